@@ -1,0 +1,37 @@
+"""Read a face video and an eye tracker together, on a small device.
+
+Names resolve on first use, so that `import emer_edge` costs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["Bundle", "Pipeline", "Result", "Session", "load_bundle"]
+
+_HOMES = {
+    "Bundle": "emer_edge.bundle",
+    "Pipeline": "emer_edge.runtime.pipeline",
+    "Result": "emer_edge.spec.results",
+    "Session": "emer_edge.runtime.session",
+    "load_bundle": "emer_edge.bundle",
+}
+
+if TYPE_CHECKING:
+    from emer_edge.bundle import Bundle, load_bundle
+    from emer_edge.runtime.pipeline import Pipeline
+    from emer_edge.runtime.session import Session
+    from emer_edge.spec.results import Result
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'emer_edge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

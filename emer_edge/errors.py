@@ -1,0 +1,78 @@
+"""Every error a user of emer-edge can meet, in one tree.
+
+A message says what happened, where, and what to do next. The command line prints it as one line and exits with
+`exit_code`; nothing below is ever shown with a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleError",
+    "CameraError",
+    "CheckpointError",
+    "ConfigurationError",
+    "DataError",
+    "EmerEdgeError",
+    "EngineError",
+    "GateError",
+    "MissingExtraError",
+    "OutputExistsError",
+    "TrackerError",
+]
+
+
+class EmerEdgeError(Exception):
+    """Base of all errors that emer-edge raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigurationError(EmerEdgeError):
+    """An argument or a combination of arguments makes no sense."""
+
+
+class MissingExtraError(EmerEdgeError):
+    """A feature needs a package that this installation lacks."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {package}, which is not installed; "
+            f"install it with: pip install 'emer-edge[{extra}]'"
+        )
+
+
+class CheckpointError(EmerEdgeError):
+    """A checkpoint is missing, corrupt, or belongs to another network."""
+
+
+class DataError(EmerEdgeError):
+    """A data set, an eye sheet, a label file or a recording can't be used."""
+
+
+class BundleError(EmerEdgeError):
+    """A bundle is incomplete, changed, from a newer schema, or unsafe to open."""
+
+
+class EngineError(EmerEdgeError):
+    """An inference engine is unavailable or refuses a part."""
+
+
+class CameraError(EmerEdgeError):
+    """A camera or a video can't be opened or read."""
+
+
+class TrackerError(EmerEdgeError):
+    """An eye tracker can't be opened, read, or understood."""
+
+
+class OutputExistsError(EmerEdgeError):
+    """The output is there already."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} exists already; choose another name, or pass --force to replace it")
+
+
+class GateError(EmerEdgeError):
+    """A quantised bundle loses more accuracy than the gate allows."""
+
+    exit_code = 1
