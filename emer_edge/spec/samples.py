@@ -1,0 +1,144 @@
+"""What a camera and an eye tracker yield.
+
+Every `*_ns` is host monotonic time in integer nanoseconds, except `device_ns`, which is the tracker's own clock.
+Missing numbers are NaN. Coordinates are those of Tobii Pro Lab: display pixels with the origin at the top left, and DACS
+millimetres with the origin at the display area's top left corner, x right, y down, z towards the viewer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from emer_edge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MISSING_2", "MISSING_3", "Display", "EyeReading", "Frame", "StimulusRect", "TrackerSample"]
+
+MISSING_2: Final = (math.nan, math.nan)
+MISSING_3: Final = (math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera image.
+
+    Attributes:
+        index: number of the frame since the camera was opened; a jump means frames were dropped.
+        image: (H, W, 3) uint8, B, G, R.
+        stamp_ns: when the image was taken, as far as `clock` knows.
+        arrival_ns: when it reached this process.
+        clock: where `stamp_ns` comes from: `capture` (the driver), `arrival`, or `media` (a file).
+    """
+
+    index: int
+    image: NDArray[np.uint8]
+    stamp_ns: int
+    arrival_ns: int
+    clock: str
+
+
+@dataclass(frozen=True, slots=True)
+class EyeReading:
+    """One eye of one sample.
+
+    Attributes:
+        gaze_px: gaze point on the display, pixels.
+        gaze_mm: gaze point on the display plane, DACS mm.
+        direction: gaze direction, unit vector.
+        position_mm: position of the eye, DACS mm.
+        pupil_mm: pupil diameter, mm.
+        valid: whether the tracker vouches for this eye.
+    """
+
+    gaze_px: tuple[float, float] = MISSING_2
+    gaze_mm: tuple[float, float] = MISSING_2
+    direction: tuple[float, float, float] = MISSING_3
+    position_mm: tuple[float, float, float] = MISSING_3
+    pupil_mm: float = math.nan
+    valid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSample:
+    """One row of an eye tracker.
+
+    Attributes:
+        device_ns: the tracker's own clock, or None when it sends none.
+        stamp_ns: the sample's time on the host clock.
+        arrival_ns: when it reached this process.
+        left, right: the two eyes.
+    """
+
+    device_ns: int | None
+    stamp_ns: int
+    arrival_ns: int
+    left: EyeReading
+    right: EyeReading
+
+
+@dataclass(frozen=True)
+class Display:
+    """The display that the gaze falls on.
+
+    Attributes:
+        width_px, height_px: size in pixels.
+        width_mm, height_mm: size of the active area in millimetres.
+    """
+
+    width_px: int = 1920
+    height_px: int = 1080
+    width_mm: float = 527.0
+    height_mm: float = 296.0
+
+    def __post_init__(self) -> None:
+        if min(self.width_px, self.height_px, self.width_mm, self.height_mm) <= 0:
+            raise ConfigurationError(f"a display needs a size above zero, not {self}")
+
+    @classmethod
+    def parse(cls, text: str) -> Display:
+        """Read `1920x1080,527x296mm`; raise ConfigurationError on anything else."""
+        try:
+            pixels, millimetres = text.lower().replace(" ", "").removesuffix("mm").split(",")
+            width_px, height_px = (int(each) for each in pixels.removesuffix("px").split("x"))
+            width_mm, height_mm = (float(each) for each in millimetres.split("x"))
+        except ValueError:
+            raise ConfigurationError(f"can't read the display {text!r}; write it as 1920x1080,527x296mm") from None
+        return cls(width_px, height_px, width_mm, height_mm)
+
+
+@dataclass(frozen=True)
+class StimulusRect:
+    """Where the stimulus lies on the display, in pixels: the frame of the MCS columns.
+
+    Attributes:
+        left_px, top_px: its top left corner.
+        width_px, height_px: its size.
+    """
+
+    left_px: float
+    top_px: float
+    width_px: float
+    height_px: float
+
+    @classmethod
+    def whole(cls, display: Display) -> StimulusRect:
+        """The stimulus fills the display."""
+        return cls(0.0, 0.0, float(display.width_px), float(display.height_px))
+
+    @classmethod
+    def parse(cls, text: str) -> StimulusRect:
+        """Read `left,top,width,height` in pixels; raise ConfigurationError on anything else."""
+        try:
+            left, top, width, height = (float(each) for each in text.split(","))
+        except ValueError:
+            raise ConfigurationError(
+                f"can't read the stimulus rectangle {text!r}; write left,top,width,height"
+            ) from None
+        if width <= 0 or height <= 0:
+            raise ConfigurationError(f"the stimulus rectangle {text!r} has no area")
+        return cls(left, top, width, height)

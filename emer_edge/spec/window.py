@@ -1,0 +1,78 @@
+"""The window that EMERT sees and the lattice it moves on.
+
+A window of `length_ns` ending at T has 8 face slots and 32 eye slots of equal length, each open at its start and closed
+at its end. Windows end on a lattice: every `hop_ns`, a whole fraction of a face slot, so that one encoded face serves
+every window it falls in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["EYE_COLUMN_COUNT", "EYE_SLOTS", "FACE_SIZE_PX", "FACE_SLOTS", "NANOSECONDS", "Pick", "WindowSpec"]
+
+NANOSECONDS: Final = 1_000_000_000
+FACE_SLOTS: Final = 8
+EYE_SLOTS: Final = 32
+FACE_SIZE_PX: Final = 112
+EYE_COLUMN_COUNT: Final = 39
+
+Pick = Literal["newest", "middle"]
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """How a window is cut from the two streams.
+
+    Attributes:
+        length_ns: length of a window, 12 s by default: an EMER clip.
+        hops_per_slot: windows that end inside one face slot; a hop is length / 8 / this.
+        pick: which candidate a slot takes, its newest or its middle one.
+        min_face_slots: below this many covered face slots there is no emotion in a result.
+        min_eye_slots: the same for eye slots.
+
+    Raises:
+        ConfigurationError: a length that does not divide into whole hops and slots, or a floor out of range.
+    """
+
+    length_ns: int = 12 * NANOSECONDS
+    hops_per_slot: int = 3
+    pick: Pick = "newest"
+    min_face_slots: int = 6
+    min_eye_slots: int = 24
+
+    def __post_init__(self) -> None:
+        if self.hops_per_slot < 1:
+            raise ConfigurationError(f"hops per slot must be 1 or more, not {self.hops_per_slot}")
+        if self.length_ns <= 0 or self.length_ns % (FACE_SLOTS * self.hops_per_slot) or self.length_ns % EYE_SLOTS:
+            raise ConfigurationError(
+                f"a window of {self.length_ns} ns does not divide into {FACE_SLOTS} face slots of "
+                f"{self.hops_per_slot} hops and {EYE_SLOTS} eye slots; choose whole milliseconds such as 12 s"
+            )
+        if self.pick not in ("newest", "middle"):
+            raise ConfigurationError(f"a slot takes its newest or its middle item, not {self.pick!r}")
+        if not 0 < self.min_face_slots <= FACE_SLOTS or not 0 < self.min_eye_slots <= EYE_SLOTS:
+            raise ConfigurationError("coverage floors must lie in 1..8 face slots and 1..32 eye slots")
+
+    @property
+    def face_slot_ns(self) -> int:
+        """Length of one of the 8 face slots."""
+        return self.length_ns // FACE_SLOTS
+
+    @property
+    def eye_slot_ns(self) -> int:
+        """Length of one of the 32 eye slots."""
+        return self.length_ns // EYE_SLOTS
+
+    @property
+    def hop_ns(self) -> int:
+        """Time between two results."""
+        return self.face_slot_ns // self.hops_per_slot
+
+    @property
+    def hops(self) -> int:
+        """Hops in one window."""
+        return FACE_SLOTS * self.hops_per_slot
