@@ -1,7 +1,7 @@
 """The 39 eye columns of EMER: names, units, order, and how words in them are coded.
 
-The per-sample gaze columns of a standard Tobii Pro Lab export number 39, in this order. That EMER uses the same order is
-inferred, so a sheet's own header decides (`match_header`), and a bundle carries the keys it was trained on.
+The per-sample gaze columns of a standard Tobii Pro Lab export number 39, in this order. That EMER uses the same order
+is inferred, so a sheet's own header decides (`match_header`), and a bundle carries the keys it was trained on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a camera and an eye tracker yield.
 
 Every `*_ns` is host monotonic time in integer nanoseconds, except `device_ns`, which is the tracker's own clock.
-Missing numbers are NaN. Coordinates are those of Tobii Pro Lab: display pixels with the origin at the top left, and DACS
-millimetres with the origin at the display area's top left corner, x right, y down, z towards the viewer.
+Missing numbers are NaN. Coordinates are those of Tobii Pro Lab: display pixels with the origin at the top left, and
+DACS millimetres with the origin at the display area's top left corner, x right, y down, z towards the viewer.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""A tracker's sample as a row of EMER's 39 columns.
+
+Columns 33 to 39 describe eye movements, which need history: `emer_edge.signals.events` fills them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
+from emer_edge.spec.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
+from emer_edge.spec.window import EYE_COLUMN_COUNT
+
+__all__ = ["eye_row", "raw_row", "unfilled_columns"]
+
+_BLANK_EYE = EyeReading()
+
+
+def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
+    """Lay a sample out in columns 1 to 32, missing cells as NaN.
+
+    Gaze in pixels and in millimetres are derived from each other by the display's size, the direction from the gaze
+    point and the eye's position; the combined gaze point is the mean of the valid eyes. An eye that the tracker does
+    not vouch for is blank, as in a Tobii export.
+
+    Returns:
+        (39,) float64; columns 33 to 39 are NaN.
+    """
+    row = np.full(EYE_COLUMN_COUNT, math.nan)
+    eyes = [_completed(each, display) if each.valid else _BLANK_EYE for each in (sample.left, sample.right)]
+    points = [each.gaze_px for each in eyes if not math.isnan(each.gaze_px[0])]
+    combined = MISSING_2
+    if points:
+        combined = (sum(each[0] for each in points) / len(points), sum(each[1] for each in points) / len(points))
+    left, right = eyes
+    row[0:2] = combined
+    row[2:6] = *left.gaze_px, *right.gaze_px
+    row[6:12] = *left.direction, *right.direction
+    row[12:14] = left.pupil_mm, right.pupil_mm
+    row[14:16] = float(left.valid), float(right.valid)
+    row[16:22] = *left.position_mm, *right.position_mm
+    row[22:26] = *left.gaze_mm, *right.gaze_mm
+    row[26:32] = *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus)
+    return row
+
+
+def eye_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> tuple[NDArray[np.float32], bool]:
+    """Lay a sample out as the network reads it.
+
+    Returns:
+        (39,) float32 with missing cells and columns 33 to 39 at 0, and whether any eye was seen.
+    """
+    row = np.nan_to_num(raw_row(sample, display, stimulus), nan=0.0, posinf=0.0, neginf=0.0)
+    return row.astype(np.float32), sample.left.valid or sample.right.valid
+
+
+def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
+    """Name the columns that no row fills.
+
+    Args:
+        rows: (n, 39) from `raw_row`, NaN where missing. Columns 33 to 39 are never named: they are computed.
+    """
+    empty: NDArray[np.bool_] = np.all(np.isnan(rows), axis=0)
+    empty[EVENTS] = False
+    return tuple(key for key, missing in zip(COLUMN_KEYS, empty, strict=True) if missing)
+
+
+def _completed(eye: EyeReading, display: Display) -> EyeReading:
+    gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
+    scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
+    if math.isnan(gaze_px[0]) and not math.isnan(gaze_mm[0]):
+        gaze_px = (gaze_mm[0] / scale_x, gaze_mm[1] / scale_y)
+    elif math.isnan(gaze_mm[0]) and not math.isnan(gaze_px[0]):
+        gaze_mm = (gaze_px[0] * scale_x, gaze_px[1] * scale_y)
+    if math.isnan(direction[0]) and not math.isnan(gaze_mm[0]) and not math.isnan(eye.position_mm[0]):
+        x, y, z = eye.position_mm
+        ray = (gaze_mm[0] - x, gaze_mm[1] - y, -z)
+        length = math.hypot(*ray)
+        if length > 0:
+            direction = (ray[0] / length, ray[1] / length, ray[2] / length)
+    return EyeReading(gaze_px, gaze_mm, direction, eye.position_mm, eye.pupil_mm, eye.valid)
+
+
+def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, float]:
+    return (
+        (point_px[0] - stimulus.left_px) / stimulus.width_px,
+        (point_px[1] - stimulus.top_px) / stimulus.height_px,
+    )
