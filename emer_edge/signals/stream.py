@@ -7,7 +7,7 @@ replay gives the offline numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from emer_edge.signals.events import CAUSAL_RULE, CausalRule, MovementClassifier
 from emer_edge.signals.slots import eye_slots
 from emer_edge.spec.columns import EVENTS, GAZE_POINT, MOVEMENT_TYPE, MovementType
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS, WindowSpec
+from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
 
-__all__ = ["EventsRule", "EyeStream", "EyeWindow"]
-
-EventsRule = Literal["causal", "published"]
-"""How columns 33 to 39 are filled: by the causal rule, or left as the data set's own sheet has them."""
+__all__ = ["EyeStream", "EyeWindow"]
 
 _TYPES: Final = len(MovementType)
 _GAP_PERIODS: Final = 3  # fillers start three periods after the last row: one late or lost row is no gap

@@ -12,7 +12,16 @@ from typing import Final, Literal
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["EYE_COLUMN_COUNT", "EYE_SLOTS", "FACE_SIZE_PX", "FACE_SLOTS", "NANOSECONDS", "Pick", "WindowSpec"]
+__all__ = [
+    "EYE_COLUMN_COUNT",
+    "EYE_SLOTS",
+    "FACE_SIZE_PX",
+    "FACE_SLOTS",
+    "NANOSECONDS",
+    "EventsRule",
+    "Pick",
+    "WindowSpec",
+]
 
 NANOSECONDS: Final = 1_000_000_000
 FACE_SLOTS: Final = 8
@@ -21,6 +30,9 @@ FACE_SIZE_PX: Final = 112
 EYE_COLUMN_COUNT: Final = 39
 
 Pick = Literal["newest", "middle"]
+
+EventsRule = Literal["causal", "published"]
+"""How columns 33 to 39 are filled: by the causal rule, or as the data set's own sheets have them."""
 
 
 @dataclass(frozen=True)
