@@ -1,0 +1,103 @@
+"""The rules of the house: which room may import which, and what never reaches a device."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import emer_edge
+
+ROOT = Path(emer_edge.__file__).parent
+FLOORS = {
+    "spec": 0,
+    "errors": 0,
+    "signals": 1,
+    "metrics": 1,
+    "bundle": 1,
+    "data": 2,
+    "model": 2,
+    "report": 2,
+    "calibration": 3,
+    "runtime": 3,
+    "training": 4,
+    "export": 4,
+    "bench": 4,
+    "cli": 5,
+    "demo": 5,
+}
+DEVICE_ROOMS = ("spec", "signals", "metrics", "bundle", "data", "report", "runtime", "bench")
+HEAVY = ("torch", "onnx", "pandas", "matplotlib")
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem == "demo")
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names that a module imports anywhere, those for type checkers alone left out."""
+    tree = ast.parse(path.read_text())
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            skipped.update(each for child in node.body for each in ast.walk(child))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_from_floors_below(path: Path) -> None:
+    room = room_of(path)
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] != "emer_edge" or len(parts) < 2 or parts[1] not in FLOORS or parts[1] == room:
+            continue
+        assert FLOORS[parts[1]] < FLOORS[room] or FLOORS[room] == 5, f"{room} (floor {FLOORS[room]}) imports {name}"
+
+
+@pytest.mark.parametrize("room", DEVICE_ROOMS)
+def test_nothing_heavy_reaches_a_device(room: str) -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+        for path in MODULES
+        if room_of(path) == room and path.name != "__init__.py"
+    ]
+    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+    code += f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_importing_the_package_costs_nothing_but_the_standard_library() -> None:
+    code = "import sys; before = set(sys.modules); import emer_edge; print(sorted(set(sys.modules) - before))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    new = {name.split(".")[0] for name in ast.literal_eval(output)} - set(sys.stdlib_module_names)
+    assert new == {"emer_edge"}
+
+
+def test_every_public_name_resolves() -> None:
+    for name in emer_edge.__all__:
+        assert getattr(emer_edge, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        emer_edge.nothing  # noqa: B018
+
+
+def test_the_doors_of_the_house_lead_to_its_rooms() -> None:
+    for room in ("export", "calibration", "runtime"):
+        door = ROOT.parent / room
+        if door.parent.joinpath("pyproject.toml").exists():
+            assert door.resolve() == (ROOT / room).resolve()
