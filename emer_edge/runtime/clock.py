@@ -1,0 +1,173 @@
+"""A tracker's clock in host time, over a link that only ever delays.
+
+A sample that the device stamped d arrives at a = offset + rate * d + delay, where the delay is never negative and now and
+then nearly nothing. With exponential delays the likeliest line is the one below all points (d, a) with the least sum of
+distances: the edge of their lower convex hull that spans their mean d (Moon, Skelly and Towsley, "Estimation and removal
+of clock skew from network delay measurements", INFOCOM 1999). A short window says little about a slope, so the drift also
+has a prior: crystals are within some 50 ppm, and a clock that resets keeps its crystal. The line is refitted over a
+sliding window. What no one-way link can tell is the smallest delay itself: stamps are late by that constant, for a serial
+link the time its bytes take.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from typing import Final
+
+__all__ = ["ClockMapper", "monotonic_ns"]
+
+monotonic_ns: Final = time.monotonic_ns
+"""The host clock of all stamps: CLOCK_MONOTONIC in nanoseconds."""
+
+_BUCKET_NS: Final = 250_000_000  # of each quarter second only the point of least delay is kept
+_PRIOR_SIGMA: Final = 50e-6
+_LEAST_DELAY_NS: Final = 1_000.0  # timers are no better; keeps a perfect link from dividing by zero
+_EARLY_NS: Final = 20_000_000  # arriving this much before the line allows: the device clock has jumped ahead
+_SETTLED_NS: Final = 2_000_000_000  # before that, arriving early is only the end of a delayed start
+_LATE_NS: Final = (
+    50_000_000  # arriving this much late, without exception for _LATE_FOR_NS: it has jumped back or paused
+)
+_LATE_FOR_NS: Final = 2_000_000_000
+_BACK_NS: Final = 1_000_000  # more than a reordering
+
+
+class ClockMapper:
+    """Maps device time to host monotonic time, sample by sample.
+
+    Restarts by itself when the device's clock resets, jumps or pauses; never runs backwards, and never answers later than
+    the sample's arrival by more than the nanoseconds that keep stamps apart.
+
+    Args:
+        window_ns: length of the sliding window.
+        max_drift_ppm: bound of the slope; crystals stay within 200.
+
+    Attributes:
+        resets: how often the mapping was restarted.
+    """
+
+    def __init__(self, window_ns: int = 30_000_000_000, max_drift_ppm: float = 500.0) -> None:
+        self._window_ns = window_ns
+        self._max_drift = max_drift_ppm * 1e-6
+        self._drift = 0.0
+        self._stamp_ns: int | None = None
+        self.resets = 0
+        self._restart()
+
+    @property
+    def drift_ppm(self) -> float:
+        """How much slower than the host's the device clock runs, in parts per million."""
+        return self._drift * 1e6
+
+    @property
+    def residual_ms(self) -> float:
+        """Mean delay of the kept points above the line: the jitter that the mapping takes away."""
+        if not self._points:
+            return 0.0
+        return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
+
+    def map(self, device_ns: int | None, arrival_ns: int) -> int:
+        """Return the host time of a sample.
+
+        Args:
+            device_ns: the device's stamp; None where it has none: then arrival is all there is.
+            arrival_ns: when the sample reached this process, never before the last one's arrival.
+        """
+        mapped = arrival_ns if device_ns is None else self._mapped(device_ns, arrival_ns)
+        if self._stamp_ns is not None:
+            mapped = max(mapped, self._stamp_ns + 1)
+        self._stamp_ns = mapped
+        return mapped
+
+    def _restart(self) -> None:
+        self._origin: tuple[int, int] | None = None  # device and host time that points count from
+        self._points: deque[tuple[float, float]] = deque()  # (x, y): device time, and arrival minus device time
+        self._last_x = -math.inf
+        self._offset = 0.0
+        self._late_since: tuple[int, int] | None = None  # device and host time since which every sample was late
+        self._prior = self._drift  # a reset clock has the same crystal
+
+    def _line(self, x: float) -> float:
+        return self._offset + self._drift * x
+
+    def _mapped(self, device_ns: int, arrival_ns: int) -> int:
+        x, y = self._place(device_ns, arrival_ns)
+        if self._points:
+            delay = y - self._line(x)
+            early = delay < -_EARLY_NS and x > _SETTLED_NS
+            if early or x < self._last_x - _BACK_NS or self._late(delay, device_ns, arrival_ns):
+                self.resets += 1
+                self._restart()
+                x, y = self._place(device_ns, arrival_ns)
+        self._last_x = max(x, self._last_x)
+        self._add(x, y)
+        assert self._origin is not None
+        return min(arrival_ns, self._origin[1] + (device_ns - self._origin[0]) + round(self._line(x)))
+
+    def _place(self, device_ns: int, arrival_ns: int) -> tuple[float, float]:
+        if self._origin is None:
+            self._origin = (device_ns, arrival_ns)
+        elapsed_ns = device_ns - self._origin[0]
+        return float(elapsed_ns), float(arrival_ns - self._origin[1] - elapsed_ns)
+
+    def _late(self, delay: float, device_ns: int, arrival_ns: int) -> bool:
+        if delay < _LATE_NS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = (device_ns, arrival_ns)
+        else:
+            return min(device_ns - self._late_since[0], arrival_ns - self._late_since[1]) > _LATE_FOR_NS
+        return False
+
+    def _add(self, x: float, y: float) -> None:
+        points = self._points
+        if points and x // _BUCKET_NS == points[-1][0] // _BUCKET_NS:
+            if y - points[-1][1] >= self._drift * (x - points[-1][0]):
+                return
+            points[-1] = (x, y)
+        else:
+            points.append((x, y))
+            while points[0][0] < x - self._window_ns:
+                points.popleft()
+        self._fit()
+
+    def _fit(self) -> None:
+        points = self._points
+        mean_delay = max(_LEAST_DELAY_NS, sum(y - self._line(x) for x, y in points) / len(points))
+        slope = _likeliest_slope(points, mean_delay, self._prior)
+        self._drift = max(-self._max_drift, min(self._max_drift, slope))
+        self._offset = min(y - self._drift * x for x, y in points)
+
+
+def _lower_hull(points: deque[tuple[float, float]]) -> list[tuple[float, float]]:
+    hull: list[tuple[float, float]] = []
+    for x, y in points:
+        while len(hull) >= 2:
+            (x1, y1), (x2, y2) = hull[-2], hull[-1]
+            if (x2 - x1) * (y - y1) > (y2 - y1) * (x - x1):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return hull
+
+
+def _likeliest_slope(points: deque[tuple[float, float]], mean_delay: float, prior: float) -> float:
+    """Slope s of the line below `points` (in order of x) that minimises sum of distances / mean_delay + prior term.
+
+    The sum's derivative is n * x of the vertex that the line touches - sum of x, a step up at every edge of the hull;
+    the prior's is (s - prior) / sigma^2: the first vertex where they cancel within its range of slopes is the minimum.
+    """
+    hull = _lower_hull(points)
+    total_x = sum(x for x, _ in points)
+    left = -math.inf
+    for at, (x, y) in enumerate(hull):
+        right = math.inf
+        if at + 1 < len(hull):
+            next_x, next_y = hull[at + 1]
+            right = (next_y - y) / (next_x - x)
+        slope = prior - _PRIOR_SIGMA**2 * (len(points) * x - total_x) / mean_delay
+        if slope <= right:
+            return max(slope, left)
+        left = right
+    return left
