@@ -1,0 +1,123 @@
+"""Whether probabilities mean what they say, and the one temperature that makes them.
+
+Temperature scaling and the expected calibration error: Guo et al. 2017, arXiv 1706.04599.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["ECE_BINS", "ReliabilityBin", "brier", "ece", "fit_temperature", "nll", "reliability", "softmax"]
+
+ECE_BINS: Final = 15
+_SMALLEST: Final = 1e-12  # keeps the logarithm of a probability that was rounded to 0 finite
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Predictions whose confidence lies in (low, high].
+
+    Attributes:
+        low, high: the bin's edges.
+        count: predictions in it.
+        confidence: their mean top probability, 0 when empty.
+        accuracy: share of them that are right, 0 when empty.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities (..., C) of logits (..., C) divided by a temperature above 0, in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    exponents = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponents / exponents.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def nll(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Mean negative log-likelihood in nats of (n, C) probabilities given (n,) true classes."""
+    given, true = _checked(probabilities, truth)
+    return float(-np.mean(np.log(np.maximum(given[np.arange(len(true)), true], _SMALLEST))))
+
+
+def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Multi-class Brier score, 0 to 2: mean over (n, C) of the squared differences to the one-hot truth, summed."""
+    given, true = _checked(probabilities, truth)
+    return float(np.mean(np.sum(np.square(given - np.eye(given.shape[1])[true]), axis=1)))
+
+
+def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
+    """Sort (n, C) predictions into equally wide bins of their top probability."""
+    given, true = _checked(probabilities, truth)
+    confidence, right = given.max(axis=1), given.argmax(axis=1) == true
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for at in range(bins):
+        inside = place == at
+        count = int(inside.sum())
+        found.append(
+            ReliabilityBin(
+                at / bins,
+                (at + 1) / bins,
+                count,
+                float(confidence[inside].mean()) if count else 0.0,
+                float(right[inside].mean()) if count else 0.0,
+            )
+        )
+    return tuple(found)
+
+
+def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> float:
+    """Expected calibration error, 0 to 1: the bins' |accuracy - confidence|, weighted by their size."""
+    found = reliability(probabilities, truth, bins)
+    return sum(each.count * abs(each.accuracy - each.confidence) for each in found) / sum(each.count for each in found)
+
+
+def fit_temperature(logits: ArrayLike, truth: ArrayLike, low: float = 0.05, high: float = 20.0) -> float:
+    """Find the temperature in `low`..`high` that gives (n, C) logits the least NLL for (n,) true classes.
+
+    The NLL is convex in 1 / temperature, so a golden-section search over its logarithm finds the minimum (to 1e-4).
+
+    Raises:
+        ConfigurationError: no items, different lengths, or a class outside C.
+    """
+    given, true = _checked(logits, truth)
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = math.log(low), math.log(high)
+
+    def loss(at: float) -> float:
+        return nll(softmax(given, math.exp(at)), true)
+
+    inner, outer = right - ratio * (right - left), left + ratio * (right - left)
+    inner_loss, outer_loss = loss(inner), loss(outer)
+    while right - left > 1e-4:
+        if inner_loss <= outer_loss:
+            right, outer, outer_loss = outer, inner, inner_loss
+            inner = right - ratio * (right - left)
+            inner_loss = loss(inner)
+        else:
+            left, inner, inner_loss = inner, outer, outer_loss
+            outer = left + ratio * (right - left)
+            outer_loss = loss(outer)
+    return math.exp((left + right) / 2)
+
+
+def _checked(rows: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    given, true = np.asarray(rows, np.float64), np.asarray(truth, np.int64)
+    if given.ndim != 2 or true.shape != given.shape[:1] or not len(true):
+        raise ConfigurationError(f"needs (n, C) rows and (n,) true classes, not {given.shape} and {true.shape}")
+    if true.min() < 0 or true.max() >= given.shape[1]:
+        raise ConfigurationError(f"true classes must lie in 0..{given.shape[1] - 1}")
+    return given, true

@@ -1,0 +1,49 @@
+"""How far apart the felt and the shown emotion are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["GAP_QUANTILES", "gap_percentile", "gap_quantiles", "js_distance"]
+
+GAP_QUANTILES: Final = 101
+"""Percentiles 0 to 100, as the manifest holds them."""
+
+
+def js_distance(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
+    """Base-2 Jensen-Shannon distance, 0 to 1, of probabilities (..., C) and (..., C) -> (...).
+
+    The square root of the divergence (Endres and Schindelin 2003, doi 10.1109/TIT.2003.813506): a metric.
+    """
+    p, q = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    middle = (p + q) / 2
+    divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
+    return np.sqrt(np.clip(divergence, 0.0, 1.0))
+
+
+def gap_quantiles(distances: ArrayLike) -> tuple[float, ...]:
+    """The 101 percentiles of (n,) distances; raise ConfigurationError when there are none."""
+    values = np.asarray(distances, np.float64)
+    if not values.size:
+        raise ConfigurationError("there are no distances to take percentiles of")
+    return tuple(float(each) for each in np.percentile(values, np.arange(GAP_QUANTILES)))
+
+
+def gap_percentile(distance: float, quantiles: Sequence[float]) -> float | None:
+    """Percentile (0 to 100) of a distance among those that gave `quantiles`; None when these are empty."""
+    if not len(quantiles):
+        return None
+    return float(np.interp(distance, quantiles, np.linspace(0.0, 100.0, len(quantiles))))
+
+
+def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of p log2(p / q) over the last axis, where 0 log 0 is 0."""
+    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+    total: NDArray[np.float64] = np.sum(p * np.log2(ratio), axis=-1)
+    return total

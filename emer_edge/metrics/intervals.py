@@ -1,0 +1,102 @@
+"""Confidence intervals by bootstrap over participants: clips of one person are not independent samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["RESAMPLES", "Interval", "bootstrap", "bootstrap_difference"]
+
+RESAMPLES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its interval.
+
+    Attributes:
+        value: on all items.
+        low, high: percentile bootstrap interval; NaN with fewer than two participants.
+        level: for example 0.95.
+        participants: number of clusters that were drawn from.
+        items: number of items.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    participants: int
+    items: int
+
+
+def bootstrap(
+    metric: Callable[..., float],
+    participants: Sequence[Hashable],
+    *arrays: ArrayLike,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of `metric(*arrays)` over draws of whole participants with replacement.
+
+    Args:
+        metric: takes the arrays, each indexed by item on its first axis.
+        participants: (n,) whose item it is.
+        arrays: for example truth (n,) and prediction (n,).
+        resamples: number of draws.
+        level: of the interval.
+        seed: same seed, same interval.
+
+    Raises:
+        ConfigurationError: arrays of different lengths, or none.
+    """
+    items = [np.asarray(each) for each in arrays]
+    if not items or not len(participants) or any(len(each) != len(participants) for each in items):
+        lengths = ", ".join(str(len(each)) for each in items) or "none"
+        raise ConfigurationError(f"{len(participants)} participants and arrays of lengths {lengths} don't fit together")
+    members = _members(participants)
+    value = float(metric(*items))
+    low = high = math.nan
+    if len(members) > 1:
+        rng = np.random.default_rng(seed)
+        drawn = np.empty(resamples)
+        for at in range(resamples):
+            chosen = np.concatenate([members[each] for each in rng.integers(len(members), size=len(members))])
+            drawn[at] = metric(*(each[chosen] for each in items))
+        low, high = (float(each) for each in np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
+    return Interval(value, low, high, level, len(members), len(participants))
+
+
+def bootstrap_difference(
+    metric: Callable[..., float],
+    participants: Sequence[Hashable],
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    **options: Any,
+) -> Interval:
+    """Interval of `metric(truth, second) - metric(truth, first)` on the same draws, so that pairs stay pairs.
+
+    `options` are those of `bootstrap`.
+    """
+
+    def difference(true: NDArray[Any], one: NDArray[Any], other: NDArray[Any]) -> float:
+        return metric(true, other) - metric(true, one)
+
+    return bootstrap(difference, participants, truth, first, second, **options)
+
+
+def _members(participants: Sequence[Hashable]) -> list[NDArray[np.int64]]:
+    """Item indices of each participant, participants in order of first appearance."""
+    found: dict[Hashable, list[int]] = {}
+    for at, each in enumerate(participants):
+        found.setdefault(each, []).append(at)
+    return [np.array(each, np.int64) for each in found.values()]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.metrics.calibration import brier, ece, fit_temperature, nll, reliability, softmax
+
+special = pytest.importorskip("scipy.special")
+optimize = pytest.importorskip("scipy.optimize")
+
+PROBABILITIES = [[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]
+TRUTH = [0, 1, 1]
+
+
+def drawn(temperature: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose labels were drawn at a known temperature."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (n, 5))
+    probabilities = special.softmax(logits / temperature, axis=1)
+    labels = (rng.random((n, 1)) > np.cumsum(probabilities, axis=1)).sum(axis=1)
+    return logits, np.minimum(labels, 4)
+
+
+def test_softmax_is_scipys() -> None:
+    logits = np.random.default_rng(1).normal(0, 50, (8, 7))
+    np.testing.assert_allclose(softmax(logits, 2.5), special.softmax(logits / 2.5, axis=1), rtol=1e-12)
+
+
+def test_nll_and_brier_by_hand() -> None:
+    assert nll(PROBABILITIES, TRUTH) == pytest.approx(-(math.log(0.7) + math.log(0.4) + math.log(0.9)) / 3)
+    assert brier(PROBABILITIES, TRUTH) == pytest.approx(2 * (0.09 + 0.36 + 0.01) / 3)
+
+
+def test_ece_by_hand() -> None:
+    # Ten bins: 0.6 (wrong) in (0.5, 0.6], 0.7 (right) in (0.6, 0.7], 0.9 (right) in (0.8, 0.9].
+    assert ece(PROBABILITIES, TRUTH, bins=10) == pytest.approx((0.6 + 0.3 + 0.1) / 3)
+    found = reliability(PROBABILITIES, TRUTH, bins=10)
+    assert [each.count for each in found] == [0, 0, 0, 0, 0, 1, 1, 0, 1, 0]
+
+
+def test_certainty_that_is_right_has_no_error() -> None:
+    assert ece(np.eye(3), [0, 1, 2]) == 0
+    assert nll([[0.0, 1.0]], [0]) < 30
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_labels_were_drawn_at_is_found(temperature: float) -> None:
+    logits, labels = drawn(temperature)
+    fitted = fit_temperature(logits, labels)
+    assert fitted == pytest.approx(temperature, rel=0.1)
+    best = optimize.minimize_scalar(
+        lambda at: nll(softmax(logits, at), labels), bounds=(0.05, 20), method="bounded", options={"xatol": 1e-6}
+    )
+    assert fitted == pytest.approx(best.x, rel=1e-3)
+
+
+def test_a_separable_set_ends_at_the_lower_bound() -> None:
+    assert fit_temperature([[1.0, 0.0], [0.0, 1.0]], [0, 1]) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_class_outside_the_logits_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"0\.\.1"):
+        nll(PROBABILITIES, [0, 1, 2])

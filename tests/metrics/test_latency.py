@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.metrics.latency import LatencyRecorder, percentile, summarise
+
+DURATIONS = st.lists(st.integers(1, 10**13), min_size=1, max_size=200)
+
+
+def recorded(durations: list[int]) -> LatencyRecorder:
+    recorder = LatencyRecorder()
+    for each in durations:
+        recorder.record(each)
+    return recorder
+
+
+def test_nearest_rank_by_hand() -> None:
+    assert percentile([4, 1, 3, 2], 0.5) == 2
+    assert percentile([4, 1, 3, 2], 0.9) == 4
+    assert percentile([7], 0.99) == 7
+
+
+def test_a_summary_keeps_the_tail() -> None:
+    found = summarise([1_000_000] * 98 + [50_000_000, 900_000_000])
+    assert found.to_dict() == pytest.approx(
+        {"count": 100, "p50_ms": 1, "p90_ms": 1, "p99_ms": 50, "min_ms": 1, "max_ms": 900}
+    )
+
+
+@given(DURATIONS)
+def test_recorded_percentiles_are_within_one_percent_and_never_below(durations: list[int]) -> None:
+    found = recorded(durations)
+    assert (found.count, found.min_ns, found.max_ns) == (len(durations), min(durations), max(durations))
+    for share in (0.01, 0.5, 0.9, 0.99, 1.0):
+        exact = percentile(durations, share)
+        if 1_000 <= exact <= 10**12:
+            assert exact * 0.999999 <= found.percentile_ns(share) <= exact * 1.01 * 1.000001
+        assert min(durations) <= found.percentile_ns(share) <= max(durations)
+
+
+@given(DURATIONS, DURATIONS)
+def test_merged_recorders_are_one_recorder(one: list[int], other: list[int]) -> None:
+    merged = recorded(one)
+    merged.merge(recorded(other))
+    assert merged.summary() == recorded(one + other).summary()
+    np.testing.assert_array_equal(merged.distribution()[1], recorded(one + other).distribution()[1])
+
+
+def test_a_distribution_holds_every_duration() -> None:
+    edges, counts = recorded([500, 2_000_000, 2_000_001, 10**14]).distribution()
+    assert counts.sum() == 4
+    assert (np.diff(edges) > 0).all()
+    assert edges[1] == pytest.approx(2.0, rel=0.011)
+
+
+def test_memory_does_not_grow() -> None:
+    recorder = recorded([1_000_000])
+    before = len(recorder._bins)
+    for each in range(5000):
+        recorder.record(each * 12_345)
+    assert len(recorder._bins) == before < 2200
+
+
+def test_nothing_recorded_has_no_percentile() -> None:
+    empty = LatencyRecorder()
+    with pytest.raises(ConfigurationError, match="no durations"):
+        empty.summary()
+    merged = recorded([5_000])
+    merged.merge(empty)
+    assert merged.count == 1
