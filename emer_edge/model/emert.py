@@ -1,0 +1,197 @@
+"""EMERT assembled: three streams in, one tensor per head out.
+
+The network is that of "Smile on the Face, Sadness in the Eyes" (arXiv 2512.16485), re-implemented from a description
+of its layers; its three published variants keep the published parameter names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.model.backbone import FEATURES
+from emer_edge.model.decoupling import MODALITIES, projection, reverse_gradient
+from emer_edge.model.encoders import STATE, Encoders
+from emer_edge.model.transformer import CrossTransformer
+from emer_edge.model.variants import VARIANTS, VariantName, build_head, check_heads
+from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.spec.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, FACE_SLOTS
+
+__all__ = ["STANDARDISED_LIMIT", "Emert", "Fused"]
+
+STANDARDISED_LIMIT: Final = 5.0
+"""Standardised columns are clipped to plus and minus this: a lost eye or a wild cell can't drown the rest."""
+
+_STREAM_DROPOUT: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What fusion computes on the way to its outputs.
+
+    Attributes:
+        heads: head name -> logits (N, C) or value (N, 1).
+        specific, invariant: per modality (face, eye, gaze) projected features (N, 8 or 32, dim).
+        tokens: (N, 72, dim) after the transformer: 8 face, 32 eye, 32 gaze.
+    """
+
+    heads: dict[str, Tensor]
+    specific: tuple[Tensor, Tensor, Tensor]
+    invariant: tuple[Tensor, Tensor, Tensor]
+    tokens: Tensor
+
+
+class Emert(nn.Module):
+    """EMERT in one of its variants.
+
+    Args:
+        variant: `discrete`, `va`, `intensity` (published) or `nine`.
+        heads: the heads it predicts; see `check_heads`.
+        classes: class names of class heads in output order, where they differ from the project's own order.
+
+    Raises:
+        ConfigurationError: heads that the variant has not, or classes that are not a permutation of the head's.
+    """
+
+    eye_mean: Tensor
+    eye_scale: Tensor
+    gaze_mean: Tensor
+    gaze_scale: Tensor
+
+    def __init__(
+        self,
+        variant: VariantName = "nine",
+        heads: Sequence[str] | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.variant = VARIANTS[variant]
+        self.head_names = check_heads(variant, heads)
+        self.classes = _classes(self.head_names, classes or {})
+        dim, layers = self.variant.dim, self.variant.projection_layers
+        self.subnet = Encoders(published=self.variant.published)
+        self.proj_v1 = nn.Linear(FEATURES, STATE)
+        self.stream_dropout = nn.Dropout(_STREAM_DROPOUT)
+        self.specific_projection_v = projection(dim, layers)
+        self.specific_projection_a = projection(dim, layers)
+        self.specific_projection_l = projection(dim, layers)
+        self.invariant_projection = projection(dim, layers)
+        self.distriminator = nn.Sequential(nn.Linear(dim, len(MODALITIES)))  # spelt as published
+        self.transformer = CrossTransformer(dim)
+        if variant == "nine":
+            self.heads = nn.ModuleDict({name: build_head(name, dim) for name in self.head_names})
+            for stream, columns in (("eye", EYE_COLUMN_COUNT), ("gaze", 2)):
+                self.register_buffer(f"{stream}_mean", torch.zeros(columns))
+                self.register_buffer(f"{stream}_scale", torch.ones(columns))
+        elif variant == "intensity":
+            self.cls_head_e = build_head("fer-7", dim)
+            self.cls_head_in = build_head("fer-intensity", dim)
+        else:
+            self.cls_head = build_head(self.head_names[0], dim)
+
+    @property
+    def standardised(self) -> bool:
+        """Whether columns are standardised inside the network."""
+        return not self.variant.published
+
+    def encode(self, face: Tensor) -> Tensor:
+        """Map faces (B, 3, 112, 112), BGR in [0, 1], to embeddings (B, 128)."""
+        return self.project(self.subnet.face(face))
+
+    def project(self, features: Tensor) -> Tensor:
+        """Map backbone features (..., 512) to embeddings (..., 128)."""
+        embedding: Tensor = self.proj_v1(features)
+        return embedding
+
+    def standardise(self, eye: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring eye rows (N, 32, 39) and gaze points (N, 32, 2) to the scale the LSTMs read; raw in published variants.
+
+        A missing cell stays 0 before standardisation, so it lands wherever 0 lies on the column's scale.
+        """
+        if not self.standardised:
+            return eye, gaze
+        limit = STANDARDISED_LIMIT
+        eye = ((eye - self.eye_mean) / self.eye_scale).clamp(-limit, limit)
+        gaze = ((gaze - self.gaze_mean) / self.gaze_scale).clamp(-limit, limit)
+        return eye, gaze
+
+    def fuse(self, embeddings: Tensor, eye: Tensor, gaze: Tensor) -> dict[str, Tensor]:
+        """Map face embeddings (N, 8, 128), eye rows (N, 32, 39) and gaze (N, 32, 2), raw, to head -> (N, C)."""
+        return self.fuse_standardised(embeddings, *self.standardise(eye, gaze)).heads
+
+    def fuse_standardised(self, embeddings: Tensor, eye: Tensor, gaze: Tensor) -> Fused:
+        """Do as `fuse` on columns that `standardise` has seen; return the features on the way too."""
+        streams = [self.stream_dropout(each) for each in (embeddings, self.subnet.eye(eye), self.subnet.gaze(gaze))]
+        own = (self.specific_projection_v, self.specific_projection_a, self.specific_projection_l)
+        face_s, eye_s, gaze_s = (project(each) for project, each in zip(own, streams, strict=True))
+        face_i, eye_i, gaze_i = (self.invariant_projection(each) for each in streams)
+        specific, invariant = (face_s, eye_s, gaze_s), (face_i, eye_i, gaze_i)
+        tokens: Tensor = self.transformer(torch.cat(specific, dim=1), torch.cat(invariant, dim=1))
+        return Fused(self._predict(tokens.mean(dim=1)), specific, invariant, tokens)
+
+    def forward(self, face: Tensor, eye: Tensor, gaze: Tensor) -> dict[str, Tensor]:
+        """Map whole windows, face (N, 8, 3, 112, 112), eye (N, 32, 39), gaze (N, 32, 2), to head -> (N, C)."""
+        embeddings = self.encode(face.reshape(-1, 3, FACE_SIZE_PX, FACE_SIZE_PX)).reshape(-1, FACE_SLOTS, STATE)
+        return self.fuse(embeddings, eye, gaze)
+
+    def modality_logits(self, fused: Fused) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Classify each feature's modality from its mean over time.
+
+        Returns:
+            modality -> (N, 3) logits of the specific features, and of the invariant ones through gradient reversal.
+        """
+        specific = {
+            name: self.distriminator(each.mean(dim=1)) for name, each in zip(MODALITIES, fused.specific, strict=True)
+        }
+        invariant = {
+            name: self.distriminator(reverse_gradient(each.mean(dim=1)))
+            for name, each in zip(MODALITIES, fused.invariant, strict=True)
+        }
+        return specific, invariant
+
+    def intermediates(self, face: Tensor, eye: Tensor, gaze: Tensor) -> dict[str, Tensor]:
+        """Compute every stage of whole windows, for checks against another implementation.
+
+        Returns:
+            `face_embedding` (N, 8, 512), `eye_states` and `gaze_states` (N, 32, 128), `specific_*` and `invariant_*`
+            (N, 3) modality logits for face, eye and gaze, and each head under its name.
+        """
+        features = self.subnet.face(face.reshape(-1, 3, FACE_SIZE_PX, FACE_SIZE_PX)).reshape(-1, FACE_SLOTS, FEATURES)
+        eye, gaze = self.standardise(eye, gaze)
+        fused = self.fuse_standardised(self.project(features), eye, gaze)
+        specific, invariant = self.modality_logits(fused)
+        return {
+            "face_embedding": features,
+            "eye_states": self.subnet.eye(eye),
+            "gaze_states": self.subnet.gaze(gaze),
+            **{f"specific_{name}": each for name, each in specific.items()},
+            **{f"invariant_{name}": each for name, each in invariant.items()},
+            **fused.heads,
+        }
+
+    def _predict(self, feature: Tensor) -> dict[str, Tensor]:
+        if self.variant.name == "nine":
+            return {name: self.heads[name](feature) for name in self.head_names}
+        if self.variant.name == "intensity":
+            return {"fer-7": self.cls_head_e(feature), "fer-intensity": self.cls_head_in(feature)}
+        return {self.head_names[0]: self.cls_head(feature)}
+
+
+def _classes(heads: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in heads:
+        spec = HEADS[name]
+        if not isinstance(spec, ClassHead):
+            continue
+        order = tuple(given.get(name, spec.classes))
+        if sorted(order) != sorted(spec.classes):
+            raise ConfigurationError(
+                f"the classes of {name} must be {', '.join(spec.classes)} in some order, not {', '.join(order)}"
+            )
+        found[name] = order
+    return found

@@ -1,0 +1,58 @@
+"""The published network's own outputs, on weights and inputs that anyone can regenerate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import stand_in
+import torch
+
+from emer_edge.model.emert import Emert
+from emer_edge.model.parts import FaceEncoderPart, FusionPart
+
+HEADS = {"discrete": ("er-7",), "va": ("er-valence",), "intensity": ("fer-7", "fer-intensity")}
+TOLERANCE = 1e-4
+
+
+def network(variant: str) -> Emert:
+    model = Emert(variant, HEADS[variant])
+    model.load_state_dict(
+        {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict(variant).items()}
+    )
+    return model.eval()
+
+
+@pytest.mark.parametrize("variant", stand_in.VARIANTS)
+def test_published_names_and_shapes(variant: str) -> None:
+    ours = {name: tuple(each.shape) for name, each in Emert(variant, HEADS[variant]).state_dict().items()}
+    assert ours == stand_in.published_shapes(variant)
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["unit", "raw"])
+@pytest.mark.parametrize("variant", stand_in.VARIANTS)
+def test_every_golden_array(variant: str, raw: bool) -> None:
+    model = network(variant)
+    inputs = {name: torch.from_numpy(each) for name, each in stand_in.inputs(raw=raw).items()}
+    with torch.inference_mode():
+        computed = {name: each.numpy() for name, each in model.intermediates(**inputs).items()}
+        whole = model(**inputs)
+        faces = FaceEncoderPart(model)(inputs["face"].reshape(-1, 3, 112, 112)).reshape(-1, 8, 128)
+        parts = FusionPart(model)(faces, inputs["eye"], inputs["gaze"])
+    computed["output"] = computed[HEADS[variant][0]]
+    if variant == "intensity":
+        computed["intensity"] = computed["fer-intensity"]
+    prefix = "raw_" if raw else ""
+    expected = {
+        name.removeprefix("raw_"): each
+        for name, each in stand_in.golden(variant).items()
+        if name.startswith("raw_") == raw
+    }
+    assert {*expected} <= {*computed}
+    for name, each in expected.items():
+        assert computed[name].shape == each.shape
+        np.testing.assert_allclose(
+            computed[name], each, rtol=0, atol=TOLERANCE * np.abs(each).max(), err_msg=prefix + name
+        )
+    for name, part in zip(HEADS[variant], parts, strict=True):
+        np.testing.assert_allclose(part.numpy(), computed[name], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(whole[name].numpy(), computed[name], rtol=0, atol=1e-5)
