@@ -1,0 +1,104 @@
+"""A report as one HTML file: no network, no scripts, nothing that is not in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Final
+
+from emer_edge.report.tables import Column, Table, cell_text
+
+__all__ = ["Block", "Facts", "Figure", "Paragraph", "Section", "to_html"]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Text; `warning` sets it off as something the reader must know."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, such as the environment."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot of `emer_edge.report.plots` (SVG text, taken as it is) and its caption."""
+
+    svg: str
+    caption: str = ""
+
+
+Block = Paragraph | Facts | Figure | Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """Render the page; every text is escaped, and its policy forbids scripts and the network."""
+    style = files("emer_edge.report").joinpath("style.css").read_text("utf-8")
+    links = "".join(f'<li><a href="#s{at}">{escape(each.heading)}</a></li>' for at, each in enumerate(sections))
+    body = "".join(_section(at, each) for at, each in enumerate(sections))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
+        f"<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></header>"
+        f'<main><nav aria-label="Contents"><ul>{links}</ul></nav>{body}</main></body></html>\n'
+    )
+
+
+def _section(at: int, section: Section) -> str:
+    blocks = "\n".join(_block(each) for each in section.blocks)
+    return f'\n<section aria-labelledby="s{at}"><h2 id="s{at}">{escape(section.heading)}</h2>\n{blocks}</section>'
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Paragraph):
+        return f"<p{' class=warning role=note' if block.warning else ''}>{escape(block.text)}</p>"
+    if isinstance(block, Facts):
+        items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in block.items)
+        return f"<dl>{items}</dl>"
+    if isinstance(block, Figure):
+        caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
+        return f'<figure><div class="scroll" tabindex="0">{block.svg}</div>{caption}</figure>'
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    right = [table.is_numeric(at) for at in range(len(table.columns))]
+    head = "".join(_heading(column, flush) for column, flush in zip(table.columns, right, strict=True))
+    rows = []
+    for row in table.rows:
+        cells = []
+        for at, (cell, column) in enumerate(zip(row, table.columns, strict=True)):
+            tag = "th scope=row" if at == 0 else "td"
+            kind = " class=right" if right[at] else ""
+            cells.append(f"<{tag}{kind}>{escape(cell_text(cell, column))}</{tag.split()[0]}>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table><caption>{escape(table.title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
+    )
+
+
+def _heading(column: Column, flush: bool) -> str:
+    return f"<th scope=col{' class=right' if flush else ''}>{escape(column.heading)}</th>"

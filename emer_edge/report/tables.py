@@ -1,0 +1,102 @@
+"""Tables as data: written once, rendered as HTML, CSV, LaTeX or on a terminal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["ABSENT", "Cell", "Column", "Estimate", "Table", "cell_text"]
+
+ABSENT = "–"
+"""What stands where there is no figure."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval; NaN limits mean that there is none.
+
+    Attributes:
+        value: the figure.
+        low, high: limits of the interval, or value minus and plus one standard deviation where a column says so.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both limits are known."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+Cell = str | int | float | Estimate | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: its heading.
+        unit: follows the heading; empty for none.
+        digits: decimals of its figures.
+        scale: figures are multiplied by it when shown to people (100 shows shares as per cent), never in CSV.
+    """
+
+    name: str
+    unit: str = ""
+    digits: int = 2
+    scale: float = 1.0
+
+    @property
+    def heading(self) -> str:
+        """Name and unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: says what the figures are.
+        columns: its columns.
+        rows: cells, as many a row as there are columns.
+        note: a line below it; empty for none.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.title!r}: a row of {len(row)} cells for {len(self.columns)} columns")
+
+    def is_numeric(self, at: int) -> bool:
+        """Whether column `at` holds figures only, so that it is set flush right."""
+        return bool(self.rows) and not any(isinstance(row[at], str) for row in self.rows)
+
+
+def cell_text(cell: Cell, column: Column, span: str = "{low} to {high}") -> str:
+    """A cell as people read it: `71.2 (68.0 to 74.1)`, `–` where there is no figure.
+
+    `span` says how the limits of an interval are joined.
+    """
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, Estimate):
+        shown = _figure(cell.value, column)
+        if not cell.has_interval:
+            return shown
+        return f"{shown} ({span.format(low=_figure(cell.low, column), high=_figure(cell.high, column))})"
+    if isinstance(cell, int) and column.scale == 1:
+        return f"{cell:,}"
+    return ABSENT if cell is None else _figure(cell, column)
+
+
+def _figure(value: float, column: Column) -> str:
+    return f"{value * column.scale:,.{column.digits}f}" if math.isfinite(value) else ABSENT

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.report.csv import to_csv
+from emer_edge.report.files import write_whole
+from emer_edge.report.latex import to_latex
+from emer_edge.report.tables import Column, Estimate, Table, cell_text
+from emer_edge.report.terminal import to_rich
+
+TABLE = Table(
+    "Accuracy & cost",
+    (Column("Head"), Column("WAR", "%", 1, 100), Column("Windows"), Column("Time", "ms")),
+    (
+        ("er_7 [bold]", Estimate(0.7123, 0.68, 0.74), 1520, 4.256),
+        ("=cmd()", Estimate(0.5, math.nan, math.nan), 3, None),
+    ),
+    "95 % of draws",
+)
+
+
+def test_cells_as_people_read_them() -> None:
+    share = Column("WAR", digits=1, scale=100)
+    assert cell_text(Estimate(0.7123, 0.68, 0.74), share) == "71.2 (68.0 to 74.0)"
+    assert cell_text(1520, Column("Windows")) == "1,520"
+    assert cell_text(None, Column("Time")) == "–"
+    assert cell_text(math.nan, Column("Time")) == "–"
+
+
+def test_csv_keeps_every_digit_and_splits_estimates() -> None:
+    header, first, second = csv.reader(io.StringIO(to_csv(TABLE)))
+    assert header == ["Head", "WAR (%)", "WAR low", "WAR high", "Windows", "Time (ms)"]
+    assert first == ["er_7 [bold]", "0.7123", "0.68", "0.74", "1520", "4.256"]
+    assert second == ["'=cmd()", "0.5", "", "", "3", ""]
+
+
+def test_latex_is_escaped_and_aligned() -> None:
+    text = to_latex(TABLE, label="tab:accuracy")
+    assert r"\caption{Accuracy \& cost}" in text
+    assert r"\begin{tabular}{lrrr}" in text
+    assert r"er\_7 [bold] & 71.2 (68.0--74.0) & 1,520 & 4.26 \\" in text
+    assert r"=cmd() & 50.0 & 3 & -- \\" in text
+
+
+def test_the_terminal_shows_text_that_looks_like_markup() -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(to_rich(TABLE))
+    shown = console.export_text()
+    assert "er_7 [bold]" in shown
+    assert "71.2 (68.0 to 74.0)" in shown
+
+
+def test_a_row_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 cells for 2"):
+        Table("t", (Column("a"), Column("b")), (("x",),))
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path) -> None:
+    path = write_whole(tmp_path / "new" / "a.csv", "x\r\n")
+    assert path.read_bytes() == b"x\r\n"
+    assert [each.name for each in path.parent.iterdir()] == ["a.csv"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="can't write"):
+        write_whole(tmp_path / "file" / "a.csv", "x")
