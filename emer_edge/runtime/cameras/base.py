@@ -1,0 +1,122 @@
+"""What every camera driver offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.spec.samples import Frame
+
+__all__ = ["Camera", "Pace", "as_bgr", "check_pace", "open_capture"]
+
+Pace = Literal["real", "fast"]
+"""How a file is played: every frame when it is due, late ones dropped, or all frames as fast as they are asked for."""
+
+
+class Camera(ABC):
+    """An iterator of Frame, in order of time.
+
+    Iterating blocks until the next frame; `close()` from any thread ends it. Usable as a context manager.
+
+    Attributes:
+        source: the argument it was opened with.
+        live: whether frames come from a device; a file ends, a device does not.
+        dropped: frames that were taken but never yielded, because newer ones had come.
+    """
+
+    source: str
+    live: bool
+    dropped: int
+
+    @property
+    @abstractmethod
+    def fps(self) -> float:
+        """Nominal rate; 0 where the device does not tell."""
+
+    @property
+    @abstractmethod
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of a frame."""
+
+    @property
+    @abstractmethod
+    def clock(self) -> str:
+        """Where stamps come from: `capture`, `arrival` or `media` (see `Frame`)."""
+
+    @property
+    def description(self) -> str:
+        """One line for people: what was opened."""
+        width, height = self.size_px
+        rate = f", {self.fps:g} fps" if self.fps else ""
+        return f"{self.source} ({width}x{height}{rate}, {self.clock} clock)"
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> Frame:
+        """The next frame.
+
+        Raises:
+            StopIteration: after the end of a file and after `close()`.
+            CameraError: the camera stopped answering.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the device go; may be called twice and from any thread."""
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_pace(pace: str) -> None:
+    """Raise ConfigurationError unless `pace` is `real` or `fast`."""
+    if pace not in ("real", "fast"):
+        raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
+
+
+def open_capture(cv2: Any, name: str, back_ends: Sequence[int]) -> Any:
+    """Return a cv2.VideoCapture opened by the first of OpenCV's `back_ends` that can, or None.
+
+    OpenCV prints a warning for each that declines, where our error says what matters: it is silent meanwhile.
+    """
+    logging = getattr(cv2.utils, "logging", None)
+    level = None if logging is None else logging.getLogLevel()
+    if logging is not None:
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        for back_end in back_ends:
+            capture = cv2.VideoCapture(name, back_end)
+            if capture.isOpened():
+                return capture
+            capture.release()
+        return None
+    finally:
+        if logging is not None:
+            logging.setLogLevel(level)
+
+
+def as_bgr(image: Any, source: str, cv2: Any) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 B, G, R of what OpenCV read; raise CameraError where it holds something else."""
+    array = np.asarray(image)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
+        return array
+    if array.dtype == np.uint8 and (array.ndim == 2 or array.shape[2] == 1):
+        grey: NDArray[np.uint8] = cv2.cvtColor(array, cv2.COLOR_GRAY2BGR)
+        return grey
+    raise CameraError(
+        f"{source} gives images of shape {array.shape} and type {array.dtype}; "
+        "needed are colour images of 8 bits: choose another pixel format"
+    )
