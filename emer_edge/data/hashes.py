@@ -10,10 +10,10 @@ from typing import Protocol
 
 from emer_edge.errors import DataError
 
-__all__ = ["ClipFiles", "clip_hash", "new_salt"]
+__all__ = ["HashableClip", "clip_hash", "new_salt"]
 
 
-class ClipFiles(Protocol):
+class HashableClip(Protocol):
     """The part of a clip that is hashed."""
 
     @property
@@ -32,7 +32,7 @@ def new_salt() -> str:
     return secrets.token_hex(16)
 
 
-def clip_hash(salt: str, clip: ClipFiles) -> str:
+def clip_hash(salt: str, clip: HashableClip) -> str:
     """Salted hash of a clip, 32 hexadecimal digits.
 
     It covers the bytes of the first, the middle and the last frame, so that a renamed clip keeps its hash and two data
