@@ -1,0 +1,1 @@
+"""EMER folders, eye sheets, tracker exports and recordings, as clips and windows."""

@@ -1,0 +1,236 @@
+"""Eye sheets: the 39 columns of one clip, found by header, read once and cached.
+
+Missing cells are 0. Words are coded by the tables of `emer_edge.spec.columns`; numbers are taken as they are, because
+the coding of EMER's validity and eye movement type is not published.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data import cache
+from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
+from emer_edge.errors import DataError
+from emer_edge.spec.columns import EYE_COLUMNS, MOVEMENT_CODES, PUPILS, VALIDITY, VALIDITY_CODES, match_header
+from emer_edge.spec.window import EYE_COLUMN_COUNT
+
+__all__ = ["EyeTrack", "find_time_column", "parse_cells", "parse_times_ns", "read_sheet", "validity_is_worded"]
+
+READER_VERSION: Final = 1  # part of a cache entry's stamp: raise it whenever the same sheet would be read differently
+_WORDS: Final = {
+    word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
+}
+_VALIDITY_AT: Final = tuple(range(EYE_COLUMN_COUNT)[VALIDITY])
+_SEEN_AT: Final = (*range(6), *range(EYE_COLUMN_COUNT)[PUPILS])
+_TIME_NAMES: Final = ("recording timestamp", "recordingtimestamp", "timestamp", "time")
+_UNITS_NS: Final = {"ns": 1, "us": 1_000, "μs": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_TIME: Final = re.compile(r"^(?P<name>[a-z ]+?)\s*(?:[\[(]\s*(?P<unit>[^\])]+?)\s*[\])])?$")
+
+
+@dataclass(frozen=True)
+class EyeTrack:
+    """The eye rows of one clip.
+
+    Attributes:
+        rows: (n, 39) float32, missing cells 0, columns 33 to 39 as the sheet has them.
+        times_ns: (n,) int64, nanoseconds after the start of the clip, ascending; all 0 unless `timed`.
+        seen: (n,) bool, whether any eye was seen.
+        timed: whether the sheet holds times.
+    """
+
+    rows: NDArray[np.float32]
+    times_ns: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    timed: bool
+
+
+def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
+    """Read an eye sheet (XLSX, TSV or CSV), from the cache when the file has not changed since.
+
+    Raises:
+        DataError: the file can't be read, lacks a column, holds no row, or a cell is not a number.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"can't open the eye sheet {path}: {error.strerror or error}") from error
+    stamp = np.array([READER_VERSION, status.st_size, status.st_mtime_ns], np.int64)
+    entry = cache.entry_path("sheets", path, ".npz")
+    if use_cache and (kept := _load(entry, stamp)) is not None:
+        return kept
+    track = _parse(read_table(path))
+    if use_cache:
+        buffer = io.BytesIO()
+        np.savez(
+            buffer, stamp=stamp, rows=track.rows, times_ns=track.times_ns, seen=track.seen, timed=np.array(track.timed)
+        )
+        with suppress(OSError):  # a cache that can't be written costs time, nothing else
+            cache.write_private(entry, buffer.getvalue())
+    return track
+
+
+def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]) -> NDArray[np.float64]:
+    """Read the 39 columns of the given rows.
+
+    Args:
+        table: the table the rows belong to; its header says where the columns are.
+        rows: n rows of cells.
+        row_numbers: (n,) their numbers in the file, for messages.
+
+    Returns:
+        (n, 39) float64, NaN where a cell is blank.
+
+    Raises:
+        DataError: a column is missing, or a cell is neither a number nor a known word.
+    """
+    try:
+        positions = match_header(table.header)
+    except DataError as error:
+        raise DataError(f"{table.path}: {error}") from error
+    values = np.empty((len(rows), EYE_COLUMN_COUNT), np.float64)
+    for column in range(EYE_COLUMN_COUNT):
+        at = positions[column]
+        cells = [row[at] for row in rows]
+        try:
+            values[:, column] = [each if type(each) is float else _number(each) for each in cells]
+        except ValueError:
+            wrong = next(number for number, cell in enumerate(cells) if not _readable(cell))
+            raise DataError(
+                f"{table.path}, row {row_numbers[wrong]}, column {EYE_COLUMNS[column].key}: "
+                f"{cell_text(cells[wrong])!r} is not a number"
+            ) from None
+    too_large = np.argwhere(np.abs(values) > LARGEST)
+    if len(too_large):
+        row, column = too_large[0]
+        raise DataError(
+            f"{table.path}, row {row_numbers[row]}, column {EYE_COLUMNS[column].key}: "
+            f"{values[row, column]} is too large"
+        )
+    return values
+
+
+def validity_is_worded(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> bool:
+    """Tell whether the validity columns of these rows hold words, whose meaning is known, or bare numbers."""
+    positions = match_header(header)
+    cells = (row[positions[at]] for row in rows for at in _VALIDITY_AT)
+    return any(isinstance(cell, str) and _plain(cell) in _WORDS for cell in cells)
+
+
+def find_time_column(header: Sequence[str]) -> tuple[int, int | None] | None:
+    """Find the time column of an export.
+
+    Returns:
+        its position and the nanoseconds of its unit (None where the header names no unit), or None without one.
+    """
+    found: dict[str, tuple[int, int | None]] = {}
+    for position, cell in enumerate(header):
+        match = _TIME.match(" ".join(cell.lower().split()))
+        if match and match["name"] in _TIME_NAMES and (match["unit"] is None or match["unit"] in _UNITS_NS):
+            found.setdefault(match["name"], (position, _UNITS_NS[match["unit"]] if match["unit"] else None))
+    return next((found[name] for name in _TIME_NAMES if name in found), None)
+
+
+def parse_times_ns(
+    table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int], position: int, unit_ns: int | None
+) -> NDArray[np.int64]:
+    """Read the times of the given rows.
+
+    A header without a unit means milliseconds in old exports and microseconds in newer ones: trackers run between 20
+    and 2000 Hz, so the median step tells them apart.
+
+    Returns:
+        (n,) int64 nanoseconds, as the file counts them.
+
+    Raises:
+        DataError: a time is missing or not a number.
+    """
+    times = np.empty(len(rows), np.float64)
+    for index, row in enumerate(rows):
+        try:
+            times[index] = parse_number(row[position])
+        except ValueError:
+            times[index] = math.nan
+        if math.isnan(times[index]):
+            raise DataError(
+                f"{table.path}, row {row_numbers[index]}, column {table.header[position]}: "
+                f"{cell_text(row[position])!r} is not a time"
+            )
+    if unit_ns is None:
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        unit_ns = 1_000 if step >= 200.0 else 1_000_000
+    if np.abs(times).max(initial=0.0) * unit_ns > 2**62:
+        raise DataError(f"{table.path}, column {table.header[position]}: a time is too large to be one")
+    return np.round(times * unit_ns).astype(np.int64) if unit_ns > 1 else times.astype(np.int64)
+
+
+def _parse(table: Table) -> EyeTrack:
+    if not table.rows:
+        raise DataError(f"{table.path} holds a header and no rows")
+    numbers = range(table.first_row, table.first_row + len(table.rows))
+    values = parse_cells(table, table.rows, numbers)
+    if validity_is_worded(table.rows, table.header):
+        seen = (values[:, VALIDITY] == VALIDITY_CODES["Valid"]).any(axis=1)
+    else:  # the coding of a number is unknown: a gaze point or a pupil tells
+        seen = (np.nan_to_num(values[:, _SEEN_AT]) != 0).any(axis=1)
+    times_ns = _clip_times_ns(table, numbers)
+    rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
+    if times_ns is None:
+        return EyeTrack(rows, np.zeros(len(values), np.int64), seen, False)
+    return EyeTrack(rows, times_ns, seen, True)
+
+
+def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | None:
+    """Times of a clip's rows, or None where there is no column of ascending times: EMER's own sheets need none."""
+    time_column = find_time_column(table.header)
+    if time_column is None or len(table.rows) < 2:
+        return None
+    try:
+        times_ns = parse_times_ns(table, table.rows, numbers, *time_column)
+    except DataError:
+        return None
+    steps = np.diff(times_ns)
+    if (steps <= 0).any():
+        return None
+    period_ns = np.int64(np.median(steps))
+    return np.asarray(times_ns - times_ns[0] + period_ns)  # a row stands for the period that it ends
+
+
+def _load(entry: Path, stamp: NDArray[np.int64]) -> EyeTrack | None:
+    try:
+        with np.load(entry, allow_pickle=False) as kept:
+            if not np.array_equal(kept["stamp"], stamp):
+                return None
+            return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _plain(text: str) -> str:
+    return text.strip().strip('"').lower().replace(" ", "")
+
+
+def _number(cell: Any) -> float:
+    if isinstance(cell, str):
+        code = _WORDS.get(_plain(cell))
+        if code is not None:
+            return code
+    return parse_number(cell)
+
+
+def _readable(cell: Any) -> bool:
+    try:
+        _number(cell)
+    except ValueError:
+        return False
+    return True
