@@ -1,0 +1,223 @@
+"""A copy of EMER as a data set: clips, folds, and the slices that choices are made on.
+
+Three slices of a fold never overlap: the test clips (`fold`), the clips that choices are made on (`selection`), and the
+rest, which a network is fitted to (`training`). Choices are calibration, precision, temperatures and the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.clips import Clip, SkippedClip
+from emer_edge.data.labels import Classes, open_labels
+from emer_edge.data.layout import FOLDS, find_layout
+from emer_edge.data.names import describe_clip
+from emer_edge.errors import ConfigurationError, DataError
+from emer_edge.spec.heads import HEADS
+from emer_edge.spec.labels import View
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.window import EventsRule
+
+__all__ = ["EmerDataset", "regroup"]
+
+_SELECTION_SHARE: Final = 1 / 6
+_SELECTION_DRAWS: Final = 200
+
+
+@dataclass(frozen=True)
+class EmerDataset:
+    """A copy of EMER.
+
+    Attributes:
+        root: its folder.
+        clips: usable clips, in natural order of their names.
+        skipped: clips that can't be used, with the reason.
+        heads: heads that its label file labels, in the order of `HEADS`.
+        events: how columns 33 to 39 of its windows are filled.
+        fingerprint: SHA-256 over clip names, folds and labels and the sizes of the sheets.
+    """
+
+    root: Path
+    clips: tuple[Clip, ...]
+    skipped: tuple[SkippedClip, ...]
+    heads: tuple[str, ...]
+    events: EventsRule
+    fingerprint: str
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        view: View | None = None,
+        mapping: Mapping[str, str] | None = None,
+        classes: Classes | None = None,
+        strict: bool = False,
+        events: EventsRule = "causal",
+        progress: Progress = silent,
+    ) -> EmerDataset:
+        """Open a copy of EMER in either of its layouts; see `emer_edge.data.layout`.
+
+        Every clip's label, eye sheet and first frame are looked at once. Sheets are cached on the way, outside of the
+        data folder, so that the next time is quick.
+
+        Args:
+            root: folder of the data set.
+            view: whose view a label file without view names holds.
+            mapping: head (or `id`) -> column of the label file, where it differs from the default.
+            classes: emotions in the order of their codes, where the label file uses codes.
+            strict: fail on the first clip that can't be used instead of leaving it out.
+            events: `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
+            progress: told of the clips that have been looked at.
+
+        Raises:
+            DataError: no data set, no folds, no labels, labels of unknown columns, no usable clip, or any unusable clip
+                under `strict`.
+            ConfigurationError: the label file needs a view or classes.
+        """
+        root = Path(root)
+        layout = find_layout(root)
+        table = open_labels(layout.labels, view=view, mapping=mapping)
+        order = table.code_order(classes)
+        clips: list[Clip] = []
+        skipped = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
+        if strict and skipped:
+            raise _refused(root, skipped[0])
+        for done, files in enumerate(layout.clips, start=1):
+            try:
+                if files.sheet is None:
+                    raise DataError("it has no eye sheet")
+                labels = table.labels(files.name, order)
+                clip = Clip(files.name, *describe_clip(files.name), files.fold, files.frames, files.sheet, labels)
+                clip.frame(0)
+                clip.eye()
+                clips.append(clip)
+            except DataError as error:
+                skip = SkippedClip(files.name, str(error).removeprefix(f"clip {files.name}: "))
+                if strict:
+                    raise _refused(root, skip) from error
+                skipped.append(skip)
+            progress("reading clips", done, len(layout.clips))
+        if not clips:
+            first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+            raise DataError(f"{root} holds no usable clip, {len(skipped)} were left out{first}")
+        return cls(root, tuple(clips), tuple(skipped), table.heads, events, _fingerprint(clips))
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds that have clips."""
+        return tuple(sorted({clip.fold for clip in self.clips}))
+
+    @property
+    def shared_participants(self) -> dict[str, tuple[int, ...]]:
+        """Participants that lie in several folds, with these folds; figures of such folds say less about new people."""
+        folds: dict[str, set[int]] = {}
+        for clip in self.clips:
+            if clip.participant is not None:
+                folds.setdefault(clip.participant, set()).add(clip.fold)
+        return {name: tuple(sorted(found)) for name, found in folds.items() if len(found) > 1}
+
+    def fold(self, fold: int) -> tuple[Clip, ...]:
+        """The test clips of a fold; ConfigurationError when it has none."""
+        if fold not in self.folds:
+            raise ConfigurationError(
+                f"{self.root} has no clips in fold {fold}; its folds are {', '.join(map(str, self.folds))}"
+            )
+        return tuple(clip for clip in self.clips if clip.fold == fold)
+
+    def training(self, fold: int, seed: int = 0) -> tuple[Clip, ...]:
+        """The clips that a network for this fold is fitted to: outside of the fold and of its selection slice."""
+        chosen = set(map(id, self.selection(fold, seed)))
+        return tuple(clip for clip in self._outside(fold) if id(clip) not in chosen)
+
+    def selection(self, fold: int, seed: int = 0) -> tuple[Clip, ...]:
+        """About a sixth of the participants outside of the fold: the clips that choices are made on.
+
+        Of 200 seeded draws of participants the one whose classes are spread most like those of all of these clips is
+        taken. Clips whose participant is unknown stand for themselves. Empty when there is but one participant.
+        """
+        clips = self._outside(fold)
+        groups = sorted({_group(clip) for clip in clips})
+        count = min(max(1, round(len(groups) * _SELECTION_SHARE)), len(groups) - 1)
+        if count < 1:
+            return ()
+        counts = _class_counts(clips, groups, next((name for name in self.heads if HEADS[name].kind == "class"), None))
+        spread = _shares(counts.sum(axis=0))
+        rng = np.random.default_rng([seed, fold])
+        draws = [rng.permutation(len(groups))[:count] for _ in range(_SELECTION_DRAWS)]
+        best = min(draws, key=lambda drawn: float(np.abs(_shares(counts[drawn].sum(axis=0)) - spread).sum()))
+        chosen = {groups[at] for at in best}
+        return tuple(clip for clip in clips if _group(clip) in chosen)
+
+    def skip(self, clip: Clip, reason: str) -> EmerDataset:
+        """The data set without a clip that turned out to be unusable, the reason kept."""
+        rest = tuple(each for each in self.clips if each is not clip)
+        return replace(self, clips=rest, skipped=(*self.skipped, SkippedClip(clip.name, reason)))
+
+    def _outside(self, fold: int) -> tuple[Clip, ...]:
+        if fold not in FOLDS:
+            raise ConfigurationError(f"folds are numbered 1 to 5, not {fold}")
+        clips = tuple(clip for clip in self.clips if clip.fold != fold)
+        if not clips:
+            raise DataError(f"{self.root} has no clips outside of fold {fold}, so there is nothing to train on")
+        return clips
+
+
+def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
+    """Deal the clips into five new folds that share no participant.
+
+    Participants in seeded order, those with most clips first, go to the fold with the fewest clips so far. Figures
+    are no longer those of the published folds.
+    """
+    counts = Counter(_group(clip) for clip in dataset.clips)
+    rng = np.random.default_rng(seed)
+    names = sorted(counts)
+    names = [names[at] for at in rng.permutation(len(names))]
+    names.sort(key=lambda name: -counts[name])
+    sizes = dict.fromkeys(FOLDS, 0)
+    fold_of: dict[str, int] = {}
+    for name in names:
+        fold = min(FOLDS, key=lambda each: sizes[each])
+        fold_of[name] = fold
+        sizes[fold] += counts[name]
+    clips = tuple(replace(clip, fold=fold_of[_group(clip)]) for clip in dataset.clips)
+    return replace(dataset, clips=clips, fingerprint=_fingerprint(clips))
+
+
+def _group(clip: Clip) -> str:
+    return f"participant {clip.participant}" if clip.participant is not None else f"clip {clip.name}"
+
+
+def _class_counts(clips: Iterable[Clip], groups: Sequence[str], head: str | None) -> NDArray[np.float64]:
+    """(groups, classes): how many clips of each group have each class of a head; all zeros without a head."""
+    row = {group: at for at, group in enumerate(groups)}
+    counts: NDArray[np.float64] = np.zeros((len(groups), HEADS[head].width if head else 1))
+    for clip in clips:
+        if head is not None and head in clip.labels:
+            at: tuple[int, int] = (row[_group(clip)], int(clip.labels[head]))
+            counts[at] += 1
+    return counts
+
+
+def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return counts / max(float(counts.sum()), 1.0)
+
+
+def _fingerprint(clips: Iterable[Clip]) -> str:
+    digest = hashlib.sha256()
+    for clip in sorted(clips, key=lambda each: each.name):
+        labels = ",".join(f"{head}={clip.labels[head]!r}" for head in sorted(clip.labels))
+        digest.update(f"{clip.name}\x00{clip.fold}\x00{clip.sheet_path.stat().st_size}\x00{labels}\n".encode())
+    return digest.hexdigest()
+
+
+def _refused(root: Path, skip: SkippedClip) -> DataError:
+    return DataError(f"{root}: clip {skip.name} can't be used: {skip.reason}")

@@ -1,0 +1,251 @@
+"""Where things lie in a copy of EMER.
+
+Two layouts are known. The one the authors' loader reads: `face/set1` to `face/set5` with a folder of frames a clip,
+`eye/<clip>.xlsx`, `new_label.xlsx`. The later release: `face_light_align image`, `eye_movement data`, `EMER_label.xlsx`
+and the folds in `emer_set.txt`. Names are matched without regard to case, spaces and underscores, and the two may mix.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from emer_edge.errors import DataError
+
+__all__ = ["FOLDS", "ClipFiles", "Layout", "find_layout", "frame_names", "natural_key", "parse_folds"]
+
+FOLDS: Final = (1, 2, 3, 4, 5)
+_IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+_TABLES: Final = frozenset({".xlsx", ".xls", ".tsv", ".csv"})
+_FACE_FOLDERS: Final = ("face", "facelightalignimage")
+_EYE_FOLDERS: Final = ("eye", "eyemovementdata")
+_LABEL_FILES: Final = ("newlabel", "emerlabel")
+_FOLD_FILE: Final = "emerset.txt"
+_MAX_DEPTH: Final = 3
+_NAMED_FOLD: Final = re.compile(r"^(?:set|fold)[_-]?([1-5])$", re.IGNORECASE)
+_FOLD_WORDS: Final = frozenset({"set", "fold", "test", "clip", "clips", "sample", "samples", "emer"})
+_SEPARATORS: Final = re.compile(r"[\s,;:=|/\\()\[\]{}'\"]+")
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """One clip on disk.
+
+    Attributes:
+        name: the clip's folder name, which is its ID in the label file.
+        fold: 1 to 5.
+        frames: its folder of face crops.
+        sheet: its eye sheet, or None where there is none.
+    """
+
+    name: str
+    fold: int
+    frames: Path
+    sheet: Path | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A copy of EMER.
+
+    Attributes:
+        root: its folder.
+        labels: its label file.
+        clips: its clips in natural order of their names.
+        broken: clip -> why it can't be used.
+    """
+
+    root: Path
+    labels: Path
+    clips: tuple[ClipFiles, ...]
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def find_layout(root: Path) -> Layout:
+    """Find the clips, folds, sheets and labels of a copy of EMER.
+
+    Raises:
+        DataError: there is no such folder, or it has no faces, folds, eye sheets or labels; the message says what was
+            looked for and what is there.
+    """
+    if not root.is_dir():
+        raise DataError(f"the data folder {root} does not exist; --data names the folder that holds EMER's face folder")
+    entries = {_plain(each.name): each for each in sorted(root.iterdir())}
+    faces = _folder(root, entries, _FACE_FOLDERS, "faces", "face, or face_light_align image")
+    eyes = _folder(root, entries, _EYE_FOLDERS, "eye sheets", "eye, or eye_movement data")
+    labels = next(
+        (entry for stem in _LABEL_FILES for suffix in sorted(_TABLES) if (entry := entries.get(stem + suffix))), None
+    )
+    if labels is None:
+        raise _missing(root, "labels", "new_label.xlsx, or EMER_label.xlsx")
+    broken: dict[str, str] = {}
+    folds, folders = _folds(root, faces, entries.get(_FOLD_FILE), broken)
+    sheets = _sheets(eyes, broken)
+    clips = [
+        ClipFiles(name, folds[name], folder, sheets.get(name)) for name, folder in folders.items() if name not in broken
+    ]
+    clips.sort(key=lambda clip: natural_key(clip.name))
+    return Layout(root, labels, tuple(clips), broken)
+
+
+def frame_names(folder: Path) -> list[str]:
+    """List a clip's frames in their natural order, `2.jpg` before `10.jpg`.
+
+    Raises:
+        DataError: the folder can't be read.
+    """
+    try:
+        names = [name for name in os.listdir(folder) if _is_image(name)]
+    except OSError as error:
+        raise DataError(f"can't read the frames in {folder}: {error.strerror or error}") from error
+    return sorted(names, key=natural_key)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that orders runs of digits by their value and everything else as text."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts if part)
+
+
+def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:
+    """Read which clip belongs to which fold.
+
+    The format is not published, so several are understood: a line naming a fold and its clips (`set1: a b c`), a fold
+    alone on a line and its clips on those that follow, and a pair a line (`a 1`, `1,a`, `set1/a`). `fold`, `set` or a
+    bare number names a fold; lines of training clips are left out; `#` starts a comment.
+
+    Returns:
+        clip -> fold (1 to 5).
+
+    Raises:
+        DataError: clips before any fold, two folds on a line, a clip in two folds, or no clip at all.
+    """
+    folds: dict[str, int] = {}
+    current: int | None = None
+    training = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        tokens = [token for token in _SEPARATORS.split(line.partition("#")[0].lstrip("\ufeff")) if token]
+        if not tokens:
+            continue
+        named, clips = _classified(tokens)
+        if len(named) > 1:
+            raise DataError(f"{path}, line {number}: names more than one fold ({', '.join(map(str, sorted(named)))})")
+        words = {token.lower() for token in tokens}
+        if words & {"train", "training"}:
+            training = True
+        elif named or "test" in words:
+            training = False
+        if named:
+            current = named.pop()
+        if training:
+            continue
+        if clips and current is None:
+            raise DataError(
+                f"{path}, line {number}: {clips[0]} comes before any fold; write for example set1: {clips[0]}"
+            )
+        for clip in clips:
+            if folds.setdefault(clip, current or 0) != current:
+                raise DataError(f"{path}, line {number}: {clip} is in fold {folds[clip]} and in fold {current}")
+    if not folds:
+        raise DataError(f"{path} names no clip; lines such as set1: 3_film_happy were expected")
+    return folds
+
+
+def _classified(tokens: list[str]) -> tuple[set[int], list[str]]:
+    """Split a line's words into the folds it names and its clips."""
+    named = {int(match[1]) for token in tokens if (match := _NAMED_FOLD.match(token))}
+    rest = [token for token in tokens if not _NAMED_FOLD.match(token)]
+    bare = [token for token in rest if token in {"1", "2", "3", "4", "5"}]
+    if not named and bare:
+        named = {int(bare[0])} if len(set(bare)) == 1 else {int(token) for token in bare}
+    clips = [
+        Path(token).stem if Path(token).suffix.lower() in _IMAGES | _TABLES | {".mp4", ".avi"} else token
+        for token in rest
+        if token.lower() not in _FOLD_WORDS | {"train", "training"} and not re.fullmatch(r"[0-9.]+|-+", token)
+    ]
+    return named, clips
+
+
+def _folds(
+    root: Path, faces: Path, fold_file: Path | None, broken: dict[str, str]
+) -> tuple[dict[str, int], dict[str, Path]]:
+    """Folds and frame folders of all clips: by folders set1 to set5, else by the fold file."""
+    sets = {int(match[1]): each for each in sorted(faces.iterdir()) if (match := _NAMED_FOLD.match(each.name))}
+    folds: dict[str, int] = {}
+    folders: dict[str, Path] = {}
+    if sets:
+        for fold, folder in sorted(sets.items()):
+            for clip in _clip_folders(folder):
+                if clip.name in folders:
+                    broken[clip.name] = f"it lies in set{folds[clip.name]} and in set{fold}"
+                folds[clip.name], folders[clip.name] = fold, clip
+    elif fold_file is not None:
+        try:
+            folds = parse_folds(fold_file.read_text("utf-8-sig"), fold_file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"can't read the folds in {fold_file}: {error}") from error
+        for clip in _clip_folders(faces):
+            if clip.name not in folds:
+                broken[clip.name] = f"{fold_file.name} puts it in no fold"
+            elif clip.name in folders:
+                broken[clip.name] = f"it lies in {folders[clip.name]} and in {clip}"
+            folders[clip.name] = clip
+        broken |= {name: f"{fold_file.name} names it, and it has no frames" for name in folds if name not in folders}
+    if not folders:
+        found = ", ".join(each.name for each in sorted(faces.iterdir())[:10]) or "nothing"
+        raise DataError(
+            f"{root} has no folds: looked for clips in {faces.name}/set1 to set5, or a file emer_set.txt that "
+            f"names them; {faces.name} holds {found}"
+        )
+    return folds, folders
+
+
+def _clip_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the folders that hold frames, and empty ones: those without folders of their own."""
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda each: each.name)
+    inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    holds_frames = any(_is_image(entry.name) for entry in entries)
+    if depth and (holds_frames or not inner):
+        yield folder
+    elif depth < _MAX_DEPTH:
+        for entry in inner:
+            yield from _clip_folders(Path(entry.path), depth + 1)
+
+
+def _sheets(eyes: Path, broken: dict[str, str]) -> dict[str, Path]:
+    """Eye sheets by clip name: `<clip>.xlsx`, or the only table in a folder called `<clip>`."""
+    sheets: dict[str, Path] = {}
+    for path in sorted(eyes.rglob("*")):
+        if path.suffix.lower() not in _TABLES or path.name.startswith((".", "~$")) or not path.is_file():
+            continue
+        if path.stem in sheets:
+            broken[path.stem] = f"it has two eye sheets, {sheets[path.stem]} and {path}"
+        sheets[path.stem] = path
+        if path.parent != eyes:
+            sheets.setdefault(path.parent.name, path)
+    return sheets
+
+
+def _folder(root: Path, entries: dict[str, Path], names: tuple[str, ...], what: str, wanted: str) -> Path:
+    found = next((entries[name] for name in names if name in entries and entries[name].is_dir()), None)
+    if found is None:
+        raise _missing(root, what, wanted)
+    return found
+
+
+def _missing(root: Path, what: str, wanted: str) -> DataError:
+    found = ", ".join(each.name for each in sorted(root.iterdir())[:20]) or "nothing"
+    return DataError(f"{root} holds no {what}: looked for {wanted}; found {found}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.lower())
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _IMAGES and not name.startswith(".")

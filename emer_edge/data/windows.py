@@ -1,0 +1,177 @@
+"""Clips as windows: which frames and which eye rows the network sees.
+
+A clip is a recording that ends where its window ends. Clips without times stretch to the window's length, item i
+of n at (i + 1) L / n; where a sheet has times they are kept and the frames are spread over the same span.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.clips import Clip
+from emer_edge.signals.slots import clip_times_ns, face_slots, hop_candidates
+from emer_edge.signals.stream import EyeStream
+from emer_edge.spec.columns import GAZE_POINT
+from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
+
+__all__ = ["ClipWindow", "PreparedClip", "clip_window", "load_faces", "stack_faces"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipWindow:
+    """What the network sees of a clip.
+
+    Attributes:
+        frames: (8,) int64, indices of the clip's frames.
+        eye: (32, 39) float32.
+        gaze: (32, 2) float32, gaze point X, Y in display pixels.
+        covered_face: (8,) bool, whether the slot has a frame of its own.
+        covered_eye: (32,) bool, whether an eye was seen in the slot.
+    """
+
+    frames: NDArray[np.int64]
+    eye: NDArray[np.float32]
+    gaze: NDArray[np.float32]
+    covered_face: NDArray[np.bool_]
+    covered_eye: NDArray[np.bool_]
+
+
+class PreparedClip:
+    """A clip whose times and eye movements are worked out, so that windows can be drawn from it thousands of times.
+
+    Holds the eye rows (about 0.4 MB for an EMER clip) and no frames.
+
+    Args:
+        clip: the clip.
+        spec: the window.
+        events: how columns 33 to 39 are filled.
+
+    Attributes:
+        clip: the clip.
+        end_ns: end of its window.
+        candidates: (m,) int64, indices of the frames that a live run would encode: the newest of each hop.
+
+    Raises:
+        DataError: its frames or its eye sheet can't be read.
+    """
+
+    def __init__(self, clip: Clip, spec: WindowSpec, events: EventsRule = "causal") -> None:
+        track = clip.eye()
+        count = len(clip.frame_names)
+        times_ns = track.times_ns if track.timed else clip_times_ns(len(track.rows), spec.length_ns)
+        self.clip = clip
+        self.end_ns = int(times_ns[-1])
+        self._spec = spec
+        self._frame_times_ns = clip_times_ns(count, self.end_ns)
+        self.candidates = hop_candidates(self._frame_times_ns, self.end_ns, spec)
+        self._rows = track.rows
+        self._stream = _stream(track.rows, times_ns, track.seen, timed=track.timed, events=events)
+
+    def window(self) -> ClipWindow:
+        """The clip's window, the same every time: what bench, calibration and a live run of the clip see."""
+        chosen, covered = face_slots(self._frame_times_ns[self.candidates], self.end_ns, self._spec)
+        return self._window(self.candidates[chosen], covered, None)
+
+    def draw(self, rng: np.random.Generator, *, candidates_only: bool = False) -> ClipWindow:
+        """A random item of each slot, for training.
+
+        Args:
+            rng: source of the draw.
+            candidates_only: draw faces from `candidates`, whose embeddings may be computed once, not from all frames.
+        """
+        if candidates_only:
+            chosen, covered = face_slots(self._frame_times_ns[self.candidates], self.end_ns, self._spec, rng)
+            return self._window(self.candidates[chosen], covered, rng)
+        frames, covered = face_slots(self._frame_times_ns, self.end_ns, self._spec, rng)
+        return self._window(frames, covered, rng)
+
+    def published_draw(self, rng: np.random.Generator) -> ClipWindow:
+        """Draw as the authors' loader does, for comparison with published figures.
+
+        Frames are ordered by the last digit of their names (ties in order of the names), each of 8 or 32 equal
+        consecutive segments gives one random item, gaze rows are drawn independently of eye rows, and columns 33 to 39
+        are the sheet's.
+        """
+        names = self.clip.frame_names
+        order = np.array(sorted(range(len(names)), key=lambda at: (_last_digit(names[at]), names[at])), np.int64)
+        eye = _segment_draw(len(self._rows), EYE_SLOTS, rng)
+        gaze = _segment_draw(len(self._rows), EYE_SLOTS, rng)
+        return ClipWindow(
+            order[_segment_draw(len(names), FACE_SLOTS, rng)],
+            self._rows[eye],
+            self._rows[gaze, GAZE_POINT],
+            np.ones(FACE_SLOTS, np.bool_),
+            np.ones(EYE_SLOTS, np.bool_),
+        )
+
+    def _window(
+        self, frames: NDArray[np.int64], covered: NDArray[np.bool_], rng: np.random.Generator | None
+    ) -> ClipWindow:
+        eye = self._stream.window(self.end_ns, self._spec, rng)
+        return ClipWindow(frames, eye.eye, eye.gaze, covered, eye.covered)
+
+
+def clip_window(clip: Clip, spec: WindowSpec, events: EventsRule = "causal") -> ClipWindow:
+    """Cut a clip's one deterministic window; DataError when its frames or its sheet can't be read."""
+    return PreparedClip(clip, spec, events).window()
+
+
+def load_faces(clip: Clip, frames: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+    """Read frames as the network takes them.
+
+    Returns:
+        (n, 3, 112, 112) float32, B, G, R, in [0, 1]. A frame that is asked for twice is read once.
+
+    Raises:
+        DataError: a frame can't be read.
+    """
+    indices = [int(each) for each in frames]
+    images = {index: clip.frame(index) for index in sorted(set(indices))}
+    return stack_faces(images[index] for index in indices)
+
+
+def stack_faces(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Turn (112, 112, 3) uint8 B, G, R crops into (n, 3, 112, 112) float32 in [0, 1]."""
+    crops = [image.transpose(2, 0, 1) for image in images]
+    if not crops:
+        return np.zeros((0, 3, FACE_SIZE_PX, FACE_SIZE_PX), np.float32)
+    faces: NDArray[np.float32] = np.stack(crops).astype(np.float32)
+    faces /= np.float32(255.0)
+    return faces
+
+
+def _stream(
+    rows: NDArray[np.float32],
+    times_ns: NDArray[np.int64],
+    seen: NDArray[np.bool_],
+    *,
+    timed: bool,
+    events: EventsRule,
+) -> EyeStream:
+    rate_hz, capacity = 0.0, len(rows)
+    if timed and len(rows) > 1:
+        period_ns = float(np.median(np.diff(times_ns)))
+        rate_hz = 1e9 / period_ns
+        capacity = max(capacity, 2 * int(times_ns[-1] / period_ns))
+    stream = EyeStream(capacity, rate_hz, events)
+    stream.extend(rows, times_ns, seen)
+    return stream
+
+
+def _last_digit(name: str) -> int:
+    stem = os.path.splitext(name)[0]
+    return int(stem[-1]) if stem and stem[-1] in "0123456789" else 0
+
+
+def _segment_draw(count: int, segments: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One random item of each equal consecutive segment; the first `count % segments` hold one item more."""
+    sizes = np.full(segments, count // segments, np.int64)
+    sizes[: count % segments] += 1
+    first = np.cumsum(sizes) - sizes
+    drawn = first + (rng.random(segments) * sizes).astype(np.int64)
+    return np.asarray(np.minimum(drawn, count - 1))  # fewer items than segments: the last item stands in
