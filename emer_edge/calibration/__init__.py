@@ -1,0 +1,1 @@
+"""Which windows calibrate, and which ranges the activations get."""

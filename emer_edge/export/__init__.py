@@ -1,0 +1,1 @@
+"""From a checkpoint to a verified bundle: ONNX parts, precision, matching, the accuracy gate."""

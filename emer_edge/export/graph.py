@@ -1,0 +1,103 @@
+"""Writing ONNX graphs node by node, and finding one's way in them.
+
+The parts are written, not traced: every shape is static but N, so no shape arithmetic is ever needed, batch norm is
+folded on the way, and each node carries the name of the layer that it came from.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["BATCH_AXIS", "IR_VERSION", "OPSET", "GraphBuilder", "GraphIndex"]
+
+OPSET: Final = 17
+IR_VERSION: Final = 8
+"""The IR version that belongs to opset 17: what TensorRT 8.6 and every ONNX Runtime since 1.12 read."""
+BATCH_AXIS: Final = "N"
+
+
+class GraphBuilder:
+    """Collects nodes and constants of one graph. Names of nodes are also the names of their single outputs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, *shape: int) -> str:
+        """Declare a float32 input of shape (N, *shape)."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, *shape]))
+        return name
+
+    def output(self, name: str, *shape: int) -> None:
+        """Declare a tensor an output, float32 of shape (N, *shape)."""
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, *shape]))
+
+    def constant(self, name: str, value: NDArray[Any] | Sequence[int] | float) -> str:
+        """Store a constant once: floats as float32, whole numbers as int64."""
+        array = np.asarray(value)
+        array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
+        self._constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def node(
+        self, op: str, inputs: Sequence[str], name: str, outputs: Sequence[str] | None = None, **given: Any
+    ) -> str:
+        """Append a node; returns its first output's name (`name` unless `outputs` says otherwise)."""
+        produced = list(outputs) if outputs is not None else [name]
+        self._nodes.append(helper.make_node(op, list(inputs), produced, name=name, **given))
+        return next(each for each in produced if each)
+
+    def reshape(self, value: str, name: str, *shape: int) -> str:
+        """Reshape to constant dimensions: 0 keeps an axis, -1 takes what is left."""
+        return self.node("Reshape", [value, self.constant(f"{name}.shape", list(shape))], name)
+
+    def transpose(self, value: str, name: str, *axes: int) -> str:
+        """Permute axes."""
+        return self.node("Transpose", [value], name, perm=list(axes))
+
+    def build(self) -> onnx.ModelProto:
+        """Return the checked model.
+
+        Raises:
+            onnx.checker.ValidationError: the graph is not valid ONNX.
+        """
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values()))
+        model = helper.make_model(graph, producer_name="emer-edge", opset_imports=[helper.make_opsetid("", OPSET)])
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+class GraphIndex:
+    """Who makes and who takes each tensor of a graph."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        self.constants: dict[str, onnx.TensorProto] = {each.name: each for each in graph.initializer}
+        self.inputs = {each.name for each in graph.input} - set(self.constants)
+        self.outputs = {each.name for each in graph.output}
+        self.producer: dict[str, onnx.NodeProto] = {}
+        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in graph.node:
+            for name in node.output:
+                self.producer[name] = node
+            for name in node.input:
+                self.consumers[name].append(node)
+
+    def made_by(self, tensor: str, *ops: str) -> bool:
+        """Whether a node of one of these types produces the tensor."""
+        return tensor in self.producer and self.producer[tensor].op_type in ops
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Value of a constant."""
+        return numpy_helper.to_array(self.constants[name])

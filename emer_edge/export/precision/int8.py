@@ -1,0 +1,226 @@
+"""Explicit INT8: where QuantizeLinear and DequantizeLinear (Q/DQ) go, and with which scales.
+
+Two styles, one placement:
+
+- `cpu`: unsigned activations with a zero point, biases as int32 at the product of input and weight scale. ONNX Runtime
+  fuses each DQ - Conv - Relu - Q into one integer kernel; both inputs of a residual Add are quantised.
+- `tensorrt`: symmetric signed activations, zero points 0, float biases, and only the skip input of a residual Add
+  quantised, so that Conv + Add + Relu stays one kernel.
+
+In both, weights are signed and per output channel, no Q/DQ stands between a Conv or Add and its Relu, and the final
+projection stays in floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.export.graph import GraphIndex
+from emer_edge.export.precision.rounding import round_preserving_sums
+
+__all__ = ["Style", "activations_to_quantise", "quantisable_layers", "quantise"]
+
+Style = Literal["cpu", "tensorrt"]
+Range = tuple[float, float]
+
+_SMALLEST_SCALE: Final = 1e-8
+_INT32: Final = 2**31 - 1
+# A crop holds whole grey levels / 255: with this range its quantisation is exact.
+_IMAGE_RANGE: Final = (0.0, 1.0)
+
+
+def quantisable_layers(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the Conv nodes with constant weights, and of the residual Adds, in graph order."""
+    index = GraphIndex(model)
+    return tuple(each.name for each in model.graph.node if _is_conv(each, index) or _is_residual(each, index))
+
+
+def activations_to_quantise(model: onnx.ModelProto, style: Style, keep: Collection[str] = ()) -> dict[str, list[str]]:
+    """Where activations are quantised.
+
+    Args:
+        model: an FP32 part.
+        style: `cpu` or `tensorrt`.
+        keep: names of nodes that stay in floating point.
+
+    Returns:
+        tensor -> names of the nodes that take it quantised.
+    """
+    index = GraphIndex(model)
+    taken: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.name in keep:
+            continue
+        if _is_conv(node, index):
+            taken.setdefault(node.input[0], []).append(node.name)
+        elif _is_residual(node, index):
+            inputs = list(node.input) if style == "cpu" else [_skip_input(node, index)]
+            for each in inputs:
+                taken.setdefault(each, []).append(node.name)
+    if style == "cpu":
+        # A pooling between quantised layers runs in INT8 too, on the scale of its input.
+        for node in model.graph.node:
+            if node.op_type == "MaxPool" and node.name not in keep and node.output[0] in taken:
+                taken.setdefault(node.input[0], []).append(node.name)
+    return taken
+
+
+def quantise(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], style: Style, keep: Collection[str] = ()
+) -> onnx.ModelProto:
+    """Return a quantised copy of an FP32 part.
+
+    Args:
+        model: an FP32 part at opset 17.
+        ranges: of every tensor that `activations_to_quantise` names.
+        style: `cpu` or `tensorrt`.
+        keep: names of nodes that stay in floating point.
+
+    Raises:
+        ConfigurationError: a name in `keep` is no layer of the part, or a range is missing.
+    """
+    unknown = sorted(set(keep) - set(quantisable_layers(model)))
+    if unknown:
+        raise ConfigurationError(f"no quantisable layer is called {', '.join(unknown)}")
+    taken = activations_to_quantise(model, style, keep)
+    missing = sorted(set(taken) - set(ranges))
+    if missing:
+        raise ConfigurationError(f"no range was measured for {', '.join(missing)}")
+    index = GraphIndex(model)
+    rewriter = _Rewriter(style, index)
+    for name, users in taken.items():
+        rewriter.plan(name, _range_of(name, ranges, taken, index), users)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    nodes = rewriter.rewrite(copy.graph.node)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    constants = [each for each in copy.graph.initializer if each.name in used]
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend([*constants, *rewriter.constants.values()])
+    onnx.checker.check_model(copy, full_check=True)
+    return copy
+
+
+def _is_conv(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    return node.op_type == "Conv" and node.input[1] in index.constants
+
+
+def _is_residual(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    return (
+        node.op_type == "Add"
+        and not any(each in index.constants for each in node.input)
+        and any(index.made_by(each, "Conv") for each in node.input)
+    )
+
+
+def _skip_input(node: onnx.NodeProto, index: GraphIndex) -> str:
+    """The input of a residual Add that is not the last Conv's: that Conv fuses with the Add."""
+    first, second = node.input
+    return str(second if index.made_by(first, "Conv") else first)
+
+
+def _range_of(name: str, ranges: Mapping[str, Range], taken: Mapping[str, list[str]], index: GraphIndex) -> Range:
+    if name in index.inputs:
+        return _IMAGE_RANGE
+    if index.made_by(name, "MaxPool") and index.producer[name].input[0] in taken:
+        return ranges[index.producer[name].input[0]]
+    return ranges[name]
+
+
+@dataclass
+class _Rewriter:
+    style: Style
+    index: GraphIndex
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    scales: dict[str, float] = field(default_factory=dict)
+    users: dict[str, set[str]] = field(default_factory=dict)
+    pairs: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
+
+    def plan(self, tensor: str, measured: Range, users: Sequence[str]) -> None:
+        """Make the Q/DQ pair of an activation."""
+        low, high = min(measured[0], 0.0), max(measured[1], 0.0)
+        if self.style == "cpu":
+            scale = max((high - low) / 255.0, _SMALLEST_SCALE)
+            zero: NDArray[Any] = np.array(round(-low / scale), np.uint8)
+        else:
+            scale = max(-low, high, 127 * _SMALLEST_SCALE) / 127.0
+            zero = np.array(0, np.int8)
+        self.scales[tensor] = float(np.float32(scale))
+        parameters = [
+            self._constant(f"{tensor}.scale", np.array(scale, np.float32)),
+            self._constant(f"{tensor}.zero", zero),
+        ]
+        self.users[tensor] = set(users)
+        self.pairs[tensor] = [
+            helper.make_node("QuantizeLinear", [tensor, *parameters], [f"{tensor}.q"], name=f"{tensor}.quantize"),
+            helper.make_node(
+                "DequantizeLinear", [f"{tensor}.q", *parameters], [f"{tensor}.dq"], name=f"{tensor}.dequantize"
+            ),
+        ]
+
+    def rewrite(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """Return the nodes with every planned pair after its producer, in topological order."""
+        written: list[onnx.NodeProto] = []
+        for each in self.index.inputs & self.pairs.keys():
+            written += self.pairs[each]
+        for node in nodes:
+            quantised = [each for each in node.input if node.name in self.users.get(each, ())]
+            if node.op_type == "Conv" and quantised:
+                written += self._weights(node, self.scales[quantised[0]])
+            for position, each in enumerate(node.input):
+                if self._reads_quantised(node, each):
+                    node.input[position] = f"{each}.dq"
+            written.append(node)
+            for each in node.output:
+                written += self.pairs.get(each, [])
+        return written
+
+    def _reads_quantised(self, node: onnx.NodeProto, tensor: str) -> bool:
+        if tensor not in self.users:
+            return False
+        # On the CPU a second, unquantised reader would keep the Relu before it from fusing.
+        return self.style == "cpu" or node.name in self.users[tensor]
+
+    def _weights(self, node: onnx.NodeProto, input_scale: float) -> list[onnx.NodeProto]:
+        weight = self.index.array(node.input[1]).astype(np.float64)
+        largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+        scale = np.maximum(largest / 127.0, _SMALLEST_SCALE)
+        bias = self.index.array(node.input[2]).astype(np.float64) if len(node.input) > 2 else None
+        if bias is not None and self.style == "cpu":
+            # Else the int32 bias of a nearly dead channel would overflow.
+            scale = np.maximum(scale, np.abs(bias) / (input_scale * _INT32) * 1.001)
+        scale = scale.astype(np.float32)
+        steps = (weight / scale.reshape(-1, 1, 1, 1)).reshape(-1, weight.shape[2] * weight.shape[3])
+        quantised = np.clip(round_preserving_sums(steps), -127, 127).astype(np.int8).reshape(weight.shape)
+        added = [self._dequantised(node, 1, quantised, scale, np.zeros(len(scale), np.int8))]
+        if bias is not None and self.style == "cpu":
+            bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
+            integers = np.clip(np.rint(bias / bias_scale), -_INT32, _INT32).astype(np.int32)
+            added.append(self._dequantised(node, 2, integers, bias_scale, np.zeros(len(scale), np.int32)))
+        return added
+
+    def _dequantised(
+        self, node: onnx.NodeProto, position: int, values: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any]
+    ) -> onnx.NodeProto:
+        name = node.input[position]
+        inputs = [
+            self._constant(f"{name}.q", values),
+            self._constant(f"{name}.scale", scale),
+            self._constant(f"{name}.zero", zero),
+        ]
+        node.input[position] = f"{name}.dq"
+        return helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize", axis=0)
+
+    def _constant(self, name: str, value: NDArray[Any]) -> str:
+        self.constants[name] = numpy_helper.from_array(value, name)
+        return name

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from emer_edge.calibration.ranges import collect_histograms, ranges_of
+from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.precision.int8 import activations_to_quantise
+from emer_edge.model.emert import Emert
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "model" / "golden"), str(Path(__file__).parent)]
+
+from export_inputs import eye_rows, smooth_crops  # noqa: E402
+
+Run = Callable[[onnx.ModelProto, Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    def call(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def nine() -> Emert:
+    """A network whose batch norms have seen data and whose columns are standardised."""
+    torch.manual_seed(0)
+    model = Emert("nine")
+    for each in model.modules():
+        if isinstance(each, torch.nn.BatchNorm2d):
+            each.momentum = None
+    with torch.inference_mode():
+        model.train().subnet.face(torch.from_numpy(smooth_crops(16, 1)))
+    eye, gaze = eye_rows(16, 3)
+    model.eye_mean.copy_(torch.from_numpy(eye.mean((0, 1))))
+    model.eye_scale.copy_(torch.from_numpy(eye.std((0, 1))))
+    model.gaze_mean.copy_(torch.from_numpy(gaze.mean((0, 1))))
+    model.gaze_scale.copy_(torch.from_numpy(gaze.std((0, 1))))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def encoder_part(nine: Emert) -> onnx.ModelProto:
+    return face_encoder(nine)
+
+
+@pytest.fixture(scope="session")
+def fusion_part(nine: Emert) -> onnx.ModelProto:
+    return fusion(nine)
+
+
+@pytest.fixture(scope="session")
+def ranges(encoder_part: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+    tensors = sorted(
+        {*activations_to_quantise(encoder_part, "cpu"), *activations_to_quantise(encoder_part, "tensorrt")}
+    )
+    batches = [{"face": smooth_crops(8, seed)} for seed in (11, 12)]
+    return ranges_of(collect_histograms(encoder_part, tensors, batches), "percentile")
+
+
+@pytest.fixture(scope="session")
+def crops() -> NDArray[np.float32]:
+    return smooth_crops(16, 99)
