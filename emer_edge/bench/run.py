@@ -1,0 +1,235 @@
+"""The whole benchmark: every bundle in turn, then what they say together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from emer_edge.bench.child import Request
+from emer_edge.bench.environment import describe, temperature_c
+from emer_edge.bench.page import page_of
+from emer_edge.bench.processes import parts_in_child, stream_in_child
+from emer_edge.bench.records import Accuracy, BenchReport, BundleBench, FoldSpread
+from emer_edge.bench.scoring import fold_of, score_fold
+from emer_edge.bench.tables import tables_of
+from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.labels import Classes
+from emer_edge.errors import ConfigurationError, OutputExistsError
+from emer_edge.metrics.intervals import RESAMPLES
+from emer_edge.report.csv import to_csv
+from emer_edge.report.files import write_whole
+from emer_edge.report.latex import to_latex
+from emer_edge.runtime.compose import standing_notes
+from emer_edge.spec.labels import View
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["BenchOptions", "run_bench", "write_report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """What to measure.
+
+    Attributes:
+        bundles: folders of bundles, at least one.
+        data: root of an EMER data set; None leaves accuracy out.
+        folds: the fold to score of each bundle, or one for all; empty takes what each bundle has never seen.
+        output: folder for `report.json`, `report.html` and the tables; None writes nothing.
+        force: replace a report that is there.
+        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        threads: intra-op threads of CPU engines.
+        repeats, warmup: durations measured of each part, and runs before them.
+        stream_s: length of the streaming run, real time; 0 leaves it out. A window has to fill first.
+        resamples, seed: bootstrap draws of an interval, and their seed.
+        view, classes, mapping, strict: how the label file is read, see `EmerDataset.open`.
+    """
+
+    bundles: tuple[Path, ...]
+    data: Path | None = None
+    folds: tuple[int, ...] = ()
+    output: Path | None = None
+    force: bool = False
+    engine: str = "auto"
+    threads: int = 1
+    repeats: int = 200
+    warmup: int = 20
+    stream_s: float = 20.0
+    resamples: int = RESAMPLES
+    seed: int = 0
+    view: View | None = None
+    classes: Classes | None = None
+    mapping: dict[str, str] | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.bundles:
+            raise ConfigurationError("name at least one bundle to measure")
+        if self.folds and len(self.folds) not in (1, len(self.bundles)):
+            raise ConfigurationError(
+                f"{len(self.folds)} folds for {len(self.bundles)} bundles: name one fold, or one for each bundle"
+            )
+        if self.folds and self.data is None:
+            raise ConfigurationError("folds are of a data set: name it with --data")
+        if self.repeats < 1 or self.warmup < 0 or self.threads < 1 or self.resamples < 1 or self.stream_s < 0:
+            raise ConfigurationError("repeats, threads and resamples are at least 1, warm-up and stream at least 0")
+
+    def fold(self, at: int) -> int | None:
+        """The fold asked for of bundle number `at`."""
+        return None if not self.folds else self.folds[at if len(self.folds) > 1 else 0]
+
+
+def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
+    """Measure the bundles, one after the other, and write the report where one is asked for.
+
+    Whatever can be refused is refused before the first measurement.
+
+    Raises:
+        OutputExistsError: there is a report in the output folder.
+        BundleError, EngineError, DataError, MissingExtraError: a bundle or the data set can't be used; DataError too
+            when a bundle was trained on clips that it is to be scored on.
+    """
+    if options.output is not None:
+        _check_output(options.output, options.force)
+    bundles = [load_bundle(each) for each in options.bundles]
+    environment = describe()
+    accuracies: list[Accuracy | None] = [None] * len(bundles)
+    notes: list[str] = []
+    if options.data is not None:
+        folds = [fold_of(bundle.manifest, options.fold(at)) for at, bundle in enumerate(bundles)]
+        accuracies = list(_scored(bundles, folds, options, notes, progress))
+    records = [
+        _measured(bundle, accuracy, options, progress) for bundle, accuracy in zip(bundles, accuracies, strict=True)
+    ]
+    report = BenchReport(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        options={
+            "data": None if options.data is None else str(options.data),
+            "engine": options.engine,
+            "threads": options.threads,
+            "repeats": options.repeats,
+            "warmup": options.warmup,
+            "stream_s": options.stream_s,
+            "resamples": options.resamples,
+            "seed": options.seed,
+        },
+        environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
+        bundles=tuple(records),
+        folds=_spread([each for each in accuracies if each is not None]),
+        notes=tuple(notes),
+    )
+    if options.output is not None:
+        write_report(report, options.output, options.force)
+    return report
+
+
+def write_report(report: BenchReport, folder: Path, force: bool = False) -> list[Path]:
+    """Write `report.json`, `report.html`, and every table as CSV and LaTeX; return their paths.
+
+    Raises:
+        OutputExistsError: there is a report and `force` is false.
+        ConfigurationError: the folder can't be written to.
+    """
+    _check_output(folder, force)
+    written = [write_whole(folder / "report.html", page_of(report))]
+    for name, table in tables_of(report).items():
+        written.append(write_whole(folder / "tables" / f"{name}.csv", to_csv(table)))
+        written.append(write_whole(folder / "tables" / f"{name}.tex", to_latex(table, f"tab:{name}")))
+    return [write_whole(folder / "report.json", report.to_json()), *written]
+
+
+def _check_output(folder: Path, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file; name a folder for the report")
+    for name in ("report.json", "report.html"):
+        if (folder / name).exists() and not force:
+            raise OutputExistsError(folder / name)
+
+
+def _scored(
+    bundles: Sequence[Bundle], folds: Sequence[int], options: BenchOptions, notes: list[str], progress: Progress
+) -> list[Accuracy]:
+    opened: dict[str, EmerDataset] = {}
+    found = []
+    for bundle, fold in zip(bundles, folds, strict=True):
+        events = bundle.manifest.events
+        if events not in opened:
+            assert options.data is not None
+            opened[events] = EmerDataset.open(
+                options.data,
+                view=options.view,
+                mapping=options.mapping,
+                classes=options.classes,
+                strict=options.strict,
+                events=events,
+                progress=progress,
+            )
+        if bundle.manifest.data is None:
+            notes.append(
+                f"bundle {bundle.manifest.name} does not say which clips it was trained on: "
+                "nothing vouches that these are new to it"
+            )
+        with bundle.open(options.engine, options.threads) as session:
+            found.append(score_fold(session, opened[events], fold, options.resamples, options.seed, progress))
+    shared = next(iter(opened.values())).shared_participants
+    if shared:
+        notes.append(f"{len(shared)} participants have clips in several folds: figures say less about new people")
+    return found
+
+
+def _measured(bundle: Bundle, accuracy: Accuracy | None, options: BenchOptions, progress: Progress) -> BundleBench:
+    request = Request(
+        what="parts",
+        bundle=str(bundle.path),
+        engine=options.engine,
+        threads=options.threads,
+        repeats=options.repeats,
+        warmup=options.warmup,
+        seconds=options.stream_s,
+    )
+    figures = parts_in_child(request, progress)
+    streaming = None
+    if options.stream_s > 0:
+        streaming = stream_in_child(msgspec.structs.replace(request, what="stream"), progress)
+    variant = "tensorrt" if figures.engine == "tensorrt" else "cpu"
+    manifest = bundle.manifest
+    return BundleBench(
+        name=manifest.name,
+        path=str(bundle.path),
+        size_bytes=sum(each.bytes for each in manifest.files.values()),
+        precision={
+            part.split("/", 1)[1]: each
+            for part, each in manifest.precision.parts.items()
+            if part.startswith(f"{variant}/")
+        },
+        engine=figures.engine,
+        device=figures.device,
+        threads=options.threads,
+        demo=manifest.demo,
+        loading=figures.loading,
+        latency=figures.latency,
+        streaming=streaming,
+        accuracy=accuracy,
+        notes=standing_notes(manifest),
+    )
+
+
+def _spread(accuracies: Sequence[Accuracy]) -> dict[str, FoldSpread]:
+    """Mean and standard deviation over folds: only where every bundle was scored on a fold of its own."""
+    if len(accuracies) < 2 or len({each.fold for each in accuracies}) < len(accuracies):
+        return {}
+    found = {}
+    for head in accuracies[0].heads:
+        if not all(head in each.heads for each in accuracies):
+            continue
+        for metric in accuracies[0].heads[head].metrics:
+            values = tuple(each.heads[head].metrics[metric].value for each in accuracies)
+            found[f"{head}/{metric}"] = FoldSpread(
+                values=values, mean=statistics.fmean(values), sd=statistics.stdev(values)
+            )
+    return found
