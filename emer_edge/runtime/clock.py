@@ -1,12 +1,12 @@
 """A tracker's clock in host time, over a link that only ever delays.
 
-A sample that the device stamped d arrives at a = offset + rate * d + delay, where the delay is never negative and now and
-then nearly nothing. With exponential delays the likeliest line is the one below all points (d, a) with the least sum of
-distances: the edge of their lower convex hull that spans their mean d (Moon, Skelly and Towsley, "Estimation and removal
-of clock skew from network delay measurements", INFOCOM 1999). A short window says little about a slope, so the drift also
-has a prior: crystals are within some 50 ppm, and a clock that resets keeps its crystal. The line is refitted over a
-sliding window. What no one-way link can tell is the smallest delay itself: stamps are late by that constant, for a serial
-link the time its bytes take.
+A sample that the device stamped d arrives at a = offset + rate * d + delay, where the delay is never negative and now
+and then nearly nothing. With exponential delays the likeliest line is the one below all points (d, a) with the least
+sum of distances: the edge of their lower convex hull that spans their mean d (Moon, Skelly and Towsley, "Estimation and
+removal of clock skew from network delay measurements", INFOCOM 1999). A short window says little about a slope, so the
+drift also has a prior: crystals are within some 50 ppm, and a clock that resets keeps its crystal. The line is refitted
+over a sliding window. What no one-way link can tell is the smallest delay itself: stamps are late by that constant, for
+a serial link the time its bytes take.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _BACK_NS: Final = 1_000_000  # more than a reordering
 class ClockMapper:
     """Maps device time to host monotonic time, sample by sample.
 
-    Restarts by itself when the device's clock resets, jumps or pauses; never runs backwards, and never answers later than
-    the sample's arrival by more than the nanoseconds that keep stamps apart.
+    Restarts by itself when the device's clock resets, jumps or pauses; never runs backwards, and never answers later
+    than the sample's arrival by more than the nanoseconds that keep stamps apart.
 
     Args:
         window_ns: length of the sliding window.

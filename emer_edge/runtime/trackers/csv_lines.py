@@ -1,0 +1,241 @@
+"""The `csv` format: a header line that names columns, then a line a sample, for hand-made trackers.
+
+Columns, in any order; `left` and `right` without their prefix (`x`, `y`, `pupil_mm`, ...) mean both eyes alike:
+
+=======================================  ==============================================================
+column                                   meaning
+=======================================  ==============================================================
+`time_us`, `time_ms`, `time_s`           the tracker's clock; without one, samples have arrival times
+`sequence`                               +1 a sample: shows loss
+`left_x`, `left_y`                       gaze as fraction of the display, origin top left, y down
+`left_x_px`, `left_y_px`                 gaze in display pixels
+`left_pupil_mm`                          pupil diameter
+`left_valid`                             1 or 0; without it an eye with gaze is valid
+`left_eye_x_mm`, `..y_mm`, `..z_mm`      position of the eye, DACS mm
+`left_direction_x`, `.._y`, `.._z`       gaze direction, unit vector
+=======================================  ==============================================================
+
+Cells are separated by commas, semicolons or tabs; the decimal point is a point; an empty cell or `nan` means missing;
+other columns are ignored. Lines end with a line feed, are ASCII, and are at most 4 KiB long. A tracker that someone may
+listen to later repeats its header about once a second; a header that differs from the present one counts when it comes
+twice, so that a damaged one costs one line.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.trackers.base import FIELDS, Counters
+from emer_edge.runtime.trackers.readings import reading
+from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+
+__all__ = ["CSV_HEADER", "CsvDecoder", "csv_line", "is_header"]
+
+_MAX_LINE: Final = 4096
+_TIMES_NS: Final = {"time_us": 1e3, "time_ms": 1e6, "time_s": 1e9}
+_LATEST_NS: Final = 1 << 62
+_SAME_RUN: Final = 1 << 15  # a larger jump of the sequence is a restart or a bit error, not a loss
+_PARTS: Final = {
+    "gaze": ("x", "y"),
+    "gaze px": ("x_px", "y_px"),
+    "position": ("eye_x_mm", "eye_y_mm", "eye_z_mm"),
+    "direction": ("direction_x", "direction_y", "direction_z"),
+    "pupil": ("pupil_mm",),
+    "valid": ("valid",),
+}
+_NUMBER: Final = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
+_MISSING: Final = (b"", b"nan")
+_EYES: Final = ("left", "right")
+
+CSV_HEADER: Final = ",".join(
+    [
+        "time_us",
+        "sequence",
+        *(f"{eye}_{name}" for eye in _EYES for part in _PARTS if part != "gaze px" for name in _PARTS[part]),
+    ]
+)
+"""All columns of the format, as the simulator writes them."""
+
+
+def csv_line(sample: TrackerSample, sequence: int, display: Display) -> str:
+    """One sample as a line under `CSV_HEADER`, without its line feed."""
+    time_ns = sample.stamp_ns if sample.device_ns is None else sample.device_ns
+    cells = [str(time_ns // 1000), str(sequence)]
+    for eye in (sample.left, sample.right):
+        gaze = (eye.gaze_px[0] / display.width_px, eye.gaze_px[1] / display.height_px)
+        numbers = (*gaze, *eye.position_mm, *eye.direction, eye.pupil_mm)
+        cells += ["" if math.isnan(each) else f"{each:.7g}" for each in numbers]
+        cells.append(str(int(eye.valid)))
+    return ",".join(cells)
+
+
+class CsvDecoder:
+    """Decoder of the `csv` format (see `Decoder`).
+
+    Args:
+        display: the display that gaze refers to.
+        columns: the header line, for a tracker that sends none.
+
+    Raises:
+        ConfigurationError: `columns` names no gaze column.
+    """
+
+    name = "csv"
+
+    def __init__(self, display: Display, columns: str | None = None) -> None:
+        self.counters = Counters()
+        self.fields: set[str] = set()
+        self._display = display
+        self._buffer = bytearray()
+        self._cut = False
+        self._header: tuple[str, ...] | None = None
+        self._candidate: tuple[str, ...] | None = None
+        self._at: dict[str, int] = {}
+        self._before: tuple[int, int | None] | None = None  # sequence number and time of the last line
+        if columns is not None:
+            names = _header(columns.encode())
+            if names is None:
+                raise ConfigurationError(f"columns={columns} names no gaze column; known columns are {CSV_HEADER}")
+            self._take(names)
+
+    def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
+        """Decode the lines that `data` completes."""
+        samples: list[TrackerSample] = []
+        *ended, rest = data.split(b"\n")
+        for piece in ended:
+            self._append(piece)
+            line = bytes(self._buffer).strip()
+            self._buffer.clear()
+            if line and not self._cut:
+                sample = self._line(line, arrival_ns)
+                if sample is not None:
+                    samples.append(sample)
+            self._cut = False
+        self._append(rest)
+        return samples
+
+    def _append(self, piece: bytes) -> None:
+        if self._cut:
+            return
+        self._buffer += piece
+        if len(self._buffer) > _MAX_LINE:
+            self.counters.overlong += 1
+            self._cut = True
+            self._buffer.clear()
+
+    def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
+        names = _header(line)
+        if names is not None:
+            if self._header is None or names == self._candidate != self._header:
+                self._take(names)
+            self._candidate = names
+            return None
+        if self._header is None:
+            self.counters.headerless += 1
+            return None
+        cells = _cells(line)
+        if len(cells) != len(self._header):
+            self.counters.garbage += 1
+            return None
+        numbers = [_number(each) for each in cells]
+        if any(numbers[at] is None for at in self._at.values()):
+            self.counters.garbage += 1
+            return None
+        return self._sample({name: numbers[at] or 0.0 for name, at in self._at.items()}, arrival_ns)
+
+    def _take(self, names: tuple[str, ...]) -> None:
+        self._header = names
+        known = {f"{eye}_{name}" for eye in _EYES for part in _PARTS.values() for name in part}
+        self._at = {
+            name: at for at, name in enumerate(names) if name in known or name in _TIMES_NS or name == "sequence"
+        }
+        for at, name in enumerate(names):
+            for eye in _EYES:
+                if f"{eye}_{name}" in known:
+                    self._at.setdefault(f"{eye}_{name}", at)
+        self._before = None
+        for eye in _EYES:
+            for part in (*FIELDS, "gaze px"):
+                if all(f"{eye}_{name}" in self._at for name in _PARTS[part]):
+                    self.fields.add(f"{eye} {part.removesuffix(' px')}")
+
+    def _sample(self, cells: dict[str, float], arrival_ns: int) -> TrackerSample | None:
+        device_ns: int | None = None
+        for name, scale in _TIMES_NS.items():
+            if name in cells:
+                time = cells[name] * scale
+                if not 0 <= time < _LATEST_NS:
+                    self.counters.garbage += 1
+                    return None
+                device_ns = round(time)
+                break
+        if self._repeats(cells.get("sequence", math.nan), device_ns):
+            return None
+        self.counters.samples += 1
+        return TrackerSample(device_ns, arrival_ns, arrival_ns, self._eye(cells, "left"), self._eye(cells, "right"))
+
+    def _repeats(self, sequence: float, device_ns: int | None) -> bool:
+        """Follow the sequence number; true when this line is the one before once more."""
+        if not math.isfinite(sequence):
+            return False
+        before, self._before = self._before, (int(sequence), device_ns)
+        if before is None:
+            return False
+        step = int(sequence) - before[0]
+        if step == 0 and device_ns == before[1]:
+            self.counters.duplicated += 1
+            return True
+        if 0 < step < _SAME_RUN:
+            self.counters.lost += step - 1
+        return False
+
+    def _eye(self, cells: dict[str, float], eye: str) -> EyeReading:
+        def part(name: str) -> tuple[float, ...]:
+            numbers = tuple(cells.get(f"{eye}_{each}", math.nan) for each in _PARTS[name])
+            return numbers if all(map(math.isfinite, numbers)) else ()
+
+        gaze, pixels = part("gaze"), part("gaze px")
+        if not gaze and pixels:
+            gaze = (pixels[0] / self._display.width_px, pixels[1] / self._display.height_px)
+        valid = cells.get(f"{eye}_valid", math.nan)
+        return reading(
+            gaze=gaze,
+            position_mm=part("position"),
+            direction=part("direction"),
+            pupil_mm=cells.get(f"{eye}_pupil_mm", math.nan),
+            valid=bool(valid) if math.isfinite(valid) else None,
+            display=self._display,
+            counters=self.counters,
+        )
+
+
+def is_header(line: bytes) -> bool:
+    """Whether a line is a header of this format."""
+    return _header(line) is not None
+
+
+def _cells(line: bytes) -> list[bytes]:
+    separator = next((each for each in (b";", b"\t") if each in line), b",")
+    return [each.strip() for each in line.split(separator)]
+
+
+def _number(cell: bytes) -> float | None:
+    """The number in a cell: NaN where missing, None where it holds something else."""
+    if cell.lower() in _MISSING:
+        return math.nan
+    return float(cell) if _NUMBER.match(cell) else None
+
+
+def _header(line: bytes) -> tuple[str, ...] | None:
+    """The column names, where `line` is a header: ASCII names, with x and y of at least one eye among them."""
+    if not line.isascii() or b"x" not in line.lower():
+        return None
+    names = tuple(each.decode("ascii").lower() for each in _cells(line))
+    for prefix in ("", *(f"{eye}_" for eye in _EYES)):
+        for part in ("gaze", "gaze px"):
+            if all(f"{prefix}{name}" in names for name in _PARTS[part]):
+                return names
+    return None

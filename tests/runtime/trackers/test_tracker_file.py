@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import pytest
+
+from emer_edge.errors import DataError, TrackerError
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.samples import Display
+
+DISPLAY = Display(1000, 500, 500.0, 250.0)
+FAST = TrackerOptions(display=DISPLAY, pace="fast")
+
+
+def export(path, first_ms: float = 5.0, rows: int = 10, step_ms: float = 8.0, drop: str = ""):
+    """A Tobii Pro Lab export whose gaze, in px, says which row it is; the third row is a blink."""
+    names = [each for each in COLUMN_KEYS if each != drop]
+    text = ["\t".join(["Recording timestamp [ms]", "Sensor", *names])]
+    for number in range(rows):
+        cells = dict.fromkeys(names, "")
+        if number != 2:
+            for side in ("left", "right"):
+                cells[f"Gaze point {side} X [DACS px]"] = f"{number}"
+                cells[f"Gaze point {side} Y [DACS px]"] = "100"
+                cells[f"Gaze point {side} X [DACS mm]"] = f"{number / 2}"
+                cells[f"Gaze point {side} Y [DACS mm]"] = "50"
+                for axis, value in zip("XYZ", (10, 20, 600), strict=True):
+                    cells[f"Eye position {side} {axis} [DACS mm]"] = f"{value}"
+            cells["Pupil diameter left [mm]"] = "3.5"
+        word = "Invalid" if number == 2 else "Valid"
+        cells |= {"Validity left": word, "Validity right": word}
+        text.append("\t".join([f"{first_ms + number * step_ms}", "Eye Tracker", *cells.values()]))
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_an_export_is_replayed_sample_by_sample(tmp_path) -> None:
+    source = export(tmp_path / "tracker.tsv")
+    with open_tracker(source, FAST) as tracker:
+        assert (tracker.live, tracker.clock, tracker.synchronised) == (False, "media", False)
+        assert tracker.rate_hz == pytest.approx(125.0)
+        assert tracker.missing_columns == ()
+        samples = list(tracker)
+    assert [each.stamp_ns for each in samples] == [5_000_000 + i * 8_000_000 for i in range(10)]
+    assert all(each.arrival_ns == each.stamp_ns for each in samples)
+    assert samples[4].left.gaze_px == (4.0, 100.0)
+    assert samples[4].right.gaze_mm == (2.0, 50.0)
+    assert samples[4].left.position_mm == (10.0, 20.0, 600.0)
+    assert samples[4].left.pupil_mm == 3.5
+    assert math.isnan(samples[4].right.pupil_mm)
+    assert [each.left.valid for each in samples] == [i != 2 for i in range(10)]
+
+
+def test_an_offset_makes_a_pair_synchronised(tmp_path) -> None:
+    source = export(tmp_path / "tracker.tsv", first_ms=3_600_000.0)
+    options = TrackerOptions(pace="fast", start_ns=1_000, offset_ms=-3_600_000.0)
+    tracker = open_tracker(source, options)
+    assert tracker.synchronised
+    assert next(tracker).stamp_ns == 1_000
+
+
+def test_a_clock_that_starts_late_is_put_at_the_start_and_said(tmp_path) -> None:
+    said: list[str] = []
+    tracker = open_tracker(
+        export(tmp_path / "tracker.tsv", first_ms=3_600_000.0), TrackerOptions(pace="fast", say=said.append)
+    )
+    assert not tracker.synchronised
+    assert next(tracker).stamp_ns == 0
+    assert "starts at 3600.0 s" in said[0]
+
+
+def test_real_pace_yields_samples_when_they_are_due(tmp_path) -> None:
+    start_ns = monotonic_ns() + 30_000_000
+    options = TrackerOptions(pace="real", start_ns=start_ns)
+    late_ms = [
+        (monotonic_ns() - each.stamp_ns) * 1e-6 for each in open_tracker(export(tmp_path / "t.tsv", rows=40), options)
+    ]
+    assert len(late_ms) == 40
+    assert min(late_ms) >= 0.0
+    assert sorted(late_ms)[20] < 10.0
+
+
+def test_close_ends_the_iteration(tmp_path) -> None:
+    tracker = open_tracker(export(tmp_path / "tracker.tsv"), FAST)
+    next(tracker)
+    tracker.close()
+    tracker.close()
+    assert list(tracker) == []
+
+
+def test_lines_are_replayed_too(tmp_path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("time_ms,x,y\n0,0.25,0.5\n10,0.5,0.5\nwhat,1\n20,,\n")
+    said: list[str] = []
+    tracker = open_tracker(str(path), TrackerOptions(display=DISPLAY, pace="fast", say=said.append))
+    assert tracker.rate_hz == pytest.approx(100.0)
+    assert "Pupil diameter left [mm]" in tracker.missing_columns
+    samples = list(tracker)
+    assert [each.stamp_ns for each in samples] == [0, 10_000_000, 20_000_000]
+    assert [each.left.valid for each in samples] == [True, True, False]
+    assert samples[1].right.gaze_px == (500.0, 250.0)
+    assert tracker.dropped == {"garbage": 1}
+    assert "1 lines can't be read" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("x,y\n0.1,0.2\n", "has no times"),
+        ("time_ms,x,y\n", "no sample that can be read"),
+        ("time_ms,x,y\n9,0.1,0.2\n5,0.1,0.2\n", "sample 2: time runs backwards"),
+    ],
+)
+def test_lines_that_are_no_recording_are_refused(tmp_path, content: str, says: str) -> None:
+    (tmp_path / "mine.csv").write_text(content)
+    with pytest.raises(TrackerError, match=says):
+        open_tracker(str(tmp_path / "mine.csv"), FAST)
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path) -> None:
+    with pytest.raises(TrackerError, match="there is no tracker file"):
+        open_tracker(str(tmp_path / "gone.tsv"), FAST)
+    with pytest.raises(TrackerError, match="is a folder"):
+        open_tracker(str(tmp_path), FAST)
+    (tmp_path / "noise.tsv").write_bytes(bytes(range(256)))
+    with pytest.raises(DataError):
+        open_tracker(str(tmp_path / "noise.tsv"), FAST)
+    with pytest.raises(DataError, match="Pupil diameter left"):
+        open_tracker(export(tmp_path / "short.tsv", drop="Pupil diameter left [mm]"), FAST)
+
+
+def test_a_long_wait_is_cut_short_by_close(tmp_path) -> None:
+    options = TrackerOptions(start_ns=monotonic_ns() + 60_000_000_000)
+    tracker = open_tracker(export(tmp_path / "tracker.tsv"), options)
+    threading.Timer(0.2, tracker.close).start()
+    began = time.monotonic()
+    assert list(tracker) == []
+    assert time.monotonic() - began < 5.0
