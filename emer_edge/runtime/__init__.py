@@ -1,0 +1,1 @@
+"""The device: sensors, engines, the pipeline, and the scoring of recordings."""

@@ -1,0 +1,42 @@
+"""What every inference engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Engine", "Factory", "Shape"]
+
+Shape = tuple[int | None, ...]
+"""Dimensions of a tensor; None where any size is taken."""
+
+
+class Engine(Protocol):
+    """One part of a bundle, loaded and ready.
+
+    Attributes:
+        name: the name it is registered under.
+        device: what it computes on, for people.
+        inputs, outputs: tensor name -> shape, in the order of the graph.
+    """
+
+    name: str
+    device: str
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """Compute all outputs; raise EngineError when the engine refuses the inputs."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory; may be called twice."""
+        ...
+
+
+Factory = Callable[[Path, int], Engine]
+"""Loads an ONNX part: its file and the number of intra-op threads."""

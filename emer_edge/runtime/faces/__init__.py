@@ -1,0 +1,11 @@
+"""From a camera image to the subject's aligned crop."""
+
+from __future__ import annotations
+
+from emer_edge.runtime.faces.align import align, similarity
+from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector
+from emer_edge.runtime.faces.face import Face
+from emer_edge.runtime.faces.follower import SubjectFollower
+from emer_edge.runtime.faces.source import FaceCandidate, FaceSource
+
+__all__ = ["DETECTORS", "Face", "FaceCandidate", "FaceDetector", "FaceSource", "SubjectFollower", "align", "similarity"]

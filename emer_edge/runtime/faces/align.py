@@ -1,0 +1,65 @@
+"""Turning a found face into the crop that the network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.images import import_cv2
+from emer_edge.spec.window import FACE_SIZE_PX
+
+__all__ = ["align", "similarity"]
+
+
+def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The rotation, scale and shift that bring points nearest to others.
+
+    Least squares after Umeyama (1991); in the plane it is one division of complex numbers, and never a reflection.
+
+    Args:
+        source: (n, 2) x, y.
+        target: (n, 2) where they should fall.
+
+    Returns:
+        (2, 3) float64 matrix for column vectors (x, y, 1). All points in one place give a pure shift.
+    """
+    z = source[:, 0].astype(np.float64) + 1j * source[:, 1]
+    w = target[:, 0].astype(np.float64) + 1j * target[:, 1]
+    z_mean, w_mean = z.mean(), w.mean()
+    spread = float((np.abs(z - z_mean) ** 2).sum())
+    turn = complex((np.conj(z - z_mean) * (w - w_mean)).sum() / spread) if spread > 0 else 1.0 + 0j
+    shift = complex(w_mean - turn * z_mean)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def align(
+    image: NDArray[np.uint8],
+    landmarks_px: NDArray[np.float32],
+    template_px: Sequence[tuple[float, float]] | NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Cut out a face so that its landmarks fall on the template's.
+
+    Args:
+        image: (H, W, 3) uint8, B, G, R.
+        landmarks_px: (5, 2) in the image.
+        template_px: (5, 2) in the crop, from the manifest.
+
+    Returns:
+        (112, 112, 3) uint8, B, G, R; black where the crop leaves the image.
+    """
+    cv2 = import_cv2()
+    landmarks = np.asarray(landmarks_px, np.float32)
+    matrix = similarity(landmarks, np.asarray(template_px, np.float32))
+    shrink = int(1.0 / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-3))
+    if shrink >= 2:  # a bilinear warp alone would alias
+        height, width = (each // shrink for each in image.shape[:2])
+        if height and width:
+            image = cv2.resize(
+                image[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA
+            )
+            centres = (landmarks + 0.5) / shrink - 0.5
+            matrix = similarity(centres.astype(np.float32), np.asarray(template_px, np.float32))
+    crop: NDArray[np.uint8] = cv2.warpAffine(image, matrix, (FACE_SIZE_PX, FACE_SIZE_PX), flags=cv2.INTER_LINEAR)
+    return crop

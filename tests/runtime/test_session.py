@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from emer_edge.bundle import Bundle, BundleWriter
+from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.runtime.session import Session
+from emer_edge.spec.heads import HEADS
+
+Window = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+@pytest.fixture
+def windows() -> Window:
+    rng = np.random.default_rng(0)
+    shapes = ((3, 8, 3, 112, 112), (3, 32, 39), (3, 32, 2))
+    face, eye, gaze = (rng.random(shape, np.float32) for shape in shapes)
+    return face, eye * 900, gaze * 900
+
+
+def test_heads_and_ranges(session: Session, windows: Window) -> None:
+    outputs = session.predict(*windows)
+    assert list(outputs) == list(HEADS)
+    for name, values in outputs.items():
+        assert values.shape == (3, HEADS[name].width)
+        assert values.dtype == np.float32
+        if HEADS[name].kind == "class":
+            np.testing.assert_allclose(values.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_temperature_divides_the_logits(session: Session, windows: Window) -> None:
+    face, eye, gaze = windows
+    embeddings = session.encode(face.reshape(-1, 3, 112, 112)).reshape(3, 8, 128)
+    logits = session.logits(embeddings, eye, gaze)["er-7"] / 0.05
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(session.fuse(embeddings, eye, gaze)["er-7"], expected, atol=1e-5)
+
+
+def test_batches_do_not_change_the_numbers(session: Session, windows: Window) -> None:
+    together = session.predict(*windows)
+    for at in range(3):
+        alone = session.predict(*(each[at : at + 1] for each in windows))
+        for name in together:
+            np.testing.assert_allclose(alone[name][0], together[name][at], atol=1e-5)
+
+
+def test_no_windows_give_empty_outputs(session: Session, windows: Window) -> None:
+    assert session.predict(*(each[:0] for each in windows))["fer-7"].shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda face, eye, gaze: (face[0], eye, gaze), r"face must have the shape \(N, 8, 3, 112, 112\), not \(8, 3"),
+        (lambda face, eye, gaze: (face, eye[:, :, :38], gaze), r"\(N, 32, 39\), not \(3, 32, 38\)"),
+        (lambda face, eye, gaze: (face, eye, gaze[:2]), "3 of face, 3 of eye, 2 of gaze"),
+        (lambda face, eye, gaze: (face.astype(np.float64), eye, gaze), "face must be float32, not float64"),
+        (lambda face, eye, gaze: (face, np.where(eye < 9, np.float32(np.nan), eye), gaze), "eye holds .* not finite"),
+    ],
+    ids=["no batch axis", "38 columns", "other count", "double", "nan"],
+)  # fmt: skip
+def test_bad_input(session: Session, windows: Window, change: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        session.predict(*change(*windows))  # type: ignore[operator]
+
+
+def test_closed_session_says_so(bundle: Bundle, windows: Window) -> None:
+    with bundle.open() as session:
+        pass
+    with pytest.raises(EngineError, match="closed"):
+        session.predict(*windows)
+
+
+def _rewritten(bundle: Bundle, folder: Path, fusion: bytes) -> Bundle:
+    with BundleWriter(folder / "other.emer") as writer:
+        for name in ("face_encoder", "face_detector"):
+            writer.add(f"cpu/{name}.onnx", bundle.part("cpu", name))
+        writer.add("cpu/fusion.onnx", fusion)
+        return writer.commit(bundle.manifest)
+
+
+def test_fusion_of_another_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    other = _rewritten(bundle, tmp_path, bundle.part("cpu", "face_encoder").read_bytes())
+    with pytest.raises(BundleError, match="takes face and gives embedding"):
+        other.open()
+
+
+def test_infinite_output_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
+    shapes = {"embeddings": ["N", 8, 128], "eye": ["N", 32, 39], "gaze": ["N", 32, 2]}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs, nodes = [], []
+    for name, head in HEADS.items():
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", head.width]))
+        bounds = [
+            helper.make_tensor(f"{name} {k}", TensorProto.INT64, [1], [v])
+            for k, v in (("from", 0), ("to", head.width), ("axis", 2))
+        ]
+        nodes += [helper.make_node("Constant", [], [each.name], value=each) for each in bounds]
+        nodes.append(helper.make_node("Slice", ["eye", *(each.name for each in bounds)], [f"{name} cut"]))
+        nodes.append(helper.make_node("ReduceMax", [f"{name} cut"], [f"{name} max"], axes=[1], keepdims=0))
+        nodes.append(helper.make_node("Exp", [f"{name} max"], [name]))
+    graph = helper.make_graph(nodes, "fusion", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    with _rewritten(bundle, tmp_path, model.SerializeToString()).open() as session:
+        embeddings, gaze = np.zeros((1, 8, 128), np.float32), np.zeros((1, 32, 2), np.float32)
+        assert session.fuse(embeddings, np.ones((1, 32, 39), np.float32), gaze)["er-7"].shape == (1, 7)
+        with pytest.raises(EngineError, match="not finite for er-7"):
+            session.fuse(embeddings, np.full((1, 32, 39), 900, np.float32), gaze)
