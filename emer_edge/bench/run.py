@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,14 +19,12 @@ from emer_edge.bench.scoring import fold_of, score_fold
 from emer_edge.bench.tables import tables_of
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.labels import Classes
 from emer_edge.errors import ConfigurationError, OutputExistsError
 from emer_edge.metrics.intervals import RESAMPLES
 from emer_edge.report.csv import to_csv
 from emer_edge.report.files import write_whole
 from emer_edge.report.latex import to_latex
 from emer_edge.runtime.compose import standing_notes
-from emer_edge.spec.labels import View
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["BenchOptions", "run_bench", "write_report"]
@@ -38,7 +36,7 @@ class BenchOptions:
 
     Attributes:
         bundles: folders of bundles, at least one.
-        data: root of an EMER data set; None leaves accuracy out.
+        data: an opened EMER data set, or the root of one whose labels need no explanation; None leaves accuracy out.
         folds: the fold to score of each bundle, or one for all; empty takes what each bundle has never seen.
         output: folder for `report.json`, `report.html` and the tables; None writes nothing.
         force: replace a report that is there.
@@ -47,11 +45,10 @@ class BenchOptions:
         repeats, warmup: durations measured of each part, and runs before them.
         stream_s: length of the streaming run, real time; 0 leaves it out. A window has to fill first.
         resamples, seed: bootstrap draws of an interval, and their seed.
-        view, classes, mapping, strict: how the label file is read, see `EmerDataset.open`.
     """
 
     bundles: tuple[Path, ...]
-    data: Path | None = None
+    data: EmerDataset | Path | None = None
     folds: tuple[int, ...] = ()
     output: Path | None = None
     force: bool = False
@@ -62,10 +59,6 @@ class BenchOptions:
     stream_s: float = 20.0
     resamples: int = RESAMPLES
     seed: int = 0
-    view: View | None = None
-    classes: Classes | None = None
-    mapping: dict[str, str] | None = None
-    strict: bool = False
 
     def __post_init__(self) -> None:
         if not self.bundles:
@@ -100,16 +93,19 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     environment = describe()
     accuracies: list[Accuracy | None] = [None] * len(bundles)
     notes: list[str] = []
+    dataset: EmerDataset | None = None
     if options.data is not None:
         folds = [fold_of(bundle.manifest, options.fold(at)) for at, bundle in enumerate(bundles)]
-        accuracies = list(_scored(bundles, folds, options, notes, progress))
+        dataset = EmerDataset.open(options.data, progress=progress) if isinstance(options.data, Path) else options.data
+        notes = _data_notes(bundles, dataset)
+        accuracies = list(_scored(bundles, folds, dataset, options, progress))
     records = [
         _measured(bundle, accuracy, options, progress) for bundle, accuracy in zip(bundles, accuracies, strict=True)
     ]
     report = BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         options={
-            "data": None if options.data is None else str(options.data),
+            "data": None if dataset is None else str(dataset.root),
             "engine": options.engine,
             "threads": options.threads,
             "repeats": options.repeats,
@@ -152,34 +148,24 @@ def _check_output(folder: Path, force: bool) -> None:
 
 
 def _scored(
-    bundles: Sequence[Bundle], folds: Sequence[int], options: BenchOptions, notes: list[str], progress: Progress
-) -> list[Accuracy]:
-    opened: dict[str, EmerDataset] = {}
-    found = []
+    bundles: Sequence[Bundle], folds: Sequence[int], dataset: EmerDataset, options: BenchOptions, progress: Progress
+) -> Iterator[Accuracy]:
     for bundle, fold in zip(bundles, folds, strict=True):
-        events = bundle.manifest.events
-        if events not in opened:
-            assert options.data is not None
-            opened[events] = EmerDataset.open(
-                options.data,
-                view=options.view,
-                mapping=options.mapping,
-                classes=options.classes,
-                strict=options.strict,
-                events=events,
-                progress=progress,
-            )
-        if bundle.manifest.data is None:
-            notes.append(
-                f"bundle {bundle.manifest.name} does not say which clips it was trained on: "
-                "nothing vouches that these are new to it"
-            )
         with bundle.open(options.engine, options.threads) as session:
-            found.append(score_fold(session, opened[events], fold, options.resamples, options.seed, progress))
-    shared = next(iter(opened.values())).shared_participants
+            yield score_fold(session, dataset, fold, options.resamples, options.seed, progress)
+
+
+def _data_notes(bundles: Sequence[Bundle], dataset: EmerDataset) -> list[str]:
+    notes = [
+        f"bundle {each.manifest.name} does not say which clips it was trained on: "
+        "nothing vouches that these are new to it"
+        for each in bundles
+        if each.manifest.data is None
+    ]
+    shared = len(dataset.shared_participants)
     if shared:
-        notes.append(f"{len(shared)} participants have clips in several folds: figures say less about new people")
-    return found
+        notes.append(f"{shared} participants have clips in several folds: figures say less about new people")
+    return notes
 
 
 def _measured(bundle: Bundle, accuracy: Accuracy | None, options: BenchOptions, progress: Progress) -> BundleBench:
