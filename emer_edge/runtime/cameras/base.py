@@ -56,6 +56,9 @@ class Camera(ABC):
         rate = f", {self.fps:g} fps" if self.fps else ""
         return f"{self.source} ({width}x{height}{rate}, {self.clock} clock)"
 
+    def start(self, start_ns: int) -> None:  # noqa: B027  (most drivers have nothing to do)
+        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
+
     def __iter__(self) -> Iterator[Frame]:
         return self
 

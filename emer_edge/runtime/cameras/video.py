@@ -92,6 +92,10 @@ class VideoFile(Camera):
         """`media`: stamps follow the container's rate."""
         return "media"
 
+    def start(self, start_ns: int) -> None:
+        """Put time 0 at this host time; to be called before the first frame is read."""
+        self._start_ns = start_ns
+
     def __next__(self) -> Frame:
         if self._start_ns is None:
             self._start_ns = monotonic_ns()

@@ -161,6 +161,9 @@ class Tracker(ABC):
         """One line for people: what was opened and how it is read."""
         return self.source
 
+    def start(self, start_ns: int) -> None:  # noqa: B027  (most drivers have nothing to do)
+        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
+
     def __iter__(self) -> Iterator[TrackerSample]:
         return self
 

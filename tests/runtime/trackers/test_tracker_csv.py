@@ -133,6 +133,7 @@ def test_an_endless_line_costs_no_memory() -> None:
     assert decoder.counters.losses() == {"overlong": 1}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), max_size=40))
 def test_bytes_may_be_cut_anywhere(sizes: list[int]) -> None:
     data, decoder, read = HEADER + b"".join(map(line, range(10))), CsvDecoder(DISPLAY), []
@@ -148,7 +149,7 @@ tokens = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=300) | tokens, max_size=25))
 def test_no_bytes_raise_and_a_line_after_them_is_read(pieces: list[bytes]) -> None:
     decoder = CsvDecoder(DISPLAY)
@@ -158,7 +159,7 @@ def test_no_bytes_raise_and_a_line_after_them_is_read(pieces: list[bytes]) -> No
     assert gaze_of(decoder.feed(b"\n" + HEADER + HEADER + line(7), 0)[-1:]) == [7]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damage_costs_the_damaged_lines_only(data: st.DataObject) -> None:
     sent = [HEADER, *map(line, range(6))]

@@ -57,6 +57,7 @@ def test_cobs_agrees_with_the_published_examples(plain: bytes, encoded: bytes) -
     assert cobs_decode(encoded) == plain
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=800))
 def test_cobs_round_trip_holds_no_zero(plain: bytes) -> None:
     encoded = cobs_encode(plain)
@@ -94,6 +95,7 @@ def samples(draw: st.DrawFn) -> TrackerSample:
     return TrackerSample(draw(st.integers(0, 2**40)) * 1000, 0, 0, reading(), reading())
 
 
+@settings(deadline=None)
 @given(samples(), st.integers(0, 2**16 - 1))
 def test_what_is_encoded_comes_back(sent: TrackerSample, sequence: int) -> None:
     (read,) = EmerDecoder(DISPLAY).feed(encode_sample(sent, sequence, DISPLAY), 1)
@@ -113,6 +115,7 @@ def test_every_packet_stays_within_one_cobs_block() -> None:
     assert max(map(len, stream(10))) <= 256
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_bytes_may_be_cut_anywhere(sizes: list[int]) -> None:
     data, decoder, read = b"".join(stream(12)), EmerDecoder(DISPLAY), []
@@ -199,7 +202,7 @@ def test_endless_garbage_costs_no_memory_and_not_the_packet_behind_it() -> None:
     assert decoder.counters.losses() == {"overlong": 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.binary(max_size=600) | st.just(b"\0"), max_size=20))
 def test_no_bytes_raise_and_a_packet_after_them_is_read(pieces: list[bytes]) -> None:
     decoder = EmerDecoder(Display())
@@ -209,7 +212,7 @@ def test_no_bytes_raise_and_a_packet_after_them_is_read(pieces: list[bytes]) -> 
     assert gaze_of(decoder.feed(b"\0" + encode_sample(sample(77, 7.0), 7, Display()), 0)) == [7]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damage_costs_the_damaged_packets_only(data: st.DataObject) -> None:
     packets = stream(6)

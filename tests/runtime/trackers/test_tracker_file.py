@@ -61,6 +61,9 @@ def test_an_offset_makes_a_pair_synchronised(tmp_path) -> None:
     tracker = open_tracker(source, options)
     assert tracker.synchronised
     assert next(tracker).stamp_ns == 1_000
+    tracker = open_tracker(source, options)
+    tracker.start(2_000)
+    assert next(tracker).stamp_ns == 2_000
 
 
 def test_a_clock_that_starts_late_is_put_at_the_start_and_said(tmp_path) -> None:
@@ -81,7 +84,7 @@ def test_real_pace_yields_samples_when_they_are_due(tmp_path) -> None:
     ]
     assert len(late_ms) == 40
     assert min(late_ms) >= 0.0
-    assert sorted(late_ms)[20] < 10.0
+    assert sorted(late_ms)[20] < 30.0
 
 
 def test_close_ends_the_iteration(tmp_path) -> None:

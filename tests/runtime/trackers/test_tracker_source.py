@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emer_edge.errors import ConfigurationError, TrackerError
@@ -61,6 +61,7 @@ def test_an_unknown_pace_is_refused() -> None:
         open_tracker("x.tsv", TrackerOptions(pace="slow"))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("/:?&=#[]@%serialdev", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigurationError):
