@@ -90,10 +90,12 @@ class LiveCamera(Camera):
     def __init__(self, images: Sequence[NDArray[np.uint8]], silent_s: float = 1e9) -> None:
         self.source, self.dropped = "test camera", 0
         self._images, self._silent_s = images, silent_s
-        self._start_s, self._index = time.monotonic(), 0
+        self._start_s: float | None = None
+        self._index = 0
         self._closed = threading.Event()
 
     def __next__(self) -> Frame:
+        self._start_s = self._start_s or time.monotonic()
         at_s = self._index / FPS
         wait_s = 1e9 if at_s >= self._silent_s else self._start_s + at_s - time.monotonic()
         if self._closed.wait(max(0.0, min(wait_s, 60.0))):
@@ -118,10 +120,12 @@ class LiveTracker(Tracker):
 
     def __init__(self, silent_s: float = 1e9) -> None:
         self.source, self._silent_s = "test tracker", silent_s
-        self._start_s, self._index = time.monotonic(), 0
+        self._start_s: float | None = None
+        self._index = 0
         self._closed = threading.Event()
 
     def __next__(self) -> TrackerSample:
+        self._start_s = self._start_s or time.monotonic()
         at_s = self._index / RATE_HZ
         wait_s = 1e9 if at_s >= self._silent_s else self._start_s + at_s - time.monotonic()
         if self._closed.wait(max(0.0, min(wait_s, 60.0))):

@@ -1,0 +1,26 @@
+"""What every output of a run offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.results import Result
+
+__all__ = ["Output"]
+
+
+class Output(Protocol):
+    """Shows or writes results."""
+
+    def begin(self) -> None:
+        """Called once, before the first result."""
+        ...
+
+    def result(self, result: Result) -> bool:
+        """Take a result; False when nobody reads this output any more."""
+        ...
+
+    def end(self, summary: Summary | None) -> None:
+        """Called once at the end; None when the run never started."""
+        ...

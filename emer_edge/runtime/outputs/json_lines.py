@@ -1,0 +1,42 @@
+"""One JSON object a line: results on stdout as they come (see `emer_edge.spec.results.Result`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TextIO
+
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.results import Result
+
+__all__ = ["JsonLines"]
+
+
+class JsonLines:
+    """Writes each result at once.
+
+    Args:
+        stream: where to; stdout by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def begin(self) -> None:
+        """Nothing to do."""
+
+    def result(self, result: Result) -> bool:
+        """Write a line; False when the reader has closed the pipe."""
+        try:
+            self._stream.write(json.dumps(result.to_dict(), allow_nan=False) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            if self._stream is sys.stdout:
+                # Python flushes stdout once more at exit, and would complain then.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return False
+        return True
+
+    def end(self, summary: Summary | None) -> None:
+        """Nothing to do: stdout holds results alone."""

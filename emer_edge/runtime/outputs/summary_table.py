@@ -1,0 +1,59 @@
+"""The table at the end of a run, on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.results import Result
+
+__all__ = ["SummaryTable"]
+
+_NAMES = {"total": "hop deadline to result", "face age": "age of newest face", "sample age": "age of newest sample"}
+
+
+class SummaryTable:
+    """Prints what the run was like.
+
+    Args:
+        console: where to; stderr by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+
+    def begin(self) -> None:
+        """Nothing to do."""
+
+    def result(self, result: Result) -> bool:
+        """Nothing to do."""
+        return True
+
+    def end(self, summary: Summary | None) -> None:
+        """Print the table."""
+        if summary is None:
+            return
+        states = ", ".join(f"{count} {state}" for state, count in summary.states.items()) or "none"
+        table = Table(title="latency, ms", title_justify="left")
+        table.add_column("stage")
+        for name in ("p50", "p90", "p99", "max", "count"):
+            table.add_column(name, justify="right")
+        for stage, each in (summary.stages | summary.ages).items():
+            figures = (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms)
+            table.add_row(_NAMES.get(stage, stage), *(f"{figure:.2f}" for figure in figures), str(each.count))
+        dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
+        print_line = self._console.print
+        print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {states}", highlight=False)
+        print_line(
+            f"{summary.frames} frames, {summary.detections} looked at, the face found in {summary.faces}; "
+            f"{summary.samples} samples; dropped: {dropped}",
+            highlight=False,
+        )
+        print_line(table)
+        if summary.rss_mb is not None and summary.peak_rss_mb is not None:
+            print_line(
+                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most", highlight=False
+            )
+        for note in summary.notes:
+            print_line(f"note: {note}", highlight=False)

@@ -1,0 +1,126 @@
+"""One subject's pipeline without threads: items go in, and at each hop a result comes out."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.windows import stack_faces
+from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.runtime.compose import compose, standing_notes
+from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
+from emer_edge.runtime.session import EMBEDDING_WIDTH, Session
+from emer_edge.spec.results import Result, State
+from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
+
+__all__ = ["AGES", "STAGES", "PipelineCore"]
+
+STAGES: Final = ("detect", "align", "encode", "fuse", "total")
+"""`total` is hop deadline to result."""
+
+AGES: Final = ("face age", "sample age")
+"""How old the newest evidence is when its window ends."""
+
+
+class PipelineCore:
+    """Synchronous and deterministic: the same items give the same results.
+
+    A face is encoded once, at its hop's step, and reused by every window it falls in.
+
+    Args:
+        session: the loaded bundle.
+        rate_hz: the tracker's nominal rate.
+        display: what gaze pixels refer to; the bundle's training display by default.
+        stimulus: frame of the MCS columns; the whole display by default.
+        notes: put into every result beside the bundle's own.
+        detect_every: detection runs at least on every n-th frame.
+        allowance_ns: the step for T runs at T + this.
+
+    Attributes:
+        evidence: both streams, and the lattice (`evidence.start`).
+        latencies: stage -> its latencies; `face age` and `sample age` beside the `STAGES`.
+        states: state -> results in it.
+        dropped: place -> count; a caller adds its own places.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        rate_hz: float,
+        display: Display | None = None,
+        stimulus: StimulusRect | None = None,
+        notes: tuple[str, ...] = (),
+        detect_every: int = 5,
+        allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
+    ) -> None:
+        manifest = session.bundle.manifest
+        display = display or manifest.display or Display()
+        self.evidence = Evidence(manifest, session.detector, rate_hz, display, stimulus, detect_every, allowance_ns)
+        self._session = session
+        self._manifest = manifest
+        self.notes = (*standing_notes(manifest), *notes)
+        self._embeddings = np.zeros((manifest.window.hops + 2, EMBEDDING_WIDTH), np.float32)
+        self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
+        self.states = dict.fromkeys(State, 0)
+        self.dropped: dict[str, int] = {}
+
+    def on_frame(self, frame: Frame) -> None:
+        """Take a camera frame, in order of time."""
+        self.evidence.on_frame(frame)
+
+    def on_sample(self, sample: TrackerSample) -> None:
+        """Take a tracker sample, in order of time."""
+        self.evidence.on_sample(sample)
+
+    def step(self, end_ns: int, due_ns: int | None = None) -> Result:
+        """Give the result of the window that ends at `end_ns`.
+
+        Args:
+            end_ns: a lattice point, later than any stepped before.
+            due_ns: host time at which the step was due, from which `total` counts; None counts from now.
+        """
+        began_ns = monotonic_ns()
+        window = self.evidence.cut(end_ns)
+        stages_ms: dict[str, float] = {}
+        if window.face is not None:
+            stages_ms["detect"] = window.face.detect_ns * 1e-6
+            stages_ms["align"] = window.face.align_ns * 1e-6
+            encode_ns = monotonic_ns()
+            embedding = self._session.encode(stack_faces([window.face.crop]))
+            self._embeddings[(window.faces_taken - 1) % len(self._embeddings)] = embedding[0]
+            stages_ms["encode"] = (monotonic_ns() - encode_ns) * 1e-6
+        outputs = None
+        if window.state is State.OK:
+            fuse_ns = monotonic_ns()
+            outputs = self._fuse(window)
+            stages_ms["fuse"] = (monotonic_ns() - fuse_ns) * 1e-6
+        stages_ms["total"] = (monotonic_ns() - (began_ns if due_ns is None else due_ns)) * 1e-6
+        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), self.notes)
+        self._count(result)
+        return result
+
+    def drops(self) -> dict[str, int]:
+        """Place -> what was lost there since the start, places without losses left out."""
+        places = {
+            **self.dropped,
+            "samples out of order": self.evidence.eyes.out_of_order,
+            "frames after their step": self.evidence.faces.late,
+        }
+        return {place: count for place, count in places.items() if count}
+
+    def _fuse(self, window: HopWindow) -> dict[str, NDArray[np.float32]]:
+        embeddings = self._embeddings[window.face_numbers % len(self._embeddings)]
+        outputs = self._session.fuse(embeddings[None], window.eye.eye[None], window.eye.gaze[None])
+        return {name: each[0] for name, each in outputs.items()}
+
+    def _count(self, result: Result) -> None:
+        self.states[result.state] += 1
+        for stage in ("encode", "fuse", "total"):
+            if stage in result.stages_ms:
+                self.latencies[stage].record(round(result.stages_ms[stage] * 1e6))
+        for age, value_ms in zip(AGES, (result.face_age_ms, result.sample_age_ms), strict=True):
+            if value_ms is not None:
+                self.latencies[age].record(round(value_ms * 1e6))

@@ -1,0 +1,213 @@
+"""The public pipeline: a bundle, a camera and a tracker in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+
+from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.cameras import Camera, open_camera
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.evidence import replay
+from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
+from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
+from emer_edge.runtime.pipeline.summary import Summary, resident_mb
+from emer_edge.runtime.session import Session
+from emer_edge.runtime.trackers import Tracker, open_tracker
+from emer_edge.runtime.trackers.base import Say, TrackerOptions, say_to_log
+from emer_edge.spec.results import Result
+from emer_edge.spec.samples import Display, StimulusRect
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["Pipeline", "synchrony_notes"]
+
+
+class Pipeline:
+    """Reads a face and an eye tracker together and gives one Result a hop.
+
+    Use as a context manager and iterate. Sources open, and threads start, on entry.
+
+    Args:
+        bundle: a bundle or its folder.
+        camera: index (`0`), device path, video file, or an opened camera.
+        tracker: serial device, Tobii export, or an opened tracker.
+        pace: `real`, or `fast` to replay two files as fast as they can be read, with nothing dropped.
+        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        threads: intra-op threads of CPU engines.
+        display: the display the gaze falls on; the bundle's training display by default.
+        stimulus: frame of the MCS columns; the whole display by default.
+        offset_ms: added to a tracker file's times so that they match the video's.
+        detect_every: faces are looked for at least on every n-th frame.
+        arrival_allowance_ms: the step for a window ending at T runs at T + this.
+        say: told in a sentence when a source goes and comes back.
+
+    Raises:
+        BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened.
+        ConfigurationError: arguments that make no sense, such as `fast` on a live source.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        camera: str | Camera = "0",
+        tracker: str | Tracker = "/dev/ttyUSB0",
+        *,
+        pace: str = "real",
+        engine: str = "auto",
+        threads: int = 1,
+        display: Display | None = None,
+        stimulus: StimulusRect | None = None,
+        offset_ms: float | None = None,
+        detect_every: int = 5,
+        arrival_allowance_ms: float = 50.0,
+        say: Say = say_to_log,
+    ) -> None:
+        if pace not in ("real", "fast"):
+            raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
+        if not 0 <= arrival_allowance_ms <= 1000:
+            raise ConfigurationError(f"the arrival allowance must lie in 0 to 1000 ms, not {arrival_allowance_ms:g}")
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self._camera_source, self._tracker_source = camera, tracker
+        self._pace, self._engine, self._threads = pace, engine, threads
+        self._display = display or self.bundle.manifest.display or Display()
+        self._stimulus, self._offset_ms = stimulus, offset_ms
+        self._detect_every, self._allowance_ns = detect_every, round(arrival_allowance_ms * 1e6)
+        self._say = say
+        self._session: Session | None = None
+        self._camera: Camera | None = None
+        self._tracker: Tracker | None = None
+        self._core: PipelineCore | None = None
+        self._runner: LiveRunner | None = None
+        self._results: Iterator[Result] | None = None
+        self._stopping = False
+        self._began_s = monotonic()
+        self._ended_s: float | None = None
+        self._memory_mb: tuple[float | None, float | None] | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether it has been opened, so that there is a summary."""
+        return self._results is not None
+
+    def open(self) -> Pipeline:
+        """Load the bundle, open both sources, start; entering the context does this."""
+        if self._results is not None:
+            return self
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        session = self._session = self.bundle.open(self._engine, self._threads)
+        session.warm_up()
+        tracker = self._tracker = self._opened_tracker()
+        source = self._camera_source
+        camera = self._camera = open_camera(source, self._pace) if isinstance(source, str) else source
+        notes = synchrony_notes(camera, tracker)
+        core = self._core = PipelineCore(
+            session, tracker.rate_hz, self._display, self._stimulus, notes, self._detect_every, self._allowance_ns
+        )
+        self._began_s = monotonic()
+        if self._pace == "real":
+            self._runner = LiveRunner(core, camera, tracker)
+            self._runner.start(monotonic_ns())
+            self._results = self._runner.results()
+        else:
+            live = [name for name, each in (("camera", camera), ("tracker", tracker)) if each.live]
+            if live:
+                raise ConfigurationError(f"--pace fast replays files; the {live[0]} is live: use --pace real")
+            self._results = self._replayed(core, camera, tracker)
+
+    def _opened_tracker(self) -> Tracker:
+        source = self._tracker_source
+        if not isinstance(source, str):
+            return source
+        options = TrackerOptions(display=self._display, pace=self._pace, offset_ms=self._offset_ms, say=self._say)
+        return open_tracker(source, options)
+
+    def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
+        periods_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
+        for end_ns in replay(core.evidence, camera, tracker, *periods_ns):
+            if self._stopping:
+                return
+            yield core.step(end_ns)
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Result:
+        self.open()
+        assert self._results is not None
+        try:
+            return next(self._results)
+        except BaseException:
+            self.close()
+            raise
+
+    def stop(self) -> None:
+        """Ask for the end: iteration stops soon. Safe in a signal handler and from any thread."""
+        self._stopping = True
+        if self._runner is not None:
+            self._runner.stop()
+
+    def close(self) -> None:
+        """Stop, close the sources and free the engines; may be called twice. `summary` still works."""
+        self.stop()
+        if self._ended_s is None:
+            self._ended_s = monotonic()
+            self._memory_mb = resident_mb()
+        if self._runner is not None:
+            self._runner.close()
+        for each in (self._camera, self._tracker, self._session):
+            if each is not None:
+                each.close()
+
+    def __enter__(self) -> Pipeline:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def summary(self) -> Summary:
+        """What the run was like so far; raise ConfigurationError before it was opened."""
+        core, camera, tracker, session = self._core, self._camera, self._tracker, self._session
+        if core is None or camera is None or tracker is None or session is None:
+            raise ConfigurationError("a pipeline has no summary before it is opened")
+        latencies = {name: each.summary() for name, each in core.latencies.items() if each.count}
+        rss_mb, peak_rss_mb = self._memory_mb or resident_mb()
+        faces = core.evidence.faces
+        return Summary(
+            seconds=(self._ended_s or monotonic()) - self._began_s,
+            engine=f"{session.engine_name} ({session.device})",
+            frames=faces.frames,
+            samples=core.evidence.samples,
+            detections=faces.detections,
+            faces=faces.found,
+            states={state.value: count for state, count in core.states.items() if count},
+            stages={stage: latencies[stage] for stage in STAGES if stage in latencies},
+            ages={age: latencies[age] for age in AGES if age in latencies},
+            dropped={
+                place: count for place, count in {**core.drops(), **source_drops(camera, tracker)}.items() if count
+            },
+            rss_mb=rss_mb,
+            peak_rss_mb=peak_rss_mb,
+            notes=core.notes,
+        )
+
+
+def synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
+    """What a reader should know about how the two sources' times relate."""
+    if camera.live != tracker.live:
+        live, played = ("camera", "tracker") if camera.live else ("tracker", "video")
+        return (f"unsynchronised: the {live} is live, the {played} is a file played beside it",)
+    if not tracker.synchronised:
+        return ("unsynchronised: nobody has said how the video's and the tracker's times relate; use --offset-ms",)
+    return ()

@@ -1,0 +1,65 @@
+"""What a run was like: latencies, losses, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emer_edge.metrics.latency import LatencySummary
+
+__all__ = ["Summary", "resident_mb"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The end of a run.
+
+    Attributes:
+        seconds: how long it took, by the host's clock.
+        engine: engine and device.
+        frames, samples: items taken.
+        detections, faces: frames looked at, and those in which the subject was found.
+        states: state -> number of results.
+        stages: stage -> latencies; `total` is hop deadline to result.
+        ages: `face age` and `sample age` -> age of the evidence at the windows' ends.
+        dropped: place -> count.
+        rss_mb, peak_rss_mb: resident memory now and at most; None where the system does not tell.
+        notes: what holds for every result.
+    """
+
+    seconds: float
+    engine: str
+    frames: int
+    samples: int
+    detections: int
+    faces: int
+    states: dict[str, int]
+    stages: dict[str, LatencySummary]
+    ages: dict[str, LatencySummary]
+    dropped: dict[str, int]
+    rss_mb: float | None
+    peak_rss_mb: float | None
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary, ready for JSON."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        plain["stages"] = {stage: each.to_dict() for stage, each in self.stages.items()}
+        plain["ages"] = {age: each.to_dict() for age, each in self.ages.items()}
+        plain["notes"] = list(self.notes)
+        return plain
+
+
+def resident_mb() -> tuple[float | None, float | None]:
+    """Resident memory of this process and its peak, in megabytes (10^6 bytes), from /proc; None where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None, None
+    found = {name: value for name, _, value in (each.partition(":") for each in lines) if name in ("VmRSS", "VmHWM")}
+
+    def megabytes(name: str) -> float | None:
+        return int(found[name].split()[0]) * 1024 / 1e6 if name in found else None
+
+    return megabytes("VmRSS"), megabytes("VmHWM")

@@ -1,0 +1,187 @@
+"""Scoring what paths name, EMER data sets and recordings, and writing a row a window as CSV."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from emer_edge.bundle import Manifest
+from emer_edge.data.clips import Clip, SkippedClip
+from emer_edge.data.layout import find_layout
+from emer_edge.data.names import describe_clip
+from emer_edge.data.recordings import is_recording, open_recording
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.runtime.cameras import open_camera
+from emer_edge.runtime.compose import gap_between, head_values, standing_notes
+from emer_edge.runtime.predict import ClipScores, score_clips, score_recording
+from emer_edge.runtime.session import Session
+from emer_edge.runtime.trackers import open_tracker
+from emer_edge.runtime.trackers.base import TrackerOptions
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.results import Result, State
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["Prediction", "predict_paths", "write_csv"]
+
+_GAP: Final = ("distance", "percentile", "valence", "arousal")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One scored window.
+
+    Attributes:
+        source: the data set or recording it comes from.
+        name: the clip's name, or the recording's.
+        result: what the bundle says; `end_ns` counts from the video's first frame, and is 0 for a clip.
+    """
+
+    source: Path
+    name: str
+    result: Result
+
+
+def predict_paths(
+    session: Session,
+    paths: Sequence[Path],
+    *,
+    strict: bool = False,
+    skipped: list[SkippedClip] | None = None,
+    progress: Progress = silent,
+) -> Iterator[Prediction]:
+    """Score EMER data sets (all their clips, labelled or not) and recordings.
+
+    Args:
+        session: the loaded bundle.
+        paths: folders, each an EMER data set or a recording.
+        strict: fail on the first clip that can't be read.
+        skipped: receives the clips that could not be read.
+        progress: told while scoring.
+
+    Raises:
+        ConfigurationError: no paths.
+        DataError: a path is neither, or, with `strict`, a clip can't be read.
+    """
+    if not paths:
+        raise ConfigurationError("name at least one EMER data set or recording to score")
+    for path in paths:
+        if is_recording(path):
+            yield from _recording(session, path, progress)
+        else:
+            yield from _data_set(session, path, strict, skipped, progress)
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
+    """Write a row a window: where from, state, coverage, every head, the gap, notes; cells without a value are empty.
+
+    A class head has its top class in the column `<head>` and probabilities in `<head> <class>`.
+
+    Args:
+        path: the file; there whole or not at all.
+        predictions: the rows.
+        manifest: names the heads.
+        force: replace the file if it exists.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        OutputExistsError: the file exists and `force` is false.
+        DataError: it can't be written.
+    """
+    if path.exists() and not force:
+        raise OutputExistsError(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(_header(manifest))
+            for each in predictions:
+                writer.writerow(_row(each, manifest))
+                count += 1
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise DataError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+def _recording(session: Session, path: Path, progress: Progress) -> Iterator[Prediction]:
+    recording = open_recording(path)
+    options = TrackerOptions(pace="fast", offset_ms=recording.offset_ms)
+    with open_camera(str(recording.video), "fast") as camera, open_tracker(str(recording.tracker), options) as tracker:
+        results = score_recording(
+            session, camera, tracker, display=recording.display, stimulus=recording.stimulus, progress=progress
+        )
+        for result in results:
+            yield Prediction(path, recording.name, result)
+
+
+def _data_set(
+    session: Session, path: Path, strict: bool, skipped: list[SkippedClip] | None, progress: Progress
+) -> Iterator[Prediction]:
+    layout = find_layout(path)
+    lost = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
+    clips = []
+    for files in layout.clips:
+        if files.sheet is None:
+            lost.append(SkippedClip(files.name, "it has no eye sheet"))
+            continue
+        clips.append(Clip(files.name, *describe_clip(files.name), files.fold, files.frames, files.sheet, {}))
+    if strict and lost:
+        raise DataError(f"{path}: clip {lost[0].name}: {lost[0].reason}")
+    scores = score_clips(session, clips, strict=strict, progress=progress)
+    if skipped is not None:
+        skipped += [*lost, *scores.skipped]
+    for at, clip in enumerate(scores.clips):
+        yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at))
+
+
+def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
+    spec = manifest.window
+    faces, eyes = int(scores.face_slots[at]), int(scores.eye_slots[at])
+    state = State.OK
+    if faces < spec.min_face_slots:
+        state = State.NO_FACE
+    elif eyes < spec.min_eye_slots:
+        state = State.NO_GAZE
+    heads = head_values(manifest, {name: each[at] for name, each in scores.outputs.items()})
+    heads = heads if state is State.OK else {}
+    notes = standing_notes(manifest, causal=False)  # a clip's sheet has the events that the bundle was trained on
+    return Result(
+        0, state, heads=heads, gap=gap_between(heads, manifest), face_slots=faces, eye_slots=eyes, notes=notes
+    )
+
+
+def _header(manifest: Manifest) -> list[str]:
+    cells = ["source", "name", "end_s", "state", "face_slots", "eye_slots"]
+    for each in manifest.heads:
+        cells += [each.name, *(f"{each.name} {name}" for name in each.classes)]
+    return [*cells, *(f"gap {name}" for name in _GAP), "notes"]
+
+
+def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
+    result = prediction.result
+    end_s = f"{result.end_ns / NANOSECONDS:.3f}" if result.end_ns else ""
+    slots = [str(result.face_slots), str(result.eye_slots)]
+    cells = [str(prediction.source), prediction.name, end_s, result.state.value, *slots]
+    for each in manifest.heads:
+        value = result.heads.get(each.name)
+        if isinstance(value, dict):
+            top = result.top(each.name)
+            cells += [top[0] if top else "", *(f"{value[name]:.6f}" for name in each.classes)]
+        else:
+            cells += [_number(value), *("" for _ in each.classes)]
+    cells += [_number(getattr(result.gap, name, None)) for name in _GAP]
+    return [*cells, "; ".join(result.notes)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"

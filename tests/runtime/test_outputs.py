@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+
+from rich.console import Console
+
+from emer_edge.bundle import Bundle
+from emer_edge.metrics.latency import summarise
+from emer_edge.runtime.outputs import OUTPUTS, JsonLines, LiveView, SummaryTable
+from emer_edge.runtime.outputs.live_view import render
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.spec.results import Gap, Result, State
+
+HEAD_VALUES: dict[str, dict[str, float] | float] = {
+    name: {each: 0.7 if at == 1 else 0.05 for at, each in enumerate(head.classes)}
+    if isinstance(head, ClassHead)
+    else 0.25
+    for name, head in HEADS.items()
+}
+OK = Result(
+    5_000_000_000,
+    State.OK,
+    heads=HEAD_VALUES,
+    gap=Gap(0.42, 93.0, -0.5, 0.1),
+    face_age_ms=12.0,
+    sample_age_ms=4000.0,
+    face_slots=8,
+    eye_slots=31,
+    degraded=("Pupil diameter left [mm]", "a", "b", "c", "d"),
+    stages_ms={"encode": 3.1, "total": 4.2},
+    dropped={"camera": 2},
+    notes=("demo weights, trained on synthetic clips",),
+)
+SUMMARY = Summary(
+    seconds=60.0,
+    engine="onnxruntime (CPU, 1 thread)",
+    frames=1800,
+    samples=7200,
+    detections=360,
+    faces=359,
+    states={"filling": 23, "ok": 97},
+    stages={"total": summarise([4_000_000, 5_000_000])},
+    ages={"face age": summarise([12_000_000])},
+    dropped={"late steps": 1},
+    rss_mb=151.0,
+    peak_rss_mb=160.0,
+    notes=("unsynchronised: a test",),
+)
+
+
+def text_of(bundle: Bundle, result: Result) -> str:
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(render(result, bundle.manifest))
+    return console.export_text()
+
+
+def test_json_lines_are_whole_results() -> None:
+    stream = io.StringIO()
+    lines = JsonLines(stream)
+    assert lines.result(OK)
+    assert lines.result(OK)
+    first, second = stream.getvalue().splitlines()
+    assert first == second
+    assert json.loads(first) == OK.to_dict()
+
+
+def test_a_reader_that_has_gone_is_told() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    stream = os.fdopen(write, "w")
+    assert JsonLines(stream).result(OK) is False
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+def test_live_view_shows_both_sides_and_the_gap(bundle: Bundle) -> None:
+    text = text_of(bundle, OK)
+    for each in ("felt (ER)", "shown (FER)", "70 %", "0.42", "wider than 93 %", "valence -0.50", "arousal +0.10"):
+        assert each in text
+    for each in ("8/8 slots", "31/32 slots", "12 ms old", "4.0 s old", "encode 3.1", "2 camera", "demo weights"):
+        assert each in text
+    assert "leaves 5 columns empty: Pupil diameter left [mm], a, b and 2 more" in text
+
+
+def test_live_view_counts_down_and_says_why_there_is_no_emotion(bundle: Bundle) -> None:
+    assert "9.5 s left" in text_of(bundle, Result(0, State.FILLING, filling_s=9.5))
+    text = text_of(bundle, Result(0, State.NO_FACE))
+    assert "the face is missing" in text
+    assert "%" not in text.replace("100 %", "")
+    assert "a sensor is silent" in text_of(bundle, Result(0, State.STALE))
+
+
+def test_live_view_leaves_the_terminal_as_it_was(bundle: Bundle) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=110)
+    view = LiveView(bundle.manifest, console)
+    view.begin()
+    assert view.result(OK)
+    view.end(SUMMARY)
+    assert console.file.getvalue().endswith("\x1b[?25h") or "\x1b[?25h" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_summary_table() -> None:
+    console = Console(width=110, file=io.StringIO(), record=True)
+    table = SummaryTable(console)
+    table.begin()
+    assert table.result(OK)
+    table.end(SUMMARY)
+    text = console.export_text()
+    for each in (
+        "hop deadline to result",
+        "age of newest face",
+        "23 filling, 97 ok",
+        "1 late steps",
+        "151 MB",
+        "a test",
+    ):
+        assert each in text
+    json.dumps(SUMMARY.to_dict(), allow_nan=False)
+
+
+def test_outputs_are_made_by_name(bundle: Bundle) -> None:
+    assert set(OUTPUTS) == {"json", "live", "summary"}
+    for make in OUTPUTS.values():
+        make(bundle.manifest).end(None) if make is OUTPUTS["summary"] else make(bundle.manifest)
