@@ -1,0 +1,136 @@
+"""What the benchmarks share: their arguments, the bundles they need, and how they say what they found."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from emer_edge.bench.environment import describe
+from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.report.terminal import to_rich
+
+RESULTS = Path(__file__).parent / "results"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+console = Console()
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A promise: `value` is at least, or less than, `floor`."""
+
+    what: str
+    value: float
+    floor: float
+    at_least: bool = True
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether it is kept."""
+        return self.value >= self.floor if self.at_least else self.value < self.floor
+
+    def sentence(self) -> str:
+        """The promise, the figure, and the verdict."""
+        asked = f"{'at least' if self.at_least else 'less than'} {self.floor:g}{self.unit}"
+        return f"{'met   ' if self.met else 'MISSED'}  {self.what}: {self.value:.4g}{self.unit} ({asked})"
+
+
+class Workshop:
+    """Builds what a benchmark needs once, in `folder`, and finds it there the next time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def data(self) -> Path:
+        """The default synthetic set: 60 participants, 10 clips each."""
+        path = self.folder / "clips"
+        return path if path.exists() else self._make(path, "synth", str(path), "--seed", "0")
+
+    def checkpoint(self) -> Path:
+        """A network trained on folds 2 to 5, its backbone frozen."""
+        path = self.folder / "emert.pt"
+        if path.exists():
+            return path
+        arguments = ("--data", str(self.data()), "--fold", "1", "--frozen-backbone", "--output", str(path))
+        return self._make(path, "train", *arguments)
+
+    def bundle(self, precision: str) -> Path:
+        """The checkpoint exported, calibrated on its training folds."""
+        path = self.folder / f"{precision}.emer"
+        if path.exists():
+            return path
+        source = ("--checkpoint", str(self.checkpoint()), "--data", str(self.data()), "--fold", "1")
+        return self._make(path, "export", "--precision", precision, *source, "--output", str(path))
+
+    def built(self, bundle: Path) -> bool:
+        """Whether a bundle was made here, from the checkpoint and the data here."""
+        return bundle.resolve().parent == self.folder.resolve()
+
+    def recording(self, seconds: int) -> Path:
+        """A synthetic recording: video.avi and tracker.tsv."""
+        path = self.folder / f"recording-{seconds}"
+        if path.exists():
+            return path
+        return self._make(path, "simulate", "recording", str(path), "--seconds", str(seconds))
+
+    def _make(self, path: Path, *arguments: str) -> Path:
+        console.print(f"making {path}: emer-edge {' '.join(arguments)}", soft_wrap=True, highlight=False)
+        done = subprocess.run([sys.executable, "-m", "emer_edge", *arguments], check=False)
+        if done.returncode not in (0, 1) or not path.exists():  # 1 is a failed gate, which is a finding
+            sys.exit(f"emer-edge {arguments[0]} ended with code {done.returncode}")
+        return path
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that all scripts have."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("bundle", nargs="?", type=Path, help="INT8 bundle; built when left out")
+    made.add_argument("--work", type=Path, help="folder for what is built; temporary by default")
+    return made
+
+
+@contextlib.contextmanager
+def workshop(folder: Path | None) -> Iterator[Workshop]:
+    """A workshop in a folder that stays, or in a temporary one."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield Workshop(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="emer-edge-") as name:
+        yield Workshop(Path(name))
+
+
+def show(title: str, columns: tuple[Column, ...], rows: list[tuple[Cell, ...]], note: str = "") -> None:
+    """Print a table."""
+    console.print(to_rich(Table(title, columns, tuple(rows), note)))
+
+
+def conclude(name: str, floors: list[Floor], figures: dict[str, Any]) -> int:
+    """Write the result, say which floors are met, and return the exit code."""
+    document = {
+        "benchmark": name,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "environment": msgspec.to_builtins(describe()),
+        "floors": [{**asdict(each), "met": each.met} for each in floors],
+        "figures": figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    for each in floors:
+        console.print(each.sentence(), highlight=False)
+    console.print(f"wrote {os.path.relpath(path)}", highlight=False)
+    return 0 if all(each.met for each in floors) else 1
