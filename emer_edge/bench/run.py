@@ -15,7 +15,7 @@ from emer_edge.bench.environment import describe, temperature_c
 from emer_edge.bench.page import page_of
 from emer_edge.bench.processes import parts_in_child, stream_in_child
 from emer_edge.bench.records import Accuracy, BenchReport, BundleBench, FoldSpread
-from emer_edge.bench.scoring import fold_of, score_fold
+from emer_edge.bench.scoring import fold_of, refuse_known_clips, score_fold
 from emer_edge.bench.tables import tables_of
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
@@ -97,6 +97,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     if options.data is not None:
         folds = [fold_of(bundle.manifest, options.fold(at)) for at, bundle in enumerate(bundles)]
         dataset = EmerDataset.open(options.data, progress=progress) if isinstance(options.data, Path) else options.data
+        for bundle, fold in zip(bundles, folds, strict=True):
+            refuse_known_clips(bundle.manifest, dataset.fold(fold))
         notes = _data_notes(bundles, dataset)
         accuracies = list(_scored(bundles, folds, dataset, options, progress))
     records = [
