@@ -108,7 +108,7 @@ def frame_names(folder: Path) -> list[str]:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that orders runs of digits by their value and everything else as text."""
     parts = re.split(r"([0-9]+)", name)
-    return tuple((1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts if part)
+    return tuple((1, int(part), part) if part[0] in "0123456789" else (0, 0, part) for part in parts if part)
 
 
 def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:

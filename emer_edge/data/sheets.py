@@ -175,10 +175,10 @@ def parse_times_ns(
 
 
 def _parse(table: Table) -> EyeTrack:
-    if not table.rows:
-        raise DataError(f"{table.path} holds a header and no rows")
     numbers = range(table.first_row, table.first_row + len(table.rows))
     values = parse_cells(table, table.rows, numbers)
+    if not len(values):
+        raise DataError(f"{table.path} holds a header and no rows")
     if validity_is_worded(table.rows, table.header):
         seen = (values[:, VALIDITY] == VALIDITY_CODES["Valid"]).any(axis=1)
     else:  # the coding of a number is unknown: a gaze point or a pupil tells
@@ -208,7 +208,8 @@ def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | 
 
 def _load(entry: Path, stamp: NDArray[np.int64]) -> EyeTrack | None:
     try:
-        with np.load(entry, allow_pickle=False) as kept:
+        # opened here: np.load leaves its own file open when the content is no archive
+        with entry.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if not np.array_equal(kept["stamp"], stamp):
                 return None
             return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"]))

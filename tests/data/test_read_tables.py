@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from emer_folders import write_text, write_xlsx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emer_edge.data.tables import LARGEST, cell_text, parse_number, read_table
+from emer_edge.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1,5", 1.5),
+        ("1.5", 1.5),
+        ("\u22121,5", -1.5),
+        (' "2" ', 2.0),
+        ("1e-3", 0.001),
+        (3, 3.0),
+        (True, 1.0),
+    ],
+    ids=repr,
+)
+def test_numbers_of_any_locale(cell: object, value: float) -> None:
+    assert parse_number(cell) == value
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NaN", "n/a", "-"], ids=repr)
+def test_blank_cells_are_missing(cell: str) -> None:
+    assert math.isnan(parse_number(cell))
+
+
+@pytest.mark.parametrize("cell", ["1.234,5", "1_000", "inf", "1e39", "Valid", "1,2,3", None, 1e39], ids=repr)
+def test_anything_else_is_refused(cell: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - float() words it
+        parse_number(cell)
+
+
+@given(st.floats(-LARGEST, LARGEST))
+def test_a_number_survives_a_comma(value: float) -> None:
+    assert parse_number(repr(value).replace(".", ",")) == value
+
+
+@given(st.text())
+def test_any_text_is_a_number_or_a_value_error(text: str) -> None:
+    try:
+        value = parse_number(text)
+    except ValueError:
+        return
+    assert math.isnan(value) or abs(value) <= LARGEST
+
+
+ROWS = (("a", "b, c", "d"), (1.5, "x", ""), ("", "", ""), (-2.5, "y", 3.0))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"suffix": ".xlsx"},
+        {"suffix": ".tsv"},
+        {"suffix": ".tsv", "encoding": "utf-8-sig", "newline": "\r\n"},
+        {"suffix": ".tsv", "encoding": "utf-16"},
+        {"suffix": ".csv", "delimiter": ";"},
+    ],
+    ids=["xlsx", "tsv", "bom-crlf", "utf-16", "csv-semicolon"],
+)
+def test_every_kind_of_table_reads_alike(tmp_path: Path, how: dict[str, str]) -> None:
+    path = tmp_path / f"table{how['suffix']}"
+    if how.pop("suffix") == ".xlsx":
+        write_xlsx(path, [*ROWS, ("", "", "")])
+    else:
+        write_text(path, [*ROWS, ("", "", "")], **how)
+    table = read_table(path)
+    assert table.header == ROWS[0]
+    assert table.first_row == 2
+    assert [cell_text(row[1]) for row in table.rows] == ["x", "", "y"]
+    assert [parse_number(row[0]) for row in table.rows if cell_text(row[0])] == [1.5, -2.5]
+    assert all(len(row) == 3 for row in table.rows)
+
+
+def test_a_comma_separated_table_keeps_quoted_cells(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text('\n"a","b"\n"1,5",2\n')
+    table = read_table(path)
+    assert table.header == ("a", "b")
+    assert [parse_number(cell) for cell in table.rows[0]] == [1.5, 2.0]
+    assert table.first_row == 3
+
+
+def test_a_micro_sign_in_another_encoding_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_bytes("Recording timestamp [µs]\tb\n1\t2\n".encode("cp1252"))
+    assert read_table(path).header[0] == "Recording timestamp [µs]"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"\x00\x01\x02binary", "neither a workbook nor a text table"),
+        (b"PK\x03\x04not really", "not a workbook that can be read"),
+        (b"\xd0\xcf\x11\xe0broken", "not a workbook that can be read"),
+        (b"\xff\xfe\x00", "neither a workbook nor a text table"),
+    ],
+    ids=["empty", "blank", "binary", "broken-xlsx", "broken-xls", "half-utf-16"],
+)
+def test_what_is_no_table_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "table.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_cut_workbook_is_named(tmp_path: Path) -> None:
+    path = write_xlsx(tmp_path / "table.xlsx", ROWS)
+    whole = path.read_bytes()
+    for length in range(10, len(whole), 397):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"table\.xlsx"):
+            read_table(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"can't open .*gone\.tsv: No such file"):
+        read_table(tmp_path / "gone.tsv")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_table_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.tsv"
+    path.write_bytes(content)
+    try:
+        table = read_table(path)
+    except DataError:
+        return
+    assert all(len(row) == len(table.header) for row in table.rows)
