@@ -1,0 +1,202 @@
+"""Write a synthetic recording: a video of a face in a room and the tracker's export beside it.
+
+<out>/recording.json   what belongs together, the clock offset, the display, what was acted when
+<out>/video.avi        640 x 480, Motion JPEG
+<out>/tracker.tsv      Tobii Pro Lab's export, 120 rows a second
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.images import import_cv2
+from emer_edge.data.recordings import write_recording_file
+from emer_edge.data.synth.expressions import action_units
+from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
+from emer_edge.data.synth.faces import Appearance, render
+from emer_edge.data.synth.feelings import Feeling
+from emer_edge.data.synth.plan import CLIP_SECONDS
+from emer_edge.data.synth.warp import Pose
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.spec.columns import COLUMN_KEYS, MOVEMENT_CODES, MOVEMENT_TYPE, VALIDITY, VALIDITY_CODES
+from emer_edge.spec.labels import EMOTIONS
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["SCRIPT", "Act", "scene_frames", "write_recording"]
+
+_SIZE_PX: Final = (640, 480)
+_SCALE: Final = 1.95  # the portrait is 360 x 270: a little larger than the scene, so that it can move
+_RISE_S: Final = 0.8
+_VIDEO_QUALITY: Final = 85
+_TSV_COLUMNS: Final = (
+    "Recording timestamp [μs]",
+    "Sensor",
+    "Recording resolution width [px]",
+    "Recording resolution height [px]",
+)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What happens from some second on.
+
+    Attributes:
+        start_s: when it begins.
+        felt: the emotion that moves the eyes.
+        shown: the emotion that moves the face.
+        strength: of both, 0 to 1.2.
+    """
+
+    start_s: float
+    felt: str
+    shown: str
+    strength: float = 1.0
+
+
+SCRIPT: Final = (
+    Act(0.0, "happiness", "happiness"),
+    Act(1 * CLIP_SECONDS, "sadness", "happiness"),
+    Act(2 * CLIP_SECONDS, "surprise", "surprise"),
+    Act(3 * CLIP_SECONDS, "fear", "neutral"),
+    Act(4 * CLIP_SECONDS, "disgust", "disgust"),
+    Act(5 * CLIP_SECONDS, "anger", "anger"),
+)
+"""What a recording shows unless told otherwise; the second act smiles over sadness."""
+
+
+def write_recording(
+    out: Path | str,
+    seconds: float = 30.0,
+    seed: int = 0,
+    script: Sequence[Act] = SCRIPT,
+    fps: int = 30,
+    participant: int = 1,
+    film: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a recording folder.
+
+    Args:
+        out: the folder to make.
+        seconds: length.
+        seed: same seed, same frames and rows.
+        script: acts in order of time, the first from second 0.
+        fps: frames a second.
+        participant: whose face and eyes; numbers as in a data set of the same seed.
+        film: what is watched.
+        progress: called after each second of video.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputExistsError: `out` exists.
+        ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
+        DataError: the folder can't be written.
+        MissingExtraError: OpenCV is not installed.
+    """
+    out = Path(out)
+    _check(script, seconds, fps)
+    if out.exists():
+        raise OutputExistsError(out)
+    traits = EyeTraits.draw(np.random.default_rng([seed, 2, participant]))
+    feelings = [Feeling(act.start_s, act.felt, act.strength) for act in script]
+    eyes = record(feelings, traits, film, round(seconds * RATE_HZ), np.random.default_rng([seed, 6, participant, film]))
+    acts = {"schema": 1, "seed": seed, "film": film, "acts": [asdict(act) for act in script if act.start_s < seconds]}
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant), fps,
+                     round(seconds * fps), progress or silent)  # fmt: skip
+        _write_tsv(partial / "tracker.tsv", eyes)
+        (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
+        write_recording_file(
+            partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(participant)
+        )
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"can't write the recording {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def scene_frames(
+    script: Sequence[Act], seconds: float, seed: int = 0, fps: int = 30, participant: int = 1
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw the frames of a scene, (480, 640, 3) uint8 B, G, R: the portrait with a little of everything moving.
+
+    Raises:
+        ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
+    """
+    _check(script, seconds, fps)
+    who = Appearance.draw(np.random.default_rng([seed, 4, participant]))
+    rng = np.random.default_rng([seed, 7, participant])
+    frequency, phase = rng.uniform(0.05, 0.4, 8), rng.uniform(0, 2 * np.pi, 8)
+    centre = np.array([180.0, 130.0])  # of the portrait
+    base = Pose(np.column_stack([_SCALE * np.eye(2), np.array(_SIZE_PX) / 2 - _SCALE * centre]), _SIZE_PX)
+    amounts = np.zeros(len(EMOTIONS))
+    blink_s = rng.uniform(1.0, 4.0)
+    for number in range(round(seconds * fps)):
+        time_s = number / fps
+        act = [each for each in script if each.start_s <= time_s][-1]
+        target = np.zeros(len(EMOTIONS))
+        target[EMOTIONS.index(act.shown)] = min(act.strength, 1.0)
+        amounts += (target - amounts) * (1.0 - np.exp(-3.0 / (_RISE_S * fps)))
+        if time_s > blink_s + 0.15:
+            blink_s = time_s + rng.uniform(1.5, 5.0)
+        waves = np.sin(2 * np.pi * time_s * frequency + phase)
+        turn, grow = 0.8 * (waves[0] + waves[1]), 1.0 + 0.008 * (waves[2] + waves[3])
+        pose = base.jittered(turn, grow, (3.0 * (waves[4] + waves[5]), 2.5 * (waves[6] + waves[7])))
+        yield render(action_units(amounts, eyes_closed=time_s >= blink_s), who, pose, rng)
+
+
+def _check(script: Sequence[Act], seconds: float, fps: int) -> None:
+    starts = [act.start_s for act in script]
+    if not starts or starts[0] > 0 or starts != sorted(starts):
+        raise ConfigurationError("a script needs acts in order of time, the first from second 0")
+    unknown = sorted({name for act in script for name in (act.felt, act.shown)} - set(EMOTIONS))
+    if unknown:
+        raise ConfigurationError(f"the script names {', '.join(unknown)}; the emotions are {', '.join(EMOTIONS)}")
+    if fps < 1 or round(seconds * fps) < 1:
+        raise ConfigurationError(f"{seconds:g} s at {fps} frames a second is no video")
+
+
+def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, total: int, progress: Progress) -> None:
+    cv2 = import_cv2()
+    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter_fourcc(*"MJPG"), float(fps), _SIZE_PX)
+    if not writer.isOpened():
+        raise DataError(f"OpenCV can't write the video {path}; its build lacks the Motion JPEG encoder")
+    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _VIDEO_QUALITY)
+    try:
+        for done, frame in enumerate(frames, start=1):
+            writer.write(frame)
+            if done % fps == 0 or done == total:
+                progress("frames", done, total)
+    finally:
+        writer.release()
+
+
+def _write_tsv(path: Path, eyes: SyntheticEyes) -> None:
+    words = {MOVEMENT_TYPE: MOVEMENT_CODES, **dict.fromkeys(range(39)[VALIDITY], VALIDITY_CODES)}
+    coded = {column: {code: word for word, code in table.items()} for column, table in words.items()}
+    size = (DISPLAY.width_px, DISPLAY.height_px)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, delimiter="\t", lineterminator="\r\n")
+        table.writerow([*_TSV_COLUMNS, *COLUMN_KEYS])
+        for time_ns, row in zip(eyes.times_ns.tolist(), eyes.cells.tolist(), strict=True):
+            cells = [
+                coded[at][cell] if at in coded else f"{cell:.10g}" if cell == cell else ""
+                for at, cell in enumerate(row)
+            ]
+            table.writerow([round(time_ns / 1000), "Eye Tracker", *size, *cells])

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.synth import synthesise
+from emer_edge.data.synth.dataset import clip_faces
+from emer_edge.data.synth.plan import plan_clips
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.spec.heads import HEADS
+from emer_edge.spec.labels import EMOTIONS
+
+pytest.importorskip("cv2")
+pytest.importorskip("xlsxwriter")
+
+
+def _digests(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("synth") / "EMER"
+    return synthesise(out, participants=5, clips_per_participant=3, frames=8, workers=1)
+
+
+def test_same_seed_same_bytes_whatever_the_workers(small: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    again = synthesise(
+        tmp_path / "again", 5, 0, 3, 8, progress=lambda label, done, total: told.append((label, done, total)), workers=2
+    )
+    assert _digests(again) == _digests(small)
+    assert told[0] == ("clips", 0, 15)
+    assert told[-1] == ("clips", 15, 15)
+
+
+def test_the_reader_opens_it_without_a_word(small: Path) -> None:
+    dataset = EmerDataset.open(small, strict=True)
+    assert len(dataset.clips) == 15
+    assert dataset.heads == tuple(HEADS)
+    plans = {plan.name: plan for plan in plan_clips(5, 3, 0)}
+    for clip in dataset.clips:
+        plan = plans[clip.name]
+        assert clip.fold == plan.fold
+        assert EMOTIONS[int(clip.labels["er-7"])] == plan.er_emotion
+        assert EMOTIONS[int(clip.labels["fer-7"])] == plan.fer_emotion
+        assert clip.labels["fer-intensity"] == plan.fer_intensity
+        assert 8 <= len(clip.frame_paths) <= 10
+    first = dataset.clips[0]
+    track = first.eye()
+    assert 1420 <= len(track.rows) <= 1460
+    assert 0.7 < track.seen.mean() <= 1.0
+    assert first.frame(0).shape == (112, 112, 3)
+
+
+def test_frames_of_a_clip_move_but_stay_one_face() -> None:
+    plan = next(each for each in plan_clips(5, 10, 0) if each.shown == "surprise")
+    frames = np.stack(list(clip_faces(plan, 0, 8))).astype(float)
+    assert np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3)).min() > 0.5
+    assert np.corrcoef(frames[0].ravel(), frames[-1].ravel())[0, 1] > 0.6
+
+
+def test_what_exists_is_kept(tmp_path: Path) -> None:
+    kept = tmp_path / "mine"
+    kept.mkdir()
+    (kept / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputExistsError):
+        synthesise(kept, 5, clips_per_participant=1, frames=8)
+    with pytest.raises(DataError, match="not a synthetic data set"):
+        synthesise(kept, 5, clips_per_participant=1, frames=8, force=True)
+    assert (kept / "thesis.txt").read_text() == "years of work"
+
+
+def test_force_replaces_a_synthetic_set_and_failure_leaves_nothing(tmp_path: Path) -> None:
+    out = synthesise(tmp_path / "set", 5, clips_per_participant=1, frames=8)
+    before = _digests(out)
+
+    def stop(label: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(out, 5, 1, 1, 8, progress=stop, force=True)
+    assert _digests(out) == before
+    assert [each.name for each in tmp_path.iterdir()] == ["set"]
+    synthesise(out, 5, 1, 1, 8, force=True)
+    assert _digests(out) != before
+
+
+def test_too_few_frames_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="at least 8 frames"):
+        synthesise(tmp_path / "out", frames=7)
+    assert not list(tmp_path.iterdir())
