@@ -116,7 +116,10 @@ class Pipeline:
         self._began_s = monotonic()
         if self._pace == "real":
             self._runner = LiveRunner(core, camera, tracker)
-            self._runner.start(monotonic_ns())
+            start_ns = monotonic_ns()
+            camera.start(start_ns)
+            tracker.start(start_ns)
+            self._runner.start(start_ns)
             self._results = self._runner.results()
         else:
             live = [name for name, each in (("camera", camera), ("tracker", tracker)) if each.live]
