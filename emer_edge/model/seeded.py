@@ -5,8 +5,9 @@ arranged so that much of what the first layer sees survives to the global averag
 
 - the first layer looks for edges and lines (Gabor filters in quadrature, Daugman, 1985), spots and colours;
 - early residual branches are weak, so that the shortcuts carry the first layer's answers through;
-- each 3x3 filter reads few channels and mostly at one of its nine places: a channel is shifted and leaves the frame
-  at the border, which writes where something was into an average that would otherwise forget it.
+- each 3x3 filter reads few channels and at one of its nine places only: a channel is shifted and leaves the frame at
+  the border, which writes where something was into an average that would otherwise forget it. Zero elsewhere, and not
+  merely small: 8-bit weights would turn small ones into noise.
 
 `numpy.random.RandomState` is used because its stream is frozen across NumPy versions.
 """
@@ -27,8 +28,7 @@ __all__ = ["seed_backbone", "seeded_convolutions", "seeded_tensors"]
 Kernels = NDArray[np.float64]
 
 _RESIDUAL_GAINS: Final = (0.3, 0.3, 0.5, 1.0)  # of the four stages
-_SOURCES: Final = 4  # channels that a 3x3 filter reads at its main place, on average
-_SPREAD: Final = 0.2  # how much it reads everywhere else
+_SOURCES: Final = 4  # channels that a 3x3 filter reads, on average
 
 _ORIENTATIONS: Final = 6
 _PHASES: Final = 4
@@ -75,8 +75,8 @@ def _sparse(rng: np.random.RandomState, outputs: int, inputs: int) -> Kernels:
 
 
 def _shifting(rng: np.random.RandomState, outputs: int, inputs: int) -> Kernels:
-    kernels: Kernels = _SPREAD * rng.standard_normal((outputs, inputs, 9)) / np.sqrt(9 * inputs)
-    kernels[np.arange(outputs), :, rng.randint(0, 9, outputs)] += _sparse(rng, outputs, inputs)
+    kernels: Kernels = np.zeros((outputs, inputs, 9))
+    kernels[np.arange(outputs), :, rng.randint(0, 9, outputs)] = _sparse(rng, outputs, inputs)
     return kernels.reshape(outputs, inputs, 3, 3)
 
 
