@@ -14,7 +14,7 @@ import emer_edge
 ROOT = Path(emer_edge.__file__).parent
 FLOORS = {
     "spec": 0,
-    "errors": 0,
+    "errors": -1,
     "signals": 1,
     "metrics": 1,
     "bundle": 1,

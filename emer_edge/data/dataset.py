@@ -43,6 +43,7 @@ class EmerDataset:
         heads: heads that its label file labels, in the order of `HEADS`.
         events: how columns 33 to 39 of its windows are filled.
         fingerprint: SHA-256 over clip names, folds and labels and the sizes of the sheets.
+        regrouped: whether the folds are not the data set's own, see `regroup`.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class EmerDataset:
     heads: tuple[str, ...]
     events: EventsRule
     fingerprint: str
+    regrouped: bool = False
 
     @classmethod
     def open(
@@ -62,6 +64,7 @@ class EmerDataset:
         classes: Classes | None = None,
         strict: bool = False,
         events: EventsRule = "causal",
+        keep_folds: bool = False,
         progress: Progress = silent,
     ) -> EmerDataset:
         """Open a copy of EMER in either of its layouts; see `emer_edge.data.layout`.
@@ -76,6 +79,8 @@ class EmerDataset:
             classes: emotions in the order of their codes, where the label file uses codes.
             strict: fail on the first clip that can't be used instead of leaving it out.
             events: `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
+            keep_folds: keep the data set's own folds even if participants lie in several; by default such clips are
+                dealt into five new ones, see `regroup`.
             progress: told of the clips that have been looked at.
 
         Raises:
@@ -109,7 +114,8 @@ class EmerDataset:
         if not clips:
             first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{root} holds no usable clip, {len(skipped)} were left out{first}")
-        return cls(root, tuple(clips), tuple(skipped), table.heads, events, _fingerprint(clips))
+        dataset = cls(root, tuple(clips), tuple(skipped), table.heads, events, _fingerprint(clips))
+        return regroup(dataset) if dataset.shared_participants and not keep_folds else dataset
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -189,7 +195,7 @@ def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
         fold_of[name] = fold
         sizes[fold] += counts[name]
     clips = tuple(replace(clip, fold=fold_of[_group(clip)]) for clip in dataset.clips)
-    return replace(dataset, clips=clips, fingerprint=_fingerprint(clips))
+    return replace(dataset, clips=clips, fingerprint=_fingerprint(clips), regrouped=True)
 
 
 def _group(clip: Clip) -> str:

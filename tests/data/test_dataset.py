@@ -86,15 +86,18 @@ def test_the_selection_is_a_sixth_of_the_participants_and_spread_like_all(tmp_pa
     assert {clip.name for clip in dataset.selection(1, seed=1)} != {clip.name for clip in selection}
 
 
-def test_participants_in_several_folds_are_listed_and_can_be_regrouped(tmp_path: Path) -> None:
+def test_folds_that_share_participants_are_dealt_anew_unless_they_are_to_be_kept(tmp_path: Path) -> None:
     names = clip_names(6)
     folds = {name: at % 5 + 1 for at, name in enumerate(names)}
-    dataset = EmerDataset.open(write_sets(tmp_path / "EMER", names, folds))
+    root = write_sets(tmp_path / "EMER", names, folds)
+    dataset = EmerDataset.open(root, keep_folds=True)
+    assert not dataset.regrouped
     assert set(dataset.shared_participants) == {"1", "2", "3", "4", "5", "6"}
     assert dataset.shared_participants["1"] == (1, 2)
     for fold in dataset.folds:
         assert not people(dataset.selection(fold)) & people(dataset.training(fold))
-    dealt = regroup(dataset)
+    dealt = EmerDataset.open(root)
+    assert dealt.regrouped
     assert dealt.shared_participants == {}
     assert dealt.folds == (1, 2, 3, 4, 5)
     assert dealt.fingerprint != dataset.fingerprint
