@@ -89,7 +89,7 @@ def metadata_of(model: Emert, window: WindowSpec | None = None) -> CheckpointMet
         events="published",
         window=window or WindowSpec(),
         research_only=True,
-        versions={"torch": torch.__version__},
+        versions={"torch": str(torch.__version__)},
     )
 
 
