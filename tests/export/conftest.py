@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from emer_edge.calibration.ranges import collect_histograms, ranges_of
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.synth import synthesise
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.precision.int8 import activations_to_quantise
 from emer_edge.model.emert import Emert
@@ -75,3 +77,10 @@ def ranges(encoder_part: onnx.ModelProto) -> dict[str, tuple[float, float]]:
 @pytest.fixture(scope="session")
 def crops() -> NDArray[np.float32]:
     return smooth_crops(16, 99)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> EmerDataset:
+    root = tmp_path_factory.mktemp("data") / "clips"
+    synthesise(root, participants=10, clips_per_participant=2, frames=8, seed=3, workers=1)
+    return EmerDataset.open(root)

@@ -27,7 +27,7 @@ def round_preserving_sums(scaled: NDArray[Any]) -> NDArray[np.float64]:
     left = scaled - rounded
     owed = np.rint(left.sum(axis=1)).astype(int)
     rows = np.arange(len(scaled))[:, None]
-    order = np.argsort(-left, axis=1, kind="stable")
+    order = np.argsort(-left, axis=1)
     place = np.empty_like(order)
     place[rows, order] = np.arange(scaled.shape[1])[None]
     rounded += place < owed[:, None]

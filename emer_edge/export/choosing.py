@@ -1,0 +1,224 @@
+"""Which precision the bundle gets: what was asked for, with as many layers put back as the gate takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import onnx
+
+from emer_edge.bundle.manifest import CalibrationRecord
+from emer_edge.calibration.choice import ENOUGH_WINDOWS, choose_clips
+from emer_edge.calibration.crops import BATCH, crop_batches
+from emer_edge.errors import GateError
+from emer_edge.export.evidence import Evidence
+from emer_edge.export.gate import Verdict, verdict_of
+from emer_edge.export.options import ExportOptions
+from emer_edge.export.precision.int8 import quantisable_layers
+from emer_edge.export.quantiser import EncoderQuantiser
+from emer_edge.export.sources import Slices
+from emer_edge.export.trial import (
+    VARIANTS,
+    PartPrecision,
+    Parts,
+    Trial,
+    judge,
+    run_encoder,
+    run_fusion,
+    step_ms,
+    write_parts,
+)
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.spec.progress import Progress
+
+__all__ = ["Choice", "Workshop", "choose"]
+
+_FACES_PER_WINDOW = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """What a choice is made from.
+
+    Attributes:
+        encoder, fusion: FP32 parts.
+        target: gives the file for a path inside the bundle.
+        metadata: of the checkpoint.
+        options: of the export.
+        slices: clips, or None.
+        evidence: selection windows, or None.
+        classes: head -> class names in output order.
+        threads: of the engines that run selection windows.
+        progress: told of long work.
+    """
+
+    encoder: onnx.ModelProto
+    fusion: onnx.ModelProto
+    target: Callable[[str], Path]
+    metadata: CheckpointMetadata
+    options: ExportOptions
+    slices: Slices | None
+    evidence: Evidence | None
+    classes: Mapping[str, tuple[str, ...]]
+    threads: int
+    progress: Progress
+
+
+@dataclass
+class Choice:
+    """What was chosen, and why.
+
+    Attributes:
+        precision: of the parts written.
+        parts: their files.
+        trials: variant -> how it did on selection windows; empty without these.
+        calibration: for int8.
+        kept_high: encoder layers that were put back into floating point.
+        sensitivities: layer -> dB of the embedding with that layer alone quantised; only measured when needed.
+        fp32_ms, final_ms: `step_ms` before and after.
+        notes: for the user.
+    """
+
+    precision: PartPrecision
+    parts: Parts
+    trials: dict[str, Trial] = field(default_factory=dict)
+    calibration: CalibrationRecord | None = None
+    kept_high: tuple[str, ...] = ()
+    sensitivities: dict[str, float] = field(default_factory=dict)
+    fp32_ms: dict[str, float] = field(default_factory=dict)
+    final_ms: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict | Literal["not run"]:
+        """The worst verdict among variants."""
+        if not self.trials:
+            return "not run"
+        return verdict_of([change for trial in self.trials.values() for change in trial.changes])
+
+
+def choose(shop: Workshop) -> Choice:
+    """Write the parts in the precision asked for, or in the best one that passes.
+
+    Raises:
+        GateError: the precision asked for fails the gate, and may not or can't be mended.
+        DataError: clips can't be read, or none calibrate.
+    """
+    asked = shop.options.precision
+    full = write_parts(shop.target, shop.encoder, shop.fusion, "fp32", None)
+    judged = _Judge(shop, full)
+    fp32_ms = step_ms(full)
+    if asked == "auto":
+        choice = _automatic(shop, judged, fp32_ms)
+    elif asked == "int8":
+        choice = _int8(shop, judged)
+    else:
+        choice = _plain(shop, judged, asked)
+    choice.fp32_ms = fp32_ms
+    choice.final_ms = choice.final_ms or step_ms(choice.parts)
+    if choice.verdict == "failed":
+        failed = "; ".join(
+            f"{variant} {change}"
+            for variant, trial in choice.trials.items()
+            for change in trial.changes
+            if change.verdict == "failed"
+        )
+        raise GateError(f"{choice.precision} loses more than the gate allows: {failed}; try --precision fp16 or fp32")
+    return choice
+
+
+class _Judge:
+    """Compares variants with FP32 on the selection windows."""
+
+    def __init__(self, shop: Workshop, full: Parts) -> None:
+        self._shop = shop
+        if shop.evidence is not None:
+            shop.progress("running FP32 on selection windows", 0, 1)
+            self._embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads)
+            self._reference = run_fusion(full["cpu/fusion"], self._embeddings, shop.evidence, shop.threads)
+            shop.progress("running FP32 on selection windows", 1, 1)
+
+    def __call__(self, parts: Parts, label: str) -> dict[str, Trial]:
+        shop = self._shop
+        if shop.evidence is None:
+            return {}
+        trials: dict[str, Trial] = {}
+        for done, variant in enumerate(VARIANTS):
+            shop.progress(f"running {label} on selection windows", done, 2)
+            trials[variant] = judge(
+                parts,
+                variant,
+                shop.evidence,
+                self._embeddings,
+                self._reference,
+                shop.classes,
+                shop.threads,
+            )
+        shop.progress(f"running {label} on selection windows", 2, 2)
+        return trials
+
+
+def _plain(shop: Workshop, judged: _Judge, asked: Literal["fp32", "fp16"]) -> Choice:
+    parts = write_parts(shop.target, shop.encoder, shop.fusion, asked, None)
+    return Choice(asked, parts, judged(parts, asked))
+
+
+def _automatic(shop: Workshop, judged: _Judge, fp32_ms: Mapping[str, float]) -> Choice:
+    if shop.slices is None:
+        choice = _plain(shop, judged, "fp16")
+        choice.notes.append("auto: fp16 (fp32 on a CPU); int8 was not tried, as it needs EMER clips (--data)")
+        return choice
+    tried = _int8(shop, judged)
+    tried.final_ms = step_ms(tried.parts)
+    faster = tried.final_ms["step"] < fp32_ms["step"]
+    told = f"a step takes {tried.final_ms['step']:.2f} ms in int8 and {fp32_ms['step']:.2f} ms in fp32 here"
+    if faster and tried.verdict != "failed":
+        tried.notes.append(f"auto: int8; {told}, gate {tried.verdict}")
+        return tried
+    choice = _plain(shop, judged, "fp16")
+    why = "int8 is no faster" if not faster else "int8 failed the gate"
+    choice.notes.append(f"auto: fp16 (fp32 on a CPU); {why}; {told}")
+    return choice
+
+
+def _int8(shop: Workshop, judged: _Judge) -> Choice:
+    quantiser, record, notes = _calibrate(shop)
+    layers = quantisable_layers(shop.encoder)
+    sensitivities: dict[str, float] = {}
+    keep: Sequence[str] = ()
+    while True:
+        parts = write_parts(shop.target, shop.encoder, shop.fusion, "int8", quantiser, keep)
+        label = f"int8, {len(keep)} layers kept high" if keep else "int8"
+        choice = Choice("int8", parts, judged(parts, label), record, tuple(keep), sensitivities, notes=notes)
+        if choice.verdict != "failed" or not shop.options.fall_back or len(keep) == len(layers):
+            return choice
+        sensitivities = sensitivities or quantiser.sensitivities(shop.progress)
+        keep = list(sensitivities)[: max(1, 2 * len(keep))]
+        notes = [
+            *notes[: len(notes) - bool(choice.kept_high)],
+            f"kept in high precision for the gate: {', '.join(keep)}",
+        ]
+
+
+def _calibrate(shop: Workshop) -> tuple[EncoderQuantiser, CalibrationRecord, list[str]]:
+    slices, options = shop.slices, shop.options
+    if slices is None:
+        raise GateError("int8 needs clips to measure ranges on")
+    clips = choose_clips(slices.training, options.calibration_windows, options.seed)
+    notes = []
+    if len(clips) < ENOUGH_WINDOWS:
+        notes.append(
+            f"calibrated on {len(clips)} windows only; below {ENOUGH_WINDOWS} the ranges depend on who was drawn"
+        )
+    batches = crop_batches(clips, shop.metadata.window, shop.metadata.events, _FACES_PER_WINDOW, options.seed)
+    total = -(-len(clips) * _FACES_PER_WINDOW // BATCH)
+    quantiser = EncoderQuantiser(shop.encoder, batches, options.calibration_method, total, shop.progress)
+    record = CalibrationRecord(
+        method=options.calibration_method,
+        windows=len(clips),
+        clip_hashes=slices.hashes(clips),
+        source="synthetic" if slices.made_up else "data",
+    )
+    return quantiser, record, notes

@@ -1,0 +1,299 @@
+"""From a checkpoint to a bundle: parts, precision, matching, verification, the gate; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from emer_edge import __version__
+from emer_edge.bundle.manifest import (
+    SCHEMA,
+    BundledHead,
+    FaceRecord,
+    GateRecord,
+    Manifest,
+    PrecisionRecord,
+    VerificationRecord,
+)
+from emer_edge.bundle.writer import BundleWriter
+from emer_edge.calibration.choice import choose_clips
+from emer_edge.export.choosing import Choice, Workshop, choose
+from emer_edge.export.detector import DetectorPart, load_detector
+from emer_edge.export.evidence import MOST_WINDOWS, Evidence, read_evidence
+from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
+from emer_edge.export.gate import record_of
+from emer_edge.export.matching import ARCFACE_TEMPLATE, FEWEST_FACES, eye_quantiles, find_display, measure_faces
+from emer_edge.export.options import ExportOptions, ExportSummary
+from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.report import report_html
+from emer_edge.export.sources import Slices, Source, open_slices, open_source
+from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck, check_parts
+from emer_edge.export.trial import precisions_of
+from emer_edge.export.verify import reference_of, verify
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.faces import FaceDetector
+from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.samples import Display
+
+__all__ = ["export_bundle"]
+
+_MATCHED_CLIPS: Final = 150
+_REPORT_SCHEMA: Final = 1
+_TOOLS: Final = ("numpy", "onnx", "onnxruntime", "torch")
+
+
+@dataclass(frozen=True)
+class _Matched:
+    face: FaceRecord
+    display: Display | None
+    quantiles: dict[str, tuple[float, ...]]
+
+
+def export_bundle(options: ExportOptions, progress: Progress = silent) -> ExportSummary:
+    """Make a bundle.
+
+    Args:
+        options: what to export and how.
+        progress: told of long work.
+
+    Raises:
+        OutputExistsError: the output exists and `force` is not set.
+        CheckpointError: the checkpoint can't be used.
+        ConfigurationError: options that make no sense together, such as int8 of a user's checkpoint without data.
+        DataError: the data can't be used.
+        GateError: the precision loses more accuracy than the gate allows, or a part differs from the network.
+        MissingExtraError: a package of the `export` extra is missing.
+        BundleError: the bundle can't be written.
+    """
+    with BundleWriter(options.output, options.force) as writer:
+        source = open_source(options)
+        detector = load_detector(options.face_detector)
+        for variant in ("cpu", "tensorrt"):
+            writer.add(f"{variant}/face_detector.onnx", detector.model.SerializeToString())
+        with open_slices(source, options, progress) as slices:
+            return _export(writer, source, detector, slices, options, progress)
+
+
+def _export(
+    writer: BundleWriter,
+    source: Source,
+    detector: DetectorPart,
+    slices: Slices | None,
+    options: ExportOptions,
+    progress: Progress,
+) -> ExportSummary:
+    metadata = source.metadata
+    evidence = _selection(source, slices, options, progress)
+    matched = _match(writer.file("cpu/face_detector.onnx"), detector, source, slices, options, progress)
+    classes = {name: tuple(order) for name, order in metadata.classes.items()}
+    shop = Workshop(
+        encoder=face_encoder(source.model),
+        fusion=fusion(source.model),
+        target=writer.file,
+        metadata=metadata,
+        options=options,
+        slices=slices,
+        evidence=evidence,
+        classes=classes,
+        threads=os.cpu_count() or 1,
+        progress=progress,
+    )
+    choice = choose(shop)
+    precisions = precisions_of(choice.precision)
+    reference = reference_of(source.model, evidence, options.seed)
+    errors = verify(choice.parts, precisions, reference)
+    checks = check_parts(
+        {name: writer.file(f"tensorrt/{name}.onnx") for name in ("face_encoder", "fusion", "face_detector")}, progress
+    )
+    temperatures = dict.fromkeys(classes, 1.0)
+    gap: tuple[float, ...] = ()
+    gate = GateRecord(verdict="not run")
+    if evidence is not None:
+        outputs = choice.trials["cpu"].outputs
+        temperatures = fit_temperatures(outputs, evidence.labels, classes)
+        gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures)
+        gate = _gate_record(choice, len(evidence))
+    manifest = Manifest(
+        schema=SCHEMA,
+        name=options.output.name.removesuffix(".emer"),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        versions=_versions(metadata.versions),
+        heads=tuple(
+            BundledHead(name=name, classes=classes.get(name, ()), temperature=temperatures.get(name, 1.0))
+            for name in metadata.heads
+        ),
+        window=metadata.window,
+        events=metadata.events,
+        eye_columns=COLUMN_KEYS,
+        eye_quantiles=matched.quantiles,
+        face=matched.face,
+        detector=detector.record,
+        display=matched.display,
+        precision=PrecisionRecord(requested=options.precision, parts=dict(precisions), kept_high=choice.kept_high),
+        calibration=choice.calibration,
+        data=slices.record if slices is not None else metadata.data,
+        gate=gate,
+        verification=VerificationRecord(inputs=reference.told, largest_error=errors),
+        gap_quantiles=gap,
+        demo=metadata.demo,
+        research_only=metadata.research_only or (slices is not None and not slices.synthetic),
+        files={},
+    )
+    notes = _notes(manifest, choice, slices, matched.face, checks)
+    figures = _figures(manifest, choice, writer.folder, checks, notes)
+    writer.add("report.json", json.dumps(figures, indent=2, allow_nan=False).encode() + b"\n")
+    writer.add("report.html", report_html(figures).encode())
+    bundle = writer.commit(manifest)
+    return ExportSummary(bundle.path, bundle.manifest, notes, figures)
+
+
+def _selection(source: Source, slices: Slices | None, options: ExportOptions, progress: Progress) -> Evidence | None:
+    if slices is None or not slices.selection:
+        return None
+    metadata = source.metadata
+    clips = choose_clips(slices.selection, MOST_WINDOWS, options.seed)
+    return read_evidence(clips, metadata.heads, metadata.window, metadata.events, progress)
+
+
+def _match(
+    detector_path: Path,
+    detector: DetectorPart,
+    source: Source,
+    slices: Slices | None,
+    options: ExportOptions,
+    progress: Progress,
+) -> _Matched:
+    if slices is None:
+        return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
+    clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
+    metadata, record = source.metadata, detector.record
+    found = read_evidence(clips, (), metadata.window, metadata.events, progress, "reading training windows")
+    engine = open_engine("onnxruntime", detector_path, os.cpu_count() or 1)
+    try:
+        finder = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score)
+        face = measure_faces(list(found.crops[:, 0]), finder, progress)
+    finally:
+        engine.close()
+    rows = found.eye[found.covered_eye]
+    return _Matched(face, find_display(rows), eye_quantiles(rows))
+
+
+def _gate_record(choice: Choice, windows: int) -> GateRecord:
+    """The cpu variant's figures with the worse verdict of the two."""
+    record = record_of(choice.trials["cpu"].changes, windows)
+    if record.verdict == "not run" or choice.verdict == "not run":
+        return record
+    return GateRecord(
+        verdict=choice.verdict,
+        windows=record.windows,
+        fp32=record.fp32,
+        final=record.final,
+        change_low=record.change_low,
+        change_high=record.change_high,
+    )
+
+
+def _notes(
+    manifest: Manifest,
+    choice: Choice,
+    slices: Slices | None,
+    face: FaceRecord,
+    checks: tuple[TensorRtCheck, ...] | None,
+) -> tuple[str, ...]:
+    notes = list(choice.notes)
+    if manifest.demo:
+        notes.insert(0, "demo weights, trained on synthetic clips: for trying the tools, not for reading people")
+    if slices is not None and slices.made_up:
+        notes.append("calibrated on synthetic clips that were made for it, as no data was given")
+    if slices is not None and slices.skipped:
+        notes.append(f"{slices.skipped} clips could not be used and were left out")
+    if slices is None:
+        notes.append("no data was given: the generic landmark template is used, and nothing was gated or fitted")
+    elif face.template_faces == 0:
+        notes.append(
+            f"fewer than {FEWEST_FACES} faces were found in the data set's own crops, so live faces are aligned to the "
+            "generic landmark template"
+        )
+    if manifest.gate.verdict == "inconclusive":
+        notes.append(
+            f"the accuracy gate is inconclusive on {manifest.gate.windows} selection windows: the intervals are wider "
+            "than the margins"
+        )
+    if manifest.research_only:
+        notes.append("research only: EMER's agreement covers the data behind this bundle")
+    notes += [f"TensorRT refuses {each.part}: {each.error}" for each in checks or () if not each.ok]
+    return tuple(notes)
+
+
+def _figures(
+    manifest: Manifest,
+    choice: Choice,
+    folder: Path,
+    checks: tuple[TensorRtCheck, ...] | None,
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    parts: dict[str, dict[str, Any]] = {}
+    for name, precision in manifest.precision.parts.items():
+        parts[name] = {"precision": precision, "bytes": (folder / f"{name}.onnx").stat().st_size}
+        if name in manifest.verification.largest_error:
+            parts[name]["largest_error"] = manifest.verification.largest_error[name]
+    calibration = manifest.calibration
+    facts = {
+        "created": manifest.created,
+        "precision asked for": manifest.precision.requested,
+        "heads": ", ".join(manifest.head_names),
+        "protocols": ", ".join(manifest.protocols) or "none complete",
+        "events": manifest.events,
+        "face detector": f"{manifest.detector.kind}, {manifest.detector.width_px}x{manifest.detector.height_px}",
+        "landmark template": f"{manifest.face.template_faces} faces" if manifest.face.template_faces else "generic",
+        "calibration": f"{calibration.method}, {calibration.windows} windows" if calibration else "none",
+        "layers kept in high precision": ", ".join(manifest.precision.kept_high) or "none",
+        "tools": ", ".join(f"{name} {each}" for name, each in manifest.versions.items()),
+    }
+    return {
+        "schema": _REPORT_SCHEMA,
+        "name": manifest.name,
+        "facts": facts,
+        "notes": list(notes),
+        "parts": parts,
+        "verified_on": manifest.verification.inputs,
+        "fp32_ms": choice.fp32_ms,
+        "final_ms": choice.final_ms,
+        "gate": {"verdict": manifest.gate.verdict, "windows": manifest.gate.windows},
+        "trials": {
+            variant: {
+                "changes": [_finite({**asdict(change), "verdict": change.verdict}) for change in trial.changes],
+                "agreement": dict(trial.agreement),
+                "embedding_db": round(trial.embedding_db, 2),
+            }
+            for variant, trial in choice.trials.items()
+        },
+        "sensitivities_db": {name: round(each, 2) for name, each in choice.sensitivities.items()},
+        "tensorrt": NOT_CHECKED if checks is None else [each.to_builtins() for each in checks],
+    }
+
+
+def _finite(record: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: a limit that is unknown is null."""
+    return {
+        name: None if isinstance(each, float) and not math.isfinite(each) else each for name, each in record.items()
+    }
+
+
+def _versions(trained_with: Mapping[str, str]) -> dict[str, str]:
+    found = {"emer-edge": __version__, "python": platform.python_version()}
+    for tool in _TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return {**{f"training {name}": each for name, each in trained_with.items()}, **found}

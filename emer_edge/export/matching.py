@@ -1,0 +1,93 @@
+"""What a device must match, measured on the data set: landmarks, brightness, the display, each column's spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle.manifest import QUANTILES, FaceRecord
+from emer_edge.runtime.faces import FaceDetector
+from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.progress import Progress
+from emer_edge.spec.samples import Display
+
+__all__ = ["ARCFACE_TEMPLATE", "FEWEST_FACES", "eye_quantiles", "find_display", "measure_faces"]
+
+ARCFACE_TEMPLATE: Final = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+"""Landmarks in a 112 x 112 crop as the face recognition community aligns them (InsightFace, `arcface_src`)."""
+
+FEWEST_FACES: Final = 20
+"""With fewer found faces a median of landmarks means nothing, and the generic template is taken."""
+
+_FEWEST_ROWS: Final = 200
+_MOST_RESIDUAL_PX: Final = 2.0
+
+
+def measure_faces(crops: Sequence[NDArray[np.uint8]], detector: FaceDetector, progress: Progress) -> FaceRecord:
+    """Measure where landmarks lie in the data set's own crops, and how bright these are.
+
+    Args:
+        crops: (112, 112, 3) uint8 each, B, G, R.
+        detector: the bundle's own.
+        progress: told of each crop.
+    """
+    found = []
+    for done, crop in enumerate(crops, start=1):
+        faces = detector.detect(crop)
+        if faces:
+            found.append(faces[0].landmarks_px)
+        progress("measuring landmarks", done, len(crops))
+    template = ARCFACE_TEMPLATE
+    if len(found) >= FEWEST_FACES:
+        middle = np.median(np.stack(found), axis=0)
+        template = tuple((round(float(x), 3), round(float(y), 3)) for x, y in middle)  # type: ignore[assignment]
+    levels = np.array([float(crop.mean()) for crop in crops])
+    return FaceRecord(
+        template_px=template,
+        template_faces=len(found) if len(found) >= FEWEST_FACES else 0,
+        brightness_mean=round(float(levels.mean()), 3) if len(levels) else None,
+        brightness_std=round(float(levels.std()), 3) if len(levels) else None,
+    )
+
+
+def eye_quantiles(rows: NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
+    """Quantiles (1, 5, 25, 50, 75, 95, 99 %) of each column of (n, 39) rows; empty without rows."""
+    if not len(rows):
+        return {}
+    values = np.quantile(rows.astype(np.float64), QUANTILES, axis=0).T
+    return {key: tuple(float(f"{each:.6g}") for each in row) for key, row in zip(COLUMN_KEYS, values, strict=True)}
+
+
+def find_display(rows: NDArray[np.float32]) -> Display | None:
+    """Work out the training display from (n, 39) rows in which the same gaze is given in px, mm and as a share.
+
+    Pixels are shares times the width where the film filled the display, and millimetres times the pixel density.
+    None where the rows do not lie on such lines.
+    """
+    position = {key: at for at, key in enumerate(COLUMN_KEYS)}
+    sizes = []
+    for axis in "XY":
+        pixels = rows[:, position[f"Gaze point left {axis} [DACS px]"]].astype(np.float64)
+        shares = rows[:, position[f"Gaze point left {axis} [MCS norm]"]].astype(np.float64)
+        millimetres = rows[:, position[f"Gaze point left {axis} [DACS mm]"]].astype(np.float64)
+        seen = (pixels != 0) & (shares != 0) & (millimetres != 0)
+        if seen.sum() < _FEWEST_ROWS:
+            return None
+        width_px, offset_px = np.polyfit(shares[seen], pixels[seen], 1)
+        density, start_px = np.polyfit(millimetres[seen], pixels[seen], 1)
+        off = np.median(np.abs(shares[seen] * width_px + offset_px - pixels[seen]))
+        off_mm = np.median(np.abs(millimetres[seen] * density + start_px - pixels[seen]))
+        if max(off, off_mm) > _MOST_RESIDUAL_PX or abs(offset_px) > _MOST_RESIDUAL_PX or min(width_px, density) <= 0:
+            return None
+        sizes.append((round(float(width_px)), round(float(width_px / density), 1)))
+    (width, width_mm), (height, height_mm) = sizes
+    return Display(width_px=width, height_px=height, width_mm=width_mm, height_mm=height_mm)

