@@ -1,0 +1,1 @@
+"""Fitting EMERT to the folds of a data set."""

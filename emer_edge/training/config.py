@@ -1,0 +1,159 @@
+"""The settings of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.model.variants import VariantName, variant_of
+from emer_edge.spec.window import WindowSpec
+
+__all__ = ["LossWeights", "Recipe", "TrainingConfig"]
+
+Recipe = Literal["emer-edge", "published"]
+"""`emer-edge`: all heads in one network, standardised columns, the eye-behaviour task. `published`: as its authors."""
+
+_PUBLISHED: Final = {"epochs": 200, "batch": 16, "learning_rate": 1e-4}
+_FROZEN: Final = {"epochs": 60, "batch": 32, "learning_rate": 1e-3}
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the parts of the loss.
+
+    Attributes:
+        invariant, specific: of the modality loss on invariant and on specific features.
+        task: of the heads' losses.
+    """
+
+    invariant: float = 0.01
+    specific: float = 0.01
+    task: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What `train` is to do.
+
+    Attributes:
+        output: the checkpoint to write; `<output>.resume` beside it holds an unfinished run.
+        fold: the held-out fold, 1 to 5.
+        recipe: see `Recipe`.
+        head: the one head of a published recipe (`fer-intensity` trains FER-7 too); None for all labelled heads.
+        epochs, batch, learning_rate: None takes the published 200, 16 and 1e-4, or, with a frozen backbone, 60, 32
+            and 1e-3.
+        weight_decay: of Adam.
+        eye_loss: weight of the eye-behaviour task; 0 leaves it out. None takes 0.1, or 0 in the published recipe.
+        frozen_backbone: compute the faces' features once and fit the rest.
+        backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
+            `backbone_seed`.
+        backbone_seed: see `emer_edge.model.seeded`.
+        seed: of initial weights, draws and dropout.
+        selection_seed: of the selection slice.
+        window: the window.
+        device: `auto`, `cpu` or `cuda`.
+        resume: continue an unfinished run of the same settings.
+        force: replace `output`.
+
+    Raises:
+        ConfigurationError: a setting is out of range, or two contradict each other.
+    """
+
+    output: Path
+    fold: int = 1
+    recipe: Recipe = "emer-edge"
+    head: str | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 5e-4
+    eye_loss: float | None = None
+    frozen_backbone: bool = False
+    backbone_weights: Path | None = None
+    backbone_seed: int = 0
+    seed: int = 0
+    selection_seed: int = 0
+    window: WindowSpec = field(default_factory=WindowSpec)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    resume: bool = True
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.recipe not in ("emer-edge", "published"):
+            raise ConfigurationError(f"recipes are emer-edge and published, not {self.recipe!r}")
+        if self.recipe == "published":
+            if self.head is None:
+                raise ConfigurationError("the published recipe trains one head a checkpoint: name it with --head")
+            variant_of(self.head)
+            if self.frozen_backbone:
+                raise ConfigurationError("the published recipe trains the backbone: leave --frozen-backbone out")
+            if self.eye_loss:
+                raise ConfigurationError("the published recipe has no eye-behaviour task: leave --eye-loss out")
+        elif self.head is not None:
+            raise ConfigurationError("--head belongs to --recipe published; otherwise all labelled heads are trained")
+        if not 1 <= self.fold <= 5:
+            raise ConfigurationError(f"folds are numbered 1 to 5, not {self.fold}")
+        for name, value in (("epochs", self.chosen_epochs), ("batch", self.chosen_batch)):
+            if value < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {value}")
+        if not self.chosen_learning_rate > 0 or not self.weight_decay >= 0 or not self.chosen_eye_loss >= 0:
+            raise ConfigurationError("the learning rate must be above 0, weight decay and eye loss 0 or more")
+
+    @property
+    def variant(self) -> VariantName:
+        """The variant of EMERT that is trained."""
+        return "nine" if self.head is None else variant_of(self.head)
+
+    @property
+    def weights(self) -> LossWeights:
+        """The published weights of the loss's parts."""
+        return LossWeights(0.3, 0.1, 1.0) if self.variant == "intensity" else LossWeights()
+
+    @property
+    def chosen_epochs(self) -> int:
+        """Epochs with the default filled in."""
+        return int(self._defaults["epochs"]) if self.epochs is None else self.epochs
+
+    @property
+    def chosen_batch(self) -> int:
+        """Batch size with the default filled in."""
+        return int(self._defaults["batch"]) if self.batch is None else self.batch
+
+    @property
+    def chosen_learning_rate(self) -> float:
+        """Learning rate with the default filled in."""
+        return self._defaults["learning_rate"] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def chosen_eye_loss(self) -> float:
+        """Weight of the eye-behaviour task with the default filled in."""
+        if self.eye_loss is not None:
+            return self.eye_loss
+        return 0.0 if self.recipe == "published" else 0.1
+
+    def settings(self) -> dict[str, str | int | float | bool | None]:
+        """Return all that decides the result, as plain values: kept in the checkpoint, compared on resuming."""
+        return {
+            "recipe": self.recipe,
+            "head": self.head,
+            "fold": self.fold,
+            "epochs": self.chosen_epochs,
+            "batch": self.chosen_batch,
+            "learning_rate": self.chosen_learning_rate,
+            "weight_decay": self.weight_decay,
+            "eye_loss": self.chosen_eye_loss,
+            "frozen_backbone": self.frozen_backbone,
+            "backbone_weights": self.backbone_weights.name if self.backbone_weights else None,
+            "backbone_seed": self.backbone_seed,
+            "seed": self.seed,
+            "selection_seed": self.selection_seed,
+            "window_ns": self.window.length_ns,
+            "hops_per_slot": self.window.hops_per_slot,
+            "pick": self.window.pick,
+        }
+
+    @property
+    def _defaults(self) -> dict[str, float]:
+        return _FROZEN if self.frozen_backbone else _PUBLISHED

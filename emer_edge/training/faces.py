@@ -1,0 +1,169 @@
+"""Where the faces of a batch come from: read and decoded each time, or computed once by a frozen backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from emer_edge.data.cache import cache_folder, write_private
+from emer_edge.data.clips import Clip
+from emer_edge.data.windows import load_faces
+from emer_edge.model.backbone import FEATURES, ResNet18
+from emer_edge.spec.progress import Progress
+
+__all__ = ["FaceSource", "FrozenFaces", "ImageFaces", "calibrate_batch_norms"]
+
+_AT_ONCE: Final = 64
+_CALIBRATION_FACES: Final = 1024
+_READERS: Final = 4
+
+
+class FaceSource(Protocol):
+    """Gives the faces of a batch."""
+
+    def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Return the given frames, 8 a clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
+        ...
+
+
+class ImageFaces:
+    """Reads crops from disk."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_READERS)
+
+    def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Return (b, 8, 3, 112, 112) float32; DataError when a frame can't be read."""
+        return torch.from_numpy(np.stack(list(self._pool.map(load_faces, clips, frames))))
+
+
+class FrozenFaces:
+    """Features of a frozen backbone, computed once and kept in the user's cache, outside of the data folder.
+
+    Args:
+        backbone: the frozen backbone, in evaluation mode.
+        clips: clips whose faces are needed.
+        candidates: per clip the frames that are needed.
+        fingerprint: of the data set.
+        progress: told of the clips that have been encoded.
+
+    Raises:
+        DataError: a frame can't be read.
+    """
+
+    def __init__(
+        self,
+        backbone: ResNet18,
+        clips: Sequence[Clip],
+        candidates: Sequence[NDArray[np.int64]],
+        fingerprint: str,
+        progress: Progress,
+    ) -> None:
+        self._rows: dict[tuple[str, int], int] = {}
+        for clip, frames in zip(clips, candidates, strict=True):
+            for frame in frames.tolist():
+                self._rows.setdefault((clip.name, frame), len(self._rows))
+        path = cache_folder() / "features" / f"{_key(backbone, clips, candidates, fingerprint)}.npy"
+        kept = _read(path, len(self._rows))
+        self.from_cache = kept is not None
+        self._features = self._compute(backbone, clips, candidates, progress) if kept is None else kept
+        if kept is None:
+            content = io.BytesIO()
+            np.save(content, self._features)
+            with suppress(OSError):  # a cache that can't be written only costs time
+                write_private(path, content.getvalue())
+
+    def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Return (b, 8, 512) float32."""
+        rows = [
+            [self._rows[clip.name, frame] for frame in chosen.tolist()]
+            for clip, chosen in zip(clips, frames, strict=True)
+        ]
+        return torch.from_numpy(self._features[np.array(rows)])
+
+    def _compute(
+        self,
+        backbone: ResNet18,
+        clips: Sequence[Clip],
+        candidates: Sequence[NDArray[np.int64]],
+        progress: Progress,
+    ) -> NDArray[np.float32]:
+        features = np.zeros((len(self._rows), FEATURES), np.float32)
+        device = next(backbone.parameters()).device
+        for done, (clip, frames) in enumerate(zip(clips, candidates, strict=True), start=1):
+            faces = torch.from_numpy(load_faces(clip, frames))
+            rows = [self._rows[clip.name, frame] for frame in frames.tolist()]
+            with torch.inference_mode():
+                features[rows] = backbone(faces.to(device, memory_format=torch.channels_last)).cpu().numpy()
+            progress("encoding faces", done, len(clips))
+        return features
+
+
+def calibrate_batch_norms(
+    backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], seed: int, progress: Progress
+) -> None:
+    """Measure a backbone's batch-norm statistics on at most 1024 random training faces; leave it in evaluation mode.
+
+    Raises:
+        DataError: a frame can't be read.
+    """
+    rng = np.random.default_rng(seed)
+    each = max(1, -(-_CALIBRATION_FACES // len(clips)))
+    order = rng.permutation(len(clips))
+    faces = []
+    for at in order[: -(-_CALIBRATION_FACES // each)]:
+        chosen = rng.choice(candidates[at], min(each, len(candidates[at])), replace=False)
+        faces.append(load_faces(clips[at], chosen))
+    crops = np.concatenate(faces)
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    backbone.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+        norm.train()
+    device = next(backbone.parameters()).device
+    shuffled = torch.from_numpy(crops[rng.permutation(len(crops))])
+    batches = shuffled.tensor_split(max(1, round(len(shuffled) / _AT_ONCE)))
+    with torch.no_grad():
+        for done, batch in enumerate(batches, start=1):
+            backbone(batch.to(device, memory_format=torch.channels_last))
+            progress("calibrating batch norms", done, len(batches))
+    for norm in norms:
+        norm.momentum = 0.1
+    backbone.eval()
+
+
+def _key(backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], fingerprint: str) -> str:
+    digest = hashlib.sha256(fingerprint.encode())
+    for name, tensor in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for clip, frames in zip(clips, candidates, strict=True):
+        digest.update(clip.name.encode())
+        paths = clip.frame_paths
+        for frame in frames.tolist():
+            stat = paths[frame].stat()
+            digest.update(f"{frame} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:40]
+
+
+def _read(path: Path, count: int) -> NDArray[np.float32] | None:
+    """Read kept features; None where there are none of that number or the file is damaged."""
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if features.dtype != np.float32 or features.shape != (count, FEATURES) or not np.isfinite(features).all():
+        return None
+    kept: NDArray[np.float32] = features
+    return kept

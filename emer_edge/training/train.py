@@ -1,0 +1,315 @@
+"""Fit EMERT to one fold: draw, fit, score on the selection slice, keep the best epoch."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+import emer_edge
+from emer_edge.bundle.manifest import DataRecord
+from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.hashes import clip_hash, new_salt
+from emer_edge.data.synth.dataset import MARKER
+from emer_edge.data.windows import ClipWindow
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.emert import Emert
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.model.seeded import seed_backbone
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.window import EventsRule
+from emer_edge.training.backbone_weights import load_backbone_weights
+from emer_edge.training.config import TrainingConfig
+from emer_edge.training.examples import Batch, Examples
+from emer_edge.training.eye_task import EyeTask
+from emer_edge.training.faces import FaceSource, FrozenFaces, ImageFaces, calibrate_batch_norms
+from emer_edge.training.losses import modality_loss, task_loss
+from emer_edge.training.resume import RunState, forget_run, resume_run, write_run
+from emer_edge.training.selection import embed, overall, predict, scores
+from emer_edge.training.standardisation import fit_standardisation
+
+__all__ = ["TrainingSummary", "train"]
+
+_LARGEST_GRADIENT: Final = 5.0
+_STANDARDISING_DRAWS: Final = 4
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What came of a run.
+
+    Attributes:
+        output: the checkpoint.
+        heads: heads of the network.
+        epoch: the epoch that was kept.
+        epochs: epochs of the run.
+        scores: figures of that epoch on the selection slice.
+        training_clips, selection_clips: sizes of the slices.
+        resumed_after: epochs that an earlier, unfinished run had done.
+        seconds: wall time of this run.
+    """
+
+    output: Path
+    heads: tuple[str, ...]
+    epoch: int
+    epochs: int
+    scores: dict[str, float]
+    training_clips: int
+    selection_clips: int
+    resumed_after: int
+    seconds: float
+
+
+def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = silent) -> TrainingSummary:
+    """Fit a network to the training slice of a fold and write the epoch that the selection slice likes most.
+
+    The held-out fold is never read. Without a selection slice (one participant) the last epoch is kept.
+
+    Args:
+        dataset: the data set, opened; its rule fills columns 33 to 39, but for the published recipe's.
+        config: the settings.
+        progress: told of every stage.
+
+    Returns:
+        What came of it; the checkpoint is at `config.output`.
+
+    Raises:
+        OutputExistsError: the output exists and `force` is not set.
+        ConfigurationError: settings that don't fit the data, no CUDA device, or a loss that is no longer a number.
+        DataError: a clip can't be read, or no clip has a label.
+        CheckpointError: backbone weights can't be used, or the output can't be written.
+    """
+    if config.output.exists() and not config.force:
+        raise OutputExistsError(config.output)
+    return _Run(dataset, config, progress).train()
+
+
+class _Run:
+    def __init__(self, dataset: EmerDataset, config: TrainingConfig, progress: Progress) -> None:
+        self.started = time.monotonic()
+        self.dataset, self.config, self.progress = dataset, config, progress
+        self.device = _device(config.device)
+        dataset.fold(config.fold)  # a fold without clips is a mistake, said before any work
+        training = dataset.training(config.fold, config.selection_seed)
+        selection = dataset.selection(config.fold, config.selection_seed)
+        self.events: EventsRule = "published" if config.recipe == "published" else dataset.events
+        self.model = self._network(training)
+        heads = self.model.head_names
+        self.training = Examples(training, heads, config.window, self.events, progress, "reading training clips")
+        self.selection = Examples(selection, heads, config.window, self.events, progress, "reading selection clips")
+        if self.model.standardised:
+            rng = np.random.default_rng([config.seed, 0])
+            drawn = [self._draw(rng) for _ in range(_STANDARDISING_DRAWS)]
+            fit_standardisation(self.model, [window for windows in drawn for window in windows])
+        self.faces = self._faces()
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed + 1)
+            self.eye_task = EyeTask(self.model.variant.dim) if config.chosen_eye_loss > 0 else None
+        self.network = nn.ModuleList([self.model] if self.eye_task is None else [self.model, self.eye_task])
+        self.network.to(self.device)
+        self.selection_batches = self._selection_batches()
+        self.optimiser = torch.optim.Adam(
+            [each for each in self.network.parameters() if each.requires_grad],
+            config.chosen_learning_rate,
+            weight_decay=config.weight_decay,
+        )
+
+    def train(self) -> TrainingSummary:
+        config = self.config
+        identity = {
+            **config.settings(),
+            "events": self.events,
+            "heads": list(self.model.head_names),
+            "data": self.dataset.fingerprint,
+        }
+        found = resume_run(config.output, identity, self.network, self.optimiser) if config.resume else None
+        state = found or RunState()
+        resumed_after = state.epoch
+        while state.epoch < config.chosen_epochs:
+            self._epoch(state.epoch)
+            state.epoch += 1
+            self._judge(state)
+            write_run(config.output, identity, state, self._fitted(self.network), self.optimiser)
+            self.progress(self._label(state), state.epoch, config.chosen_epochs)
+        self.model.load_state_dict(state.best_tensors, strict=False)
+        save_checkpoint(config.output, self.model.eval(), self._metadata(state))
+        forget_run(config.output)
+        return TrainingSummary(
+            output=config.output,
+            heads=self.model.head_names,
+            epoch=state.best_epoch,
+            epochs=config.chosen_epochs,
+            scores=state.best_figures,
+            training_clips=len(self.training),
+            selection_clips=len(self.selection),
+            resumed_after=resumed_after,
+            seconds=time.monotonic() - self.started,
+        )
+
+    def _network(self, training: Sequence[Clip]) -> Emert:
+        config = self.config
+        labelled = [name for name in self.dataset.heads if any(name in clip.labels for clip in training)]
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            if config.head is None:
+                if not labelled:
+                    raise DataError(f"no clip outside of fold {config.fold} of {self.dataset.root} has a label")
+                model = Emert("nine", labelled)
+            else:
+                model = Emert(config.variant, None if config.variant == "intensity" else (config.head,))
+                missing = [name for name in model.head_names if name not in labelled]
+                if missing:
+                    raise ConfigurationError(
+                        f"{self.dataset.root} has no labels for {', '.join(missing)}; it has {', '.join(labelled)}"
+                    )
+        backbone = model.subnet.f_extractor
+        if config.backbone_weights is not None:
+            load_backbone_weights(backbone, config.backbone_weights, adapt=config.recipe != "published")
+        elif config.frozen_backbone:
+            seed_backbone(backbone, config.backbone_seed)
+        return model
+
+    def _faces(self) -> FaceSource:
+        if not self.config.frozen_backbone:
+            return ImageFaces()
+        backbone = self.model.subnet.f_extractor.to(self.device)
+        backbone.requires_grad_(False)
+        if self.config.backbone_weights is None:
+            calibrate_batch_norms(
+                backbone, self.training.clips, self.training.candidates, self.config.seed, self.progress
+            )
+        backbone.eval()
+        return FrozenFaces(
+            backbone,
+            (*self.training.clips, *self.selection.clips),
+            (*self.training.candidates, *self.selection.candidates),
+            self.dataset.fingerprint,
+            self.progress,
+        )
+
+    def _draw(self, rng: np.random.Generator) -> list[ClipWindow]:
+        return self.training.draw(
+            rng, published=self.config.recipe == "published", candidates_only=self.config.frozen_backbone
+        )
+
+    def _selection_batches(self) -> list[Batch]:
+        """The selection slice's windows, read once: they are the same in every epoch."""
+        if not len(self.selection):
+            return []
+        windows = self.selection.windows()
+        return list(self.selection.batches(windows, self.faces, self.config.chosen_batch, torch.device("cpu")))
+
+    def _epoch(self, epoch: int) -> None:
+        """Fit one epoch. Its randomness depends on seed and epoch alone, so a resumed run goes on as it would have."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, 1, epoch])
+        windows = self._draw(rng)
+        order = rng.permutation(len(windows))
+        rate = config.chosen_learning_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / config.chosen_epochs))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        if config.frozen_backbone:
+            self.model.subnet.f_extractor.eval()
+        with torch.random.fork_rng():
+            torch.manual_seed(int(rng.integers(2**63)))
+            for batch in self.training.batches(windows, self.faces, config.chosen_batch, self.device, order):
+                self._step(batch, epoch)
+
+    def _step(self, batch: Batch, epoch: int) -> None:
+        config, model, weights = self.config, self.model, self.config.weights
+        eye, gaze = model.standardise(batch.eye, batch.gaze)
+        hidden = self.eye_task.hide(eye, gaze) if self.eye_task is not None else None
+        seen = (eye, gaze) if hidden is None else (hidden.eye, hidden.gaze)
+        fused = model.fuse_standardised(embed(model, batch), *seen)
+        specific, invariant = model.modality_logits(fused)
+        loss = (
+            weights.task * task_loss(fused.heads, batch.labels)
+            + weights.specific * modality_loss(specific)
+            + weights.invariant * modality_loss(invariant)
+        )
+        if self.eye_task is not None and hidden is not None:
+            loss = loss + config.chosen_eye_loss * self.eye_task.loss(fused.tokens, hidden, batch.eye, eye)
+        if not torch.isfinite(loss):
+            raise ConfigurationError(
+                f"the loss is no longer a number in epoch {epoch + 1}; lower --learning-rate "
+                f"(it was {config.chosen_learning_rate:g}) and start again"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.recipe != "published":
+            nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self.optimiser.step()
+
+    def _judge(self, state: RunState) -> None:
+        """Keep this epoch if the selection slice likes it most so far; the last one where there is no slice."""
+        figures: dict[str, float] = {}
+        if self.selection_batches:
+            figures = scores(predict(self.model, map(self._moved, self.selection_batches)), self.selection.labels)
+        score = overall(figures)
+        if figures and score <= state.best_score:
+            return
+        state.best_epoch, state.best_score, state.best_figures = state.epoch, score, figures
+        state.best_tensors = {name: each.detach().cpu().clone() for name, each in self._fitted(self.model).items()}
+
+    def _fitted(self, network: nn.Module) -> dict[str, torch.Tensor]:
+        """The tensors that fitting changes: a frozen backbone comes from its seed or file, not from what is kept."""
+        frozen = "f_extractor." if self.config.frozen_backbone else None
+        return {name: each for name, each in network.state_dict().items() if frozen is None or frozen not in name}
+
+    def _moved(self, batch: Batch) -> Batch:
+        labels = {name: each.to(self.device) for name, each in batch.labels.items()}
+        return Batch(batch.face.to(self.device), batch.eye.to(self.device), batch.gaze.to(self.device), labels)
+
+    def _label(self, state: RunState) -> str:
+        if not state.best_figures:
+            return "training"
+        return f"training (best epoch {state.best_epoch}: {state.best_score:.3f})"
+
+    def _metadata(self, state: RunState) -> CheckpointMetadata:
+        config, salt = self.config, new_salt()
+        synthetic = (self.dataset.root / MARKER).is_file()
+        seeded = config.frozen_backbone and config.backbone_weights is None
+        return CheckpointMetadata(
+            variant=config.variant,
+            heads=self.model.head_names,
+            classes=self.model.classes,
+            standardised=self.model.standardised,
+            events=self.events,
+            window=config.window,
+            data=DataRecord(
+                fingerprint=self.dataset.fingerprint,
+                salt=salt,
+                fold=config.fold,
+                training_hashes=tuple(sorted(clip_hash(salt, clip) for clip in self.training.clips)),
+                selection_hashes=tuple(sorted(clip_hash(salt, clip) for clip in self.selection.clips)),
+                synthetic=synthetic,
+            ),
+            recipe=config.settings(),
+            epoch=state.best_epoch,
+            scores=state.best_figures,
+            backbone_seed=config.backbone_seed if seeded else None,
+            research_only=not synthetic,
+            versions={
+                "emer-edge": emer_edge.__version__,
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+            },
+        )
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError("this machine has no CUDA device that torch can use; leave --device out")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
