@@ -24,5 +24,7 @@ def to_rich(table: Table) -> RichTable:
     for at, column in enumerate(table.columns):
         rich.add_column(escape(column.heading), justify="right" if table.is_numeric(at) else "left", no_wrap=at == 0)
     for row in table.rows:
-        rich.add_row(*(escape(cell_text(cell, column)) for cell, column in zip(row, table.columns, strict=True)))
+        rich.add_row(
+            *(escape(cell_text(cell, column, "{low}–{high}")) for cell, column in zip(row, table.columns, strict=True))
+        )
     return rich

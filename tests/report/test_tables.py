@@ -53,7 +53,7 @@ def test_the_terminal_shows_text_that_looks_like_markup() -> None:
     console.print(to_rich(TABLE))
     shown = console.export_text()
     assert "er_7 [bold]" in shown
-    assert "71.2 (68.0 to 74.0)" in shown
+    assert "71.2 (68.0–74.0)" in shown
 
 
 def test_a_row_that_does_not_fit_is_refused() -> None:
