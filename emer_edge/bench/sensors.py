@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
-from emer_edge.data.synth.faces import portrait
+from emer_edge.data.synth.portrait import portrait
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Tracker
