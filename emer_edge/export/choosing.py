@@ -24,10 +24,11 @@ from emer_edge.export.trial import (
     PartPrecision,
     Parts,
     Trial,
-    judge,
+    precisions_of,
     run_encoder,
     run_fusion,
     step_ms,
+    trial_of,
     write_parts,
 )
 from emer_edge.model.metadata import CheckpointMetadata
@@ -140,21 +141,20 @@ class _Judge:
             self._reference = run_fusion(full["cpu/fusion"], self._embeddings, shop.evidence, shop.threads)
             shop.progress("running FP32 on selection windows", 1, 1)
 
-    def __call__(self, parts: Parts, label: str) -> dict[str, Trial]:
+    def __call__(self, parts: Parts, asked: PartPrecision, label: str) -> dict[str, Trial]:
         shop = self._shop
         if shop.evidence is None:
             return {}
+        precisions = precisions_of(asked)
         trials: dict[str, Trial] = {}
         for done, variant in enumerate(VARIANTS):
             shop.progress(f"running {label} on selection windows", done, 2)
-            trials[variant] = judge(
-                parts,
-                variant,
-                shop.evidence,
-                self._embeddings,
-                self._reference,
-                shop.classes,
-                shop.threads,
+            embeddings, outputs = self._embeddings, self._reference
+            if {precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")} != {"fp32"}:
+                embeddings = run_encoder(parts[f"{variant}/face_encoder"], shop.evidence, shop.threads)
+                outputs = run_fusion(parts[f"{variant}/fusion"], embeddings, shop.evidence, shop.threads)
+            trials[variant] = trial_of(
+                self._embeddings, self._reference, embeddings, outputs, shop.evidence, shop.classes
             )
         shop.progress(f"running {label} on selection windows", 2, 2)
         return trials
@@ -162,7 +162,7 @@ class _Judge:
 
 def _plain(shop: Workshop, judged: _Judge, asked: Literal["fp32", "fp16"]) -> Choice:
     parts = write_parts(shop.target, shop.encoder, shop.fusion, asked, None)
-    return Choice(asked, parts, judged(parts, asked))
+    return Choice(asked, parts, judged(parts, asked, asked))
 
 
 def _automatic(shop: Workshop, judged: _Judge, fp32_ms: Mapping[str, float]) -> Choice:
@@ -191,7 +191,7 @@ def _int8(shop: Workshop, judged: _Judge) -> Choice:
     while True:
         parts = write_parts(shop.target, shop.encoder, shop.fusion, "int8", quantiser, keep)
         label = f"int8, {len(keep)} layers kept high" if keep else "int8"
-        choice = Choice("int8", parts, judged(parts, label), record, tuple(keep), sensitivities, notes=notes)
+        choice = Choice("int8", parts, judged(parts, "int8", label), record, tuple(keep), sensitivities, notes=notes)
         if choice.verdict != "failed" or not shop.options.fall_back or len(keep) == len(layers):
             return choice
         sensitivities = sensitivities or quantiser.sensitivities(shop.progress)

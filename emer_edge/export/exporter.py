@@ -273,7 +273,7 @@ def _figures(
             variant: {
                 "changes": [_finite({**asdict(change), "verdict": change.verdict}) for change in trial.changes],
                 "agreement": dict(trial.agreement),
-                "embedding_db": round(trial.embedding_db, 2),
+                "embedding_db": trial.embedding_db and round(trial.embedding_db, 2),
             }
             for variant, trial in choice.trials.items()
         },

@@ -54,9 +54,8 @@ class Change:
         known = math.isfinite(self.low) and math.isfinite(self.high)
         if self.loss > self.margin and (not known or self.low > 0):
             return "failed"
-        if not known or self.high - self.low > self.margin or self.loss > self.margin:
-            return "inconclusive"
-        return "passed"
+        narrow = known and (self.high <= self.margin or self.high - self.low <= self.margin)
+        return "passed" if narrow and self.loss <= self.margin else "inconclusive"
 
     def __str__(self) -> str:
         return (
@@ -119,8 +118,9 @@ def _change(
     seed: int,
 ) -> Change:
     interval = bootstrap_difference(metric, participants, truth, before, after, seed=seed)
-    low, high = sorted((sign * interval.low, sign * interval.high))
-    return Change(name, metric(truth, before), metric(truth, after), sign * interval.value, low, high, margin)
+    # Adding 0 turns -0 into 0.
+    low, high = sorted((sign * interval.low + 0.0, sign * interval.high + 0.0))
+    return Change(name, metric(truth, before), metric(truth, after), sign * interval.value + 0.0, low, high, margin)
 
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:

@@ -85,7 +85,8 @@ def _gate(figures: Mapping[str, Any]) -> tuple[Block, ...]:
             Column("allowed", digits=4),
             Column("verdict"),
         )
-        note = f"Embeddings: {trial['embedding_db']:.1f} dB signal to noise."
+        noise = trial["embedding_db"]
+        note = "Embeddings as in FP32." if noise is None else f"Embeddings: {noise:.1f} dB signal to noise."
         if trial["agreement"]:
             shares = ", ".join(f"{name} {share:.1%}" for name, share in trial["agreement"].items())
             note += f" Same best class as FP32: {shares}."

@@ -29,6 +29,7 @@ __all__ = ["Slices", "Source", "open_slices", "open_source"]
 
 _MARKER: Final = "synthetic.json"
 _DEMO_PARTICIPANTS: Final = 15
+_DEMO_FRAMES: Final = 12
 _DEMO_SEED: Final = 1_000_003
 """Of the synthetic clips that the demo checkpoint is calibrated on: other people than those it was trained on."""
 
@@ -154,7 +155,7 @@ def _slices(dataset: EmerDataset, source: Source, options: ExportOptions) -> Sli
 def _made_up(root: Path, source: Source, progress: Progress) -> Slices:
     from emer_edge.data.synth import synthesise
 
-    synthesise(root, participants=_DEMO_PARTICIPANTS, seed=_DEMO_SEED, progress=progress)
+    synthesise(root, participants=_DEMO_PARTICIPANTS, seed=_DEMO_SEED, frames=_DEMO_FRAMES, progress=progress)
     dataset = EmerDataset.open(root, events=source.metadata.events, progress=progress)
     known = source.metadata.data or DataRecord(
         fingerprint=dataset.fingerprint,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import Variant
 from emer_edge.export.evidence import Evidence, Outputs, embeddings_of, outputs_of
-from emer_edge.export.gate import Change, agreement, compare, verdict_of
+from emer_edge.export.gate import Change, agreement, compare
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.quantiser import EncoderQuantiser
@@ -23,7 +23,18 @@ from emer_edge.export.seeded import seeded_windows
 from emer_edge.export.verify import noise_db
 from emer_edge.runtime.engines import open_engine
 
-__all__ = ["VARIANTS", "PartPrecision", "Parts", "Trial", "judge", "precisions_of", "step_ms", "write_parts"]
+__all__ = [
+    "VARIANTS",
+    "PartPrecision",
+    "Parts",
+    "Trial",
+    "precisions_of",
+    "run_encoder",
+    "run_fusion",
+    "step_ms",
+    "trial_of",
+    "write_parts",
+]
 
 PartPrecision = Literal["fp32", "fp16", "int8"]
 Parts = dict[str, Path]
@@ -41,13 +52,13 @@ class Trial:
         outputs: head -> (n, C).
         changes: against FP32.
         agreement: class head -> share of windows whose best class is the same.
-        embedding_db: signal to noise of the embeddings, dB.
+        embedding_db: signal to noise of the embeddings, dB; None where they are those of FP32.
     """
 
     outputs: Outputs
     changes: tuple[Change, ...]
     agreement: Mapping[str, float]
-    embedding_db: float
+    embedding_db: float | None
 
 
 def precisions_of(asked: PartPrecision) -> dict[str, PartPrecision]:
@@ -96,28 +107,26 @@ def write_parts(
             elif precisions[key] == "fp16":
                 model = to_fp16(full, {"projection"} if name == "face_encoder" else high_precision_nodes(full))
             parts[key] = target(f"{key}.onnx")
+            onnx.checker.check_model(model, full_check=True)
             parts[key].write_bytes(model.SerializeToString())
     return parts
 
 
-def judge(
-    parts: Parts,
-    variant: Variant,
-    evidence: Evidence,
-    embeddings: NDArray[np.float32],
+def trial_of(
+    before: NDArray[np.float32],
     reference: Outputs,
+    after: NDArray[np.float32],
+    outputs: Outputs,
+    evidence: Evidence,
     classes: Mapping[str, tuple[str, ...]],
-    threads: int,
 ) -> Trial:
-    """Run a variant on selection windows and compare it with FP32 (`embeddings` (n, 8, 128) and `reference`)."""
-    own = run_encoder(parts[f"{variant}/face_encoder"], evidence, threads)
-    outputs = run_fusion(parts[f"{variant}/fusion"], own, evidence, threads)
-    flat = (-1, embeddings.shape[-1])
+    """Compare a variant's embeddings `after` (n, 8, 128) and outputs with those of FP32, `before` and `reference`."""
+    flat = (-1, before.shape[-1])
     return Trial(
         outputs,
         compare(reference, outputs, evidence.labels, evidence.participants, classes),
         agreement(reference, outputs),
-        noise_db(own.reshape(flat), embeddings.reshape(flat)),
+        None if after is before else noise_db(after.reshape(flat), before.reshape(flat)),
     )
 
 
@@ -165,8 +174,3 @@ def _median_ms(call: Callable[[], object]) -> float:
         call()
         taken_ns.append(time.perf_counter_ns() - began_ns)
     return round(statistics.median(taken_ns) / 1e6, 3)
-
-
-def worst(trials: Mapping[str, Trial]) -> str:
-    """The worst verdict among variants."""
-    return verdict_of([change for trial in trials.values() for change in trial.changes])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stand_in
 import torch
 
 from emer_edge.bundle import load_bundle
@@ -119,3 +120,18 @@ def test_refusals_leave_nothing_behind(checkpoint: Path, nine: Emert, tmp_path: 
     with pytest.raises(ConfigurationError, match="no face detector"):
         export_bundle(ExportOptions(output, "fp32", [str(checkpoint)], face_detector=tmp_path / "absent.onnx"))
     assert {each.name for each in tmp_path.iterdir()} == {"nan.pt"}
+
+
+def test_published_checkpoint(tmp_path: Path) -> None:
+    weights = {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict("intensity").items()}
+    torch.save({"state_dict": {f"module.{name}": each for name, each in weights.items()}}, tmp_path / "c.pth")
+    order = "neutral,anger,disgust,surprise,fear,sadness,happiness"
+    options = ExportOptions(tmp_path / "c.emer", "auto", [f"fer-intensity={tmp_path / 'c.pth'}"], label_classes=order)
+    made = export_bundle(options)
+    manifest = made.manifest
+    assert manifest.head_names == ("fer-7", "fer-intensity")
+    assert manifest.heads[0].classes == tuple(order.split(","))
+    assert (manifest.events, manifest.research_only) == ("published", True)
+    assert manifest.protocols == ("FER-7", "FER-intensity")
+    assert max(each for name, each in manifest.verification.largest_error.items() if name.startswith("cpu")) < 1e-4
+    assert any("int8 was not tried" in each for each in made.notes)

@@ -119,3 +119,9 @@ def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
     assert len(quantiles) == 101
     assert max(quantiles) < 1e-3
     assert gap_of_agreeing({"er-7": outputs["er-7"]}, labels, classes, {"er-7": 1.0}) == ()
+
+
+def test_a_gain_passes_however_wide_its_interval(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    before = rng.random(600) < 0.8
+    assert judged(truth, before, before | (rng.random(600) < 0.2)) == "passed"

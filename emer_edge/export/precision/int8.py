@@ -107,7 +107,6 @@ def quantise(
     constants = [each for each in copy.graph.initializer if each.name in used]
     del copy.graph.initializer[:]
     copy.graph.initializer.extend([*constants, *rewriter.constants.values()])
-    onnx.checker.check_model(copy, full_check=True)
     return copy
 
 
