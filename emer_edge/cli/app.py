@@ -1,0 +1,69 @@
+"""The Typer application: its commands, its version, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from emer_edge import __version__
+from emer_edge.cli.bench import bench
+from emer_edge.cli.demo import demo
+from emer_edge.cli.export import export
+from emer_edge.cli.predict import predict
+from emer_edge.cli.progress import say
+from emer_edge.cli.purge import purge
+from emer_edge.cli.run import run
+from emer_edge.cli.simulate import simulate
+from emer_edge.cli.synth import synth
+from emer_edge.cli.train import train
+from emer_edge.errors import EmerEdgeError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="emer-edge",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Read a face video and an eye tracker together, on a small device: what the face shows, what the person "
+    "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
+)
+app.command()(export)
+app.command()(run)
+app.command()(bench)
+app.command()(train)
+app.command()(synth)
+app.command()(predict)
+app.add_typer(simulate, name="simulate")
+app.command()(demo)
+app.command()(purge)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"emer-edge {__version__}")  # noqa: T201  data, asked for
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exit with 2 on a user's mistake, 1 on a failed gate, 130 on Ctrl-C."""
+    try:
+        app()
+    except EmerEdgeError as error:
+        say(f"emer-edge: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

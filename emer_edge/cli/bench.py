@@ -1,0 +1,86 @@
+"""`emer-edge bench`: latency, memory and the seven protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emer_edge.cli.datasets import (
+    ClassesOption,
+    DataChoices,
+    KeepFoldsOption,
+    LabelColumnOption,
+    StrictOption,
+    ViewOption,
+    open_dataset,
+)
+from emer_edge.cli.options import DataOption, EngineOption, ForceOption, ThreadsOption
+from emer_edge.cli.progress import console, progress_bars, say
+
+__all__ = ["bench"]
+
+
+def bench(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Bundles to compare; found as `run` finds one.", show_default=False)
+    ] = None,
+    data: DataOption = None,
+    folds: Annotated[
+        str, typer.Option(help="Fold to score, or one for each bundle: 1 or 1,2,3,4,5. Default: the unseen one.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.json, report.html and the tables.", show_default=False),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
+    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
+    stream_seconds: Annotated[
+        float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 leaves it out.")
+    ] = 20.0,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 1,
+    view: ViewOption = None,
+    classes: ClassesOption = None,
+    label_column: LabelColumnOption = None,
+    strict: StrictOption = False,
+    keep_folds: KeepFoldsOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Measure bundles on this machine: parts, the whole step, a live run, and the seven protocols with --data.
+
+    Clips that a bundle was trained on are refused: figures on them would mean nothing.
+    """
+    from emer_edge.bench import BenchOptions, run_bench
+    from emer_edge.bench.tables import tables_of
+    from emer_edge.cli.parsing import fold_numbers
+    from emer_edge.demo import default_bundle
+    from emer_edge.report.terminal import to_rich
+
+    with progress_bars() as report:
+        dataset = None
+        if data is not None:
+            dataset = open_dataset(data, DataChoices(view, classes, label_column, strict, keep_folds), report)
+        found = tuple(bundles) if bundles else (default_bundle(report),)
+        measured = run_bench(
+            BenchOptions(
+                bundles=found,
+                data=dataset,
+                folds=fold_numbers(folds),
+                output=output,
+                force=force,
+                engine=engine,
+                threads=threads,
+                repeats=repeats,
+                warmup=warmup,
+                stream_s=stream_seconds,
+            ),
+            report,
+        )
+    for table in tables_of(measured).values():
+        console.print(to_rich(table))
+    for warning in measured.notes:
+        say(f"note: {warning}")
+    if output is not None:
+        say(f"wrote {output}/report.json and {output}/report.html")

