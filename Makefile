@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-oldest lint bench lock clean help
+.PHONY: demo test test-slow test-oldest lint bench demo-weights lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,9 @@ lint: $(VENV)/installed  ## ruff and mypy
 
 bench: $(VENV)/installed  ## measure the floors: speed, agreement, memory (half an hour)
 	$(BIN)/python -m benchmarks.all
+
+demo-weights: $(VENV)/installed  ## train the demo weights in the package anew (ten minutes)
+	$(BIN)/python -m emer_edge.training.demo_weights
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --python-version 3.10 --extra dev \

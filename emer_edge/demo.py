@@ -78,7 +78,8 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
             f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(missing)}; "
             "name a bundle, or install 'emer-edge[export,synth]' and run: emer-edge export --output demo.emer"
         )
-    from emer_edge.export.exporter import ExportOptions, export_bundle
+    from emer_edge.export.exporter import export_bundle
+    from emer_edge.export.options import ExportOptions
 
     return export_bundle(ExportOptions(output=cached), progress).path
 
@@ -117,7 +118,8 @@ def run_demo(
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.synth import synthesise, write_recording
-    from emer_edge.export.exporter import ExportOptions, export_bundle
+    from emer_edge.export.exporter import export_bundle
+    from emer_edge.export.options import ExportOptions
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train
 
@@ -128,7 +130,7 @@ def run_demo(
         dataset, TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=epochs), progress
     )
     exported = export_bundle(
-        ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=clips, fold=_FOLD),
+        ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD),
         progress,
     )
     visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress)
