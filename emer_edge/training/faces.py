@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -20,12 +21,14 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.windows import load_faces
 from emer_edge.model.backbone import FEATURES, ResNet18
 from emer_edge.spec.progress import Progress
+from emer_edge.training.threads import side_by_side
 
 __all__ = ["FaceSource", "FrozenFaces", "ImageFaces", "calibrate_batch_norms"]
 
 _AT_ONCE: Final = 64
-_CALIBRATION_FACES: Final = 1024
+_CALIBRATION_FACES: Final = 512
 _READERS: Final = 4
+_FEATURES: Final = "features"
 
 
 class FaceSource(Protocol):
@@ -50,12 +53,19 @@ class ImageFaces:
 class FrozenFaces:
     """Features of a frozen backbone, computed once and kept in the user's cache, outside of the data folder.
 
+    Batch-norm statistics measured on the way are kept with them: measured again they would differ by rounding.
+
     Args:
-        backbone: the frozen backbone, in evaluation mode.
+        backbone: the backbone; left in evaluation mode, calibrated.
         clips: clips whose faces are needed.
         candidates: per clip the frames that are needed.
         fingerprint: of the data set.
+        calibrate: measure batch-norm statistics on the first so many clips; 0 keeps those that the backbone has.
+        seed: of the faces to measure on.
         progress: told of the clips that have been encoded.
+
+    Attributes:
+        from_cache: nothing had to be computed.
 
     Raises:
         DataError: a frame can't be read.
@@ -67,21 +77,31 @@ class FrozenFaces:
         clips: Sequence[Clip],
         candidates: Sequence[NDArray[np.int64]],
         fingerprint: str,
+        *,
+        calibrate: int,
+        seed: int,
         progress: Progress,
     ) -> None:
         self._rows: dict[tuple[str, int], int] = {}
         for clip, frames in zip(clips, candidates, strict=True):
             for frame in frames.tolist():
                 self._rows.setdefault((clip.name, frame), len(self._rows))
-        path = cache_folder() / "features" / f"{_key(backbone, clips, candidates, fingerprint)}.npy"
-        kept = _read(path, len(self._rows))
+        backbone.eval()
+        key = _key(backbone, clips, candidates, f"{fingerprint} {calibrate} {seed}")
+        path = cache_folder() / "features" / f"{key}.npz"
+        kept = _read(path, len(self._rows), backbone)
         self.from_cache = kept is not None
-        self._features = self._compute(backbone, clips, candidates, progress) if kept is None else kept
-        if kept is None:
-            content = io.BytesIO()
-            np.save(content, self._features)
-            with suppress(OSError):  # a cache that can't be written only costs time
-                write_private(path, content.getvalue())
+        if kept is not None:
+            self._features = kept
+            return
+        if calibrate:
+            calibrate_batch_norms(backbone, clips[:calibrate], candidates[:calibrate], seed, progress)
+        self._features = self._compute(backbone, clips, candidates, progress)
+        content = io.BytesIO()
+        statistics: dict[str, Any] = {name: each.cpu().numpy() for name, each in _statistics(backbone).items()}
+        np.savez(content, **{**statistics, _FEATURES: self._features})
+        with suppress(OSError):  # a cache that can't be written only costs time
+            write_private(path, content.getvalue())
 
     def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
         """Return (b, 8, 512) float32."""
@@ -100,19 +120,23 @@ class FrozenFaces:
     ) -> NDArray[np.float32]:
         features = np.zeros((len(self._rows), FEATURES), np.float32)
         device = next(backbone.parameters()).device
-        for done, (clip, frames) in enumerate(zip(clips, candidates, strict=True), start=1):
-            faces = torch.from_numpy(load_faces(clip, frames))
-            rows = [self._rows[clip.name, frame] for frame in frames.tolist()]
+
+        def encode(at: int) -> Tensor:
+            faces = torch.from_numpy(load_faces(clips[at], candidates[at])).to(device)
             with torch.inference_mode():
-                features[rows] = backbone(faces.to(device, memory_format=torch.channels_last)).cpu().numpy()
-            progress("encoding faces", done, len(clips))
+                features_of_clip: Tensor = backbone(faces)
+            return features_of_clip.cpu()
+
+        for at, encoded in enumerate(side_by_side(encode, range(len(clips)))):
+            features[[self._rows[clips[at].name, frame] for frame in candidates[at].tolist()]] = encoded.numpy()
+            progress("encoding faces", at + 1, len(clips))
         return features
 
 
 def calibrate_batch_norms(
     backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], seed: int, progress: Progress
 ) -> None:
-    """Measure a backbone's batch-norm statistics on at most 1024 random training faces; leave it in evaluation mode.
+    """Measure a backbone's batch-norm statistics on at most 512 random training faces; leave it in evaluation mode.
 
     Raises:
         DataError: a frame can't be read.
@@ -136,7 +160,7 @@ def calibrate_batch_norms(
     batches = shuffled.tensor_split(max(1, round(len(shuffled) / _AT_ONCE)))
     with torch.no_grad():
         for done, batch in enumerate(batches, start=1):
-            backbone(batch.to(device, memory_format=torch.channels_last))
+            backbone(batch.to(device))
             progress("calibrating batch norms", done, len(batches))
     for norm in norms:
         norm.momentum = 0.1
@@ -157,13 +181,25 @@ def _key(backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray
     return digest.hexdigest()[:40]
 
 
-def _read(path: Path, count: int) -> NDArray[np.float32] | None:
-    """Read kept features; None where there are none of that number or the file is damaged."""
+def _statistics(backbone: ResNet18) -> dict[str, Tensor]:
+    return dict(backbone.named_buffers())
+
+
+def _read(path: Path, count: int, backbone: ResNet18) -> NDArray[np.float32] | None:
+    """Read kept features and give the backbone their statistics; None where there are none or the file is damaged."""
     try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
-    if features.dtype != np.float32 or features.shape != (count, FEATURES) or not np.isfinite(features).all():
+    features = content.pop(_FEATURES, None)
+    statistics = _statistics(backbone)
+    fits = features is not None and features.dtype == np.float32 and features.shape == (count, FEATURES)
+    if not fits or {name: each.shape for name, each in content.items()} != {
+        name: tuple(each.shape) for name, each in statistics.items()
+    }:
         return None
+    for name, each in statistics.items():
+        each.copy_(torch.from_numpy(content[name]))
     kept: NDArray[np.float32] = features
     return kept

@@ -32,11 +32,12 @@ from emer_edge.training.backbone_weights import load_backbone_weights
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Batch, Examples
 from emer_edge.training.eye_task import EyeTask
-from emer_edge.training.faces import FaceSource, FrozenFaces, ImageFaces, calibrate_batch_norms
+from emer_edge.training.faces import FaceSource, FrozenFaces, ImageFaces
 from emer_edge.training.losses import modality_loss, task_loss
 from emer_edge.training.resume import RunState, forget_run, resume_run, write_run
 from emer_edge.training.selection import embed, overall, predict, scores
 from emer_edge.training.standardisation import fit_standardisation
+from emer_edge.training.threads import one_thread
 
 __all__ = ["TrainingSummary", "train"]
 
@@ -91,7 +92,8 @@ def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = sil
     """
     if config.output.exists() and not config.force:
         raise OutputExistsError(config.output)
-    return _Run(dataset, config, progress).train()
+    with one_thread(config.frozen_backbone):
+        return _Run(dataset, config, progress).train()
 
 
 class _Run:
@@ -184,17 +186,14 @@ class _Run:
             return ImageFaces()
         backbone = self.model.subnet.f_extractor.to(self.device)
         backbone.requires_grad_(False)
-        if self.config.backbone_weights is None:
-            calibrate_batch_norms(
-                backbone, self.training.clips, self.training.candidates, self.config.seed, self.progress
-            )
-        backbone.eval()
         return FrozenFaces(
             backbone,
             (*self.training.clips, *self.selection.clips),
             (*self.training.candidates, *self.selection.candidates),
             self.dataset.fingerprint,
-            self.progress,
+            calibrate=len(self.training) if self.config.backbone_weights is None else 0,
+            seed=self.config.seed,
+            progress=self.progress,
         )
 
     def _draw(self, rng: np.random.Generator) -> list[ClipWindow]:

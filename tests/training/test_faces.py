@@ -12,7 +12,7 @@ from emer_edge.data.windows import load_faces
 from emer_edge.errors import CheckpointError
 from emer_edge.model.backbone import ResNet18
 from emer_edge.model.seeded import seed_backbone
-from emer_edge.spec.progress import silent
+from emer_edge.spec.progress import Progress, silent
 from emer_edge.training.backbone_weights import load_backbone_weights
 from emer_edge.training.faces import FrozenFaces, ImageFaces, calibrate_batch_norms
 
@@ -45,10 +45,15 @@ def test_features_are_computed_once_and_kept_privately(
 ) -> None:
     clips = small.clips[:3]
     labels: list[str] = []
-    first = FrozenFaces(backbone, clips, [FRAMES] * 3, "print", lambda label, done, total: labels.append(label))
+
+    def faces(fingerprint: str = "print", calibrate: int = 0, progress: Progress = silent) -> FrozenFaces:
+        candidates = [FRAMES] * len(clips)
+        return FrozenFaces(backbone, clips, candidates, fingerprint, calibrate=calibrate, seed=0, progress=progress)
+
+    first = faces(progress=lambda label, done, total: labels.append(label))
     assert labels
     assert not first.from_cache
-    again = FrozenFaces(backbone, clips, [FRAMES] * 3, "print", silent)
+    again = faces()
     assert again.from_cache
     chosen = [np.array([0, 0, 2, 2, 4, 4, 6, 6])] * 2
     features = again.batch(clips[:2], chosen)
@@ -59,9 +64,23 @@ def test_features_are_computed_once_and_kept_privately(
     assert torch.allclose(features, direct, atol=1e-4)
     (file,) = (private_cache / "emer-edge" / "data" / "features").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not FrozenFaces(backbone, clips, [FRAMES] * 3, "other data", silent).from_cache
+    assert not faces("other data").from_cache
     file.write_bytes(b"damaged")
-    assert not FrozenFaces(backbone, clips, [FRAMES] * 3, "print", silent).from_cache
+    assert not faces().from_cache
+
+
+def test_kept_features_come_with_the_statistics_they_were_computed_under(small: EmerDataset) -> None:
+    def seeded() -> tuple[ResNet18, FrozenFaces]:
+        network = ResNet18()
+        seed_backbone(network, 3)
+        faces = FrozenFaces(network, small.clips[:3], [FRAMES] * 3, "x", calibrate=2, seed=0, progress=silent)
+        return network, faces
+
+    (measured, first), (read, again) = seeded(), seeded()
+    assert (first.from_cache, again.from_cache) == (False, True)
+    assert not torch.equal(measured.bn1.running_mean, torch.zeros(64))
+    for name, each in measured.state_dict().items():
+        assert torch.equal(each, read.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("with_classifier", [True, False])
