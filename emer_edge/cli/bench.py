@@ -21,6 +21,8 @@ from emer_edge.cli.progress import console, progress_bars, say
 
 __all__ = ["bench"]
 
+_ON_SCREEN = ("speed", "live", "loading", "classes", "values", "folds")
+
 
 def bench(
     bundles: Annotated[
@@ -78,8 +80,9 @@ def bench(
             ),
             report,
         )
-    for table in tables_of(measured).values():
-        console.print(to_rich(table))
+    for name, table in tables_of(measured).items():
+        if name in _ON_SCREEN or output is None:
+            console.print(to_rich(table))
     for warning in measured.notes:
         say(f"note: {warning}")
     if output is not None:

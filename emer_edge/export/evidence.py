@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.data.clips import Clip
-from emer_edge.data.windows import clip_window
+from emer_edge.data.windows import PreparedClip
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
 
-__all__ = ["MOST_WINDOWS", "Evidence", "embeddings_of", "outputs_of", "read_evidence"]
+__all__ = ["MOST_DRAWS", "MOST_WINDOWS", "Evidence", "embeddings_of", "outputs_of", "read_evidence"]
 
 MOST_WINDOWS: Final = 400
 """Windows that are read at most: 300 KB of crops each."""
+MOST_DRAWS: Final = 3
+"""Random windows a selection clip beside its deterministic one: one window that tips over then weighs less."""
 
 _ENCODE_AT_ONCE: Final = 16
 _FUSE_AT_ONCE: Final = 64
@@ -57,20 +59,38 @@ def read_evidence(
     events: EventsRule,
     progress: Progress,
     label: str = "reading selection windows",
+    draws: int = 0,
+    seed: int = 0,
 ) -> Evidence:
-    """Read the windows of clips; DataError when one can't be read."""
-    crops = np.zeros((len(clips), FACE_SLOTS, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
-    eye = np.zeros((len(clips), EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
-    gaze = np.zeros((len(clips), EYE_SLOTS, 2), np.float32)
-    covered = np.zeros((len(clips), EYE_SLOTS), np.bool_)
-    for at, clip in enumerate(clips):
-        window = clip_window(clip, spec, events)
-        read = {int(index): clip.frame(int(index)) for index in np.unique(window.frames)}
-        crops[at] = np.stack([read[int(index)] for index in window.frames])
-        eye[at], gaze[at], covered[at] = window.eye, window.gaze, window.covered_eye
-        progress(label, at + 1, len(clips))
-    labels = {name: np.array([clip.labels.get(name, np.nan) for clip in clips], np.float64) for name in heads}
-    whose = tuple(clip.participant if clip.participant is not None else clip.name for clip in clips)
+    """Read the windows of clips; DataError when one can't be read.
+
+    Args:
+        clips: whose windows.
+        heads: whose labels.
+        spec, events: how windows are cut.
+        progress: told after every clip.
+        label: what it is told.
+        draws: windows a clip beside its deterministic one, a random item in each slot.
+        seed: of these draws.
+    """
+    each_has = 1 + draws
+    count = each_has * len(clips)
+    crops = np.zeros((count, FACE_SLOTS, FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8)
+    eye = np.zeros((count, EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
+    gaze = np.zeros((count, EYE_SLOTS, 2), np.float32)
+    covered = np.zeros((count, EYE_SLOTS), np.bool_)
+    rng = np.random.default_rng(seed)
+    for number, clip in enumerate(clips):
+        prepared = PreparedClip(clip, spec, events)
+        windows = [prepared.window(), *(prepared.draw(rng, candidates_only=True) for _ in range(draws))]
+        read = {int(index): clip.frame(int(index)) for index in np.unique([each.frames for each in windows])}
+        for at, window in enumerate(windows, start=each_has * number):
+            crops[at] = np.stack([read[int(index)] for index in window.frames])
+            eye[at], gaze[at], covered[at] = window.eye, window.gaze, window.covered_eye
+        progress(label, number + 1, len(clips))
+    owners = [clip for clip in clips for _ in range(each_has)]
+    labels = {name: np.array([clip.labels.get(name, np.nan) for clip in owners], np.float64) for name in heads}
+    whose = tuple(clip.participant if clip.participant is not None else clip.name for clip in owners)
     return Evidence(crops, eye, gaze, covered, labels, whose)
 
 

@@ -27,7 +27,7 @@ from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.export.choosing import Choice, Workshop, choose
 from emer_edge.export.detector import DetectorPart, load_detector
-from emer_edge.export.evidence import MOST_WINDOWS, Evidence, read_evidence
+from emer_edge.export.evidence import MOST_DRAWS, MOST_WINDOWS, Evidence, read_evidence
 from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
 from emer_edge.export.gate import record_of
 from emer_edge.export.matching import ARCFACE_TEMPLATE, FEWEST_FACES, eye_quantiles, find_display, measure_faces
@@ -161,7 +161,10 @@ def _selection(source: Source, slices: Slices | None, options: ExportOptions, pr
         return None
     metadata = source.metadata
     clips = choose_clips(slices.selection, MOST_WINDOWS, options.seed)
-    return read_evidence(clips, metadata.heads, metadata.window, metadata.events, progress)
+    draws = min(MOST_DRAWS, MOST_WINDOWS // len(clips) - 1) if clips else 0
+    return read_evidence(
+        clips, metadata.heads, metadata.window, metadata.events, progress, draws=draws, seed=options.seed
+    )
 
 
 def _match(

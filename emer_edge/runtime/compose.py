@@ -27,6 +27,8 @@ def standing_notes(manifest: Manifest, causal: bool = True) -> tuple[str, ...]:
     notes = []
     if manifest.demo:
         notes.append("demo weights, trained on synthetic clips")
+    elif manifest.data is not None and manifest.data.synthetic:
+        notes.append("trained on synthetic clips")
     if causal and manifest.events == "published":
         notes.append(
             "trained on Tobii's eye movement events, which look ahead: columns 33 to 39 hold the causal rule's here"
