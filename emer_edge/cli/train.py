@@ -18,6 +18,7 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
+from emer_edge.extras import TRAIN_PACKAGES, require
 
 __all__ = ["train"]
 
@@ -69,6 +70,7 @@ def train(
     The epoch is chosen on a slice of the training participants set apart. Ctrl-C keeps what was done: the same command
     continues it.
     """
+    require("emer-edge train", TRAIN_PACKAGES, "train")
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train as fit
 
