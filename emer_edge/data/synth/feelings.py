@@ -58,13 +58,13 @@ class EyeCourse:
 
 # Dilation mm, shift right px, shift down px, log spread, log fixation length, lean back mm; at strength 1.
 _SIGNATURES: Final[dict[str, tuple[float, ...]]] = {
-    "happiness": (0.25, -20, -160, 0.0, 0.0, -30),
-    "surprise": (0.45, 20, -160, -0.05, -0.1, -30),
-    "sadness": (-0.05, -10, 165, -0.15, 0.4, 8),
-    "neutral": (-0.12, 20, 125, 0.0, 0.2, 0),
-    "fear": (0.50, 80, 10, 0.45, -0.3, 48),
-    "disgust": (0.25, 150, 10, 0.3, -0.15, 48),
-    "anger": (0.42, -150, 0, -0.7, 0.25, -48),
+    "happiness": (0.30, -10, -165, 0.0, 0.0, -32),
+    "surprise": (0.42, 10, -165, -0.05, -0.1, -32),
+    "sadness": (-0.05, 0, 160, -0.1, 0.35, 5),
+    "neutral": (-0.10, 20, 135, 0.0, 0.2, 0),
+    "fear": (0.48, 90, 10, 0.45, -0.3, 50),
+    "disgust": (0.32, 135, 10, 0.35, -0.2, 50),
+    "anger": (0.40, -150, 0, -0.7, 0.25, -50),
 }
 _VARIATION: Final = (0.10, 60, 60, 0.22, 0.16, 14)  # from clip to clip, whatever is felt
 # Seconds until two thirds of each are there.

@@ -22,18 +22,18 @@ _WORDS: Final = dict(zip(EMOTIONS, ("happy", "sad", "fear", "surprise", "disgust
 
 # What faces show during each film, the induced emotion first. Chosen so that all seven are about equally common.
 _SHOWN: Final = (
-    ("happiness", "surprise", "neutral", "disgust"),
-    ("sadness", "neutral", "fear", "anger"),
-    ("fear", "surprise", "disgust", "neutral"),
-    ("surprise", "happiness", "fear", "anger"),
-    ("disgust", "anger", "happiness", "sadness"),
-    ("anger", "disgust", "sadness", "surprise"),
-    ("neutral", "happiness", "sadness", "fear"),
-    ("happiness", "neutral", "anger", "surprise"),
-    ("sadness", "fear", "disgust", "happiness"),
-    ("fear", "neutral", "anger", "surprise"),
+    ("happiness", "surprise", "neutral"),
+    ("sadness", "neutral", "anger"),
+    ("fear", "surprise", "disgust"),
+    ("surprise", "happiness", "fear"),
+    ("disgust", "anger", "happiness"),
+    ("anger", "disgust", "sadness"),
+    ("neutral", "happiness", "sadness"),
+    ("happiness", "surprise", "anger"),
+    ("sadness", "fear", "disgust"),
+    ("fear", "neutral", "anger"),
 )
-_SHOWN_WEIGHTS: Final = (0.36, 0.24, 0.22, 0.18)
+_SHOWN_WEIGHTS: Final = (0.40, 0.33, 0.27)
 
 _MASKED: Final = {"neutral": 0.38, "happiness": 0.33}
 _MASKED_OTHERWISE: Final = 0.28
