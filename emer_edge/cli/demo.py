@@ -16,7 +16,7 @@ __all__ = ["demo"]
 def demo(
     output: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo"),
     participants: Annotated[int, typer.Option(min=5, help="Synthetic people, ten clips each.")] = 20,
-    epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = 40,
+    epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = 80,
     run_seconds: Annotated[
         float, typer.Option(min=1, help="Length of the live run; a window takes 12 s to fill.")
     ] = 20.0,
@@ -27,9 +27,8 @@ def demo(
     from emer_edge.demo import run_demo
     from emer_edge.report.terminal import to_rich
 
-    shown = ["live", "summary"] if console.is_terminal else ["summary"]
     with progress_bars() as report:
-        done = run_demo(output, shown, participants, epochs, run_seconds, force, report)
+        done = run_demo(output, participants, epochs, run_seconds, force, report)
     tables = tables_of(done.bench)
     for name in ("speed", "classes"):
         console.print(to_rich(tables[name]))
