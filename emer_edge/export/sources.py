@@ -28,7 +28,7 @@ from emer_edge.spec.progress import Progress
 __all__ = ["Slices", "Source", "open_slices", "open_source"]
 
 _MARKER: Final = "synthetic.json"
-_DEMO_PARTICIPANTS: Final = 15
+_DEMO_PARTICIPANTS: Final = 18
 _DEMO_FRAMES: Final = 12
 _DEMO_SEED: Final = 1_000_003
 """Of the synthetic clips that the demo checkpoint is calibrated on: other people than those it was trained on."""
