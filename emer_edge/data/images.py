@@ -5,6 +5,7 @@ OpenCV is an extra: JetPack brings its own build, and a wheel would hide it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ def import_cv2() -> Any:
     Raises:
         MissingExtraError: OpenCV is not installed.
     """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # older builds warn of every back end that passes
     try:
         import cv2
     except ImportError as error:
