@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.metrics.calibration import softmax
 from emer_edge.runtime.engines import VARIANTS, open_engine, resolve_engine
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.runtime.faces import FaceDetector
@@ -138,7 +139,7 @@ class Session:
         outputs = self.logits(embeddings, eye, gaze)
         for each in self.bundle.manifest.heads:
             if each.classes:
-                outputs[each.name] = _softmax(outputs[each.name] / np.float32(each.temperature))
+                outputs[each.name] = softmax(outputs[each.name], each.temperature).astype(np.float32)
         return outputs
 
     def predict(self, face: NDArray[np.float32], eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Outputs:
@@ -209,9 +210,3 @@ def _same_count(inputs: Mapping[str, NDArray[Any]]) -> int:
         told = ", ".join(f"{count} of {name}" for name, count in counts.items())
         raise ConfigurationError(f"all inputs must hold the same number of windows, not {told}")
     return next(iter(counts.values()))
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
-    return probabilities
