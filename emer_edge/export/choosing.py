@@ -20,17 +20,13 @@ from emer_edge.export.precision.int8 import quantisable_layers
 from emer_edge.export.quantiser import EncoderQuantiser
 from emer_edge.export.sources import Slices
 from emer_edge.export.trial import (
-    VARIANTS,
-    PartPrecision,
-    Parts,
     Trial,
-    precisions_of,
     run_encoder,
     run_fusion,
     step_ms,
     trial_of,
-    write_parts,
 )
+from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of, write_parts
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.spec.progress import Progress
 

@@ -36,7 +36,7 @@ from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.report import report_html
 from emer_edge.export.sources import Slices, Source, open_slices, open_source
 from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck, check_parts
-from emer_edge.export.trial import precisions_of
+from emer_edge.export.variants import precisions_of
 from emer_edge.export.verify import reference_of, verify
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.faces import FaceDetector

@@ -1,0 +1,73 @@
+"""The variants of a bundle: what each part computes in, and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final, Literal
+
+import onnx
+
+from emer_edge.bundle.manifest import Variant
+from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.precision.fp16 import to_fp16
+from emer_edge.export.quantiser import EncoderQuantiser
+
+__all__ = ["VARIANTS", "PartPrecision", "Parts", "precisions_of", "write_parts"]
+
+PartPrecision = Literal["fp32", "fp16", "int8"]
+Parts = dict[str, Path]
+"""`cpu/face_encoder` and so on -> ONNX file."""
+
+VARIANTS: Final[tuple[Variant, Variant]] = ("cpu", "tensorrt")
+
+
+def precisions_of(asked: PartPrecision) -> dict[str, PartPrecision]:
+    """What each part of each variant computes in.
+
+    FP16 is no faster than FP32 on a CPU, so there it means FP32. With INT8 the encoder is quantised and fusion stays in
+    floating point: its LSTMs read raw columns, which 8 bits can't hold.
+    """
+    quick: PartPrecision = "fp16" if asked != "fp32" else "fp32"
+    return {
+        "cpu/face_encoder": "int8" if asked == "int8" else "fp32",
+        "cpu/fusion": "fp32",
+        "cpu/face_detector": "fp32",
+        "tensorrt/face_encoder": asked,
+        "tensorrt/fusion": quick,
+        "tensorrt/face_detector": "fp32",
+    }
+
+
+def write_parts(
+    target: Callable[[str], Path],
+    encoder: onnx.ModelProto,
+    fusion: onnx.ModelProto,
+    asked: PartPrecision,
+    quantiser: EncoderQuantiser | None,
+    keep: Collection[str] = (),
+) -> Parts:
+    """Write encoder and fusion of both variants.
+
+    Args:
+        target: gives the file for a path inside the bundle.
+        encoder: the FP32 encoder.
+        fusion: the FP32 fusion.
+        asked: precision.
+        quantiser: needed for int8.
+        keep: encoder layers that stay in floating point.
+    """
+    precisions = precisions_of(asked)
+    parts: Parts = {}
+    for variant in VARIANTS:
+        for name, full in (("face_encoder", encoder), ("fusion", fusion)):
+            key = f"{variant}/{name}"
+            model = full
+            if precisions[key] == "int8" and quantiser is not None:
+                model = quantiser.build(variant, keep)
+            elif precisions[key] == "fp16":
+                model = to_fp16(full, {"projection"} if name == "face_encoder" else high_precision_nodes(full))
+            parts[key] = target(f"{key}.onnx")
+            onnx.checker.check_model(model, full_check=True)
+            parts[key].write_bytes(model.SerializeToString())
+    return parts
