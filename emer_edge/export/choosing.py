@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import onnx
-
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.calibration.choice import ENOUGH_WINDOWS, choose_clips
-from emer_edge.calibration.crops import BATCH, crop_batches
 from emer_edge.errors import GateError
-from emer_edge.export.evidence import Evidence
+from emer_edge.export.calibrating import calibrate
 from emer_edge.export.gate import Verdict, verdict_of
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.precision.int8 import quantisable_layers
-from emer_edge.export.quantiser import EncoderQuantiser
-from emer_edge.export.sources import Slices
 from emer_edge.export.trial import (
     Trial,
     run_encoder,
@@ -27,40 +19,9 @@ from emer_edge.export.trial import (
     trial_of,
 )
 from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of, write_parts
-from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.progress import Progress
+from emer_edge.export.workshop import FullOutputs, Workshop
 
 __all__ = ["Choice", "Workshop", "choose"]
-
-_FACES_PER_WINDOW = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Workshop:
-    """What a choice is made from.
-
-    Attributes:
-        encoder, fusion: FP32 parts.
-        target: gives the file for a path inside the bundle.
-        metadata: of the checkpoint.
-        options: of the export.
-        slices: clips, or None.
-        evidence: selection windows, or None.
-        classes: head -> class names in output order.
-        threads: of the engines that run selection windows.
-        progress: told of long work.
-    """
-
-    encoder: onnx.ModelProto
-    fusion: onnx.ModelProto
-    target: Callable[[str], Path]
-    metadata: CheckpointMetadata
-    options: ExportOptions
-    slices: Slices | None
-    evidence: Evidence | None
-    classes: Mapping[str, tuple[str, ...]]
-    threads: int
-    progress: Progress
 
 
 @dataclass
@@ -131,26 +92,27 @@ class _Judge:
 
     def __init__(self, shop: Workshop, full: Parts) -> None:
         self._shop = shop
+        self.full: FullOutputs | None = None
         if shop.evidence is not None:
             shop.progress("running FP32 on selection windows", 0, 1)
-            self._embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads)
-            self._reference = run_fusion(full["cpu/fusion"], self._embeddings, shop.evidence, shop.threads)
+            embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads)
+            self.full = FullOutputs(embeddings, run_fusion(full["cpu/fusion"], embeddings, shop.evidence, shop.threads))
             shop.progress("running FP32 on selection windows", 1, 1)
 
     def __call__(self, parts: Parts, asked: PartPrecision, label: str) -> dict[str, Trial]:
         shop = self._shop
-        if shop.evidence is None:
+        if shop.evidence is None or self.full is None:
             return {}
         precisions = precisions_of(asked)
         trials: dict[str, Trial] = {}
         for done, variant in enumerate(VARIANTS):
             shop.progress(f"running {label} on selection windows", done, 2)
-            embeddings, outputs = self._embeddings, self._reference
+            embeddings, outputs = self.full.embeddings, self.full.outputs
             if {precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")} != {"fp32"}:
                 embeddings = run_encoder(parts[f"{variant}/face_encoder"], shop.evidence, shop.threads)
                 outputs = run_fusion(parts[f"{variant}/fusion"], embeddings, shop.evidence, shop.threads)
             trials[variant] = trial_of(
-                self._embeddings, self._reference, embeddings, outputs, shop.evidence, shop.classes
+                self.full.embeddings, self.full.outputs, embeddings, outputs, shop.evidence, shop.classes
             )
         shop.progress(f"running {label} on selection windows", 2, 2)
         return trials
@@ -180,7 +142,8 @@ def _automatic(shop: Workshop, judged: _Judge, fp32_ms: Mapping[str, float]) -> 
 
 
 def _int8(shop: Workshop, judged: _Judge) -> Choice:
-    quantiser, record, notes = _calibrate(shop)
+    calibrated = calibrate(shop, judged.full)
+    quantiser, record, notes = calibrated.quantiser, calibrated.record, list(calibrated.notes)
     layers = quantisable_layers(shop.encoder)
     sensitivities: dict[str, float] = {}
     keep: Sequence[str] = ()
@@ -196,25 +159,3 @@ def _int8(shop: Workshop, judged: _Judge) -> Choice:
             *notes[: len(notes) - bool(choice.kept_high)],
             f"kept in high precision for the gate: {', '.join(keep)}",
         ]
-
-
-def _calibrate(shop: Workshop) -> tuple[EncoderQuantiser, CalibrationRecord, list[str]]:
-    slices, options = shop.slices, shop.options
-    if slices is None:
-        raise GateError("int8 needs clips to measure ranges on")
-    clips = choose_clips(slices.training, options.calibration_windows, options.seed)
-    notes = []
-    if len(clips) < ENOUGH_WINDOWS:
-        notes.append(
-            f"calibrated on {len(clips)} windows only; below {ENOUGH_WINDOWS} the ranges depend on who was drawn"
-        )
-    batches = crop_batches(clips, shop.metadata.window, shop.metadata.events, _FACES_PER_WINDOW, options.seed)
-    total = -(-len(clips) * _FACES_PER_WINDOW // BATCH)
-    quantiser = EncoderQuantiser(shop.encoder, batches, options.calibration_method, total, shop.progress)
-    record = CalibrationRecord(
-        method=options.calibration_method,
-        windows=len(clips),
-        clip_hashes=slices.hashes(clips),
-        source="synthetic" if slices.made_up else "data",
-    )
-    return quantiser, record, notes
