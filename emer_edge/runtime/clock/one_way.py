@@ -12,18 +12,21 @@ a serial link the time its bytes take.
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ClockMapper", "monotonic_ns"]
+from emer_edge.runtime.clock.base import ClockReport
 
-monotonic_ns: Final = time.monotonic_ns
-"""The host clock of all stamps: CLOCK_MONOTONIC in nanoseconds."""
+__all__ = ["LEAST_DELAY_NS", "PRIOR_SIGMA", "ClockMapper", "lower_hull"]
+
+PRIOR_SIGMA: Final = 50e-6
+"""Standard deviation of a crystal's drift before anything is measured."""
+
+LEAST_DELAY_NS: Final = 1_000.0
+"""Timers are no better; keeps a perfect link from dividing by zero."""
 
 _BUCKET_NS: Final = 250_000_000  # of each quarter second only the point of least delay is kept
-_PRIOR_SIGMA: Final = 50e-6
-_LEAST_DELAY_NS: Final = 1_000.0  # timers are no better; keeps a perfect link from dividing by zero
 _EARLY_NS: Final = 20_000_000  # arriving this much before the line allows: the device clock has jumped ahead
 _SETTLED_NS: Final = 2_000_000_000  # before that, arriving early is only the end of a delayed start
 _LATE_NS: Final = (
@@ -66,6 +69,11 @@ class ClockMapper:
         if not self._points:
             return 0.0
         return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
+
+    @property
+    def report(self) -> ClockReport:
+        """How well it does."""
+        return ClockReport("one-way", self.drift_ppm, self.residual_ms, self.resets)
 
     def map(self, device_ns: int | None, arrival_ns: int) -> int:
         """Return the host time of a sample.
@@ -134,13 +142,14 @@ class ClockMapper:
 
     def _fit(self) -> None:
         points = self._points
-        mean_delay = max(_LEAST_DELAY_NS, sum(y - self._line(x) for x, y in points) / len(points))
+        mean_delay = max(LEAST_DELAY_NS, sum(y - self._line(x) for x, y in points) / len(points))
         slope = _likeliest_slope(points, mean_delay, self._prior)
         self._drift = max(-self._max_drift, min(self._max_drift, slope))
         self._offset = min(y - self._drift * x for x, y in points)
 
 
-def _lower_hull(points: deque[tuple[float, float]]) -> list[tuple[float, float]]:
+def lower_hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The vertices of the lower convex hull of points in order of x, left to right."""
     hull: list[tuple[float, float]] = []
     for x, y in points:
         while len(hull) >= 2:
@@ -158,7 +167,7 @@ def _likeliest_slope(points: deque[tuple[float, float]], mean_delay: float, prio
     The sum's derivative is n * x of the vertex that the line touches - sum of x, a step up at every edge of the hull;
     the prior's is (s - prior) / sigma^2: the first vertex where they cancel within its range of slopes is the minimum.
     """
-    hull = _lower_hull(points)
+    hull = lower_hull(points)
     total_x = sum(x for x, _ in points)
     left = -math.inf
     for at, (x, y) in enumerate(hull):
@@ -166,7 +175,7 @@ def _likeliest_slope(points: deque[tuple[float, float]], mean_delay: float, prio
         if at + 1 < len(hull):
             next_x, next_y = hull[at + 1]
             right = (next_y - y) / (next_x - x)
-        slope = prior - _PRIOR_SIGMA**2 * (len(points) * x - total_x) / mean_delay
+        slope = prior - PRIOR_SIGMA**2 * (len(points) * x - total_x) / mean_delay
         if slope <= right:
             return max(slope, left)
         left = right
