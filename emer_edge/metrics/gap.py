@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["GAP_QUANTILES", "gap_percentile", "gap_quantiles", "js_distance"]
+__all__ = ["GAP_QUANTILES", "auroc", "gap_percentile", "gap_quantiles", "js_distance"]
 
 GAP_QUANTILES: Final = 101
 """Percentiles 0 to 100, as the manifest holds them."""
@@ -40,6 +41,25 @@ def gap_percentile(distance: float, quantiles: Sequence[float]) -> float | None:
     if not len(quantiles):
         return None
     return float(np.interp(distance, quantiles, np.linspace(0.0, 100.0, len(quantiles))))
+
+
+def auroc(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Share of pairs of a positive and a negative item in which the positive one has the higher score; ties count half.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,).
+
+    Returns:
+        0 to 1; NaN where either kind is missing.
+    """
+    kind, given = np.asarray(positive, np.bool_), np.asarray(scores, np.float64)
+    count = int(kind.sum())
+    if count in (0, len(kind)):
+        return math.nan
+    ordered = np.sort(given[~kind])
+    below = np.searchsorted(ordered, given[kind], side="left") + np.searchsorted(ordered, given[kind], side="right")
+    return float(below.sum() / (2 * count * len(ordered)))
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.metrics.calibration import brier, ece, softmax
+from emer_edge.metrics.classification import uar, war
+from emer_edge.metrics.gap import auroc
+from emer_edge.metrics.intervals import bootstrap_difference, bootstrap_sums
+from emer_edge.metrics.paired import Paired, paired_ece, paired_mean, paired_uar
+
+PEOPLE = tuple(f"p{at % 11}" for at in range(300))
+
+
+@pytest.fixture(scope="module")
+def given() -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """True classes and probabilities before and after."""
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 2, (300, 5))
+    return rng.integers(0, 5, 300), softmax(logits), softmax(logits + rng.normal(0, 0.5, (300, 5)))
+
+
+def by_items(
+    truth: NDArray[np.int64], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> dict[str, tuple[Paired, Callable[..., float], tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    best = one.argmax(axis=1), other.argmax(axis=1)
+    squares = [((each - np.eye(5)[truth]) ** 2).sum(axis=1) for each in (one, other)]
+    return {
+        "war": (paired_mean(best[0] == truth, best[1] == truth), war, best),
+        "uar": (paired_uar(truth, *best), uar, best),
+        "ece": (paired_ece(one, other, truth), lambda true, rows: ece(rows, true), (one, other)),
+        "brier": (paired_mean(*squares), lambda true, rows: brier(rows, true), (one, other)),
+    }
+
+
+@pytest.mark.parametrize("name", ["war", "uar", "ece", "brier"])
+def test_sums_give_what_the_items_give(
+    given: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]], name: str
+) -> None:
+    truth, one, other = given
+    paired, metric, pair = by_items(truth, one, other)[name]
+    assert paired.figures == pytest.approx([metric(truth, each) for each in pair])
+    quick = paired.change(PEOPLE, seed=7)
+    slow = bootstrap_difference(metric, PEOPLE, truth, *pair, seed=7)
+    assert (quick.value, quick.low, quick.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
+    assert (quick.participants, quick.items) == (11, 300)
+
+
+def test_one_participant_has_no_interval() -> None:
+    found = paired_mean([1.0, 2.0], [1.0, 4.0]).change(("p", "p"))
+    assert found.value == 1.0
+    assert math.isnan(found.low)
+
+
+def test_totals_need_an_owner_each() -> None:
+    with pytest.raises(ConfigurationError, match="3 participants and 2 items"):
+        bootstrap_sums(lambda sums: sums[..., 0], ("a", "b", "c"), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("positive", "scores", "expected"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], 1.0),
+        ([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], 0.0),
+        ([0, 1], [0.5, 0.5], 0.5),
+        ([0, 1, 0, 1], [0.1, 0.1, 0.4, 0.9], 0.625),
+    ],
+    ids=["apart", "reversed", "tied", "mixed"],
+)
+def test_auroc(positive: list[int], scores: list[float], expected: float) -> None:
+    assert auroc(positive, scores) == expected
+
+
+def test_auroc_of_one_kind_is_unknown() -> None:
+    assert math.isnan(auroc([1, 1], [0.1, 0.2]))
