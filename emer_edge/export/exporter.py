@@ -27,10 +27,17 @@ from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.export.choosing import Choice, Workshop, choose
 from emer_edge.export.detector import DetectorPart, load_detector
-from emer_edge.export.evidence import MOST_DRAWS, MOST_WINDOWS, Evidence, read_evidence
+from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
 from emer_edge.export.gate import record_of
-from emer_edge.export.matching import ARCFACE_TEMPLATE, FEWEST_FACES, eye_quantiles, find_display, measure_faces
+from emer_edge.export.matching import (
+    ARCFACE_TEMPLATE,
+    FEWEST_FACES,
+    eye_quantiles,
+    find_display,
+    measure_faces,
+    training_samples,
+)
 from emer_edge.export.options import ExportOptions, ExportSummary
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.report import report_html
@@ -160,11 +167,8 @@ def _selection(source: Source, slices: Slices | None, options: ExportOptions, pr
     if slices is None or not slices.selection:
         return None
     metadata = source.metadata
-    clips = choose_clips(slices.selection, MOST_WINDOWS, options.seed)
-    draws = min(MOST_DRAWS, MOST_WINDOWS // len(clips) - 1) if clips else 0
-    return read_evidence(
-        clips, metadata.heads, metadata.window, metadata.events, progress, draws=draws, seed=options.seed
-    )
+    clips = choose_clips(slices.selection, MOST_CLIPS, options.seed)
+    return read_evidence(clips, metadata.heads, metadata.window, metadata.events, progress, seed=options.seed)
 
 
 def _match(
@@ -179,14 +183,13 @@ def _match(
         return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
     clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
     metadata, record = source.metadata, detector.record
-    found = read_evidence(clips, (), metadata.window, metadata.events, progress, "reading training windows")
+    crops, rows = training_samples(clips, metadata.window, metadata.events, progress)
     engine = open_engine("onnxruntime", detector_path, os.cpu_count() or 1)
     try:
         finder = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score)
-        face = measure_faces(list(found.crops[:, 0]), finder, progress)
+        face = measure_faces(crops, finder, progress)
     finally:
         engine.close()
-    rows = found.eye[found.covered_eye]
     return _Matched(face, find_display(rows), eye_quantiles(rows))
 
 

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import QUANTILES, FaceRecord
+from emer_edge.data.clips import Clip
+from emer_edge.data.windows import clip_window
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.samples import Display
+from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 
-__all__ = ["ARCFACE_TEMPLATE", "FEWEST_FACES", "eye_quantiles", "find_display", "measure_faces"]
+__all__ = ["ARCFACE_TEMPLATE", "FEWEST_FACES", "eye_quantiles", "find_display", "measure_faces", "training_samples"]
 
 ARCFACE_TEMPLATE: Final = (
     (38.2946, 51.6963),
@@ -30,6 +33,23 @@ FEWEST_FACES: Final = 20
 
 _FEWEST_ROWS: Final = 200
 _MOST_RESIDUAL_PX: Final = 2.0
+
+
+def training_samples(
+    clips: Sequence[Clip], spec: WindowSpec, events: EventsRule, progress: Progress
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Read the first crop of each clip's window, (112, 112, 3) uint8, and the eye rows of all their covered slots.
+
+    Raises:
+        DataError: a clip can't be read.
+    """
+    crops, rows = [], [np.zeros((0, EYE_COLUMN_COUNT), np.float32)]
+    for done, clip in enumerate(clips, start=1):
+        window = clip_window(clip, spec, events)
+        crops.append(clip.frame(int(window.frames[0])))
+        rows.append(window.eye[window.covered_eye])
+        progress("reading training windows", done, len(clips))
+    return crops, np.concatenate(rows)
 
 
 def measure_faces(crops: Sequence[NDArray[np.uint8]], detector: FaceDetector, progress: Progress) -> FaceRecord:

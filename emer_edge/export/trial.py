@@ -55,21 +55,20 @@ def trial_of(
     evidence: Evidence,
     classes: Mapping[str, tuple[str, ...]],
 ) -> Trial:
-    """Compare a variant's embeddings `after` (n, 8, 128) and outputs with those of FP32, `before` and `reference`."""
-    flat = (-1, before.shape[-1])
+    """Compare a variant's embeddings `after` (m, 128) and outputs with those of FP32, `before` and `reference`."""
     return Trial(
         outputs,
         compare(reference, outputs, evidence.labels, evidence.participants, classes),
         agreement(reference, outputs),
-        None if after is before else noise_db(after.reshape(flat), before.reshape(flat)),
+        None if after is before else noise_db(after, before),
     )
 
 
 def run_encoder(path: Path, evidence: Evidence, threads: int) -> NDArray[np.float32]:
-    """Embeddings (n, 8, 128) of the windows by an encoder part."""
+    """Embeddings (m, 128) of the evidence's crops by an encoder part."""
     engine = open_engine("onnxruntime", path, threads)
     try:
-        return embeddings_of(engine, evidence.crops)
+        return embeddings_of(engine, evidence)
     finally:
         engine.close()
 

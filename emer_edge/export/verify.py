@@ -48,14 +48,15 @@ class Reference:
 
 
 def reference_of(model: Emert, evidence: Evidence | None = None, seed: int = 0) -> Reference:
-    """Run the torch network on the first selection windows, or on seeded inputs in EMER's ranges."""
-    if evidence is not None and len(evidence) >= _WINDOWS:
-        crops = evidence.crops[:_WINDOWS].reshape(-1, *evidence.crops.shape[2:])
-        flat = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / np.float32(255.0)
-        eye, gaze, told = evidence.eye[:_WINDOWS], evidence.gaze[:_WINDOWS], f"{_WINDOWS} selection windows"
+    """Run the torch network on a selection window of each of a few clips, or on seeded inputs in EMER's ranges."""
+    windows = np.zeros(0, np.int64) if evidence is None else evidence.first_of_clips(_WINDOWS)
+    if evidence is not None and len(windows) == _WINDOWS:
+        face, eye, gaze = evidence.faces(windows), evidence.eye[windows], evidence.gaze[windows]
+        told = f"{_WINDOWS} selection windows"
     else:
         face, eye, gaze = seeded_windows(_WINDOWS, seed)
-        flat, told = face.reshape(-1, *face.shape[2:]), "seeded inputs in EMER's ranges"
+        told = "seeded inputs in EMER's ranges"
+    flat = face.reshape(-1, *face.shape[2:])
     with torch.inference_mode():
         embedding = model.encode(torch.from_numpy(flat))
         fused = model.fuse(

@@ -52,7 +52,7 @@ class FullOutputs:
     """What the FP32 parts make of the selection windows.
 
     Attributes:
-        embeddings: (n, 8, 128) float32.
+        embeddings: (m, 128) float32, of the evidence's crops.
         outputs: head -> (n, C) float32, raw.
     """
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,9 @@ def fragile(nine: Emert) -> tuple[Emert, Evidence]:
     assert len(set(labels.tolist())) >= 3
     images = np.rint(crops * 255).astype(np.uint8).transpose(0, 2, 3, 1).reshape(WINDOWS, 8, 112, 112, 3)
     people = tuple(f"p{at // 2}" for at in range(WINDOWS))
-    covered = np.ones((WINDOWS, 32), np.bool_)
-    return model, Evidence(images, eye, gaze, covered, {"fer-7": labels}, people)
+    frames = np.arange(WINDOWS * 8).reshape(WINDOWS, 8)
+    readers = tuple(partial(np.copy, each) for each in images)
+    return model, Evidence(readers, frames, eye, gaze, {"fer-7": labels}, people, np.arange(WINDOWS))
 
 
 def workshop(fragile: tuple[Emert, Evidence], dataset: EmerDataset, folder: Path, options: ExportOptions) -> Workshop:
