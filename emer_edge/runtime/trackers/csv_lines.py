@@ -24,20 +24,17 @@ twice, so that a damaged one costs one line.
 from __future__ import annotations
 
 import math
-import re
 from typing import Final
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.trackers.base import FIELDS, Counters
+from emer_edge.runtime.trackers.base import FIELDS
+from emer_edge.runtime.trackers.lines import LATEST_NS, LineDecoder, SequenceFollower, number_in
 from emer_edge.runtime.trackers.readings import reading
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 __all__ = ["CSV_HEADER", "CsvDecoder", "csv_line", "is_header"]
 
-_MAX_LINE: Final = 4096
 _TIMES_NS: Final = {"time_us": 1e3, "time_ms": 1e6, "time_s": 1e9}
-_LATEST_NS: Final = 1 << 62
-_SAME_RUN: Final = 1 << 15  # a larger jump of the sequence is a restart or a bit error, not a loss
 _PARTS: Final = {
     "gaze": ("x", "y"),
     "gaze px": ("x_px", "y_px"),
@@ -46,8 +43,6 @@ _PARTS: Final = {
     "pupil": ("pupil_mm",),
     "valid": ("valid",),
 }
-_NUMBER: Final = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
-_MISSING: Final = (b"", b"nan")
 _EYES: Final = ("left", "right")
 
 CSV_HEADER: Final = ",".join(
@@ -72,7 +67,7 @@ def csv_line(sample: TrackerSample, sequence: int, display: Display) -> str:
     return ",".join(cells)
 
 
-class CsvDecoder:
+class CsvDecoder(LineDecoder):
     """Decoder of the `csv` format (see `Decoder`).
 
     Args:
@@ -86,45 +81,16 @@ class CsvDecoder:
     name = "csv"
 
     def __init__(self, display: Display, columns: str | None = None) -> None:
-        self.counters = Counters()
-        self.fields: set[str] = set()
-        self._display = display
-        self._buffer = bytearray()
-        self._cut = False
+        super().__init__(display)
         self._header: tuple[str, ...] | None = None
         self._candidate: tuple[str, ...] | None = None
         self._at: dict[str, int] = {}
-        self._before: tuple[int, int | None] | None = None  # sequence number and time of the last line
+        self._sequence = SequenceFollower(self.counters)
         if columns is not None:
             names = _header(columns.encode())
             if names is None:
                 raise ConfigurationError(f"columns={columns} names no gaze column; known columns are {CSV_HEADER}")
             self._take(names)
-
-    def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
-        """Decode the lines that `data` completes."""
-        samples: list[TrackerSample] = []
-        *ended, rest = data.split(b"\n")
-        for piece in ended:
-            self._append(piece)
-            line = bytes(self._buffer).strip()
-            self._buffer.clear()
-            if line and not self._cut:
-                sample = self._line(line, arrival_ns)
-                if sample is not None:
-                    samples.append(sample)
-            self._cut = False
-        self._append(rest)
-        return samples
-
-    def _append(self, piece: bytes) -> None:
-        if self._cut:
-            return
-        self._buffer += piece
-        if len(self._buffer) > _MAX_LINE:
-            self.counters.overlong += 1
-            self._cut = True
-            self._buffer.clear()
 
     def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
         names = _header(line)
@@ -140,7 +106,7 @@ class CsvDecoder:
         if len(cells) != len(self._header):
             self.counters.garbage += 1
             return None
-        numbers = [_number(each) for each in cells]
+        numbers = [number_in(each) for each in cells]
         if any(numbers[at] is None for at in self._at.values()):
             self.counters.garbage += 1
             return None
@@ -156,7 +122,7 @@ class CsvDecoder:
             for eye in _EYES:
                 if f"{eye}_{name}" in known:
                     self._at.setdefault(f"{eye}_{name}", at)
-        self._before = None
+        self._sequence.restart()
         for eye in _EYES:
             for part in (*FIELDS, "gaze px"):
                 if all(f"{eye}_{name}" in self._at for name in _PARTS[part]):
@@ -167,30 +133,15 @@ class CsvDecoder:
         for name, scale in _TIMES_NS.items():
             if name in cells:
                 time = cells[name] * scale
-                if not 0 <= time < _LATEST_NS:
+                if not 0 <= time < LATEST_NS:
                     self.counters.garbage += 1
                     return None
                 device_ns = round(time)
                 break
-        if self._repeats(cells.get("sequence", math.nan), device_ns):
+        if self._sequence.repeats(cells.get("sequence", math.nan), device_ns):
             return None
         self.counters.samples += 1
         return TrackerSample(device_ns, arrival_ns, arrival_ns, self._eye(cells, "left"), self._eye(cells, "right"))
-
-    def _repeats(self, sequence: float, device_ns: int | None) -> bool:
-        """Follow the sequence number; true when this line is the one before once more."""
-        if not math.isfinite(sequence):
-            return False
-        before, self._before = self._before, (int(sequence), device_ns)
-        if before is None:
-            return False
-        step = int(sequence) - before[0]
-        if step == 0 and device_ns == before[1]:
-            self.counters.duplicated += 1
-            return True
-        if 0 < step < _SAME_RUN:
-            self.counters.lost += step - 1
-        return False
 
     def _eye(self, cells: dict[str, float], eye: str) -> EyeReading:
         def part(name: str) -> tuple[float, ...]:
@@ -220,13 +171,6 @@ def is_header(line: bytes) -> bool:
 def _cells(line: bytes) -> list[bytes]:
     separator = next((each for each in (b";", b"\t") if each in line), b",")
     return [each.strip() for each in line.split(separator)]
-
-
-def _number(cell: bytes) -> float | None:
-    """The number in a cell: NaN where missing, None where it holds something else."""
-    if cell.lower() in _MISSING:
-        return math.nan
-    return float(cell) if _NUMBER.match(cell) else None
 
 
 def _header(line: bytes) -> tuple[str, ...] | None:

@@ -39,7 +39,7 @@ def test_sources_are_taken_apart(text: str, scheme: str, path: str, parameters: 
         ("serial://[", "can't read the address"),
         ("/dev/null?baud", "name=value"),
         ("/dev/null?baud=1&baud=2", "given twice"),
-        ("/dev/null?speed=9600", "unknown speed; known are baud, format, rate, columns"),
+        ("/dev/null?speed=9600", "unknown speed; known are baud, format, rate, columns, camera"),
         ("/dev/null?baud=fast", "baud is a number from 50 to"),
         ("/dev/null?rate=nan", "rate is a number"),
         ("/dev/null?format=iscan3", "known are emer, csv"),

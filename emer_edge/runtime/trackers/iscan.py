@@ -1,0 +1,113 @@
+"""The `iscan` format: ISCAN's binary stream of 16-bit integers, without clock, check sum or sequence number.
+
+A frame is 0x44 0x44 and then n little-endian int16: x, y, and with n = 3 a digital input. Both 115200 baud with n = 2
+and 57600 with n = 3 are in use. An item that equals 0x4444 means that the reader is not where it thinks it is.
+
+Coordinates are counted from the top left corner; `width` and `height` say which numbers stand for the display's right
+and bottom edge, by default its pixels. x = y = 0 is a lost eye. One gaze point is all there is: both eyes get it.
+
+Without a check sum only the marks tell frames apart: a frame counts when the next one's mark follows it, or when the
+mark before it was where it belongs. Bytes lost inside a frame shift a 0x44 into a high byte, far outside of any
+display.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from emer_edge.runtime.trackers.base import Counters
+from emer_edge.runtime.trackers.readings import reading
+from emer_edge.spec.samples import Display, TrackerSample
+
+__all__ = ["ITEMS", "MARK", "IscanDecoder"]
+
+ITEMS: Final = (2, 3)
+"""How many integers a frame can have."""
+
+MARK: Final = b"\x44\x44"
+
+_MARK_ITEM: Final = 0x4444
+
+
+class IscanDecoder:
+    """Decoder of the `iscan` format (see `Decoder`).
+
+    Args:
+        display: the display that gaze refers to.
+        items: integers a frame.
+        area: numbers at the display's right and bottom edge; its pixels by default.
+    """
+
+    name = "iscan"
+
+    def __init__(self, display: Display, items: int = 2, area: tuple[float, float] | None = None) -> None:
+        self.counters = Counters()
+        self.fields: set[str] = set()
+        self._display = display
+        self._area = area or (display.width_px, display.height_px)
+        self._frame = struct.Struct(f"<{items}h")
+        self._length = len(MARK) + self._frame.size
+        self._buffer = b""
+        self._at = 0  # where in the buffer the next frame should begin
+        self._locked = False  # whether a frame was taken that ended there; it still stands before it
+
+    def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
+        """Decode the frames that `data` completes."""
+        samples: list[TrackerSample] = []
+        self._buffer += data
+        while self._next():
+            samples.append(self._sample(arrival_ns))
+            self._at += self._length
+            self._locked = True
+        kept = self._length if self._locked else 0
+        self._buffer, self._at = self._buffer[self._at - kept :], kept
+        return samples
+
+    def _next(self) -> bool:
+        """Put `_at` on the next frame; false where more bytes are needed."""
+        while True:
+            if self._locked:
+                mark = self._buffer[self._at : self._at + len(MARK)]
+                if mark == MARK[: len(mark)]:
+                    if len(self._buffer) < self._at + self._length:
+                        return False
+                    if self._plausible():
+                        return True
+                    self._at += 1
+                else:  # bytes were lost or gained in the last frame: the true mark may lie inside of it
+                    self._at -= self._length - 1
+                self.counters.garbage += 1
+                self._locked = False
+            found = self._buffer.find(MARK, self._at)
+            if found < 0:
+                self._at = len(self._buffer) - self._buffer.endswith(MARK[:1])
+                return False
+            self._at = found
+            behind = self._buffer[found + self._length : found + self._length + len(MARK)]
+            if behind == MARK and self._plausible():
+                return True
+            if len(behind) < len(MARK) and behind == MARK[: len(behind)]:
+                return False  # whether a mark follows is not known yet
+            self._at += 1
+
+    def _plausible(self) -> bool:
+        return _MARK_ITEM not in self._items()
+
+    def _items(self) -> tuple[int, ...]:
+        return self._frame.unpack_from(self._buffer, self._at + len(MARK))
+
+    def _sample(self, arrival_ns: int) -> TrackerSample:
+        x, y = self._items()[:2]
+        self.counters.samples += 1
+        self.fields |= {"left gaze", "right gaze"}
+        eye = reading(
+            gaze=(x / self._area[0], y / self._area[1]) if x or y else (),
+            position_mm=(),
+            direction=(),
+            pupil_mm=0.0,
+            valid=None,
+            display=self._display,
+            counters=self.counters,
+        )
+        return TrackerSample(None, arrival_ns, arrival_ns, eye, eye)

@@ -1,0 +1,260 @@
+"""What live trackers share: a thread that reads, a queue, the clock's mapping, loss and return of the device."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from emer_edge.errors import TrackerError
+from emer_edge.runtime.clock import ClockMapper, monotonic_ns
+from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
+from emer_edge.runtime.trackers.source import TrackerSource
+from emer_edge.spec.samples import TrackerSample
+
+__all__ = ["POLL_S", "GoneError", "LiveTracker"]
+
+POLL_S: Final = 0.1
+"""How long a driver may wait for data at a time."""
+
+_QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
+_RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
+_SILENT_NS: Final = 2_000_000_000
+_BACK_OFF_S: Final = (0.25, 5.0)
+
+
+class GoneError(Exception):
+    """The device went away; it never leaves the drivers."""
+
+
+class LiveTracker(Tracker):
+    """A tracker that a thread reads. A driver says how to connect, to receive and to let go.
+
+    A device that goes away is said to be lost, and connected again with growing pauses until it is back; one that falls
+    silent is said to be silent.
+
+    Args:
+        source: what was asked for.
+        options: see there.
+        where: what people call the device, in messages.
+        rate_hz: nominal rate, None to take the device's word or to measure it.
+    """
+
+    live = True
+    synchronised = True
+
+    def __init__(self, source: TrackerSource, options: TrackerOptions, where: str, rate_hz: float | None) -> None:
+        self.source = source.text
+        self.clock = "device"
+        self._where = where
+        self._display = options.display
+        self._say = options.say
+        self._wait_s = options.wait_s
+        self._mapper = ClockMapper()
+        self._rate_hz = rate_hz or 0.0
+        self._measure = rate_hz is None
+        self._changed = threading.Condition()
+        self._queue: deque[TrackerSample] = deque()
+        self._overrun = 0
+        self._disconnects = 0
+        self._connected = False
+        self._failure: TrackerError | None = None
+        self._stop = threading.Event()
+        self._heard_ns = monotonic_ns()
+
+    # What a driver fills in.
+
+    @abstractmethod
+    def _connect(self, wait_s: float) -> None:
+        """Reach the device and have it stream; TrackerError where that fails, nothing left open then."""
+
+    @abstractmethod
+    def _receive(self) -> list[TrackerSample] | None:
+        """Wait up to `POLL_S`; return the samples that came, None where nothing came at all, not even bytes.
+
+        Raises:
+            GoneError: the device went away.
+        """
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Let the device go; may be called twice."""
+
+    @property
+    @abstractmethod
+    def _counters(self) -> Counters:
+        """What became of the device's data."""
+
+    @property
+    @abstractmethod
+    def _fields(self) -> set[str]:
+        """Which fields the stream has had."""
+
+    def _silent(self, silent_ns: int) -> None:
+        """Called while nothing comes; GoneError where that means that the device went away."""
+
+    def _nothing_understood(self, wait_s: float) -> TrackerError:
+        """What to say when opening has waited in vain."""
+        return TrackerError(f"{self._where} has sent nothing for {wait_s:g} s; is the tracker on and streaming?")
+
+    def _understood(self) -> bool:
+        """Whether samples can be told from bytes already, so that opening need not wait for the first."""
+        return True
+
+    def _stamp_ns(self, sample: TrackerSample) -> int:
+        """Host time of a sample."""
+        return self._mapper.map(sample.device_ns, sample.arrival_ns)
+
+    # What users see.
+
+    @property
+    def rate_hz(self) -> float:
+        """The `rate` parameter, else the device's word, else as measured while opening."""
+        return self._rate_hz
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        """Keys of the eye columns whose fields this stream has not had so far."""
+        return unfilled_by(self._fields, self._display)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the device is there."""
+        return self._connected
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was lost on the way, in the decoder and in the queue."""
+        own = {"overrun": self._overrun, "disconnects": self._disconnects}
+        return {**self._counters.losses(), **{name: count for name, count in own.items() if count}}
+
+    @property
+    def mapper(self) -> ClockMapper:
+        """The clock mapping, for its drift, residual and resets."""
+        return self._mapper
+
+    def __next__(self) -> TrackerSample:
+        with self._changed:
+            while not self._stop.is_set():
+                if self._queue:
+                    return self._queue.popleft()
+                if self._failure is not None:
+                    raise self._failure
+                self._changed.wait()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the thread and let the device go."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # How it works.
+
+    def _open(self) -> None:
+        """Connect, listen until the stream is understood and its rate known, and start the thread; ends __init__."""
+        try:
+            self._connect(self._wait_s)
+            self._connected = True
+            early = self._listen(self._wait_s)
+        except BaseException:
+            self._disconnect()
+            raise
+        if early and early[-1].device_ns is None:
+            self.clock = "arrival"
+        self._put(early)
+        self._thread = threading.Thread(target=self._run, name=f"tracker {self._where}", daemon=True)
+        self._thread.start()
+
+    def _listen(self, wait_s: float) -> list[TrackerSample]:
+        samples: list[TrackerSample] = []
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and (self._measure or not self._understood()):
+            try:
+                samples += self._receive() or []
+            except GoneError as error:
+                raise TrackerError(f"{self._where} went away while it was being opened: {error}") from error
+            if samples and samples[-1].arrival_ns - samples[0].arrival_ns >= _RATE_SPAN_NS:
+                break
+        if not self._understood() or (self._measure and len(samples) < 2):
+            raise self._nothing_understood(wait_s)
+        if self._measure:
+            self._rate_hz = _rate_hz(samples)
+        return samples
+
+    def _put(self, samples: list[TrackerSample]) -> None:
+        if not samples:
+            return
+        mapped = [replace(each, stamp_ns=self._stamp_ns(each)) for each in samples]
+        with self._changed:
+            self._queue.extend(mapped)
+            while len(self._queue) > _QUEUE:
+                self._queue.popleft()
+                self._overrun += 1
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self._read_on()
+        except Exception as error:  # must reach the reader, not die with the thread
+            with self._changed:
+                self._failure = TrackerError(f"reading {self._where} failed: {error}")
+                self._changed.notify_all()
+        finally:
+            self._disconnect()
+
+    def _read_on(self) -> None:
+        self._heard_ns = monotonic_ns()
+        said_silent = False
+        while not self._stop.is_set():
+            try:
+                samples = self._receive()
+                silent_ns = monotonic_ns() - self._heard_ns
+                if samples is None and silent_ns > _SILENT_NS:
+                    self._silent(silent_ns)
+            except GoneError as error:
+                self._reconnect(error)
+                said_silent = False
+                continue
+            if samples is not None:
+                if said_silent:
+                    self._say(f"{self._where} sends again")
+                self._heard_ns, said_silent = monotonic_ns(), False
+                self._put(samples)
+            elif silent_ns > _SILENT_NS and not said_silent:
+                said_silent = True
+                self._say(
+                    f"{self._where} has sent nothing for {_SILENT_NS // 1_000_000_000} s; is the tracker streaming?"
+                )
+
+    def _reconnect(self, error: Exception) -> None:
+        """Let the lost device go and try until it can be reached again."""
+        lost_ns = monotonic_ns()
+        self._connected = False
+        self._disconnects += 1
+        self._disconnect()
+        self._say(f"lost the tracker on {self._where} ({error}); trying to open it again")
+        pause_s, longest_s = _BACK_OFF_S
+        while not self._stop.wait(pause_s):
+            pause_s = min(2 * pause_s, longest_s)
+            try:
+                self._connect(pause_s)
+            except TrackerError:
+                continue
+            self._heard_ns = monotonic_ns()
+            self._connected = True
+            self._say(f"{self._where} is back after {(self._heard_ns - lost_ns) * 1e-9:.1f} s")
+            return
+
+
+def _rate_hz(samples: list[TrackerSample]) -> float:
+    device_ns = [each.device_ns for each in samples if each.device_ns is not None]
+    if len(device_ns) == len(samples):
+        return nominal_rate_hz(device_ns)
+    span_ns = samples[-1].arrival_ns - samples[0].arrival_ns  # arrivals come in bunches: only their mean rate is known
+    return (len(samples) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
