@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emer_edge.export.graph import GraphBuilder
-from emer_edge.export.parts.layers import array, lstm, stack
+from emer_edge.export.parts.layers import array, stack
+from emer_edge.export.parts.recurrent import FIRST_LAYERS, LstmForm, two_lstms
 from emer_edge.model.emert import STANDARDISED_LIMIT, Emert
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
@@ -37,7 +38,7 @@ _HEAD_WIDTH: Final = 64
 _NORM_EPSILON: Final = 1e-5
 
 
-def fusion(model: Emert) -> onnx.ModelProto:
+def fusion(model: Emert, lstm: LstmForm = "op") -> onnx.ModelProto:
     """Write the part.
 
     Inputs `embeddings` (N, 8, 128), `eye` (N, 32, 39), `gaze` (N, 32, 2), float32; one float32 output per head under
@@ -51,8 +52,7 @@ def fusion(model: Emert) -> onnx.ModelProto:
         given: Any = model
         eye = _standardise(graph, eye, given.eye_mean, given.eye_scale)
         gaze = _standardise(graph, gaze, given.gaze_mean, given.gaze_scale)
-    eye = lstm(graph, eye, model.subnet.e_lstm, "eye_lstm")
-    gaze = lstm(graph, gaze, model.subnet.v_lstm, "gaze_lstm")
+    eye, gaze = two_lstms(graph, eye, gaze, model.subnet.e_lstm, model.subnet.v_lstm, lstm)
     source, target = _tokens(graph, model, {"face": embeddings, "eye": eye, "gaze": gaze})
     dim = model.variant.dim
     source = _normalise(graph, source, "source.norm", np.ones(dim), np.zeros(dim))
@@ -73,11 +73,10 @@ def high_precision_nodes(part: onnx.ModelProto) -> frozenset[str]:
 
     Standardisation and the first layer of both LSTMs, which read raw columns; the normalisations; the heads.
     """
-    first = {"eye_lstm.time_first", "gaze_lstm.time_first", "eye_lstm.0", "gaze_lstm.0"}
     kept = {"mean"}
     for node in part.graph.node:
         if (
-            node.name in first
+            node.name in FIRST_LAYERS
             or node.name.startswith(("head.", "standardise."))
             or node.op_type == "LayerNormalization"
         ):

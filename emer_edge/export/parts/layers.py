@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from emer_edge.errors import ConfigurationError
 from emer_edge.export.graph import GraphBuilder
 
-__all__ = ["array", "linear", "lstm", "stack"]
+__all__ = ["array", "linear", "stack"]
 
 
 def array(tensor: Tensor | None) -> NDArray[np.float64]:
@@ -45,30 +44,3 @@ def stack(graph: GraphBuilder, x: str, layers: Iterable[nn.Module], name: str, o
         else:
             raise ConfigurationError(f"{name} holds a {type(layer).__name__}, which export does not know")
     return x
-
-
-def lstm(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
-    """Write stacked LSTMs over (N, T, inputs), all states of the last one as (N, T, hidden).
-
-    Initial states are left out, which means zeros, so no shape of N is ever asked for.
-    """
-    x = graph.transpose(x, f"{name}.time_first", 1, 0, 2)
-    for number in range(layers.num_layers):
-        layer = f"{name}.{number}"
-        given: Any = [getattr(layers, f"{each}_l{number}") for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        w, r, b_w, b_r = (_gates(array(each)) for each in given)
-        inputs = [
-            x,
-            graph.constant(f"{layer}.W", w[None]),
-            graph.constant(f"{layer}.R", r[None]),
-            graph.constant(f"{layer}.B", np.concatenate([b_w, b_r])[None]),
-        ]
-        states = graph.node("LSTM", inputs, layer, [f"{layer}.states"], hidden_size=layers.hidden_size)
-        x = graph.node("Squeeze", [states, graph.constant("direction_axis", [1])], f"{layer}.squeeze")
-    return graph.transpose(x, f"{name}.batch_first", 1, 0, 2)
-
-
-def _gates(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reorder gates from torch's input, forget, cell, output to ONNX's input, output, forget, cell."""
-    i, f, c, o = np.split(stacked, 4)
-    return np.concatenate([i, o, f, c])
