@@ -103,28 +103,40 @@ class PrecisionRecord(_Record, frozen=True):
     Attributes:
         requested: the `--precision` asked for.
         parts: `cpu/face_encoder` -> `int8`, and so on for every part of both variants.
-        kept_high: layers that were returned to high precision.
+        kept_high: layers that were returned to high precision, for the gate or by hand.
+        int8_macs: share, 0 to 1, of the multiply-accumulate operations that are INT8: `cpu/face_encoder` and so on, and
+            `cpu/step` and `tensorrt/step` for one crop and one window; empty in older bundles.
     """
 
     requested: Literal["fp32", "fp16", "int8", "auto"]
     parts: dict[str, Literal["fp32", "fp16", "int8"]]
     kept_high: tuple[str, ...] = ()
+    int8_macs: dict[str, float] = {}
 
 
 class CalibrationRecord(_Record, frozen=True):
     """How the INT8 ranges were found.
 
     Attributes:
-        method: for example `minmax`.
+        method: the method that gave the ranges, for example `minmax`.
         windows: number of windows.
         clip_hashes: salted hashes of the clips they came from.
         source: `data` (the user's EMER clips) or `synthetic`.
+        requested: the method asked for, which may be `auto`; empty in older bundles.
+        windows_by_class: class name -> windows that show it; empty in older bundles.
+        participants: people in these windows; 0 in older bundles.
+        methods: what `auto` chose from, method -> `<variant>/shift` (mean movement of the heads' answers on selection
+            windows, 0 to 1) and `<variant>/embedding_db` (signal to noise of the embeddings).
     """
 
     method: str
     windows: int
     clip_hashes: tuple[str, ...]
     source: Literal["data", "synthetic"]
+    requested: str = ""
+    windows_by_class: dict[str, int] = {}
+    participants: int = 0
+    methods: dict[str, dict[str, float]] = {}
 
 
 class DataRecord(_Record, frozen=True):
@@ -153,12 +165,15 @@ class GateRecord(_Record, frozen=True):
     Attributes:
         verdict: `passed`, `inconclusive` (the interval is wider than the margin), `failed`, or `not run` (no data).
         windows: selection windows it was judged on.
-        fp32, final: `<head>/<metric>` -> figure before and after.
+        clips, participants: that they were cut from; 0 in older bundles.
+        fp32, final: `<head>/<metric>`, `gap/shift` or `gap/auroc` -> figure before and after.
         change_low, change_high: the change's 95 % interval, clustered over participants.
     """
 
     verdict: Literal["passed", "inconclusive", "failed", "not run"]
     windows: int = 0
+    clips: int = 0
+    participants: int = 0
     fp32: dict[str, float] = {}
     final: dict[str, float] = {}
     change_low: dict[str, float] = {}

@@ -53,9 +53,22 @@ def export(
         typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False),
     ] = None,
     calibration_method: Annotated[
-        Literal["minmax", "percentile", "entropy"], typer.Option(help="How INT8 ranges are chosen.")
+        Literal["minmax", "percentile", "entropy", "mse", "auto"],
+        typer.Option(
+            help="How INT8 ranges are chosen: all that was met, without the outermost 1 in 100,000, by least "
+            "divergence, or by least squared error. auto tries all four on selection windows."
+        ),
     ] = "percentile",
-    calibration_windows: Annotated[int, typer.Option(min=1, help="EMER windows to calibrate on.")] = 200,
+    calibration_windows: Annotated[
+        int, typer.Option(min=8, help="EMER windows to calibrate on, spread over emotions and participants.")
+    ] = 200,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            help="Keep what calibration measured, and use it again while weights, crops and window are the same; "
+            "`emer-edge purge` removes it."
+        ),
+    ] = True,
     fall_back: Annotated[
         bool,
         typer.Option(help="Return sensitive layers to high precision when the gate fails; else fail at once."),
@@ -95,6 +108,7 @@ def export(
                 face_detector=face_detector,
                 calibration_method=calibration_method,
                 calibration_windows=calibration_windows,
+                use_cache=cache,
                 fall_back=fall_back,
                 force=force,
                 seed=seed,

