@@ -103,7 +103,7 @@ class _Judge:
         shop = self._shop
         if shop.evidence is None or self.full is None:
             return {}
-        precisions = precisions_of(asked)
+        precisions = precisions_of(asked, shop.fusion)
         trials: dict[str, Trial] = {}
         for done, variant in enumerate(VARIANTS):
             shop.progress(f"running {label} on selection windows", done, 2)

@@ -115,7 +115,7 @@ def _export(
         progress=progress,
     )
     choice = choose(shop)
-    precisions = precisions_of(choice.precision)
+    precisions = precisions_of(choice.precision, shop.fusion)
     reference = reference_of(source.model, evidence, options.seed)
     errors = verify(choice.parts, precisions, reference)
     checks = check_parts(

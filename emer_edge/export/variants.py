@@ -10,6 +10,7 @@ import onnx
 
 from emer_edge.bundle.manifest import Variant
 from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.quantiser import EncoderQuantiser
 
@@ -22,16 +23,20 @@ Parts = dict[str, Path]
 VARIANTS: Final[tuple[Variant, Variant]] = ("cpu", "tensorrt")
 
 
-def precisions_of(asked: PartPrecision) -> dict[str, PartPrecision]:
+def precisions_of(asked: PartPrecision, fusion: onnx.ModelProto) -> dict[str, PartPrecision]:
     """What each part of each variant computes in.
 
-    FP16 is no faster than FP32 on a CPU, so there it means FP32. With INT8 the encoder is quantised and fusion stays in
-    floating point: its LSTMs read raw columns, which 8 bits can't hold.
+    FP16 is no faster than FP32 on a CPU, so there it means FP32. With INT8 the encoder is quantised in both variants,
+    and fusion in the cpu variant if it standardises its columns: 8 bits can't hold raw ones. TensorRT has no INT8 LSTM.
+
+    Args:
+        asked: precision of the whole.
+        fusion: the FP32 fusion part.
     """
     quick: PartPrecision = "fp16" if asked != "fp32" else "fp32"
     return {
         "cpu/face_encoder": "int8" if asked == "int8" else "fp32",
-        "cpu/fusion": "fp32",
+        "cpu/fusion": "int8" if asked == "int8" and quantisable_products(fusion) else "fp32",
         "cpu/face_detector": "fp32",
         "tensorrt/face_encoder": asked,
         "tensorrt/fusion": quick,
@@ -55,18 +60,23 @@ def write_parts(
         fusion: the FP32 fusion.
         asked: precision.
         quantiser: needed for int8.
-        keep: encoder layers that stay in floating point.
+        keep: layers of either part that stay in floating point: names of `quantisable_layers` and
+            `quantisable_products`.
     """
-    precisions = precisions_of(asked)
+    precisions = precisions_of(asked, fusion)
+    products = set(quantisable_products(fusion))
+    kept = {"face_encoder": set(keep) - products, "fusion": set(keep) & products}
     parts: Parts = {}
     for variant in VARIANTS:
         for name, full in (("face_encoder", encoder), ("fusion", fusion)):
             key = f"{variant}/{name}"
             model = full
-            if precisions[key] == "int8" and quantiser is not None:
-                model = quantiser.build(variant, keep)
-            elif precisions[key] == "fp16":
+            if precisions[key] == "fp16":
                 model = to_fp16(full, {"projection"} if name == "face_encoder" else high_precision_nodes(full))
+            elif precisions[key] == "int8" and name == "fusion":
+                model = quantise_products(full, kept[name])
+            elif precisions[key] == "int8" and quantiser is not None:
+                model = quantiser.build(variant, kept[name])
             parts[key] = target(f"{key}.onnx")
             onnx.checker.check_model(model, full_check=True)
             parts[key].write_bytes(model.SerializeToString())

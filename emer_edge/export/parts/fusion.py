@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emer_edge.export.graph import GraphBuilder
-from emer_edge.export.parts.layers import array, stack
+from emer_edge.export.parts.heads import write_heads
+from emer_edge.export.parts.layers import array
 from emer_edge.export.parts.recurrent import FIRST_LAYERS, LstmForm, two_lstms
 from emer_edge.model.emert import STANDARDISED_LIMIT, Emert
 from emer_edge.spec.heads import HEADS
@@ -57,13 +58,15 @@ def fusion(model: Emert, lstm: LstmForm = "op") -> onnx.ModelProto:
     dim = model.variant.dim
     source = _normalise(graph, source, "source.norm", np.ones(dim), np.zeros(dim))
     graph.transpose(source, f"{source}.turned", 0, 2, 1)
+    target = graph.reshape(target, "target.rows", -1, dim)
     layers: Any = model.transformer.CrossTransformerEncoder.layers
     for number, (attention, feed_forward) in enumerate(layers):
         target = _attend(graph, target, source, attention, f"layer{number}.attention")
         target = _feed_forward(graph, target, feed_forward, f"layer{number}.feed_forward")
-    feature = graph.node("ReduceMean", [target], "mean", axes=[1], keepdims=0)
-    for name, layers_of_head in _heads(model).items():
-        stack(graph, feature, layers_of_head, f"head.{name}", output=name)
+    tokens = graph.reshape(target, "tokens.by_window", -1, _TOKENS, dim)
+    feature = graph.node("ReduceMean", [tokens], "mean", axes=[1], keepdims=0)
+    write_heads(graph, feature, _heads(model))
+    for name in _heads(model):
         graph.output(name, HEADS[name].width)
     return graph.build()
 
@@ -157,15 +160,13 @@ def _attend(graph: GraphBuilder, target: str, source: str, attention: Any, name:
     answer_bias = np.einsum("i,hio->o", array(attention.norm_v.bias), full) + array(inner.to_out[0].bias)
 
     x = _normalise(graph, target, f"{name}.norm", np.ones(dim), np.zeros(dim))
-    x = graph.node("MatMul", [x, graph.constant(f"{name}.ask.weight", ask.reshape(dim, -1))], f"{name}.ask")
-    x = graph.node("Add", [x, graph.constant(f"{name}.ask.bias", ask_bias.reshape(-1))], f"{name}.ask.add")
-    x = graph.reshape(x, f"{name}.by_head", 0, _TOKENS * _HEADS, dim)
+    x = _affine(graph, x, ask.reshape(dim, -1), ask_bias.reshape(-1), f"{name}.ask")
+    x = graph.reshape(x, f"{name}.by_head", -1, _TOKENS * _HEADS, dim)
     scores = graph.node("MatMul", [x, f"{source}.turned"], f"{name}.scores")
     weights = graph.node("Softmax", [scores], f"{name}.weights", axis=2)
     x = graph.node("MatMul", [weights, source], f"{name}.mix")
-    x = graph.reshape(x, f"{name}.joined", 0, _TOKENS, _HEADS * dim)
-    x = graph.node("MatMul", [x, graph.constant(f"{name}.answer.weight", answer.reshape(-1, dim))], f"{name}.answer")
-    x = graph.node("Add", [x, graph.constant(f"{name}.answer.bias", answer_bias)], f"{name}.answer.add")
+    x = graph.reshape(x, f"{name}.joined", -1, _HEADS * dim)
+    x = _affine(graph, x, answer.reshape(-1, dim), answer_bias, f"{name}.answer")
     return graph.node("Add", [target, x], f"{name}.sum")
 
 
@@ -173,17 +174,19 @@ def _feed_forward(graph: GraphBuilder, x: str, layer: Any, name: str) -> str:
     """Add feed-forward(x) to x, the exact GELU written with Erf as opset 17 has no Gelu."""
     net = layer.fn.net
     inner = _normalise(graph, x, f"{name}.norm", array(layer.norm.weight), array(layer.norm.bias))
-    inner = _affine(graph, inner, net[0], f"{name}.0")
+    inner = _affine(graph, inner, array(net[0].weight).T, array(net[0].bias), f"{name}.0")
     half = graph.node("Mul", [inner, graph.constant("half", 0.5)], f"{name}.half")
     bent = graph.node("Div", [inner, graph.constant("root_two", math.sqrt(2.0))], f"{name}.scaled")
     bent = graph.node("Add", [graph.node("Erf", [bent], f"{name}.erf"), graph.constant("one", 1.0)], f"{name}.bent")
-    inner = _affine(graph, graph.node("Mul", [half, bent], f"{name}.gelu"), net[3], f"{name}.3")
+    bent = graph.node("Mul", [half, bent], f"{name}.gelu")
+    inner = _affine(graph, bent, array(net[3].weight).T, array(net[3].bias), f"{name}.3")
     return graph.node("Add", [x, inner], f"{name}.sum")
 
 
-def _affine(graph: GraphBuilder, x: str, layer: nn.Linear, name: str) -> str:
-    product = graph.node("MatMul", [x, graph.constant(f"{name}.weight", array(layer.weight).T)], name)
-    return graph.node("Add", [product, graph.constant(f"{name}.bias", array(layer.bias))], f"{name}.add")
+def _affine(graph: GraphBuilder, x: str, weight: NDArray[np.float64], bias: NDArray[np.float64], name: str) -> str:
+    """Multiply x (rows, inputs) by weight (inputs, outputs) plus bias, in one node."""
+    inputs = [x, graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias)]
+    return graph.node("Gemm", inputs, name)
 
 
 def _heads(model: Emert) -> dict[str, nn.Sequential]:
