@@ -72,12 +72,15 @@ class FaceRecord(_Record, frozen=True):
             mouth corners, those on the left of the image first.
         template_faces: crops in which the landmarks were found; 0 means the generic template.
         brightness_mean, brightness_std: mean and standard deviation over crops of the mean grey level, 0 to 255.
+        match_brightness: live crops whose mean grey level lies further than one standard deviation from the mean are
+            scaled to lie at one; crops of a data set are taken as they are.
     """
 
     template_px: tuple[tuple[float, float], ...]
     template_faces: int = 0
     brightness_mean: float | None = None
     brightness_std: float | None = None
+    match_brightness: bool = False
 
 
 class DetectorRecord(_Record, frozen=True):
@@ -86,6 +89,8 @@ class DetectorRecord(_Record, frozen=True):
     Attributes:
         kind: which decoder reads its outputs.
         height_px, width_px: its fixed input size.
+        near_px: side of the square input of `face_detector_near`, the same network for looks at a face that was there
+            a moment ago; 0 where the bundle has no such part.
         score: detections below it are dropped.
         source: where the file comes from.
     """
@@ -95,6 +100,7 @@ class DetectorRecord(_Record, frozen=True):
     width_px: int
     score: float = 0.5
     source: str = ""
+    near_px: int = 0
 
 
 class PrecisionRecord(_Record, frozen=True):
@@ -242,6 +248,10 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"eye_columns must name {EYE_COLUMN_COUNT} columns, not {len(self.eye_columns)}")
         if len(self.face.template_px) != 5:
             raise ValueError(f"face.template_px must hold 5 landmarks, not {len(self.face.template_px)}")
+        if self.face.match_brightness and not (self.face.brightness_mean and self.face.brightness_std):
+            raise ValueError("face.match_brightness needs face.brightness_mean and face.brightness_std above 0")
+        if self.detector.near_px % 32 or self.detector.near_px < 0:
+            raise ValueError(f"detector.near_px must be 0 or a multiple of 32, not {self.detector.near_px}")
         if any(not each.temperature > 0 for each in self.heads):
             raise ValueError("temperatures must be above 0")
 

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from emer_edge import __version__
 from emer_edge.bundle.manifest import (
     SCHEMA,
@@ -126,9 +128,9 @@ def _export(
     gate = GateRecord(verdict="not run")
     if evidence is not None:
         outputs = choice.trials["cpu"].outputs
-        temperatures = fit_temperatures(outputs, evidence.labels, classes)
-        gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures)
-        gate = _gate_record(choice, len(evidence))
+        temperatures = fit_temperatures(outputs, evidence.labels, classes, evidence.clips)
+        gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures, evidence.clips)
+        gate = _gate_record(choice, evidence)
     manifest = Manifest(
         schema=SCHEMA,
         name=options.output.name.removesuffix(".emer"),
@@ -193,19 +195,12 @@ def _match(
     return _Matched(face, find_display(rows), eye_quantiles(rows))
 
 
-def _gate_record(choice: Choice, windows: int) -> GateRecord:
+def _gate_record(choice: Choice, evidence: Evidence) -> GateRecord:
     """The cpu variant's figures with the worse verdict of the two."""
-    record = record_of(choice.trials["cpu"].changes, windows)
-    if record.verdict == "not run" or choice.verdict == "not run":
+    record = record_of(choice.trials["cpu"].changes, evidence.participants, evidence.clips)
+    if record.verdict == "not run":
         return record
-    return GateRecord(
-        verdict=choice.verdict,
-        windows=record.windows,
-        fp32=record.fp32,
-        final=record.final,
-        change_low=record.change_low,
-        change_high=record.change_high,
-    )
+    return msgspec.structs.replace(record, verdict=choice.verdict)
 
 
 def _notes(

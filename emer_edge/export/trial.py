@@ -58,7 +58,7 @@ def trial_of(
     """Compare a variant's embeddings `after` (m, 128) and outputs with those of FP32, `before` and `reference`."""
     return Trial(
         outputs,
-        compare(reference, outputs, evidence.labels, evidence.participants, classes),
+        compare(reference, outputs, evidence.labels, evidence.participants, classes, clips=evidence.clips),
         agreement(reference, outputs),
         None if after is before else noise_db(after, before),
     )

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["ECE_BINS", "ReliabilityBin", "brier", "ece", "fit_temperature", "nll", "reliability", "softmax"]
+__all__ = ["ECE_BINS", "SMALLEST", "ReliabilityBin", "brier", "ece", "fit_temperature", "nll", "reliability", "softmax"]
 
 ECE_BINS: Final = 15
-_SMALLEST: Final = 1e-12  # keeps the logarithm of a probability that was rounded to 0 finite
+SMALLEST: Final = 1e-12
+"""Keeps the logarithm of a probability that was rounded to 0 finite."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
 def nll(probabilities: ArrayLike, truth: ArrayLike) -> float:
     """Mean negative log-likelihood in nats of (n, C) probabilities given (n,) true classes."""
     given, true = _checked(probabilities, truth)
-    return float(-np.mean(np.log(np.maximum(given[np.arange(len(true)), true], _SMALLEST))))
+    return float(-np.mean(np.log(np.maximum(given[np.arange(len(true)), true], SMALLEST))))
 
 
 def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:

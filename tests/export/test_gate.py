@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
+from emer_edge.export.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
 from emer_edge.export.gate import agreement, compare, record_of, verdict_of
 from emer_edge.spec.labels import EMOTIONS
 
 PEOPLE = tuple(f"p{at // 20}" for at in range(600))
+CLIPS = np.arange(600) // 5
 
 
 def logits(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -67,7 +68,8 @@ def test_unlabelled_windows_and_heads_are_left_out(truth: NDArray[np.int64]) -> 
     changes = compare(
         {"er-7": given, "fer-7": given}, {"er-7": given, "fer-7": given}, labels, PEOPLE, {"er-7": EMOTIONS}
     )
-    assert {each.name: each.before for each in changes} == {"er-7/war": 1.0, "er-7/uar": 1.0}
+    assert {each.name.split("/")[0] for each in changes} == {"er-7"}
+    assert [each.before for each in changes if each.metric in ("war", "uar")] == [1.0, 1.0]
 
 
 def test_other_class_orders_are_understood(truth: NDArray[np.int64]) -> None:
@@ -83,17 +85,18 @@ def test_one_participant_gives_no_interval(truth: NDArray[np.int64]) -> None:
     changes = compare(given, given, {"er-7": truth.astype(float)}, ("p",) * 600, {"er-7": EMOTIONS})
     assert math.isnan(changes[0].low)
     assert verdict_of(changes) == "inconclusive"
-    assert record_of(changes, 600).change_low == {}
+    assert record_of(changes, ("p",) * 600, np.arange(600)).change_low == {}
 
 
 def test_record_holds_changes_of_the_metric(truth: NDArray[np.int64]) -> None:
     rng = np.random.default_rng(1)
     one, other = {"er-7": logits(truth, rng.random(600) < 0.9)}, {"er-7": logits(truth, rng.random(600) < 0.6)}
-    record = record_of(compare(one, other, {"er-7": truth.astype(float)}, PEOPLE, {"er-7": EMOTIONS}), 600)
+    record = record_of(compare(one, other, {"er-7": truth.astype(float)}, PEOPLE, {"er-7": EMOTIONS}), PEOPLE, CLIPS)
+    assert (record.windows, record.clips, record.participants) == (600, 120, 30)
     assert record.verdict == "failed"
     assert record.change_low["er-7/war"] <= record.final["er-7/war"] - record.fp32["er-7/war"]
     assert record.change_high["er-7/war"] < 0
-    assert record_of((), 0).verdict == "not run"
+    assert record_of((), (), CLIPS[:0]).verdict == "not run"
     assert agreement(one, one) == {"er-7": 1.0}
     assert agreement(one, other)["er-7"] < 0.8
 
@@ -108,6 +111,60 @@ def test_temperatures_soften_confident_mistakes(truth: NDArray[np.int64]) -> Non
     assert found["fer-7"] == 1.0
     turned = fit_temperatures({"er-7": logits(6 - truth, right) * 5}, labels, {"er-7": EMOTIONS[::-1]})
     assert turned["er-7"] == pytest.approx(found["er-7"], rel=1e-3)
+
+
+def test_temperatures_are_not_fitted_on_what_holds_nothing(truth: NDArray[np.int64]) -> None:
+    outputs = {"er-7": logits(truth, np.random.default_rng(1).random(600) < 0.7) * 5}
+    classes = {"er-7": EMOTIONS}
+    assert fit_temperatures(outputs, {"er-7": np.full(600, 3.0)}, classes)["er-7"] == 1.0
+    labels = {"er-7": truth.astype(float)}
+    few = fit_temperatures(outputs, labels, classes, np.arange(600) % 19)
+    assert few["er-7"] == 1.0
+    assert fit_temperatures({"er-7": np.ones((600, 7), np.float32)}, labels, classes)["er-7"] == 1.0
+    enormous = fit_temperatures({"er-7": outputs["er-7"] * 1e30}, labels, classes)
+    assert math.isfinite(enormous["er-7"])
+
+
+def test_a_temperature_is_never_judged_on_the_people_it_was_fitted_on(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.7
+    outputs, labels = {"er-7": logits(truth, right) * 5}, {"er-7": truth.astype(float)}
+    before = cross_fitted(outputs, labels, {"er-7": EMOTIONS}, PEOPLE)["er-7"]
+    wrong = {"er-7": labels["er-7"].copy()}
+    wrong["er-7"][:20] = (wrong["er-7"][:20] + 3) % 7
+    after = cross_fitted(outputs, wrong, {"er-7": EMOTIONS}, PEOPLE)["er-7"]
+    group = np.array([int(each[1:]) % 5 == 0 for each in PEOPLE])
+    np.testing.assert_array_equal(after[group], before[group])
+    assert np.abs(after[~group] - before[~group]).max() > 1e-4
+
+
+def test_probabilities_that_lie_fail_where_classes_hold(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(5)
+    best = np.where(rng.random(600) < 0.8, truth, (truth + 1) % 7)
+    sure = rng.uniform(1, 6, 600)
+    before = {"er-7": (np.eye(7)[best] * sure[:, None]).astype(np.float32)}
+    # The same best classes, at a confidence that has nothing to do with the window.
+    after = {"er-7": (np.eye(7)[best] * np.where(best == truth, 0.2, 6)[:, None]).astype(np.float32)}
+    changes = compare(before, after, {"er-7": truth.astype(float)}, PEOPLE, {"er-7": EMOTIONS})
+    verdicts = {each.metric: each.verdict for each in changes}
+    assert verdicts["war"] == verdicts["uar"] == "passed"
+    assert verdicts["nll"] == verdicts["brier"] == "failed"
+
+
+def test_a_gap_that_moves_fails(truth: NDArray[np.int64]) -> None:
+    shown = np.where(np.arange(600) % 2, truth, (truth + 1) % 7)
+    labels = {"er-7": truth.astype(float), "fer-7": shown.astype(float)}
+    everyone = np.ones(600, np.bool_)
+    before = {"er-7": logits(truth, everyone), "fer-7": logits(shown, everyone)}
+    after = {"er-7": before["er-7"], "fer-7": logits(truth, everyone)}
+    classes = {"er-7": EMOTIONS, "fer-7": EMOTIONS}
+    moved = {each.name: each for each in compare(before, after, labels, PEOPLE, classes)}
+    assert (moved["gap/shift"].verdict, moved["gap/auroc"].verdict) == ("failed", "failed")
+    assert moved["gap/auroc"].before == 1.0
+    assert moved["gap/auroc"].after == pytest.approx(0.5, abs=0.1)
+    same = {each.name: each for each in compare(before, before, labels, PEOPLE, classes)}
+    assert (same["gap/shift"].loss, same["gap/shift"].verdict) == (0.0, "passed")
+    agreeing = {"er-7": labels["er-7"], "fer-7": labels["er-7"]}
+    assert "gap/auroc" not in {each.name for each in compare(before, before, agreeing, PEOPLE, classes)}
 
 
 def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
