@@ -1,24 +1,37 @@
-"""Eye movements without looking ahead: columns 33 to 39 as a live stream can know them.
+"""Eye movements of a window without looking past its end: columns 33 to 39 as a live stream can know them.
 
-Tobii's I-VT filter writes an event's whole duration and centroid on every row of it and counts events over the
-recording; a live stream knows neither the end of an event nor the recording's start. The causal rule keeps I-VT's
-threshold of 30 degrees a second and its velocity window of 20 ms, looking backwards only, and writes the elapsed
-duration, the running centroid and an index counted from the window's start. A row's type is final at once: the only
-delay is half the velocity window, 10 ms. Source of the defaults: Olsen, "The Tobii I-VT Fixation Filter" (2012).
+Tobii's I-VT filter runs over a finished recording and writes an event's whole duration and centroid on every row of it.
+A live stream knows neither the end of an event nor the recording's start. The causal rule runs the same filter over the
+rows of one window, up to its end and no further, so that a result waits for nothing: 30 degrees a second over 20 ms,
+gaps of an eye under 75 ms filled, fixations under 75 ms and half a degree apart merged, those under 60 ms discarded
+(Olsen, "The Tobii I-VT Fixation Filter", 2012). It writes the elapsed duration, the running centroid and an index
+counted from the window's start.
+
+What the end of the window costs: a row younger than 10 ms is judged by the velocity before it instead of around it, and
+an event that still goes on is kept whatever its length; rows older than `CausalRule.settle_ns` have the type they would
+have in the finished recording, except at the window's first rows and where a merge waits for the fixation that follows.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.signals.rays import Rays, angles_deg, gaze_rays
 from emer_edge.spec.columns import MovementType
 
-__all__ = ["CAUSAL_RULE", "CausalRule", "MovementClassifier"]
+__all__ = ["CAUSAL_RULE", "CausalRule", "event_columns", "movement_types"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_UNCLASSIFIED, _FIXATION, _SACCADE, _LOST = (int(each) for each in MovementType)
+_CENTROID: Final = (0, 1, 26, 27)  # gaze point X, Y in display px and in MCS, behind columns 36 to 39
+_TOLERANCE: Final = 1.01  # steps of a clock in whole milliseconds still count three samples into 20 ms at 120 Hz
 
 
 @dataclass(frozen=True)
@@ -27,72 +40,168 @@ class CausalRule:
 
     Attributes:
         saccade_deg_s: rows at or above this angular velocity are saccades.
-        velocity_window_ns: span over which the velocity is taken, backwards from the row.
+        velocity_window_ns: span over which the velocity is taken, around the row.
+        fill_gap_ns: an eye lost for less is filled in.
+        merge_gap_ns, merge_deg: fixations no farther apart than both are one, ...
+        merge_deg_s: ... but a row between them that moves faster stays what it is.
+        shortest_fixation_ns: fixations that ended sooner are unclassified.
         viewing_distance_mm: used where a tracker gives no eye position.
-        mm_per_px: size of a display pixel, used where a tracker gives no gaze direction.
+        mm_per_px: size of a display pixel, used where rows hold no gaze in millimetres.
     """
 
     saccade_deg_s: float = 30.0
     velocity_window_ns: int = 20_000_000
+    fill_gap_ns: int = 75_000_000
+    merge_gap_ns: int = 75_000_000
+    merge_deg: float = 0.5
+    merge_deg_s: float = 35.0
+    shortest_fixation_ns: int = 60_000_000
     viewing_distance_mm: float = 650.0
     mm_per_px: float = 527.0 / 1920.0
 
     @property
-    def delay_ns(self) -> int:
-        """How far behind the eye the rule runs."""
-        return self.velocity_window_ns // 2
+    def settle_ns(self) -> int:
+        """Age at which a row has its final type but for merges: a gap may close, then a fixation may prove short."""
+        return max(self.fill_gap_ns, self.merge_gap_ns) + self.shortest_fixation_ns + self.velocity_window_ns // 2
 
 
 CAUSAL_RULE: Final = CausalRule()
 
 
-class MovementClassifier:
-    """Names the movement type of each row as it arrives.
+def movement_types(
+    rows: NDArray[np.float32], times_ns: Indices, seen: Flags, rule: CausalRule = CAUSAL_RULE
+) -> Indices:
+    """Name the movement type of each row of a window.
 
-    Feed rows in order of time; each answer depends on the rows of the last 20 ms alone.
+    Args:
+        rows: (n, 39) columns 1 to 32 filled.
+        times_ns: (n,) ascending.
+        seen: (n,) whether any eye was seen.
+        rule: constants.
+
+    Returns:
+        (n,) int64, `MovementType`.
     """
+    if not len(rows):
+        return np.zeros(0, np.int64)
+    period_ns = _period_ns(times_ns)
+    rays = gaze_rays(rows, times_ns, seen, rule.fill_gap_ns, rule.viewing_distance_mm, rule.mm_per_px)
+    velocity = _velocities_deg_s(rays, times_ns, period_ns, rule)
+    kind = np.where(velocity >= rule.saccade_deg_s, _SACCADE, _FIXATION)
+    kind[np.isnan(velocity)] = _UNCLASSIFIED
+    kind[~rays.valid] = _LOST
+    _merge(kind, rays, velocity, times_ns, rule)
+    _discard(kind, times_ns, period_ns, rule)
+    return kind
 
-    def __init__(self, rule: CausalRule = CAUSAL_RULE) -> None:
-        self._rule = rule
-        self._recent: list[tuple[int, tuple[float, float, float]]] = []
 
-    def classify(self, row: NDArray[np.float32], time_ns: int, seen: bool) -> MovementType:
-        """Return the type of one row.
+def event_columns(
+    rows: NDArray[np.float32], times_ns: Indices, seen: Flags, kind: Indices, chosen: Indices
+) -> NDArray[np.float32]:
+    """Columns 33 to 39 of chosen rows of a window.
 
-        Args:
-            row: (39,) columns 1 to 32 filled.
-            time_ns: the row's time, later than that of any row before it.
-            seen: whether any eye was seen.
-        """
-        if not seen:
-            self._recent.clear()
-            return MovementType.EYES_NOT_FOUND
-        ray = self._direction(row)
-        oldest = time_ns - self._rule.velocity_window_ns
-        recent = [each for each in self._recent if each[0] >= oldest]
-        if not recent and self._recent and time_ns - self._recent[-1][0] <= 3 * self._rule.velocity_window_ns:
-            recent = self._recent[-1:]  # slower trackers: the row before is the best there is
-        self._recent = [*recent, (time_ns, ray)]
-        if not recent:
-            return MovementType.UNCLASSIFIED
-        since_ns, before = recent[0]
-        cosine = sum(a * b for a, b in zip(ray, before, strict=True))
-        sine = math.dist(ray, before) / 2.0  # chord: exact for small angles, where acos of a float32 cosine is not
-        angle = 2.0 * math.asin(min(1.0, sine)) if cosine > 0 else math.acos(max(-1.0, min(1.0, cosine)))
-        velocity_deg_s = math.degrees(angle) / ((time_ns - since_ns) * 1e-9)
-        return MovementType.SACCADE if velocity_deg_s >= self._rule.saccade_deg_s else MovementType.FIXATION
+    Args:
+        rows: (n, 39) the window's rows.
+        times_ns: (n,) their times.
+        seen: (n,) whether any eye was seen.
+        kind: (n,) from `movement_types`.
+        chosen: (m,) which rows.
 
-    def _direction(self, row: NDArray[np.float32]) -> tuple[float, float, float]:
-        values = row[:22].tolist()
-        left, right = values[6:9], values[9:12]
-        rays = [each for each in (left, right) if any(each)]
-        if rays:
-            total = [sum(axis) for axis in zip(*rays, strict=True)]
-        else:
-            distances = [each for each in (values[18], values[21]) if each > 0]
-            distance = sum(distances) / len(distances) if distances else self._rule.viewing_distance_mm
-            total = [values[0] * self._rule.mm_per_px, values[1] * self._rule.mm_per_px, distance]
-        length = math.hypot(*total)
-        if length == 0.0 or not math.isfinite(length):
-            return (0.0, 0.0, 1.0)
-        return (total[0] / length, total[1] / length, total[2] / length)
+    Returns:
+        (m, 7) float32: type, milliseconds since the event began, its number among its type in this window, and the
+        mean gaze point of a fixation so far in pixels and in MCS, 0 for other events.
+    """
+    starts = _run_starts(kind)
+    event = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(kind))))
+    number = np.zeros(len(starts), np.int64)
+    for each in MovementType:
+        of_type = kind[starts] == each
+        number[of_type] = np.arange(1, of_type.sum() + 1)
+    columns = np.zeros((len(chosen), 7))
+    first = starts[event[chosen]]
+    columns[:, 0] = kind[chosen]
+    columns[:, 1] = (times_ns[chosen] - times_ns[first]) * 1e-6
+    columns[:, 2] = number[event[chosen]]
+    held = np.concatenate([np.zeros((1, 5)), np.cumsum(_centroid_terms(rows, seen), axis=0)])
+    summed = held[chosen + 1] - held[first]
+    fixation = (kind[chosen] == _FIXATION) & (summed[:, 4] > 0)
+    columns[fixation, 3:7] = summed[fixation, :4] / summed[fixation, 4:]
+    return columns.astype(np.float32)
+
+
+def _centroid_terms(rows: NDArray[np.float32], seen: Flags) -> Floats:
+    """(n, 5): gaze point in px and MCS and 1 where an eye was seen, zeros elsewhere: filled gaps hold no gaze."""
+    terms = np.ones((len(rows), 5))
+    terms[:, :4] = rows[:, _CENTROID]
+    terms[~seen] = 0.0
+    return terms
+
+
+def _period_ns(times_ns: Indices) -> float:
+    """Mean step: gaps are filled at the nominal rate, and rows that arrive in bunches have no typical step."""
+    return float(times_ns[-1] - times_ns[0]) / (len(times_ns) - 1) if len(times_ns) > 1 else 1.0
+
+
+def _velocities_deg_s(rays: Rays, times_ns: Indices, period_ns: float, rule: CausalRule) -> Floats:
+    """(n,) NaN where no eye is seen or too few rows around the row are.
+
+    The window has the number of samples that Tobii's has; its ends are the outermost valid rows inside.
+    """
+    count = len(times_ns)
+    index = np.arange(count)
+    samples = max(1, int(rule.velocity_window_ns / period_ns * _TOLERANCE)) + 1
+    first = np.clip(index - samples // 2, 0, max(0, count - samples))  # at the edges the window is moved, not cut
+    last = np.minimum(first + samples - 1, count - 1)
+    following = np.minimum.accumulate(np.where(rays.valid, index, count)[::-1])[::-1]
+    preceding = np.maximum.accumulate(np.where(rays.valid, index, -1))
+    alone = _short_islands(rays.valid, round(rule.velocity_window_ns / period_ns))
+    usable = rays.valid & ~alone
+    velocity = np.full(count, np.nan)
+    at = index[usable]
+    start, stop = following[first[at]], preceding[last[at]]
+    at, start, stop = at[stop > start], start[stop > start], stop[stop > start]
+    # Rows that arrive in bunches have stamps too close together: n steps last n periods at least.
+    lasting_ns = np.maximum((times_ns[stop] - times_ns[start]).astype(np.float64), (stop - start) * period_ns)
+    velocity[at] = angles_deg(rays, start, stop) / (lasting_ns * 1e-9)
+    return velocity
+
+
+def _short_islands(valid: Flags, longest: int) -> Flags:
+    """Rows of runs no longer than `longest` with lost rows on both sides: too little to tell a movement by."""
+    starts = _run_starts(valid)
+    lengths = np.diff(np.append(starts, len(valid)))
+    short = valid[starts] & (lengths <= longest)
+    short[[0, -1]] = False
+    return np.asarray(np.repeat(short, lengths))
+
+
+def _merge(kind: Indices, rays: Rays, velocity: Floats, times_ns: Indices, rule: CausalRule) -> None:
+    """Give slow rows between two close fixations to them."""
+    starts, stops = _fixations(kind)
+    near = np.flatnonzero(times_ns[starts[1:]] - times_ns[stops[:-1] - 1] <= rule.merge_gap_ns)
+    if not len(near):
+        return
+    centres = rays.means(starts, stops)
+    for at in near[angles_deg(centres, near, near + 1) <= rule.merge_deg]:
+        between = slice(stops[at], starts[at + 1])
+        slow = ~(velocity[between] > rule.merge_deg_s) & (kind[between] != _LOST)
+        kind[between][slow] = _FIXATION
+
+
+def _discard(kind: Indices, times_ns: Indices, period_ns: float, rule: CausalRule) -> None:
+    """Take short fixations back; one that the window's edge cuts may be longer and stays."""
+    starts, stops = _fixations(kind)
+    short = times_ns[stops - 1] - times_ns[starts] + period_ns < rule.shortest_fixation_ns
+    short &= (starts > 0) & (stops < len(kind))
+    for start, stop in zip(starts[short], stops[short], strict=True):
+        kind[start:stop] = _UNCLASSIFIED
+
+
+def _run_starts(values: NDArray[np.generic]) -> Indices:
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1])).astype(np.int64)
+
+
+def _fixations(kind: Indices) -> tuple[Indices, Indices]:
+    """First rows of the fixations, and the rows after their last."""
+    edges = np.diff(np.concatenate(([False], kind == _FIXATION, [False])).astype(np.int8))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
