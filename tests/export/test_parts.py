@@ -10,11 +10,13 @@ import torch
 from export_inputs import eye_rows
 from numpy.typing import NDArray
 
+from emer_edge.errors import ConfigurationError
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.model.emert import Emert
 from emer_edge.model.parts import FaceEncoderPart, FusionPart
+from emer_edge.spec.heads import HEADS as HEAD_NAMES
 
 HEADS = {"discrete": ("er-7",), "va": ("er-valence",), "intensity": ("fer-7", "fer-intensity")}
 
@@ -103,3 +105,45 @@ def test_first_lstm_layers_stay_fp32(fusion_part: onnx.ModelProto) -> None:
     kinds = {each.name: each.data_type for each in half.graph.initializer}
     assert kinds["eye_lstm.0.W"] == kinds["gaze_lstm.0.W"] == onnx.TensorProto.FLOAT
     assert kinds["eye_lstm.1.W.fp16"] == onnx.TensorProto.FLOAT16
+
+
+@pytest.mark.parametrize("variant", ["nine", "discrete"])
+def test_unrolled_lstms_give_the_same_numbers(variant: str, nine: Emert, run: Any) -> None:
+    model = nine
+    if variant == "discrete":
+        model = Emert("discrete", ("er-7",)).eval()
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in stand_in.published_state_dict("discrete").items()})
+    embeddings = np.random.default_rng(1).normal(size=(2, 8, 128)).astype(np.float32)
+    eye, gaze = eye_rows(2, 5)
+    given = {"embeddings": embeddings, "eye": eye, "gaze": gaze}
+    unrolled = fusion(model, lstm="unrolled")
+    assert not {"LSTM", "Loop", "Scan"} & {node.op_type for node in unrolled.graph.node}
+    with torch.inference_mode():
+        expected = model.fuse(*(torch.from_numpy(each) for each in given.values()))
+    got = run(unrolled, given)
+    for name, value in expected.items():
+        assert largest_error(got[name], value.numpy()) < 1e-5
+
+
+def test_unrolled_lstms_keep_products_of_columns_in_fp32(nine: Emert, run: Any) -> None:
+    unrolled = fusion(nine, lstm="unrolled")
+    half = to_fp16(unrolled, high_precision_nodes(unrolled))
+    kinds = {each.name: each.data_type for each in half.graph.initializer}
+    assert kinds["eye_lstm.0.W"] == kinds["gaze_lstm.0.W"] == onnx.TensorProto.FLOAT
+    assert kinds["lstms.R.fp16"] == onnx.TensorProto.FLOAT16
+    eye, gaze = eye_rows(2, 5)
+    given = {"embeddings": np.zeros((2, 8, 128), np.float32), "eye": eye, "gaze": gaze}
+    outputs = run(half, given)
+    for name, value in run(unrolled, given).items():
+        assert largest_error(outputs[name], value) < 0.01
+
+
+def test_an_unknown_lstm_form_is_refused(nine: Emert) -> None:
+    with pytest.raises(ConfigurationError, match="op or unrolled"):
+        fusion(nine, lstm="rolled")  # type: ignore[arg-type]
+
+
+def test_heads_share_their_products(fusion_part: onnx.ModelProto) -> None:
+    products = [each for each in fusion_part.graph.node if each.name.startswith("head.") and each.op_type == "Gemm"]
+    assert len(products) == 5  # one for the heads of one layer, four for those of four
+    assert {each.name for each in fusion_part.graph.output} == set(HEAD_NAMES)

@@ -41,6 +41,13 @@ def test_fusion_builds_in_fp32_and_fp16(variant: str, nine: Emert, tmp_path: Pat
 
 
 @needs_tensorrt
+def test_unrolled_fusion_builds_in_fp32_and_fp16(nine: Emert, tmp_path: Path) -> None:
+    part = fusion(nine, lstm="unrolled")
+    full = built(part, tmp_path)
+    assert full > built(to_fp16(part, high_precision_nodes(part)), tmp_path) > 0
+
+
+@needs_tensorrt
 def test_detector_builds(tmp_path: Path) -> None:
     assert built(load_detector().model, tmp_path) > 0
 
