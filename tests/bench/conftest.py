@@ -49,7 +49,7 @@ def parts() -> dict[str, bytes]:
     model = Emert("nine").eval()
     model.eye_scale.fill_(300.0)
     model.gaze_scale.fill_(300.0)
-    found = {"face_encoder": face_encoder(model), "fusion": fusion(model), "face_detector": load_detector().model}
+    found = {"face_encoder": face_encoder(model), "fusion": fusion(model), **load_detector().parts}
     return {f"cpu/{name}.onnx": part.SerializeToString() for name, part in found.items()}
 
 

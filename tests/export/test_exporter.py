@@ -53,7 +53,7 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     assert {each for each in manifest.files if each.endswith(".onnx")} == {
         f"{variant}/{part}.onnx"
         for variant in ("cpu", "tensorrt")
-        for part in ("face_encoder", "fusion", "face_detector")
+        for part in ("face_encoder", "fusion", "face_detector", "face_detector_near")
     }
     assert manifest.precision.parts["cpu/face_encoder"] == "int8"
     assert manifest.precision.parts["tensorrt/fusion"] == "fp16"

@@ -8,15 +8,15 @@ from emer_edge.data.synth.dataset import clip_eyes, clip_faces
 from emer_edge.data.synth.plan import plan_clips
 from emer_edge.export.detector import load_detector
 from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
-from emer_edge.runtime.engines import open_engine
-from emer_edge.runtime.faces import FaceDetector
+from emer_edge.runtime.faces import FaceDetector, open_detector
 from emer_edge.spec.progress import silent
 
 
 def detector(folder: Path) -> FaceDetector:
     part = load_detector()
-    (folder / "face_detector.onnx").write_bytes(part.model.SerializeToString())
-    return FaceDetector(open_engine("onnxruntime", folder / "face_detector.onnx", 1), part.record.kind)
+    for name, model in part.parts.items():
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    return open_detector(part.record, [folder / f"{name}.onnx" for name in part.parts])
 
 
 def test_landmarks_are_found_in_the_data_sets_own_crops(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         demo=True,
     )
     with BundleWriter(tmp_path_factory.mktemp("bundles") / "random.emer") as writer:
-        parts = {"face_encoder": face_encoder(model), "fusion": fusion(model), "face_detector": detector.model}
+        parts = {"face_encoder": face_encoder(model), "fusion": fusion(model), **detector.parts}
         for name, part in parts.items():
             writer.add(f"cpu/{name}.onnx", part.SerializeToString())
         return writer.commit(manifest)

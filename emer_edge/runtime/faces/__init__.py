@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from emer_edge.runtime.faces.align import align, similarity
-from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector
+from emer_edge.runtime.faces.brightness import grey_level, match_brightness
+from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, open_detector
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.follower import SubjectFollower
 from emer_edge.runtime.faces.source import FaceCandidate, FaceSource
 
-__all__ = ["DETECTORS", "Face", "FaceCandidate", "FaceDetector", "FaceSource", "SubjectFollower", "align", "similarity"]
+__all__ = [
+    "DETECTORS",
+    "Face",
+    "FaceCandidate",
+    "FaceDetector",
+    "FaceSource",
+    "SubjectFollower",
+    "align",
+    "grey_level",
+    "match_brightness",
+    "open_detector",
+    "similarity",
+]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emer_edge.data.images import import_cv2
 from emer_edge.spec.window import FACE_SIZE_PX
 
-__all__ = ["align", "similarity"]
+__all__ = ["align", "similarity", "warp"]
 
 
 def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -49,17 +49,29 @@ def align(
     Returns:
         (112, 112, 3) uint8, B, G, R; black where the crop leaves the image.
     """
+    return warp(image, similarity(np.asarray(landmarks_px, np.float32), np.asarray(template_px, np.float32)))
+
+
+def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int = FACE_SIZE_PX) -> NDArray[np.uint8]:
+    """Draw an image through a similarity, averaging areas where it shrinks: a bilinear warp alone would alias.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3) from pixels of the image to pixels of the result, as `similarity` gives it.
+        size_px: side of the result.
+
+    Returns:
+        (size_px, size_px, 3) uint8, black where it leaves the image.
+    """
     cv2 = import_cv2()
-    landmarks = np.asarray(landmarks_px, np.float32)
-    matrix = similarity(landmarks, np.asarray(template_px, np.float32))
     shrink = int(1.0 / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-3))
-    if shrink >= 2:  # a bilinear warp alone would alias
+    if shrink >= 2:
         height, width = (each // shrink for each in image.shape[:2])
         if height and width:
             image = cv2.resize(
                 image[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA
             )
-            centres = (landmarks + 0.5) / shrink - 0.5
-            matrix = similarity(centres.astype(np.float32), np.asarray(template_px, np.float32))
-    crop: NDArray[np.uint8] = cv2.warpAffine(image, matrix, (FACE_SIZE_PX, FACE_SIZE_PX), flags=cv2.INTER_LINEAR)
-    return crop
+            centre = (shrink - 1) / 2  # of the first block of pixels
+            matrix = np.column_stack([matrix[:, :2] * shrink, matrix[:, :2].sum(axis=1) * centre + matrix[:, 2]])
+    drawn: NDArray[np.uint8] = cv2.warpAffine(image, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
+    return drawn

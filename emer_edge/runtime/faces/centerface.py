@@ -21,7 +21,9 @@ _STRIDE: Final = 4
 _MOST_CANDIDATES: Final = 200
 
 
-def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, least_score: float) -> list[Face]:
+def decode(
+    outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, least_score: float, blended: bool = False
+) -> list[Face]:
     """Turn the network's answer to one image into faces.
 
     Args:
@@ -29,6 +31,7 @@ def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, leas
         height_px: height of the network's input.
         width_px: its width.
         least_score: weaker detections are dropped.
+        blended: average the cells that see the same face, see `keep_best`.
 
     Returns:
         Faces in the pixels of the network's input, the best first.
@@ -54,4 +57,6 @@ def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, leas
     fractions = landmark[:, row, column].reshape(5, 2, -1)
     x = fractions[:, 1] * width + boxes[:, 0]
     y = fractions[:, 0] * height + boxes[:, 1]
-    return keep_best(boxes.astype(np.float32), np.stack([x, y]).transpose(2, 1, 0), heat[0, row, column])
+    return keep_best(
+        boxes.astype(np.float32), np.stack([x, y]).transpose(2, 1, 0), heat[0, row, column], blended=blended
+    )

@@ -20,7 +20,9 @@ SWAP_RED_BLUE: Final = False
 _STRIDES: Final = (8, 16, 32)
 
 
-def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, least_score: float) -> list[Face]:
+def decode(
+    outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, least_score: float, blended: bool = False
+) -> list[Face]:
     """Turn the network's answer to one image into faces.
 
     Args:
@@ -28,6 +30,7 @@ def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, leas
         height_px: height of the network's input, multiples of 32.
         width_px: its width, multiples of 32.
         least_score: weaker detections are dropped.
+        blended: average the cells that see the same face, see `keep_best`.
 
     Returns:
         Faces in the pixels of the network's input, the best first.
@@ -58,4 +61,4 @@ def decode(outputs: dict[str, NDArray[Any]], height_px: int, width_px: int, leas
         boxes.append(np.concatenate([centre - half, centre + half], axis=1))
         landmarks.append((points[chosen].reshape(-1, LANDMARKS, 2) + cell[:, None]) * stride)
         scores.append(score[chosen])
-    return keep_best(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores))
+    return keep_best(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores), blended=blended)
