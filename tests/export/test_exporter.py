@@ -78,7 +78,7 @@ def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
     if find_tensorrt() is None:
         assert figures["tensorrt"] == "not checked (no TensorRT here)"
     else:
-        assert [each["ok"] for each in figures["tensorrt"]] == [True] * 3
+        assert [each["ok"] for each in figures["tensorrt"]] == [True] * 4
     assert set(figures["trials"]) == {"cpu", "tensorrt"}
     assert figures["final_ms"]["step"] > 0
     page = (int8.path / "report.html").read_text()
