@@ -10,6 +10,7 @@ import typer
 
 from emer_edge import __version__
 from emer_edge.cli.bench import bench
+from emer_edge.cli.build import build
 from emer_edge.cli.demo import demo
 from emer_edge.cli.export import export
 from emer_edge.cli.predict import predict
@@ -37,6 +38,7 @@ app.command()(bench)
 app.command()(train)
 app.command()(synth)
 app.command()(predict)
+app.command()(build)
 app.add_typer(simulate, name="simulate")
 app.command()(demo)
 app.command()(purge)

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from emer_edge.errors import EngineError
-from emer_edge.runtime.engines.tensorrt_builder import build_plan, find_tensorrt
+from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
+from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["NOT_CHECKED", "TensorRtCheck", "check_parts"]
@@ -48,7 +49,7 @@ def check_parts(parts: Mapping[str, Path], progress: Progress = silent) -> tuple
     results = []
     for done, (name, path) in enumerate(parts.items(), start=1):
         try:
-            built = build_plan(path, package)
+            built = build_plan(path, BuildOptions(package))
             told = f"{built.package} {built.version}"
             results.append(TensorRtCheck(name, True, told, round(built.seconds, 3), len(built.plan)))
         except EngineError as error:

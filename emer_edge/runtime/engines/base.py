@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.spec.progress import Progress
+
 __all__ = ["Engine", "Factory", "Shape"]
 
 Shape = tuple[int | None, ...]
@@ -38,5 +40,5 @@ class Engine(Protocol):
         ...
 
 
-Factory = Callable[[Path, int], Engine]
-"""Loads an ONNX part: its file and the number of intra-op threads."""
+Factory = Callable[[Path, int, Progress], Engine]
+"""Loads an ONNX part: its file, the number of intra-op threads, and who is told while an engine is built."""

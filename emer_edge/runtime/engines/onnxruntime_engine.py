@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import EngineError
-from emer_edge.runtime.engines.base import Shape
+from emer_edge.runtime.engines.base import Engine, Shape
+from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["NAME", "OnnxRuntimeEngine"]
+__all__ = ["NAME", "OnnxRuntimeEngine", "open_onnxruntime"]
 
 NAME = "onnxruntime"
 
@@ -72,6 +73,15 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def open_onnxruntime(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
+    """Load a part; nothing is built, so `progress` hears nothing.
+
+    Raises:
+        EngineError: ONNX Runtime can't be imported or refuses the part.
+    """
+    return OnnxRuntimeEngine(path, threads)
 
 
 def _shape(dimensions: list[Any]) -> Shape:

@@ -1,0 +1,137 @@
+"""Building all engines of a bundle ahead of time: on a board's first boot, into an image, or as a check."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from emer_edge.bundle import Bundle
+from emer_edge.bundle.reader import sha256_of
+from emer_edge.data.cache import write_private
+from emer_edge.errors import BundleError, EngineError
+from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
+from emer_edge.runtime.engines.tensorrt.cache import PlanCache, encode, make_sidecar, read_private
+from emer_edge.runtime.engines.tensorrt.driver import find_gpu
+from emer_edge.runtime.engines.tensorrt.machine import describe_machine
+from emer_edge.runtime.engines.tensorrt.memory import advice, read_memory
+from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["BundleBuild", "PartBuild", "build_bundle", "tensorrt_parts"]
+
+
+@dataclass(frozen=True)
+class PartBuild:
+    """One part's engine.
+
+    Attributes:
+        part: `face_encoder` and so on.
+        seconds: time it took; that of the first time where it was there already.
+        plan_bytes: its size.
+        built: it was built now.
+        path: where it is kept; None for a check that was thrown away.
+    """
+
+    part: str
+    seconds: float
+    plan_bytes: int
+    built: bool
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class BundleBuild:
+    """What became of a bundle's engines.
+
+    Attributes:
+        package: package and version.
+        device: the GPU they are for, in words.
+        runnable: they are for this machine and in its cache.
+        parts: one a part.
+    """
+
+    package: str
+    device: str
+    runnable: bool
+    parts: tuple[PartBuild, ...]
+
+
+def tensorrt_parts(bundle: Bundle) -> dict[str, Path]:
+    """The parts of the tensorrt variant, whatever they are called; raise BundleError where there is none."""
+    names = [Path(each) for each in bundle.manifest.files if each.startswith("tensorrt/") and each.endswith(".onnx")]
+    if not names:
+        raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
+    return {each.stem: bundle.part("tensorrt", each.stem) for each in sorted(names)}
+
+
+def build_bundle(
+    bundle: Bundle,
+    options: BuildOptions | None = None,
+    output: Path | None = None,
+    timing_cache: Path | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
+) -> BundleBuild:
+    """Build the engines of all tensorrt parts.
+
+    With a GPU, and none named in the options, they go into this user's cache, where `run` finds them. Without one (or
+    for another GPU) `tensorrt_rtx` still builds: that is a check, and its plans are thrown away unless `output` keeps
+    them.
+
+    Args:
+        bundle: whose parts.
+        options: package, batch sizes, caps.
+        output: folder to write the plans and their sidecars to as well.
+        timing_cache: a file of kernel timings to begin with and to write back, for packages that have such.
+        progress: told of each build.
+        say: told in sentences what is done and why.
+
+    Raises:
+        BundleError: no parts for TensorRT.
+        ConfigurationError: options that the package does not know.
+        EngineError: no TensorRT, too little memory, or a part is refused, in TensorRT's words.
+    """
+    options, say = options or BuildOptions(), say or logging.getLogger("emer_edge").warning
+    parts = tensorrt_parts(bundle)
+    toolkit = load_toolkit(options.package)
+    options = replace(options, package=toolkit.can.package)
+    gpu = find_gpu()
+    machine = describe_machine(toolkit.can, gpu)
+    runnable = gpu is not None and options.compute_capability is None
+    warning = advice(read_memory())
+    if warning:
+        say(f"memory is short: {warning}")
+    if not runnable:
+        what = f"for {options.compute_capability}" if options.compute_capability else "as there is no NVIDIA GPU here"
+        say(
+            f"building with {toolkit.can.told} as a check, {what}: the plans are "
+            + (f"written to {output}" if output else "thrown away")
+        )
+    if timing_cache is not None and not toolkit.can.timing_cache:
+        say(f"{toolkit.can.told} keeps no kernel timings, so {timing_cache} is left alone")
+        timing_cache = None
+    cache = PlanCache(machine, say=say, timing_cache=timing_cache)
+    done = []
+    for name, path in parts.items():
+        target = output / f"{name}.plan" if output is not None else None
+        if runnable:
+            kept = cache.get(path, options, progress)
+            plan, sidecar = kept.plan, kept.sidecar
+            done.append(PartBuild(name, sidecar.seconds, len(plan), kept.built, kept.path))
+        else:
+            built = build_plan(path, options, progress, (timing_cache and read_private(timing_cache)) or b"")
+            plan, sidecar = built.plan, make_sidecar(name, sha256_of(path), options, machine, built)
+            done.append(PartBuild(name, built.seconds, len(plan), True, target))
+        if target is not None:
+            _write(target, plan)
+            _write(target.with_suffix(".json"), encode(sidecar))
+    return BundleBuild(toolkit.can.told, gpu.name if gpu else "no GPU", runnable, tuple(done))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_private(path, content)
+    except OSError as error:
+        raise EngineError(f"{path} can't be written: {error}") from None

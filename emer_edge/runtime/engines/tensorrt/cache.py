@@ -1,0 +1,325 @@
+"""Plans kept in the user's cache: built once a machine, checked before they are ever read by TensorRT.
+
+A plan is machine code. It is loaded only if this user wrote it, nobody else can write it, it has the hash that its
+sidecar names, and the sidecar names this machine; anything else is built again from the ONNX part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from platformdirs import user_cache_path
+
+from emer_edge.bundle.reader import sha256_of
+from emer_edge.data.cache import write_private
+from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, BuiltPlan, build_plan
+from emer_edge.runtime.engines.tensorrt.machine import Machine, difference
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = [
+    "KeptPlan",
+    "PlanCache",
+    "Sidecar",
+    "encode",
+    "engine_folder",
+    "make_sidecar",
+    "purge_engines",
+    "read_private",
+]
+
+_SCHEMA: Final = 1
+_LARGEST_SIDECAR: Final = 1 << 20
+
+Say = Callable[[str], None]
+
+
+def engine_folder() -> Path:
+    """Where plans are kept; it need not exist."""
+    return user_cache_path("emer-edge") / "engines"
+
+
+def purge_engines(folder: Path | None = None) -> int:
+    """Remove every plan; return the number of files removed.
+
+    Raises:
+        OSError: a file can't be removed.
+    """
+    folder = folder or engine_folder()
+    files = [each for each in folder.iterdir() if not each.is_dir()] if folder.is_dir() else []
+    for each in files:
+        each.unlink()
+    return len(files)
+
+
+class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is known of a plan, in a JSON file beside it.
+
+    Attributes:
+        schema: version of this layout.
+        part: the part's name.
+        part_sha256: hash of its ONNX file.
+        options: what changes the plan: batch sizes, compute capability asked for, the builder's recipe.
+        machine: where it was built, and for what.
+        plan_sha256, plan_bytes: hash and size of the plan.
+        seconds: time it took.
+        workspace_mb: the cap it was built under.
+        created: UTC, ISO 8601.
+    """
+
+    schema: int
+    part: str
+    part_sha256: str
+    options: str
+    machine: Machine
+    plan_sha256: str
+    plan_bytes: int
+    seconds: float
+    workspace_mb: int
+    created: str
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A plan ready to be deserialised.
+
+    Attributes:
+        plan: its bytes.
+        sidecar: what is known of it.
+        path: its file; None where it could not be kept.
+        built: it was built now.
+    """
+
+    plan: bytes
+    sidecar: Sidecar
+    path: Path | None
+    built: bool
+
+
+class PlanCache:
+    """The plans of one machine.
+
+    Args:
+        machine: this one.
+        folder: where they are kept; the user's cache by default.
+        say: told in a sentence why a plan is built again.
+        timing_cache: where kernel timings are kept; beside the plans by default.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path | None = None,
+        say: Say | None = None,
+        timing_cache: Path | None = None,
+    ) -> None:
+        self.machine = machine
+        self.folder = folder or engine_folder()
+        self._timing = timing_cache or self.folder / f"timing-{_short(repr(machine))}.cache"
+        self._say = say or logging.getLogger("emer_edge").warning
+
+    def get(self, part: Path, options: BuildOptions | None = None, progress: Progress = silent) -> KeptPlan:
+        """Return the plan of a part, building it unless a good one is kept.
+
+        Two processes that want the same plan build it once: the second waits for the first.
+
+        Raises:
+            ConfigurationError, EngineError: as `build_plan`.
+        """
+        options = options or BuildOptions()
+        digest = sha256_of(part)
+        name = self._name(part.stem, digest, options)
+        try:
+            with self._locked(name):
+                return self._get(part, digest, name, options, progress)
+        except _NotKeptError as error:
+            self._say(f"engines can't be kept in {self.folder} ({error}); building {part.stem} for this run alone")
+        built = build_plan(part, options, progress)
+        return KeptPlan(built.plan, make_sidecar(part.stem, digest, options, self.machine, built), None, True)
+
+    def runtime_cache_path(self, kept: KeptPlan) -> Path | None:
+        """Where the kernels that TensorRT-RTX compiles for a plan are kept."""
+        return kept.path.with_suffix(".kernels") if kept.path is not None else None
+
+    def _get(self, part: Path, digest: str, name: str, options: BuildOptions, progress: Progress) -> KeptPlan:
+        path = self.folder / f"{name}.plan"
+        try:
+            plan, sidecar = self._read(path, digest)
+            return KeptPlan(plan, sidecar, path, False)
+        except FileNotFoundError:
+            reason = self._sibling(path, part.stem, digest)
+        except (_UnfitError, OSError) as error:
+            reason = str(error)
+        self._say(
+            f"building the engine of {part.stem} for {self.machine.gpu} with {self.machine.tensorrt}, once; on a board "
+            f"this takes minutes{f': {reason}' if reason else ''}"
+        )
+        built = build_plan(part, options, progress, timing_cache=read_private(self._timing) or b"")
+        sidecar = make_sidecar(part.stem, digest, options, self.machine, built)
+        try:
+            if built.timing_cache:
+                write_private(self._timing, built.timing_cache)
+            write_private(path, built.plan)
+            write_private(path.with_suffix(".json"), encode(sidecar))
+        except OSError as error:
+            self._say(f"the engine of {part.stem} can't be kept in {self.folder}: {error}")
+            for each in (path, path.with_suffix(".json")):
+                with contextlib.suppress(OSError):
+                    each.unlink()
+            return KeptPlan(built.plan, sidecar, None, True)
+        self._drop_outdated(path, part.stem, digest)
+        return KeptPlan(built.plan, sidecar, path, True)
+
+    def _name(self, part: str, digest: str, options: BuildOptions) -> str:
+        here = self.machine
+        key = "|".join((digest, here.tensorrt, here.gpu, here.compute_capability, _options_text(options)))
+        return f"{part}-{digest[:16]}-{_short(key)}"
+
+    def _read(self, path: Path, digest: str) -> tuple[bytes, Sidecar]:
+        """The kept plan; raise _UnfitError with the reason why it can't be used."""
+        sidecar = _read_sidecar(path.with_suffix(".json"))
+        if sidecar.part_sha256 != digest:
+            raise _UnfitError(f"{path.name} belongs to another part")
+        differs = difference(sidecar.machine, self.machine)
+        if differs:
+            raise _UnfitError(differs)
+        plan = _read_checked(path)
+        if len(plan) != sidecar.plan_bytes or hashlib.sha256(plan).hexdigest() != sidecar.plan_sha256:
+            raise _UnfitError(f"{path.name} is damaged (wrong hash)")
+        return plan, sidecar
+
+    def _siblings(self, path: Path, part: str, digest: str) -> Iterator[tuple[Path, Sidecar]]:
+        """Plans of the same part for other machines, newest first."""
+        found = [each for each in self.folder.glob(f"{part}-{digest[:16]}-*.json") if each.stem != path.stem]
+        for each in sorted(found, key=_modified, reverse=True):
+            with contextlib.suppress(OSError, _UnfitError):
+                yield each, _read_sidecar(each)
+
+    def _sibling(self, path: Path, part: str, digest: str) -> str:
+        for _, sidecar in self._siblings(path, part, digest):
+            differs = difference(sidecar.machine, self.machine)
+            if differs:
+                return differs
+        return ""
+
+    def _drop_outdated(self, path: Path, part: str, digest: str) -> None:
+        """Remove what an upgrade of this machine left behind: same GPU, other TensorRT."""
+        for file, sidecar in list(self._siblings(path, part, digest)):
+            then, now = sidecar.machine, self.machine
+            if (then.gpu, then.compute_capability) == (now.gpu, now.compute_capability) and difference(then, now):
+                for each in (file, file.with_suffix(".plan"), file.with_suffix(".kernels")):
+                    with contextlib.suppress(OSError):
+                        each.unlink()
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _ensure_private(os.stat(self.folder), "the folder")
+            handle = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except (OSError, _UnfitError) as error:
+            raise _NotKeptError(str(error)) from None
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._say(f"waiting for another process that builds the engine {name}")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _options_text(options: BuildOptions) -> str:
+    """What of the options changes the plan; the workspace's cap does not, it only bounds the search."""
+    batch = f"{options.least}-{options.usual}-{options.most}"
+    return f"recipe {RECIPE}, batch {batch}, for {options.compute_capability or 'the GPU here'}"
+
+
+def make_sidecar(part: str, digest: str, options: BuildOptions, machine: Machine, built: BuiltPlan) -> Sidecar:
+    """Describe a plan that was just built."""
+    return Sidecar(
+        schema=_SCHEMA,
+        part=part,
+        part_sha256=digest,
+        options=_options_text(options),
+        machine=machine,
+        plan_sha256=hashlib.sha256(built.plan).hexdigest(),
+        plan_bytes=len(built.plan),
+        seconds=round(built.seconds, 3),
+        workspace_mb=built.workspace_mb,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def encode(sidecar: Sidecar) -> bytes:
+    """As indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
+
+
+def read_private(path: Path) -> bytes | None:
+    """A file that this user alone can have written, or None."""
+    try:
+        return _read_checked(path)
+    except (OSError, _UnfitError):
+        return None
+
+
+class _UnfitError(Exception):
+    """A kept plan can't be used; the message says why."""
+
+
+class _NotKeptError(Exception):
+    """The cache itself can't be used."""
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _read_sidecar(path: Path) -> Sidecar:
+    content = _read_checked(path, _LARGEST_SIDECAR)
+    try:
+        sidecar = msgspec.json.decode(content, type=Sidecar)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _UnfitError(f"{path.name} can't be read ({error})") from None
+    if sidecar.schema != _SCHEMA:
+        raise _UnfitError(f"{path.name} has schema {sidecar.schema}, not {_SCHEMA}")
+    return sidecar
+
+
+def _read_checked(path: Path, most: int | None = None) -> bytes:
+    """Read a regular file, not a link, that is this user's and that nobody else can write."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _UnfitError(f"{path.name} is not a file")
+        _ensure_private(status, path.name)
+        if most is not None and status.st_size > most:
+            raise _UnfitError(f"{path.name} is larger than it can be")
+        return file.read()
+
+
+def _ensure_private(status: os.stat_result, what: str) -> None:
+    if status.st_uid != os.geteuid():
+        raise _UnfitError(f"{what} belongs to another user, so it is not trusted")
+    if status.st_mode & 0o022:
+        raise _UnfitError(f"{what} can be written by others, so it is not trusted")
