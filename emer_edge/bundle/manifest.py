@@ -26,6 +26,7 @@ __all__ = [
     "FileRecord",
     "GateRecord",
     "Manifest",
+    "NetworkRecord",
     "PrecisionRecord",
     "Variant",
     "VerificationRecord",
@@ -62,6 +63,20 @@ class BundledHead(_Record, frozen=True):
     name: str
     classes: tuple[str, ...] = ()
     temperature: float = 1.0
+
+
+class NetworkRecord(_Record, frozen=True):
+    """One network of several in a bundle.
+
+    Attributes:
+        heads: those that it gives.
+        encoder: its face encoder part; networks with the same encoder share one.
+        fusion: its fusion part.
+    """
+
+    heads: tuple[str, ...]
+    encoder: str = "face_encoder"
+    fusion: str = "fusion"
 
 
 class FaceRecord(_Record, frozen=True):
@@ -206,13 +221,14 @@ class Manifest(_Record, frozen=True):
         name: the bundle's name.
         created: UTC, ISO 8601.
         versions: tool -> version at export.
-        heads: outputs of the fusion part.
+        heads: outputs of the fusion parts.
         window: the window it was trained on.
         events: how columns 33 to 39 were filled.
         eye_columns: the 39 keys in input order.
         eye_quantiles: column key -> its `QUANTILES` in the training data; empty when unknown.
         face, detector, display, precision, calibration, data, gate, verification: see their classes.
         gap_quantiles: 101 percentiles of the gap among selection clips whose two labels agree; empty when unknown.
+        networks: where a bundle holds several; empty for one.
         demo: demo weights, trained on synthetic clips.
         research_only: EMER's agreement covers the data behind it.
         files: path inside the bundle -> hash and size.
@@ -237,6 +253,7 @@ class Manifest(_Record, frozen=True):
     calibration: CalibrationRecord | None = None
     data: DataRecord | None = None
     gap_quantiles: tuple[float, ...] = ()
+    networks: tuple[NetworkRecord, ...] = ()
     demo: bool = False
     research_only: bool = False
 
@@ -254,11 +271,19 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"detector.near_px must be 0 or a multiple of 32, not {self.detector.near_px}")
         if any(not each.temperature > 0 for each in self.heads):
             raise ValueError("temperatures must be above 0")
+        given = sorted(name for each in self.networks for name in each.heads)
+        if self.networks and given != sorted(self.head_names):
+            raise ValueError(f"the networks give {', '.join(given)}, the heads are {', '.join(self.head_names)}")
 
     @property
     def head_names(self) -> tuple[str, ...]:
         """Names of the heads in output order."""
         return tuple(each.name for each in self.heads)
+
+    @property
+    def all_networks(self) -> tuple[NetworkRecord, ...]:
+        """The networks, also where there is but one."""
+        return self.networks or (NetworkRecord(heads=self.head_names),)
 
     @property
     def protocols(self) -> tuple[str, ...]:

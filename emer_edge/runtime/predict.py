@@ -19,7 +19,7 @@ from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow, replay
 from emer_edge.runtime.pipeline.pipeline import synchrony_notes
-from emer_edge.runtime.session import EMBEDDING_WIDTH, Session
+from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.results import Result, State
@@ -154,7 +154,7 @@ class _Batch:
         self._notes = notes
         self._windows: list[HopWindow] = []
         kept = session.bundle.manifest.window.hops + _HOPS_AT_ONCE + 1
-        self._embeddings = np.zeros((kept, EMBEDDING_WIDTH), np.float32)
+        self._embeddings = np.zeros((kept, session.embedding_width), np.float32)
 
     def __len__(self) -> int:
         return len(self._windows)

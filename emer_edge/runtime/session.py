@@ -104,8 +104,6 @@ class Session:
             ConfigurationError: another shape, or numbers that are not finite.
         """
         face = _checked("face", face, _FACE, "B")
-        if len(self._encoders) == 1 and len(face) == 1:  # a live step: nothing to cut, nothing to join
-            return np.asarray(self._encoders[0].run({"face": face})["embedding"], np.float32)
         found = np.zeros((len(face), self.embedding_width), np.float32)
         for at in range(0, len(face), _ENCODE_AT_ONCE):
             crops = face[at : at + _ENCODE_AT_ONCE]

@@ -12,7 +12,7 @@ from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
-from emer_edge.runtime.session import EMBEDDING_WIDTH, Session
+from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
 
@@ -62,7 +62,7 @@ class PipelineCore:
         self._session = session
         self._manifest = manifest
         self.notes = (*standing_notes(manifest), *notes)
-        self._embeddings = np.zeros((manifest.window.hops + 2, EMBEDDING_WIDTH), np.float32)
+        self._embeddings = np.zeros((manifest.window.hops + 2, session.embedding_width), np.float32)
         self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
         self.states = dict.fromkeys(State, 0)
         self.dropped: dict[str, int] = {}
