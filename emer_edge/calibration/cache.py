@@ -167,7 +167,8 @@ class CalibrationCache:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # opened here: np.load leaves its own file open when the content is no archive
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except _DAMAGED:
             self.damaged.append(path.name)

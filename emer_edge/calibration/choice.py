@@ -74,8 +74,8 @@ def choose_clips(clips: Sequence[Clip], windows: int, seed: int = 0) -> tuple[Cl
     """Draw `windows` clips (all of them if there are no more).
 
     Emotions take turns, the one with the fewest clips left first, and within an emotion the clip comes next whose
-    participant has been drawn least. So emotions differ by at most one clip until one of them runs out, and a rare
-    emotion gets its people before a common one uses them up.
+    participant has been drawn least. So emotions differ by at most one clip until one of them runs out. Then clips are
+    exchanged for others of their emotion for as long as that brings two participants closer together.
 
     Args:
         clips: candidates, one window each.
@@ -96,7 +96,31 @@ def choose_clips(clips: Sequence[Clip], windows: int, seed: int = 0) -> tuple[Cl
                 chosen = left.pop(min(range(len(left)), key=lambda at: seen[_person(left[at])]))
                 seen[_person(chosen)] += 1
                 drawn.append(chosen)
+    _even_out(drawn, waiting, seen)
     return tuple(drawn)
+
+
+def _even_out(drawn: list[Clip], waiting: dict[str, list[Clip]], seen: Counter[str]) -> None:
+    """Exchange clips within emotions until no exchange makes participants more even."""
+    places: dict[str, list[int]] = {}
+    for place, clip in enumerate(drawn):
+        places.setdefault(_emotion(clip), []).append(place)
+    moved = True
+    while moved:
+        moved = False
+        for emotion, mine in places.items():
+            left = waiting[emotion]
+            if not left:
+                continue
+            most = max(mine, key=lambda at: seen[_person(drawn[at])])
+            least = min(range(len(left)), key=lambda at: seen[_person(left[at])])
+            gone, come = _person(drawn[most]), _person(left[least])
+            # Every exchange lowers the sum of squares, so that this ends.
+            if seen[gone] - seen[come] >= 2:
+                drawn[most], left[least] = left[least], drawn[most]
+                seen[gone] -= 1
+                seen[come] += 1
+                moved = True
 
 
 def composition_of(clips: Sequence[Clip]) -> Composition:
