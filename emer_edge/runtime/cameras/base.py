@@ -47,7 +47,17 @@ class Camera(ABC):
     @property
     @abstractmethod
     def clock(self) -> str:
-        """Where stamps come from: `capture`, `arrival` or `media` (see `Frame`)."""
+        """Where stamps come from: `capture`, `stream`, `arrival` or `media` (see `Frame`)."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with a live camera now, in a sentence for people; None while all is well."""
+        return None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process that captures, None where there is none."""
+        return None
 
     @property
     def description(self) -> str:
@@ -90,8 +100,8 @@ def check_pace(pace: str) -> None:
         raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
 
 
-def open_capture(cv2: Any, name: str, back_ends: Sequence[int]) -> Any:
-    """Return a cv2.VideoCapture opened by the first of OpenCV's `back_ends` that can, or None.
+def open_capture(cv2: Any, name: str, back_ends: Sequence[int], parameters: Sequence[int] = ()) -> Any:
+    """Return a cv2.VideoCapture opened with `parameters` by the first of OpenCV's `back_ends` that can, or None.
 
     OpenCV prints a warning for each that declines, where our error says what matters: it is silent meanwhile.
     """
@@ -101,7 +111,7 @@ def open_capture(cv2: Any, name: str, back_ends: Sequence[int]) -> Any:
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         for back_end in back_ends:
-            capture = cv2.VideoCapture(name, back_end)
+            capture = cv2.VideoCapture(name, back_end, list(parameters))
             if capture.isOpened():
                 return capture
             capture.release()

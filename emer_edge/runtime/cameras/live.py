@@ -1,73 +1,140 @@
-"""A capture device drained by a thread, so that the newest frame is always the one that is taken.
+"""A live camera: a capture process that is watched, and replaced when its camera hangs, freezes, blackens or goes.
 
-Drivers queue frames; whoever reads them one by one falls behind by the queue's length and stays there. Here a thread
-reads as fast as frames come, keeps one, and counts those that nobody took.
+The process reads as fast as images come, so that the newest image is always the one that is taken; those that nobody
+took are counted. What a driver gives twice is not given twice. A camera in trouble is said once and left out until it
+is well again; meanwhile a new process tries it, with growing pauses. Nothing here waits in a driver.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from emer_edge.data.images import import_cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from emer_edge.errors import CameraError
-from emer_edge.runtime.cameras.base import Camera, as_bgr
+from emer_edge.runtime.cameras.base import Camera
+from emer_edge.runtime.cameras.content import BLACK_LEVEL, is_repeat
+from emer_edge.runtime.cameras.process import CaptureProcess
+from emer_edge.runtime.cameras.records import Flags, Kind, Record
+from emer_edge.runtime.cameras.source import CameraSource
 from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["LiveCapture", "frame_stamp"]
-
-_TRUSTED_NS: Final = NANOSECONDS
-_CLOSE_WAIT_S: Final = 2.0
+__all__ = ["LiveCapture", "Patience", "Target"]
 
 
-def frame_stamp(position_ms: float, arrival_ns: int) -> tuple[int, str]:
-    """Return a live frame's stamp and its clock.
+@dataclass(frozen=True)
+class Target:
+    """What a capture process is sent to.
 
-    Args:
-        position_ms: CAP_PROP_POS_MSEC: with V4L2 the capture time on the monotonic clock, with other back ends a media
-            time, 0 or -1; it counts only where it lies within one second before the arrival.
-        arrival_ns: when the frame was read.
+    Attributes:
+        text: the source, written so that the device is found again under another number.
+        present: whether the device is there at all, asked before a process is started to reopen it.
     """
-    capture_ns = round(position_ms * 1e6) if abs(position_ms) < 1e15 else 0  # also false for NaN
-    if capture_ns > 0 and abs(arrival_ns - capture_ns) <= _TRUSTED_NS:
-        return min(capture_ns, arrival_ns), "capture"
-    return arrival_ns, "arrival"
+
+    text: str
+    present: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a live camera is waited for, in seconds.
+
+    Attributes:
+        open_s: from the start of a process to its first image.
+        silent_s: from one image to the next.
+        frozen_s: of one and the same image.
+        black_s: of nothing but black.
+        pauses_s: before a lost camera is tried again: the first pause and the longest; each is twice the one before.
+        black_pauses_s: the same where the camera is black: more often than not its lens is covered.
+        settled_s: of images until the pauses start anew.
+    """
+
+    open_s: float = 10.0
+    silent_s: float = 2.0
+    frozen_s: float = 2.0
+    black_s: float = 2.0
+    pauses_s: tuple[float, float] = (0.25, 5.0)
+    black_pauses_s: tuple[float, float] = (2.0, 30.0)
+    settled_s: float = 10.0
+
+
+_FEWEST_REPEATS: Final = 10
+_ABSENT_POLL_S: Final = 0.25
 
 
 class LiveCapture(Camera):
-    """A live camera over an opened cv2.VideoCapture.
+    """A live camera; made by `open_camera`.
 
     Args:
-        source: its name, for messages.
-        capture: the opened capture; owned from here on.
-        timeout_s: without a frame for so long the camera counts as gone.
+        source: what to capture.
+        say: told in a sentence when the camera is lost and when it is back.
+        target: where the process finds it, and whether it is there at all; as `source` says by default.
+        patience: see there.
+
+    Raises:
+        CameraError: it can't be opened, or gives no image in time.
+
+    Attributes:
+        repeats: images that were the one before once more; never yielded.
+        losses: how often the camera was lost.
     """
 
     live = True
 
-    def __init__(self, source: str, capture: Any, timeout_s: float = 5.0) -> None:
-        cv2 = import_cv2()
-        self.source = source
+    def __init__(
+        self,
+        source: CameraSource,
+        say: Say = say_to_log,
+        target: Target | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.source = source.name
         self.dropped = 0
-        self._cv2 = cv2
-        self._capture = capture
-        self._timeout_s = timeout_s
-        self._fps = max(0.0, float(capture.get(cv2.CAP_PROP_FPS)))
-        self._size_px = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        self.repeats = 0
+        self.losses = 0
+        self._say = say
+        self._target = target or Target(source.text)
+        self._patience = patience or Patience()
+        self._fps = 0.0
+        self._size_px = (0, 0)
+        self._mode = ""
         self._clock = "arrival"
-        self._changed = threading.Condition()
-        self._newest: Frame | None = None
-        self._failure: CameraError | None = None
-        self._closed = False
-        self._last_ns = monotonic_ns()
-        self._thread = threading.Thread(target=self._drain, name=f"camera {source}", daemon=True)
-        self._thread.start()
+        self._trouble: str | None = None
+        self._lost_ns = 0
+        self._tried_s: float | None = None  # the last pause
+        self._next_index = 0
+        self._first_index = 0
+        self._last_stamp_ns = -1
+        self._heard_ns = self._started_ns = monotonic_ns()
+        self._repeated_ns: int | None = None
+        self._black_ns: int | None = None
+        self._repeated = 0
+        self._opened = False
+        self._ready: list[Record] = []
+        self._last_image: NDArray[np.uint8] | None = None
+        self._closed = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._closing = threading.Lock()
+        self._lock = threading.Lock()  # of the channels, between the reader and `close`
+        self._process: CaptureProcess | None = None
+        try:
+            self._process = CaptureProcess(self._target.text)
+            self._await_opening()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def fps(self) -> float:
-        """Rate that the driver states, 0 where it states none."""
+        """Rate that the device states, 0 where it states none."""
         return self._fps
 
     @property
@@ -80,57 +147,190 @@ class LiveCapture(Camera):
         """Clock of the newest frame's stamp."""
         return self._clock
 
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the camera now, or None."""
+        return self._trouble
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the capture process, None while the camera is lost."""
+        process = self._process
+        return None if process is None else process.pid
+
+    @property
+    def description(self) -> str:
+        """One line for people: what was opened, and what was agreed with the device."""
+        return f"{super().description}{f': {self._mode}' if self._mode else ''}"
+
     def __next__(self) -> Frame:
-        with self._changed:
-            while True:
-                if self._closed:
-                    raise StopIteration
-                if self._newest is not None:
-                    frame, self._newest = self._newest, None
+        with self._lock:
+            while not self._closed.is_set():
+                frame = self._advance()
+                if frame is not None:
                     return frame
-                if self._failure is not None:
-                    raise self._failure
-                left_s = self._timeout_s - (monotonic_ns() - self._last_ns) / NANOSECONDS
-                if left_s <= 0:
-                    raise CameraError(
-                        f"{self.source} has sent no frame for {self._timeout_s:g} s; is it still plugged in, "
-                        "or in use by another program?"
-                    )
-                self._changed.wait(left_s)
+            raise StopIteration
 
     def close(self) -> None:
-        """Stop the thread and let the device go; a driver that hangs is left to the end of the process."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        if self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_WAIT_S)
+        """End the capture process and let the device go."""
+        with self._closing:
+            if not self._closed.is_set():
+                self._closed.set()
+                os.write(self._waker, b"!")  # never read: whoever waits is woken for good
+        with self._lock:
+            self._drop_process()
+            for descriptor in (self._wake, self._waker):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._wake = self._waker = -1
 
-    def _drain(self) -> None:
-        index, last_stamp_ns = 0, -1
+    def _await_opening(self) -> None:
+        """Wait for the first image, which stays ready for the first `__next__`."""
+        assert self._process is not None
+        while not self._opened:
+            left_s = self._patience.open_s - (monotonic_ns() - self._started_ns) / NANOSECONDS
+            if left_s <= 0:
+                raise CameraError(f"{self.source} gave no image within {self._patience.open_s:g} s; is it in use?")
+            self._ready += self._heard(self._process.receive(left_s, self._wake))
+            if self._process.over and not self._opened:
+                raise CameraError(f"{self.source} can't be opened: {self._process.ending()}")
+
+    def _heard(self, records: Sequence[Record]) -> list[Record]:
+        """Take note of what is no image and return the images; raise CameraError where the process has failed."""
+        images = []
+        for record in records:
+            if record.kind is Kind.FAILED:
+                raise CameraError(record.text["error"])
+            if record.kind is Kind.OPENED:
+                text = record.text
+                self._fps, self._size_px, self._mode = text["fps"], (text["size"][0], text["size"][1]), text["mode"]
+                self._clock = text["clock"]
+                self._opened = True
+                self._first_index = self._next_index
+            else:
+                images.append(record)
+        return images
+
+    def _advance(self) -> Frame | None:
+        """Do what is due next: wait for images, or for the time to try a lost camera again."""
+        if self._process is None:
+            self._retry()
+            return None
+        patience_s = self._patience.silent_s if self._opened else self._patience.open_s
+        left_s = patience_s - (monotonic_ns() - self._heard_ns) / NANOSECONDS
         try:
-            while not self._closed:
-                got, image = self._capture.read()
-                arrival_ns = monotonic_ns()
-                if not got or image is None:
-                    raise CameraError(f"{self.source} stopped sending frames after {index}; is it still plugged in?")
-                position_ms = float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC))
-                stamp_ns, clock = frame_stamp(position_ms, arrival_ns)
-                last_stamp_ns = max(stamp_ns, last_stamp_ns + 1)
-                frame = Frame(index, as_bgr(image, self.source, self._cv2), last_stamp_ns, arrival_ns, clock)
-                index += 1
-                with self._changed:
-                    self.dropped += self._newest is not None
-                    self._newest, self._clock, self._last_ns = frame, clock, arrival_ns
-                    self._changed.notify_all()
+            images, self._ready = self._ready, []
+            images = images or self._heard(self._process.receive(left_s, self._wake))
         except CameraError as error:
-            self._fail(error)
-        except Exception as error:  # whatever the driver throws must reach the reader, not die with the thread
-            self._fail(CameraError(f"{self.source} failed: {error}"))
-        finally:
-            self._capture.release()
+            self._lose(str(error))
+            return None
+        if images:
+            self._heard_ns = monotonic_ns()
+            return self._newest(images)
+        if self._process.over:
+            self._lose(f"{self.source}: {self._process.ending()}")
+        elif left_s <= 0 and not self._closed.is_set():
+            what = "has sent no frame" if self._opened else "has given no image"
+            self._lose(f"{self.source} {what} for {patience_s:g} s; is it still plugged in, or does its driver hang?")
+        return None
 
-    def _fail(self, error: CameraError) -> None:
-        with self._changed:
-            self._failure = error
-            self._changed.notify_all()
+    def _newest(self, images: list[Record]) -> Frame | None:
+        """The newest image that is no repeat and, from a camera in trouble, not black."""
+        assert self._process is not None
+        self._judge(images)
+        fit = [each for each in images if not each.flags & Flags.REPEAT]
+        if self._trouble is not None:
+            fit = [each for each in fit if not each.flags & Flags.BLACK]
+        self.repeats += sum(bool(each.flags & Flags.REPEAT) for each in images)
+        self._next_index = self._first_index + images[-1].number + 1
+        if self._doomed(images[-1]):
+            return None
+        if not fit:
+            return None
+        record = fit[-1]
+        image = self._process.image(record)
+        if image is None:  # overwritten while it was copied: a newer one is there
+            self.dropped += len(fit)
+            return None
+        if record.number == 0 and is_repeat(image, self._last_image):  # frozen before it was lost, and still
+            self.repeats += 1
+            return None
+        self._last_image = image
+        self.dropped += len(fit) - 1
+        return self._frame(record, image)
+
+    def _judge(self, images: list[Record]) -> None:
+        """Note since when the camera has been repeating itself, and since when it has been black."""
+        for each in images:
+            if not each.flags & Flags.REPEAT:
+                self._repeated_ns, self._repeated = None, 0
+            else:
+                self._repeated += 1
+                if self._repeated_ns is None:
+                    self._repeated_ns = each.stamp_ns
+            if not each.flags & Flags.BLACK:
+                self._black_ns = None
+            elif self._black_ns is None:
+                self._black_ns = each.stamp_ns
+
+    def _doomed(self, last: Record) -> bool:
+        """Give the camera up where it has been black or frozen for too long; black is said first: it is both."""
+        black_s, frozen_s = (
+            0.0 if since_ns is None else (last.stamp_ns - since_ns) / NANOSECONDS
+            for since_ns in (self._black_ns, self._repeated_ns)
+        )
+        if black_s >= self._patience.black_s:
+            self._lose(
+                f"{self.source} gives only black (levels up to {BLACK_LEVEL} of 255) for {black_s:.1f} s; "
+                "is its lens covered, or the room dark?",
+                self._patience.black_pauses_s,
+            )
+            return True
+        if frozen_s >= self._patience.frozen_s and self._repeated >= _FEWEST_REPEATS:
+            self._lose(f"{self.source} is frozen: the very same image for {frozen_s:.1f} s")
+            return True
+        return False
+
+    def _frame(self, record: Record, image: NDArray[np.uint8]) -> Frame:
+        now_ns = monotonic_ns()
+        if self._trouble is not None:
+            self._say(f"{self.source} is back after {(now_ns - self._lost_ns) / NANOSECONDS:.1f} s")
+            self._trouble = None
+        elif self._tried_s is not None and now_ns - self._started_ns > self._patience.settled_s * NANOSECONDS:
+            self._tried_s = None
+        self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
+        self._clock = record.clock
+        return Frame(self._first_index + record.number, image, self._last_stamp_ns, now_ns, record.clock)
+
+    def _lose(self, why: str, pauses_s: tuple[float, float] | None = None) -> None:
+        """End the process, say why once, and set the time of the next try."""
+        first_s, longest_s = pauses_s or self._patience.pauses_s
+        self._drop_process()
+        self._tried_s = min(longest_s, max(first_s, 2 * (self._tried_s or 0.0)))
+        said, self._trouble = self._trouble is not None, why
+        if not said:
+            self.losses += 1
+            self._lost_ns = monotonic_ns()
+            self._say(f"lost the camera: {why}; trying to open it again")
+
+    def _retry(self) -> None:
+        """Wait for the pause to end and for the device to be there, then start a new process."""
+        if self._closed.wait(self._tried_s or 0.0):
+            return
+        while not self._target.present():
+            if self._closed.wait(_ABSENT_POLL_S):
+                return
+        self._started_ns = self._heard_ns = monotonic_ns()
+        self._repeated_ns = self._black_ns = None
+        self._repeated = 0
+        self._opened = False
+        try:
+            self._process = CaptureProcess(self._target.text)
+        except CameraError as error:
+            self._lose(str(error))
+
+    def _drop_process(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+        self._ready = []

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.errors import CameraError
+from emer_edge.runtime.cameras import csi, folder, gstreamer, network, pipe, synthetic, v4l2, video
 from emer_edge.runtime.cameras.base import Camera, check_pace
-from emer_edge.runtime.cameras.v4l2 import is_device, open_device
-from emer_edge.runtime.cameras.video import is_file, open_video
+from emer_edge.runtime.cameras.grabber import Grabber
+from emer_edge.runtime.cameras.live import LiveCapture, Target
+from emer_edge.runtime.cameras.source import CameraSource, parse_camera
+from emer_edge.runtime.say import Say, say_to_log
 
-__all__ = ["CAMERAS", "CameraDriver", "open_camera"]
+__all__ = ["CAMERAS", "CameraDriver", "grabber_for", "open_camera"]
 
 
 @dataclass(frozen=True)
@@ -22,37 +25,66 @@ class CameraDriver:
         name: short name.
         example: a source that it opens, for messages.
         claims: whether this driver is the one for a source.
-        open: opens a source; takes the source, the pace and the start time (both for files).
+        grab: live drivers: opens the source inside the capture process.
+        check: live drivers: raises CameraError or ConfigurationError where a look from outside tells that the source
+            can't be opened; returns where the capture process finds it.
+        play: drivers of files: opens the source; takes the pace and the start time.
     """
 
     name: str
     example: str
-    claims: Callable[[str], bool]
-    open: Callable[[str, str, int | None], Camera]
+    claims: Callable[[CameraSource], bool]
+    grab: Callable[[CameraSource], Grabber] | None = None
+    check: Callable[[CameraSource], Target] | None = None
+    play: Callable[[CameraSource, str, int | None], Camera] | None = None
 
 
 CAMERAS: Final = (
-    CameraDriver("v4l2", "0 or /dev/video0", is_device, lambda source, pace, start_ns: open_device(source)),
-    CameraDriver("video", "talk.mp4", is_file, open_video),
+    CameraDriver("v4l2", "0 or /dev/video0?size=640x480&rate=30", v4l2.claims, v4l2.grab, v4l2.check),
+    CameraDriver("csi", "csi://0", csi.claims, csi.grab, csi.check),
+    CameraDriver("network", "rtsp://host/path or http://host/stream", network.claims, network.grab, network.check),
+    CameraDriver("gstreamer", "gst://PIPELINE", gstreamer.claims, gstreamer.grab, gstreamer.check),
+    CameraDriver("synthetic", "synthetic://?fps=30&seed=0", synthetic.claims, synthetic.grab, synthetic.check),
+    CameraDriver("pipe", "a named pipe", pipe.claims, pipe.grab, pipe.check),
+    CameraDriver("folder", "a folder of images", folder.claims, play=folder.open_folder),
+    CameraDriver("video", "talk.mp4", video.claims, play=video.open_video),
 )
 
 
-def open_camera(source: str, pace: str = "real", start_ns: int | None = None) -> Camera:
+def open_camera(source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log) -> Camera:
     """Open a camera or a video.
 
     Args:
-        source: index (`0`), device path (`/dev/video0`) or video file.
+        source: index (`0`), device path, address (`csi://0`, `rtsp://...`), video file or folder of images.
         pace: files only: `real` plays it as a camera would deliver it, `fast` never sleeps and loses no frame.
         start_ns: files only: host time of the video's time 0; None: the first read with pace `real`, 0 with `fast`.
+        say: live cameras only: told in a sentence when the camera is lost and when it is back.
 
     Raises:
         CameraError: it does not exist, can't be opened, or is no video.
-        ConfigurationError: another pace.
+        ConfigurationError: another pace, or parameters that make no sense.
         MissingExtraError: OpenCV is not installed.
     """
     check_pace(pace)
+    parsed = parse_camera(source)
+    driver = _driver_for(parsed)
+    if driver.play is not None:
+        return driver.play(parsed, pace, start_ns)
+    assert driver.check is not None
+    return LiveCapture(parsed, say, driver.check(parsed))
+
+
+def grabber_for(source: CameraSource) -> Grabber:
+    """Open a live source inside the capture process; raise CameraError where it can't be."""
+    driver = _driver_for(source)
+    if driver.grab is None:
+        raise CameraError(f"{source.name} is no live camera")
+    return driver.grab(source)
+
+
+def _driver_for(source: CameraSource) -> CameraDriver:
     for driver in CAMERAS:
         if driver.claims(source):
-            return driver.open(source, pace, start_ns)
+            return driver
     known = "; ".join(f"{each.name}: {each.example}" for each in CAMERAS)
-    raise CameraError(f"no camera driver knows {source!r}; sources look like {known}")
+    raise CameraError(f"no camera driver knows {source.name!r}; sources look like {known}")

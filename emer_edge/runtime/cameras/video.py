@@ -16,30 +16,34 @@ from typing import Any, Final
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import CameraError
 from emer_edge.runtime.cameras.base import Camera, as_bgr, open_capture
+from emer_edge.runtime.cameras.source import CameraSource
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["VideoFile", "is_file", "open_video"]
+__all__ = ["PHOTOS", "VideoFile", "claims", "open_video"]
 
-_PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _FASTEST_FPS: Final = 500.0  # beyond it the container's time base was meant, as browsers write 1000
 _WHOLE: Final = 0.9  # a container's count of frames is an estimate
 
 
-def is_file(source: str) -> bool:
-    """Whether `source` names a file: anything that is no index, no device and no URL."""
-    return "://" not in source
+def claims(source: CameraSource) -> bool:
+    """Whether the source names a file: anything that no driver before this one has claimed and that is no address."""
+    return not source.scheme
 
 
-def open_video(source: str, pace: str = "real", start_ns: int | None = None) -> VideoFile:
+def open_video(source: CameraSource, pace: str = "real", start_ns: int | None = None) -> VideoFile:
     """Open a video file (see `open_camera`)."""
+    source.allow()
+    return _open_file(source.path, pace, start_ns)
+
+
+def _open_file(source: str, pace: str, start_ns: int | None) -> VideoFile:
     path = Path(source)
-    if path.is_dir():
-        raise CameraError(f"{source} is a folder; give a video file, a camera's index or its path")
     if not path.exists():
         raise CameraError(f"there is no video {source}; give an existing file, an index such as 0, or /dev/video0")
-    if path.suffix.lower() in _PHOTOS:
+    if path.suffix.lower() in PHOTOS:
         raise CameraError(f"{source} is a single image, not a video")
     if not os.access(path, os.R_OK):
         raise CameraError(f"{source} may not be read by this user")

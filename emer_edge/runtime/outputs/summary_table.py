@@ -52,8 +52,10 @@ class SummaryTable:
         )
         print_line(table)
         if summary.rss_mb is not None and summary.peak_rss_mb is not None:
+            capture = f", {summary.capture_rss_mb:.0f} MB in the capture process" if summary.capture_rss_mb else ""
             print_line(
-                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most", highlight=False
+                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}",
+                highlight=False,
             )
         for note in summary.notes:
             print_line(f"note: {note}", highlight=False)

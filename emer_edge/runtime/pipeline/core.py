@@ -44,6 +44,7 @@ class PipelineCore:
         latencies: stage -> its latencies; `face age` and `sample age` beside the `STAGES`.
         states: state -> results in it.
         dropped: place -> count; a caller adds its own places.
+        troubles: what is wrong with a source now; put into the results while it lasts.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class PipelineCore:
         self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
         self.states = dict.fromkeys(State, 0)
         self.dropped: dict[str, int] = {}
+        self.troubles: tuple[str, ...] = ()
 
     def on_frame(self, frame: Frame) -> None:
         """Take a camera frame, in order of time."""
@@ -98,7 +100,7 @@ class PipelineCore:
             outputs = self._fuse(window)
             stages_ms["fuse"] = (monotonic_ns() - fuse_ns) * 1e-6
         stages_ms["total"] = (monotonic_ns() - (began_ns if due_ns is None else due_ns)) * 1e-6
-        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), self.notes)
+        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), (*self.notes, *self.troubles))
         self._count(result)
         return result
 

@@ -131,6 +131,8 @@ class LiveRunner:
                 end_ns += late * hop_ns
                 core.dropped["late steps"] += late
                 core.dropped.update(inbox.dropped | source_drops(self._camera, self._tracker))
+                trouble = self._camera.trouble
+                core.troubles = () if trouble is None else (f"camera lost: {trouble}",)
                 self._publish(core.step(end_ns, end_ns + allowance_ns))
                 end_ns += hop_ns
             if inbox.failure is not None:

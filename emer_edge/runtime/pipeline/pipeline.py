@@ -15,9 +15,10 @@ from emer_edge.runtime.evidence import replay
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
+from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker, open_tracker
-from emer_edge.runtime.trackers.base import Say, TrackerOptions, say_to_log
+from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Display, StimulusRect
 from emer_edge.spec.window import NANOSECONDS
@@ -32,7 +33,7 @@ class Pipeline:
 
     Args:
         bundle: a bundle or its folder.
-        camera: index (`0`), device path, video file, or an opened camera.
+        camera: index (`0`), device path, address, video file (see `open_camera`), or an opened camera.
         tracker: serial device, Tobii export, or an opened tracker.
         pace: `real`, or `fast` to replay two files as fast as they can be read, with nothing dropped.
         engine: `onnxruntime`, `tensorrt`, or `auto`.
@@ -85,7 +86,7 @@ class Pipeline:
         self._stopping = False
         self._began_s = monotonic()
         self._ended_s: float | None = None
-        self._memory_mb: tuple[float | None, float | None] | None = None
+        self._memory_mb: tuple[float | None, float | None, float | None] | None = None
 
     @property
     def opened(self) -> bool:
@@ -108,7 +109,7 @@ class Pipeline:
         session.warm_up()
         tracker = self._tracker = self._opened_tracker()
         source = self._camera_source
-        camera = self._camera = open_camera(source, self._pace) if isinstance(source, str) else source
+        camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
         notes = synchrony_notes(camera, tracker)
         core = self._core = PipelineCore(
             session, tracker.rate_hz, self._display, self._stimulus, notes, self._detect_every, self._allowance_ns
@@ -164,7 +165,7 @@ class Pipeline:
         self.stop()
         if self._ended_s is None:
             self._ended_s = monotonic()
-            self._memory_mb = resident_mb()
+            self._memory_mb = self._resident_mb()
         if self._runner is not None:
             self._runner.close()
         for each in (self._camera, self._tracker, self._session):
@@ -185,7 +186,7 @@ class Pipeline:
         if core is None or camera is None or tracker is None or session is None:
             raise ConfigurationError("a pipeline has no summary before it is opened")
         latencies = {name: each.summary() for name, each in core.latencies.items() if each.count}
-        rss_mb, peak_rss_mb = self._memory_mb or resident_mb()
+        rss_mb, peak_rss_mb, capture_rss_mb = self._memory_mb or self._resident_mb()
         faces = core.evidence.faces
         return Summary(
             seconds=(self._ended_s or monotonic()) - self._began_s,
@@ -202,8 +203,13 @@ class Pipeline:
             },
             rss_mb=rss_mb,
             peak_rss_mb=peak_rss_mb,
+            capture_rss_mb=capture_rss_mb,
             notes=core.notes,
         )
+
+    def _resident_mb(self) -> tuple[float | None, float | None, float | None]:
+        process = None if self._camera is None else self._camera.pid
+        return (*resident_mb(), None if process is None else resident_mb(process)[0])
 
 
 def synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Summary:
         dropped: place -> count.
         rss_mb, peak_rss_mb: resident memory now and at most; None where the system does not tell.
         notes: what holds for every result.
+        capture_rss_mb: resident memory of a live camera's capture process, None without one.
     """
 
     seconds: float
@@ -41,6 +42,7 @@ class Summary:
     rss_mb: float | None
     peak_rss_mb: float | None
     notes: tuple[str, ...]
+    capture_rss_mb: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""
@@ -51,10 +53,10 @@ class Summary:
         return plain
 
 
-def resident_mb() -> tuple[float | None, float | None]:
-    """Resident memory of this process and its peak, in megabytes (10^6 bytes), from /proc; None where there is none."""
+def resident_mb(process: int | str = "self") -> tuple[float | None, float | None]:
+    """Resident memory of a process and its peak, in megabytes (10^6 bytes), from /proc; None where there is none."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return None, None
     found = {name: value for name, _, value in (each.partition(":") for each in lines) if name in ("VmRSS", "VmHWM")}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from statistics import fmean, median
@@ -14,6 +13,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.signals.rows import raw_row, unfilled_columns
 from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
 
@@ -29,16 +29,8 @@ __all__ = [
     "unfilled_by",
 ]
 
-Say = Callable[[str], None]
-"""Takes one sentence for the person who watches the run: a tracker lost, found again, or silent."""
-
 FIELDS: Final = ("gaze", "position", "pupil", "direction")
 """What a tracker can send of one eye; a field of a stream is named `left gaze`, `right pupil`, and so on."""
-
-
-def say_to_log(sentence: str) -> None:
-    """The default `Say`: a warning of the logger `emer_edge`."""
-    logging.getLogger("emer_edge").warning(sentence)
 
 
 @dataclass

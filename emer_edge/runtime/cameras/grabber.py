@@ -1,0 +1,113 @@
+"""What a driver does inside the capture process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.images import import_cv2
+from emer_edge.errors import CameraError
+from emer_edge.runtime.cameras.base import as_bgr
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["CaptureGrabber", "Grab", "Grabber", "frame_stamp"]
+
+_TRUSTED_NS: Final = NANOSECONDS
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Grab:
+    """One image.
+
+    Attributes:
+        image: (H, W, 3) uint8, B, G, R; the buffer given to `Grabber.read` where the driver could fill it.
+        stamp_ns: when it was taken, as far as `clock` knows.
+        clock: `capture`, `arrival` or `stream`.
+    """
+
+    image: NDArray[np.uint8]
+    stamp_ns: int
+    clock: str
+
+
+class Grabber(ABC):
+    """Reads images one by one; lives in a process of its own and may hang there.
+
+    Attributes:
+        fps: rate that the device states, 0 where it states none.
+        mode: what was agreed with the device, for people; empty where nothing was.
+    """
+
+    fps: float = 0.0
+    mode: str = ""
+
+    @abstractmethod
+    def read(self, into: NDArray[np.uint8] | None) -> Grab:
+        """Wait for the next image.
+
+        Args:
+            into: (H, W, 3) uint8 of the last image's size; filling it spares a copy.
+
+        Raises:
+            CameraError: there are no more.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the device go."""
+
+
+def frame_stamp(position_ms: float, arrival_ns: int) -> tuple[int, str]:
+    """Return a live frame's stamp and its clock.
+
+    Args:
+        position_ms: CAP_PROP_POS_MSEC: with V4L2 the capture time on the monotonic clock, with other back ends a media
+            time, 0 or -1; it counts only where it lies within one second before the arrival.
+        arrival_ns: when the frame was read.
+    """
+    capture_ns = round(position_ms * 1e6) if abs(position_ms) < 1e15 else 0  # also false for NaN
+    if capture_ns > 0 and abs(arrival_ns - capture_ns) <= _TRUSTED_NS:
+        return min(capture_ns, arrival_ns), "capture"
+    return arrival_ns, "arrival"
+
+
+class CaptureGrabber(Grabber):
+    """Reads an opened cv2.VideoCapture.
+
+    Args:
+        source: its name, for messages.
+        capture: the opened capture; owned from here on.
+        mode: what was agreed with the device.
+    """
+
+    def __init__(self, source: str, capture: Any, mode: str = "") -> None:
+        self._cv2 = import_cv2()
+        self._source = source
+        self._capture = capture
+        self._count = 0
+        self.mode = mode
+        fps = float(capture.get(self._cv2.CAP_PROP_FPS))
+        self.fps = fps if 0 < fps <= 1000 else 0.0
+
+    def read(self, into: NDArray[np.uint8] | None) -> Grab:
+        """See `Grabber`."""
+        got, image = self._capture.read() if into is None else self._capture.read(into)
+        arrival_ns = monotonic_ns()
+        if not got or image is None:
+            raise CameraError(f"{self._source} stopped sending frames after {self._count}; is it still there?")
+        self._count += 1
+        stamp_ns, clock = self.stamp(float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)), arrival_ns)
+        return Grab(as_bgr(image, self._source, self._cv2), stamp_ns, clock)
+
+    def stamp(self, position_ms: float, arrival_ns: int) -> tuple[int, str]:
+        """An image's stamp and its clock."""
+        return frame_stamp(position_ms, arrival_ns)
+
+    def close(self) -> None:
+        """See `Grabber`."""
+        self._capture.release()

@@ -1,0 +1,94 @@
+"""Images between the capture process and ours, in shared memory without a name.
+
+The memory is a file descriptor (memfd_create(2)) that the capture process inherits: it has no name under /dev/shm that
+a crash could leave behind, and the kernel frees it with the last of the two processes. The capture process decides on
+the size of a slot and grows the memory before it first writes; every record says how large it is, so that the reader
+maps it anew when it has grown. Layout: one page of slot numbers (int64, which image a slot holds, -1 while it is
+written), then the slots.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SLOTS", "RingReader", "RingWriter", "make_ring"]
+
+SLOTS: Final = 4
+"""One being written, the newest one, the one before (for comparison), and one that the reader may still copy."""
+
+_HEADER: Final = mmap.PAGESIZE
+
+
+def make_ring() -> int:
+    """Return the descriptor of new, empty shared memory; it goes with whoever closes it last."""
+    return os.memfd_create("emer-edge camera")
+
+
+class RingWriter:
+    """The capture process's end.
+
+    Args:
+        descriptor: of `make_ring`.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._map: mmap.mmap | None = None
+        self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._slot_bytes = 0
+        self.size = 0
+
+    def slot(self, number: int, height: int, width: int) -> NDArray[np.uint8]:
+        """The (height, width, 3) uint8 slot for image `number`, marked as being written."""
+        wanted = height * width * 3
+        if wanted > self._slot_bytes:
+            self._grow(wanted)
+        assert self._map is not None
+        self._numbers[number % SLOTS] = -1
+        start = _HEADER + number % SLOTS * self._slot_bytes
+        return np.frombuffer(self._map, np.uint8, wanted, start).reshape(height, width, 3)
+
+    def commit(self, number: int) -> None:
+        """Say that image `number` is whole."""
+        self._numbers[number % SLOTS] = number
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of a slot."""
+        return self._slot_bytes
+
+    def _grow(self, wanted: int) -> None:
+        # The old mapping goes with the last image that points into it.
+        self._slot_bytes = -(-wanted // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.size = _HEADER + SLOTS * self._slot_bytes
+        os.ftruncate(self._descriptor, self.size)
+        self._map = mmap.mmap(self._descriptor, self.size)
+        self._numbers = np.frombuffer(self._map, np.int64, SLOTS)
+        self._numbers[:] = -1
+
+
+class RingReader:
+    """Our end.
+
+    Args:
+        descriptor: of `make_ring`; stays the caller's.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._map: mmap.mmap | None = None
+
+    def copy(self, number: int, slot_bytes: int, height: int, width: int) -> NDArray[np.uint8] | None:
+        """Image `number` as (height, width, 3) uint8 of its own, or None where it has been overwritten meanwhile."""
+        size = _HEADER + SLOTS * slot_bytes
+        if self._map is None or len(self._map) < size:
+            self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
+        numbers = np.frombuffer(self._map, np.int64, SLOTS)
+        start = _HEADER + number % SLOTS * slot_bytes
+        image = np.frombuffer(self._map, np.uint8, height * width * 3, start).reshape(height, width, 3).copy()
+        return image if numbers[number % SLOTS] == number else None
