@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from emer_edge.calibration.measurement import Measurement, measure
 from emer_edge.calibration.methods import METHODS
 from emer_edge.calibration.mse import expected_squared_error
 from emer_edge.errors import ConfigurationError, GateError
-from emer_edge.export.health import check_outputs, check_weights
+from emer_edge.export.health import check_weights
 from emer_edge.export.method_trial import JUDGED_WINDOWS, MethodFigures, best_method, try_methods
 from emer_edge.export.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
 from emer_edge.export.workshop import FullOutputs, Workshop
@@ -34,8 +35,9 @@ class Calibrated:
         quantiser: quantises the encoder by the chosen method's ranges; `build(variant, keep)` gives a part.
         record: for the manifest.
         notes: for the user, a sentence each.
-        layers: for the report, a tensor each: `name`, what was met (`low`, `high`), and for each variant the range it
-            got, the share of values outside of it and the expected signal to noise in dB (None where it has none).
+        layers: for the report, a tensor each but the image, whose range is fixed: `name`, what was met (`low`, `high`),
+            and for each variant the range it got, the share of values outside of it (`clipped`) and the expected signal
+            to noise (`noise_db`; None where it has none).
     """
 
     quantiser: EncoderQuantiser
@@ -52,12 +54,12 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
 
     Args:
         shop: the export; its `slices` must be there.
-        full: FP32 results on `shop.evidence`: checked for heads that say nothing, and what `auto` compares with.
+        full: FP32 results on `shop.evidence`, which `auto` compares with.
 
     Raises:
         GateError: no clips.
         DataError: clips can't be read, are too few or all of one emotion, or an activation is not finite.
-        CheckpointError: weights or FP32 outputs are not finite, or a head's output never changes.
+        CheckpointError: a weight is not finite.
         ConfigurationError: an unknown method.
     """
     slices, options = shop.slices, shop.options
@@ -68,10 +70,9 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         raise ConfigurationError(f"no calibration method is called {asked!r}; choose {', '.join(METHODS)} or auto")
     check_weights(shop.encoder)
     check_weights(shop.fusion)
-    notes = list(check_outputs(full.outputs)) if full is not None else []
     clips = choose_clips(slices.training, options.calibration_windows, options.seed)
     composition = composition_of(clips)
-    notes += composition.check()
+    notes = list(composition.check())
     plan = plan_crops(clips, shop.metadata.window, shop.metadata.events, seed=options.seed, progress=shop.progress)
     measured = measure(
         shop.encoder,
@@ -102,7 +103,9 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         participants=composition.participants,
         methods={name: each.figures for name, each in tried.items()},
     )
-    return Calibrated(quantiser, record, tuple(notes), _layers(measured, method))
+    return Calibrated(
+        quantiser, record, tuple(notes), _layers(measured, method, {each.name for each in shop.encoder.graph.input})
+    )
 
 
 def _told(method: str, tried: dict[str, MethodFigures]) -> str:
@@ -124,10 +127,12 @@ def _dead(measured: Measurement) -> list[str]:
     ]
 
 
-def _layers(measured: Measurement, method: str) -> tuple[dict[str, Any], ...]:
+def _layers(measured: Measurement, method: str, given: Collection[str]) -> tuple[dict[str, Any], ...]:
     ranges = measured.ranges(method)
     found = []
     for name, histogram in measured.histograms.items():
+        if name in given:
+            continue
         told: dict[str, Any] = {"name": name, "low": histogram.low, "high": histogram.high}
         for style, grid in GRID_OF.items():
             low, high = ranges[grid][name]
