@@ -87,7 +87,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     quantiser = EncoderQuantiser(shop.encoder, measured.ranges(method), plan.probes(PROBES))
     tried: dict[str, MethodFigures] = {}
     if asked == "auto" and full is not None and shop.evidence is not None:
-        tried = try_methods(shop, full, quantiser, measured)
+        tried = try_methods(shop.fusion, shop.evidence, full, quantiser, measured, shop.threads, shop.progress)
         method = best_method(tried)
         quantiser = quantiser.using(measured.ranges(method))
         notes.append(_told(method, tried))

@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 
 from emer_edge.calibration.measurement import Measurement
 from emer_edge.calibration.methods import METHODS
+from emer_edge.export.evidence import Evidence
 from emer_edge.export.quantiser import GRID_OF, EncoderQuantiser
 from emer_edge.export.verify import noise_db
-from emer_edge.export.workshop import FullOutputs, Workshop
+from emer_edge.export.workshop import FullOutputs
 from emer_edge.metrics.calibration import softmax
 from emer_edge.metrics.gap import js_distance
 from emer_edge.spec.heads import HEADS, ValueHead
+from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["JUDGED_WINDOWS", "MethodFigures", "best_method", "shift_of", "try_methods"]
 
 JUDGED_WINDOWS: Final = 48
 _ENCODE_AT_ONCE: Final = 16
-
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class MethodFigures:
         }
 
 
-def shift_of(before: Outputs, after: Outputs) -> float:
+def shift_of(before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]) -> float:
     """How far the answers (n, C) of all heads move, 0 to 1: the mean over windows, then over heads."""
     moved = []
     for name in before:
@@ -70,38 +70,44 @@ def shift_of(before: Outputs, after: Outputs) -> float:
 
 
 def try_methods(
-    shop: Workshop, full: FullOutputs, quantiser: EncoderQuantiser, measured: Measurement
+    fusion: onnx.ModelProto,
+    evidence: Evidence,
+    full: FullOutputs,
+    quantiser: EncoderQuantiser,
+    measured: Measurement,
+    threads: int = 1,
+    progress: Progress = silent,
 ) -> dict[str, MethodFigures]:
-    """Build the encoder by every method in both variants, and compare with FP32 on selection windows.
+    """Build the encoder by every method in both variants, and compare with FP32 on one window of each clip.
 
     Args:
-        shop: the export; its `evidence` must be there.
+        fusion: the FP32 part, which all of them share.
+        evidence: selection windows.
         full: FP32 results on it.
         quantiser: of the encoder, with any ranges.
         measured: the histograms.
+        threads: of the engines.
+        progress: told of each method.
 
     Raises:
         DataError: a selection clip can't be read.
     """
-    if shop.evidence is None:
-        return {}
-    evidence = shop.evidence
     windows = evidence.first_of_clips(JUDGED_WINDOWS)
     faces = evidence.faces(windows)
     flat = faces.reshape(-1, *faces.shape[2:])
     given = {"eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
-    fuse = _session(shop.fusion, shop.threads)
+    fuse = _session(fusion, threads)
     names = [each.name for each in fuse.get_outputs()]
     expected = full.embeddings[evidence.frames[windows]]
     before = {name: each[windows] for name, each in full.outputs.items()}
     found = {}
     for done, method in enumerate(METHODS):
-        shop.progress("trying calibration methods", done, len(METHODS))
+        progress("trying calibration methods", done, len(METHODS))
         tried = quantiser.using(measured.ranges(method))
         shifts: dict[str, float] = {}
         decibels: dict[str, float] = {}
         for style in GRID_OF:
-            encode = _session(tried.build(style), shop.threads)
+            encode = _session(tried.build(style), threads)
             parts = [
                 encode.run(None, {"face": flat[at : at + _ENCODE_AT_ONCE]})[0]
                 for at in range(0, len(flat), _ENCODE_AT_ONCE)
@@ -112,7 +118,7 @@ def try_methods(
             width = expected.shape[-1]
             decibels[style] = noise_db(embeddings.reshape(-1, width), expected.reshape(-1, width))
         found[method] = MethodFigures(shifts, decibels)
-    shop.progress("trying calibration methods", len(METHODS), len(METHODS))
+    progress("trying calibration methods", len(METHODS), len(METHODS))
     return found
 
 
