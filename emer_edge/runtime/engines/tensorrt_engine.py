@@ -6,12 +6,14 @@ keeps coming are captured as a CUDA graph where TensorRT allows it: one launch i
 
 from __future__ import annotations
 
+import atexit
 import logging
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +129,7 @@ class TensorRtEngine:
             self.close()
             raise
         self.inputs, self.outputs = self._buffers.inputs, self._buffers.outputs
+        _left_open.add(self)
 
     @property
     def captured(self) -> tuple[int, ...]:
@@ -173,6 +176,7 @@ class TensorRtEngine:
         if self._closed:
             return
         self._closed = True
+        _left_open.discard(self)
         if self._cuda.is_owner:
             try:
                 with self._cuda.current():
@@ -328,5 +332,15 @@ class TensorRtEngine:
                 each.graph.close()
         self._lanes.clear()
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str) -> NoReturn:
         raise EngineError(f"{self._toolkit.can.told} can't {what} {self._path}: {self._toolkit.last}")
+
+
+_left_open: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_left_open() -> None:
+    """TensorRT's objects must go before Python's modules do, or they complain of a dead context."""
+    for each in list(_left_open):
+        each.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msgspec.structs import replace as replace_struct
+
 from emer_edge.bundle import Bundle
 from emer_edge.bundle.reader import sha256_of
 from emer_edge.data.cache import write_private
@@ -14,7 +16,7 @@ from emer_edge.errors import BundleError, EngineError
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.cache import PlanCache, encode, make_sidecar, read_private
 from emer_edge.runtime.engines.tensorrt.driver import find_gpu
-from emer_edge.runtime.engines.tensorrt.machine import describe_machine
+from emer_edge.runtime.engines.tensorrt.machine import UNKNOWN, describe_machine
 from emer_edge.runtime.engines.tensorrt.memory import advice, read_memory
 from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
 from emer_edge.spec.progress import Progress, silent
@@ -109,6 +111,9 @@ def build_bundle(
             f"building with {toolkit.can.told} as a check, {what}: the plans are "
             + (f"written to {output}" if output else "thrown away")
         )
+    if not runnable and options.compute_capability is not None:
+        number = options.compute_capability.removeprefix("SM")
+        machine = replace_struct(machine, gpu=UNKNOWN, compute_capability=f"{number[:-1]}.{number[-1:]}")
     if timing_cache is not None and not toolkit.can.timing_cache:
         say(f"{toolkit.can.told} keeps no kernel timings, so {timing_cache} is left alone")
         timing_cache = None

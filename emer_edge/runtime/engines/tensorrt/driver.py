@@ -21,7 +21,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, ...]]] = {
     "cuDriverGetVersion": (_INT_OUT,),
     "cuDeviceGetCount": (_INT_OUT,),
     "cuDeviceGet": (_INT_OUT, ctypes.c_int),
-    "cuDeviceGetName": (ctypes.c_char_p, ctypes.c_int, ctypes.c_int),
+    "cuDeviceGetName": (ctypes.c_void_p, ctypes.c_int, ctypes.c_int),
     "cuDeviceGetAttribute": (_INT_OUT, ctypes.c_int, ctypes.c_int),
     "cuGetErrorName": (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
     "cuCtxPopCurrent_v2": (_HANDLE_OUT,),

@@ -17,7 +17,7 @@ UNKNOWN: Final = "unknown"
 _TOLD: Final = {
     "gpu": "GPU",
     "compute_capability": "compute capability",
-    "tensorrt": "TensorRT",
+    "tensorrt": "",  # its value names it
     "cuda": "CUDA",
     "driver": "driver",
     "l4t": "L4T",
@@ -68,7 +68,7 @@ def difference(built: Machine, here: Machine) -> str | None:
     for name, told in _TOLD.items():
         then, now = getattr(built, name), getattr(here, name)
         if then != now and UNKNOWN not in (then, now):
-            parts.append((f"{told} {then}", f"{told} {now}"))
+            parts.append((f"{told} {then}".strip(), f"{told} {now}".strip()))
     if not parts:
         return None
     then, now = (", ".join(each) for each in zip(*parts, strict=True))
