@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.common import console, workshop
 
-SCRIPTS = ("step_ratio", "import_time", "memory", "agreement", "eyes_used")
+SCRIPTS = ("step_ratio", "import_time", "memory", "agreement", "eyes_used", "calibration")
 
 
 def main() -> int:

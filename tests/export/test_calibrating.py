@@ -19,11 +19,12 @@ from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, DataError, GateError
 from emer_edge.export.calibrating import calibrate
 from emer_edge.export.evidence import embeddings_of, outputs_of, read_evidence
+from emer_edge.export.exporter import export_bundle
 from emer_edge.export.method_trial import MethodFigures, best_method, shift_of
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.export.workshop import FullOutputs, Workshop
-from emer_edge.model.checkpoint import metadata_of
+from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
 from emer_edge.spec.progress import silent
@@ -205,6 +206,25 @@ def test_dead_layers_are_told(shop: Workshop) -> None:
     assert "layer2.0.relu1" in note
     dead = next(each for each in made.layers if each["name"] == "layer2.0.relu1")
     assert dead["cpu"]["noise_db"] is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda clip, at: replace(clip, labels={**clip.labels, "fer-7": 2}), "calibration windows show fear"),
+        (lambda clip, at: clip if at % 3 == 0 else None, "windows are too few to calibrate"),
+    ],
+    ids=["one emotion", "few clips"],
+)
+def test_an_export_on_such_data_leaves_nothing_behind(
+    nine: Emert, dataset: EmerDataset, tmp_path: Path, cache: Path, spoil: Any, told: str
+) -> None:
+    save_checkpoint(tmp_path / "nine.pt", nine, metadata_of(nine))
+    spoilt = (spoil(clip, at) for at, clip in enumerate(dataset.clips))
+    data = replace(dataset, clips=tuple(clip for clip in spoilt if clip is not None))
+    with pytest.raises(DataError, match=told):
+        export_bundle(ExportOptions(tmp_path / "x.emer", "int8", [str(tmp_path / "nine.pt")], data=data))
+    assert [each.name for each in tmp_path.iterdir()] == ["nine.pt"]
 
 
 def test_shift_is_nought_for_the_same_and_one_for_opposites() -> None:
