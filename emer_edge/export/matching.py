@@ -13,7 +13,7 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.windows import clip_window
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.faces import FaceDetector, grey_level
-from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, VALIDITY
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
@@ -33,6 +33,7 @@ FEWEST_FACES: Final = 20
 """With fewer found faces a median of landmarks means nothing, and the generic template is taken."""
 
 _FEWEST_ROWS: Final = 200
+_WHOLE: Final = frozenset(range(VALIDITY.start, VALIDITY.stop)) | frozenset(range(EVENTS.start, EVENTS.stop))
 _MOST_RESIDUAL_PX: Final = 2.0
 
 
@@ -92,11 +93,20 @@ def measure_faces(
 
 
 def eye_quantiles(rows: NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
-    """Quantiles (1, 5, 25, 50, 75, 95, 99 %) of each column of (n, 39) rows; empty without rows."""
+    """Quantiles (1, 5, 25, 50, 75, 95, 99 %) of each column of (n, 39) rows; empty without rows.
+
+    Missing cells are 0 in rows and are left out, so that the range of an eye's distance does not begin at 0. Validity
+    and columns 33 to 39 are taken whole.
+    """
     if not len(rows):
         return {}
-    values = np.quantile(rows.astype(np.float64), QUANTILES, axis=0).T
-    return {key: tuple(float(f"{each:.6g}") for each in row) for key, row in zip(COLUMN_KEYS, values, strict=True)}
+    found = {}
+    for column, key in enumerate(COLUMN_KEYS):
+        values = rows[:, column].astype(np.float64)
+        if column not in _WHOLE and values.any():
+            values = values[values != 0]
+        found[key] = tuple(float(f"{each:.6g}") for each in np.quantile(values, QUANTILES))
+    return found
 
 
 def find_display(rows: NDArray[np.float32]) -> Display | None:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
 from emer_edge.errors import BundleError
+from emer_edge.runtime.columns import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource
-from emer_edge.signals.rows import eye_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
 from emer_edge.signals.slots import face_slots
 from emer_edge.signals.stream import EyeStream, EyeWindow
 from emer_edge.spec.columns import COLUMN_KEYS
@@ -51,7 +52,7 @@ class HopWindow:
         eye: the eye half.
         face_age_ms, sample_age_ms: age at `end_ns` of the newest usable face and of the newest sample that saw an eye.
         degraded: eye columns that the tracker has not filled.
-        notes: sources that are silent, a subject that was lost.
+        notes: sources that are silent, a subject that was lost, eye columns that can't be right.
     """
 
     end_ns: int
@@ -105,6 +106,7 @@ class Evidence:
         self.faces = FaceSource(detector, manifest.face.template_px, self.spec.hop_ns, detect_every)
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
+        self.columns = ColumnWatch(manifest.eye_quantiles, display)
         self._display = display
         self._stimulus = stimulus or StimulusRect.whole(display)
         self._times_ns: deque[int] = deque(maxlen=self.spec.hops + 1)
@@ -129,13 +131,13 @@ class Evidence:
         """Take a tracker sample."""
         self._arrivals_ns["tracker"] = max(self._arrivals_ns["tracker"], sample.arrival_ns)
         self.samples += 1
-        row, seen = eye_row(sample, self._display, self._stimulus)
-        self.eyes.append(row, sample.stamp_ns, seen)
+        cells, seen = raw_row(sample, self._display, self._stimulus), sample.left.valid or sample.right.valid
+        self.eyes.append(network_row(cells), sample.stamp_ns, seen)
         if seen:
             self._seen_ns.append(sample.stamp_ns)
+            self.columns.add(cells, sample.stamp_ns)
             if self._profiled < _PROFILED_SAMPLES:
                 self._profiled += 1
-                cells = raw_row(sample, self._display, self._stimulus)
                 self._profile = np.where(np.isnan(self._profile), cells, self._profile)
 
     def cut(self, end_ns: int) -> HopWindow:
@@ -171,7 +173,7 @@ class Evidence:
             face_age_ms=_age_ms(end_ns, self._times_ns),
             sample_age_ms=_age_ms(end_ns, self._seen_ns),
             degraded=unfilled_columns(self._profile) if self._profiled else (),
-            notes=(*silent, *self._subject_notes(end_ns)),
+            notes=(*silent, *self._subject_notes(end_ns), *(each.text for each in self.columns.faults)),
         )
 
     def _silences(self, due_ns: int) -> tuple[str, ...]:

@@ -136,7 +136,8 @@ def score_recording(
     manifest = session.bundle.manifest
     display = display or manifest.display or Display()
     evidence = Evidence(manifest, session.detector, tracker.rate_hz, display, stimulus, detect_every, allowance_ns)
-    batch = _Batch(session, (*standing_notes(manifest), *synchrony_notes(camera, tracker)))
+    notes = (*standing_notes(manifest), *synchrony_notes(camera, tracker), *evidence.columns.notes(manifest.display))
+    batch = _Batch(session, notes)
     frame_period_ns, sample_period_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
     for end_ns in replay(evidence, camera, tracker, frame_period_ns, sample_period_ns):
         batch.add(evidence.cut(end_ns))

@@ -14,7 +14,7 @@ from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
 from emer_edge.spec.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.spec.window import EYE_COLUMN_COUNT
 
-__all__ = ["eye_row", "raw_row", "unfilled_columns"]
+__all__ = ["network_row", "raw_row", "unfilled_columns"]
 
 _BLANK_EYE = EyeReading()
 
@@ -23,8 +23,8 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
     """Lay a sample out in columns 1 to 32, missing cells as NaN.
 
     Gaze in pixels and in millimetres are derived from each other by the display's size, the direction from the gaze
-    point and the eye's position; the combined gaze point is the mean of the valid eyes. An eye that the tracker does
-    not vouch for is blank, as in a Tobii export.
+    point and the eye's position, the gaze point from these two where it is missing; the combined gaze point is the mean
+    of the valid eyes. An eye that the tracker does not vouch for is blank, as in a Tobii export.
 
     Returns:
         (39,) float64; columns 33 to 39 are NaN.
@@ -47,14 +47,9 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
     return row
 
 
-def eye_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> tuple[NDArray[np.float32], bool]:
-    """Lay a sample out as the network reads it.
-
-    Returns:
-        (39,) float32 with missing cells and columns 33 to 39 at 0, and whether any eye was seen.
-    """
-    row = np.nan_to_num(raw_row(sample, display, stimulus), nan=0.0, posinf=0.0, neginf=0.0)
-    return row.astype(np.float32), sample.left.valid or sample.right.valid
+def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turn cells from `raw_row` into (39,) float32 as the network reads them: missing ones are 0."""
+    return np.nan_to_num(cells, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
 
 
 def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
@@ -71,6 +66,8 @@ def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
 def _completed(eye: EyeReading, display: Display) -> EyeReading:
     gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
     scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
+    if math.isnan(gaze_px[0]) and math.isnan(gaze_mm[0]):
+        gaze_mm = _met_display(eye)
     if math.isnan(gaze_px[0]) and not math.isnan(gaze_mm[0]):
         gaze_px = (gaze_mm[0] / scale_x, gaze_mm[1] / scale_y)
     elif math.isnan(gaze_mm[0]) and not math.isnan(gaze_px[0]):
@@ -82,6 +79,15 @@ def _completed(eye: EyeReading, display: Display) -> EyeReading:
         if length > 0:
             direction = (ray[0] / length, ray[1] / length, ray[2] / length)
     return EyeReading(gaze_px, gaze_mm, direction, eye.position_mm, eye.pupil_mm, eye.valid)
+
+
+def _met_display(eye: EyeReading) -> tuple[float, float]:
+    """Where the gaze direction meets the display, the plane z = 0; missing where it does not."""
+    (x, y, z), (ray_x, ray_y, ray_z) = eye.position_mm, eye.direction
+    if not z * ray_z < 0:  # looks away, along the display, or is not known
+        return MISSING_2
+    along = -z / ray_z
+    return (x + along * ray_x, y + along * ray_y)
 
 
 def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, float]:

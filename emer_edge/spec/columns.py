@@ -18,6 +18,7 @@ __all__ = [
     "COLUMN_KEYS",
     "EVENTS",
     "EYE_COLUMNS",
+    "EYE_GROUPS",
     "GAZE_POINT",
     "GAZE_POINT_LEFT",
     "GAZE_POINT_RIGHT",
@@ -26,6 +27,7 @@ __all__ = [
     "PUPILS",
     "VALIDITY",
     "VALIDITY_CODES",
+    "ColumnGroup",
     "EyeColumn",
     "MovementType",
     "match_header",
@@ -93,6 +95,34 @@ PUPILS: Final = slice(12, 14)
 VALIDITY: Final = slice(14, 16)
 EVENTS: Final = slice(32, 39)
 MOVEMENT_TYPE: Final = 32
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns that a tracker has or lacks, and gets right or wrong, together.
+
+    Attributes:
+        name: short name.
+        columns: their indices, 0 to 38.
+        unit: `px`, `mm`, or empty.
+        guess: what values far outside of the usual range suggest.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    unit: str
+    guess: str
+
+
+EYE_GROUPS: Final = (
+    ColumnGroup("gaze", tuple(range(6)), "px", "another display or origin"),
+    ColumnGroup("position", tuple(range(16, 22)), "mm", "another origin or axis"),
+    ColumnGroup("direction", tuple(range(6, 12)), "", "axes swapped or mirrored"),
+    ColumnGroup("pupil", (12, 13), "mm", "another unit"),
+    ColumnGroup("display", tuple(range(22, 26)), "mm", "another display or origin"),
+    ColumnGroup("stimulus", tuple(range(26, 32)), "", "another stimulus rectangle"),
+)
+"""Columns 1 to 32 without validity; `display` and `stimulus` are the gaze point in DACS mm and in MCS."""
 
 VALIDITY_CODES: Final = {"Valid": 1.0, "Invalid": 0.0}
 MOVEMENT_CODES: Final = {

@@ -51,7 +51,10 @@ def test_display_is_read_off_the_gaze() -> None:
 
 def test_quantiles_of_every_column() -> None:
     rows = np.tile(np.linspace(0, 100, 101, dtype=np.float32)[:, None], (1, 39))
+    rows[:, :14] = np.tile(np.linspace(1, 101, 101, dtype=np.float32)[:, None], (1, 14))
+    rows = np.concatenate([rows, np.zeros((50, 39), np.float32)])  # an eye not found: blank cells
     found = eye_quantiles(rows)
     assert len(found) == 39
-    assert found["Gaze point X [DACS px]"] == (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
+    assert found["Gaze point X [DACS px]"] == (2.0, 6.0, 26.0, 51.0, 76.0, 96.0, 100.0)
+    assert found["Validity left"][1] == 0.0
     assert eye_quantiles(rows[:0]) == {}

@@ -29,6 +29,7 @@ from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.metrics.gap import js_distance
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.columns import UNWATCHED
 from emer_edge.runtime.faces import align
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner
@@ -36,7 +37,7 @@ from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.signals.rows import eye_row
+from emer_edge.signals.rows import network_row, raw_row
 from emer_edge.signals.stream import EyeStream
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Display, Frame, StimulusRect
@@ -69,7 +70,7 @@ def test_fills_then_gives_a_result_each_hop(replayed: list[Result]) -> None:
     assert all(each.face_slots == 8 and each.eye_slots == 32 for each in replayed[7:])
     assert all(not each.heads and each.gap is None and each.filling_s > 0 for each in replayed[:7])
     assert all(each.dropped == {} for each in replayed)
-    assert replayed[-1].notes == ("demo weights, trained on synthetic clips",)
+    assert replayed[-1].notes == ("demo weights, trained on synthetic clips", UNWATCHED)
     assert {"detect", "align", "encode", "fuse", "total"} == set(replayed[-1].stages_ms)
 
 
@@ -114,8 +115,8 @@ def test_a_result_is_the_whole_window_of_its_evidence(
     stream = EyeStream(2000, RATE_HZ)
     display = Display()
     for sample in open_tracker(str(tracker), FAST):
-        row, seen = eye_row(sample, display, StimulusRect.whole(display))
-        stream.append(row, sample.stamp_ns, seen)
+        cells = raw_row(sample, display, StimulusRect.whole(display))
+        stream.append(network_row(cells), sample.stamp_ns, sample.left.valid or sample.right.valid)
     eye = stream.window(end_ns, WINDOW)
     expected = session.predict(stack_faces(crops)[None], eye.eye[None], eye.gaze[None])
     (result,) = [each for each in replayed if each.end_ns == end_ns]

@@ -34,6 +34,13 @@ class ClockReport:
     resets: int
     uncertainty_ms: float | None = None
 
+    def __str__(self) -> str:
+        known = "" if self.uncertainty_ms is None else f", known to {self.uncertainty_ms:.2g} ms"
+        return (
+            f"drifts by {self.drift_ppm:.0f} ppm, {self.residual_ms:.2g} ms of jitter taken away, "
+            f"{self.resets} resets ({self.link}{known})"
+        )
+
     def notes(self) -> tuple[str, ...]:
         """Sentences for the reader of results where the mapping is poor; empty where it is good."""
         poor = []

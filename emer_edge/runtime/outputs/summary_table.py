@@ -57,5 +57,7 @@ class SummaryTable:
                 f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}",
                 highlight=False,
             )
+        if summary.clock is not None:
+            print_line(f"tracker: {summary.tracker}; its clock {summary.clock}", highlight=False)
         for note in summary.notes:
             print_line(f"note: {note}", highlight=False)

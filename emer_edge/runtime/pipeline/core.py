@@ -12,6 +12,7 @@ from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
+from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
@@ -38,6 +39,7 @@ class PipelineCore:
         notes: put into every result beside the bundle's own.
         detect_every: detection runs at least on every n-th frame.
         allowance_ns: the step for T runs at T + this.
+        say: told once of eye columns that can't be right; None tells nobody.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
@@ -56,13 +58,16 @@ class PipelineCore:
         notes: tuple[str, ...] = (),
         detect_every: int = 5,
         allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
+        say: Say | None = None,
     ) -> None:
         manifest = session.bundle.manifest
         display = display or manifest.display or Display()
         self.evidence = Evidence(manifest, session.detector, rate_hz, display, stimulus, detect_every, allowance_ns)
         self._session = session
         self._manifest = manifest
-        self.notes = (*standing_notes(manifest), *notes)
+        self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
+        self._say = say
+        self._said: set[str] = set()
         self._embeddings = np.zeros((manifest.window.hops + 2, session.embedding_width), np.float32)
         self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
         self.states = dict.fromkeys(State, 0)
@@ -86,6 +91,7 @@ class PipelineCore:
         """
         began_ns = monotonic_ns()
         window = self.evidence.cut(end_ns)
+        self._tell()
         stages_ms: dict[str, float] = {}
         if window.face is not None:
             stages_ms["detect"] = window.face.detect_ns * 1e-6
@@ -112,6 +118,13 @@ class PipelineCore:
             "frames after their step": self.evidence.faces.late,
         }
         return {place: count for place, count in places.items() if count}
+
+    def _tell(self) -> None:
+        """Say what is wrong with the eye columns, each thing once in a run."""
+        for fault in self.evidence.columns.faults:
+            if self._say is not None and fault.key not in self._said:
+                self._said.add(fault.key)
+                self._say(fault.text)
 
     def _fuse(self, window: HopWindow) -> dict[str, NDArray[np.float32]]:
         embeddings = self._embeddings[window.face_numbers % len(self._embeddings)]

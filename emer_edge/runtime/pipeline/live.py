@@ -20,7 +20,7 @@ from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["LiveRunner", "source_drops"]
+__all__ = ["LiveRunner", "source_drops", "source_troubles"]
 
 _RESULTS: Final = 16
 _JOIN_S: Final = 3.0
@@ -131,8 +131,7 @@ class LiveRunner:
                 end_ns += late * hop_ns
                 core.dropped["late steps"] += late
                 core.dropped.update(inbox.dropped | source_drops(self._camera, self._tracker))
-                trouble = self._camera.trouble
-                core.troubles = () if trouble is None else (f"camera lost: {trouble}",)
+                core.troubles = source_troubles(self._camera, self._tracker)
                 self._publish(core.step(end_ns, end_ns + allowance_ns))
                 end_ns += hop_ns
             if inbox.failure is not None:
@@ -145,6 +144,13 @@ class LiveRunner:
                 self._results.popleft()
                 self._core.dropped["results"] += 1
             self._changed.notify_all()
+
+
+def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
+    """What is wrong with the sources now: a camera that is lost, a tracker whose clock is known badly."""
+    report = tracker.clock_report
+    lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
+    return (*lost, *(() if report is None else report.notes()))
 
 
 def source_drops(camera: Camera, tracker: Tracker) -> dict[str, int]:

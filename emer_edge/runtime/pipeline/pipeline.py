@@ -43,7 +43,7 @@ class Pipeline:
         offset_ms: added to a tracker file's times so that they match the video's.
         detect_every: faces are looked for at least on every n-th frame.
         arrival_allowance_ms: the step for a window ending at T runs at T + this.
-        say: told in a sentence when a source goes and comes back.
+        say: told in a sentence when a source goes and comes back, and when eye columns can't be right.
 
     Raises:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened.
@@ -112,7 +112,14 @@ class Pipeline:
         camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
         notes = synchrony_notes(camera, tracker)
         core = self._core = PipelineCore(
-            session, tracker.rate_hz, self._display, self._stimulus, notes, self._detect_every, self._allowance_ns
+            session,
+            tracker.rate_hz,
+            self._display,
+            self._stimulus,
+            notes,
+            self._detect_every,
+            self._allowance_ns,
+            self._say,
         )
         self._began_s = monotonic()
         if self._pace == "real":
@@ -205,6 +212,8 @@ class Pipeline:
             peak_rss_mb=peak_rss_mb,
             capture_rss_mb=capture_rss_mb,
             notes=core.notes,
+            tracker=tracker.description,
+            clock=tracker.clock_report,
         )
 
     def _resident_mb(self) -> tuple[float | None, float | None, float | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emer_edge.metrics.latency import LatencySummary
+from emer_edge.runtime.clock import ClockReport
 
 __all__ = ["Summary", "resident_mb"]
 
@@ -26,6 +27,8 @@ class Summary:
         dropped: place -> count.
         rss_mb, peak_rss_mb: resident memory now and at most; None where the system does not tell.
         notes: what holds for every result.
+        tracker: what was opened and how it is read.
+        clock: how well the tracker's clock is known; None where stamps are not mapped.
         capture_rss_mb: resident memory of a live camera's capture process, None without one.
     """
 
@@ -42,6 +45,8 @@ class Summary:
     rss_mb: float | None
     peak_rss_mb: float | None
     notes: tuple[str, ...]
+    tracker: str = ""
+    clock: ClockReport | None = None
     capture_rss_mb: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +55,7 @@ class Summary:
         plain["stages"] = {stage: each.to_dict() for stage, each in self.stages.items()}
         plain["ages"] = {age: each.to_dict() for age, each in self.ages.items()}
         plain["notes"] = list(self.notes)
+        plain["clock"] = None if self.clock is None else self.clock.to_dict()
         return plain
 
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.signals.rows import raw_row, unfilled_columns
 from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
@@ -147,6 +148,11 @@ class Tracker(ABC):
     def dropped(self) -> dict[str, int]:
         """Place -> samples or packets lost there since the start."""
         return {}
+
+    @property
+    def clock_report(self) -> ClockReport | None:
+        """How well the device's clock is known in host time; None where stamps are not mapped."""
+        return None
 
     @property
     def description(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from emer_edge.errors import TrackerError
-from emer_edge.runtime.clock import ClockMapper, monotonic_ns
+from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
 from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
@@ -41,19 +41,27 @@ class LiveTracker(Tracker):
         options: see there.
         where: what people call the device, in messages.
         rate_hz: nominal rate, None to take the device's word or to measure it.
+        mapper: maps the device's clock to the host's; by arrivals alone unless given.
     """
 
     live = True
     synchronised = True
 
-    def __init__(self, source: TrackerSource, options: TrackerOptions, where: str, rate_hz: float | None) -> None:
+    def __init__(
+        self,
+        source: TrackerSource,
+        options: TrackerOptions,
+        where: str,
+        rate_hz: float | None,
+        mapper: Clock | None = None,
+    ) -> None:
         self.source = source.text
         self.clock = "device"
         self._where = where
         self._display = options.display
         self._say = options.say
         self._wait_s = options.wait_s
-        self._mapper = ClockMapper()
+        self._mapper = mapper or ClockMapper()
         self._rate_hz = rate_hz or 0.0
         self._measure = rate_hz is None
         self._changed = threading.Condition()
@@ -132,9 +140,14 @@ class LiveTracker(Tracker):
         return {**self._counters.losses(), **{name: count for name, count in own.items() if count}}
 
     @property
-    def mapper(self) -> ClockMapper:
+    def mapper(self) -> Clock:
         """The clock mapping, for its drift, residual and resets."""
         return self._mapper
+
+    @property
+    def clock_report(self) -> ClockReport | None:
+        """Drift, residual and resets of the mapping; None where samples have arrival times alone."""
+        return self._mapper.report if self.clock == "device" else None
 
     def __next__(self) -> TrackerSample:
         with self._changed:
@@ -243,7 +256,7 @@ class LiveTracker(Tracker):
         while not self._stop.wait(pause_s):
             pause_s = min(2 * pause_s, longest_s)
             try:
-                self._connect(pause_s)
+                self._connect(self._wait_s)
             except TrackerError:
                 continue
             self._heard_ns = monotonic_ns()
