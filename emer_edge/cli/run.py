@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,8 +20,9 @@ def run(
     tracker: Annotated[
         str,
         typer.Option(
-            help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=csv), "
-            "or a Tobii Pro Lab export (TSV, XLSX)."
+            help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
+            "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
+            "(TSV, XLSX), Gazepoint CSV, a recording's folder. docs/trackers.md has the parameters."
         ),
     ] = "/dev/ttyUSB0",
     pace: Annotated[
@@ -47,6 +48,13 @@ def run(
         float | None, typer.Option(min=0.1, help="Stop after this long; by default, at the end or at Ctrl-C.")
     ] = None,
     detect_every: Annotated[int, typer.Option(min=1, help="Look for the face on every n-th frame.")] = 5,
+    subject: Annotated[
+        Literal["largest", "center", "left", "right"],
+        typer.Option(
+            help="Whose face is read when several are seen at first, as the camera sees them. That person is followed "
+            "through crossings; another is chosen only after 5 s without, and the run says so."
+        ),
+    ] = "largest",
     arrival_allowance_ms: Annotated[
         float, typer.Option(help="How long a window waits for late samples; part of the stated latency.")
     ] = 50.0,
@@ -77,6 +85,7 @@ def run(
         stimulus=StimulusRect.parse(stimulus_rect) if stimulus_rect else None,
         offset_ms=offset_ms,
         detect_every=detect_every,
+        subject=subject,
         arrival_allowance_ms=arrival_allowance_ms,
         say=say,
     )

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Manifest
 from emer_edge.errors import BundleError
 from emer_edge.runtime.columns import ColumnWatch
-from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Subject
+from emer_edge.runtime.say import Say
 from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
 from emer_edge.signals.slots import face_slots
 from emer_edge.signals.stream import EyeStream, EyeWindow
@@ -80,6 +81,8 @@ class Evidence:
         stimulus: frame of the MCS columns; the whole display by default.
         detect_every: see `FaceSource`.
         allowance_ns: arrival allowance D.
+        subject: who is followed at first.
+        say: told when somebody else is followed; None tells nobody.
 
     Raises:
         BundleError: the bundle was trained on other eye columns than this version computes.
@@ -94,6 +97,8 @@ class Evidence:
         stimulus: StimulusRect | None = None,
         detect_every: int = 5,
         allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
+        subject: Subject = "largest",
+        say: Say | None = None,
     ) -> None:
         if manifest.eye_columns != COLUMN_KEYS:
             other = [has for has, want in zip(manifest.eye_columns, COLUMN_KEYS, strict=True) if has != want]
@@ -103,7 +108,7 @@ class Evidence:
             )
         self.spec = manifest.window
         self.allowance_ns = allowance_ns
-        self.faces = FaceSource(detector, manifest.face.template_px, self.spec.hop_ns, detect_every)
+        self.faces = FaceSource(detector, manifest.face, self.spec.hop_ns, detect_every, subject, say)
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
@@ -173,7 +178,7 @@ class Evidence:
             face_age_ms=_age_ms(end_ns, self._times_ns),
             sample_age_ms=_age_ms(end_ns, self._seen_ns),
             degraded=unfilled_columns(self._profile) if self._profiled else (),
-            notes=(*silent, *self._subject_notes(end_ns), *(each.text for each in self.columns.faults)),
+            notes=(*silent, *self._face_notes(end_ns, not covered.all()), *(each.text for each in self.columns.faults)),
         )
 
     def _silences(self, due_ns: int) -> tuple[str, ...]:
@@ -183,11 +188,15 @@ class Evidence:
             if due_ns - arrival_ns > _SILENCE_NS
         )
 
-    def _subject_notes(self, end_ns: int) -> tuple[str, ...]:
-        again_ns = self.faces.reacquired_ns
-        if again_ns is None or again_ns <= end_ns - self.spec.length_ns:
-            return ()
-        return ("the face was lost inside this window; the largest one is followed since",)
+    def _face_notes(self, end_ns: int, uncovered: bool) -> tuple[str, ...]:
+        began_ns, again_ns = end_ns - self.spec.length_ns, self.faces.reacquired_ns
+        notes = []
+        if again_ns is not None and began_ns < again_ns <= end_ns:
+            notes.append("the subject was lost inside this window; another choice is followed since")
+        misses = self.faces.misses(began_ns, end_ns)
+        if misses and uncovered:
+            notes.append("no usable face: " + ", ".join(f"{why.value} ({n} looks)" for why, n in misses.most_common()))
+        return tuple(notes)
 
 
 def replay(

@@ -14,7 +14,6 @@ import pytest
 from runtime_inputs import (
     FPS,
     RATE_HZ,
-    TEMPLATE,
     WINDOW,
     LiveCamera,
     LiveTracker,
@@ -30,7 +29,7 @@ from emer_edge.metrics.gap import js_distance
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.columns import UNWATCHED
-from emer_edge.runtime.faces import align
+from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner
 from emer_edge.runtime.predict import score_recording
@@ -108,10 +107,12 @@ def test_a_result_is_the_whole_window_of_its_evidence(
 ) -> None:
     end_ns = 15 * HOP_NS
     crops = []
+    faces = FaceSource(session.detector, session.bundle.manifest.face, HOP_NS)
     for frame in open_camera(str(video), "fast"):
+        face = faces.on_frame(frame)
         if frame.stamp_ns % HOP_NS == 0 and end_ns - WINDOW.length_ns < frame.stamp_ns <= end_ns:
-            (face,) = session.detector.detect(frame.image)
-            crops.append(align(frame.image, face.landmarks_px, TEMPLATE))
+            assert face is not None
+            crops.append(face.crop)
     stream = EyeStream(2000, RATE_HZ)
     display = Display()
     for sample in open_tracker(str(tracker), FAST):

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from runtime_inputs import TEMPLATE, scene
 
+from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.errors import BundleError, ConfigurationError
 from emer_edge.runtime.faces import Face, FaceDetector, FaceSource, SubjectFollower, align, similarity, yunet
 from emer_edge.runtime.faces.face import keep_best, overlap
@@ -158,7 +159,7 @@ def frame(index: int, image: NDArray[np.uint8]) -> Frame:
 
 
 def test_looks_at_every_fifth_frame_and_at_a_hops_last(session: Session) -> None:
-    source = FaceSource(session.detector, TEMPLATE, HOP_NS, every=5)
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, every=5)
     picture = scene(170, 90)
     looked = [index for index in range(28) if source.on_frame(frame(index, picture)) is not None]
     assert looked == [0, 5, 9, 14, 18, 23, 27]  # a hop is nine frames
@@ -168,7 +169,7 @@ def test_looks_at_every_fifth_frame_and_at_a_hops_last(session: Session) -> None
 
 
 def test_a_hop_without_a_face_has_no_candidate(session: Session) -> None:
-    source = FaceSource(session.detector, TEMPLATE, HOP_NS, every=3)
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, every=3)
     for index in range(10):
         source.on_frame(frame(index, scene(170, 90)))
     for index in range(10, 19):

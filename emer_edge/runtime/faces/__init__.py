@@ -6,15 +6,19 @@ from emer_edge.runtime.faces.align import align, similarity
 from emer_edge.runtime.faces.brightness import grey_level, match_brightness
 from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, open_detector
 from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.follower import SubjectFollower
+from emer_edge.runtime.faces.follower import SUBJECTS, Subject, SubjectFollower
+from emer_edge.runtime.faces.quality import Missing
 from emer_edge.runtime.faces.source import FaceCandidate, FaceSource
 
 __all__ = [
     "DETECTORS",
+    "SUBJECTS",
     "Face",
     "FaceCandidate",
     "FaceDetector",
     "FaceSource",
+    "Missing",
+    "Subject",
     "SubjectFollower",
     "align",
     "grey_level",

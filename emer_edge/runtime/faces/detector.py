@@ -110,16 +110,15 @@ class FaceDetector:
         """
         return None if self._near is None else self._near.look(image, face.landmarks_px, template_px)
 
-    def settled(self, image: NDArray[np.uint8], face: Face, template_px: NDArray[np.float32]) -> Face | None:
+    def settled(self, image: NDArray[np.uint8], face: Face, template_px: NDArray[np.float32]) -> Face:
         """Find a face of `detect` as `again` would find it, so that its landmarks are of one kind with the later ones.
 
         Returns:
-            It, None when a near look does not see it, the same face when the bundle has no part for near looks.
+            It; the same face when a near look does not see it.
         """
-        found: Face | None = face
         for _ in range(_SETTLING if self.looks_near else 0):
-            found = found and self.again(image, found, template_px)
-        return found
+            face = self.again(image, face, template_px) or face
+        return face
 
     def in_crop(self, crop: NDArray[np.uint8]) -> Face | None:
         """Find the face of an aligned crop as live faces are found; (112, 112, 3) uint8, B, G, R."""

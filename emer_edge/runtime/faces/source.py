@@ -1,13 +1,13 @@
 """The camera's half of the evidence: which frames are looked at, and the newest usable face of each hop.
 
-Detection runs on every n-th frame, and on the frame that will probably be the last of its hop, so that a crop is always
-cut by landmarks of its own frame and is at most a frame old when its window ends.
+A look runs on every n-th frame, and on the frame that will probably be the last of its hop, so that a crop is always
+cut by landmarks of its own frame and is at most a frame old when its window ends. Most looks see the subject's last
+place only; once a second, after a loss, and while another face is near, a look sees the whole image.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Final
@@ -15,17 +15,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.faces.align import align
+from emer_edge.runtime.faces.appearance import Appearance
+from emer_edge.runtime.faces.brightness import match_brightness
 from emer_edge.runtime.faces.detector import FaceDetector
-from emer_edge.runtime.faces.follower import SubjectFollower
+from emer_edge.runtime.faces.face import Face
+from emer_edge.runtime.faces.follower import FORGET_NS, Subject, SubjectFollower
+from emer_edge.runtime.faces.quality import Missing, why_unusable
+from emer_edge.runtime.say import Say
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
 __all__ = ["FaceCandidate", "FaceSource"]
 
 _MOST_WAITING: Final = 64
+_MOST_MISSES: Final = 2000
+_WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
 
@@ -45,38 +53,57 @@ class FaceCandidate:
     align_ns: int
 
 
+_Found = tuple[Face, NDArray[np.uint8]]
+"""The subject's face and its aligned crop."""
+
+
 class FaceSource:
-    """Finds, follows and aligns the subject's face.
+    """Finds, follows, judges and aligns the subject's face.
 
     Args:
         detector: the bundle's detector.
-        template_px: (5, 2) landmarks in the crop, from the manifest.
+        record: the landmarks' places in a crop, and whether brightness is matched, from the manifest.
         hop_ns: length of a hop.
-        every: detection runs at least on every `every`-th frame.
+        every: a look runs at least on every `every`-th frame.
+        subject: who is followed at first, see `SUBJECTS`.
+        say: told when somebody is chosen anew; None tells nobody.
 
     Attributes:
         frames: frames offered.
         detections: frames looked at.
-        found: frames in which the subject was found.
+        found: frames in which the subject was found and usable.
+        missed: why there was no usable face -> number of looks.
         late: frames that came after their hop had been stepped.
         latencies: `detect` and `align`.
         origin_ns: start of the lattice of hops; set it before the first frame.
+
+    Raises:
+        ConfigurationError: `every` below 1, or an unknown `subject`.
     """
 
     def __init__(
-        self, detector: FaceDetector, template_px: Sequence[tuple[float, float]], hop_ns: int, every: int = 5
+        self,
+        detector: FaceDetector,
+        record: FaceRecord,
+        hop_ns: int,
+        every: int = 5,
+        subject: Subject = "largest",
+        say: Say | None = None,
     ) -> None:
         if every < 1:
             raise ConfigurationError(f"detection runs on every frame or every n-th, n at least 1, not {every}")
-        self._detector = detector
-        self._template = np.asarray(template_px, np.float32)
+        self._detector, self._record, self._say = detector, record, say
+        self._template = np.asarray(record.template_px, np.float32)
         self._hop_ns = hop_ns
         self._every = every
         self._waiting: deque[FaceCandidate] = deque(maxlen=_MOST_WAITING)
         self._since = every
         self._previous_ns: int | None = None
         self._stepped_ns: int | None = None
-        self._follower = SubjectFollower()
+        self._whole_ns: int | None = None
+        self._follower = SubjectFollower(subject)
+        self._misses: deque[tuple[int, Missing]] = deque(maxlen=_MOST_MISSES)
+        self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
         self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
         self.origin_ns = 0
@@ -86,8 +113,12 @@ class FaceSource:
         """When a face was followed anew after the subject had been lost, or None."""
         return self._follower.reacquired_ns
 
+    def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
+        """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""
+        return Counter(reason for stamp_ns, reason in self._misses if after_ns < stamp_ns <= until_ns)
+
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
-        """Take a frame; return the subject's face when it was looked for and found.
+        """Take a frame; return the subject's face when it was looked for, found and usable.
 
         Frames not newer than the one before are ignored.
         """
@@ -122,17 +153,58 @@ class FaceSource:
     def _look(self, frame: Frame) -> FaceCandidate | None:
         self.detections += 1
         began_ns = perf_counter_ns()
-        faces = self._detector.detect(frame.image)
+        found = self._near(frame) or self._whole(frame)
         detect_ns = perf_counter_ns() - began_ns
         self.latencies["detect"].record(detect_ns)
-        face = self._follower.update(faces, frame.stamp_ns)
-        if face is None:
+        if isinstance(found, Missing):
+            self._miss(frame.stamp_ns, found)
             return None
         began_ns = perf_counter_ns()
-        crop = align(frame.image, face.landmarks_px, self._template)
+        face, crop = found
+        why = why_unusable(face, crop, self._template, *frame.image.shape[:2])
+        crop = match_brightness(crop, self._record)
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
+        if why is not None:
+            self._miss(frame.stamp_ns, why)
+            return None
         candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
         self.found += 1
         self._waiting.append(candidate)
         return candidate
+
+    def _near(self, frame: Frame) -> _Found | None:
+        """Look where the subject was; None when the whole image must be looked at."""
+        last, whole_ns = self._follower.last, self._whole_ns
+        if last is None or whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
+            return None
+        face = self._detector.again(frame.image, last, self._template)
+        if face is None:
+            return None
+        crop = align(frame.image, face.landmarks_px, self._template)
+        return (face, crop) if self._follower.confirm(face, frame.stamp_ns, Appearance.of(crop)) else None
+
+    def _whole(self, frame: Frame) -> _Found | Missing:
+        faces = self._detector.detect(frame.image)
+        before = self._follower.reacquired_ns
+        face = self._follower.update(
+            faces,
+            frame.stamp_ns,
+            frame.image.shape[1],
+            lambda each: Appearance.of(align(frame.image, each.landmarks_px, self._template)),
+        )
+        self._whole_ns = None if face is None else frame.stamp_ns  # until it is back, every look sees the whole image
+        if self._follower.reacquired_ns != before and self._say is not None:
+            self._say(
+                f"the subject was not seen for {FORGET_NS / NANOSECONDS:g} s; {self._follower.told} is followed instead"
+            )
+        if face is None:
+            known = self._follower.last is not None
+            return (Missing.OTHER if known else Missing.SMALL) if faces else Missing.NONE
+        settled = self._detector.settled(frame.image, face, self._template)
+        self._follower.settle(settled)
+        return settled, align(frame.image, settled.landmarks_px, self._template)
+
+    def _miss(self, stamp_ns: int, why: Missing) -> None:
+        self.missed[why] += 1
+        self._misses.append((stamp_ns, why))

@@ -43,10 +43,12 @@ class SummaryTable:
             figures = (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms)
             table.add_row(_NAMES.get(stage, stage), *(f"{figure:.2f}" for figure in figures), str(each.count))
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
+        missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
+        missed = f" ({missed})" if missed else ""
         print_line = self._console.print
         print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {states}", highlight=False)
         print_line(
-            f"{summary.frames} frames, {summary.detections} looked at, the face found in {summary.faces}; "
+            f"{summary.frames} frames, {summary.detections} looked at, a usable face in {summary.faces}{missed}; "
             f"{summary.samples} samples; dropped: {dropped}",
             highlight=False,
         )

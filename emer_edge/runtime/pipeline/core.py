@@ -12,6 +12,7 @@ from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
+from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
@@ -39,7 +40,8 @@ class PipelineCore:
         notes: put into every result beside the bundle's own.
         detect_every: detection runs at least on every n-th frame.
         allowance_ns: the step for T runs at T + this.
-        say: told once of eye columns that can't be right; None tells nobody.
+        say: told once of eye columns that can't be right, and of a subject that is chosen anew; None tells nobody.
+        subject: who is followed at first.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
@@ -59,10 +61,13 @@ class PipelineCore:
         detect_every: int = 5,
         allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
         say: Say | None = None,
+        subject: Subject = "largest",
     ) -> None:
         manifest = session.bundle.manifest
         display = display or manifest.display or Display()
-        self.evidence = Evidence(manifest, session.detector, rate_hz, display, stimulus, detect_every, allowance_ns)
+        self.evidence = Evidence(
+            manifest, session.detector, rate_hz, display, stimulus, detect_every, allowance_ns, subject, say
+        )
         self._session = session
         self._manifest = manifest
         self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))

@@ -12,6 +12,7 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import replay
+from emer_edge.runtime.faces import SUBJECTS, Subject
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
@@ -43,6 +44,8 @@ class Pipeline:
         offset_ms: added to a tracker file's times so that they match the video's.
         detect_every: faces are looked for at least on every n-th frame.
         arrival_allowance_ms: the step for a window ending at T runs at T + this.
+        subject: who is followed when several faces are seen at first: `largest`, `center`, `left` or `right`, as the
+            camera sees them.
         say: told in a sentence when a source goes and comes back, and when eye columns can't be right.
 
     Raises:
@@ -64,6 +67,7 @@ class Pipeline:
         offset_ms: float | None = None,
         detect_every: int = 5,
         arrival_allowance_ms: float = 50.0,
+        subject: Subject = "largest",
         say: Say = say_to_log,
     ) -> None:
         if pace not in ("real", "fast"):
@@ -74,6 +78,9 @@ class Pipeline:
         self._camera_source, self._tracker_source = camera, tracker
         self._pace, self._engine, self._threads = pace, engine, threads
         self._display = display or self.bundle.manifest.display or Display()
+        if subject not in SUBJECTS:
+            raise ConfigurationError(f"the subject is {', '.join(SUBJECTS[:-1])} or {SUBJECTS[-1]}, not {subject!r}")
+        self._subject = subject
         self._stimulus, self._offset_ms = stimulus, offset_ms
         self._detect_every, self._allowance_ns = detect_every, round(arrival_allowance_ms * 1e6)
         self._say = say
@@ -120,6 +127,7 @@ class Pipeline:
             self._detect_every,
             self._allowance_ns,
             self._say,
+            self._subject,
         )
         self._began_s = monotonic()
         if self._pace == "real":
@@ -202,6 +210,7 @@ class Pipeline:
             samples=core.evidence.samples,
             detections=faces.detections,
             faces=faces.found,
+            missed={why.value: count for why, count in faces.missed.most_common()},
             states={state.value: count for state, count in core.states.items() if count},
             stages={stage: latencies[stage] for stage in STAGES if stage in latencies},
             ages={age: latencies[age] for age in AGES if age in latencies},

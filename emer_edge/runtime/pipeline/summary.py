@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Summary:
         engine: engine and device.
         frames, samples: items taken.
         detections, faces: frames looked at, and those in which the subject was found.
+        missed: why a frame that was looked at gave no usable face -> number of frames.
         states: state -> number of results.
         stages: stage -> latencies; `total` is hop deadline to result.
         ages: `face age` and `sample age` -> age of the evidence at the windows' ends.
@@ -45,6 +46,7 @@ class Summary:
     rss_mb: float | None
     peak_rss_mb: float | None
     notes: tuple[str, ...]
+    missed: dict[str, int] = field(default_factory=dict)
     tracker: str = ""
     clock: ClockReport | None = None
     capture_rss_mb: float | None = None
