@@ -18,21 +18,40 @@ simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an 
 
 @simulate.command()
 def tracker(
-    format: Annotated[str, typer.Option("--format", help="emer or csv.")] = "emer",  # noqa: A002
-    rate_hz: Annotated[float, typer.Option(min=1, max=2000, help="Samples a second.")] = 120.0,
+    format: Annotated[  # noqa: A002
+        str,
+        typer.Option(
+            "--format",
+            help="On a pseudo-terminal: emer, csv, opengaze, iviewx, iscan. On the network: opengaze-tcp, lsl.",
+        ),
+    ] = "emer",
+    rate_hz: Annotated[
+        float | None, typer.Option(min=1, max=2000, help="Samples a second; by default 120.", show_default=False)
+    ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Play this tracker file or recording instead of synthetic eyes, once.", show_default=False
+        ),
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(help="Put a symbolic link on the pseudo-terminal, for a name that stays.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of opengaze-tcp; 0: any free one.")] = 0,
 ) -> None:
-    """Play an eye tracker on a pseudo-terminal; its path is printed first, alone on a line.
+    """Play an eye tracker; where it listens is printed first, alone on a line.
 
-    Give that path to `emer-edge run --tracker`. Ctrl-C stops it.
+    Give that line to `emer-edge run --tracker`. Ctrl-C stops it.
     """
     from emer_edge.runtime.simulate import simulate_tracker
 
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
-    played = simulate_tracker(format, rate_hz, seed, seconds, stop=stop)
+    played = simulate_tracker(format, rate_hz, seed, seconds, stop=stop, source=source, link=link, port=port)
     say(f"sent {played.sent} samples; {played.dropped} found nobody reading")
 
 

@@ -86,12 +86,14 @@ def test_the_path_stands_alone_on_the_first_line_of_output() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"format": "iscan"}, "known are emer, csv"),
+        ({"format": "morse"}, "known are emer, csv, opengaze, iviewx, iscan, opengaze-tcp, lsl"),
+        ({"format": "lsl", "port": 1}, "port belongs to opengaze-tcp"),
+        ({"source": "x.csv", "rate_hz": 60.0}, "at its own rate"),
         ({"rate_hz": 0.0}, "up to 2000 Hz"),
         ({"rate_hz": math.nan}, "up to 2000 Hz"),
         ({"seconds": -1.0}, "can't be played"),
     ],
-    ids=["format", "rate", "nan", "seconds"],
+    ids=["format", "port", "source", "rate", "nan", "seconds"],
 )
 def test_what_cannot_be_played_is_refused(settings: dict, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):

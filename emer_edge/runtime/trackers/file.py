@@ -1,4 +1,4 @@
-"""Recorded trackers: Tobii Pro Lab exports (TSV, XLSX) and files of `csv` lines."""
+"""Recorded trackers: Tobii Pro Lab exports (TSV, XLSX), Gazepoint CSV, files of `csv` lines, recordings' folders."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from emer_edge.data.recordings import RECORDING_FILE, is_recording, open_recording
 from emer_edge.data.tobii import read_export
 from emer_edge.errors import TrackerError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
 from emer_edge.runtime.trackers.csv_lines import CsvDecoder, is_header
+from emer_edge.runtime.trackers.gazepoint_file import is_gazepoint_header, read_gazepoint_csv
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 from emer_edge.spec.window import NANOSECONDS
@@ -29,20 +31,28 @@ def is_file(source: TrackerSource) -> bool:
 
 
 def open_file(source: TrackerSource, options: TrackerOptions) -> FileTracker:
-    """Open a recording (see `open_tracker`)."""
+    """Open a recording (see `open_tracker`); of a recording's folder its tracker, by default with its offset."""
     source.allow()
     path = Path(source.path)
     if not path.exists():
         raise TrackerError(f"there is no tracker file {path}; give a TSV, XLSX or CSV, or a port such as /dev/ttyUSB0")
     if path.is_dir():
-        raise TrackerError(f"{path} is a folder; give the tracker's file in it")
+        if not is_recording(path):
+            raise TrackerError(f"{path} is a folder without {RECORDING_FILE}; give the tracker's file in it")
+        recording = open_recording(path)
+        path = recording.tracker
+        if options.offset_ms is None:
+            options = replace(options, offset_ms=recording.offset_ms)
     try:
         with path.open("rb") as file:
             first = file.readline(4096)
     except OSError as error:
         raise TrackerError(f"can't read {path}: {error.strerror or error}") from error
-    if is_header(first.removeprefix(b"\xef\xbb\xbf").strip()):
+    first = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if is_header(first):
         return _open_csv(path, options)
+    if is_gazepoint_header(first):
+        return _open_gazepoint(path, options)
     export = read_export(path)
     return FileTracker(
         source.text, lambda: export.samples(), int(export.times_ns[0]), export.rate_hz, (), Counters(), options
@@ -70,6 +80,23 @@ def _open_csv(path: Path, options: TrackerOptions) -> FileTracker:
         nominal_rate_hz(times_ns),
         unfilled_by(decoder.fields, options.display),
         decoder.counters,
+        options,
+    )
+
+
+def _open_gazepoint(path: Path, options: TrackerOptions) -> FileTracker:
+    read = read_gazepoint_csv(path, options.display)
+    if read.counters.garbage:
+        options.say(f"{path}: {read.counters.garbage} lines can't be read and are left out")
+    if read.positions_left_out:
+        options.say(f"{path}: eye positions are counted from the tracker's camera, whose place is not known: left out")
+    return FileTracker(
+        str(path),
+        lambda: iter(read.samples),
+        read.samples[0].stamp_ns,
+        nominal_rate_hz([each.stamp_ns for each in read.samples]),
+        unfilled_by(set(read.fields), options.display),
+        read.counters,
         options,
     )
 

@@ -80,6 +80,13 @@ class CameraPlace:
         at = self.origin_mm
         return (at[0] + x, at[1] - y * cosine - z * sine, at[2] - y * sine + z * cosine)
 
+    def camera_mm(self, position_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Undo `dacs_mm`."""
+        right, up = AXES[self.axes]
+        x, y, z = (each - at for each, at in zip(position_mm, self.origin_mm, strict=True))
+        sine, cosine = math.sin(math.radians(self.tilt_degrees)), math.cos(math.radians(self.tilt_degrees))
+        return (right * x, up * (-y * cosine - z * sine), -y * sine + z * cosine)
+
 
 class RecordReader:
     """Turns the numbers of records into samples.

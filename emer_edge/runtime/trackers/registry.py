@@ -10,8 +10,11 @@ from emer_edge.errors import TrackerError
 from emer_edge.runtime.cameras.base import check_pace
 from emer_edge.runtime.trackers.base import Tracker, TrackerOptions
 from emer_edge.runtime.trackers.file import is_file, open_file
+from emer_edge.runtime.trackers.lsl import is_lsl, open_lsl
+from emer_edge.runtime.trackers.opengaze import is_opengaze, open_opengaze
 from emer_edge.runtime.trackers.serial_port import is_serial, open_serial
 from emer_edge.runtime.trackers.source import TrackerSource, parse_source
+from emer_edge.runtime.trackers.tobii import is_tobii, open_tobii
 
 __all__ = ["TRACKERS", "TrackerDriver", "open_tracker"]
 
@@ -35,7 +38,10 @@ class TrackerDriver:
 
 TRACKERS: Final = (
     TrackerDriver("serial", "/dev/ttyUSB0 or serial:///dev/ttyUSB0?baud=921600&format=emer", is_serial, open_serial),
-    TrackerDriver("file", "tracker.tsv, tracker.xlsx or tracker.csv", is_file, open_file),
+    TrackerDriver("opengaze", "opengaze://localhost:4242", is_opengaze, open_opengaze),
+    TrackerDriver("lsl", "lsl:// or lsl://name", is_lsl, open_lsl),
+    TrackerDriver("tobii", "tobii:// or tobii://address", is_tobii, open_tobii),
+    TrackerDriver("file", "tracker.tsv, tracker.xlsx, tracker.csv or a recording's folder", is_file, open_file),
 )
 
 
@@ -43,14 +49,20 @@ def open_tracker(source: str, options: TrackerOptions | None = None) -> Tracker:
     """Open an eye tracker.
 
     Args:
-        source: a serial port (`/dev/ttyUSB0`, `serial:///dev/ttyUSB0?baud=921600&format=emer`; the format is found from
-            the first bytes unless given, `baud` is 115200), or a file: a Tobii Pro Lab export (TSV, XLSX) or CSV lines.
+        source: one of
+            - a serial port, `/dev/ttyUSB0` or `serial:///dev/ttyUSB0?baud=921600&format=iscan`; the format (`emer`,
+              `csv`, `opengaze`, `iviewx`, `iscan`) is found from the first bytes unless given, `baud` is 115200
+            - `opengaze://host:4242`: an Open Gaze server, as Gazepoint Control is one
+            - `lsl://` or `lsl://name`: a gaze stream of the Lab Streaming Layer
+            - `tobii://` or `tobii://address`: a tracker of the Tobii Pro SDK
+            - a file: a Tobii Pro Lab export (TSV, XLSX), a Gazepoint CSV, CSV lines, or a recording's folder.
         options: display, pace, times; None: `TrackerOptions()`.
 
     Raises:
         TrackerError: it does not exist, is in use, may not be opened, is silent, or speaks no known format.
         DataError: a file that holds no usable recording.
         ConfigurationError: parameters that make no sense.
+        MissingExtraError: the source needs a library that is not installed; the message names the extra.
     """
     options = options or TrackerOptions()
     check_pace(options.pace)

@@ -1,0 +1,241 @@
+"""Gaze streams of the Lab Streaming Layer: `lsl://` or `lsl://name` (extra `lsl`)."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import unquote
+
+from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.extras import require
+from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, monotonic_ns
+from emer_edge.runtime.trackers.base import Counters, TrackerOptions
+from emer_edge.runtime.trackers.formats import camera_place
+from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
+from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
+from emer_edge.runtime.trackers.source import TrackerSource
+from emer_edge.spec.samples import TrackerSample
+
+__all__ = ["LslTracker", "import_pylsl", "is_lsl", "open_lsl"]
+
+_CLOCKS: Final = ("lsl", "device", "arrival")
+_OTHERS_S: Final = 0.5  # how long other streams may take to show, once one has
+_ASK_NS: Final = 1_000_000_000  # between looks at the offset, which liblsl measures anew every few seconds
+_SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
+_BUFFER_S: Final = 10
+_CHUNK: Final = 512
+_BRACKETS: Final = 5
+
+
+def is_lsl(source: TrackerSource) -> bool:
+    """Whether the source is `lsl://`."""
+    return source.scheme == "lsl"
+
+
+def open_lsl(source: TrackerSource, options: TrackerOptions) -> LslTracker:
+    """Open a gaze stream (see `open_tracker`).
+
+    `lsl://` takes the one stream of type Gaze (in any case) on the network, `lsl://name` the stream of that name.
+    Parameters: `rate` in Hz (the stream's word, else measured); `camera` and `axes`, which bring eye positions into the
+    display's frame (see `CameraPlace`); `clock`: `lsl` (default: stamps are of the LSL clock, mapped by liblsl's
+    two-way time correction), `device` (a clock of the tracker's own, mapped by arrivals; Tobii's connector stamps so)
+    or `arrival`.
+    """
+    source.allow("rate", "camera", "axes", "clock")
+    clock = source.parameters.get("clock", _CLOCKS[0])
+    if clock not in _CLOCKS:
+        raise ConfigurationError(f"{source.text}: clock is one of {', '.join(_CLOCKS)}, not {clock!r}")
+    name = unquote(source.path)
+    if "'" in name and '"' in name:
+        raise ConfigurationError(f"{source.text}: a stream's name can't be looked for with both kinds of quotes in it")
+    return LslTracker(source, name, clock, options)
+
+
+def import_pylsl() -> Any:
+    """Return pylsl; MissingExtraError without it, TrackerError where it finds no liblsl."""
+    require("reading or sending LSL streams", ("pylsl",), "lsl")
+    try:
+        import pylsl
+    except (RuntimeError, OSError) as error:  # it loads the library when it is imported
+        raise TrackerError(
+            "pylsl is installed but finds no liblsl, which its wheels lack on this machine; install liblsl "
+            "(https://github.com/sccn/liblsl/releases) and point PYLSL_LIB at its liblsl.so"
+        ) from error
+    return pylsl
+
+
+class LslTracker(LiveTracker):
+    """A gaze stream on the network; made by `open_lsl`.
+
+    Args:
+        source: what was asked for.
+        name: of the stream; empty: the one of type Gaze.
+        clock: `lsl`, `device` or `arrival`.
+        options: see there.
+
+    Raises:
+        MissingExtraError: no pylsl.
+        TrackerError: no such stream, several, one without gaze, or silent for `options.wait_s`.
+    """
+
+    def __init__(self, source: TrackerSource, name: str, clock: str, options: TrackerOptions) -> None:
+        self._pylsl = import_pylsl()
+        mapper: Clock = TwoWayClock() if clock == "lsl" else ClockMapper()
+        where = f"LSL stream {name}" if name else "LSL gaze stream"
+        super().__init__(source, options, where, source.number("rate", 0.1, 10_000), mapper)
+        self._name, self._stamped = name, clock
+        self._camera = camera_place(source.parameters)
+        self._reader = ChannelReader((), options.display, None, options.say)
+        self._inlet: Any = None
+        self._title = ""
+        self._to_host_ns = _lsl_to_host_ns(self._pylsl)
+        self._asked_ns = 0
+        self._measured: float | None = None
+        self._open()
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        return f"LSL stream {self._title} ({self._rate_hz:.4g} Hz, {self.clock} clock)"
+
+    @property
+    def _counters(self) -> Counters:
+        return self._reader.counters
+
+    @property
+    def _fields(self) -> set[str]:
+        return self._reader.fields
+
+    def _understood(self) -> bool:
+        return self._reader.counters.samples > 0
+
+    def _connect(self, wait_s: float) -> None:
+        deadline = time.monotonic() + wait_s
+        info = self._resolved(wait_s)
+        try:
+            if info.channel_format() == self._pylsl.cf_string:
+                raise TrackerError(f"the LSL stream {info.name()} sends text, not numbers")
+            inlet = self._pylsl.StreamInlet(info, max_buflen=_BUFFER_S, recover=False)
+            full = inlet.info(max(0.5, deadline - time.monotonic()))
+            reader = ChannelReader(_channels(full), self._display, self._camera, self._say)
+            if not reader.has_gaze:
+                labels = ", ".join(each.label for each in _channels(full)) or "no labels"
+                raise TrackerError(f"the LSL stream {full.name()} has no channel that names a gaze point ({labels})")
+            inlet.open_stream(max(0.5, deadline - time.monotonic()))
+        except RuntimeError as error:  # pylsl's own all are
+            raise TrackerError(f"the LSL stream {info.name()} can't be opened: {error}") from error
+        self._inlet, self._reader, self._title = inlet, reader, full.name()
+        rate_hz = full.nominal_srate()
+        if self._measure and 0 < rate_hz <= 10_000:
+            self._rate_hz, self._measure = rate_hz, False
+        self._asked_ns, self._measured = 0, None
+        self._ask(max(1.0, deadline - time.monotonic()))
+
+    def _resolved(self, wait_s: float) -> Any:
+        kind = "translate(type, 'GAZE', 'gaze')='gaze'"
+        quote = '"' if "'" in self._name else "'"
+        wanted = f"name={quote}{self._name}{quote}" if self._name else kind
+        found = self._pylsl.resolve_bypred(wanted, 1, wait_s)
+        if not found:
+            there = ", ".join(f"{each.name()} ({each.type()})" for each in self._pylsl.resolve_streams(_OTHERS_S))
+            what = f"named {self._name}" if self._name else "of type Gaze"
+            raise TrackerError(
+                f"no LSL stream {what} was found for {wait_s:g} s; streams on the network: {there or 'none'}. Is the "
+                "outlet running, and do firewalls let UDP 16571 and TCP and UDP 16572 to 16604 through?"
+            )
+        if not self._name:
+            found = self._pylsl.resolve_bypred(wanted, 2, _OTHERS_S) or found
+        if len({each.uid() for each in found}) > 1:
+            names = ", ".join(sorted(f"lsl://{each.name()}" for each in found))
+            raise TrackerError(f"several LSL streams would do; name one: {names}")
+        return found[0]
+
+    def _disconnect(self) -> None:
+        inlet, self._inlet = self._inlet, None
+        if inlet is not None:
+            with suppress(RuntimeError):
+                inlet.close_stream()
+
+    def _ask(self, wait_s: float = 0.0) -> None:
+        """Give the clock liblsl's newest measurement of the offset."""
+        now_ns = monotonic_ns()
+        if not isinstance(self._mapper, TwoWayClock) or now_ns - self._asked_ns < _ASK_NS:
+            return
+        self._asked_ns = now_ns
+        measured = _time_correction(self._pylsl, self._inlet, wait_s)
+        if measured is None or measured[0] == self._measured:
+            return
+        self._measured, offset_s, round_trip_s = measured
+        remote_ns = round(measured[0] * 1e9)
+        host_ns = remote_ns + round(offset_s * 1e9) + self._to_host_ns
+        self._mapper.offset(remote_ns, host_ns, round(round_trip_s * 1e9))
+
+    def _receive(self) -> list[TrackerSample] | None:
+        try:
+            values, stamp_s = self._inlet.pull_sample(timeout=POLL_S)
+            arrival_ns = monotonic_ns()
+            if stamp_s is None:
+                return None
+            rows, stamps_s = self._inlet.pull_chunk(timeout=0.0, max_samples=_CHUNK)
+            self._ask()
+        except RuntimeError as error:  # pylsl's LostError is one
+            raise GoneError(str(error) or "the stream is lost") from error
+        rows, stamps_s = [values, *rows], [stamp_s, *stamps_s]
+        if self._stamped == "lsl" and self._reader.counters.samples == 0:
+            self._check_clock(stamps_s[-1], arrival_ns)
+        read = (self._sample(row, stamp, arrival_ns) for row, stamp in zip(rows, stamps_s, strict=True))
+        return [each for each in read if each is not None]
+
+    def _sample(self, row: Sequence[float], stamp_s: float, arrival_ns: int) -> TrackerSample | None:
+        timed = self._stamped != "arrival" and math.isfinite(stamp_s)
+        return self._reader.read(row, round(stamp_s * 1e9) if timed else None, arrival_ns)
+
+    def _check_clock(self, stamp_s: float, arrival_ns: int) -> None:
+        """Notice an outlet that stamps with a clock of its own, as Tobii's connector does."""
+        measured = _time_correction(self._pylsl, self._inlet, 0.0)
+        if measured is None or not math.isfinite(stamp_s):
+            return
+        off_ns = arrival_ns - (round((stamp_s + measured[1]) * 1e9) + self._to_host_ns)
+        if abs(off_ns) > _SAME_CLOCK_NS:
+            self._mapper, self._stamped = ClockMapper(), "device"
+            self._say(
+                f"the LSL stream {self._title} stamps with a clock of its own, {off_ns * 1e-9:.1f} s from LSL's: it is "
+                "mapped by arrivals; clock=device in the source says so beforehand"
+            )
+
+
+def _channels(info: Any) -> list[Channel]:
+    """The channels as the stream's metadata describes them, one a number."""
+    channels = []
+    node = info.desc().child("channels").child("channel")
+    for _ in range(info.channel_count()):
+        said = [node.child_value(key) for key in ("label", "eye", "type", "unit", "coordinate_system")]
+        channels.append(Channel(*said))
+        node = node.next_sibling("channel")
+    return channels
+
+
+def _lsl_to_host_ns(pylsl: Any) -> int:
+    """What added to this machine's LSL clock gives host time: from the tightest of a few bracketed readings."""
+    readings: list[tuple[int, int]] = []
+    for _ in range(_BRACKETS):
+        before_ns = monotonic_ns()
+        lsl_ns = round(pylsl.local_clock() * 1e9)
+        after_ns = monotonic_ns()
+        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - lsl_ns))
+    return min(readings)[1]
+
+
+def _time_correction(pylsl: Any, inlet: Any, wait_s: float) -> tuple[float, float, float] | None:
+    """The newest clock measurement: remote time, offset to the local LSL clock and round trip, all s; or None."""
+    function = pylsl.lib.lib.lsl_time_correction_ex
+    function.restype = ctypes.c_double
+    remote_s, round_trip_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+    offset_s = function(
+        inlet.obj, ctypes.byref(remote_s), ctypes.byref(round_trip_s), ctypes.c_double(wait_s), ctypes.byref(code)
+    )
+    return None if code.value else (remote_s.value, float(offset_s), round_trip_s.value)
