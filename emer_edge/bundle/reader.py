@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
 from emer_edge.errors import BundleError
+from emer_edge.spec.progress import Progress, silent
 
 if TYPE_CHECKING:
     from emer_edge.runtime.session import Session
@@ -38,19 +39,20 @@ class Bundle:
             raise BundleError(f"{self.path} has no {relative}; it holds {held}; export it again")
         return self.path / relative
 
-    def open(self, engine: str = "auto", threads: int = 1) -> Session:
+    def open(self, engine: str = "auto", threads: int = 1, progress: Progress = silent) -> Session:
         """Load the parts into an engine.
 
         Args:
             engine: `onnxruntime`, `tensorrt`, or `auto`.
             threads: intra-op threads of CPU engines.
+            progress: told while engines are built, which TensorRT needs once a machine.
 
         Raises:
             EngineError: the engine is unavailable or refuses a part.
         """
         from importlib import import_module
 
-        session: Session = import_module("emer_edge.runtime.session").Session(self, engine=engine, threads=threads)
+        session: Session = import_module("emer_edge.runtime.session").Session(self, engine, threads, progress)
         return session
 
 

@@ -36,7 +36,7 @@ def predict(
     skipped: list[SkippedClip] = []
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
-        with opened.open(engine, threads) as session:
+        with opened.open(engine, threads, report) as session:
             predictions = predict_paths(session, paths, strict=strict, skipped=skipped, progress=report)
             rows = write_csv(output, predictions, opened.manifest, force)
     for clip in skipped:

@@ -17,6 +17,7 @@ from emer_edge.runtime.engines import VARIANTS, open_engine, resolve_engine
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.runtime.faces import FaceDetector, open_detector
 from emer_edge.spec.heads import HEADS
+from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 
 __all__ = ["EMBEDDING_WIDTH", "Session"]
@@ -47,14 +48,16 @@ class Session:
         bundle: what to load.
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
+        progress: told while engines are built, which TensorRT needs once a machine.
 
     Raises:
         EngineError: the engine is unavailable or refuses a part.
         BundleError: the parts are not those that the manifest describes.
     """
 
-    def __init__(self, bundle: Bundle, engine: str = "auto", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, engine: str = "auto", threads: int = 1, progress: Progress = silent) -> None:
         self.bundle = bundle
+        self._progress = progress
         self.engine_name = resolve_engine(engine)
         self._threads = threads
         self._detector: FaceDetector | None = None
@@ -220,7 +223,7 @@ class Session:
 
     def _load(self, name: str, inputs: set[str], outputs: set[str]) -> Engine:
         path = self._part(name)
-        engine = open_engine(self.engine_name, path, self._threads)
+        engine = open_engine(self.engine_name, path, self._threads, self._progress)
         self._engines.append(engine)
         if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
             raise BundleError(

@@ -45,8 +45,10 @@ def why_not() -> str | None:
     """
     if all(find_spec(name) is None for name in PACKAGES):
         return "it needs NVIDIA's package tensorrt, part of JetPack (virtual environments need --system-site-packages)"
-    if find_gpu() is None:
-        return "it needs an NVIDIA GPU and its driver, and finds none here"
+    try:
+        load_driver().gpu()
+    except DriverError as error:
+        return f"it needs an NVIDIA GPU and its driver, and finds none here: {error}"
     if find_tensorrt() is None:
         return f"{' and '.join(PACKAGES)} are not usable: their libraries can't be loaded"
     if find_spec("pycuda") is None:

@@ -1,0 +1,334 @@
+"""Everything that needs an NVIDIA GPU, in one command: build, load and run every part, compare, inspect, time.
+
+    python -m benchmarks.gpu_check                    # exports the demo weights in every precision first
+    python -m benchmarks.gpu_check a.emer b.emer      # bundles made elsewhere: no torch is needed, as on a Jetson
+
+Works with `tensorrt` (a Jetson, a server) and `tensorrt_rtx` (a desktop's GPU). What fails is a row of the table, not
+the end; the table and all figures go to benchmarks/results/gpu_check.json. Without a GPU it ends at once with 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter, perf_counter_ns
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.common import Floor, conclude, console, show, workshop
+from emer_edge.bundle import load_bundle
+from emer_edge.errors import EmerEdgeError
+from emer_edge.export.seeded import seeded_windows
+from emer_edge.metrics.latency import summarise
+from emer_edge.report.tables import Column
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
+from emer_edge.runtime.engines.tensorrt.building import tensorrt_parts
+from emer_edge.runtime.engines.tensorrt.driver import find_gpu
+from emer_edge.runtime.engines.tensorrt.inspect import precision_counts
+from emer_edge.runtime.engines.tensorrt.machine import describe_machine
+from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
+from emer_edge.runtime.engines.tensorrt_engine import TensorRtEngine, why_not
+
+PRECISIONS = ("fp32", "fp16", "int8")
+BATCHES = (1, 3, 16, 17)
+TOLERANCE = {"fp32": 1e-3, "fp16": 0.03, "int8": 0.1}
+"""Largest difference from ONNX Runtime on the same file, as a share of the output's largest value."""
+
+Inputs = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One part to check: which bundle or form it is from, its precision, its file, and the CPU's file of it."""
+
+    group: str
+    part: str
+    precision: str
+    path: Path
+    cpu: Path | None = None
+
+
+@dataclass
+class Findings:
+    """The rows of the table, failures among them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, case: Case, check: str, told: str, ok: bool = True, **figures: Any) -> None:
+        """Add a row, and say it."""
+        row = {"group": case.group, "part": case.part, "precision": case.precision, "check": check, "told": told}
+        self.rows.append({**row, "ok": ok, **figures})
+        console.print(f"{'ok    ' if ok else 'FAILED'} {case.group} {case.part}: {check}: {told}", highlight=False)
+
+    def attempt(self, case: Case, check: str, work: Callable[[], Any]) -> Any:
+        """Do something that may fail; a failure becomes a row and gives None."""
+        try:
+            return work()
+        except Exception as error:
+            self.add(case, check, f"{type(error).__name__}: {error}", ok=False)
+            return None
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed."""
+        return sum(not each["ok"] for each in self.rows)
+
+
+def main() -> int:
+    """Run it; return the exit code: 0, 1 when a row failed, 2 where nothing can be checked."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("bundles", nargs="*", type=Path, help="bundles to check; the demo weights when left out")
+    made.add_argument("--package", choices=("tensorrt", "tensorrt_rtx"), help="by default the one that is installed")
+    made.add_argument("--repeats", type=int, default=500, help="timed runs of each part")
+    made.add_argument("--warmup", type=int, default=50, help="runs before them")
+    made.add_argument("--work", type=Path, help="folder for what is exported; temporary by default")
+    arguments = made.parse_args()
+    reason = why_not()
+    if reason is not None:
+        console.print(f"gpu_check: nothing can be checked here: TensorRT can't run, as {reason}", soft_wrap=True)
+        return 2
+    findings = Findings()
+    with workshop(arguments.work) as shop:
+        try:
+            toolkit = load_toolkit(arguments.package)
+            cases = list(_given(arguments.bundles) if arguments.bundles else _demo(shop.folder, findings))
+        except EmerEdgeError as error:
+            console.print(f"gpu_check: {error}", soft_wrap=True)
+            return 2
+        machine = describe_machine(toolkit.can, find_gpu())
+        console.print(f"{machine.gpu}, {machine.tensorrt}, CUDA {machine.cuda}, driver {machine.driver}")
+        options = BuildOptions(package=toolkit.can.package)
+        embeddings = _embeddings(cases)
+        for case in cases:
+            _check(findings, case, options, embeddings, arguments.repeats, arguments.warmup)
+    _show(findings.rows)
+    figures = {"machine": msgspec.to_builtins(machine), "tolerance": TOLERANCE, "rows": findings.rows}
+    return conclude("gpu_check", [Floor("rows that failed", findings.failed, 1, at_least=False)], figures)
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """A line a part; milliseconds are medians and 99th percentiles of batch 1. Failures follow in full."""
+    lines: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+    for each in rows:
+        lines.setdefault((each["group"], each["part"], each["precision"]), {})[each["check"]] = each
+    table = []
+    for case, checks in lines.items():
+        differences = [max(each["differences"].values()) for each in checks.values() if "differences" in each]
+        counts = checks.get("layers", {}).get("counts", {})
+        table.append(
+            (
+                *case,
+                " ".join(f"{name}:{count}" for name, count in sorted(counts.items())),
+                f"{max(differences):.1e}" if differences else None,
+                *(_times(checks.get(f"time, {how}")) for how in ("enqueue", "CUDA graph", "CPU")),
+                sum(not each["ok"] for each in checks.values()),
+            )
+        )
+    headings = ("from", "part", "precision", "layers", "differs", "enqueue ms", "graph ms", "CPU ms", "failed")
+    show("Parts on the GPU", tuple(Column(each) for each in headings), table)
+    for each in rows:
+        if not each["ok"]:
+            console.print(f"FAILED {each['group']} {each['part']} {each['check']}: {each['told']}", highlight=False)
+
+
+def _times(row: dict[str, Any] | None) -> str | None:
+    if row is None or "p50_ms" not in row:
+        return None if row is None else row["told"].partition(":")[0]
+    return f"{row['p50_ms']:.3f} / {row['p99_ms']:.3f}"
+
+
+def _given(paths: list[Path]) -> Iterator[Case]:
+    for each in paths:
+        bundle = load_bundle(each)
+        precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
+        for part, path in tensorrt_parts(bundle).items():
+            cpu = f"cpu/{part}.onnx"
+            yield Case(
+                each.name.removesuffix(".emer"),
+                part,
+                precisions.get(f"tensorrt/{part}", "fp32"),
+                path,
+                bundle.path / cpu if cpu in bundle.manifest.files else None,
+            )
+
+
+def _demo(folder: Path, findings: Findings) -> Iterator[Case]:
+    """The demo weights in every precision, and fusion with both forms of its LSTMs."""
+    for precision in PRECISIONS:
+        path = folder / f"{precision}.emer"
+        if not path.exists():
+            command = [sys.executable, "-m", "emer_edge", "export", "--precision", precision, "--output", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if not path.exists():
+                last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+                findings.add(Case(precision, "all", precision, path), "export", last, ok=False)
+                continue
+        yield from _given([path])
+    yield from findings.attempt(Case("demo", "fusion", "both", folder), "write", lambda: _forms(folder)) or ()
+
+
+def _forms(folder: Path) -> list[Case]:
+    from emer_edge.export.parts import fusion
+    from emer_edge.export.parts.fusion import high_precision_nodes
+    from emer_edge.export.precision.fp16 import to_fp16
+    from emer_edge.model.demo import load_demo_checkpoint
+
+    model, _ = load_demo_checkpoint()
+    cases = []
+    for form in ("op", "unrolled"):
+        full = fusion(model, lstm=form)
+        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
+            path = folder / f"fusion_{form}_{precision}.onnx"
+            path.write_bytes(part.SerializeToString())
+            cases.append(Case(f"LSTM {form}", "fusion", precision, path))
+    return cases
+
+
+def _embeddings(cases: list[Case]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Embeddings (17, 8, 128) of seeded faces, by the first encoder among the cases on ONNX Runtime."""
+    faces = seeded_windows(max(BATCHES))[0]
+    for case in cases:
+        if case.part.startswith("face_encoder"):
+            with closing(open_engine("onnxruntime", case.path)) as engine:
+                found = [engine.run({"face": each})["embedding"] for each in faces]
+            return np.stack(found)
+    return np.random.default_rng(0).normal(size=(len(faces), 8, 128)).astype(np.float32)
+
+
+def _inputs(engine: Any, batch: int, embeddings: np.ndarray[Any, np.dtype[np.float32]]) -> Inputs:
+    """Seeded inputs of a part, by the names of its inputs; other inputs are pixels, 0 to 255."""
+    faces, eye, gaze = seeded_windows(batch, seed=1)
+    known = {"face": faces[:, 0], "embeddings": embeddings[:batch], "eye": eye, "gaze": gaze}
+    rng = np.random.default_rng(batch)
+    return {
+        name: np.ascontiguousarray(known[name])
+        if name in known
+        else rng.uniform(0, 255, [batch if each is None else each for each in shape]).astype(np.float32)
+        for name, shape in engine.inputs.items()
+    }
+
+
+def _check(
+    findings: Findings,
+    case: Case,
+    options: BuildOptions,
+    embeddings: np.ndarray[Any, np.dtype[np.float32]],
+    repeats: int,
+    warmup: int,
+) -> None:
+    began = perf_counter()
+    engine = findings.attempt(case, "build and open", lambda: TensorRtEngine(case.path, options, graphs=False))
+    if engine is None:
+        return
+    with closing(engine):
+        sidecar = engine.plan.sidecar
+        findings.add(
+            case,
+            "build and open",
+            f"{perf_counter() - began:.1f} s, plan {sidecar.plan_bytes / 1e6:.1f} MB, "
+            f"{'built' if engine.plan.built else 'kept'} in {sidecar.seconds:.1f} s",
+            seconds=perf_counter() - began,
+            build_seconds=sidecar.seconds,
+            plan_bytes=sidecar.plan_bytes,
+        )
+        findings.attempt(case, "layers", lambda: _layers(findings, case, engine))
+        findings.attempt(case, "compare", lambda: _compare(findings, case, engine, embeddings))
+        given = _inputs(engine, 1, embeddings)
+        findings.attempt(case, "time", lambda: _time(findings, case, "enqueue", engine, given, repeats, warmup))
+    findings.attempt(case, "time, CUDA graph", lambda: _graph(findings, case, options, given, repeats, warmup))
+    findings.attempt(case, "engine cache", lambda: _cache(findings, case, options, given))
+    if case.cpu is not None:
+        findings.attempt(case, "time, CPU", lambda: _cpu(findings, case, given, repeats, warmup))
+
+
+def _layers(findings: Findings, case: Case, engine: TensorRtEngine) -> None:
+    layers = engine.layers()
+    counts = precision_counts(layers)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "the inspector says nothing"
+    listed = [{"name": each.name, "kind": each.kind, "precision": each.precision} for each in layers]
+    findings.add(case, "layers", told, ok=bool(layers), counts=counts, layers=listed)
+
+
+def _compare(findings: Findings, case: Case, engine: TensorRtEngine, embeddings: Any) -> None:
+    fixed = not any(None in shape for shape in engine.inputs.values())
+    with closing(open_engine("onnxruntime", case.path)) as reference:
+        for batch in (1,) if fixed else BATCHES:
+            given = _inputs(engine, batch, embeddings)
+            got, expected = engine.run(given), reference.run(given)
+            worst = {name: _share(got[name], expected[name]) for name in expected}
+            name = max(worst, key=lambda each: worst[each])
+            findings.add(
+                case,
+                f"compare, batch {batch}",
+                f"differs by at most {worst[name]:.2g} of {name}'s largest value",
+                ok=worst[name] <= TOLERANCE[case.precision],
+                differences=worst,
+            )
+
+
+def _share(got: Any, expected: Any) -> float:
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return float("inf")
+    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+
+
+def _time(findings: Findings, case: Case, how: str, engine: Any, given: Inputs, repeats: int, warmup: int) -> None:
+    for _ in range(warmup):
+        engine.run(given)
+    durations = []
+    for _ in range(repeats):
+        began = perf_counter_ns()
+        engine.run(given)
+        durations.append(perf_counter_ns() - began)
+    found = summarise(durations)
+    told = f"median {found.p50_ms:.3f} ms, p90 {found.p90_ms:.3f}, p99 {found.p99_ms:.3f}, max {found.max_ms:.3f}"
+    findings.add(case, f"time, {how}", f"{told}, {found.count} runs", **found.to_dict())
+
+
+def _graph(findings: Findings, case: Case, options: BuildOptions, given: Inputs, repeats: int, warmup: int) -> None:
+    with closing(TensorRtEngine(case.path, options)) as engine:
+        plain = engine.run(given)
+        for _ in range(5):
+            captured = engine.run(given)
+        if not engine.captured:
+            findings.add(case, "time, CUDA graph", f"not captured: {engine.graph_note or 'no reason'}", captured=False)
+            return
+        same = all(_share(captured[name], plain[name]) <= 1e-5 for name in plain)
+        findings.add(case, "CUDA graph gives what enqueue gives", "yes" if same else "no", ok=same)
+        _time(findings, case, "CUDA graph", engine, given, repeats, warmup)
+
+
+def _cache(findings: Findings, case: Case, options: BuildOptions, given: Inputs) -> None:
+    """The second opening loads the kept plan, and a damaged one is built again."""
+    began = perf_counter()
+    with closing(TensorRtEngine(case.path, options)) as engine:
+        seconds, kept, path = perf_counter() - began, not engine.plan.built, engine.plan.path
+        engine.run(given)
+    findings.add(case, "engine cache, second opening", f"{seconds:.2f} s", ok=kept, seconds=seconds)
+    if path is None:
+        findings.add(case, "engine cache, damaged plan", "the plan could not be kept", ok=False)
+        return
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    with closing(TensorRtEngine(case.path, options)) as engine:
+        engine.run(given)
+        told = "built again" if engine.plan.built else "the damaged plan was used"
+        findings.add(case, "engine cache, damaged plan", told, ok=engine.plan.built)
+
+
+def _cpu(findings: Findings, case: Case, given: Inputs, repeats: int, warmup: int) -> None:
+    if case.cpu is None:
+        return
+    with closing(open_engine("onnxruntime", case.cpu)) as engine:
+        _time(findings, case, "CPU", engine, given, repeats, warmup)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
