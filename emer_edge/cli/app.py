@@ -12,6 +12,7 @@ from emer_edge import __version__
 from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
 from emer_edge.cli.demo import demo
+from emer_edge.cli.devices import devices
 from emer_edge.cli.export import export
 from emer_edge.cli.predict import predict
 from emer_edge.cli.progress import say
@@ -40,6 +41,7 @@ app.command()(synth)
 app.command()(predict)
 app.command()(build)
 app.add_typer(simulate, name="simulate")
+app.command()(devices)
 app.command()(demo)
 app.command()(purge)
 

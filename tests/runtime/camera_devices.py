@@ -45,6 +45,12 @@ class Source:
     `mode` is `run`, `freeze` (the same bytes again and again), `black`, `silence`, or `end`; `level` is the wall's.
     """
 
+    rate_hz = RATE_HZ
+
+    def draw(self) -> NDArray[np.uint8]:
+        """The next image."""
+        return picture(self.number, self.level)
+
     def __init__(self) -> None:
         self.mode = "run"
         self.level = 100
@@ -54,18 +60,17 @@ class Source:
 
     def next_jpeg(self) -> bytes | None:
         """The next image when it is due; None at the end, nothing while silent."""
-        if self.stopped.wait(1 / RATE_HZ) or self.mode == "end":
+        if self.stopped.wait(1 / self.rate_hz) or self.mode == "end":
             return None
         if self.mode == "silence":
             return b""
         self.number = (self.number + 1) % 65536
         if self.mode == "freeze" and self._last:
             return self._last
-        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         if self.mode == "black":
-            image += np.random.default_rng(self.number).integers(0, 5, image.shape, np.uint8)
+            image = np.random.default_rng(self.number).integers(0, 5, (HEIGHT, WIDTH, 3), np.uint8)
         else:
-            image = picture(self.number, self.level)
+            image = self.draw()
         self._last = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         return self._last
 

@@ -1,0 +1,30 @@
+"""`emer-edge devices`: what is plugged in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emer_edge.cli.progress import say
+
+__all__ = ["devices"]
+
+
+def devices(
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")] = False,
+) -> None:
+    """List cameras and eye trackers, each with what to pass to `emer-edge run`.
+
+    Cameras are V4L2 devices and CSI sensors; trackers are serial ports, an Open Gaze server on this machine, LSL gaze
+    streams, and what the Tobii Pro SDK finds. Nothing is changed, and no image is taken.
+    """
+    from emer_edge.runtime.devices import list_devices
+    from emer_edge.runtime.devices.telling import told, told_json
+
+    found = list_devices()
+    if json:
+        print(told_json(found))  # noqa: T201  data, asked for
+        return
+    for line in told(found):
+        say(line)
