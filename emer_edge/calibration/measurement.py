@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx
 
@@ -25,14 +25,29 @@ class Measurement:
         histograms: tensor -> what was counted.
         from_cache: nothing had to be run.
         continued_at: batches that an interrupted run had counted before; 0 where there was none.
-        notes: what the user should know, a sentence each.
+        batches: of the whole pass.
     """
 
     histograms: dict[str, RunningHistogram]
     from_cache: bool = False
     continued_at: int = 0
-    notes: list[str] = field(default_factory=list)
+    batches: int = 0
     _cache: CalibrationCache | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know up to now, a sentence each."""
+        notes = []
+        if self._cache is not None and self._cache.damaged:
+            notes.append(
+                f"kept calibration results were damaged and have been made again: {', '.join(self._cache.damaged)} in "
+                f"{self._cache.folder}"
+            )
+        if self.continued_at:
+            notes.append(
+                f"an interrupted calibration was continued after {self.continued_at} of {self.batches} batches"
+            )
+        return tuple(notes)
 
     @property
     def dead(self) -> tuple[str, ...]:
@@ -97,12 +112,10 @@ def measure(
     else:
         histograms = tally.histograms
         progress("calibrating", len(plan), len(plan))
-    made = Measurement(histograms, from_cache=0 < began == len(plan), continued_at=began % len(plan), _cache=cache)
-    if cache.damaged:
-        made.notes.append(
-            f"kept calibration results were damaged and have been measured again: {', '.join(cache.damaged)} in "
-            f"{cache.folder}"
-        )
-    if made.continued_at:
-        made.notes.append(f"an interrupted calibration was continued after {began} of {len(plan)} batches")
-    return made
+    return Measurement(
+        histograms,
+        from_cache=began == len(plan),
+        continued_at=began if began < len(plan) else 0,
+        batches=len(plan),
+        _cache=cache,
+    )

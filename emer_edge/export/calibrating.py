@@ -82,7 +82,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         use_cache=options.use_cache,
         progress=shop.progress,
     )
-    notes += [*measured.notes, *_dead(measured)]
+    notes += _dead(measured)
     method = DEFAULT_METHOD if asked == "auto" else asked
     quantiser = EncoderQuantiser(shop.encoder, measured.ranges(method), plan.probes(PROBES))
     tried: dict[str, MethodFigures] = {}
@@ -93,6 +93,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         notes.append(_told(method, tried))
     elif asked == "auto":
         notes.append(f"calibration method: {method}, as there are no selection windows to choose another one on")
+    notes += measured.notes
     record = CalibrationRecord(
         method=method,
         windows=len(clips),

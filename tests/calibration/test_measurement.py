@@ -224,6 +224,7 @@ def test_damaged_entries_are_told_and_made_again(clips: tuple[Clip, ...], damage
     assert files("*.histograms.npz")[0].name in again.notes[0]
     assert same(first, again)
     assert again.ranges("mse") == expected
+    assert files("*.ranges.npz")[0].name in again.notes[0]
     assert measured(clips).from_cache
 
 
