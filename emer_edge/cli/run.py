@@ -15,7 +15,14 @@ __all__ = ["run"]
 def run(
     bundle: BundleArgument = None,
     camera: Annotated[
-        str, typer.Option(help="Camera index (0), device path (/dev/video0), or a video file.", show_default=True)
+        str,
+        typer.Option(
+            help="Camera index (0) or path (/dev/v4l/by-id/..., '0?size=1280x720&rate=30&format=mjpeg'), csi://0 "
+            "(Jetson), rtsp://..., http://... (Motion JPEG), 'gst://PIPELINE', synthetic://, a named pipe, or a file: "
+            "a video, a folder of images. emer-edge devices lists what is plugged in; docs/cameras.md has the "
+            "parameters.",
+            show_default=True,
+        ),
     ] = "0",
     tracker: Annotated[
         str,

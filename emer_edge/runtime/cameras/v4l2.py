@@ -39,7 +39,13 @@ def device_paths(folder: Path = Path("/dev")) -> list[str]:
 
 
 def stable_path(path: str, by_id: Path = _BY_ID) -> str:
-    """The link by-id that points to a device, so that it is found again under another number; else `path` itself."""
+    """The link by-id that points to a device, so that it is found again under another number.
+
+    `path` itself where there is none, and where it is a link already: of two cameras that share a link by-id, the user
+    may have named one by-path.
+    """
+    if os.path.islink(path):
+        return path
     real = os.path.realpath(path)
     try:
         links = sorted(by_id.iterdir())

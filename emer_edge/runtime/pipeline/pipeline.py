@@ -117,6 +117,8 @@ class Pipeline:
         tracker = self._tracker = self._opened_tracker()
         source = self._camera_source
         camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
+        if camera.live and isinstance(source, str):
+            self._say(f"camera: {camera.description}")
         notes = synchrony_notes(camera, tracker)
         core = self._core = PipelineCore(
             session,
