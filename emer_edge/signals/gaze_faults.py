@@ -23,6 +23,7 @@ _STRONG: Final = 12.0  # log likelihood ratio (doubled) that needs no other evid
 _SUPPORTED: Final = 5.0  # with rows beyond the display's edge
 _BEYOND: Final = 0.08
 _LARGER: Final = (4 / 3, 1.6, 2.0, 8 / 3)  # 2560, 3072, 3840 and 5120 px against 1920
+_SCALED: Final = 1.2  # both axes lie farther out by this at least
 _DENSITY: Final = 0.04
 _LEAST_ROWS: Final = 100
 _SPREAD_MM: Final = 8.0  # gaze that moves less says nothing about scales
@@ -114,6 +115,6 @@ def _place_fault(cells: Floats, middle: Floats, quarter: Floats, display: Displa
     larger = min(unlikely(seen / each) for each in _LARGER)
     if as_it_is - swapped > needed and swapped <= larger + 1.0:
         return "gaze axes", f"{where}: X and Y swapped?"
-    if beyond > _BEYOND and as_it_is - larger > needed:
+    if beyond > _BEYOND and as_it_is - larger > needed and (seen > _SCALED * centre).all():
         return "gaze display", f"{where}: pixels of a larger display? Say --display"
     return None

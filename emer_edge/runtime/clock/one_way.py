@@ -134,6 +134,8 @@ class ClockMapper:
             if y - points[-1][1] >= self._drift * (x - points[-1][0]):
                 return
             points[-1] = (x, y)
+        elif points and x <= points[-1][0]:
+            return  # overtaken across a border of buckets: the hull needs points in order
         else:
             points.append((x, y))
             while points[0][0] < x - self._window_ns:

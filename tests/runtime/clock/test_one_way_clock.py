@@ -1,53 +1,18 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from clock_inputs import errors_ms, mapped, p99_ms, simulate
+from hypothesis import given
+from hypothesis import strategies as some
 
 from emer_edge.runtime.clock import ClockMapper
 
-RATE_HZ = 120.0
-
-
-def simulate(
-    seconds: float,
-    seed: int,
-    drift_ppm: float = 0.0,
-    reset_at_s: float | None = None,
-    jump_s: float | None = None,
-    jitter_ms: float = 20.0,
-    rate_hz: float = RATE_HZ,
-    ordered: bool = False,
-):
-    """True host times, device times and arrivals of a tracker behind exponential jitter.
-
-    `ordered` lets no sample overtake another, as on a wire: the delays grow to 35 ms and follow one another.
-    """
-    rng = np.random.default_rng(seed)
-    true_ns = (np.arange(int(seconds * rate_hz)) * 1e9 / rate_hz).astype(np.int64) + 7_000_000_000_000
-    elapsed = true_ns - true_ns[0]
-    device_ns = (elapsed * (1 - drift_ppm * 1e-6)).astype(np.int64) + 123_456_789_000
-    if reset_at_s is not None:
-        after = elapsed >= reset_at_s * 1e9
-        if jump_s is None:
-            device_ns[after] -= device_ns[after][0]
-        else:
-            device_ns[after] += int(jump_s * 1e9)
-    arrival_ns = true_ns + rng.exponential(jitter_ms * 1e6, len(true_ns)).astype(np.int64)
-    return true_ns, device_ns, np.maximum.accumulate(arrival_ns) if ordered else arrival_ns
-
-
-def mapped(mapper: ClockMapper, device_ns, arrival_ns) -> np.ndarray:
-    return np.array([mapper.map(int(d), int(a)) for d, a in zip(device_ns, arrival_ns, strict=True)])
-
-
-def p99_ms(stamps, true_ns, start_s, end_s=np.inf) -> float:
-    elapsed_s = (true_ns - true_ns[0]) * 1e-9
-    chosen = (elapsed_s >= start_s) & (elapsed_s < end_s)
-    return float(np.percentile(np.abs(stamps - true_ns)[chosen], 99)) * 1e-6
-
 
 @pytest.mark.parametrize("drift_ppm", [100.0, -100.0, 15.0], ids=["slow", "fast", "as-logged"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(5))
 def test_error_stays_under_2_ms_through_jitter_and_drift(drift_ppm: float, seed: int) -> None:
     true_ns, device_ns, arrival_ns = simulate(90, seed, drift_ppm)
     mapper = ClockMapper()
@@ -71,14 +36,21 @@ def test_recovers_within_5_s_of_a_reset(jump_s: float | None, seed: int) -> None
     assert np.all(np.diff(stamps) > 0)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_delays_that_follow_one_another_cost_little(seed: int) -> None:
-    true_ns, device_ns, arrival_ns = simulate(60, seed, 100.0, reset_at_s=30, ordered=True)
-    mapper = ClockMapper()
-    stamps = mapped(mapper, device_ns, arrival_ns)
-    assert mapper.resets == 1
-    assert p99_ms(stamps, true_ns, 10, 30) < 4.0
-    assert p99_ms(stamps, true_ns, 35) < 4.0
+@pytest.mark.parametrize("drift_ppm", [100.0, -100.0], ids=["slow", "fast"])
+def test_delays_that_follow_one_another_cost_little(drift_ppm: float) -> None:
+    """As on a wire: fewer samples have next to no delay, and a run now and then errs by more than 2 ms (p99)."""
+    settled, recovered = [], []
+    for seed in range(8):
+        true_ns, device_ns, arrival_ns = simulate(60, seed, drift_ppm, reset_at_s=30, ordered=True)
+        mapper = ClockMapper()
+        stamps = mapped(mapper, device_ns, arrival_ns)
+        assert mapper.resets == 1
+        assert np.all(np.diff(stamps) > 0)
+        settled.append(errors_ms(stamps, true_ns, 10, 30))
+        recovered.append(errors_ms(stamps, true_ns, 35))
+    for each in (settled, recovered):
+        assert np.percentile(np.concatenate(each), 99) < 2.0
+        assert max(np.percentile(run, 99) for run in each) < 3.5
 
 
 def test_a_paused_device_clock_is_followed() -> None:
@@ -116,3 +88,31 @@ def test_stamps_do_not_run_ahead_of_arrivals() -> None:
     _, device_ns, arrival_ns = simulate(20, 3, 100.0, reset_at_s=8)
     stamps = mapped(ClockMapper(), device_ns, arrival_ns)
     assert np.all(stamps - arrival_ns <= 1000)
+
+
+def test_a_report_says_how_well_it_does() -> None:
+    _, device_ns, arrival_ns = simulate(60, 3, 100.0, reset_at_s=30)
+    mapper = ClockMapper()
+    mapped(mapper, device_ns, arrival_ns)
+    report = mapper.report
+    assert (report.link, report.resets, report.uncertainty_ms) == ("one-way", 1, None)
+    assert report.drift_ppm == pytest.approx(100, abs=30)
+    assert "restarted or jumped once" in report.notes()[0]
+    assert "drifts by" in str(report)
+
+
+def test_a_good_clock_needs_no_note() -> None:
+    _, device_ns, arrival_ns = simulate(20, 3, 20.0, jitter_ms=2.0)
+    mapper = ClockMapper()
+    mapped(mapper, device_ns, arrival_ns)
+    assert mapper.report.notes() == ()
+
+
+TIMES = some.integers(min_value=-(2**62), max_value=2**62)
+
+
+@given(some.lists(some.tuples(some.none() | TIMES, some.integers(0, 10**12)), max_size=60))
+def test_stamps_rise_whatever_comes(samples: list[tuple[int | None, int]]) -> None:
+    mapper = ClockMapper()
+    stamps = [mapper.map(device_ns, arrival_ns) for device_ns, arrival_ns in samples]
+    assert all(after > before for before, after in pairwise(stamps))
