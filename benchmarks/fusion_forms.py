@@ -1,0 +1,222 @@
+"""What the forms of the fusion part cost, which runs at every hop, and how far their outputs are from torch.
+
+Two networks: the nine-head one, which standardises its columns (demo weights), and the published discrete one, which
+reads raw columns (random weights: their speed and error mean something). The forms take turns in an order drawn anew
+each round, in one process, one thread; each run that counts follows one of the same form that does not. TensorRT, where
+it is installed, parses and builds the two forms of the LSTMs; running them takes a GPU, which `gpu_check` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.common import Floor, conclude, show
+from emer_edge.export.parts import fusion
+from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
+from emer_edge.export.precision.fp16 import to_fp16
+from emer_edge.export.seeded import seeded_windows
+from emer_edge.export.verify import largest_error
+from emer_edge.metrics.latency import summarise
+from emer_edge.model.checkpoint import load_checkpoint
+from emer_edge.model.demo import load_demo_checkpoint
+from emer_edge.model.emert import Emert
+from emer_edge.model.parts import FusionPart
+from emer_edge.report.tables import Cell, Column
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines.tensorrt.builder import build_plan
+from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+
+SHIPPED = "LSTM operator"
+SMALL = "INT8, LSTMs and wide products"
+TOLERANCE = 1e-5
+Inputs = dict[str, NDArray[np.float32]]
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    made = argparse.ArgumentParser(description="Speed and error of the forms that the fusion part can be written in.")
+    made.add_argument("--work", type=Path, help="nothing is built: there for the sake of benchmarks.all")
+    made.add_argument("--checkpoint", type=Path, help="a checkpoint of emer-edge train; the demo weights by default")
+    made.add_argument("--rounds", type=int, default=400, help="runs of each form")
+    arguments = made.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    own = load_checkpoint(arguments.checkpoint)[0] if arguments.checkpoint else load_demo_checkpoint()[0]
+    networks = {"nine heads, standardised": own, "discrete, raw columns": Emert("discrete", ("er-7",)).eval()}
+    floors: list[Floor] = []
+    figures: dict[str, Any] = {}
+    for name, model in networks.items():
+        with TemporaryDirectory(prefix="emer-edge-") as folder:
+            figures[name] = _network(name, model, Path(folder), arguments.rounds)
+        forms = figures[name]["forms"]
+        worst = max(each["error"] for form, each in forms.items() if not form.startswith("INT8"))
+        floors.append(Floor(f"{name}: largest FP32 error, share of output", worst, TOLERANCE, at_least=False))
+        if SMALL in forms:
+            ratio = forms[SHIPPED]["p50_ms"] / forms[SMALL]["p50_ms"]
+            floors.append(Floor(f"{name}: INT8 against FP32", ratio, 1.3, unit=" times"))
+    return conclude("fusion_forms", floors, figures)
+
+
+def _network(name: str, model: Emert, folder: Path, rounds: int) -> dict[str, Any]:
+    inputs = _inputs(model, 4)
+    expected = _torch(model, inputs)
+    parts = _forms(model, folder)
+    paths = {}
+    for number, (form, part) in enumerate(parts.items()):
+        paths[form] = folder / f"{number}.onnx"
+        paths[form].write_bytes(part.SerializeToString())
+    engines = {form: open_engine("onnxruntime", path) for form, path in paths.items()}
+    errors = {"torch, eager": 0.0}
+    for form, engine in engines.items():
+        one_by_one = [engine.run({key: each[at : at + 1] for key, each in inputs.items()}) for at in range(4)]
+        got = {head: np.concatenate([each[head] for each in one_by_one]) for head in expected}
+        errors[form] = max(largest_error(got[head], expected[head]) for head in expected)
+    one = {key: each[:1] for key, each in inputs.items()}
+    work: dict[str, Callable[[], object]] = {"torch, eager": lambda: _torch(model, one)}
+    work |= {form: partial(engine.run, one) for form, engine in engines.items()}
+    times = _in_turns(work, rounds)
+    rows: list[tuple[Cell, ...]] = []
+    forms: dict[str, dict[str, Any]] = {}
+    for form, taken in times.items():
+        found = summarise(taken)
+        ratio = found.p50_ms / summarise(times[SHIPPED]).p50_ms
+        nodes = len(parts[form].graph.node) if form in parts else None
+        size = paths[form].stat().st_size if form in paths else None
+        forms[form] = {**found.to_dict(), "ratio": ratio, "error": errors[form], "nodes": nodes, "bytes": size}
+        rows.append(
+            (form, found.p50_ms, found.p90_ms, ratio, 100 * errors[form], nodes, None if size is None else size / 1e6)
+        )
+    columns = (
+        Column("form"),
+        Column("median", "ms", 3),
+        Column("p90", "ms", 3),
+        Column(f"against {SHIPPED}", digits=2),
+        Column("largest error", "% of output", 5),
+        Column("nodes", digits=0),
+        Column("size", "MB", 2),
+    )
+    show(f"Fusion of one window: {name}", columns, rows, f"{rounds} runs each, in turns, one thread.")
+    return {"forms": forms, "tensorrt": _built(name, model, folder)}
+
+
+def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
+    operator = fusion(model)
+    parts = {
+        "as torch exports it": _traced(model, folder / "traced.onnx"),
+        SHIPPED: operator,
+        "LSTM operator, batch of 1 fixed": _fixed(operator),
+        "LSTMs unrolled": fusion(model, lstm="unrolled"),
+    }
+    if able := quantisable_products(operator):
+        lstms = [each for each in able if "lstm" in each]
+        first = [each for each in lstms if each.endswith(".0")]
+        parts |= {
+            "INT8, LSTMs": quantise_products(operator, [each for each in able if each not in lstms]),
+            "INT8, all but the first LSTM layers": quantise_products(operator, first),
+            SMALL: quantise_products(operator),
+            "INT8, LSTMs and wide products, batch of 1 fixed": _fixed(quantise_products(operator)),
+        }
+    return parts
+
+
+def _traced(model: Emert, path: Path) -> onnx.ModelProto:
+    part = FusionPart(model).eval()
+    given = tuple(torch.from_numpy(each) for each in _inputs(model, 1).values())
+    names = ["embeddings", "eye", "gaze"]
+    torch.onnx.export(
+        part, given, path, dynamo=False, opset_version=17, input_names=names, output_names=list(part.output_names)
+    )
+    return onnx.load(path)
+
+
+def _fixed(part: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(part)
+    for each in (*copy.graph.input, *copy.graph.output):
+        each.type.tensor_type.shape.dim[0].dim_value = 1
+    return copy
+
+
+def _inputs(model: Emert, count: int) -> Inputs:
+    face, eye, gaze = seeded_windows(count)
+    with torch.inference_mode():
+        embeddings = model.encode(torch.from_numpy(face.reshape(-1, *face.shape[2:]))).numpy()
+    return {"embeddings": embeddings.reshape(count, -1, embeddings.shape[1]), "eye": eye, "gaze": gaze}
+
+
+def _torch(model: Emert, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+    with torch.inference_mode():
+        found = model.fuse(*(torch.from_numpy(each) for each in inputs.values()))
+    return {name: each.numpy() for name, each in found.items()}
+
+
+def _in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[int]]:
+    rng = np.random.default_rng(0)
+    taken: dict[str, list[int]] = {name: [] for name in work}
+    names = list(work)
+    for _ in range(rounds):
+        for at in rng.permutation(len(names)):
+            work[names[at]]()
+            began_ns = time.perf_counter_ns()
+            work[names[at]]()
+            taken[names[at]].append(time.perf_counter_ns() - began_ns)
+    return taken
+
+
+def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
+    """What TensorRT makes of both forms of the LSTMs."""
+    package = find_tensorrt()
+    if package is None:
+        return {}
+    found: dict[str, Any] = {}
+    rows: list[tuple[Cell, ...]] = []
+    for form in ("op", "unrolled"):
+        full = fusion(model, lstm=form)
+        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
+            path = folder / f"tensorrt_{form}_{precision}.onnx"
+            path.write_bytes(part.SerializeToString())
+            built = build_plan(path)
+            nodes, layers, megabytes = len(part.graph.node), _layers(package, path), len(built.plan) / 1e6
+            rows.append((form, precision, nodes, layers, built.seconds, megabytes))
+            found[f"{form} {precision}"] = {
+                "package": f"{built.package} {built.version}",
+                "nodes": nodes,
+                "layers": layers,
+                "seconds": built.seconds,
+                "plan_bytes": len(built.plan),
+            }
+    columns = (
+        Column("LSTMs"),
+        Column("precision"),
+        Column("ONNX nodes", digits=0),
+        Column("layers parsed", digits=0),
+        Column("parse and build", "s", 2),
+        Column("plan", "MB", 2),
+    )
+    show(f"Built by TensorRT without a GPU: {name}", columns, rows)
+    return found
+
+
+def _layers(package: str, path: Path) -> int:
+    trt: Any = __import__(package)
+    logger = trt.Logger(trt.Logger.ERROR)
+    network = trt.Builder(logger).create_network(0)
+    trt.OnnxParser(network, logger).parse(path.read_bytes())
+    return int(network.num_layers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
