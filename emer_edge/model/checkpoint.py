@@ -107,7 +107,7 @@ def parse_checkpoint_argument(text: str) -> tuple[str | None, Path]:
 def open_checkpoints(
     arguments: Sequence[str], classes: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[tuple[Emert, CheckpointMetadata], ...]:
-    """Open what `--checkpoint` was given: one PATH, or any number of HEAD=PATH.
+    """Open what `--checkpoint` was given: PATH of a network that describes itself, HEAD=PATH of a published one.
 
     Args:
         arguments: as typed.
@@ -117,12 +117,10 @@ def open_checkpoints(
         A network and its metadata per file; no head comes twice.
 
     Raises:
-        ConfigurationError: both forms at once, no argument, or a head given twice.
+        ConfigurationError: no argument, or a head given twice.
         CheckpointError: a file can't be used.
     """
     parsed = [parse_checkpoint_argument(each) for each in arguments]
-    if any(head is None for head, _ in parsed) and len(parsed) != 1:
-        raise ConfigurationError("give either one --checkpoint PATH, or one --checkpoint HEAD=PATH for each head")
     if not parsed:
         raise ConfigurationError("no checkpoint given; pass --checkpoint PATH or HEAD=PATH")
     opened = []
@@ -137,6 +135,8 @@ def open_checkpoints(
     twice = sorted({name for name in heads if heads.count(name) > 1})
     if twice:
         raise ConfigurationError(
-            f"more than one checkpoint predicts {', '.join(twice)} (fer-intensity predicts fer-7 too); leave one out"
+            f"more than one checkpoint predicts {', '.join(twice)}"
+            + (" (fer-intensity predicts fer-7 too)" if "fer-7" in twice else "")
+            + "; leave one out"
         )
     return tuple(opened)

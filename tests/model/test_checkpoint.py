@@ -175,12 +175,22 @@ def test_arguments(tmp_path: Path) -> None:
     assert parse_checkpoint_argument(str(odd)) == (None, odd)
     with pytest.raises(ConfigurationError, match="no head is called 'er-8'"):
         parse_checkpoint_argument("er-8=a.pth")
-    with pytest.raises(ConfigurationError, match="either one"):
-        open_checkpoints(["a.pt", "er-7=b.pth"])
+    with pytest.raises(ConfigurationError, match="no checkpoint given"):
+        open_checkpoints([])
     torch.save(published("intensity"), tmp_path / "c.pth")
     torch.save(published("discrete"), tmp_path / "a.pth")
     with pytest.raises(ConfigurationError, match="more than one checkpoint predicts fer-7"):
         open_checkpoints([f"fer-7={tmp_path / 'a.pth'}", f"fer-intensity={tmp_path / 'c.pth'}"])
+
+
+def test_networks_of_both_kinds_go_together_unless_a_head_comes_twice(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "x.pt", *nine())
+    torch.save(published("va"), tmp_path / "b.pth")
+    with pytest.raises(ConfigurationError, match="more than one checkpoint predicts fer-valence; leave one out"):
+        open_checkpoints([str(tmp_path / "x.pt"), f"fer-valence={tmp_path / 'b.pth'}"])
+    opened = open_checkpoints([str(tmp_path / "x.pt"), f"er-valence={tmp_path / 'b.pth'}"])
+    assert [model.head_names for model, _ in opened] == [("er-7", "fer-valence"), ("er-valence",)]
+    assert [metadata.events for _, metadata in opened] == ["causal", "published"]
 
 
 def test_a_published_checkpoint_describes_itself_as_raw(tmp_path: Path) -> None:
