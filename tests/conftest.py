@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["LSLAPICFG"] = str(Path(__file__).with_name("lsl_api.cfg"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -62,7 +62,7 @@ class CameraPlace:
             whole = camera.count(",") in (2, 3)
         except ValueError:
             whole, x, y, z, tilt = False, 0.0, 0.0, 0.0, 0.0
-        if not whole or not max(map(abs, (x, y, z))) <= _FARTHEST_MM or not abs(tilt) <= 90:
+        if not whole or not all(abs(each) <= _FARTHEST_MM for each in (x, y, z)) or not abs(tilt) <= 90:
             raise ConfigurationError(
                 f"camera={camera} is not a place; write x,y,z in mm from the display's top left corner (y down, z to "
                 "the viewer) and, where it looks upward, the degrees: camera=263,320,20,15"
