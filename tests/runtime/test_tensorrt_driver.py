@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from gpu_stand_in import Library
 
 from emer_edge.runtime.engines.tensorrt.driver import (
-    PROTOTYPES,
     CudaGraph,
     Driver,
     DriverError,
@@ -19,41 +16,6 @@ from emer_edge.runtime.engines.tensorrt.driver import (
 from emer_edge.runtime.engines.tensorrt.inspect import layers_of, precision_counts
 from emer_edge.runtime.engines.tensorrt.machine import UNKNOWN, describe_machine
 from emer_edge.runtime.engines.tensorrt.packages import Capabilities
-
-
-class Library:
-    """Functions with libcuda's names and signatures, in C's calling convention; keeps what was called.
-
-    Args:
-        codes: function -> the CUresult that it gives instead of success.
-    """
-
-    def __init__(self, **codes: int) -> None:
-        self.called: list[str] = []
-        for name, arguments in PROTOTYPES.items():
-            kind = ctypes.CFUNCTYPE(ctypes.c_int, *arguments)
-            setattr(self, name, kind(self._function(name, codes.get(name, 0))))
-
-    def _function(self, name: str, code: int) -> Callable[..., int]:
-        def call(*arguments: Any) -> int:
-            self.called.append(name)
-            if code:
-                return code
-            if name == "cuDriverGetVersion":
-                arguments[0][0] = 12060
-            elif name == "cuDeviceGetCount":
-                arguments[0][0] = 1
-            elif name == "cuDeviceGetName":
-                ctypes.memmove(arguments[0], b"Orin\0", 5)
-            elif name == "cuDeviceGetAttribute":
-                arguments[0][0] = {75: 8, 76: 7, 18: 1}[arguments[1]]
-            elif name == "cuGetErrorName":
-                arguments[1][0] = b"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
-            elif name in ("cuStreamEndCapture", "cuGraphInstantiateWithFlags"):
-                arguments[1 if name == "cuStreamEndCapture" else 0][0] = 77
-            return 0
-
-        return call
 
 
 def driver(**codes: int) -> tuple[Driver, Library]:

@@ -43,7 +43,7 @@ TEN = bindings(
 ELEVEN = bindings(
     "tensorrt",
     "11.4.0.106",
-    {"STRONGLY_TYPED": 1, "PREFER_AOT_PYTHON_PLUGINS": 2, "PREFER_JIT_PYTHON_PLUGINS": 3},
+    {"STRONGLY_TYPED": 0, "PREFER_AOT_PYTHON_PLUGINS": 1, "PREFER_JIT_PYTHON_PLUGINS": 2},
     "TF32 SPARSE_WEIGHTS STRICT_NANS",
     "ITimingCache",
     "IProgressMonitor",
@@ -52,7 +52,7 @@ ELEVEN = bindings(
 
 @pytest.mark.parametrize(
     ("trt", "typing", "network_flags", "progress"),
-    [(EIGHT, "weak", 1, False), (TEN, "strong by flag", 2, True), (ELEVEN, "strong", 2, True)],
+    [(EIGHT, "weak", 1, False), (TEN, "strong by flag", 2, True), (ELEVEN, "strong", 1, True)],
     ids=["8.6", "10", "11"],
 )
 def test_tensorrt_of_each_version(trt: Any, typing: str, network_flags: int, progress: bool) -> None:

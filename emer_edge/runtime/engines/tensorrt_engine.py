@@ -120,7 +120,7 @@ class TensorRtEngine:
         self._kernels: Any = None
         self._engine: Any = None
         self._runtime: Any = None
-        self._closed = False
+        self._closed = self._released = False
         self.plan: KeptPlan = self._cache.get(path, options, progress)
         self._cuda = CudaOwner()
         self.device = f"{gpu.name} (compute capability {gpu.compute_capability}), {self._toolkit.can.told}"
@@ -174,24 +174,33 @@ class TensorRtEngine:
             return layers_of(self._toolkit.trt, self._engine)
 
     def close(self) -> None:
-        """Free the engine's memory; may be called twice."""
-        if self._closed:
+        """Free the engine's memory; may be called twice.
+
+        Called by another thread than opened it, it ends the use of the engine, and says that its memory stays taken
+        until the process ends: CUDA's context is released by the thread that owns it.
+        """
+        if self._released:
             return
-        self._closed = True
+        if not self._cuda.is_owner:
+            if not self._closed:
+                logging.getLogger("emer_edge").warning(
+                    "the engine of %s was closed by another thread than opened it; its memory is freed at the end",
+                    self._path,
+                )
+                _abandoned.append(self)
+            self._closed = True
+            return
+        self._closed = self._released = True
         _left_open.discard(self)
-        if self._cuda.is_owner:
-            try:
-                with self._cuda.current():
-                    self._save_kernels()
-                    self._drop_lanes()
-                    self._cuda.free(self._memories)
-                    self._memories = ()
-                    # TensorRT wants its objects gone in this order, while the context is current
-                    self._kernels = self._runtime_config = self._engine = self._runtime = None
-            finally:
-                self._cuda.close()
-        else:
-            self._engine = None
+        try:
+            with self._cuda.current():
+                self._save_kernels()
+                self._drop_lanes()
+                self._cuda.free(self._memories)
+                self._memories = ()
+                # TensorRT wants its objects gone in this order, while the context is current
+                self._kernels = self._runtime_config = self._engine = self._runtime = None
+        finally:
             self._cuda.close()
 
     def _load(self, options: BuildOptions) -> None:
@@ -339,6 +348,7 @@ class TensorRtEngine:
 
 
 _left_open: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
+_abandoned: list[TensorRtEngine] = []
 
 
 @atexit.register

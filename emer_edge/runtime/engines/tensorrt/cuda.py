@@ -6,7 +6,6 @@ primary one. Buffers are freed while the context is current, or pycuda leaks the
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -126,13 +125,8 @@ class CudaOwner:
         return threading.get_ident() == self._thread
 
     def close(self) -> None:
-        """Release the context; may be called twice, and only the thread that opened it may call it."""
+        """Release the context, in the thread that opened it (`is_owner`); may be called twice."""
         if self._context is None:
-            return
-        if not self.is_owner:
-            logging.getLogger("emer_edge").warning(
-                "an engine was closed by another thread than opened it; its GPU memory is freed when the process ends"
-            )
             return
         with self.current():
             self.stream = None
