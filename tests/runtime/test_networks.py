@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from emer_edge.bench.device import PARTS, measure_parts
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
 from emer_edge.errors import BundleError
@@ -124,3 +125,10 @@ def test_a_missing_part_of_the_second_network_is_named(pair: Bundle) -> None:
     files = {name: each for name, each in pair.manifest.files.items() if name != "cpu/fusion_2.onnx"}
     with pytest.raises(BundleError, match=r"no cpu/fusion_2\.onnx"):
         Session(Bundle(pair.path, msgspec.structs.replace(pair.manifest, files=files)))
+
+
+def test_bench_times_all_networks_of_a_step(pair: Bundle, bundle: Bundle) -> None:
+    both, one = (measure_parts(each.path, "onnxruntime", 1, repeats=3, warmup=1) for each in (pair, bundle))
+    assert set(both.latency) == set(one.latency) == set(PARTS)
+    assert both.latency["live step"].count == 3
+    assert both.loading.rss_mb > 0
