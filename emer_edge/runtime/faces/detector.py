@@ -22,7 +22,7 @@ __all__ = ["DETECTORS", "FaceDetector", "open_detector"]
 
 
 DETECTORS: Final[dict[str, Decoder]] = {"centerface": centerface, "yunet": yunet}
-_SETTLING: Final = 2  # near looks from rough landmarks on: the third moved them by 0.4 px of the crop at the median
+_SETTLING: Final = 3  # near looks from rough landmarks on: another moved them by 0.2 px of the crop at the median
 
 
 class FaceDetector:

@@ -25,6 +25,7 @@ from emer_edge.runtime.faces.detector import FaceDetector
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.follower import FORGET_NS, Subject, SubjectFollower
 from emer_edge.runtime.faces.quality import Missing, why_unusable
+from emer_edge.runtime.faces.steady import SteadyLook
 from emer_edge.runtime.say import Say
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
@@ -102,6 +103,7 @@ class FaceSource:
         self._stepped_ns: int | None = None
         self._whole_ns: int | None = None
         self._follower = SubjectFollower(subject)
+        self._steady = SteadyLook(detector, self._template)
         self._misses: deque[tuple[int, Missing]] = deque(maxlen=_MOST_MISSES)
         self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
@@ -175,10 +177,10 @@ class FaceSource:
 
     def _near(self, frame: Frame) -> _Found | None:
         """Look where the subject was; None when the whole image must be looked at."""
-        last, whole_ns = self._follower.last, self._whole_ns
-        if last is None or whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
+        whole_ns = self._whole_ns
+        if whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
             return None
-        face = self._detector.again(frame.image, last, self._template)
+        face = self._steady.again(frame.image)
         if face is None:
             return None
         crop = align(frame.image, face.landmarks_px, self._template)
@@ -201,7 +203,7 @@ class FaceSource:
         if face is None:
             known = self._follower.last is not None
             return (Missing.OTHER if known else Missing.SMALL) if faces else Missing.NONE
-        settled = self._detector.settled(frame.image, face, self._template)
+        settled = self._steady.start(frame.image, face)
         self._follower.settle(settled)
         return settled, align(frame.image, settled.landmarks_px, self._template)
 
