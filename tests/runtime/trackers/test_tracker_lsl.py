@@ -1,0 +1,203 @@
+"""The LSL driver on real outlets; tests/lsl_api.cfg keeps them on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from emer_edge.errors import ConfigurationError, MissingExtraError, TrackerError
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.simulate import TrackerSimulator, simulated_samples
+from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.spec.samples import TrackerSample
+
+pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+
+
+def outlet(name: str, type: str, labels: str, unit: str = "", rate_hz: float = 100.0, format: int = 2):  # noqa: A002
+    info = pylsl.StreamInfo(name, type, len(labels.split()), rate_hz, format, f"{name}-id")
+    channels = info.desc().append_child("channels")
+    for label in labels.split():
+        node = channels.append_child("channel")
+        node.append_child_value("label", label)
+        node.append_child_value("unit", unit)
+    return pylsl.StreamOutlet(info)
+
+
+@contextmanager
+def pushing(made, values, offset_s: float = 0.0) -> Iterator[None]:
+    """Push a sample every 10 ms, stamped by the LSL clock plus an offset."""
+    stopped = threading.Event()
+
+    def push() -> None:
+        while not stopped.wait(0.01):
+            made.push_sample(values, pylsl.local_clock() + offset_s)
+
+    thread = threading.Thread(target=push, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@contextmanager
+def playing() -> Iterator[TrackerSimulator]:
+    stop = threading.Event()
+    with TrackerSimulator("lsl", seed=2) as simulator:
+        thread = threading.Thread(target=simulator.play, args=(None, stop), daemon=True)
+        thread.start()
+        try:
+            yield simulator
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_what_an_outlet_sends_comes_back() -> None:
+    sent = list(islice(simulated_samples(seed=2), 1200))
+    with playing() as simulator, open_tracker(simulator.path) as tracker:
+        assert tracker.rate_hz == 120.0
+        assert (tracker.live, tracker.clock, tracker.connected) == (True, "device", True)
+        assert tracker.missing_columns == ()
+        read = list(islice(tracker, 240))
+        assert tracker.dropped == {}
+        assert tracker.mapper.report.link == "two-way"
+        assert tracker.mapper.report.uncertainty_ms < 5.0
+    valid = next(at for at, each in enumerate(read) if each.left.valid)
+    first = next(at for at, each in enumerate(sent) if each.left.valid and same_left(each, read[valid])) - valid
+    for before, after in zip(sent[first:], read, strict=False):
+        assert after.left.valid == before.left.valid
+        assert not before.left.valid or same_left(before, after)
+        assert after.right.pupil_mm == pytest.approx(before.right.pupil_mm, nan_ok=True)
+        assert after.left.position_mm == pytest.approx(before.left.position_mm, nan_ok=True)
+        assert after.left.direction == pytest.approx(before.left.direction, nan_ok=True, abs=1e-5)
+
+
+def same_left(sent: TrackerSample, read: TrackerSample) -> bool:
+    return read.left.gaze_px == pytest.approx(sent.left.gaze_px, abs=1e-6) and read.left.pupil_mm == pytest.approx(
+        sent.left.pupil_mm, nan_ok=True
+    )
+
+
+def test_stamps_are_host_time_to_a_millisecond() -> None:
+    made = outlet("steady", "Gaze", "x y")
+    with pushing(made, [0.5, 0.5]), open_tracker("lsl://steady") as tracker:
+        samples = list(islice(tracker, 100))
+    stamps = np.array([each.stamp_ns for each in samples])
+    # On one machine the LSL clock and the host's differ by a constant.
+    lsl_ns = np.array([each.device_ns for each in samples]) + monotonic_ns() - round(pylsl.local_clock() * 1e9)
+    assert np.abs(stamps - lsl_ns).max() < 1e6
+    assert np.all(np.diff(stamps) > 0)
+
+
+def test_the_type_is_matched_in_any_case_and_units_count() -> None:
+    made = outlet("GazepointEyeTracker", "gaze", "left_x left_y right_x right_y", "screencoords")
+    with pushing(made, [960.0, 540.0, float("nan"), float("nan")]), open_tracker("lsl://") as tracker:
+        assert "GazepointEyeTracker" in tracker.description
+        assert tracker.rate_hz == 100.0
+        assert "Pupil diameter left [mm]" in tracker.missing_columns
+        sample = next(tracker)
+    assert sample.left.gaze_px == pytest.approx((960.0, 540.0))
+    assert (sample.left.valid, sample.right.valid) == (True, False)
+
+
+def test_a_stream_without_rate_is_measured() -> None:
+    made = outlet("irregular", "Gaze", "x y", rate_hz=0.0)
+    with pushing(made, [0.5, 0.5]), open_tracker("lsl://irregular") as tracker:
+        assert 60 < tracker.rate_hz < 110
+
+
+def test_an_outlet_that_stamps_with_its_own_clock_is_noticed() -> None:
+    made = outlet("connector", "Gaze", "x y")
+    said: list[str] = []
+    with (
+        pushing(made, [0.5, 0.5], offset_s=-5000.0),
+        open_tracker("lsl://connector", TrackerOptions(say=said.append)) as tracker,
+    ):
+        samples = list(islice(tracker, 30))
+    assert "stamps with a clock of its own" in said[0]
+    assert all(-1_000_000 < each.arrival_ns - each.stamp_ns < 200_000_000 for each in samples)
+
+
+@pytest.mark.parametrize("clock", ["device", "arrival"])
+def test_the_clock_can_be_said(clock: str) -> None:
+    made = outlet("connector2", "Gaze", "x y")
+    said: list[str] = []
+    with (
+        pushing(made, [0.5, 0.5], offset_s=-5000.0),
+        open_tracker(f"lsl://connector2?clock={clock}", TrackerOptions(say=said.append)) as tracker,
+    ):
+        assert tracker.clock == clock
+        sample = next(tracker)
+    assert said == []
+    assert -1_000_000 < sample.arrival_ns - sample.stamp_ns < 200_000_000
+
+
+def test_a_stream_that_goes_is_said_and_found_again() -> None:
+    said: list[str] = []
+    with playing() as simulator, open_tracker(simulator.path, TrackerOptions(say=said.append)) as tracker:
+        before = list(islice(tracker, 20))[-1]
+        simulator.transport.unplug()
+        deadline = time.monotonic() + 10
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "lost the tracker on LSL stream" in said[0]
+        assert not tracker.connected
+        simulator.transport.plug()
+        after = next(each for each in tracker if each.arrival_ns > before.arrival_ns + 200_000_000)
+        assert after.stamp_ns > before.stamp_ns
+        assert any("is back after" in each for each in said)
+        assert tracker.dropped["disconnects"] == 1
+
+
+def test_streams_that_will_not_do_are_refused() -> None:
+    with pytest.raises(
+        TrackerError, match=r"no LSL stream named nobody was found for 0\.3 s; streams on the network: none"
+    ):
+        open_tracker("lsl://nobody", TrackerOptions(wait_s=0.3))
+    text = outlet("text", "Gaze", "x y", format=pylsl.cf_string)
+    with pytest.raises(TrackerError, match="sends text, not numbers"):
+        open_tracker("lsl://text")
+    other = outlet("heart", "ECG", "lead_one lead_two")
+    with pytest.raises(TrackerError, match=r"no channel that names a gaze point \(lead_one, lead_two\)"):
+        open_tracker("lsl://heart")
+    second = outlet("second", "GAZE", "x y")
+    with pytest.raises(TrackerError, match="several LSL streams would do; name one: lsl://second, lsl://text"):
+        open_tracker("lsl://")
+    with pytest.raises(TrackerError, match=r"has sent nothing for 0\.5 s"):
+        open_tracker("lsl://second", TrackerOptions(wait_s=0.5))
+    del text, other, second
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ConfigurationError, match="clock is one of lsl, device, arrival"):
+        open_tracker("lsl://x?clock=sun")
+    with pytest.raises(ConfigurationError, match="both kinds of quotes"):
+        open_tracker("lsl://%22'")
+
+
+def test_without_pylsl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pylsl", None)
+    with pytest.raises(MissingExtraError, match=r"emer-edge\[lsl\]"):
+        open_tracker("lsl://")
+
+
+def test_without_liblsl_the_variable_is_named(tmp_path) -> None:
+    (tmp_path / "pylsl.py").write_text("raise RuntimeError('LSL binary library file was not found.')\n")
+    code = (
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+        "from emer_edge.errors import TrackerError\nfrom emer_edge.runtime.trackers import open_tracker\n"
+        "try:\n    open_tracker('lsl://')\nexcept TrackerError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "point PYLSL_LIB at its liblsl.so" in done.stdout
