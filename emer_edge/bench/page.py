@@ -77,7 +77,7 @@ def _accuracy_blocks(report: BenchReport, tables: dict[str, Table]) -> tuple[Blo
             unit = "%" if high else "label units"
             title = f"{METRIC_NAMES[metric]} of each head"
             blocks.append(Figure(bars(title, unit, items, 1 if high else 3, high), INTERVALS))
-    names = ("classes", "values", "probabilities", "folds", "published_batch")
+    names = ("classes", "values", "probabilities", "trackers", "event_columns", "folds", "published_batch")
     return (*blocks, *(tables[name] for name in names if name in tables))
 
 

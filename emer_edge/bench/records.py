@@ -22,12 +22,14 @@ __all__ = [
     "BundleBench",
     "Environment",
     "Estimated",
+    "EventColumn",
     "Excluded",
     "FoldSpread",
     "HeadAccuracy",
     "Latency",
     "Loading",
     "Streaming",
+    "ViewAccuracy",
 ]
 
 SCHEMA: Final = "emer-edge/bench/1"
@@ -181,6 +183,44 @@ class Excluded(_Record, frozen=True):
     reason: str
 
 
+class ViewAccuracy(_Record, frozen=True):
+    """The same clips through another tracker, or with the other rule of eye movements.
+
+    Attributes:
+        name: the tracker profile's, or `causal events`, `published events`.
+        about: what it stands for.
+        rate_hz: rows a second at most; None where the sheets' own rows are taken.
+        missing: keys of the columns that it can't fill.
+        events: how columns 33 to 39 were filled.
+        uncovered: clips whose window is below the floor of eye slots: a live run would name no emotion there.
+        heads: head -> metric -> figure, over the clips that the accuracy itself is about.
+    """
+
+    name: str
+    about: str
+    rate_hz: float | None
+    missing: tuple[str, ...]
+    events: Literal["causal", "published"]
+    uncovered: int
+    heads: dict[str, dict[str, Estimated]]
+
+
+class EventColumn(_Record, frozen=True):
+    """A column of eye movements, as computed causally and as the sheets hold it.
+
+    Attributes:
+        same: share of slots with the same value, to 0.5 px or ms, 0.005 MCS.
+        mean_difference: mean absolute difference.
+        mean_published: mean absolute value in the sheets.
+        slots: how many slots of windows were compared.
+    """
+
+    same: float
+    mean_difference: float
+    mean_published: float
+    slots: int
+
+
 class Accuracy(_Record, frozen=True):
     """The held-out fold, scored once.
 
@@ -193,6 +233,9 @@ class Accuracy(_Record, frozen=True):
         excluded: clips that were not.
         heads: head -> figures.
         clips_per_s: scoring speed.
+        views: the same clips through the tracker profiles asked for, and with the other rule of eye movements.
+        event_columns: key of columns 33 to 39 -> how the causal rule's differ from the sheets'; empty where the sheets
+            hold no eye movements.
     """
 
     fold: int
@@ -204,6 +247,8 @@ class Accuracy(_Record, frozen=True):
     excluded: tuple[Excluded, ...]
     heads: dict[str, HeadAccuracy]
     clips_per_s: float
+    views: tuple[ViewAccuracy, ...] = ()
+    event_columns: dict[str, EventColumn] = {}
 
 
 class BundleBench(_Record, frozen=True):

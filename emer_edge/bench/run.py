@@ -25,6 +25,7 @@ from emer_edge.report.csv import to_csv
 from emer_edge.report.files import write_whole
 from emer_edge.report.latex import to_latex
 from emer_edge.runtime.compose import standing_notes
+from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["BenchOptions", "run_bench", "write_report"]
@@ -44,6 +45,7 @@ class BenchOptions:
         threads: intra-op threads of CPU engines.
         repeats, warmup: durations measured of each part, and runs before them.
         stream_s: length of the streaming run, real time; 0 leaves it out. A window has to fill first.
+        profiles: trackers through which the clips are scored too.
         resamples, seed: bootstrap draws of an interval, and their seed.
     """
 
@@ -57,6 +59,7 @@ class BenchOptions:
     repeats: int = 200
     warmup: int = 20
     stream_s: float = 20.0
+    profiles: tuple[TrackerProfile, ...] = ()
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -69,6 +72,8 @@ class BenchOptions:
             )
         if self.folds and self.data is None:
             raise ConfigurationError("folds are of a data set: name it with --data")
+        if self.profiles and self.data is None:
+            raise ConfigurationError("tracker profiles are scored on a data set: name it with --data")
         if self.repeats < 1 or self.warmup < 0 or self.threads < 1 or self.resamples < 1 or self.stream_s < 0:
             raise ConfigurationError("repeats, threads and resamples are at least 1, warm-up and stream at least 0")
 
@@ -113,6 +118,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "repeats": options.repeats,
             "warmup": options.warmup,
             "stream_s": options.stream_s,
+            "profiles": ", ".join(each.name for each in options.profiles) or None,
             "resamples": options.resamples,
             "seed": options.seed,
         },
@@ -154,7 +160,7 @@ def _scored(
 ) -> Iterator[Accuracy]:
     for bundle, fold in zip(bundles, folds, strict=True):
         with bundle.open(options.engine, options.threads) as session:
-            yield score_fold(session, dataset, fold, options.resamples, options.seed, progress)
+            yield score_fold(session, dataset, fold, options.resamples, options.seed, progress, options.profiles)
 
 
 def _data_notes(bundles: Sequence[Bundle], dataset: EmerDataset) -> list[str]:

@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.records import Accuracy, Estimated, Excluded, HeadAccuracy
+from emer_edge.bench.records import Accuracy, Estimated, EventColumn, Excluded, HeadAccuracy, ViewAccuracy
 from emer_edge.bundle import Manifest
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.event_columns import compare_events
 from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import DataError
 from emer_edge.metrics.calibration import brier, ece, nll, reliability
@@ -22,8 +23,10 @@ from emer_edge.metrics.classification import confusion, uar, war, weighted_f1
 from emer_edge.metrics.intervals import bootstrap
 from emer_edge.metrics.published import published_batch_mean
 from emer_edge.metrics.regression import mae, mse, rmse
-from emer_edge.runtime.predict import score_clips
+from emer_edge.runtime.predict import ClipScores, score_clips
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.views import EyeView, ViewScores, score_views
+from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.spec.heads import HEADS, PROTOCOLS
 from emer_edge.spec.progress import Progress, silent
 
@@ -74,7 +77,13 @@ def refuse_known_clips(manifest: Manifest, clips: Sequence[Clip]) -> None:
 
 
 def score_fold(
-    session: Session, dataset: EmerDataset, fold: int, resamples: int, seed: int, progress: Progress = silent
+    session: Session,
+    dataset: EmerDataset,
+    fold: int,
+    resamples: int,
+    seed: int,
+    progress: Progress = silent,
+    profiles: Sequence[TrackerProfile] = (),
 ) -> Accuracy:
     """Score the test clips of a fold, one deterministic window a clip.
 
@@ -85,6 +94,8 @@ def score_fold(
         resamples: bootstrap draws of an interval.
         seed: of these draws.
         progress: told of clips and heads.
+        profiles: trackers through which the same clips are scored too, and with the other rule of eye movements
+            where the sheets hold any.
 
     Raises:
         ConfigurationError: the fold has no clips.
@@ -113,6 +124,10 @@ def score_fold(
             f"{dataset.root} labels {', '.join(dataset.heads) or 'nothing'}, the bundle {manifest.name} gives "
             f"{', '.join(manifest.head_names)}: there is nothing to compare"
         )
+    compared = compare_events(scores.clips, manifest.window)
+    views = [EyeView(manifest.events, each) for each in profiles]
+    if profiles and compared:
+        views.append(EyeView("published" if manifest.events == "causal" else "causal"))
     excluded = [Excluded(clip=each.name, reason=each.reason) for each in (*dataset.skipped, *scores.skipped)]
     return Accuracy(
         fold=fold,
@@ -129,6 +144,48 @@ def score_fold(
         excluded=tuple(excluded),
         heads=heads,
         clips_per_s=len(scores.clips) / seconds,
+        views=tuple(
+            _view_accuracy(each, labelled, manifest, scores, resamples, seed)
+            for each in score_views(session, scores.clips, views, progress)
+        ),
+        event_columns={
+            each.column: EventColumn(
+                same=each.same,
+                mean_difference=each.mean_difference,
+                mean_published=each.mean_published,
+                slots=each.slots,
+            )
+            for each in compared
+        },
+    )
+
+
+def _view_accuracy(
+    found: ViewScores,
+    labelled: Sequence[BundledHead],
+    manifest: Manifest,
+    scores: ClipScores,
+    resamples: int,
+    seed: int,
+) -> ViewAccuracy:
+    profile = found.view.profile
+    heads = {}
+    for head in labelled:
+        record = _score_head(head, manifest, scores.clips, found.outputs[head.name], resamples, seed)
+        if record is not None:
+            heads[head.name] = record.metrics
+    return ViewAccuracy(
+        name=found.view.name,
+        about="all columns of the sheets" if profile is None else profile.about,
+        rate_hz=None if profile is None else profile.rate_hz,
+        missing=() if profile is None else profile.missing_columns,
+        events=found.view.events,
+        uncovered=int(
+            np.sum(
+                (scores.face_slots < manifest.window.min_face_slots) | (found.eye_slots < manifest.window.min_eye_slots)
+            )
+        ),
+        heads=heads,
     )
 
 

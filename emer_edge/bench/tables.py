@@ -45,6 +45,8 @@ def tables_of(report: BenchReport) -> dict[str, Table]:
         "classes": _accuracy(report, ("war", "uar", "weighted_f1"), "Accuracy on held-out clips: classes"),
         "values": _accuracy(report, ("mae", "mse", "rmse"), "Accuracy on held-out clips: values"),
         "probabilities": _accuracy(report, ("ece", "nll", "brier"), "What the probabilities are worth"),
+        "trackers": _trackers(report),
+        "event_columns": _event_columns(report),
         "folds": _folds(report),
         "published_batch": _published(report),
     }
@@ -143,6 +145,48 @@ def _accuracy(report: BenchReport, metrics: tuple[str, ...], title: str) -> Tabl
             cells += [head.fp32_selection.get(first), head.final_selection.get(first)]
         rows.append(tuple(cells))
     return Table(title, tuple(columns), tuple(rows), note)
+
+
+def _trackers(report: BenchReport) -> Table:
+    """Accuracy under each tracker profile beside that with all columns."""
+    rows: list[tuple[Cell, ...]] = []
+    for each in report.bundles:
+        accuracy = each.accuracy
+        if accuracy is None or not accuracy.views:
+            continue
+        whole = {name: head.metrics for name, head in accuracy.heads.items()}
+        views = [("full", 0, whole), *((view.name, len(view.missing), view.heads) for view in accuracy.views)]
+        for head, record in accuracy.heads.items():
+            metric = "war" if "war" in record.metrics else "mae"
+            for name, missing, heads in views:
+                found = estimate(heads[head][metric])
+                classes = (found, estimate(heads[head]["uar"]), None) if metric == "war" else (None, None, found)
+                rows.append((each.name, record.protocol, head, name, missing, *classes))
+    columns = (
+        _BUNDLE, _PROTOCOL, _HEAD, Column("Tracker"), Column("columns missing"),
+        _metric_column("war"), _metric_column("uar"), _metric_column("mae"),
+    )  # fmt: skip
+    note = (
+        "The same clips with the columns that a tracker can't fill taken out and its rate; full: as the sheets have "
+        "them. " + INTERVALS
+    )
+    return Table("Accuracy under each tracker", columns, tuple(rows), note)
+
+
+def _event_columns(report: BenchReport) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in report.bundles:
+        for column, found in each.accuracy.event_columns.items() if each.accuracy is not None else ():
+            rows.append((each.name, column, found.same, found.mean_difference, found.mean_published, found.slots))
+    columns = (
+        _BUNDLE, Column("Column"), Column("same", "%", 1, 100), Column("mean difference", "", 3),
+        Column("mean in sheets", "", 3), Column("slots"),
+    )  # fmt: skip
+    note = (
+        "A live run computes columns 33 to 39 without looking ahead: types agree, durations and centroids are those so "
+        "far, and events are counted from the window's start, not the recording's. Same: to 0.5 px or ms, 0.005 MCS."
+    )
+    return Table("Eye movement columns: live against the data set's", columns, tuple(rows), note)
 
 
 def _folds(report: BenchReport) -> Table:

@@ -21,7 +21,7 @@ from emer_edge.cli.progress import console, progress_bars, say
 
 __all__ = ["bench"]
 
-_ON_SCREEN = ("speed", "live", "loading", "classes", "values", "folds")
+_ON_SCREEN = ("speed", "live", "loading", "classes", "values", "trackers", "folds")
 
 
 def bench(
@@ -36,6 +36,10 @@ def bench(
         Path | None,
         typer.Option(help="Folder for report.json, report.html and the tables.", show_default=False),
     ] = None,
+    tracker_profile: Annotated[
+        str,
+        typer.Option(help="Score the clips as a lesser tracker would give them too: gazepoint, serial-xy, ... or all."),
+    ] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
     stream_seconds: Annotated[
@@ -59,6 +63,7 @@ def bench(
     from emer_edge.cli.parsing import fold_numbers
     from emer_edge.demo import default_bundle
     from emer_edge.report.terminal import to_rich
+    from emer_edge.signals.profiles import profiles_named
 
     with progress_bars() as report:
         dataset = None
@@ -77,6 +82,7 @@ def bench(
                 repeats=repeats,
                 warmup=warmup,
                 stream_s=stream_seconds,
+                profiles=profiles_named(tracker_profile),
             ),
             report,
         )

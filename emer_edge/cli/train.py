@@ -55,6 +55,10 @@ def train(
         float | None,
         typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False),
     ] = None,
+    drop_columns: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of initial weights, draws and dropout.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     resume: Annotated[bool, typer.Option(help="Continue an unfinished run of the same settings.")] = True,
@@ -83,6 +87,7 @@ def train(
         batch=batch,
         learning_rate=learning_rate,
         eye_loss=eye_loss,
+        drop_columns=drop_columns,
         frozen_backbone=frozen_backbone,
         backbone_weights=backbone_weights,
         seed=seed,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.data.clips import Clip
+from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.signals.slots import clip_times_ns, face_slots, hop_candidates
 from emer_edge.signals.stream import EyeStream
 from emer_edge.spec.columns import GAZE_POINT
@@ -50,6 +51,7 @@ class PreparedClip:
         clip: the clip.
         spec: the window.
         events: how columns 33 to 39 are filled.
+        profile: of the tracker whose rows are wanted instead of the sheet's.
 
     Attributes:
         clip: the clip.
@@ -60,17 +62,24 @@ class PreparedClip:
         DataError: its frames or its eye sheet can't be read.
     """
 
-    def __init__(self, clip: Clip, spec: WindowSpec, events: EventsRule = "causal") -> None:
+    def __init__(
+        self, clip: Clip, spec: WindowSpec, events: EventsRule = "causal", profile: TrackerProfile | None = None
+    ) -> None:
         track = clip.eye()
         count = len(clip.frame_names)
         times_ns = track.times_ns if track.timed else clip_times_ns(len(track.rows), spec.length_ns)
+        rows, seen = track.rows, track.seen
+        if profile is not None:
+            kept = profile.kept(times_ns)
+            times_ns = times_ns[kept]
+            rows, seen = profile.rows(rows[kept], seen[kept])
         self.clip = clip
         self.end_ns = int(times_ns[-1])
         self._spec = spec
         self._frame_times_ns = clip_times_ns(count, self.end_ns)
         self.candidates = hop_candidates(self._frame_times_ns, self.end_ns, spec)
-        self._rows = track.rows
-        self._stream = _stream(track.rows, times_ns, track.seen, timed=track.timed, events=events)
+        self._rows = rows
+        self._stream = _stream(rows, times_ns, seen, timed=track.timed, events=events)
 
     def window(self) -> ClipWindow:
         """The clip's window, the same every time: what bench, calibration and a live run of the clip see."""

@@ -46,6 +46,7 @@ class TrainingConfig:
             and 1e-3.
         weight_decay: of Adam.
         eye_loss: weight of the eye-behaviour task; 0 leaves it out. None takes 0.1, or 0 in the published recipe.
+        drop_columns: share of training windows that lose groups of eye columns which common trackers lack.
         frozen_backbone: compute the faces' features once and fit the rest.
         backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
             `backbone_seed`.
@@ -70,6 +71,7 @@ class TrainingConfig:
     learning_rate: float | None = None
     weight_decay: float = 5e-4
     eye_loss: float | None = None
+    drop_columns: float = 0.0
     frozen_backbone: bool = False
     backbone_weights: Path | None = None
     backbone_seed: int = 0
@@ -91,6 +93,8 @@ class TrainingConfig:
                 raise ConfigurationError("the published recipe trains the backbone: leave --frozen-backbone out")
             if self.eye_loss:
                 raise ConfigurationError("the published recipe has no eye-behaviour task: leave --eye-loss out")
+            if self.drop_columns:
+                raise ConfigurationError("the published recipe trains on whole rows: leave --drop-columns out")
         elif self.head is not None:
             raise ConfigurationError("--head belongs to --recipe published; otherwise all labelled heads are trained")
         if not 1 <= self.fold <= 5:
@@ -98,6 +102,8 @@ class TrainingConfig:
         for name, value in (("epochs", self.chosen_epochs), ("batch", self.chosen_batch)):
             if value < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {value}")
+        if not 0 <= self.drop_columns <= 1:
+            raise ConfigurationError(f"columns are dropped from a share of windows, 0 to 1, not {self.drop_columns:g}")
         if not self.chosen_learning_rate > 0 or not self.weight_decay >= 0 or not self.chosen_eye_loss >= 0:
             raise ConfigurationError("the learning rate must be above 0, weight decay and eye loss 0 or more")
 
@@ -144,6 +150,7 @@ class TrainingConfig:
             "learning_rate": self.chosen_learning_rate,
             "weight_decay": self.weight_decay,
             "eye_loss": self.chosen_eye_loss,
+            "drop_columns": self.drop_columns,
             "frozen_backbone": self.frozen_backbone,
             "backbone_weights": self.backbone_weights.name if self.backbone_weights else None,
             "backbone_seed": self.backbone_seed,

@@ -30,6 +30,7 @@ from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EventsRule
 from emer_edge.training.backbone_weights import load_backbone_weights
 from emer_edge.training.config import TrainingConfig
+from emer_edge.training.dropping import drop_columns
 from emer_edge.training.examples import Batch, Examples
 from emer_edge.training.eye_task import EyeTask
 from emer_edge.training.faces import FaceSource, FrozenFaces, ImageFaces
@@ -214,6 +215,8 @@ class _Run:
         rng = np.random.default_rng([config.seed, 1, epoch])
         windows = self._draw(rng)
         order = rng.permutation(len(windows))
+        if config.drop_columns:
+            windows = drop_columns(windows, config.drop_columns, rng)
         rate = config.chosen_learning_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / config.chosen_epochs))
         for group in self.optimiser.param_groups:
             group["lr"] = rate

@@ -1,0 +1,140 @@
+"""What common trackers send, as profiles: which of the 39 columns each fills, and how often.
+
+A profile turns the rows of a full recording into those that a lesser tracker would have given of the same eyes: bench
+scores a bundle under each, and training can drop the same groups of columns so that a network has met their absence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.spec.columns import COLUMN_KEYS
+
+__all__ = ["DROPPED_GROUPS", "PROFILES", "TrackerProfile", "profiles_named"]
+
+_EYES: Final = {
+    "left": (2, 3, 6, 7, 8, 12, 14, 16, 17, 18, 22, 23, 28, 29),
+    "right": (4, 5, 9, 10, 11, 13, 15, 19, 20, 21, 24, 25, 30, 31),
+}
+_POSITION: Final = tuple(range(16, 22))
+_DIRECTION: Final = tuple(range(6, 12))
+_PUPIL: Final = (12, 13)
+_GAZE_MM: Final = tuple(range(22, 26))
+_POINTS: Final = ((0, 1), (22, 23), (26, 27))  # px, mm, MCS: of both eyes where a tracker tells them not apart
+_PAIRS: Final = (((2, 3), (4, 5)), ((22, 23), (24, 25)), ((28, 29), (30, 31)))
+
+DROPPED_GROUPS: Final[dict[str, tuple[int, ...]]] = {
+    "positions": (*_POSITION, *_DIRECTION),
+    "directions": _DIRECTION,
+    "pupils": _PUPIL,
+    "millimetres": (*_GAZE_MM, *_DIRECTION),
+    "left eye": _EYES["left"],
+    "right eye": _EYES["right"],
+}
+"""Groups that trackers lack together: name -> column indices. Without positions no direction can be derived."""
+
+
+@dataclass(frozen=True)
+class TrackerProfile:
+    """One kind of tracker.
+
+    Attributes:
+        name: as on the command line.
+        about: what it stands for.
+        rate_hz: samples a second; rows of faster recordings are thinned to it.
+        lacks: names of `DROPPED_GROUPS` that it can't fill.
+        one_point: it tells one gaze point for both eyes.
+    """
+
+    name: str
+    about: str
+    rate_hz: float
+    lacks: tuple[str, ...] = ()
+    one_point: bool = False
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Indices of the columns it can't fill, ascending."""
+        return tuple(sorted({column for group in self.lacks for column in DROPPED_GROUPS[group]}))
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        """Keys of the columns it can't fill."""
+        return tuple(COLUMN_KEYS[column] for column in self.missing)
+
+    def rows(self, rows: NDArray[np.float32], seen: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Take away what the tracker does not tell.
+
+        Args:
+            rows: (n, 39) of a full recording, missing cells 0.
+            seen: (n,) whether any eye was seen.
+
+        Returns:
+            (n, 39) float32 and (n,) bool, new arrays.
+        """
+        found, still = rows.copy(), seen.copy()
+        if self.one_point:
+            for combined, pair in zip(_POINTS, _PAIRS, strict=True):
+                left, right = (rows[:, each] for each in pair)
+                one = rows[:, combined] if combined[0] != 22 else _mean_given(left, right)
+                found[:, pair[0]] = found[:, pair[1]] = one
+            found[:, 14] = found[:, 15] = seen
+        dropped = [eye for eye in _EYES if f"{eye} eye" in self.lacks]
+        if len(dropped) == 1:
+            kept = 1 - list(_EYES).index(dropped[0])
+            found[:, 0:2], found[:, 26:28] = rows[:, _PAIRS[0][kept]], rows[:, _PAIRS[2][kept]]
+            still &= found[:, 0:2].any(axis=1)
+        found[:, self.missing] = 0.0
+        return found, still
+
+    def kept(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the rows that are left at its rate, of rows at (n,) ascending times."""
+        if len(times_ns) < 2:
+            return np.arange(len(times_ns))
+        period_ns = 1e9 / self.rate_hz
+        if (times_ns[-1] - times_ns[0]) / (len(times_ns) - 1) > 0.75 * period_ns:
+            return np.arange(len(times_ns))  # no faster than this tracker: jitter must not thin it
+        tick = (times_ns // period_ns).astype(np.int64)
+        return np.flatnonzero(np.append(tick[1:] != tick[:-1], True))
+
+
+def _mean_given(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    has = [each.any(axis=1, keepdims=True) for each in (left, right)]
+    total = left * has[0] + right * has[1]
+    return np.asarray(total / np.maximum(has[0].astype(np.float32) + has[1], 1), np.float32)
+
+
+PROFILES: Final = {
+    each.name: each
+    for each in (
+        TrackerProfile("tobii", "Tobii Pro: both eyes, positions, directions, pupils", 120.0),
+        TrackerProfile("gazepoint", "Gazepoint: both eyes, positions, pupils; directions derived", 60.0),
+        TrackerProfile("lsl-gaze", "a gaze stream with pupils and nothing else", 120.0, ("positions",)),
+        TrackerProfile("iviewx", "SMI iView X: gaze of both eyes", 60.0, ("positions", "pupils")),
+        TrackerProfile("serial-xy", "one gaze point on a serial line", 60.0, ("positions", "pupils"), one_point=True),
+        TrackerProfile("one-eye", "a monocular tracker that tells all of its eye", 120.0, ("right eye",)),
+    )
+}
+"""Name -> profile."""
+
+
+def profiles_named(text: str) -> tuple[TrackerProfile, ...]:
+    """Read `gazepoint`, `gazepoint,serial-xy` or `all`; empty text means none.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    if names == ["all"]:
+        return tuple(PROFILES.values())
+    unknown = [each for each in names if each not in PROFILES]
+    if unknown:
+        raise ConfigurationError(
+            f"there is no tracker profile {', '.join(unknown)}; there are {', '.join(PROFILES)}, and all"
+        )
+    return tuple(PROFILES[each] for each in dict.fromkeys(names))
