@@ -219,9 +219,10 @@ class TobiiTracker(LiveTracker):
         with suppress(queue.Full):  # then silence will tell
             self._inbox.put_nowait(_LOST)
 
-    def _on_display_area(self, data: Any) -> None:
-        with suppress(Exception):  # the old one stays, as in a run without the notification
-            self._frame = DisplayFrame.of(self._device.get_display_area())
+    def _on_display_area(self, data: Mapping[str, Any]) -> None:
+        with suppress(TrackerError, KeyError, TypeError, ValueError):  # the old one stays
+            corners = data["display_area"]  # no question to the tracker: the SDK forbids them in callbacks
+            self._frame = DisplayFrame.spanned(*(corners[name] for name in ("top_left", "top_right", "bottom_left")))
 
 
 def _system_to_host_ns(sdk: Any) -> int:

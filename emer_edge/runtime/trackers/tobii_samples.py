@@ -51,12 +51,19 @@ class DisplayFrame:
 
     @classmethod
     def of(cls, area: Any) -> DisplayFrame:
-        """From what `get_display_area()` returns: `top_left`, `top_right`, `bottom_left`, mm in user coordinates.
+        """From what `get_display_area()` returns (see `spanned`)."""
+        return cls.spanned(area.top_left, area.top_right, area.bottom_left)
+
+    @classmethod
+    def spanned(
+        cls, top_left: Sequence[float], top_right: Sequence[float], bottom_left: Sequence[float]
+    ) -> DisplayFrame:
+        """From three corners, mm in user coordinates.
 
         Raises:
-            TrackerError: corners that span no area.
+            TrackerError: they span no area.
         """
-        corner, right, down = (_vector(getattr(area, name)) for name in ("top_left", "top_right", "bottom_left"))
+        corner, right, down = (_vector(each) for each in (top_left, top_right, bottom_left))
         across, along = _minus(right, corner), _minus(down, corner)
         width_mm, height_mm = math.hypot(*across), math.hypot(*along)
         normal = _cross(along, across)

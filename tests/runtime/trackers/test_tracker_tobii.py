@@ -242,8 +242,8 @@ def test_a_lost_connection_is_said_and_found_again(device: EyeTracker) -> None:
 def test_a_new_display_area_counts_from_then_on(device: EyeTracker) -> None:
     with opened("tobii://", sdk(device)) as tracker:
         first = next(each for each in tracker if each.left.valid)
-        device.area = area(CORNER_MM - 100.0 * RIGHT)
-        device.say(SDK.EYETRACKER_NOTIFICATION_DISPLAY_AREA_CHANGED, {"system_time_stamp": 1})
+        corners = vars(area(CORNER_MM - 100.0 * RIGHT))
+        device.say(SDK.EYETRACKER_NOTIFICATION_DISPLAY_AREA_CHANGED, {"system_time_stamp": 1, "display_area": corners})
         moved = next(each for each in islice(tracker, 60, None) if each.left.valid)
     assert moved.left.position_mm[0] - first.left.position_mm[0] == pytest.approx(100.0)
 
