@@ -31,8 +31,8 @@ def export(
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). "
-            "Left out: the demo weights, trained on synthetic clips.",
+            help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). Repeat it for several "
+            "networks in one bundle: each costs a face encoder. Left out: the demo weights, trained on synthetic clips.",
             show_default=False,
         ),
     ] = None,
@@ -63,10 +63,10 @@ def export(
     calibration_method: Annotated[
         Literal["minmax", "percentile", "entropy", "mse", "auto"],
         typer.Option(
-            help="How INT8 ranges are chosen: all that was met, without the outermost 1 in 100,000, by least "
-            "divergence, or by least squared error. auto tries all four on selection windows."
+            help="How INT8 ranges are chosen: all that was met, all but the outermost 1 in 100,000, least divergence, "
+            "least squared error. auto tries all four on selection windows and takes the one that moves the heads least."
         ),
-    ] = "percentile",
+    ] = "mse",
     calibration_windows: Annotated[
         int, typer.Option(min=8, help="EMER windows to calibrate on, spread over emotions and participants.")
     ] = 200,
@@ -76,6 +76,18 @@ def export(
             help="Keep what calibration measured, and use it again while weights, crops and window are the same; "
             "`emer-edge purge` removes it."
         ),
+    ] = True,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help=r"INT8 layers to leave in high precision, such as 'layer4\.' or 'lstm'. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(help="Measure for the report what INT8 does to each layer alone: half a minute on two cores."),
     ] = True,
     fall_back: Annotated[
         bool,
@@ -118,6 +130,8 @@ def export(
                 calibration_method=calibration_method,
                 calibration_windows=calibration_windows,
                 use_cache=cache,
+                exclude=exclude or (),
+                sensitivity=sensitivity,
                 fall_back=fall_back,
                 force=force,
                 seed=seed,

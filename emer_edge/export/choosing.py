@@ -1,25 +1,30 @@
-"""Which precision the bundle gets: what was asked for, with as many layers put back as the gate takes."""
+"""Which precision the bundle gets: what was asked for, or the fastest that passes the gate.
+
+INT8 that fails the gate gets layers back into high precision, the most sensitive first, until it holds. An inconclusive
+gate keeps what was asked for by name, with a note. `auto` vouches for its choice and keeps only what passed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.errors import GateError
-from emer_edge.export.calibrating import calibrate
-from emer_edge.export.gate import Verdict, verdict_of
-from emer_edge.export.precision.int8 import quantisable_layers
-from emer_edge.export.trial import (
-    Trial,
-    run_encoder,
-    run_fusion,
-    step_ms,
-    trial_of,
-)
-from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of, write_parts
-from emer_edge.export.workshop import FullOutputs, Workshop
+from emer_edge.errors import ConfigurationError, DataError, GateError
+from emer_edge.export.candidates import Candidate, build, gate_verdict
+from emer_edge.export.evidence import Outputs
+from emer_edge.export.macs import int8_shares
+from emer_edge.export.quantising import Quantised, quantised
+from emer_edge.export.searching import layers_named_by
+from emer_edge.export.selecting import select
+from emer_edge.export.sensitivity import LayerSensitivity, all_layers
+from emer_edge.export.timing import Timing, time_steps
+from emer_edge.export.trial import Judge, Trial
+from emer_edge.export.variants import PartPrecision, Parts
+from emer_edge.export.workshop import Workshop
 
 __all__ = ["Choice", "Workshop", "choose"]
 
@@ -33,28 +38,47 @@ class Choice:
         parts: their files.
         trials: variant -> how it did on selection windows; empty without these.
         calibration: for int8.
-        kept_high: encoder layers that were put back into floating point.
-        sensitivities: layer -> dB of the embedding with that layer alone quantised; only measured when needed.
-        fp32_ms, final_ms: `step_ms` before and after.
+        ranges: for int8, what the calibration says of each tensor (`emer_edge.export.calibrating.Calibrated.layers`).
+        kept_high: layers that stay in floating point, by hand or for the gate.
+        sensitivities: the most sensitive layer first; empty where they were not measured.
+        fall_back: what the gate cost, for the report; empty where no layer had to be put back.
+        candidates: for `auto`, a row for each precision.
+        timing: of FP32, of what was chosen, and of what was passed over, side by side.
+        int8_macs: share of INT8 operations, by part and for a step (`emer_edge.export.macs.int8_shares`).
+        macs: the same in operations.
+        fp32_outputs: head -> (n, C) of FP32 on selection windows; empty without these.
         notes: for the user.
     """
 
     precision: PartPrecision
     parts: Parts
+    timing: Timing
     trials: dict[str, Trial] = field(default_factory=dict)
     calibration: CalibrationRecord | None = None
+    ranges: tuple[dict[str, Any], ...] = ()
     kept_high: tuple[str, ...] = ()
-    sensitivities: dict[str, float] = field(default_factory=dict)
-    fp32_ms: dict[str, float] = field(default_factory=dict)
-    final_ms: dict[str, float] = field(default_factory=dict)
+    sensitivities: tuple[LayerSensitivity, ...] = ()
+    fall_back: dict[str, Any] = field(default_factory=dict)
+    candidates: tuple[dict[str, Any], ...] = ()
+    int8_macs: dict[str, float] = field(default_factory=dict)
+    macs: dict[str, dict[str, int]] = field(default_factory=dict)
+    fp32_outputs: Outputs = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
-    def verdict(self) -> Verdict | Literal["not run"]:
+    def verdict(self) -> Literal["passed", "inconclusive", "failed", "not run"]:
         """The worst verdict among variants."""
-        if not self.trials:
-            return "not run"
-        return verdict_of([change for trial in self.trials.values() for change in trial.changes])
+        return gate_verdict(self.trials)
+
+    @property
+    def fp32_ms(self) -> dict[str, float]:
+        """Median milliseconds of each part and of a step in FP32."""
+        return self.timing.medians_ms("fp32")
+
+    @property
+    def final_ms(self) -> dict[str, float]:
+        """The same as exported."""
+        return self.timing.medians_ms(self.precision)
 
 
 def choose(shop: Workshop) -> Choice:
@@ -62,100 +86,103 @@ def choose(shop: Workshop) -> Choice:
 
     Raises:
         GateError: the precision asked for fails the gate, and may not or can't be mended.
+        CheckpointError: the network gives numbers that are not finite, or a head that never changes.
+        ConfigurationError: `exclude` names no layer, or there is no INT8 to exclude it from.
         DataError: clips can't be read, or none calibrate.
     """
-    asked = shop.options.precision
-    full = write_parts(shop.target, shop.encoder, shop.fusion, "fp32", None)
-    judged = _Judge(shop, full)
-    fp32_ms = step_ms(full)
-    if asked == "auto":
-        choice = _automatic(shop, judged, fp32_ms)
-    elif asked == "int8":
-        choice = _int8(shop, judged)
-    else:
-        choice = _plain(shop, judged, asked)
-    choice.fp32_ms = fp32_ms
-    choice.final_ms = choice.final_ms or step_ms(choice.parts)
-    if choice.verdict == "failed":
-        failed = "; ".join(
-            f"{variant} {change}"
-            for variant, trial in choice.trials.items()
-            for change in trial.changes
-            if change.verdict == "failed"
+    options = shop.options
+    if options.exclude and options.precision not in ("int8", "auto"):
+        raise ConfigurationError(
+            f"--exclude is for int8 and auto; with --precision {options.precision} nothing is INT8"
         )
-        raise GateError(f"{choice.precision} loses more than the gate allows: {failed}; try --precision fp16 or fp32")
+    excluded = layers_named_by(options.exclude, all_layers(shop))
+    # Beside the output, so that candidates take room on the disk that has to have it anyway.
+    with TemporaryDirectory(prefix=f".{options.output.name}.", dir=options.output.parent) as staging:
+        full = build(shop, Path(staging) / "fp32", "fp32")
+        judge = Judge(shop, full.parts)
+        full = full.judged(judge, "fp32")
+        if options.precision == "auto":
+            choice = _automatic(shop, judge, full, excluded, Path(staging))
+        else:
+            choice = _asked_for(shop, judge, full, excluded, Path(staging), options.precision)
+        choice.notes[:0] = judge.notes
+        choice.fp32_outputs = judge.full.outputs if judge.full is not None else {}
+        for key, path in choice.parts.items():
+            shutil.copyfile(path, shop.target(f"{key}.onnx"))
+        choice.parts = {key: shop.target(f"{key}.onnx") for key in choice.parts}
+    choice.notes = list(dict.fromkeys(choice.notes))
+    choice.int8_macs, choice.macs = int8_shares(choice.parts)
     return choice
 
 
-class _Judge:
-    """Compares variants with FP32 on the selection windows."""
-
-    def __init__(self, shop: Workshop, full: Parts) -> None:
-        self._shop = shop
-        self.full: FullOutputs | None = None
-        if shop.evidence is not None:
-            shop.progress("running FP32 on selection windows", 0, 1)
-            embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads)
-            self.full = FullOutputs(embeddings, run_fusion(full["cpu/fusion"], embeddings, shop.evidence, shop.threads))
-            shop.progress("running FP32 on selection windows", 1, 1)
-
-    def __call__(self, parts: Parts, asked: PartPrecision, label: str) -> dict[str, Trial]:
-        shop = self._shop
-        if shop.evidence is None or self.full is None:
-            return {}
-        precisions = precisions_of(asked, shop.fusion)
-        trials: dict[str, Trial] = {}
-        for done, variant in enumerate(VARIANTS):
-            shop.progress(f"running {label} on selection windows", done, 2)
-            embeddings, outputs = self.full.embeddings, self.full.outputs
-            if {precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")} != {"fp32"}:
-                embeddings = run_encoder(parts[f"{variant}/face_encoder"], shop.evidence, shop.threads)
-                outputs = run_fusion(parts[f"{variant}/fusion"], embeddings, shop.evidence, shop.threads)
-            trials[variant] = trial_of(
-                self.full.embeddings, self.full.outputs, embeddings, outputs, shop.evidence, shop.classes
-            )
-        shop.progress(f"running {label} on selection windows", 2, 2)
-        return trials
+def _asked_for(
+    shop: Workshop, judge: Judge, full: Candidate, excluded: tuple[str, ...], staging: Path, asked: PartPrecision
+) -> Choice:
+    if asked == "int8":
+        made = quantised(shop, judge, excluded, staging)
+        _refuse_failure(made.candidate)
+        return _choice(made.candidate, _timed(shop, full, made.candidate, made), made)
+    candidate = full if asked == "fp32" else build(shop, staging / asked, asked).judged(judge, asked)
+    _refuse_failure(candidate)
+    return _choice(candidate, _timed(shop, full, candidate), None)
 
 
-def _plain(shop: Workshop, judged: _Judge, asked: Literal["fp32", "fp16"]) -> Choice:
-    parts = write_parts(shop.target, shop.encoder, shop.fusion, asked, None)
-    return Choice(asked, parts, judged(parts, asked, asked))
-
-
-def _automatic(shop: Workshop, judged: _Judge, fp32_ms: Mapping[str, float]) -> Choice:
+def _automatic(shop: Workshop, judge: Judge, full: Candidate, excluded: tuple[str, ...], staging: Path) -> Choice:
+    candidates, made = [full], None
+    untried: dict[str, str] = {}
+    try:
+        candidates.append(build(shop, staging / "fp16", "fp16").judged(judge, "fp16"))
+    except ConfigurationError as error:
+        untried["fp16"] = str(error)
     if shop.slices is None:
-        choice = _plain(shop, judged, "fp16")
-        choice.notes.append("auto: fp16 (fp32 on a CPU); int8 was not tried, as it needs EMER clips (--data)")
-        return choice
-    tried = _int8(shop, judged)
-    tried.final_ms = step_ms(tried.parts)
-    faster = tried.final_ms["step"] < fp32_ms["step"]
-    told = f"a step takes {tried.final_ms['step']:.2f} ms in int8 and {fp32_ms['step']:.2f} ms in fp32 here"
-    if faster and tried.verdict != "failed":
-        tried.notes.append(f"auto: int8; {told}, gate {tried.verdict}")
-        return tried
-    choice = _plain(shop, judged, "fp16")
-    why = "int8 is no faster" if not faster else "int8 failed the gate"
-    choice.notes.append(f"auto: fp16 (fp32 on a CPU); {why}; {told}")
+        untried["int8"] = "it needs EMER clips to be calibrated on (--data)"
+    else:
+        try:
+            made = quantised(shop, judge, excluded, staging)
+        except (ConfigurationError, DataError) as error:
+            untried["int8"] = str(error)
+        else:
+            candidates.append(made.candidate)
+    timing = _timed(shop, full, *candidates[1:], made)
+    selection = select(candidates, timing, shop.evidence, untried)
+    choice = _choice(selection.chosen, timing, made)
+    choice.candidates = selection.rows
+    choice.notes.append(selection.told)
     return choice
 
 
-def _int8(shop: Workshop, judged: _Judge) -> Choice:
-    calibrated = calibrate(shop, judged.full)
-    quantiser, record, notes = calibrated.quantiser, calibrated.record, list(calibrated.notes)
-    layers = quantisable_layers(shop.encoder)
-    sensitivities: dict[str, float] = {}
-    keep: Sequence[str] = ()
-    while True:
-        parts = write_parts(shop.target, shop.encoder, shop.fusion, "int8", quantiser, keep)
-        label = f"int8, {len(keep)} layers kept high" if keep else "int8"
-        choice = Choice("int8", parts, judged(parts, "int8", label), record, tuple(keep), sensitivities, notes=notes)
-        if choice.verdict != "failed" or not shop.options.fall_back or len(keep) == len(layers):
-            return choice
-        sensitivities = sensitivities or quantiser.sensitivities(shop.progress)
-        keep = list(sensitivities)[: max(1, 2 * len(keep))]
-        notes = [
-            *notes[: len(notes) - bool(choice.kept_high)],
-            f"kept in high precision for the gate: {', '.join(keep)}",
-        ]
+def _timed(shop: Workshop, full: Candidate, *others: Candidate | Quantised | None) -> Timing:
+    wanted: dict[str, Parts] = {"fp32": full.parts}
+    for each in others:
+        if isinstance(each, Candidate):
+            wanted[each.precision] = each.parts
+        elif each is not None and each.first is not each.candidate:
+            wanted["int8, no layer put back"] = each.first.parts
+    return time_steps(wanted, shop.progress)
+
+
+def _choice(candidate: Candidate, timing: Timing, made: Quantised | None) -> Choice:
+    choice = Choice(candidate.precision, candidate.parts, timing, dict(candidate.trials))
+    choice.notes += timing.notes
+    if made is not None:
+        choice.sensitivities = made.sensitivities
+        choice.fall_back = made.fall_back(timing)
+        choice.notes += made.told(timing)
+    if made is not None and candidate is made.candidate:
+        choice.calibration, choice.ranges = made.calibrated.record, made.calibrated.layers
+        choice.kept_high = candidate.keep
+        choice.notes[:0] = made.calibrated.notes
+    return choice
+
+
+def _refuse_failure(candidate: Candidate) -> None:
+    if candidate.verdict != "failed":
+        return
+    failed = "; ".join(
+        f"{variant} {reason}"
+        for variant, trial in candidate.trials.items()
+        if trial.verdict == "failed"
+        for reason in trial.reasons
+    )
+    cure = "try --precision fp32" if candidate.precision == "fp16" else "try --precision fp16 or fp32"
+    raise GateError(f"{candidate.precision} loses more than the gate allows: {failed}; {cure}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -27,10 +26,11 @@ from emer_edge.bundle.manifest import (
 )
 from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import BundleError, ConfigurationError
 from emer_edge.export.choosing import Choice, Workshop, choose
 from emer_edge.export.detector import DetectorPart, load_detector
 from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
+from emer_edge.export.figures import figures_of, probabilities_of
 from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
 from emer_edge.export.gate import record_of
 from emer_edge.export.matching import (
@@ -45,7 +45,7 @@ from emer_edge.export.options import ExportOptions, ExportSummary
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.report import report_html
 from emer_edge.export.sources import Slices, Source, open_slices, open_source
-from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck, check_parts
+from emer_edge.export.tensorrt_check import TensorRtCheck, check_parts
 from emer_edge.export.variants import precisions_of
 from emer_edge.export.verify import reference_of, verify
 from emer_edge.runtime.faces import open_detector
@@ -56,7 +56,8 @@ from emer_edge.spec.samples import Display
 __all__ = ["export_bundle"]
 
 _MATCHED_CLIPS: Final = 150
-_REPORT_SCHEMA: Final = 1
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO})
+_ROOM_MB: Final = 600
 _TOOLS: Final = ("numpy", "onnx", "onnxruntime", "torch")
 
 
@@ -83,6 +84,18 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         MissingExtraError: a package of the `export` extra is missing.
         BundleError: the bundle can't be written.
     """
+    try:
+        return _written(options, progress)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise BundleError(
+            f"can't write {error.filename or options.output}: {error.strerror}; an export needs about "
+            f"{_ROOM_MB} MB beside its output, and leaves nothing behind when it fails"
+        ) from None
+
+
+def _written(options: ExportOptions, progress: Progress) -> ExportSummary:
     with BundleWriter(options.output, options.force) as writer:
         source = open_source(options)
         detector = load_detector(options.face_detector)
@@ -127,11 +140,14 @@ def _export(
     temperatures = dict.fromkeys(classes, 1.0)
     gap: tuple[float, ...] = ()
     gate = GateRecord(verdict="not run")
+    probabilities: dict[str, Any] = {}
     if evidence is not None:
         outputs = choice.trials["cpu"].outputs
         temperatures = fit_temperatures(outputs, evidence.labels, classes, evidence.clips)
         gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures, evidence.clips)
         gate = _gate_record(choice, evidence)
+        compared = {"fp32": choice.fp32_outputs, **{name: each.outputs for name, each in choice.trials.items()}}
+        probabilities = probabilities_of(compared, evidence, classes)
     manifest = Manifest(
         schema=SCHEMA,
         name=options.output.name.removesuffix(".emer"),
@@ -148,7 +164,12 @@ def _export(
         face=matched.face,
         detector=detector.record,
         display=matched.display,
-        precision=PrecisionRecord(requested=options.precision, parts=dict(precisions), kept_high=choice.kept_high),
+        precision=PrecisionRecord(
+            requested=options.precision,
+            parts=dict(precisions),
+            kept_high=choice.kept_high,
+            int8_macs=choice.int8_macs,
+        ),
         calibration=choice.calibration,
         data=slices.record if slices is not None else metadata.data,
         gate=gate,
@@ -159,7 +180,7 @@ def _export(
         files={},
     )
     notes = _notes(manifest, choice, slices, matched.face, checks)
-    figures = _figures(manifest, choice, writer.folder, checks, notes)
+    figures = figures_of(manifest, choice, writer.folder, checks, notes, probabilities)
     writer.add("report.json", json.dumps(figures, indent=2, allow_nan=False).encode() + b"\n")
     writer.add("report.html", report_html(figures).encode())
     bundle = writer.commit(manifest)
@@ -227,68 +248,14 @@ def _notes(
         )
     if manifest.gate.verdict == "inconclusive":
         notes.append(
-            f"the accuracy gate is inconclusive on {manifest.gate.windows} selection windows: the intervals are wider "
-            "than the margins"
+            f"the accuracy gate is inconclusive on {manifest.gate.windows} windows of {manifest.gate.clips} clips of "
+            f"{manifest.gate.participants} participants: intervals are wider than the margins, and more participants "
+            "are what narrows them"
         )
     if manifest.research_only:
         notes.append("research only: EMER's agreement covers the data behind this bundle")
     notes += [f"TensorRT refuses {each.part}: {each.error}" for each in checks or () if not each.ok]
     return tuple(notes)
-
-
-def _figures(
-    manifest: Manifest,
-    choice: Choice,
-    folder: Path,
-    checks: tuple[TensorRtCheck, ...] | None,
-    notes: tuple[str, ...],
-) -> dict[str, Any]:
-    parts: dict[str, dict[str, Any]] = {}
-    for name, precision in manifest.precision.parts.items():
-        parts[name] = {"precision": precision, "bytes": (folder / f"{name}.onnx").stat().st_size}
-        if name in manifest.verification.largest_error:
-            parts[name]["largest_error"] = manifest.verification.largest_error[name]
-    calibration = manifest.calibration
-    facts = {
-        "created": manifest.created,
-        "precision asked for": manifest.precision.requested,
-        "heads": ", ".join(manifest.head_names),
-        "protocols": ", ".join(manifest.protocols) or "none complete",
-        "events": manifest.events,
-        "face detector": f"{manifest.detector.kind}, {manifest.detector.width_px}x{manifest.detector.height_px}",
-        "landmark template": f"{manifest.face.template_faces} faces" if manifest.face.template_faces else "generic",
-        "calibration": f"{calibration.method}, {calibration.windows} windows" if calibration else "none",
-        "layers kept in high precision": ", ".join(manifest.precision.kept_high) or "none",
-        "tools": ", ".join(f"{name} {each}" for name, each in manifest.versions.items()),
-    }
-    return {
-        "schema": _REPORT_SCHEMA,
-        "name": manifest.name,
-        "facts": facts,
-        "notes": list(notes),
-        "parts": parts,
-        "verified_on": manifest.verification.inputs,
-        "fp32_ms": choice.fp32_ms,
-        "final_ms": choice.final_ms,
-        "gate": {"verdict": manifest.gate.verdict, "windows": manifest.gate.windows},
-        "trials": {
-            variant: {
-                "changes": [_finite({**asdict(change), "verdict": change.verdict}) for change in trial.changes],
-                "agreement": dict(trial.agreement),
-                "embedding_db": trial.embedding_db and round(trial.embedding_db, 2),
-            }
-            for variant, trial in choice.trials.items()
-        },
-        "sensitivities_db": {name: round(each, 2) for name, each in choice.sensitivities.items()},
-        "tensorrt": NOT_CHECKED if checks is None else [each.to_builtins() for each in checks],
-    }
-
-
-def _finite(record: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: a limit that is unknown is null."""
-    return {
-        name: None if isinstance(each, float) and not math.isfinite(each) else each for name, each in record.items()
-    }
 
 
 def _versions(trained_with: Mapping[str, str]) -> dict[str, str]:

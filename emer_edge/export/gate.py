@@ -157,11 +157,13 @@ def compare(
         for metric, (paired, margin) in figures.items():
             interval = paired.change(whose, seed)
             changes.append(_change(f"{name}/{metric}", *paired.figures, interval, margin))
+    if not changes:
+        return ()
     scaled = []
     for each in (before, after):
         temperatures = fit_temperatures(each, labels, orders, clips)
         scaled.append(gaps({name: softmax(each[name], temperatures[name]) for name in orders}, classes))
-    return (*changes, *_gap_changes(*scaled, labels, participants, seed))
+    return (*changes, *_gap_changes(scaled[0], scaled[1], labels, participants, seed))
 
 
 def _class_figures(

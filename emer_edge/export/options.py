@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from emer_edge.bundle.manifest import Manifest
+from emer_edge.calibration.methods import DEFAULT_METHOD
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.labels import Classes
 
@@ -23,8 +24,8 @@ class ExportOptions:
     Attributes:
         output: the bundle's folder, by convention `NAME.emer`.
         precision: `auto` takes the fastest that passes the gate on this machine.
-        checkpoints: one PATH of a checkpoint of this project, or one HEAD=PATH of a published one; none means the demo
-            checkpoint.
+        checkpoints: a network each: PATH of a checkpoint of this project, HEAD=PATH of a published one; none means the
+            demo checkpoint.
         classes: head -> class names in output order, for published checkpoints.
         label_classes: the seven emotions by their label codes (a text is read as `--classes`): the output order of
             7-class heads that `classes` does not name.
@@ -36,6 +37,8 @@ class ExportOptions:
             least on selection windows.
         calibration_windows: windows to calibrate on, at least 8.
         use_cache: take a calibration of the same weights and crops from the user's cache, and keep what is measured.
+        exclude: regular expressions; layers whose name holds a match of one stay in high precision.
+        sensitivity: measure how sensitive each layer is, for the report; a failed gate measures it anyway.
         fall_back: put sensitive layers back into high precision when the gate fails; else fail at once.
         force: replace a bundle that is there already.
         seed: of every draw.
@@ -50,9 +53,11 @@ class ExportOptions:
     fold: int | None = None
     face_detector: Path | None = None
     match_brightness: bool = False
-    calibration_method: str = "percentile"
+    calibration_method: str = DEFAULT_METHOD
     calibration_windows: int = 200
     use_cache: bool = True
+    exclude: Sequence[str] = ()
+    sensitivity: bool = True
     fall_back: bool = True
     force: bool = False
     seed: int = 0

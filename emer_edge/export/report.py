@@ -21,7 +21,7 @@ def report_html(figures: Mapping[str, Any]) -> str:
         Section("Speed on the exporting machine", (_speed(figures),)),
         Section("Accuracy gate", _gate(figures)),
     ]
-    if figures["sensitivities_db"]:
+    if figures["sensitivity"]:
         sections.append(Section("Sensitive layers", (_sensitivities(figures),)))
     sections.append(Section("TensorRT", _tensorrt(figures)))
     return to_html(figures["name"], "What export wrote, and how close it is to the checkpoint", sections)
@@ -33,7 +33,9 @@ def summary_table(summary: ExportSummary) -> Table:
     table = _parts(figures)
     before, after, gate = figures["fp32_ms"]["step"], figures["final_ms"]["step"], figures["gate"]
     told = f"A step takes {after:.2f} ms on this CPU ({before:.2f} ms in FP32). Gate: {gate['verdict']}"
-    told += f" on {gate['windows']} windows. " if gate["windows"] else ". "
+    if gate["windows"]:
+        told += f" on {gate['windows']} windows of {gate['clips']} clips of {gate['participants']} participants"
+    told += f". INT8: {figures['int8_macs']['cpu/step']:.0%} of a step's operations. "
     checks = figures["tensorrt"]
     if isinstance(checks, str):
         told += f"TensorRT: {checks}."
@@ -104,9 +106,9 @@ def _limit(value: float | None) -> float:
 
 
 def _sensitivities(figures: Mapping[str, Any]) -> Figure:
-    items = [Bar(name, Estimate(value)) for name, value in figures["sensitivities_db"].items()]
-    svg = bars("Embedding with one layer quantised", "dB signal to noise", items)
-    return Figure(svg, "The shortest bars are the most sensitive layers.")
+    items = [Bar(each["layer"], Estimate(100 * each["shift"])) for each in figures["sensitivity"]]
+    svg = bars("All heads with one layer quantised", "mean shift, % of their range", items)
+    return Figure(svg, "The longest bars are the most sensitive layers.")
 
 
 def _tensorrt(figures: Mapping[str, Any]) -> tuple[Block, ...]:

@@ -1,33 +1,26 @@
-"""Trying a precision: the parts written, run on selection windows, and judged."""
+"""Trying a precision: its parts run on selection windows and held against FP32."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.export.evidence import Evidence, Outputs, embeddings_of, outputs_of
-from emer_edge.export.gate import Change, agreement, compare
-from emer_edge.export.seeded import seeded_windows
-from emer_edge.export.variants import Parts
+from emer_edge.export.gate import Change, Verdict, agreement, compare, verdict_of
+from emer_edge.export.health import check_outputs, new_faults, thin_labels
+from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of
 from emer_edge.export.verify import noise_db
+from emer_edge.export.workshop import FullOutputs, Workshop
 from emer_edge.runtime.engines import open_engine
+from emer_edge.spec.progress import Progress, silent
 
-__all__ = [
-    "Trial",
-    "run_encoder",
-    "run_fusion",
-    "step_ms",
-    "trial_of",
-]
-
-_STEPS: Final = 30
+__all__ = ["Judge", "Trial", "run_encoder", "run_fusion"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,39 +29,137 @@ class Trial:
 
     Attributes:
         outputs: head -> (n, C).
-        changes: against FP32.
+        changes: against FP32; empty where there are faults.
         agreement: class head -> share of windows whose best class is the same.
         embedding_db: signal to noise of the embeddings, dB; None where they are those of FP32.
+        faults: what the precision broke altogether, such as a head that gives NaN.
+        unchanged: the variant computes in FP32, so nothing can have changed.
     """
 
     outputs: Outputs
     changes: tuple[Change, ...]
     agreement: Mapping[str, float]
     embedding_db: float | None
+    faults: tuple[str, ...] = ()
+    unchanged: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the gate: failed with a fault, passed where nothing changed, else the worst of the changes."""
+        if self.faults:
+            return "failed"
+        return "passed" if self.unchanged else verdict_of(self.changes)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What keeps the trial from passing."""
+        if self.unchanged:
+            return ()
+        return (*self.faults, *(str(each) for each in self.changes if each.verdict == self.verdict != "passed"))
+
+    def to_builtins(self) -> dict[str, Any]:
+        """A plain dictionary, ready for JSON; a limit that is unknown is null."""
+        changes = []
+        for each in self.changes:
+            told = {**asdict(each), "verdict": each.verdict}
+            changes.append({name: None if _unknown(value) else value for name, value in told.items()})
+        return {
+            "verdict": self.verdict,
+            "changes": changes,
+            "agreement": dict(self.agreement),
+            "embedding_db": None if self.embedding_db is None else round(self.embedding_db, 2),
+            "faults": list(self.faults),
+        }
 
 
-def trial_of(
-    before: NDArray[np.float32],
-    reference: Outputs,
-    after: NDArray[np.float32],
-    outputs: Outputs,
-    evidence: Evidence,
-    classes: Mapping[str, tuple[str, ...]],
-) -> Trial:
-    """Compare a variant's embeddings `after` (m, 128) and outputs with those of FP32, `before` and `reference`."""
-    return Trial(
-        outputs,
-        compare(reference, outputs, evidence.labels, evidence.participants, classes, clips=evidence.clips),
-        agreement(reference, outputs),
-        None if after is before else noise_db(after, before),
-    )
+class Judge:
+    """Holds variants against FP32 on the selection windows.
+
+    Args:
+        shop: the export.
+        full: files of the FP32 parts.
+
+    Attributes:
+        full: FP32 results; None without selection windows.
+        notes: what was odd about them, a sentence each.
+
+    Raises:
+        CheckpointError: the FP32 network gives numbers that are not finite, or a head that never changes.
+        DataError: a selection clip can't be read.
+    """
+
+    def __init__(self, shop: Workshop, full: Parts) -> None:
+        self._shop = shop
+        self.full: FullOutputs | None = None
+        self.notes: tuple[str, ...] = ()
+        if shop.evidence is not None:
+            label = "running fp32 on selection windows"
+            embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads, shop.progress, label)
+            outputs = run_fusion(full["cpu/fusion"], embeddings, shop.evidence, shop.threads)
+            labels = shop.evidence.labels
+            self.notes = (*check_outputs(outputs), *thin_labels(outputs, labels, shop.evidence.clips))
+            self.full = FullOutputs(embeddings, outputs)
+
+    def __call__(self, parts: Parts, asked: PartPrecision, label: str, until_failed: bool = False) -> dict[str, Trial]:
+        """Try both variants of some parts; nothing without selection windows.
+
+        Args:
+            parts: their files.
+            asked: their precision.
+            label: what progress is told.
+            until_failed: leave the tensorrt variant out where the cpu variant fails.
+        """
+        precisions = precisions_of(asked, self._shop.fusion)
+        trials: dict[str, Trial] = {}
+        full, evidence = self.full, self._shop.evidence
+        if full is None or evidence is None:
+            return trials
+        for variant in VARIANTS:
+            used = {precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")}
+            if used == {"fp32"}:
+                changes = self._compare(full.outputs, full, evidence)
+                agreed = agreement(full.outputs, full.outputs)
+                trials[variant] = Trial(full.outputs, changes, agreed, None, unchanged=True)
+            else:
+                told = f"running {label} on selection windows, {variant}"
+                encoder, fusion = parts[f"{variant}/face_encoder"], parts[f"{variant}/fusion"]
+                embeddings = run_encoder(encoder, evidence, self._shop.threads, self._shop.progress, told)
+                outputs = run_fusion(fusion, embeddings, evidence, self._shop.threads)
+                trials[variant] = self._judged(embeddings, outputs, full, evidence)
+            if until_failed and trials[variant].verdict == "failed":
+                break
+        return trials
+
+    def _judged(
+        self, embeddings: NDArray[np.float32], outputs: Outputs, full: FullOutputs, evidence: Evidence
+    ) -> Trial:
+        decibels = noise_db(embeddings, full.embeddings) if np.isfinite(embeddings).all() else None
+        faults = new_faults(full.outputs, outputs)
+        if faults:
+            return Trial(outputs, (), {}, decibels, faults)
+        changes = self._compare(outputs, full, evidence)
+        return Trial(outputs, changes, agreement(full.outputs, outputs), decibels)
+
+    def _compare(self, outputs: Outputs, full: FullOutputs, evidence: Evidence) -> tuple[Change, ...]:
+        shop = self._shop
+        return compare(
+            full.outputs,
+            outputs,
+            evidence.labels,
+            evidence.participants,
+            shop.classes,
+            shop.options.seed,
+            evidence.clips,
+        )
 
 
-def run_encoder(path: Path, evidence: Evidence, threads: int) -> NDArray[np.float32]:
+def run_encoder(
+    path: Path, evidence: Evidence, threads: int, progress: Progress = silent, label: str = "encoding selection crops"
+) -> NDArray[np.float32]:
     """Embeddings (m, 128) of the evidence's crops by an encoder part."""
     engine = open_engine("onnxruntime", path, threads)
     try:
-        return embeddings_of(engine, evidence)
+        return embeddings_of(engine, evidence, progress, label)
     finally:
         engine.close()
 
@@ -82,29 +173,5 @@ def run_fusion(path: Path, embeddings: NDArray[np.float32], evidence: Evidence, 
         engine.close()
 
 
-def step_ms(parts: Parts) -> dict[str, float]:
-    """Median milliseconds of one crop's encoding and of one fusion on this CPU, one thread, cpu variant."""
-    face, eye, gaze = seeded_windows(1)
-    encoder = open_engine("onnxruntime", parts["cpu/face_encoder"], 1)
-    fusion = open_engine("onnxruntime", parts["cpu/fusion"], 1)
-    try:
-        embedding = encoder.run({"face": face[0]})["embedding"][None]
-        given = {"embeddings": embedding, "eye": eye, "gaze": gaze}
-        found = {
-            "face_encoder": _median_ms(lambda: encoder.run({"face": face[0, :1]})),
-            "fusion": _median_ms(lambda: fusion.run(given)),
-        }
-    finally:
-        encoder.close()
-        fusion.close()
-    return {**found, "step": round(sum(found.values()), 3)}
-
-
-def _median_ms(call: Callable[[], object]) -> float:
-    call()
-    taken_ns = []
-    for _ in range(_STEPS):
-        began_ns = time.perf_counter_ns()
-        call()
-        taken_ns.append(time.perf_counter_ns() - began_ns)
-    return round(statistics.median(taken_ns) / 1e6, 3)
+def _unknown(value: object) -> bool:
+    return isinstance(value, float) and not isfinite(value)

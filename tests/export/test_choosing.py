@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,90 +13,240 @@ from export_inputs import eye_rows, smooth_crops
 
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import GateError
+from emer_edge.errors import CheckpointError, ConfigurationError, GateError
+from emer_edge.export.candidates import build
 from emer_edge.export.choosing import Workshop, choose
 from emer_edge.export.evidence import Evidence
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.sources import Slices
+from emer_edge.export.trial import Judge
 from emer_edge.model.checkpoint import metadata_of
 from emer_edge.model.emert import Emert
 from emer_edge.spec.progress import silent
 
-WINDOWS = 8
+CLIPS = 8
+BREAKS = "layer2.0.conv2"
+Shop = Callable[[Emert, Evidence, ExportOptions], Workshop]
+
+
+def grown(nine: Emert, factor: float) -> Emert:
+    """The network with one activation channel so many times larger than the rest.
+
+    The next layer takes the factor out again, so FP32 does not notice.
+    """
+    model = deepcopy(nine)
+    block = model.subnet.f_extractor.layer2[0]
+    with torch.no_grad():
+        block.bn1.weight[0] *= factor
+        block.bn1.bias[0] *= factor
+        block.conv2.weight[:, 0] /= factor
+    return model
+
+
+def judged_by_itself(model: Emert, clips: int, seed: int, least_margin: float = 0.0) -> Evidence:
+    """Windows that the network labels itself, one crop a clip, a participant to two clips; only faces differ.
+
+    Windows between whose best two classes lies less than `least_margin` are left out.
+    """
+    crops = smooth_crops(clips, seed)
+    eye, gaze = eye_rows(1, 22)
+    with torch.no_grad():
+        embeddings = model.encode(torch.from_numpy(crops))[:, None].repeat(1, 8, 1)
+        given = (embeddings, *(torch.from_numpy(each.repeat(clips, axis=0)) for each in (eye, gaze)))
+        model.heads["fer-7"][0].bias -= model.fuse(*given)["fer-7"].mean(dim=0)
+        answers = model.fuse(*given)["fer-7"].double().numpy()
+    best = np.sort(answers, axis=1)
+    kept = np.flatnonzero(best[:, -1] - best[:, -2] >= least_margin)
+    labels = answers[kept].argmax(axis=1).astype(np.float64)
+    assert len(set(labels.tolist())) >= 3
+    images = np.rint(crops[kept] * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    count = len(kept)
+    return Evidence(
+        tuple(partial(np.copy, each[None]) for each in images),
+        np.arange(count)[:, None].repeat(8, axis=1),
+        eye.repeat(count, axis=0),
+        gaze.repeat(count, axis=0),
+        {"fer-7": labels},
+        tuple(f"p{at // 2}" for at in range(count)),
+        np.arange(count),
+    )
 
 
 @pytest.fixture(scope="module")
 def fragile(nine: Emert) -> tuple[Emert, Evidence]:
-    """A network with one activation channel 3,000 times larger than the rest, and windows that it labels itself.
-
-    The next layer takes the factor out again, so FP32 does not notice, while 8 bits for all channels of that tensor
-    leave nothing of the others. The windows differ in their faces only.
-    """
-    model = deepcopy(nine)
-    crops = smooth_crops(WINDOWS * 8, 21)
-    eye, gaze = (each.repeat(WINDOWS, axis=0) for each in eye_rows(1, 22))
-    block = model.subnet.f_extractor.layer2[0]
-    with torch.no_grad():
-        block.bn1.weight[0] *= 3000
-        block.bn1.bias[0] *= 3000
-        block.conv2.weight[:, 0] /= 3000
-        embeddings = model.encode(torch.from_numpy(crops)).reshape(WINDOWS, 8, -1)
-        given = (embeddings, torch.from_numpy(eye), torch.from_numpy(gaze))
-        model.heads["fer-7"][0].bias -= model.fuse(*given)["fer-7"].mean(dim=0)
-        labels = model.fuse(*given)["fer-7"].argmax(dim=1).double().numpy()
-    assert len(set(labels.tolist())) >= 3
-    images = np.rint(crops * 255).astype(np.uint8).transpose(0, 2, 3, 1).reshape(WINDOWS, 8, 112, 112, 3)
-    people = tuple(f"p{at // 2}" for at in range(WINDOWS))
-    frames = np.arange(WINDOWS * 8).reshape(WINDOWS, 8)
-    readers = tuple(partial(np.copy, each) for each in images)
-    return model, Evidence(readers, frames, eye, gaze, {"fer-7": labels}, people, np.arange(WINDOWS))
+    """8 bits for all channels of the tensor with the grown one leave nothing of the others."""
+    model = grown(nine, 3000)
+    return model, judged_by_itself(model, CLIPS, 21)
 
 
-def workshop(fragile: tuple[Emert, Evidence], dataset: EmerDataset, folder: Path, options: ExportOptions) -> Workshop:
-    model, evidence = fragile
-    record = DataRecord(fingerprint="", salt="s", fold=1, training_hashes=(), selection_hashes=())
+@pytest.fixture
+def shop(dataset: EmerDataset, tmp_path: Path) -> Shop:
+    def make(model: Emert, evidence: Evidence, options: ExportOptions) -> Workshop:
+        record = DataRecord(fingerprint="", salt="s", fold=1, training_hashes=(), selection_hashes=())
 
-    def target(relative: str) -> Path:
-        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        return folder / relative
+        def target(relative: str) -> Path:
+            (tmp_path / relative).parent.mkdir(parents=True, exist_ok=True)
+            return tmp_path / relative
 
-    return Workshop(
-        encoder=face_encoder(model),
-        fusion=fusion(model),
-        target=target,
-        metadata=metadata_of(model),
-        options=options,
-        slices=Slices(dataset.training(1), (), record, True, False, 0),
-        evidence=evidence,
-        classes=model.classes,
-        threads=2,
-        progress=silent,
-    )
+        return Workshop(
+            encoder=face_encoder(model),
+            fusion=fusion(model),
+            target=target,
+            metadata=metadata_of(model),
+            options=options,
+            slices=Slices(dataset.training(1), (), record, True, False, 0),
+            evidence=evidence,
+            classes=model.classes,
+            threads=1,
+            progress=silent,
+        )
+
+    return make
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> ExportOptions:
+    return ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=8, sensitivity=False)
 
 
 def test_the_layer_that_breaks_is_put_back(
-    fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path
+    fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions, tmp_path: Path
 ) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=8)
-    choice = choose(workshop(fragile, dataset, tmp_path, options))
-    assert "layer2.0.conv2" in choice.kept_high
-    assert next(iter(choice.sensitivities)) == "layer2.0.conv2"
+    choice = choose(shop(*fragile, options))
     assert choice.verdict != "failed"
-    assert any("layer2.0.conv2" in note for note in choice.notes)
-    assert choice.final_ms["step"] > 0
+    assert choice.sensitivities[0].layer == choice.kept_high[0] == BREAKS
+    assert len(choice.sensitivities) >= 28
+    shifts = [each.shift for each in choice.sensitivities]
+    assert shifts == sorted(shifts, reverse=True)
+    assert min(each.embedding_db or 99 for each in choice.sensitivities) == choice.sensitivities[0].embedding_db
+    told = choice.fall_back
+    assert told["layers"] == list(choice.kept_high)
+    tried = {each["layers"]: each["verdict"] for each in told["tried"]}
+    fewest = len(choice.kept_high)
+    assert tried[0] == tried.get(fewest - 1) == "failed"
+    assert tried[fewest] != "failed"
+    assert told["int8_macs"]["cpu/step"] < told["int8_macs_before"]["cpu/step"]
+    assert min(told["step_ms"], told["step_ms_before"]) > 0
+    assert any("kept in high precision for the gate" in note and BREAKS in note for note in choice.notes)
+    # Candidates lay aside and are gone; what was chosen lies where the bundle wants it.
+    assert {each.name for each in tmp_path.iterdir()} == {"cpu", "tensorrt"}
+    assert all(path.is_file() for path in choice.parts.values())
+
+
+def test_layers_are_excluded_by_hand(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
+    excluding = replace(options, exclude=(r"layer2\.0\.conv2", r"^layer4\."), fall_back=False)
+    model, evidence = fragile
+    choice = choose(shop(model, replace(evidence, labels={}), excluding))
+    assert choice.kept_high[0] == BREAKS
+    assert set(choice.kept_high[1:]) >= {"layer4.0.conv1", "layer4.1.add"}
+    assert choice.int8_macs["cpu/face_encoder"] < 0.85
+    assert choice.verdict == "inconclusive"
+    assert any("--exclude" in note and BREAKS in note for note in choice.notes)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "precision", "message"),
+    [
+        ("nosuch", "int8", r"'nosuch' matches no layer; the layers are conv1, layer1\.0\.conv1"),
+        ("(", "auto", "no regular expression"),
+        ("conv1", "fp16", "--exclude is for int8 and auto"),
+    ],
+)
+def test_exclusions_that_mean_nothing_are_refused(
+    fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions, exclude: str, precision: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        choose(shop(*fragile, replace(options, exclude=(exclude,), precision=precision)))  # type: ignore[arg-type]
 
 
 def test_without_falling_back_the_gate_fails_with_its_figures(
-    fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path
+    fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions, tmp_path: Path
 ) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "int8", calibration_windows=8, fall_back=False)
     with pytest.raises(GateError, match=r"cpu fer-7/war 1\.000 -> 0\.\d+ .*allowed 0\.010"):
-        choose(workshop(fragile, dataset, tmp_path, options))
+        choose(shop(*fragile, replace(options, fall_back=False)))
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_auto_says_why(fragile: tuple[Emert, Evidence], dataset: EmerDataset, tmp_path: Path) -> None:
-    options = ExportOptions(tmp_path / "x.emer", "auto", calibration_windows=8, fall_back=False)
-    choice = choose(workshop(fragile, dataset, tmp_path, options))
-    assert choice.precision == "fp16"
-    assert any("int8 failed the gate" in note or "no faster" in note for note in choice.notes)
+def test_auto_drops_int8_that_fails(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
+    choice = choose(shop(*fragile, replace(options, precision="auto", fall_back=False)))
+    rows = {each["precision"]: each for each in choice.candidates}
+    assert choice.precision != "int8"
+    assert [name for name, each in rows.items() if each["kept"]] == [choice.precision]
+    assert rows["int8"]["verdict"] == "failed"
+    assert "the gate fails: fer-7/war" in rows["int8"]["why"]
+    assert rows["fp32"]["verdict"] == "passed"
+    assert all(each["step_ms"] > 0 and each["bytes"] > 0 for each in rows.values())
+    assert choice.calibration is None
+    assert any(note.startswith(f"auto keeps {choice.precision}") for note in choice.notes)
+
+
+def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: ExportOptions) -> None:
+    model = deepcopy(nine)
+    evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
+    assert len(evidence) >= 16
+    choice = choose(shop(model, evidence, replace(options, precision="auto")))
+    rows = {each["precision"]: each for each in choice.candidates}
+    assert rows["int8"]["verdict"] == "passed"
+    fastest = min((each for each in rows.values() if each["verdict"] == "passed"), key=lambda each: each["step_ms"])
+    assert rows[choice.precision]["kept"]
+    assert rows[choice.precision]["step_ms"] == fastest["step_ms"]
+    assert choice.final_ms["step"] == pytest.approx(fastest["step_ms"])
+    if choice.precision == "int8":
+        assert choice.calibration is not None
+        assert choice.int8_macs["cpu/face_encoder"] > 0.99
+
+
+def test_a_variant_that_gives_nan_or_stands_still_fails(
+    nine: Emert, shop: Shop, options: ExportOptions, tmp_path: Path
+) -> None:
+    model = deepcopy(nine)
+    made = shop(model, judged_by_itself(model, CLIPS, 21), options)
+    full = build(made, tmp_path / "full", "fp32")
+    broken = deepcopy(model)
+    with torch.no_grad():
+        broken.heads["er-7"][0].bias[0] = float("nan")
+        broken.heads["fer-7"][0].weight.zero_()
+        broken.heads["fer-3"][0].weight *= 1e7
+    parts = {**build(made, tmp_path / "half", "fp16").parts}
+    parts["tensorrt/fusion"].write_bytes(fusion(broken).SerializeToString())
+    trials = Judge(made, full.parts)(parts, "fp16", "fp16")
+    assert trials["cpu"].verdict == "passed"
+    assert trials["tensorrt"].verdict == "failed"
+    assert trials["tensorrt"].reasons == (
+        "er-7 gives NaN or infinity on 8 of 8 windows",
+        "fer-7 gives the same output on all 8 windows",
+        "fer-3 is saturated: every probability is 0 or 1 on all 8 windows",
+    )
+    assert trials["tensorrt"].to_builtins()["changes"] == []
+
+
+def test_auto_drops_what_can_not_be_built(nine: Emert, shop: Shop, options: ExportOptions) -> None:
+    model = grown(nine, 1e6)
+    evidence = judged_by_itself(model, CLIPS, 21)
+    choice = choose(shop(model, evidence, replace(options, precision="auto", calibration_windows=4)))
+    rows = {each["precision"]: each for each in choice.candidates}
+    assert choice.precision == "fp32"
+    assert "more than FP16 can" in rows["fp16"]["why"]
+    assert "4 windows" in rows["int8"]["why"]
+    assert rows["int8"]["verdict"] == rows["fp16"]["verdict"] == "not tried"
+
+
+def test_a_network_that_gives_nan_in_fp32_is_refused(nine: Emert, shop: Shop, options: ExportOptions) -> None:
+    model = deepcopy(nine)
+    evidence = judged_by_itself(model, CLIPS, 21)
+    with torch.no_grad():
+        model.heads["er-3"][0].bias[1] = float("nan")
+    with pytest.raises(CheckpointError, match="er-3 gives NaN or infinity on 8 of 8 selection windows in fp32"):
+        choose(shop(model, evidence, replace(options, precision="fp32")))
+
+
+def test_selection_clips_of_one_class_are_said_to_say_little(
+    fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions
+) -> None:
+    model, evidence = fragile
+    one = replace(evidence, labels={"fer-7": np.full(CLIPS, 2.0)})
+    choice = choose(shop(model, one, replace(options, precision="fp32")))
+    assert choice.verdict == "passed"
+    assert any("every selection clip that is labelled for fer-7 shows" in note for note in choice.notes)
+    assert any("no selection clip is labelled for er-7" in note for note in choice.notes)

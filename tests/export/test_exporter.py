@@ -44,7 +44,9 @@ def checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def int8(checkpoint: Path, dataset: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
     output = tmp_path_factory.mktemp("bundles") / "small-int8.emer"
-    return export_bundle(ExportOptions(output, "int8", [str(checkpoint)], data=dataset, calibration_windows=8))
+    return export_bundle(
+        ExportOptions(output, "int8", [str(checkpoint)], data=dataset, calibration_windows=8, sensitivity=False)
+    )
 
 
 def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
@@ -57,7 +59,8 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     }
     assert manifest.precision.parts["cpu/face_encoder"] == "int8"
     assert manifest.precision.parts["tensorrt/fusion"] == "fp16"
-    assert manifest.verification.largest_error["cpu/fusion"] < 1e-4
+    assert manifest.precision.parts["cpu/fusion"] == "int8"
+    assert manifest.verification.largest_error["cpu/fusion"] < 0.02
     assert manifest.calibration is not None
     assert manifest.calibration.windows == len(manifest.calibration.clip_hashes) == 8
     assert manifest.gate.verdict in ("passed", "inconclusive")
@@ -134,4 +137,4 @@ def test_published_checkpoint(tmp_path: Path) -> None:
     assert (manifest.events, manifest.research_only) == ("published", True)
     assert manifest.protocols == ("FER-7", "FER-intensity")
     assert max(each for name, each in manifest.verification.largest_error.items() if name.startswith("cpu")) < 1e-4
-    assert any("int8 was not tried" in each for each in made.notes)
+    assert any("int8: not tried: it needs EMER clips" in each for each in made.notes)
