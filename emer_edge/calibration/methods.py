@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 from emer_edge.calibration.histogram import BINS, RunningHistogram
 from emer_edge.calibration.mse import Grid, mse_range
 
-__all__ = ["METHODS", "METHODS_VERSION", "Method", "Range"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "METHODS_VERSION", "Method", "Range"]
 
 METHODS_VERSION: Final = 2
 """Raised when a method starts to give other ranges: ranges kept by an older one are then measured anew."""
+
+DEFAULT_METHOD: Final = "mse"
+"""Keeps most of the embedding, and most evenly over draws of windows (`benchmarks/calibration.py`)."""
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 Range = tuple[float, float]

@@ -64,7 +64,7 @@ def export(
         Literal["minmax", "percentile", "entropy", "mse", "auto"],
         typer.Option(
             help="How INT8 ranges are chosen: all that was met, all but the outermost 1 in 100,000, least divergence, "
-            "least squared error. auto tries all four on selection windows and takes the one that moves the heads least."
+            "least squared error. auto tries all four on selection windows, takes what moves the heads least."
         ),
     ] = "mse",
     calibration_windows: Annotated[

@@ -11,7 +11,7 @@ from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.calibration.choice import choose_clips, composition_of
 from emer_edge.calibration.crops import plan_crops
 from emer_edge.calibration.measurement import Measurement, measure
-from emer_edge.calibration.methods import METHODS
+from emer_edge.calibration.methods import DEFAULT_METHOD, METHODS
 from emer_edge.calibration.mse import expected_squared_error
 from emer_edge.errors import ConfigurationError, GateError
 from emer_edge.export.health import check_weights
@@ -19,10 +19,7 @@ from emer_edge.export.method_trial import JUDGED_WINDOWS, MethodFigures, best_me
 from emer_edge.export.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
 from emer_edge.export.workshop import FullOutputs, Workshop
 
-__all__ = ["DEFAULT_METHOD", "Calibrated", "calibrate"]
-
-DEFAULT_METHOD: Final = "percentile"
-"""The method of `auto` where there are no selection windows to judge on."""
+__all__ = ["Calibrated", "calibrate"]
 
 _DEAD_NAMED: Final = 5
 

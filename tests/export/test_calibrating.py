@@ -90,7 +90,7 @@ def test_the_record_names_nobody_and_counts_classes(shop: Workshop, full: FullOu
     hashes = {clip_hash(SALT, clip): clip for clip in shop.slices.training}
     chosen = [hashes[each] for each in record.clip_hashes]
     assert record.windows == len(chosen) == 12
-    assert record.method == record.requested == "percentile"
+    assert record.method == record.requested == "mse"
     assert record.windows_by_class == {
         name: sum(record_class(clip) == name for clip in chosen) for name in record.windows_by_class
     }
@@ -137,7 +137,7 @@ def test_auto_tries_every_method_and_takes_the_one_that_moves_the_heads_least(
 
 def test_auto_without_selection_windows_says_what_it_took(shop: Workshop) -> None:
     made = calibrate(replace(asking(shop, calibration_method="auto"), evidence=None))
-    assert made.record.method == "percentile"
+    assert made.record.method == "mse"
     assert any("no selection windows" in note for note in made.notes)
 
 
