@@ -47,7 +47,8 @@ def two_lstms(
 
 
 def _operators(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
-    # Initial states are left out, which means zeros, so no shape of N is ever asked for.
+    # Initial states are left out, which means zeros, so no shape of N is ever asked for. Time goes first because ONNX
+    # Runtime refuses the operator's batch-first layout.
     x = graph.transpose(x, f"{name}.time_first", 1, 0, 2)
     for number in range(layers.num_layers):
         layer = f"{name}.{number}"
