@@ -139,7 +139,8 @@ def _dead_fault(key: str, columns: list[int], cells: Floats, trained: TrainedCol
         return Fault(name, f"The {side} eye: not found in any row, trained on both: is it covered or switched off?")
     first = next((each for each in columns if EYE_COLUMNS[each].name.endswith("Z") and each >= 16), columns[0])
     said = "no value in any row" if key == "missing" else f"{_number(_median(cells, first))} in every row"
-    more = f" (and {len(columns) - 1} more columns)" if len(columns) > 1 else ""
+    others = len(columns) - 1
+    more = f" (and {others} more column{'s' if others > 1 else ''})" if others else ""
     return Fault(name, f"{_named(first)}: {said}, trained on {trained.range_text(first)}{more}")
 
 

@@ -113,7 +113,10 @@ PROFILES: Final = {
     each.name: each
     for each in (
         TrackerProfile("tobii", "Tobii Pro: both eyes, positions, directions, pupils", 120.0),
-        TrackerProfile("gazepoint", "Gazepoint: both eyes, positions, pupils; directions derived", 60.0),
+        TrackerProfile("gazepoint", "Gazepoint: both eyes and pupils; positions unknown", 60.0, ("positions",)),
+        TrackerProfile(
+            "gazepoint-camera", "Gazepoint whose camera's place is given, so that positions are known", 60.0
+        ),
         TrackerProfile("lsl-gaze", "a gaze stream with pupils and nothing else", 120.0, ("positions",)),
         TrackerProfile("iviewx", "SMI iView X: gaze of both eyes", 60.0, ("positions", "pupils")),
         TrackerProfile("serial-xy", "one gaze point on a serial line", 60.0, ("positions", "pupils"), one_point=True),

@@ -43,7 +43,7 @@ def test_one_eye_speaks_for_both_and_is_lost_with_it() -> None:
 def test_without_positions_there_are_no_directions() -> None:
     assert set(range(6, 12)) <= set(DROPPED_GROUPS["positions"])
     assert "Gaze direction left Z" in PROFILES["lsl-gaze"].missing_columns
-    assert PROFILES["gazepoint"].missing_columns == ()
+    assert PROFILES["gazepoint-camera"].missing_columns == ()
 
 
 @pytest.mark.parametrize(("rate_hz", "expected"), [(120, 240), (60, 240), (1200, 240), (30, 120)])
