@@ -27,7 +27,7 @@ from emer_edge.bundle.manifest import (
 from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.errors import BundleError, ConfigurationError
-from emer_edge.export.choosing import Choice, Workshop, choose
+from emer_edge.export.choosing import Choice
 from emer_edge.export.detector import DetectorPart, load_detector
 from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.figures import figures_of, probabilities_of
@@ -41,13 +41,11 @@ from emer_edge.export.matching import (
     measure_faces,
     training_samples,
 )
+from emer_edge.export.networks import write_networks
 from emer_edge.export.options import ExportOptions, ExportSummary
-from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.report import report_html
-from emer_edge.export.sources import Slices, Source, open_slices, open_source
+from emer_edge.export.sources import Slices, Sources, open_slices, open_sources
 from emer_edge.export.tensorrt_check import TensorRtCheck, check_parts
-from emer_edge.export.variants import precisions_of
-from emer_edge.export.verify import reference_of, verify
 from emer_edge.runtime.faces import open_detector
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress, silent
@@ -97,45 +95,29 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
 
 def _written(options: ExportOptions, progress: Progress) -> ExportSummary:
     with BundleWriter(options.output, options.force) as writer:
-        source = open_source(options)
+        sources = open_sources(options)
         detector = load_detector(options.face_detector)
         for variant in ("cpu", "tensorrt"):
             for name, model in detector.parts.items():
                 writer.add(f"{variant}/{name}.onnx", model.SerializeToString())
-        with open_slices(source, options, progress) as slices:
-            return _export(writer, source, detector, slices, options, progress)
+        with open_slices(sources, options, progress) as slices:
+            return _export(writer, sources, detector, slices, options, progress)
 
 
 def _export(
     writer: BundleWriter,
-    source: Source,
+    sources: Sources,
     detector: DetectorPart,
     slices: Slices | None,
     options: ExportOptions,
     progress: Progress,
 ) -> ExportSummary:
-    metadata = source.metadata
-    evidence = _selection(source, slices, options, progress)
-    matched = _match(writer, detector, source, slices, options, progress)
-    classes = {name: tuple(order) for name, order in metadata.classes.items()}
-    shop = Workshop(
-        encoder=face_encoder(source.model),
-        fusion=fusion(source.model),
-        target=writer.file,
-        metadata=metadata,
-        options=options,
-        slices=slices,
-        evidence=evidence,
-        classes=classes,
-        threads=os.cpu_count() or 1,
-        progress=progress,
-    )
-    choice = choose(shop)
-    precisions = precisions_of(choice.precision, shop.fusion)
-    reference = reference_of(source.model, evidence, options.seed)
-    errors = verify(choice.parts, precisions, reference)
+    evidence = _selection(sources, slices, options, progress)
+    matched = _match(writer, detector, sources, slices, options, progress)
+    written = write_networks(writer.file, sources, slices, evidence, options, progress)
+    choice, classes = written.choice, sources.classes
     checks = check_parts(
-        {name: writer.file(f"tensorrt/{name}.onnx") for name in ("face_encoder", "fusion", *detector.parts)}, progress
+        {name: writer.file(f"tensorrt/{name}.onnx") for name in (*written.part_names, *detector.parts)}, progress
     )
     temperatures = dict.fromkeys(classes, 1.0)
     gap: tuple[float, ...] = ()
@@ -152,13 +134,13 @@ def _export(
         schema=SCHEMA,
         name=options.output.name.removesuffix(".emer"),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions=_versions(metadata.versions),
+        versions=_versions(sources.versions),
         heads=tuple(
             BundledHead(name=name, classes=classes.get(name, ()), temperature=temperatures.get(name, 1.0))
-            for name in metadata.heads
+            for name in sources.heads
         ),
-        window=metadata.window,
-        events=metadata.events,
+        window=sources.window,
+        events=sources.events,
         eye_columns=COLUMN_KEYS,
         eye_quantiles=matched.quantiles,
         face=matched.face,
@@ -166,17 +148,18 @@ def _export(
         display=matched.display,
         precision=PrecisionRecord(
             requested=options.precision,
-            parts=dict(precisions),
+            parts=written.precisions,
             kept_high=choice.kept_high,
             int8_macs=choice.int8_macs,
         ),
         calibration=choice.calibration,
-        data=slices.record if slices is not None else metadata.data,
+        data=slices.record if slices is not None else sources.data,
         gate=gate,
-        verification=VerificationRecord(inputs=reference.told, largest_error=errors),
+        verification=VerificationRecord(inputs=written.verified_on, largest_error=written.errors),
         gap_quantiles=gap,
-        demo=metadata.demo,
-        research_only=metadata.research_only or (slices is not None and not slices.synthetic),
+        networks=written.records,
+        demo=sources.demo,
+        research_only=sources.research_only or (slices is not None and not slices.synthetic),
         files={},
     )
     notes = _notes(manifest, choice, slices, matched.face, checks)
@@ -187,18 +170,17 @@ def _export(
     return ExportSummary(bundle.path, bundle.manifest, notes, figures)
 
 
-def _selection(source: Source, slices: Slices | None, options: ExportOptions, progress: Progress) -> Evidence | None:
+def _selection(sources: Sources, slices: Slices | None, options: ExportOptions, progress: Progress) -> Evidence | None:
     if slices is None or not slices.selection:
         return None
-    metadata = source.metadata
     clips = choose_clips(slices.selection, MOST_CLIPS, options.seed)
-    return read_evidence(clips, metadata.heads, metadata.window, metadata.events, progress, seed=options.seed)
+    return read_evidence(clips, sources.heads, sources.window, sources.events, progress, seed=options.seed)
 
 
 def _match(
     writer: BundleWriter,
     detector: DetectorPart,
-    source: Source,
+    sources: Sources,
     slices: Slices | None,
     options: ExportOptions,
     progress: Progress,
@@ -208,8 +190,7 @@ def _match(
             raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
         return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
     clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
-    metadata = source.metadata
-    crops, rows = training_samples(clips, metadata.window, metadata.events, progress)
+    crops, rows = training_samples(clips, sources.window, sources.events, progress)
     paths = [writer.file(f"cpu/{name}.onnx") for name in detector.parts]
     finder = open_detector(detector.record, paths, threads=os.cpu_count() or 1)
     face = measure_faces(crops, finder, progress, options.match_brightness)

@@ -24,8 +24,9 @@ from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress
+from emer_edge.spec.window import NANOSECONDS, EventsRule, WindowSpec
 
-__all__ = ["Slices", "Source", "open_slices", "open_source"]
+__all__ = ["Slices", "Source", "Sources", "open_slices", "open_sources"]
 
 _MARKER: Final = "synthetic.json"
 _DEMO_PARTICIPANTS: Final = 18
@@ -40,6 +41,53 @@ class Source:
 
     model: Emert
     metadata: CheckpointMetadata
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The networks of one bundle: at least one, no head twice, all with the same window and events rule."""
+
+    networks: tuple[Source, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of all networks, in the order of their outputs."""
+        return tuple(name for each in self.networks for name in each.metadata.heads)
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Class names of every class head in output order."""
+        return {name: tuple(order) for each in self.networks for name, order in each.metadata.classes.items()}
+
+    @property
+    def window(self) -> WindowSpec:
+        """The window they were trained on."""
+        return self.networks[0].metadata.window
+
+    @property
+    def events(self) -> EventsRule:
+        """How columns 33 to 39 were filled."""
+        return self.networks[0].metadata.events
+
+    @property
+    def data(self) -> DataRecord | None:
+        """What is known about the data behind them; None when nothing is."""
+        return next((each.metadata.data for each in self.networks if each.metadata.data is not None), None)
+
+    @property
+    def demo(self) -> bool:
+        """Whether one of them has demo weights."""
+        return any(each.metadata.demo for each in self.networks)
+
+    @property
+    def research_only(self) -> bool:
+        """Whether EMER's agreement covers the data behind one of them."""
+        return any(each.metadata.research_only for each in self.networks)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Package -> version at training; the first network's where they differ."""
+        return {name: each for source in self.networks[::-1] for name, each in source.metadata.versions.items()}
 
 
 @dataclass(frozen=True)
@@ -67,34 +115,65 @@ class Slices:
         return tuple(sorted(clip_hash(self.record.salt, clip) for clip in clips))
 
 
-def open_source(options: ExportOptions) -> Source:
-    """Read the checkpoint to export.
+def open_sources(options: ExportOptions) -> Sources:
+    """Read the checkpoints to export.
 
     Raises:
-        CheckpointError: it can't be used, holds numbers that are not finite, or was trained on other columns.
-        ConfigurationError: several networks at once.
+        CheckpointError: one can't be used, holds numbers that are not finite, or was trained on other columns.
+        ConfigurationError: two networks with the same head, or networks that do not read the same windows.
     """
     if not options.checkpoints:
-        model, metadata = load_demo_checkpoint()
-    else:
-        orders = dict(options.classes)
-        if options.label_classes:
-            orders = {**dict.fromkeys(("er-7", "fer-7"), _code_order(options.label_classes)), **orders}
-        opened = open_checkpoints(options.checkpoints, orders)
-        if len(opened) > 1:
-            raise ConfigurationError(
-                f"{len(opened)} checkpoints make {len(opened)} networks, and a bundle holds one; export them one by one"
-            )
-        model, metadata = opened[0]
-    broken = [name for name, each in model.state_dict().items() if not bool(torch.isfinite(each).all())]
+        return Sources((_checked(Source(*load_demo_checkpoint()), "the demo checkpoint"),))
+    orders = dict(options.classes)
+    if options.label_classes:
+        orders = {**dict.fromkeys(("er-7", "fer-7"), _code_order(options.label_classes)), **orders}
+    opened = open_checkpoints(options.checkpoints, orders)
+    networks = tuple(_checked(Source(*each), name) for name, each in zip(options.checkpoints, opened, strict=True))
+    for name, each in zip(options.checkpoints[1:], networks[1:], strict=True):
+        _refuse_mixing(options.checkpoints[0], networks[0].metadata, name, each.metadata)
+    return Sources(networks)
+
+
+def _checked(source: Source, name: str) -> Source:
+    broken = [each for each, tensor in source.model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if broken:
-        raise CheckpointError(
-            f"the checkpoint holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again"
+        raise CheckpointError(f"{name} holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again")
+    columns = source.metadata.columns
+    if tuple(columns) != COLUMN_KEYS:
+        odd = [each for each in columns if each not in COLUMN_KEYS] or list(columns)[:3]
+        raise CheckpointError(f"{name} reads other eye columns than this emer-edge writes: {', '.join(odd)}")
+    return source
+
+
+def _refuse_mixing(first: str, one: CheckpointMetadata, second: str, other: CheckpointMetadata) -> None:
+    """Every network of a bundle is given the same windows, cut from the same columns, of people none was trained on."""
+    for what, left, right in (
+        ("columns 33 to 39", f"events {one.events}", f"events {other.events}"),
+        ("windows", _told(one.window), _told(other.window)),
+    ):
+        if left != right:
+            raise ConfigurationError(
+                f"{first} was trained on other {what} than {second} ({left} and {right}), and all networks of a bundle "
+                "read the same; export them one by one, or train them alike"
+            )
+    # Their hashes carry salts of their own: the same data set, split for the same fold, is the same clips.
+    known = [
+        (each.data.fingerprint, each.data.fold, len(each.data.training_hashes), len(each.data.selection_hashes))
+        for each in (one, other)
+        if each.data is not None
+    ]
+    if len(set(known)) > 1:
+        raise ConfigurationError(
+            f"{first} and {second} were trained on different clips, so none may be left that neither has seen; "
+            "train them on the same data and fold, or export them one by one"
         )
-    if tuple(metadata.columns) != COLUMN_KEYS:
-        odd = [each for each in metadata.columns if each not in COLUMN_KEYS] or list(metadata.columns)[:3]
-        raise CheckpointError(f"the checkpoint reads other eye columns than this emer-edge writes: {', '.join(odd)}")
-    return Source(model, metadata)
+
+
+def _told(window: WindowSpec) -> str:
+    return (
+        f"{window.length_ns / NANOSECONDS:g} s every {window.hop_ns / NANOSECONDS:g} s, {window.pick} item, at least "
+        f"{window.min_face_slots} face and {window.min_eye_slots} eye slots"
+    )
 
 
 def _code_order(classes: Classes | str) -> Sequence[str]:
@@ -103,7 +182,7 @@ def _code_order(classes: Classes | str) -> Sequence[str]:
 
 
 @contextmanager
-def open_slices(source: Source, options: ExportOptions, progress: Progress) -> Iterator[Slices | None]:
+def open_slices(sources: Sources, options: ExportOptions, progress: Progress) -> Iterator[Slices | None]:
     """Open the clips to make choices on; None where there are none and none are needed.
 
     Raises:
@@ -111,10 +190,10 @@ def open_slices(source: Source, options: ExportOptions, progress: Progress) -> I
         DataError: the data can't be used.
     """
     if options.data is not None:
-        yield _slices(options.data, source, options)
-    elif source.metadata.demo and options.precision in ("int8", "auto"):
+        yield _slices(options.data, sources, options)
+    elif sources.demo and options.precision in ("int8", "auto"):
         with TemporaryDirectory(prefix="emer-edge-") as folder:
-            yield _made_up(Path(folder) / "clips", source, progress)
+            yield _made_up(Path(folder) / "clips", sources, progress)
     elif options.precision == "int8":
         raise ConfigurationError(
             "int8 needs EMER clips to measure ranges on: pass --data ROOT, or choose --precision fp16 or fp32"
@@ -123,9 +202,9 @@ def open_slices(source: Source, options: ExportOptions, progress: Progress) -> I
         yield None
 
 
-def _slices(dataset: EmerDataset, source: Source, options: ExportOptions) -> Slices:
+def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> Slices:
     synthetic = (dataset.root / _MARKER).is_file()
-    known = source.metadata.data
+    known = sources.data
     if known is not None:
         if options.fold is not None and known.fold and options.fold != known.fold:
             raise ConfigurationError(
@@ -152,12 +231,12 @@ def _slices(dataset: EmerDataset, source: Source, options: ExportOptions) -> Sli
     return Slices(training, selection, known, synthetic, False, len(dataset.skipped))
 
 
-def _made_up(root: Path, source: Source, progress: Progress) -> Slices:
+def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
     from emer_edge.data.synth import synthesise
 
     synthesise(root, participants=_DEMO_PARTICIPANTS, seed=_DEMO_SEED, frames=_DEMO_FRAMES, progress=progress)
-    dataset = EmerDataset.open(root, events=source.metadata.events, progress=progress)
-    known = source.metadata.data or DataRecord(
+    dataset = EmerDataset.open(root, events=sources.events, progress=progress)
+    known = sources.data or DataRecord(
         fingerprint=dataset.fingerprint,
         salt=new_salt(),
         fold=0,

@@ -1,0 +1,187 @@
+"""Several networks in one bundle, from checkpoints to answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import stand_in
+import torch
+from export_inputs import eye_rows
+
+from emer_edge.bundle import load_bundle
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.errors import CheckpointError, ConfigurationError
+from emer_edge.export.exporter import export_bundle
+from emer_edge.export.options import ExportOptions
+from emer_edge.export.sources import open_sources
+from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.emert import Emert
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.spec.window import NANOSECONDS, WindowSpec
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in checkpoints that the golden files belong to, and one of this project's own."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for variant in stand_in.VARIANTS:
+        state = {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict(variant).items()}
+        torch.save(state, folder / f"{variant}.pth")
+    own(folder / "own.pt")
+    return folder
+
+
+def own(path: Path, window: WindowSpec | None = None) -> Path:
+    """A network that standardises its columns, with the published rule for events."""
+    torch.manual_seed(3)
+    model = Emert("nine", ("er-arousal", "fer-3")).eval()
+    model.eye_scale.fill_(500.0)
+    model.gaze_scale.fill_(500.0)
+    metadata = CheckpointMetadata(
+        variant="nine",
+        heads=model.head_names,
+        classes=model.classes,
+        standardised=True,
+        events="published",
+        window=window or WindowSpec(),
+    )
+    save_checkpoint(path, model, metadata)
+    return path
+
+
+def windows(count: int = 2) -> tuple[Any, Any, Any]:
+    eye, gaze = eye_rows(count, 4)
+    return np.random.default_rng(0).random((count, 8, 3, 112, 112), np.float32), eye, gaze
+
+
+def logits(path: Path, given: tuple[Any, Any, Any]) -> dict[str, Any]:
+    face, eye, gaze = given
+    with load_bundle(path).open() as session:
+        embeddings = session.encode(face.reshape(-1, 3, 112, 112)).reshape(len(face), 8, -1)
+        return session.logits(embeddings, eye, gaze)
+
+
+@pytest.fixture(scope="module")
+def arguments(folder: Path) -> list[str]:
+    return [f"er-7={folder / 'discrete.pth'}", str(folder / "own.pt")]
+
+
+@pytest.fixture(scope="module")
+def pair(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return export_bundle(ExportOptions(tmp_path_factory.mktemp("pair") / "pair.emer", "fp32", arguments))
+
+
+def test_each_head_equals_its_torch_network(pair: Any, arguments: list[str]) -> None:
+    manifest = load_bundle(pair.path).manifest
+    assert manifest.head_names == ("er-7", "er-arousal", "fer-3")
+    assert [each.heads for each in manifest.networks] == [("er-7",), ("er-arousal", "fer-3")]
+    assert [each.encoder for each in manifest.networks] == ["face_encoder", "face_encoder_2"]
+    parts = {f"{variant}/{part}" for variant in ("cpu", "tensorrt") for part in ("face_encoder", "fusion")}
+    assert set(manifest.verification.largest_error) == parts | {f"{each}_2" for each in parts}
+    given = windows()
+    outputs = logits(pair.path, given)
+    for source in open_sources(ExportOptions(Path("unused.emer"), checkpoints=arguments)).networks:
+        with torch.inference_mode():
+            expected = source.model(*(torch.from_numpy(each) for each in given))
+        for name, value in expected.items():
+            assert np.abs(outputs[name] - value.numpy()).max() < 1e-5 * np.abs(value.numpy()).max()
+
+
+def test_the_report_says_what_several_networks_cost(pair: Any) -> None:
+    assert any("2 networks cost 2 face encoders" in each for each in pair.notes)
+    assert sum("no data was given" in each for each in pair.notes) == 1
+    figures = json.loads((pair.path / "report.json").read_text())
+    times = figures["final_ms"]
+    parts = ["face_encoder", "fusion", "face_encoder_2", "fusion_2"]
+    assert times["step"] == pytest.approx(sum(times[each] for each in parts), abs=0.01)
+    assert set(figures["parts"]) >= {f"cpu/{each}" for each in parts}
+    assert "face_encoder_2" in (pair.path / "report.html").read_text()
+
+
+def test_published_networks_with_equal_encoders_share_one(folder: Path, tmp_path: Path) -> None:
+    """The stand-in weights of both variants are drawn by name, so that their backbones are the same."""
+    both = [f"er-7={folder / 'discrete.pth'}", f"fer-intensity={folder / 'intensity.pth'}"]
+    made = export_bundle(ExportOptions(tmp_path / "shared.emer", "fp32", both))
+    manifest = load_bundle(made.path).manifest
+    assert [(each.encoder, each.fusion) for each in manifest.networks] == [
+        ("face_encoder", "fusion"),
+        ("face_encoder", "fusion_2"),
+    ]
+    assert not any("face_encoder_2" in each for each in manifest.files)
+    assert any("2 networks share one face encoder" in each for each in made.notes)
+    assert "face_encoder_2" not in made.figures["final_ms"]
+    for raw in (False, True):
+        given = stand_in.inputs(raw=raw)
+        outputs = logits(made.path, (given["face"], given["eye"], given["gaze"]))
+        prefix = "raw_" if raw else ""
+        for head, variant, key in (("er-7", "discrete", "output"), ("fer-intensity", "intensity", "intensity")):
+            expected = stand_in.golden(variant)[f"{prefix}{key}"]
+            assert np.abs(outputs[head] - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_every_network_is_quantised_gated_and_verified(
+    arguments: list[str], dataset: EmerDataset, tmp_path: Path
+) -> None:
+    options = ExportOptions(
+        tmp_path / "int8.emer", "int8", arguments, data=dataset, calibration_windows=8, sensitivity=False
+    )
+    made = export_bundle(options)
+    manifest = load_bundle(made.path).manifest
+    precisions = manifest.precision.parts
+    assert precisions["cpu/face_encoder"] == precisions["cpu/face_encoder_2"] == "int8"
+    assert (precisions["cpu/fusion"], precisions["cpu/fusion_2"]) == ("fp32", "int8")
+    assert {name.partition("/")[0] for name in manifest.gate.fp32} == {"er-7", "er-arousal", "fer-3"}
+    assert manifest.calibration is not None
+    assert {"cpu/step", "cpu/face_encoder_2", "tensorrt/fusion_2"} <= set(made.figures["int8_macs"])
+
+
+def test_a_head_given_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    arguments = [f"er-7={folder / 'discrete.pth'}"] * 2
+    with pytest.raises(ConfigurationError, match="more than one checkpoint predicts er-7; leave one out"):
+        export_bundle(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "error", "message"),
+    [
+        ("fer-7=missing.pth", CheckpointError, r"missing\.pth"),
+        ("er-8=discrete.pth", ConfigurationError, "no head is called 'er-8'"),
+        ("er-valence=intensity.pth", CheckpointError, "does not fit|predicts er-valence"),
+    ],
+    ids=["missing file", "unknown head", "another variant"],
+)
+def test_a_second_checkpoint_that_cannot_be_used(
+    folder: Path, tmp_path: Path, argument: str, error: type[Exception], message: str
+) -> None:
+    head, _, name = argument.partition("=")
+    arguments = [f"er-7={folder / 'discrete.pth'}", f"{head}={folder / name}"]
+    with pytest.raises(error, match=message):
+        export_bundle(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
+
+
+def test_networks_that_read_other_windows_are_refused(folder: Path, tmp_path: Path) -> None:
+    short = own(tmp_path / "short.pt", WindowSpec(length_ns=6 * NANOSECONDS))
+    arguments = [f"er-7={folder / 'discrete.pth'}", str(short)]
+    with pytest.raises(ConfigurationError, match=r"other windows .* \(12 s every 0.5 s.* and 6 s every 0.25 s"):
+        open_sources(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
+
+
+def test_networks_with_other_events_rules_are_refused(folder: Path, tmp_path: Path) -> None:
+    model = Emert("nine", ("fer-7",)).eval()
+    metadata = CheckpointMetadata(
+        variant="nine",
+        heads=model.head_names,
+        classes=model.classes,
+        standardised=True,
+        events="causal",
+        window=WindowSpec(),
+    )
+    save_checkpoint(tmp_path / "causal.pt", model, metadata)
+    arguments = [f"er-7={folder / 'discrete.pth'}", str(tmp_path / "causal.pt")]
+    with pytest.raises(ConfigurationError, match=r"other columns 33 to 39 .* \(events published and events causal\)"):
+        open_sources(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
