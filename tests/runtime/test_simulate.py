@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import ConfigurationError, OutputExistsError
 from emer_edge.runtime.simulate import TrackerSimulator, simulate_tracker, simulated_samples
 from emer_edge.runtime.trackers import open_tracker
+from emer_edge.spec.samples import TrackerSample
 
 
 def test_same_seed_same_samples_and_steady_times() -> None:
@@ -81,6 +84,57 @@ def test_the_path_stands_alone_on_the_first_line_of_output() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [done.stdout.strip()]
     assert done.stdout.startswith("/dev/")
+
+
+class Halving:
+    """Sends every other sample, half a second later by the tracker's clock, its bytes in upper case."""
+
+    def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
+        for each in islice(samples, 0, None, 2):
+            yield replace(each, device_ns=(each.device_ns or 0) + 500_000_000)
+
+    def data(self, data: bytes) -> bytes:
+        return data.upper()
+
+
+def test_a_stage_stands_between_samples_and_wire() -> None:
+    with TrackerSimulator("csv", stage=Halving()) as simulator:
+        line = os.open(simulator.path, os.O_RDONLY | os.O_NOCTTY)
+        played = simulator.play(seconds=0.2)
+        header, first, second = os.read(line, 4096).split(b"\n")[:3]
+        os.close(line)
+    assert played.sent + played.dropped == 12
+    assert header.startswith(b"TIME_US,SEQUENCE,LEFT_X")
+    assert [each.split(b",")[0] for each in (first, second)] == [b"500000", b"516666"]
+
+
+def test_a_link_stays_when_the_terminal_changes(tmp_path) -> None:
+    link = tmp_path / "tracker"
+    with TrackerSimulator("emer", link=link) as simulator:
+        assert simulator.path == f"serial://{link}"
+        spare = os.open(link.resolve(), os.O_RDONLY | os.O_NOCTTY)  # keeps the old terminal's number taken
+        before = link.resolve()
+        simulator.transport.unplug()
+        assert not link.is_symlink()
+        assert not simulator.transport.send(next(simulated_samples()))
+        simulator.transport.plug()
+        assert link.resolve() != before
+        os.close(spare)
+    assert not link.is_symlink()
+    link.write_text("mine")
+    with pytest.raises(OutputExistsError):
+        TrackerSimulator("emer", link=link)
+    assert link.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["opengaze-tcp", "lsl"])
+def test_a_tracker_on_the_network_says_where_it_is(name: str) -> None:
+    if name == "lsl":
+        pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
+    told: list[str] = []
+    played = simulate_tracker(name, seconds=0.05, on_path=told.append)
+    assert told[0].startswith("opengaze://127.0.0.1:" if name == "opengaze-tcp" else "lsl://emer-edge-simulated-")
+    assert (played.sent, played.dropped) == (0, 6)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ frequency. The time column counts; ticks are used where a file has no other. Col
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from dataclasses import dataclass
@@ -74,18 +73,15 @@ def read_gazepoint_csv(path: Path, display: Display, camera: CameraPlace | None 
     reader = RecordReader(display, counters, fields, camera)
     reader.tick_hz = None if "TIME" in names else tick_hz
     samples: list[TrackerSample] = []
-    try:
-        for cells in csv.reader(io.StringIO(body), delimiter=separator):
-            numbers = _numbers(names, cells)
-            if numbers is None:
-                counters.garbage += bool(cells)
-                continue
-            sample = reader.read(numbers, 0)
-            if sample is not None and sample.device_ns is not None:
-                stamp_ns = sample.device_ns
-                samples.append(TrackerSample(stamp_ns, stamp_ns, stamp_ns, sample.left, sample.right))
-    except csv.Error as error:
-        raise TrackerError(f"{path} is no CSV: {error}") from error
+    for line in body.split("\n"):
+        numbers = _numbers(names, line.strip("\r"), separator)
+        if numbers is None:
+            counters.garbage += bool(line.strip())
+            continue
+        sample = reader.read(numbers, 0)
+        if sample is not None and sample.device_ns is not None:
+            stamp_ns = sample.device_ns
+            samples.append(TrackerSample(stamp_ns, stamp_ns, stamp_ns, sample.left, sample.right))
     if not samples:
         raise TrackerError(f"{path} has a header but no record that can be read ({counters.garbage} bad lines)")
     for number, (before, after) in enumerate(pairwise(samples), start=2):
@@ -114,8 +110,15 @@ def _names(header: list[str]) -> tuple[list[str], float | None]:
     return names, tick_hz
 
 
-def _numbers(names: list[str], cells: list[str]) -> dict[str, float] | None:
-    """Field name -> number, others left out; None for a line of another length or without time."""
+def _numbers(names: list[str], line: str, separator: str) -> dict[str, float] | None:
+    """Field name -> number, others left out; None for a line of another length.
+
+    Lines are taken one by one, so that a stray quotation mark costs its own line only.
+    """
+    try:
+        cells = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return None
     if not len(names) - 1 <= len(cells) <= len(names) + 1:  # a separator may end the header or the lines
         return None
     numbers = {}

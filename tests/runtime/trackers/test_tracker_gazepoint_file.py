@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from emer_edge.errors import TrackerError
 from emer_edge.runtime.simulate import recorded_samples, simulated_samples
@@ -13,6 +16,7 @@ from emer_edge.spec.samples import Display
 
 DISPLAY = Display()
 FAST = TrackerOptions(pace="fast", offset_ms=0.0)
+QUIET = TrackerOptions(pace="fast", offset_ms=0.0, say=lambda sentence: None)
 STARTED = "TIME(2023/05/04 10:11:12.345)"
 
 
@@ -84,6 +88,17 @@ def test_files_that_are_no_recording_are_refused(tmp_path, content: str, says: s
     (tmp_path / "gaze.csv").write_text(content)
     with pytest.raises(TrackerError, match=says):
         open_tracker(str(tmp_path / "gaze.csv"), FAST)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.binary(max_size=60) | st.sampled_from([b"1,0.5,0.5\n", b'"', b",", b"\n", b"\r"]), max_size=20))
+def test_damage_costs_its_lines_only(tmp_path, pieces: list[bytes]) -> None:
+    noise = b"".join(pieces)
+    (tmp_path / "gaze.csv").write_bytes(b"TIME,BPOGX,BPOGY\n0.5,0.1,0.2\n" + noise + b"\n4e9,0.3,0.4\n")
+    with suppress(TrackerError), open_tracker(str(tmp_path / "gaze.csv"), QUIET) as tracker:  # noise can be a late time
+        read = list(tracker)
+        assert read[0].left.gaze_px == pytest.approx((192.0, 216.0))
+        assert read[-1].left.gaze_px == pytest.approx((576.0, 432.0))
 
 
 def test_a_recordings_folder_is_its_tracker_with_its_offset(tmp_path) -> None:
