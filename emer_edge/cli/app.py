@@ -15,6 +15,7 @@ from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.export import export
 from emer_edge.cli.predict import predict
+from emer_edge.cli.prepare import prepare
 from emer_edge.cli.progress import say
 from emer_edge.cli.purge import purge
 from emer_edge.cli.run import run
@@ -39,6 +40,7 @@ app.command()(bench)
 app.command()(train)
 app.command()(synth)
 app.command()(predict)
+app.command()(prepare)
 app.command()(build)
 app.add_typer(simulate, name="simulate")
 app.command()(devices)

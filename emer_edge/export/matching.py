@@ -12,22 +12,13 @@ from emer_edge.bundle.manifest import QUANTILES, FaceRecord
 from emer_edge.data.clips import Clip
 from emer_edge.data.windows import clip_window
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.faces import FaceDetector, grey_level
+from emer_edge.runtime.faces import ARCFACE_TEMPLATE, FaceDetector, grey_level
 from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, VALIDITY
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 
 __all__ = ["ARCFACE_TEMPLATE", "FEWEST_FACES", "eye_quantiles", "find_display", "measure_faces", "training_samples"]
-
-ARCFACE_TEMPLATE: Final = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
-"""Landmarks in a 112 x 112 crop as the face recognition community aligns them (InsightFace, `arcface_src`)."""
 
 FEWEST_FACES: Final = 20
 """With fewer found faces a median of landmarks means nothing, and the generic template is taken."""

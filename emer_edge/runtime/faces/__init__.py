@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.faces.align import align, similarity
+from emer_edge.runtime.faces.align import ARCFACE_TEMPLATE, align, similarity
 from emer_edge.runtime.faces.brightness import grey_level, match_brightness
 from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, open_detector
 from emer_edge.runtime.faces.face import Face
@@ -11,6 +11,7 @@ from emer_edge.runtime.faces.quality import Missing
 from emer_edge.runtime.faces.source import FaceCandidate, FaceSource
 
 __all__ = [
+    "ARCFACE_TEMPLATE",
     "DETECTORS",
     "SUBJECTS",
     "Face",

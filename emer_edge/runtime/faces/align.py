@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,16 @@ from numpy.typing import NDArray
 from emer_edge.data.images import import_cv2
 from emer_edge.spec.window import FACE_SIZE_PX
 
-__all__ = ["align", "similarity", "warp"]
+__all__ = ["ARCFACE_TEMPLATE", "align", "similarity", "warp"]
+
+ARCFACE_TEMPLATE: Final = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+"""Landmarks in a 112 x 112 crop as the face recognition community aligns them (InsightFace, `arcface_src`)."""
 
 
 def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:

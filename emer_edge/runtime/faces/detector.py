@@ -36,6 +36,9 @@ class FaceDetector:
         near: the same network at a small square input, for looks at one face; None where the bundle has none.
         near_px: side of that input.
 
+    Attributes:
+        engines: the loaded parts.
+
     Raises:
         ConfigurationError: an unknown kind.
         BundleError: a part takes another input.
@@ -66,7 +69,7 @@ class FaceDetector:
         self._engine, self._decoder = engine, DETECTORS[kind]
         (self._input,) = engine.inputs
         self._canvas = np.zeros((height_px, width_px, 3), np.uint8)
-        self._engines = [each for each in (engine, near) if each is not None]
+        self.engines = [each for each in (engine, near) if each is not None]
         self._near = None if near is None else NearLook(near, self._decoder, near_px, score)
 
     @property
@@ -128,7 +131,7 @@ class FaceDetector:
 
     def close(self) -> None:
         """Free the engines; may be called twice."""
-        for each in self._engines:
+        for each in self.engines:
             each.close()
 
 
