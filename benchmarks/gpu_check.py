@@ -10,9 +10,8 @@ the end; the table and all figures go to benchmarks/results/gpu_check.json. With
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,37 +22,24 @@ import msgspec
 import numpy as np
 
 from benchmarks.common import Floor, conclude, console, show, workshop
-from emer_edge.bundle import load_bundle
+from benchmarks.tensorrt_cases import Case, demo, given
 from emer_edge.errors import EmerEdgeError
 from emer_edge.export.seeded import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-from emer_edge.runtime.engines.tensorrt.building import tensorrt_parts
 from emer_edge.runtime.engines.tensorrt.driver import find_gpu
 from emer_edge.runtime.engines.tensorrt.inspect import precision_counts
 from emer_edge.runtime.engines.tensorrt.machine import describe_machine
 from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
 from emer_edge.runtime.engines.tensorrt_engine import TensorRtEngine, why_not
 
-PRECISIONS = ("fp32", "fp16", "int8")
 BATCHES = (1, 3, 16, 17)
 TOLERANCE = {"fp32": 1e-3, "fp16": 0.03, "int8": 0.1}
 """Largest difference from ONNX Runtime on the same file, as a share of the output's largest value."""
 
 Inputs = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One part to check: which bundle or form it is from, its precision, its file, and the CPU's file of it."""
-
-    group: str
-    part: str
-    precision: str
-    path: Path
-    cpu: Path | None = None
 
 
 @dataclass
@@ -75,6 +61,10 @@ class Findings:
         except Exception as error:
             self.add(case, check, f"{type(error).__name__}: {error}", ok=False)
             return None
+
+    def refuse(self, case: Case, told: str) -> None:
+        """Add the row of a case that could not be made."""
+        self.add(case, "export", told, ok=False)
 
     @property
     def failed(self) -> int:
@@ -99,7 +89,7 @@ def main() -> int:
     with workshop(arguments.work) as shop:
         try:
             toolkit = load_toolkit(arguments.package)
-            cases = list(_given(arguments.bundles) if arguments.bundles else _demo(shop.folder, findings))
+            cases = list(given(arguments.bundles) if arguments.bundles else demo(shop.folder, findings.refuse))
         except EmerEdgeError as error:
             console.print(f"gpu_check: {error}", soft_wrap=True)
             return 2
@@ -143,53 +133,6 @@ def _times(row: dict[str, Any] | None) -> str | None:
     if row is None or "p50_ms" not in row:
         return None if row is None else row["told"].partition(":")[0]
     return f"{row['p50_ms']:.3f} / {row['p99_ms']:.3f}"
-
-
-def _given(paths: list[Path]) -> Iterator[Case]:
-    for each in paths:
-        bundle = load_bundle(each)
-        precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
-        for part, path in tensorrt_parts(bundle).items():
-            cpu = f"cpu/{part}.onnx"
-            yield Case(
-                each.name.removesuffix(".emer"),
-                part,
-                precisions.get(f"tensorrt/{part}", "fp32"),
-                path,
-                bundle.path / cpu if cpu in bundle.manifest.files else None,
-            )
-
-
-def _demo(folder: Path, findings: Findings) -> Iterator[Case]:
-    """The demo weights in every precision, and fusion with both forms of its LSTMs."""
-    for precision in PRECISIONS:
-        path = folder / f"{precision}.emer"
-        if not path.exists():
-            command = [sys.executable, "-m", "emer_edge", "export", "--precision", precision, "--output", str(path)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if not path.exists():
-                last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-                findings.add(Case(precision, "all", precision, path), "export", last, ok=False)
-                continue
-        yield from _given([path])
-    yield from findings.attempt(Case("demo", "fusion", "both", folder), "write", lambda: _forms(folder)) or ()
-
-
-def _forms(folder: Path) -> list[Case]:
-    from emer_edge.export.parts import fusion
-    from emer_edge.export.parts.fusion import high_precision_nodes
-    from emer_edge.export.precision.fp16 import to_fp16
-    from emer_edge.model.demo import load_demo_checkpoint
-
-    model, _ = load_demo_checkpoint()
-    cases = []
-    for form in ("op", "unrolled"):
-        full = fusion(model, lstm=form)
-        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
-            path = folder / f"fusion_{form}_{precision}.onnx"
-            path.write_bytes(part.SerializeToString())
-            cases.append(Case(f"LSTM {form}", "fusion", precision, path))
-    return cases
 
 
 def _embeddings(cases: list[Case]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -241,12 +184,12 @@ def _check(
         )
         findings.attempt(case, "layers", lambda: _layers(findings, case, engine))
         findings.attempt(case, "compare", lambda: _compare(findings, case, engine, embeddings))
-        given = _inputs(engine, 1, embeddings)
-        findings.attempt(case, "time", lambda: _time(findings, case, "enqueue", engine, given, repeats, warmup))
-    findings.attempt(case, "time, CUDA graph", lambda: _graph(findings, case, options, given, repeats, warmup))
-    findings.attempt(case, "engine cache", lambda: _cache(findings, case, options, given))
+        inputs = _inputs(engine, 1, embeddings)
+        findings.attempt(case, "time", lambda: _time(findings, case, "enqueue", engine, inputs, repeats, warmup))
+    findings.attempt(case, "time, CUDA graph", lambda: _graph(findings, case, options, inputs, repeats, warmup))
+    findings.attempt(case, "engine cache", lambda: _cache(findings, case, options, inputs))
     if case.cpu is not None:
-        findings.attempt(case, "time, CPU", lambda: _cpu(findings, case, given, repeats, warmup))
+        findings.attempt(case, "time, CPU", lambda: _cpu(findings, case, inputs, repeats, warmup))
 
 
 def _layers(findings: Findings, case: Case, engine: TensorRtEngine) -> None:
@@ -261,8 +204,8 @@ def _compare(findings: Findings, case: Case, engine: TensorRtEngine, embeddings:
     fixed = not any(None in shape for shape in engine.inputs.values())
     with closing(open_engine("onnxruntime", case.path)) as reference:
         for batch in (1,) if fixed else BATCHES:
-            given = _inputs(engine, batch, embeddings)
-            got, expected = engine.run(given), reference.run(given)
+            inputs = _inputs(engine, batch, embeddings)
+            got, expected = engine.run(inputs), reference.run(inputs)
             worst = {name: _share(got[name], expected[name]) for name in expected}
             name = max(worst, key=lambda each: worst[each])
             findings.add(
@@ -280,54 +223,54 @@ def _share(got: Any, expected: Any) -> float:
     return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
 
 
-def _time(findings: Findings, case: Case, how: str, engine: Any, given: Inputs, repeats: int, warmup: int) -> None:
+def _time(findings: Findings, case: Case, how: str, engine: Any, inputs: Inputs, repeats: int, warmup: int) -> None:
     for _ in range(warmup):
-        engine.run(given)
+        engine.run(inputs)
     durations = []
     for _ in range(repeats):
         began = perf_counter_ns()
-        engine.run(given)
+        engine.run(inputs)
         durations.append(perf_counter_ns() - began)
     found = summarise(durations)
     told = f"median {found.p50_ms:.3f} ms, p90 {found.p90_ms:.3f}, p99 {found.p99_ms:.3f}, max {found.max_ms:.3f}"
     findings.add(case, f"time, {how}", f"{told}, {found.count} runs", **found.to_dict())
 
 
-def _graph(findings: Findings, case: Case, options: BuildOptions, given: Inputs, repeats: int, warmup: int) -> None:
+def _graph(findings: Findings, case: Case, options: BuildOptions, inputs: Inputs, repeats: int, warmup: int) -> None:
     with closing(TensorRtEngine(case.path, options)) as engine:
-        plain = engine.run(given)
+        plain = engine.run(inputs)
         for _ in range(5):
-            captured = engine.run(given)
+            captured = engine.run(inputs)
         if not engine.captured:
             findings.add(case, "time, CUDA graph", f"not captured: {engine.graph_note or 'no reason'}", captured=False)
             return
         same = all(_share(captured[name], plain[name]) <= 1e-5 for name in plain)
         findings.add(case, "CUDA graph gives what enqueue gives", "yes" if same else "no", ok=same)
-        _time(findings, case, "CUDA graph", engine, given, repeats, warmup)
+        _time(findings, case, "CUDA graph", engine, inputs, repeats, warmup)
 
 
-def _cache(findings: Findings, case: Case, options: BuildOptions, given: Inputs) -> None:
+def _cache(findings: Findings, case: Case, options: BuildOptions, inputs: Inputs) -> None:
     """The second opening loads the kept plan, and a damaged one is built again."""
     began = perf_counter()
     with closing(TensorRtEngine(case.path, options)) as engine:
         seconds, kept, path = perf_counter() - began, not engine.plan.built, engine.plan.path
-        engine.run(given)
+        engine.run(inputs)
     findings.add(case, "engine cache, second opening", f"{seconds:.2f} s", ok=kept, seconds=seconds)
     if path is None:
         findings.add(case, "engine cache, damaged plan", "the plan could not be kept", ok=False)
         return
     path.write_bytes(b"\0" + path.read_bytes()[1:])
     with closing(TensorRtEngine(case.path, options)) as engine:
-        engine.run(given)
+        engine.run(inputs)
         told = "built again" if engine.plan.built else "the damaged plan was used"
         findings.add(case, "engine cache, damaged plan", told, ok=engine.plan.built)
 
 
-def _cpu(findings: Findings, case: Case, given: Inputs, repeats: int, warmup: int) -> None:
+def _cpu(findings: Findings, case: Case, inputs: Inputs, repeats: int, warmup: int) -> None:
     if case.cpu is None:
         return
     with closing(open_engine("onnxruntime", case.cpu)) as engine:
-        _time(findings, case, "CPU", engine, given, repeats, warmup)
+        _time(findings, case, "CPU", engine, inputs, repeats, warmup)
 
 
 if __name__ == "__main__":

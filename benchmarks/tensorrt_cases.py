@@ -1,0 +1,80 @@
+"""What the TensorRT benchmarks work on: the parts of bundles, or of the demo weights in every precision."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emer_edge.bundle import load_bundle
+from emer_edge.runtime.engines.tensorrt.building import tensorrt_parts
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One part to check: which bundle or form it is from, its precision, its file, and the CPU's file of it."""
+
+    group: str
+    part: str
+    precision: str
+    path: Path
+    cpu: Path | None = None
+
+
+def given(paths: Sequence[Path]) -> Iterator[Case]:
+    """Every tensorrt part of bundles."""
+    for each in paths:
+        bundle = load_bundle(each)
+        precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
+        for part, path in tensorrt_parts(bundle).items():
+            cpu = f"cpu/{part}.onnx"
+            yield Case(
+                each.name.removesuffix(".emer"),
+                part,
+                precisions.get(f"tensorrt/{part}", "fp32"),
+                path,
+                bundle.path / cpu if cpu in bundle.manifest.files else None,
+            )
+
+
+def demo(folder: Path, refuse: Callable[[Case, str], None]) -> Iterator[Case]:
+    """The demo weights in every precision, and fusion with both forms of its LSTMs.
+
+    `refuse` is told of what can't be made.
+    """
+    for precision in PRECISIONS:
+        path = folder / f"{precision}.emer"
+        if not path.exists():
+            command = [sys.executable, "-m", "emer_edge", "export", "--precision", precision, "--output", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if not path.exists():
+                last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+                refuse(Case(precision, "all", precision, path), last)
+                continue
+        yield from given([path])
+    try:
+        yield from forms(folder)
+    except Exception as error:  # no torch, or whatever else: the others can still be checked
+        refuse(Case("LSTM", "fusion", "both", folder), f"{type(error).__name__}: {error}")
+
+
+def forms(folder: Path) -> list[Case]:
+    """Fusion of the demo weights with its LSTMs as operators and unrolled."""
+    from emer_edge.export.parts import fusion
+    from emer_edge.export.parts.fusion import high_precision_nodes
+    from emer_edge.export.precision.fp16 import to_fp16
+    from emer_edge.model.demo import load_demo_checkpoint
+
+    model, _ = load_demo_checkpoint()
+    cases = []
+    for form in ("op", "unrolled"):
+        full = fusion(model, lstm=form)
+        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
+            path = folder / f"fusion_{form}_{precision}.onnx"
+            path.write_bytes(part.SerializeToString())
+            cases.append(Case(f"LSTM {form}", "fusion", precision, path))
+    return cases
