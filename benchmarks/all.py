@@ -9,7 +9,18 @@ from pathlib import Path
 
 from benchmarks.common import console, workshop
 
-SCRIPTS = ("step_ratio", "face_stage", "import_time", "memory", "agreement", "eyes_used", "calibration", "fusion_forms")
+SCRIPTS = (
+    "step_ratio",
+    "face_stage",
+    "import_time",
+    "memory",
+    "agreement",
+    "eyes_used",
+    "eye_columns",
+    "clocks",
+    "calibration",
+    "fusion_forms",
+)
 
 
 def main() -> int:

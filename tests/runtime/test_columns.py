@@ -12,6 +12,8 @@ import pytest
 from emer_edge.data.synth.eyes import SyntheticEyes, generate, samples
 from emer_edge.export.matching import eye_quantiles
 from emer_edge.runtime.columns import UNWATCHED, ColumnWatch
+from emer_edge.runtime.pipeline import PipelineCore
+from emer_edge.runtime.session import Session
 from emer_edge.signals.rows import raw_row
 from emer_edge.spec.labels import EMOTIONS
 from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
@@ -191,3 +193,25 @@ def test_the_rate_does_not_matter(rate_hz: int, quantiles: dict[str, tuple[float
     for at in range(9 * rate_hz):
         watching.add(rows[at * 120 // rate_hz % len(rows)], at * 1_000_000_000 // rate_hz)
     assert [each.key for each in watching.faults] == ["position unit"]
+
+
+def test_a_run_says_it_once_and_notes_it_while_it_lasts(
+    session: Session, quantiles: dict[str, tuple[float, ...]]
+) -> None:
+    said: list[str] = []
+    core = PipelineCore(session, 120.0, say=said.append)
+    core.evidence.columns = ColumnWatch(quantiles, DISPLAY)
+    core.evidence.start(0)
+    wrong, hop_ns = FAULTS["metres"][0], core.evidence.spec.hop_ns
+    noted: list[bool] = []
+    for sample in samples(eyes_of(0, seconds=30.0)):
+        core.on_sample(wrong(sample) if sample.stamp_ns < 12e9 else sample)
+        if sample.stamp_ns >= (len(noted) + 1) * hop_ns:
+            notes = core.step((len(noted) + 1) * hop_ns).notes
+            noted.append(any("metres?" in each for each in notes))
+    assert [each for each in said if "metres?" in each] == said
+    assert len(said) == 1
+    named, gone = noted.index(True) * hop_ns, len(noted) - noted[::-1].index(True)
+    assert named < 10e9
+    assert all(noted[noted.index(True) : gone])
+    assert 12e9 < gone * hop_ns < 25e9
