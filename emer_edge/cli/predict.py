@@ -20,6 +20,15 @@ def predict(
         Path | None, typer.Option("--bundle", help="The bundle; found as `run` finds it.", show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
+    fixation_maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--fixation-maps",
+            help="Also write where each person looked for how long: a PNG heat map a clip and a page with all of them. "
+            "For people; the network takes gaze points.",
+            show_default=False,
+        ),
+    ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
     force: ForceOption = False,
@@ -29,6 +38,7 @@ def predict(
     from emer_edge.data.clips import SkippedClip
     from emer_edge.demo import default_bundle
     from emer_edge.errors import OutputExistsError
+    from emer_edge.runtime.fixation_maps import INDEX_FILE, write_fixation_maps
     from emer_edge.runtime.predictions import predict_paths, write_csv
 
     if output.exists() and not force:
@@ -39,6 +49,10 @@ def predict(
         with opened.open(engine, threads, report) as session:
             predictions = predict_paths(session, paths, strict=strict, skipped=skipped, progress=report)
             rows = write_csv(output, predictions, opened.manifest, force)
+        if fixation_maps is not None:
+            drawn, _ = write_fixation_maps(paths, fixation_maps, opened.manifest, report)
     for clip in skipped:
         say(f"left out {clip.name}: {clip.reason}")
     say(f"wrote {output}: {rows} rows from {opened.path}")
+    if fixation_maps is not None:
+        say(f"wrote {fixation_maps}: {drawn} fixation maps; open {fixation_maps / INDEX_FILE}")

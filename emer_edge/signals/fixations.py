@@ -1,0 +1,133 @@
+"""Fixations, and the map of where a person looked for how long.
+
+EMER shows such maps as its third modality. The form is the usual one: a Gaussian of one degree of visual angle at every
+fixation, weighted by its duration (Le Meur and Baccino, "Methods for comparing scanpaths and saliency maps", Behavior
+Research Methods, 2013; Bojko, "Informative or Misleading? Heatmaps Deconstructed", 2009). No network reads the map: the
+published variants, and this project's, take gaze points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.signals.events import CAUSAL_RULE, movement_types
+from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, MovementType
+from emer_edge.spec.samples import Display
+from emer_edge.spec.window import EventsRule
+
+__all__ = ["SIGMA_DEG", "Fixations", "find_fixations", "fixation_map", "viewing_distance_mm"]
+
+SIGMA_DEG: Final = 1.0
+_EYE_Z: Final = [18, 21]  # eye position left and right Z, DACS mm
+_PLAUSIBLE_MM: Final = (200.0, 2000.0)
+_LONGEST_STEP_NS: Final = 100_000_000  # a row stands for no more: behind it the stream was silent
+
+
+@dataclass(frozen=True, eq=False)
+class Fixations:
+    """Fixations in order of time.
+
+    Attributes:
+        points_px: (n, 2) float64 centroids, display pixels.
+        durations_ms: (n,) float64.
+    """
+
+    points_px: NDArray[np.float64]
+    durations_ms: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.durations_ms)
+
+
+def find_fixations(
+    rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_], events: EventsRule = "causal"
+) -> Fixations:
+    """Find the fixations of a recording or clip.
+
+    Args:
+        rows: (n, 39) raw columns, missing cells 0.
+        times_ns: (n,) ascending.
+        seen: (n,) whether any eye was seen.
+        events: `causal` runs the causal I-VT over all rows; `published` takes the movement types of column 33 as they
+            are, 1 being a fixation.
+
+    Returns:
+        Runs of fixation rows: the mean gaze point of the rows that saw an eye, and the time that the rows stand for.
+    """
+    if not len(rows):
+        return Fixations(np.zeros((0, 2)), np.zeros(0))
+    kind = (
+        movement_types(rows, times_ns, seen)
+        if events == "causal"
+        else np.asarray(rows[:, MOVEMENT_TYPE]).astype(np.int64)
+    )
+    steps_ns = np.diff(times_ns)
+    usual_ns = float(np.median(steps_ns)) if len(steps_ns) else 0.0
+    lasts_ms = np.minimum(np.append(steps_ns, usual_ns), _LONGEST_STEP_NS) * 1e-6
+    starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
+    points, durations = [], []
+    for begin, end in zip(starts, np.append(starts[1:], len(kind)), strict=True):
+        gaze = rows[begin:end, GAZE_POINT][seen[begin:end]]
+        if kind[begin] == MovementType.FIXATION and len(gaze):
+            points.append(gaze.mean(axis=0, dtype=np.float64))
+            durations.append(float(lasts_ms[begin:end].sum()))
+    return Fixations(np.array(points, np.float64).reshape(-1, 2), np.array(durations, np.float64))
+
+
+def viewing_distance_mm(rows: NDArray[np.float32], seen: NDArray[np.bool_]) -> float:
+    """Median distance of the eyes from the display of (n, 39) rows; 650 mm where the tracker gives no eye position."""
+    depths = np.abs(rows[seen][:, _EYE_Z].astype(np.float64))
+    depths = depths[(depths > _PLAUSIBLE_MM[0]) & (depths < _PLAUSIBLE_MM[1])]
+    return float(np.median(depths)) if depths.size else CAUSAL_RULE.viewing_distance_mm
+
+
+def fixation_map(
+    fixations: Fixations,
+    display: Display,
+    distance_mm: float = CAUSAL_RULE.viewing_distance_mm,
+    sigma_deg: float = SIGMA_DEG,
+    width: int = 480,
+) -> NDArray[np.float32]:
+    """Render where somebody looked for how long.
+
+    Args:
+        fixations: from `find_fixations`.
+        display: its size in pixels and millimetres.
+        distance_mm: of the eyes from the display.
+        sigma_deg: standard deviation of the Gaussians, degrees of visual angle.
+        width: columns of the map.
+
+    Returns:
+        (H, width) float32, H by the display's proportions, row 0 at its top: seconds of looking per square degree, the
+        same whatever the map's size. Summed over the map times the square degrees of a cell it gives the seconds of all
+        fixations, but for what lies beyond the display's edges. All 0 without fixations.
+
+    Raises:
+        ConfigurationError: a distance, sigma or width that is not above 0.
+    """
+    if not (distance_mm > 0 and sigma_deg > 0 and width > 0):
+        raise ConfigurationError(
+            f"a fixation map needs a distance, a sigma and a width above 0, not {distance_mm:g} mm, {sigma_deg:g} "
+            f"degrees and {width}"
+        )
+    height = max(1, round(width * display.height_px / display.width_px))
+    degree_mm = 2 * distance_mm * math.tan(math.radians(0.5))
+    across = _gaussians(fixations.points_px[:, 0], display.width_px, display.width_mm / degree_mm, width, sigma_deg)
+    down = _gaussians(fixations.points_px[:, 1], display.height_px, display.height_mm / degree_mm, height, sigma_deg)
+    return np.asarray((down * (fixations.durations_ms * 1e-3)) @ across.T, np.float32)
+
+
+def _gaussians(
+    centres_px: NDArray[np.float64], size_px: int, size_deg: float, cells: int, sigma_deg: float
+) -> NDArray[np.float64]:
+    """(cells, n): a normal density per degree along one axis for each centre."""
+    cell_deg = (np.arange(cells) + 0.5) * (size_deg / cells)
+    off = (cell_deg[:, None] - centres_px * (size_deg / size_px)) / sigma_deg
+    density: NDArray[np.float64] = np.exp(-0.5 * off**2) / (sigma_deg * math.sqrt(2 * math.pi))
+    return density
