@@ -90,6 +90,7 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
         trained: what the network was trained on.
         display: that the pixels and millimetres of the run refer to.
     """
+    cells = np.where(np.isfinite(cells), cells, np.nan)
     faults: list[Fault] = []
     dead = _dead(cells, trained, faults)
     for group in EYE_GROUPS:
