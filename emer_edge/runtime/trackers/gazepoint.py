@@ -38,6 +38,7 @@ AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "l
 
 _EYES: Final = (("left", "L"), ("right", "R"))
 _FARTHEST_MM: Final = 3000.0
+_SLOWEST_TICK_HZ: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ class RecordReader:
         return TrackerSample(device_ns, arrival_ns, arrival_ns, left, right)
 
     def _device_ns(self, numbers: Mapping[str, float]) -> int | None:
-        if self.tick_hz and math.isfinite(tick := numbers.get("TIME_TICK", math.nan)):
-            return round(tick * 1e9 / self.tick_hz) if tick < LATEST_NS else LATEST_NS
+        tick = numbers.get("TIME_TICK", math.nan)
+        if self.tick_hz and self.tick_hz >= _SLOWEST_TICK_HZ and math.isfinite(tick):
+            return round(tick * 1e9 / self.tick_hz) if abs(tick) < LATEST_NS else LATEST_NS
         time_s = numbers.get("TIME", math.nan)
         if not math.isfinite(time_s):
             return None

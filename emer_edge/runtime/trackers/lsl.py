@@ -15,6 +15,7 @@ from emer_edge.extras import require
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, monotonic_ns
 from emer_edge.runtime.trackers.base import Counters, TrackerOptions
 from emer_edge.runtime.trackers.formats import camera_place
+from emer_edge.runtime.trackers.lines import LATEST_NS
 from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
 from emer_edge.runtime.trackers.source import TrackerSource
@@ -191,7 +192,7 @@ class LslTracker(LiveTracker):
         return [each for each in read if each is not None]
 
     def _sample(self, row: Sequence[float], stamp_s: float, arrival_ns: int) -> TrackerSample | None:
-        timed = self._stamped != "arrival" and math.isfinite(stamp_s)
+        timed = self._stamped != "arrival" and 0 <= stamp_s < LATEST_NS * 1e-9
         return self._reader.read(row, round(stamp_s * 1e9) if timed else None, arrival_ns)
 
     def _check_clock(self, stamp_s: float, arrival_ns: int) -> None:

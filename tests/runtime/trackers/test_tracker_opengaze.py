@@ -168,11 +168,11 @@ def test_a_server_that_goes_is_said_and_found_again(gazepoint: Gazepoint) -> Non
         wait_for(lambda: said)
         assert "lost the tracker on 127.0.0.1" in said[0]
         assert not tracker.connected
-        time.sleep(0.3)
+        lost_ns = time.monotonic_ns()
         gazepoint.server.plug()
         wait_for(lambda: len(said) == 2)
         assert "is back after" in said[1]
-        after = next(each for each in tracker if each.arrival_ns > before.arrival_ns + 300_000_000)
+        after = next(each for each in tracker if each.arrival_ns > lost_ns)
         assert after.stamp_ns > before.stamp_ns
         assert tracker.connected
         assert tracker.dropped["disconnects"] == 1
