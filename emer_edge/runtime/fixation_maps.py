@@ -104,7 +104,7 @@ def _page(drawings: dict[str, str]) -> str:
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Fixation maps</title>'
         "<style>body{font:14px system-ui,sans-serif;margin:24px}figure{display:inline-block;width:600px;margin:8px}"
         "svg{width:100%}</style>"
-        f"<h1>Fixation maps</h1><p>{len(drawings)} map{'s' * (len(drawings) != 1)}. Every fixation is a Gaussian of one degree of visual angle, "
-        "weighted by its duration; colours are each map's own scale, seconds of looking per square degree. The "
-        f"network takes gaze points, not these maps.</p>{figures}</html>"
+        "<h1>Fixation maps</h1><p>Every fixation is a Gaussian of one degree of visual angle, weighted by its length; "
+        "colours are each map's own scale, seconds of looking per square degree. The network takes gaze points, not "
+        f"these maps.</p>{figures}</html>"
     )

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from emer_edge.data.synth.dataset import clip_eyes, clip_faces
 from emer_edge.data.synth.plan import plan_clips
+from emer_edge.errors import ConfigurationError
 from emer_edge.export.detector import load_detector
 from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
 from emer_edge.runtime.faces import FaceDetector, open_detector
@@ -35,6 +37,15 @@ def test_crops_without_faces_fall_back_to_the_generic_template(tmp_path: Path) -
     crops = [np.full((112, 112, 3), 40, np.uint8)] * 3
     face = measure_faces(crops, detector(tmp_path), silent)
     assert (face.template_px, face.template_faces, face.brightness_mean) == (ARCFACE_TEMPLATE, 0, 40.0)
+
+
+def test_brightness_is_matched_where_there_is_something_to_match(tmp_path: Path) -> None:
+    crops = [np.full((112, 112, 3), level, np.uint8) for level in (90, 100, 110)]
+    face = measure_faces(crops, detector(tmp_path), silent, match_brightness=True)
+    assert (face.match_brightness, face.brightness_mean, face.brightness_std) == (True, 100.0, 8.165)
+    assert not measure_faces(crops, detector(tmp_path), silent).match_brightness
+    with pytest.raises(ConfigurationError, match="all have the same"):
+        measure_faces(crops[:1], detector(tmp_path), silent, match_brightness=True)
 
 
 def test_display_is_read_off_the_gaze() -> None:
