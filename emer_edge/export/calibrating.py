@@ -87,7 +87,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         tried = try_methods(shop.fusion, shop.evidence, full, quantiser, measured, shop.threads, shop.progress)
         method = best_method(tried)
         quantiser = quantiser.using(measured.ranges(method))
-        notes.append(_told(method, tried))
+        notes.append(_told(method, tried, len(shop.evidence.first_of_clips(JUDGED_WINDOWS))))
     elif asked == "auto":
         notes.append(f"calibration method: {method}, as there are no selection windows to choose another one on")
     notes += measured.notes
@@ -106,10 +106,10 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     )
 
 
-def _told(method: str, tried: dict[str, MethodFigures]) -> str:
+def _told(method: str, tried: dict[str, MethodFigures], windows: int) -> str:
     figures = ", ".join(f"{name} {max(each.shift.values()):.4f}" for name, each in tried.items())
     return (
-        f"calibration method: {method}, which moves the heads least on {JUDGED_WINDOWS} selection windows at most "
+        f"calibration method: {method}, which moves the heads least on {windows} selection windows "
         f"(mean shift, 0 to 1: {figures})"
     )
 
