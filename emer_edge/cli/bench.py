@@ -65,6 +65,7 @@ def bench(
     from emer_edge.report.terminal import to_rich
     from emer_edge.signals.profiles import profiles_named
 
+    profiles = profiles_named(tracker_profile)
     with progress_bars() as report:
         dataset = None
         if data is not None:
@@ -82,7 +83,7 @@ def bench(
                 repeats=repeats,
                 warmup=warmup,
                 stream_s=stream_seconds,
-                profiles=profiles_named(tracker_profile),
+                profiles=profiles,
             ),
             report,
         )

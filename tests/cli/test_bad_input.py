@@ -230,3 +230,8 @@ def test_texts_that_can_not_be_read(emer_edge: Run, bundle: Path) -> None:
     refused(emer_edge("run", bundle, "--pace", "slow"), "slow")
     refused(emer_edge("bench", bundle, "--folds", "9"), "1 to 5")
     refused(emer_edge("run", bundle, "--no-such-option"), "--no-such-option")
+
+
+def test_a_tracker_profile_that_nobody_knows(emer_edge: Run, tmp_path: Path) -> None:
+    outcome = emer_edge("bench", tmp_path / "x.emer", "--tracker-profile", "gazepoint,eyelink")
+    refused(outcome, "no tracker profile eyelink", "serial-xy")
