@@ -24,7 +24,7 @@ from emer_edge.spec.samples import TrackerSample
 __all__ = ["LslTracker", "import_pylsl", "is_lsl", "open_lsl"]
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
-_OTHERS_S: Final = 0.5  # how long other streams may take to show, once one has
+_OTHERS_S: Final = 1.0  # how long other streams may take to show, once one has
 _ASK_NS: Final = 1_000_000_000  # between looks at the offset, which liblsl measures anew every few seconds
 _SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
 _BUFFER_S: Final = 10

@@ -131,13 +131,13 @@ def test_a_stream_of_something_else_has_no_gaze() -> None:
 words = st.sampled_from(
     ["left", "right", "x", "y", "z", "0", "gaze", "pupil", "validity", "origin", "direction", "LPOGX", "LPOGY", "user"]
 )
-labels = st.lists(words | st.text(max_size=4), max_size=4).map("_".join)
+labels = st.lists(words | st.text(max_size=4), max_size=3).map("_".join)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(labels, st.sampled_from(["", "mm", "px", "odd"])), max_size=12), st.data())
+@given(st.lists(st.tuples(labels, st.sampled_from(["", "mm", "px", "odd"])), max_size=8), st.data())
 def test_any_stream_is_read_without_a_raise(channels: list[tuple[str, str]], data: st.DataObject) -> None:
     made = reader([Channel(label, unit=unit) for label, unit in channels])
-    for _ in range(3):
-        values = data.draw(st.lists(st.floats(), min_size=len(channels), max_size=len(channels)))
-        made.read(values, 0, 0)
+    number = st.floats() | st.sampled_from([0.5, 4.0])
+    values = data.draw(st.lists(number, min_size=len(channels), max_size=len(channels)))
+    made.read(values, 0, 0)

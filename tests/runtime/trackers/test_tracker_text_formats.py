@@ -32,7 +32,7 @@ FORMATS = {"opengaze": (OpenGazeDecoder, record), "iviewx": (IviewxDecoder, line
 
 
 def gaze_of(samples: list[TrackerSample]) -> list[int]:
-    return [round(each.left.gaze_px[0]) for each in samples]
+    return [round(each.left.gaze_px[0]) for each in samples if each.left.valid]
 
 
 def read_record(fields: str, camera: CameraPlace | None = None) -> TrackerSample:
