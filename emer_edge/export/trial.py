@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from emer_edge.export.evidence import Evidence, Outputs, embeddings_of, outputs_of
 from emer_edge.export.gate import Change, Verdict, agreement, compare, verdict_of
 from emer_edge.export.health import check_outputs, new_faults, thin_labels
+from emer_edge.export.overflow import overflows
+from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of
 from emer_edge.export.verify import noise_db
 from emer_edge.export.workshop import FullOutputs, Workshop
@@ -21,6 +23,9 @@ from emer_edge.runtime.engines import open_engine
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["Judge", "Trial", "run_encoder", "run_fusion"]
+
+_OVERFLOW_WINDOWS: Final = 48
+"""Windows, a clip and a crop each, on which FP16's numbers are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +130,37 @@ class Judge:
                 encoder, fusion = parts[f"{variant}/face_encoder"], parts[f"{variant}/fusion"]
                 embeddings = run_encoder(encoder, evidence, self._shop.threads, self._shop.progress, told)
                 outputs = run_fusion(fusion, embeddings, evidence, self._shop.threads)
-                trials[variant] = self._judged(embeddings, outputs, full, evidence)
+                beyond = self._overflows(full, evidence, variant, precisions) if "fp16" in used else ()
+                trials[variant] = self._judged(embeddings, outputs, full, evidence, beyond)
             if until_failed and trials[variant].verdict == "failed":
                 break
         return trials
 
+    def _overflows(
+        self, full: FullOutputs, evidence: Evidence, variant: str, precisions: Mapping[str, PartPrecision]
+    ) -> tuple[str, ...]:
+        """What FP16 can't hold in the parts that a variant has in FP16."""
+        windows = evidence.first_of_clips(_OVERFLOW_WINDOWS)
+        found: tuple[str, ...] = ()
+        if precisions[f"{variant}/face_encoder"] == "fp16":
+            faces = evidence.faces(windows)[:, -1]
+            found += overflows(self._shop.encoder, {"projection"}, {"face": faces})
+        if precisions[f"{variant}/fusion"] == "fp16":
+            embeddings = full.embeddings[evidence.frames[windows]]
+            given = {"embeddings": embeddings, "eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
+            found += overflows(self._shop.fusion, high_precision_nodes(self._shop.fusion), given)
+        return found
+
     def _judged(
-        self, embeddings: NDArray[np.float32], outputs: Outputs, full: FullOutputs, evidence: Evidence
+        self,
+        embeddings: NDArray[np.float32],
+        outputs: Outputs,
+        full: FullOutputs,
+        evidence: Evidence,
+        beyond: tuple[str, ...],
     ) -> Trial:
         decibels = noise_db(embeddings, full.embeddings) if np.isfinite(embeddings).all() else None
-        faults = new_faults(full.outputs, outputs)
+        faults = (*new_faults(full.outputs, outputs), *beyond)
         if faults:
             return Trial(outputs, (), {}, decibels, faults)
         changes = self._compare(outputs, full, evidence)

@@ -221,6 +221,13 @@ def test_a_variant_that_gives_nan_or_stands_still_fails(
     assert trials["tensorrt"].to_builtins()["changes"] == []
 
 
+def test_fp16_that_overflows_between_layers_fails(nine: Emert, shop: Shop, options: ExportOptions) -> None:
+    model = grown(nine, 1.5e5)
+    evidence = judged_by_itself(model, CLIPS, 21)
+    with pytest.raises(GateError, match=r"tensorrt layer2\.0\.conv1 reaches .*FP16 holds 65,504.*--precision fp32"):
+        choose(shop(model, evidence, replace(options, precision="fp16")))
+
+
 def test_auto_drops_what_can_not_be_built(nine: Emert, shop: Shop, options: ExportOptions) -> None:
     model = grown(nine, 1e6)
     evidence = judged_by_itself(model, CLIPS, 21)
