@@ -27,7 +27,6 @@ def build(
             show_default=False,
         ),
     ] = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Largest batch the engines take; larger ones are split.")] = 16,
     compute_capability: Annotated[
         str | None,
         typer.Option(
@@ -49,8 +48,8 @@ def build(
 ) -> None:
     """Build a bundle's TensorRT engines for this machine, and exit: for a board's first boot, or its image.
 
-    They go into your cache, where run, bench and predict find them. Without a GPU, tensorrt_rtx (pip install
-    'emer-edge[rtx]') still builds every part: a check that TensorRT takes them, thrown away unless --output is given.
+    They go into your cache, where run, bench and predict find them. Without a GPU, tensorrt_rtx (the extra
+    rtx) still builds every part: a check that TensorRT takes them, thrown away unless --output is given.
     """
     from emer_edge.bundle import load_bundle
     from emer_edge.demo import default_bundle
@@ -63,9 +62,7 @@ def build(
         opened = load_bundle(bundle or default_bundle(report))
         done = build_bundle(
             opened,
-            BuildOptions(
-                package=package, most=max_batch, workspace_mb=workspace_mb, compute_capability=compute_capability
-            ),
+            BuildOptions(package=package, workspace_mb=workspace_mb, compute_capability=compute_capability),
             output,
             timing_cache,
             report,
