@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -19,6 +20,7 @@ from emer_edge.export.choosing import Workshop, choose
 from emer_edge.export.evidence import Evidence
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.sensitivity import all_layers
 from emer_edge.export.sources import Slices
 from emer_edge.export.trial import Judge
 from emer_edge.model.checkpoint import metadata_of
@@ -132,6 +134,23 @@ def test_the_layer_that_breaks_is_put_back(
     # Candidates lay aside and are gone; what was chosen lies where the bundle wants it.
     assert {each.name for each in tmp_path.iterdir()} == {"cpu", "tensorrt"}
     assert all(path.is_file() for path in choice.parts.values())
+
+
+def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate(
+    nine: Emert, shop: Shop, options: ExportOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emer_edge.export.sensitivity.WINDOWS", 1)
+    model = deepcopy(nine)
+    made = replace(shop(model, judged_by_itself(model, CLIPS, 21), options), evidence=None)
+    choice = choose(replace(made, options=replace(options, sensitivity=True)))
+    assert choice.verdict == "not run"
+    found = {each.layer: each for each in choice.sensitivities}
+    assert set(found) == set(all_layers(made))
+    assert all(set(each.heads) == set(model.head_names) for each in found.values())
+    assert all(0.0 <= share <= 1.0 for each in found.values() for share in each.agreement.values())
+    assert found["layer1.0.add"].macs == 0 < found["layer1.0.conv1"].macs
+    assert {each.part for each in found.values() if each.embedding_db is None} == {"fusion"}
+    assert json.dumps([each.to_builtins() for each in choice.sensitivities])
 
 
 def test_layers_are_excluded_by_hand(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
