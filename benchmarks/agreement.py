@@ -42,10 +42,12 @@ def main() -> int:
         clips = held_out_clips(int8, dataset)
         draws = max(0, ceil(WINDOWS / len(clips)) - 1)
         windows = windows_of(int8, clips, draws)
-        outputs = []
+        outputs, logits = [], []
         for bundle in (int8, fp32):
             with bundle.open(engine="onnxruntime") as session:
-                outputs.append(session.fuse(windows.embeddings(session), windows.eye, windows.gaze))
+                given = windows.embeddings(session), windows.eye, windows.gaze
+                outputs.append(session.fuse(*given))
+                logits.append(session.logits(*given))
     count, gate = len(windows.clips), int8.manifest.gate
     names = np.array([each.name for each in windows.clips])
     rows: list[tuple[Cell, ...]] = []
@@ -76,11 +78,12 @@ def main() -> int:
         f"Gate on {gate.windows} selection windows: {gate.verdict}.",
     )
     changes = compare(
-        outputs[1],
-        outputs[0],
+        logits[1],
+        logits[0],
         {name: np.array([each.labels.get(name, np.nan) for each in windows.clips]) for name in outputs[0]},
         [each.participant or each.name for each in windows.clips],
-        {head.name: head.classes for head in int8.manifest.heads},
+        {head.name: head.classes for head in int8.manifest.heads if head.classes},
+        clips=np.unique(names, return_inverse=True)[1],
     )
     for change in changes:
         console.print(str(change), soft_wrap=True, highlight=False)
