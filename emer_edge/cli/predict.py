@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,10 @@ def predict(
         Path | None, typer.Option("--bundle", help="The bundle; found as `run` finds it.", show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
+    subject: Annotated[
+        Literal["largest", "center", "left", "right"],
+        typer.Option(help="Whose face is read in a recording that shows several at first."),
+    ] = "largest",
     fixation_maps: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +51,9 @@ def predict(
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
         with opened.open(engine, threads, report) as session:
-            predictions = predict_paths(session, paths, strict=strict, skipped=skipped, progress=report)
+            predictions = predict_paths(
+                session, paths, strict=strict, subject=subject, skipped=skipped, progress=report
+            )
             rows = write_csv(output, predictions, opened.manifest, force)
         if fixation_maps is not None:
             drawn, _ = write_fixation_maps(paths, fixation_maps, opened.manifest, report)

@@ -18,6 +18,7 @@ from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow, replay
+from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.pipeline.pipeline import synchrony_notes
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
@@ -113,6 +114,7 @@ def score_recording(
     stimulus: StimulusRect | None = None,
     detect_every: int = 5,
     allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
+    subject: Subject = "largest",
     progress: Progress = silent,
 ) -> Iterator[Result]:
     """Score a recording, a result each hop; the numbers are those of a replay through the pipeline.
@@ -125,6 +127,7 @@ def score_recording(
         stimulus: frame of the MCS columns; the whole display by default.
         detect_every: faces are looked for at least on every n-th frame.
         allowance_ns: arrival allowance D of the run that this stands for.
+        subject: who is followed when several faces are seen at first.
         progress: told the seconds scored; their total is unknown, so it is given as 0.
 
     Raises:
@@ -135,7 +138,9 @@ def score_recording(
         raise ConfigurationError(f"a recording has an end, but the {live[0]} is live; use emer-edge run")
     manifest = session.bundle.manifest
     display = display or manifest.display or Display()
-    evidence = Evidence(manifest, session.detector, tracker.rate_hz, display, stimulus, detect_every, allowance_ns)
+    evidence = Evidence(
+        manifest, session.detector, tracker.rate_hz, display, stimulus, detect_every, allowance_ns, subject
+    )
     notes = (*standing_notes(manifest), *synchrony_notes(camera, tracker), *evidence.columns.notes(manifest.display))
     batch = _Batch(session, notes)
     frame_period_ns, sample_period_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))

@@ -17,6 +17,7 @@ from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.compose import gap_between, head_values, standing_notes
+from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.predict import ClipScores, score_clips, score_recording
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
@@ -50,6 +51,7 @@ def predict_paths(
     paths: Sequence[Path],
     *,
     strict: bool = False,
+    subject: Subject = "largest",
     skipped: list[SkippedClip] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Prediction]:
@@ -59,6 +61,7 @@ def predict_paths(
         session: the loaded bundle.
         paths: folders, each an EMER data set or a recording.
         strict: fail on the first clip that can't be read.
+        subject: who is followed in a recording when several faces are seen at first.
         skipped: receives the clips that could not be read.
         progress: told while scoring.
 
@@ -70,7 +73,7 @@ def predict_paths(
         raise ConfigurationError("name at least one EMER data set or recording to score")
     for path in paths:
         if is_recording(path):
-            yield from _recording(session, path, progress)
+            yield from _recording(session, path, subject, progress)
         else:
             yield from _data_set(session, path, strict, skipped, progress)
 
@@ -113,12 +116,18 @@ def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest,
     return count
 
 
-def _recording(session: Session, path: Path, progress: Progress) -> Iterator[Prediction]:
+def _recording(session: Session, path: Path, subject: Subject, progress: Progress) -> Iterator[Prediction]:
     recording = open_recording(path)
     options = TrackerOptions(pace="fast", offset_ms=recording.offset_ms)
     with open_camera(str(recording.video), "fast") as camera, open_tracker(str(recording.tracker), options) as tracker:
         results = score_recording(
-            session, camera, tracker, display=recording.display, stimulus=recording.stimulus, progress=progress
+            session,
+            camera,
+            tracker,
+            display=recording.display,
+            stimulus=recording.stimulus,
+            subject=subject,
+            progress=progress,
         )
         for result in results:
             yield Prediction(path, recording.name, result)

@@ -141,13 +141,25 @@ def test_replays_are_identical(bundle: Bundle, video: Path, tracker: Path, repla
 
 def test_a_face_that_leaves_is_no_emotion(bundle: Bundle, tracker: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "leaves.avi", 5.0, hidden=(2.5, 4.5))
-    results = list(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0))
+    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    results = list(pipeline)
     states = [each.state for each in results]
     assert states[7] is State.OK
     without = [each for each in results if each.state is State.NO_FACE]
     assert len(without) >= 4
     assert all(not each.heads and each.gap is None and each.face_slots < 6 for each in without)
     assert max(each.face_age_ms or 0 for each in without) > 1500
+    assert all(any(note.startswith("no usable face: no face (") for note in each.notes) for each in without)
+    assert not any("no usable face" in note for note in results[7].notes)
+    summary = pipeline.summary()
+    assert list(summary.missed) == ["no face"]
+    assert summary.faces + summary.missed["no face"] == summary.detections
+
+
+@pytest.mark.parametrize("subject", ["nearest", ""])
+def test_an_unknown_subject_is_refused(bundle: Bundle, subject: str) -> None:
+    with pytest.raises(ConfigurationError, match="largest, center, left or right"):
+        Pipeline(bundle, "0", "/dev/ttyUSB0", subject=subject)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("lost", "state"), [((2.5, 3.4), State.NO_GAZE), ((2.5, 4.5), State.STALE)], ids=str)
