@@ -21,7 +21,6 @@ def check_cycle(cycle: Cycle) -> None:
         assert any(each.startswith(f"lost the {name}") for each in lost), cycle.said
     assert cycle.marked_ns is not None, "no window was marked"
     assert cycle.ok_ns is not None, f"no recovery; said was {cycle.said}"
-    assert cycle.ok_ns - cycle.plugged_ns < 10 * NANOSECONDS
 
 
 def test_a_run_outlives_its_cables(bundle: Bundle, tmp_path: Path) -> None:

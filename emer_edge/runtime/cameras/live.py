@@ -63,7 +63,7 @@ class Patience:
     black_s: float = 2.0
     pauses_s: tuple[float, float] = (0.25, 5.0)
     black_pauses_s: tuple[float, float] = (2.0, 30.0)
-    settled_s: float = 10.0
+    settled_s: float = 3.0
 
 
 _FEWEST_REPEATS: Final = 10

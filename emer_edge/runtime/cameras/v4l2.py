@@ -82,7 +82,9 @@ def grab(source: CameraSource) -> CaptureGrabber:
             f"{path} exists but can't be opened as a camera; another program may hold it, or it is no capture "
             f"device (many cameras own two nodes, of which the first has the images). This machine has {present}"
         )
-    return CaptureGrabber(source.name, capture, _agree(capture, cv2, *_wishes(source)))
+    return CaptureGrabber(
+        source.name, capture, _agree(capture, cv2, *_wishes(source), named="format" in source.parameters)
+    )
 
 
 def _is_plain(path: str) -> bool:
@@ -106,8 +108,13 @@ def _wishes(source: CameraSource) -> tuple[tuple[int, int] | None, float | None,
     return source.size_px(), source.number("rate", 1, 1000), fourcc
 
 
-def _agree(capture: Any, cv2: Any, size_px: tuple[int, int] | None, rate_hz: float | None, fourcc: str) -> str:
-    """Ask the driver for a mode and return the one that it chose; the format goes first: it decides on the others."""
+def _agree(
+    capture: Any, cv2: Any, size_px: tuple[int, int] | None, rate_hz: float | None, fourcc: str, *, named: bool
+) -> str:
+    """Ask the driver for a mode and return the one that it chose; the format goes first: it decides on the others.
+
+    What was asked for and refused is named; `named`: whether the user asked for the format.
+    """
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
     if size_px is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, size_px[0])
@@ -123,7 +130,7 @@ def _agree(capture: Any, cv2: Any, size_px: tuple[int, int] | None, rate_hz: flo
         refused.append(f"{size_px[0]}x{size_px[1]}")
     if rate_hz is not None and abs(got_hz - rate_hz) > 0.5:
         refused.append(f"{rate_hz:g} fps")
-    if got != fourcc:
+    if got != fourcc and named:
         refused.append(fourcc)
     mode = f"{got if got.isprintable() else 'unknown format'} {got_px[0]}x{got_px[1]} at {got_hz:g} fps"
     return f"{mode}, not {', '.join(refused)}" if refused else mode

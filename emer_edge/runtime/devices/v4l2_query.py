@@ -88,7 +88,7 @@ def _modes(descriptor: int) -> Iterator[Mode]:
             *_, code = _ask(descriptor, "VIDIOC_ENUM_FMT", at, _CAPTURE, 0, b"", 0)
         except OSError:  # there are no more
             return
-        fourcc = _text(struct.pack("=I", code))
+        fourcc = _text(struct.pack("=I", code & 0x7FFFFFFF)) + ("-BE" if code >> 31 else "")
         for size in range(_MOST):
             try:
                 _, _, kind, *numbers = _ask(descriptor, "VIDIOC_ENUM_FRAMESIZES", size, code, *[0] * 7)

@@ -146,8 +146,8 @@ def test_a_gstreamer_pipeline_is_read_with_its_capture_times(width: int) -> None
         assert camera.fps == 25.0
         frames = [next(camera) for _ in range(20)]
     assert {each.clock for each in frames} == {"capture"}
-    steps_ms = np.diff([each.stamp_ns for each in frames]) / np.diff([each.index for each in frames]) * 1e-6
-    assert np.allclose(steps_ms, 40.0, atol=1.0)  # GStreamer's own times: arrivals jitter more
+    steps = np.diff([each.stamp_ns for each in frames]) / 40e6  # where GStreamer drops images: more than one
+    assert np.allclose(steps, np.round(steps), atol=0.03)  # its own times: arrivals jitter more
     assert all(0 <= each.arrival_ns - each.stamp_ns < 1_000_000_000 for each in frames)
     for each in frames:  # a white ball of one size on black: rows that slip would tear it
         columns, rows = (np.flatnonzero(each.image[..., 1].max(axis=axis) > 128) for axis in (0, 1))
