@@ -13,6 +13,7 @@ from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
 from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
+from emer_edge.cli.doctor import doctor
 from emer_edge.cli.export import export
 from emer_edge.cli.predict import predict
 from emer_edge.cli.prepare import prepare
@@ -44,6 +45,7 @@ app.command()(prepare)
 app.command()(build)
 app.add_typer(simulate, name="simulate")
 app.command()(devices)
+app.command()(doctor)
 app.command()(demo)
 app.command()(purge)
 

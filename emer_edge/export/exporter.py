@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from emer_edge import __version__
+from emer_edge.bundle.golden import GOLDEN_NAME, write_golden
 from emer_edge.bundle.manifest import (
     SCHEMA,
     BundledHead,
@@ -33,6 +34,7 @@ from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.figures import figures_of, probabilities_of
 from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
 from emer_edge.export.gate import record_of
+from emer_edge.export.golden import make_golden
 from emer_edge.export.matching import (
     ARCFACE_TEMPLATE,
     FEWEST_FACES,
@@ -162,6 +164,8 @@ def _export(
         research_only=sources.research_only or (slices is not None and not slices.synthetic),
         files={},
     )
+    golden = make_golden(writer.file, manifest.all_networks, detector.parts, progress)
+    writer.add(GOLDEN_NAME, write_golden(golden))
     notes = _notes(manifest, choice, slices, matched.face, checks)
     figures = figures_of(manifest, choice, writer.folder, checks, notes, probabilities)
     writer.add("report.json", json.dumps(figures, indent=2, allow_nan=False).encode() + b"\n")

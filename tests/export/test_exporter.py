@@ -20,6 +20,7 @@ from emer_edge.export.tensorrt_check import find_tensorrt
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.runtime.doctor import examine, worst
 from emer_edge.spec.window import WindowSpec
 
 
@@ -74,6 +75,17 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     held_out = {clip_hash(manifest.data.salt, clip) for clip in dataset.fold(1)}
     assert not held_out & {*manifest.data.training_hashes, *manifest.data.selection_hashes}
     assert set(manifest.calibration.clip_hashes) <= set(manifest.data.training_hashes)
+
+
+def test_a_bundle_replays_its_golden_inputs(int8: Any) -> None:
+    found = [each for each in examine(int8.path, "onnxruntime") if each.subject.startswith("replay of")]
+    assert {each.subject.removeprefix("replay of cpu/") for each in found} == {
+        "face_encoder",
+        "fusion",
+        "face_detector",
+        "face_detector_near",
+    }
+    assert worst(found) == "ok", found
 
 
 def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:

@@ -1,0 +1,91 @@
+"""`golden.npz`: inputs of every part and what the part made of them where it was exported.
+
+A device replays them: what comes out must be what came out there, up to the rounding of its own arithmetic. The inputs
+are seeded patterns and numbers in EMER's ranges; there is no face and no person in them.
+
+The file is a NumPy archive without pickles. `in/<part>/<tensor>` holds a part's inputs, the same for both variants, and
+`out/<variant>/<part>/<tensor>` its outputs, all float32.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle.manifest import Variant
+from emer_edge.errors import BundleError
+
+__all__ = ["GOLDEN_NAME", "Golden", "Tensors", "read_golden", "write_golden"]
+
+GOLDEN_NAME: Final = "golden.npz"
+
+_LARGEST_BYTES: Final = 64 << 20  # of one tensor, before anything is unpacked
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """What parts were given, and what they gave.
+
+    Attributes:
+        inputs: part -> tensor -> float32 array.
+        outputs: (variant, part) -> tensor -> float32 array.
+    """
+
+    inputs: Mapping[str, Tensors]
+    outputs: Mapping[tuple[Variant, str], Tensors]
+
+
+def write_golden(golden: Golden) -> bytes:
+    """Encode as a NumPy archive, compressed."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, tensors in golden.inputs.items():
+        arrays |= {f"in/{part}/{name}": each for name, each in tensors.items()}
+    for (variant, part), tensors in golden.outputs.items():
+        arrays |= {f"out/{variant}/{part}/{name}": each for name, each in tensors.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for parameters
+    return buffer.getvalue()
+
+
+def read_golden(path: Path) -> Golden:
+    """Read `golden.npz`.
+
+    Raises:
+        BundleError: it is damaged, holds an unknown name, another type than float32, numbers that are not finite, or
+            more than 64 MB in one tensor.
+    """
+    inputs: dict[str, Tensors] = {}
+    outputs: dict[tuple[Variant, str], Tensors] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            large = [each.filename for each in archive.infolist() if each.file_size > _LARGEST_BYTES]
+        if large:
+            raise BundleError(f"{path} holds {large[0]} of more than {_LARGEST_BYTES >> 20} MB; don't use this bundle")
+        with np.load(path, allow_pickle=False) as found:
+            for key in found.files:
+                array = found[key]
+                if array.dtype != np.float32 or not np.isfinite(array).all():
+                    raise BundleError(f"{path}: {key} is not finite float32; export the bundle again")
+                match key.split("/"):
+                    case ["in", part, name]:
+                        inputs.setdefault(part, {})[name] = array
+                    case ["out", "cpu" | "tensorrt" as variant, part, name]:
+                        outputs.setdefault((variant, part), {})[name] = array
+                    case _:
+                        raise BundleError(
+                            f"{path} holds {key!r}, which this emer-edge does not know; upgrade emer-edge"
+                        )
+    except BundleError:
+        raise
+    except Exception as error:  # zip, zlib and NumPy share no exception
+        raise BundleError(f"can't read {path}: {error}; export the bundle again") from None
+    return Golden(inputs, outputs)

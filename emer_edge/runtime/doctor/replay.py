@@ -1,0 +1,106 @@
+"""Golden inputs through every part, in the engine at hand, against what the exporting machine got."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle import Bundle
+from emer_edge.bundle.golden import GOLDEN_NAME, Tensors, read_golden
+from emer_edge.bundle.manifest import Variant
+from emer_edge.errors import EmerEdgeError
+from emer_edge.runtime.doctor.finding import Finding
+from emer_edge.runtime.engines import VARIANTS, open_engine
+from emer_edge.runtime.engines.base import Engine
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["LIMITS", "replay_golden"]
+
+LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+"""Precision -> largest difference allowed, as a share of the output's largest value.
+
+FP32 leaves room for TensorFloat-32 and other orders of summation, INT8 for activations that round to the neighbouring
+step. A wrong channel order, scale or file differs by around 1.
+"""
+
+_RUNS: Final = 5
+
+
+def replay_golden(bundle: Bundle, engine: str, threads: int = 1, progress: Progress = silent) -> Iterator[Finding]:
+    """Run every part on its golden inputs, a finding each.
+
+    Args:
+        bundle: whose parts.
+        engine: `onnxruntime` or `tensorrt`.
+        threads: intra-op threads of CPU engines.
+        progress: told while engines are built.
+    """
+    if GOLDEN_NAME not in bundle.manifest.files:
+        yield Finding(
+            "replay", "warning", f"{bundle.path} has no {GOLDEN_NAME}: an older export", "export the bundle again"
+        )
+        return
+    try:
+        golden = read_golden(bundle.path / GOLDEN_NAME)
+    except EmerEdgeError as error:
+        yield Finding("replay", "problem", str(error), "export the bundle again")
+        return
+    variant: Variant = VARIANTS[engine]
+    for part, given in golden.inputs.items():
+        expected = golden.outputs.get((variant, part))
+        if expected is None:
+            yield Finding(f"replay of {variant}/{part}", "problem", f"{GOLDEN_NAME} has no outputs for it")
+            continue
+        precision = bundle.manifest.precision.parts.get(f"{variant}/{part}", "fp32")
+        try:
+            loaded = open_engine(engine, bundle.part(variant, part), threads, progress)
+        except EmerEdgeError as error:
+            yield Finding(f"replay of {variant}/{part}", "problem", str(error), "--engine onnxruntime runs anywhere")
+            continue
+        try:
+            yield _compared(f"{variant}/{part}", loaded, precision, given, expected)
+        finally:
+            loaded.close()
+
+
+def _compared(
+    key: str, engine: Engine, precision: Literal["fp32", "fp16", "int8"], given: Tensors, expected: Tensors
+) -> Finding:
+    subject = f"replay of {key}"
+    try:
+        got, taken_ms = _timed(engine, given)
+    except EmerEdgeError as error:
+        return Finding(subject, "problem", str(error))
+    missing = sorted(name for name in expected if name not in got or got[name].shape != expected[name].shape)
+    if missing:
+        return Finding(subject, "problem", f"it does not give {', '.join(missing)} in the shape it had at export")
+    errors = {name: _error(got[name], expected[name]) for name in expected}
+    name, largest = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
+    limit = LIMITS[precision]
+    told = (
+        f"{precision} on {engine.device}: largest difference {largest:.2g} of {name}'s largest value (allowed "
+        f"{limit:g}), {taken_ms:.2f} ms for {len(next(iter(given.values())))} inputs"
+    )
+    if largest <= limit:
+        return Finding(subject, "ok", told)
+    mend = "this engine computes something else than the bundle does: don't trust its results; update it"
+    return Finding(subject, "problem", told, mend)
+
+
+def _timed(engine: Engine, given: Tensors) -> tuple[dict[str, NDArray[Any]], float]:
+    got = engine.run(given)
+    taken_ns = []
+    for _ in range(_RUNS):
+        began_ns = time.perf_counter_ns()
+        engine.run(given)
+        taken_ns.append(time.perf_counter_ns() - began_ns)
+    return got, statistics.median(taken_ns) / 1e6
+
+
+def _error(got: NDArray[Any], expected: NDArray[np.float32]) -> float:
+    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
