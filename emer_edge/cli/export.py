@@ -31,8 +31,9 @@ def export(
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). Repeat it for several "
-            "networks in one bundle: each costs a face encoder. Left out: the demo weights, trained on synthetic clips.",
+            help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). Repeat it for "
+            "several networks in one bundle: each costs a face encoder. Left out: the demo weights, trained on "
+            "synthetic clips.",
             show_default=False,
         ),
     ] = None,

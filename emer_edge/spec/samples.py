@@ -32,8 +32,8 @@ class Frame:
         image: (H, W, 3) uint8, B, G, R.
         stamp_ns: when the image was taken, as far as `clock` knows.
         arrival_ns: when it reached this process.
-        clock: where `stamp_ns` comes from: `capture` (the driver), `stream` (the sender's own times mapped to the host's
-            clock, late by the link's least delay), `arrival`, or `media` (a file).
+        clock: where `stamp_ns` comes from: `capture` (the driver), `stream` (the sender's own times mapped to the
+            host's clock, late by the link's least delay), `arrival`, or `media` (a file).
     """
 
     index: int
