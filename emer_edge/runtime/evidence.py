@@ -19,6 +19,7 @@ from emer_edge.errors import BundleError
 from emer_edge.runtime.columns import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Subject
 from emer_edge.runtime.say import Say
+from emer_edge.runtime.tap import Tap
 from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
 from emer_edge.signals.slots import face_slots
 from emer_edge.signals.stream import EyeStream, EyeWindow
@@ -84,6 +85,10 @@ class Evidence:
         subject: who is followed at first.
         say: told when somebody else is followed; None tells nobody.
 
+    Attributes:
+        samples: samples taken.
+        taps: told of every item.
+
     Raises:
         BundleError: the bundle was trained on other eye columns than this version computes.
     """
@@ -120,17 +125,24 @@ class Evidence:
         self._profile = np.full((1, EYE_COLUMN_COUNT), np.nan)
         self._profiled = 0
         self.samples = 0
+        self.taps: list[Tap] = []
+        self._due_ns: int | None = None
         self.start(0)
 
     def start(self, origin_ns: int) -> None:
         """Say where the lattice begins; the first hop ends one hop later."""
         self.origin_ns = self.faces.origin_ns = origin_ns
         self._arrivals_ns = {"camera": origin_ns, "tracker": origin_ns}
+        for tap in self.taps:
+            tap.on_origin(origin_ns)
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
         """Take a camera frame; return the subject's face when it was looked for and found."""
         self._arrivals_ns["camera"] = max(self._arrivals_ns["camera"], frame.arrival_ns)
-        return self.faces.on_frame(frame)
+        candidate = self.faces.on_frame(frame)
+        for tap in self.taps:
+            tap.on_frame(frame, self.faces.looked, self._taken_ns(frame.arrival_ns))
+        return candidate
 
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample."""
@@ -144,9 +156,12 @@ class Evidence:
             if self._profiled < _PROFILED_SAMPLES:
                 self._profiled += 1
                 self._profile = np.where(np.isnan(self._profile), cells, self._profile)
+        for tap in self.taps:
+            tap.on_sample(sample, self._taken_ns(sample.arrival_ns))
 
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`; each lattice point once, in ascending order."""
+        self._due_ns = end_ns + self.allowance_ns
         face = self.faces.take(end_ns)
         if face is not None:
             self._times_ns.append(face.stamp_ns)
@@ -181,6 +196,9 @@ class Evidence:
             notes=(*silent, *self._face_notes(end_ns, not covered.all()), *(each.text for each in self.columns.faults)),
         )
 
+    def _taken_ns(self, arrival_ns: int) -> int:
+        return arrival_ns if self._due_ns is None else max(arrival_ns, self._due_ns + 1)
+
     def _silences(self, due_ns: int) -> tuple[str, ...]:
         return tuple(
             f"nothing from the {source} for {(due_ns - arrival_ns) / NANOSECONDS:.1f} s"
@@ -205,10 +223,12 @@ def replay(
     samples: Iterable[TrackerSample],
     frame_period_ns: int,
     sample_period_ns: int,
+    steps_ns: Iterable[int] | None = None,
 ) -> Iterator[int]:
     """Feed two finite streams in the order of arrival and name each step when it is due.
 
     The lattice starts when both streams have begun and ends with the shorter one: with its last item and one period.
+    Given `steps_ns`, it starts at 0 and has just these steps.
 
     Args:
         evidence: takes the items; its lattice is started here.
@@ -216,12 +236,25 @@ def replay(
         samples: the tracker's, in order of arrival.
         frame_period_ns: time that the last frame stands for.
         sample_period_ns: time that the last sample stands for.
+        steps_ns: ends of the windows that a recorded run has given, counted from its lattice's start.
 
     Yields:
         Ends of windows; cut each before asking for the next.
     """
     frame_items, sample_items = iter(frames), iter(samples)
     frame, sample = next(frame_items, None), next(sample_items, None)
+    if steps_ns is not None:
+        evidence.start(0)
+        for end_ns in steps_ns:
+            due_ns = end_ns + evidence.allowance_ns
+            while frame is not None and frame.arrival_ns <= due_ns:
+                evidence.on_frame(frame)
+                frame = next(frame_items, None)
+            while sample is not None and sample.arrival_ns <= due_ns:
+                evidence.on_sample(sample)
+                sample = next(sample_items, None)
+            yield end_ns
+        return
     if frame is None or sample is None:
         return
     evidence.start(max(frame.stamp_ns, sample.stamp_ns))

@@ -7,8 +7,9 @@ from emer_edge.runtime.faces.brightness import grey_level, match_brightness
 from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, open_detector
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.follower import SUBJECTS, Subject, SubjectFollower
+from emer_edge.runtime.faces.look import FaceCandidate, Look, RecordedFrame, alignment_key
 from emer_edge.runtime.faces.quality import Missing
-from emer_edge.runtime.faces.source import FaceCandidate, FaceSource
+from emer_edge.runtime.faces.source import FaceSource
 
 __all__ = [
     "ARCFACE_TEMPLATE",
@@ -18,10 +19,13 @@ __all__ = [
     "FaceCandidate",
     "FaceDetector",
     "FaceSource",
+    "Look",
     "Missing",
+    "RecordedFrame",
     "Subject",
     "SubjectFollower",
     "align",
+    "alignment_key",
     "grey_level",
     "match_brightness",
     "open_detector",

@@ -8,7 +8,6 @@ place only; once a second, after a loss, and while another face is near, a look 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Final
 
@@ -24,6 +23,7 @@ from emer_edge.runtime.faces.brightness import match_brightness
 from emer_edge.runtime.faces.detector import FaceDetector
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.follower import FORGET_NS, Subject, SubjectFollower
+from emer_edge.runtime.faces.look import FaceCandidate, Look, RecordedFrame, alignment_key
 from emer_edge.runtime.faces.quality import Missing, why_unusable
 from emer_edge.runtime.faces.steady import SteadyLook
 from emer_edge.runtime.say import Say
@@ -36,22 +36,6 @@ _MOST_WAITING: Final = 64
 _MOST_MISSES: Final = 2000
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class FaceCandidate:
-    """A usable face.
-
-    Attributes:
-        stamp_ns: when its image was taken.
-        crop: (112, 112, 3) uint8, B, G, R, aligned.
-        detect_ns, align_ns: what finding and aligning it cost.
-    """
-
-    stamp_ns: int
-    crop: NDArray[np.uint8]
-    detect_ns: int
-    align_ns: int
 
 
 _Found = tuple[Face, NDArray[np.uint8]]
@@ -76,6 +60,7 @@ class FaceSource:
         missed: why there was no usable face -> number of looks.
         late: frames that came after their hop had been stepped.
         latencies: `detect` and `align`.
+        looked: what the last frame offered showed; None where it was not looked at.
         origin_ns: start of the lattice of hops; set it before the first frame.
 
     Raises:
@@ -108,12 +93,16 @@ class FaceSource:
         self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
         self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
+        self.looked: Look | None = None
+        self._anew_ns: int | None = None
+        self._key = alignment_key(record)
+        self._other_key = False
         self.origin_ns = 0
 
     @property
     def reacquired_ns(self) -> int | None:
         """When a face was followed anew after the subject had been lost, or None."""
-        return self._follower.reacquired_ns
+        return self._anew_ns
 
     def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
         """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""
@@ -125,6 +114,7 @@ class FaceSource:
         Frames not newer than the one before are ignored.
         """
         previous, self._previous_ns = self._previous_ns, frame.stamp_ns
+        self.looked = None
         self.frames += 1
         self._since += 1
         if previous is not None and frame.stamp_ns <= previous:
@@ -133,6 +123,8 @@ class FaceSource:
         if self._stepped_ns is not None and frame.stamp_ns <= self._stepped_ns:
             self.late += 1
             return None
+        if isinstance(frame, RecordedFrame) and self._usable(frame):
+            return self._again(frame)
         if not self._due(frame.stamp_ns, previous):
             return None
         self._since = 0
@@ -152,13 +144,41 @@ class FaceSource:
         left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns  # until the hop's end
         return left_ns < min(stamp_ns - previous_ns, NANOSECONDS // 5) - _ROUNDING_NS
 
+    def _usable(self, frame: RecordedFrame) -> bool:
+        """Whether a recording's crops are what this bundle wants; told once where they are not."""
+        if frame.aligned_to == self._key:
+            return True
+        if self._say is not None and not self._other_key:
+            self._say("this bundle aligns faces otherwise than the recorded one: they are looked for again")
+        self._other_key = True
+        return False
+
+    def _again(self, frame: RecordedFrame) -> FaceCandidate | None:
+        """Take what was seen in a recorded frame."""
+        look = self.looked = frame.look
+        if look is None:
+            return None
+        self.detections += 1
+        if look.anew:
+            self._anew_ns = frame.stamp_ns
+        if look.candidate is not None:
+            self.found += 1
+            self._waiting.append(look.candidate)
+        elif look.missed is not None:
+            self._miss(frame.stamp_ns, look.missed)
+        return look.candidate
+
     def _look(self, frame: Frame) -> FaceCandidate | None:
         self.detections += 1
+        before_ns = self._follower.reacquired_ns
         began_ns = perf_counter_ns()
         found = self._near(frame) or self._whole(frame)
         detect_ns = perf_counter_ns() - began_ns
         self.latencies["detect"].record(detect_ns)
+        self._anew_ns = self._follower.reacquired_ns
+        anew = self._anew_ns != before_ns
         if isinstance(found, Missing):
+            self.looked = Look(None, None, found, anew, detect_ns)
             self._miss(frame.stamp_ns, found)
             return None
         began_ns = perf_counter_ns()
@@ -168,6 +188,7 @@ class FaceSource:
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
         if why is not None:
+            self.looked = Look(face, None, why, anew, detect_ns)
             self._miss(frame.stamp_ns, why)
             return None
         candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
