@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
+from emer_edge.errors import CameraError
+
 __all__ = ["TEXT_LIMIT", "Flags", "Kind", "Record", "Records", "packed"]
 
 _LAYOUT: Final = struct.Struct("=BBHIIQqqi")
 _CLOCKS: Final = ("arrival", "capture", "stream")
 TEXT_LIMIT: Final = 3500
+_TEXT_BYTES: Final = 1 << 16  # of such a text as JSON, at the very most
+_SLOT_BYTES: Final = 1 << 30
+_NONSENSE: Final = "the camera's capture process has sent nonsense; its driver may be broken"
 
 
 class Kind(IntEnum):
@@ -33,6 +38,9 @@ class Flags(IntFlag):
     NONE = 0
     REPEAT = 1
     BLACK = 2
+
+
+_TOLD: Final = {Kind.OPENED: {"fps", "size", "mode", "clock"}, Kind.IMAGE: set[str](), Kind.FAILED: {"error"}}
 
 
 @dataclass(frozen=True)
@@ -85,26 +93,33 @@ class Records:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Record]:
-        """The records that `data` completes."""
+        """The records that `data` completes.
+
+        Raises:
+            CameraError: bytes that no capture process writes, as one does whose driver has overwritten its memory.
+        """
         self._rest += data
         found = []
         while len(self._rest) >= _LAYOUT.size:
-            kind, flags, clock, height, width, slot_bytes, number, stamp_ns, length = _LAYOUT.unpack_from(self._rest)
-            if len(self._rest) < _LAYOUT.size + length:
+            head = _LAYOUT.unpack_from(self._rest)
+            end = _LAYOUT.size + head[-1]
+            if not _LAYOUT.size <= end <= _LAYOUT.size + _TEXT_BYTES:
+                raise CameraError(_NONSENSE)
+            if len(self._rest) < end:
                 break
-            text = self._rest[_LAYOUT.size : _LAYOUT.size + length]
-            self._rest = self._rest[_LAYOUT.size + length :]
-            found.append(
-                Record(
-                    Kind(kind),
-                    Flags(flags),
-                    height,
-                    width,
-                    slot_bytes,
-                    number,
-                    stamp_ns,
-                    _CLOCKS[clock],
-                    json.loads(text) if text else {},
-                )
-            )
+            found.append(_record(head, self._rest[_LAYOUT.size : end]))
+            self._rest = self._rest[end:]
         return found
+
+
+def _record(head: tuple[int, ...], text: bytes) -> Record:
+    kind, flags, clock, height, width, slot_bytes, number, stamp_ns, _ = head
+    try:
+        told = json.loads(text) if text else {}
+        record = Record(Kind(kind), Flags(flags), height, width, slot_bytes, number, stamp_ns, _CLOCKS[clock], told)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise CameraError(_NONSENSE) from error
+    fits = 0 < height * width * 3 <= slot_bytes <= _SLOT_BYTES and number >= 0
+    if not isinstance(told, dict) or not _TOLD[record.kind] <= set(told) or (record.kind is Kind.IMAGE and not fits):
+        raise CameraError(_NONSENSE)
+    return record
