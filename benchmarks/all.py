@@ -20,6 +20,8 @@ SCRIPTS = (
     "clocks",
     "calibration",
     "fusion_forms",
+    "camera_path",
+    "replug",
 )
 
 
