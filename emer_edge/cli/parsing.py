@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from math import isfinite
+from typing import Final
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.spec.heads import HEADS
 
-__all__ = ["class_orders", "fold_numbers"]
+__all__ = ["class_orders", "duration_s", "fold_numbers", "points"]
+
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def fold_numbers(text: str) -> tuple[int, ...]:
@@ -19,6 +25,31 @@ def fold_numbers(text: str) -> tuple[int, ...]:
     if any(not 1 <= each <= 5 for each in folds):
         raise ConfigurationError(f"folds are numbers from 1 to 5, separated by commas, not {text!r}")
     return folds
+
+
+def duration_s(text: str) -> float:
+    """Read `30s`, `2min`, `1.5 min` or `500ms` as seconds; a number alone is seconds too.
+
+    Raises:
+        ConfigurationError: anything else, and nothing or less.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\s*", text)
+    seconds = float(found[1]) * _UNITS_S[found[2] or "s"] if found else 0.0
+    if seconds <= 0:
+        raise ConfigurationError(f"can't read {text!r} as a duration; write it as 30s or 2min")
+    return seconds
+
+
+def points(text: str) -> tuple[tuple[float, float], ...]:
+    """Read `x,y;x,y;...`; raise ConfigurationError on anything else."""
+    try:
+        pairs = [each.split(",") for each in text.split(";") if each.strip()]
+        read = tuple((float(x), float(y)) for x, y in pairs)
+    except ValueError:
+        read = ()
+    if not read or not all(map(isfinite, (number for each in read for number in each))):
+        raise ConfigurationError(f"can't read {text!r} as points; write them as x,y;x,y in pixels")
+    return read
 
 
 def class_orders(values: Sequence[str]) -> tuple[str | None, dict[str, list[str]]]:

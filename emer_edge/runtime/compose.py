@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Manifest
 from emer_edge.metrics.gap import gap_percentile, js_distance
 from emer_edge.runtime.evidence import HopWindow
+from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Gap, Result, State
 
 __all__ = ["HeadValues", "compose", "gap_between", "head_values", "standing_notes"]
@@ -63,6 +64,8 @@ def compose(
     stages_ms: dict[str, float],
     dropped: dict[str, int],
     notes: tuple[str, ...],
+    markers: tuple[Marker, ...] = (),
+    crosses: tuple[str, ...] = (),
 ) -> Result:
     """Lay out one hop.
 
@@ -73,6 +76,8 @@ def compose(
         stages_ms: stage -> duration.
         dropped: place -> count.
         notes: those of `standing_notes`; the window's own are added.
+        markers: those of this result.
+        crosses: labels of the markers inside the window.
     """
     heads = head_values(manifest, outputs) if outputs is not None and window.state is State.OK else {}
     return Result(
@@ -89,6 +94,8 @@ def compose(
         stages_ms=stages_ms,
         dropped=dropped,
         notes=(*notes, *window.notes),
+        markers=markers,
+        crosses=crosses,
     )
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from emer_edge.spec.baseline import FromBaseline
+from emer_edge.spec.markers import Marker
+
 __all__ = ["Gap", "Result", "State"]
 
 
@@ -51,6 +54,9 @@ class Result:
         stages_ms: stage -> duration; `total` is hop deadline to result.
         dropped: place -> count since the start.
         notes: what else a reader should know, such as `demo weights, trained on synthetic clips`.
+        markers: those that have come since the last result and lie before this one's end; each is in one result.
+        crosses: labels of the markers inside the window, in order of time: it holds evidence of before and after each.
+        from_baseline: the values minus the session's baseline, where that was asked for; `heads` are never changed.
     """
 
     end_ns: int
@@ -66,6 +72,9 @@ class Result:
     stages_ms: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    markers: tuple[Marker, ...] = ()
+    crosses: tuple[str, ...] = ()
+    from_baseline: FromBaseline | None = None
 
     def top(self, head: str) -> tuple[str, float] | None:
         """The most probable class of a class head and its probability, or None where there is none."""
@@ -99,4 +108,7 @@ class Result:
             "stages_ms": self.stages_ms,
             "dropped": self.dropped,
             "notes": list(self.notes),
+            "markers": [each.to_dict() for each in self.markers],
+            "crosses": list(self.crosses),
+            "from_baseline": None if self.from_baseline is None else self.from_baseline.to_dict(),
         }

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from emer_edge.bundle import Manifest
 from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.baseline import FromBaseline
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
@@ -60,6 +61,10 @@ def render(result: Result, manifest: Manifest) -> RenderableType:
     columns = Table.grid(padding=(0, 2))
     columns.add_row(*(_view(result, manifest, view) for view in ("er", "fer")))
     parts += [columns, _gap_line(result.gap), _health(result)]
+    if result.from_baseline is not None:
+        parts.append(_beside_baseline(result.from_baseline))
+    if result.crosses or result.markers:
+        parts.append(_markers(result))
     if result.degraded:
         parts.append(
             Text(f"the tracker leaves {len(result.degraded)} columns empty: {_short(result.degraded)}", "yellow")
@@ -115,6 +120,18 @@ def _gap_line(gap: Gap | None) -> Text:
     return text + Text(f"\n     felt minus shown: {', '.join(told)}") if told else text
 
 
+def _beside_baseline(beside: FromBaseline) -> Text:
+    heads = [f"{name} {value:+.2f}" for name, value in beside.heads.items()]
+    pupils = [f"pupil {eye} {value:+.2f} mm" for eye, value in beside.pupil_change_mm.items()]
+    return Text(f"from baseline: {', '.join(heads + pupils)}", "cyan")
+
+
+def _markers(result: Result) -> Text:
+    new = f"marker: {', '.join(each.label for each in result.markers)}   " if result.markers else ""
+    crosses = f"this window crosses: {_short_end(result.crosses)}" if result.crosses else ""
+    return Text(new, "bold green") + Text(crosses, "green")
+
+
 def _health(result: Result) -> Text:
     stages = "  ".join(f"{stage} {value:.1f}" for stage, value in result.stages_ms.items())
     lines = [
@@ -133,3 +150,7 @@ def _age(age_ms: float | None) -> str:
 
 def _short(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _short_end(names: tuple[str, ...]) -> str:
+    return (f"{len(names) - 3} more and " if len(names) > 3 else "") + ", ".join(names[-3:])

@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from emer_edge.runtime.pipeline import Summary
+from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.results import Result
 
-__all__ = ["SummaryTable"]
+__all__ = ["SummaryTable", "baseline_lines"]
 
 _NAMES = {"total": "hop deadline to result", "face age": "age of newest face", "sample age": "age of newest sample"}
 
@@ -61,5 +62,32 @@ class SummaryTable:
             )
         if summary.clock is not None:
             print_line(f"tracker: {summary.tracker}; its clock {summary.clock}", highlight=False)
+        if summary.markers:
+            print_line(f"markers: {summary.markers}", highlight=False)
+        if summary.validation is not None:
+            print_line(f"gaze validation: {summary.validation}", highlight=False)
+        if summary.baseline is not None:
+            for line in baseline_lines(summary.baseline):
+                print_line(line, highlight=False)
         for note in summary.notes:
             print_line(f"note: {note}", highlight=False)
+
+
+def baseline_lines(baseline: Baseline) -> list[str]:
+    """A baseline in words: pupils, then the heads' values and most probable classes, then the gap."""
+    pupils = [
+        f"pupil {eye} {each.median_mm:.2f} mm (MAD {each.mad_mm:.2f}, {each.samples} samples)"
+        for eye, each in baseline.pupils.items()
+    ]
+    heads = []
+    for name, value in baseline.heads.items():
+        if isinstance(value, dict):
+            best = max(value, key=value.__getitem__)
+            heads.append(f"{name} {best} {value[best]:.0%}")
+        else:
+            heads.append(f"{name} {value:+.2f}")
+    gap = [] if baseline.gap_distance is None else [f"gap {baseline.gap_distance:.2f}"]
+    return [
+        f"baseline, {baseline.seconds:.1f} s of valid data: {', '.join(pupils) or 'no pupils'}",
+        f"          mean of {baseline.windows} windows: {', '.join(heads + gap)}",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.pipeline.pipeline import Pipeline
-from emer_edge.runtime.pipeline.play import play
+from emer_edge.runtime.pipeline.play import Validating, play
 from emer_edge.runtime.pipeline.summary import Summary
 
-__all__ = ["Pipeline", "PipelineCore", "Summary", "play"]
+__all__ = ["Pipeline", "PipelineCore", "Summary", "Validating", "play"]

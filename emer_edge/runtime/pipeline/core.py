@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.runtime.baseline import BaselineMeter
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
 from emer_edge.runtime.faces import Subject
+from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
@@ -42,6 +44,8 @@ class PipelineCore:
         allowance_ns: the step for T runs at T + this.
         say: told once of eye columns that can't be right, and of a subject that is chosen anew; None tells nobody.
         subject: who is followed at first.
+        markers: deals markers out to the results; None: there are none.
+        baseline: measures the session's baseline; None: nobody asked for one.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
@@ -62,6 +66,8 @@ class PipelineCore:
         allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
         say: Say | None = None,
         subject: Subject = "largest",
+        markers: MarkerLog | None = None,
+        baseline: BaselineMeter | None = None,
     ) -> None:
         manifest = session.bundle.manifest
         display = display or manifest.display or Display()
@@ -71,6 +77,8 @@ class PipelineCore:
         self._session = session
         self._manifest = manifest
         self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
+        self._markers = markers or MarkerLog()
+        self._baseline = baseline
         self._say = say
         self._said: set[str] = set()
         self._embeddings = np.zeros((manifest.window.hops + 2, session.embedding_width), np.float32)
@@ -86,6 +94,8 @@ class PipelineCore:
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample, in order of time."""
         self.evidence.on_sample(sample)
+        if self._baseline is not None:
+            self._baseline.on_sample(sample)
 
     def step(self, end_ns: int, due_ns: int | None = None) -> Result:
         """Give the result of the window that ends at `end_ns`.
@@ -111,14 +121,21 @@ class PipelineCore:
             outputs = self._fuse(window)
             stages_ms["fuse"] = (monotonic_ns() - fuse_ns) * 1e-6
         stages_ms["total"] = (monotonic_ns() - (began_ns if due_ns is None else due_ns)) * 1e-6
-        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), (*self.notes, *self.troubles))
+        notes = (*self.notes, *self.troubles, *(() if self._baseline is None else self._baseline.notes()))
+        markers, crosses = self._markers.take(end_ns, self._manifest.window.length_ns)
+        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), notes, markers, crosses)
+        if self._baseline is not None:
+            result = self._baseline.on_result(result)
         self._count(result)
+        for tap in self.evidence.taps:
+            tap.on_step(result)
         return result
 
     def drops(self) -> dict[str, int]:
         """Place -> what was lost there since the start, places without losses left out."""
         places = {
             **self.dropped,
+            "markers": self._markers.dropped,
             "samples out of order": self.evidence.eyes.out_of_order,
             "frames after their step": self.evidence.faces.late,
         }

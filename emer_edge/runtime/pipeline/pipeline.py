@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.baseline import BaselineMeter, check_baseline_s
 from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import replay
 from emer_edge.runtime.faces import SUBJECTS, Subject
+from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
@@ -20,8 +22,12 @@ from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
+from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
+from emer_edge.spec.baseline import Baseline
+from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Display, StimulusRect
+from emer_edge.spec.validation import Validation
 from emer_edge.spec.window import NANOSECONDS
 
 __all__ = ["Pipeline", "synchrony_notes"]
@@ -47,6 +53,14 @@ class Pipeline:
         subject: who is followed when several faces are seen at first: `largest`, `center`, `left` or `right`, as the
             camera sees them.
         say: told in a sentence when a source goes and comes back, and when eye columns can't be right.
+        baseline_s: seconds of valid data that the baseline is measured on; None: none is.
+        apply_baseline: whether results carry their distance from the baseline (`from_baseline`).
+
+    Attributes:
+        bundle: what is run.
+        baseline_s, apply_baseline: as above.
+        markers: all markers; `markers.listen` has them told at once.
+        validation: what `validate` found, None before.
 
     Raises:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened.
@@ -69,11 +83,17 @@ class Pipeline:
         arrival_allowance_ms: float = 50.0,
         subject: Subject = "largest",
         say: Say = say_to_log,
+        baseline_s: float | None = None,
+        apply_baseline: bool = False,
     ) -> None:
         if pace not in ("real", "fast"):
             raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
         if not 0 <= arrival_allowance_ms <= 1000:
             raise ConfigurationError(f"the arrival allowance must lie in 0 to 1000 ms, not {arrival_allowance_ms:g}")
+        if baseline_s is not None:
+            check_baseline_s(baseline_s)
+        elif apply_baseline:
+            raise ConfigurationError("a baseline can be applied only where one is measured: add --baseline 30s")
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self._camera_source, self._tracker_source = camera, tracker
         self._pace, self._engine, self._threads = pace, engine, threads
@@ -84,6 +104,10 @@ class Pipeline:
         self._stimulus, self._offset_ms = stimulus, offset_ms
         self._detect_every, self._allowance_ns = detect_every, round(arrival_allowance_ms * 1e6)
         self._say = say
+        self.baseline_s, self.apply_baseline = baseline_s, apply_baseline
+        self._meter: BaselineMeter | None = None
+        self.markers = MarkerLog()
+        self.validation: Validation | None = None
         self._session: Session | None = None
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
@@ -100,6 +124,79 @@ class Pipeline:
         """Whether it has been opened, so that there is a summary."""
         return self._results is not None
 
+    @property
+    def baseline(self) -> Baseline | None:
+        """The session's baseline; None until it is complete, and where none was asked for."""
+        return None if self._meter is None else self._meter.baseline
+
+    @property
+    def pace(self) -> str:
+        """`real` or `fast`."""
+        return self._pace
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has been asked for."""
+        return self._stopping
+
+    @property
+    def sources(self) -> tuple[str, str]:
+        """Camera and tracker in a line each, without passwords; raise ConfigurationError before they are opened."""
+        if self._camera is None or self._tracker is None:
+            raise ConfigurationError("a pipeline has no sources before it is opened")
+        return self._camera.description, self._tracker.description
+
+    @property
+    def display(self) -> Display:
+        """The display the gaze falls on."""
+        return self._display
+
+    def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
+        """Set a marker; from any thread.
+
+        Args:
+            label: what it is called.
+            stamp_ns: when it was, in the results' time; None: now.
+
+        Raises:
+            ConfigurationError: an empty label, or no time in a fast replay, whose time is the recording's.
+        """
+        if stamp_ns is None and self._pace == "fast":
+            raise ConfigurationError("a fast replay has no now: give a marker its time in the recording (stamp_ns)")
+        return self.markers.add(label, stamp_ns=stamp_ns)
+
+    def validate(
+        self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None
+    ) -> Validation | None:
+        """Have somebody look at targets, before the run, and say how far from them the gaze falls.
+
+        Results hold a note where that is poor.
+
+        Args:
+            presenter: shows the targets.
+            targets_px: display pixels; None: the centre and four towards the corners.
+
+        Returns:
+            The validation; None when `stop` was called meanwhile.
+
+        Raises:
+            ConfigurationError: the run has begun, the tracker is a file, or a target lies outside of the display.
+            TrackerError: the tracker fell silent.
+        """
+        if self.opened:
+            raise ConfigurationError("the gaze is validated before a run, not in one")
+        try:
+            self._prepare()
+            assert self._tracker is not None
+            targets = five_targets(self._display) if targets_px is None else targets_px
+            self.validation = validate_gaze(
+                self._tracker, self._display, presenter, targets, lambda: self._stopping, self._say
+            )
+        except BaseException:
+            self.close()
+            raise
+        return self.validation
+
     def open(self) -> Pipeline:
         """Load the bundle, open both sources, start; entering the context does this."""
         if self._results is not None:
@@ -111,15 +208,24 @@ class Pipeline:
             raise
         return self
 
+    def _prepare(self) -> tuple[Session, Tracker]:
+        if self._session is None:
+            self._session = self.bundle.open(self._engine, self._threads)
+            self._session.warm_up()
+        if self._tracker is None:
+            self._tracker = self._opened_tracker()
+        return self._session, self._tracker
+
     def _open(self) -> None:
-        session = self._session = self.bundle.open(self._engine, self._threads)
-        session.warm_up()
-        tracker = self._tracker = self._opened_tracker()
+        session, tracker = self._prepare()
         source = self._camera_source
         camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
         if camera.live and isinstance(source, str):
             self._say(f"camera: {camera.description}")
-        notes = synchrony_notes(camera, tracker)
+        notes = (*synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
+        if self.baseline_s is not None:
+            length_ns = self.bundle.manifest.window.length_ns
+            self._meter = BaselineMeter(self.baseline_s, length_ns, tracker.rate_hz, self.apply_baseline)
         core = self._core = PipelineCore(
             session,
             tracker.rate_hz,
@@ -130,6 +236,8 @@ class Pipeline:
             self._allowance_ns,
             self._say,
             self._subject,
+            self.markers,
+            self._meter,
         )
         self._began_s = monotonic()
         if self._pace == "real":
@@ -153,8 +261,8 @@ class Pipeline:
         return open_tracker(source, options)
 
     def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
-        periods_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
-        for end_ns in replay(core.evidence, camera, tracker, *periods_ns):
+        frame_ns, sample_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
+        for end_ns in replay(core.evidence, camera, tracker, frame_ns, sample_ns):
             if self._stopping:
                 return
             yield core.step(end_ns)
@@ -225,6 +333,9 @@ class Pipeline:
             notes=core.notes,
             tracker=tracker.description,
             clock=tracker.clock_report,
+            markers=self.markers.count,
+            baseline=self.baseline,
+            validation=self.validation,
         )
 
     def _resident_mb(self) -> tuple[float | None, float | None, float | None]:

@@ -6,17 +6,33 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from emer_edge.runtime.pipeline.pipeline import Pipeline
 from emer_edge.runtime.pipeline.summary import Summary
+from emer_edge.runtime.validation import Presenter
 
 if TYPE_CHECKING:
+    from emer_edge.runtime.markers import MarkerSource
     from emer_edge.runtime.outputs import Output
 
-__all__ = ["play", "stopping_on_signals"]
+__all__ = ["Validating", "play", "stopping_on_signals"]
+
+
+@dataclass(frozen=True)
+class Validating:
+    """A gaze validation to be.
+
+    Attributes:
+        presenter: shows the targets.
+        targets_px: display pixels; None: the centre and four towards the corners.
+    """
+
+    presenter: Presenter
+    targets_px: Sequence[tuple[float, float]] | None = None
 
 
 @contextmanager
@@ -43,7 +59,14 @@ def stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def play(pipeline: Pipeline, outputs: Sequence[Output], seconds: float | None = None) -> Summary:
+def play(
+    pipeline: Pipeline,
+    outputs: Sequence[Output],
+    seconds: float | None = None,
+    *,
+    sources: Sequence[MarkerSource] = (),
+    validation: Validating | None = None,
+) -> Summary:
     """Run a pipeline to its end and give every output every result.
 
     The run ends when a file does, after `seconds`, when a signal asks for it, or when an output's reader has gone.
@@ -52,24 +75,35 @@ def play(pipeline: Pipeline, outputs: Sequence[Output], seconds: float | None = 
         pipeline: not opened yet.
         outputs: take results in this order; ended in this order too, whatever happened.
         seconds: host time after which the run ends; None means never.
+        sources: of markers; started once the outputs have begun, closed before they end.
+        validation: of the gaze, before the run; None: none.
 
     Raises:
+        KeyboardInterrupt: a signal ended the validation, so that there was no run.
         EmerEdgeError: what could not be opened, or a source that failed; the outputs have ended by then.
     """
     summary: Summary | None = None
     begun: list[Output] = []
+    started: list[MarkerSource] = []
     with stopping_on_signals(pipeline):
         try:
+            if validation is not None and pipeline.validate(validation.presenter, validation.targets_px) is None:
+                raise KeyboardInterrupt
             pipeline.open()
             deadline_s = None if seconds is None else monotonic() + seconds
             for each in outputs:
                 begun.append(each)
                 each.begin()
+            for source in sources:
+                started.append(source)
+                source.start(pipeline.markers)
             for result in pipeline:
                 read = [each.result(result) for each in outputs]
                 if not all(read) or (deadline_s is not None and monotonic() >= deadline_s):
                     break
         finally:
+            for source in started:  # the keyboard gives the terminal back before anything else is shown
+                source.close()
             pipeline.close()
             if pipeline.opened:
                 summary = pipeline.summary()

@@ -8,6 +8,8 @@ from typing import Any
 
 from emer_edge.metrics.latency import LatencySummary
 from emer_edge.runtime.clock import ClockReport
+from emer_edge.spec.baseline import Baseline
+from emer_edge.spec.validation import Validation
 
 __all__ = ["Summary", "resident_mb"]
 
@@ -31,6 +33,9 @@ class Summary:
         tracker: what was opened and how it is read.
         clock: how well the tracker's clock is known; None where stamps are not mapped.
         capture_rss_mb: resident memory of a live camera's capture process, None without one.
+        markers: how many were set.
+        baseline: the session's, None where none was asked for or the run ended before it was complete.
+        validation: of the gaze before the run, None without one.
     """
 
     seconds: float
@@ -50,6 +55,9 @@ class Summary:
     tracker: str = ""
     clock: ClockReport | None = None
     capture_rss_mb: float | None = None
+    markers: int = 0
+    baseline: Baseline | None = None
+    validation: Validation | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""
@@ -58,6 +66,8 @@ class Summary:
         plain["ages"] = {age: each.to_dict() for age, each in self.ages.items()}
         plain["notes"] = list(self.notes)
         plain["clock"] = None if self.clock is None else self.clock.to_dict()
+        plain["baseline"] = None if self.baseline is None else self.baseline.to_dict()
+        plain["validation"] = None if self.validation is None else self.validation.to_dict()
         return plain
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
 from collections.abc import Sequence
@@ -18,10 +17,11 @@ from emer_edge.runtime.trackers.formats import camera_place
 from emer_edge.runtime.trackers.lines import LATEST_NS
 from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
+from emer_edge.runtime.trackers.lsl_clock import lsl_to_host_ns, time_correction
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["LslTracker", "import_pylsl", "is_lsl", "open_lsl"]
+__all__ = ["LslTracker", "check_lsl", "import_pylsl", "is_lsl", "open_lsl"]
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
 _OTHERS_S: Final = 1.0  # how long other streams may take to show, once one has
@@ -29,7 +29,6 @@ _ASK_NS: Final = 1_000_000_000  # between looks at the offset, which liblsl meas
 _SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
 _BUFFER_S: Final = 10
 _CHUNK: Final = 512
-_BRACKETS: Final = 5
 
 
 def is_lsl(source: TrackerSource) -> bool:
@@ -46,14 +45,27 @@ def open_lsl(source: TrackerSource, options: TrackerOptions) -> LslTracker:
     two-way time correction), `device` (a clock of the tracker's own, mapped by arrivals; Tobii's connector stamps so)
     or `arrival`.
     """
+    return LslTracker(source, *_wishes(source), options)
+
+
+def check_lsl(source: TrackerSource, options: TrackerOptions) -> None:
+    """See `TrackerDriver.check`."""
+    _wishes(source)
+    camera_place(source.parameters)
+    import_pylsl()
+
+
+def _wishes(source: TrackerSource) -> tuple[str, str]:
+    """Name of the stream and clock."""
     source.allow("rate", "camera", "axes", "clock")
+    source.number("rate", 0.1, 10_000)
     clock = source.parameters.get("clock", _CLOCKS[0])
     if clock not in _CLOCKS:
         raise ConfigurationError(f"{source.text}: clock is one of {', '.join(_CLOCKS)}, not {clock!r}")
     name = unquote(source.path)
     if "'" in name and '"' in name:
         raise ConfigurationError(f"{source.text}: a stream's name can't be looked for with both kinds of quotes in it")
-    return LslTracker(source, name, clock, options)
+    return name, clock
 
 
 def import_pylsl() -> Any:
@@ -93,7 +105,7 @@ class LslTracker(LiveTracker):
         self._reader = ChannelReader((), options.display, None, options.say)
         self._inlet: Any = None
         self._title = ""
-        self._to_host_ns = _lsl_to_host_ns(self._pylsl)
+        self._to_host_ns = lsl_to_host_ns(self._pylsl)
         self._asked_ns = 0
         self._measured: float | None = None
         self._open()
@@ -167,7 +179,7 @@ class LslTracker(LiveTracker):
         if not isinstance(self._mapper, TwoWayClock) or now_ns - self._asked_ns < _ASK_NS:
             return
         self._asked_ns = now_ns
-        measured = _time_correction(self._pylsl, self._inlet, wait_s)
+        measured = time_correction(self._pylsl, self._inlet, wait_s)
         if measured is None or measured[0] == self._measured:
             return
         self._measured, offset_s, round_trip_s = measured
@@ -197,7 +209,7 @@ class LslTracker(LiveTracker):
 
     def _check_clock(self, stamp_s: float, arrival_ns: int) -> None:
         """Notice an outlet that stamps with a clock of its own, as Tobii's connector does."""
-        measured = _time_correction(self._pylsl, self._inlet, 0.0)
+        measured = time_correction(self._pylsl, self._inlet, 0.0)
         if measured is None or not math.isfinite(stamp_s):
             return
         off_ns = arrival_ns - (round((stamp_s + measured[1]) * 1e9) + self._to_host_ns)
@@ -218,25 +230,3 @@ def _channels(info: Any) -> list[Channel]:
         channels.append(Channel(*said))
         node = node.next_sibling("channel")
     return channels
-
-
-def _lsl_to_host_ns(pylsl: Any) -> int:
-    """What added to this machine's LSL clock gives host time: from the tightest of a few bracketed readings."""
-    readings: list[tuple[int, int]] = []
-    for _ in range(_BRACKETS):
-        before_ns = monotonic_ns()
-        lsl_ns = round(pylsl.local_clock() * 1e9)
-        after_ns = monotonic_ns()
-        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - lsl_ns))
-    return min(readings)[1]
-
-
-def _time_correction(pylsl: Any, inlet: Any, wait_s: float) -> tuple[float, float, float] | None:
-    """The newest clock measurement: remote time, offset to the local LSL clock and round trip, all s; or None."""
-    function = pylsl.lib.lib.lsl_time_correction_ex
-    function.restype = ctypes.c_double
-    remote_s, round_trip_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
-    offset_s = function(
-        inlet.obj, ctypes.byref(remote_s), ctypes.byref(round_trip_s), ctypes.c_double(wait_s), ctypes.byref(code)
-    )
-    return None if code.value else (remote_s.value, float(offset_s), round_trip_s.value)

@@ -1,0 +1,149 @@
+"""The session's beginning as a yardstick: pupils, expression and gap in the first seconds of valid data."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, isnan
+from typing import Final
+
+import numpy as np
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
+from emer_edge.spec.results import Result, State
+from emer_edge.spec.samples import EyeReading, TrackerSample
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["LONGEST_BASELINE_S", "BaselineMeter", "check_baseline_s"]
+
+LONGEST_BASELINE_S: Final = 3600.0
+
+_WINDOWS_KEPT: Final = 2  # of pupils: more than any window, whatever the nominal rate says
+_EYES: Final = ("left", "right")
+
+_Pupils = tuple[int, float, float]  # stamp, left, right
+
+
+def check_baseline_s(seconds: float) -> None:
+    """Raise ConfigurationError on a length no baseline can have."""
+    if not 0 < seconds <= LONGEST_BASELINE_S:
+        raise ConfigurationError(f"a baseline takes up to {LONGEST_BASELINE_S:g} s, not {seconds:g} s")
+
+
+class BaselineMeter:
+    """Measures a baseline, and how far results are from it.
+
+    Only what windows in state `ok` cover counts, and each moment once: a baseline of 30 s rests on 30 s of data,
+    however long it took to get them, and never on less than one window.
+
+    Args:
+        seconds: of valid data.
+        length_ns: of a window.
+        rate_hz: the tracker's nominal rate.
+        apply: whether results carry their distance from the baseline once there is one.
+
+    Attributes:
+        baseline: None until it is complete.
+
+    Raises:
+        ConfigurationError: a length no baseline can have.
+    """
+
+    def __init__(self, seconds: float, length_ns: int, rate_hz: float, apply: bool = False) -> None:
+        check_baseline_s(seconds)
+        self.baseline: Baseline | None = None
+        self._seconds, self._length_ns, self._apply = seconds, length_ns, apply
+        self._recent: deque[_Pupils] = deque(maxlen=ceil(_WINDOWS_KEPT * length_ns / NANOSECONDS * max(rate_hz, 1.0)))
+        self._pupils = {eye: array("d") for eye in _EYES}
+        self._windows: list[Result] = []
+        self._covered_ns = 0
+        self._from_ns = self._to_ns = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of results should know about it now."""
+        if self.baseline is None:
+            return (f"baseline: {self._covered_ns / NANOSECONDS:.1f} of {self._seconds:g} s of valid data",)
+        if self._apply:
+            return (f"from_baseline: minus the first {self.baseline.seconds:.1f} s of valid data",)
+        return ()
+
+    def on_sample(self, sample: TrackerSample) -> None:
+        """Take a tracker sample, in order of time."""
+        if self.baseline is None or self._apply:
+            self._recent.append((sample.stamp_ns, _pupil(sample.left), _pupil(sample.right)))
+
+    def on_result(self, result: Result) -> Result:
+        """Take a result, in order of time; return it, beside the baseline where that is asked for and known."""
+        if result.state is not State.OK:
+            return result
+        if self.baseline is None:
+            self._add(result)
+            return result
+        return replace(result, from_baseline=self._beside(result, self.baseline)) if self._apply else result
+
+    def _add(self, result: Result) -> None:
+        start_ns = result.end_ns - self._length_ns
+        if not self._windows:
+            self._from_ns = start_ns
+        new_ns = max(start_ns, self._to_ns) if self._windows else start_ns
+        self._covered_ns += result.end_ns - new_ns
+        self._to_ns = result.end_ns
+        self._windows.append(result)
+        for eye, values in zip(_EYES, self._between(new_ns, result.end_ns), strict=True):
+            self._pupils[eye].extend(values)
+        if self._covered_ns >= self._seconds * NANOSECONDS:
+            self.baseline = self._measured()
+            self._windows.clear()
+
+    def _measured(self) -> Baseline:
+        gaps = [each.gap.distance for each in self._windows if each.gap is not None]
+        return Baseline(
+            seconds=self._covered_ns / NANOSECONDS,
+            from_ns=self._from_ns,
+            to_ns=self._to_ns,
+            windows=len(self._windows),
+            heads={name: _mean([each.heads[name] for each in self._windows]) for name in self._windows[0].heads},
+            gap_distance=sum(gaps) / len(gaps) if gaps else None,
+            pupils={eye: _spread(values) for eye, values in self._pupils.items() if values},
+        )
+
+    def _beside(self, result: Result, baseline: Baseline) -> FromBaseline:
+        heads = {}
+        for name, value in result.heads.items():
+            base = baseline.heads.get(name)
+            if isinstance(value, float) and isinstance(base, float):
+                heads[name] = value - base
+        gap = None
+        if result.gap is not None and baseline.gap_distance is not None:
+            gap = result.gap.distance - baseline.gap_distance
+        window = self._between(result.end_ns - self._length_ns, result.end_ns)
+        pupils = {eye: float(np.median(values)) for eye, values in zip(_EYES, window, strict=True) if values}
+        change = {eye: at - baseline.pupils[eye].median_mm for eye, at in pupils.items() if eye in baseline.pupils}
+        return FromBaseline(heads, gap, pupils, change)
+
+    def _between(self, from_ns: int, to_ns: int) -> tuple[list[float], list[float]]:
+        """Pupils of both eyes stamped after `from_ns` and up to `to_ns`, missing ones left out."""
+        rows = [each for each in self._recent if from_ns < each[0] <= to_ns]
+        left, right = ([each[at] for each in rows if not isnan(each[at])] for at in (1, 2))
+        return left, right
+
+
+def _pupil(eye: EyeReading) -> float:
+    return eye.pupil_mm if eye.valid else float("nan")
+
+
+def _spread(values: array[float]) -> PupilBaseline:
+    all_mm = np.frombuffer(values, np.float64)
+    middle_mm = float(np.median(all_mm))
+    return PupilBaseline(middle_mm, float(np.median(np.abs(all_mm - middle_mm))), len(all_mm))
+
+
+def _mean(values: Sequence[dict[str, float] | float]) -> dict[str, float] | float:
+    shares = [each for each in values if isinstance(each, dict)]
+    if shares:
+        return {name: sum(each[name] for each in shares) / len(shares) for name in shares[0]}
+    numbers = [each for each in values if not isinstance(each, dict)]
+    return sum(numbers) / len(numbers)

@@ -1,0 +1,161 @@
+"""From the samples of a fixation to accuracy and precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.signals.rows import raw_row
+from emer_edge.spec.samples import Display, StimulusRect, TrackerSample
+from emer_edge.spec.validation import TargetMeasure, Validation
+
+__all__ = ["ASSUMED_DISTANCE_MM", "check_targets", "five_targets", "measure_target", "summed_up"]
+
+ASSUMED_DISTANCE_MM: Final = 650.0
+"""Eye to display where the tracker does not say: what makers of remote trackers ask for."""
+
+_MARGIN: Final = 0.1  # of the display, between its edge and the outer targets
+_MOST: Final = 50
+_GAZE: Final = slice(0, 2)  # the combined gaze point, display pixels
+_EYES: Final = slice(16, 22)  # positions of both eyes, DACS mm
+
+
+def five_targets(display: Display) -> tuple[tuple[float, float], ...]:
+    """The centre and four points towards the corners, display pixels."""
+    shares = (
+        (0.5, 0.5),
+        (_MARGIN, _MARGIN),
+        (1 - _MARGIN, _MARGIN),
+        (1 - _MARGIN, 1 - _MARGIN),
+        (_MARGIN, 1 - _MARGIN),
+    )
+    return tuple((x * display.width_px, y * display.height_px) for x, y in shares)
+
+
+def check_targets(targets_px: Sequence[tuple[float, float]], display: Display) -> None:
+    """Raise ConfigurationError unless there are targets, not too many, all of them on the display."""
+    if not 1 <= len(targets_px) <= _MOST:
+        raise ConfigurationError(f"a validation takes 1 to {_MOST} targets, not {len(targets_px)}")
+    for x, y in targets_px:
+        if not (0 <= x <= display.width_px and 0 <= y <= display.height_px):
+            raise ConfigurationError(
+                f"the validation target {x:g},{y:g} lies outside of the display of {display.width_px}x"
+                f"{display.height_px} px; say --display, or choose other --validation-targets"
+            )
+
+
+def measure_target(
+    target_px: tuple[float, float], samples: Sequence[TrackerSample], expected: int, display: Display
+) -> tuple[TargetMeasure, NDArray[np.float64]]:
+    """Measure one fixation.
+
+    Angles are those between rays from the middle of the eyes' median position, or, where the tracker does not say it,
+    from `ASSUMED_DISTANCE_MM` before the display's centre.
+
+    Args:
+        target_px: where the person was asked to look.
+        samples: of the fixation.
+        expected: how many were due.
+        display: turns pixels into millimetres.
+
+    Returns:
+        The measure, and the (3,) median eye position in DACS mm, NaN where the tracker does not say it.
+    """
+    stimulus = StimulusRect.whole(display)
+    rows = np.array([raw_row(each, display, stimulus) for each in samples]).reshape(len(samples), -1)
+    seen = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
+    x_px, y_px = target_px
+    expected = max(expected, len(samples))
+    if not len(seen):
+        nothing = TargetMeasure(x_px, y_px, None, None, None, None, None, None, None, 0, expected)
+        return nothing, np.full(3, np.nan)
+    per_px = np.array([display.width_mm / display.width_px, display.height_mm / display.height_px])
+    eye_mm = _eye_position(seen)
+    eye = _assumed(display) if np.isnan(eye_mm).any() else eye_mm
+    gaze_px = seen[:, _GAZE]
+    middle_px = np.median(gaze_px, axis=0)
+    off_px = middle_px - np.array(target_px)
+    rays = _rays(gaze_px * per_px, eye)
+    middle = _rays(middle_px[None] * per_px, eye)
+    target = _rays(np.array(target_px)[None] * per_px, eye)
+    steps_deg = _angles_deg(rays[:-1], rays[1:])
+    spread_px = gaze_px - gaze_px.mean(axis=0)
+    centre = gaze_px.mean(axis=0)
+    sideways = [
+        _angles_deg(_rays((centre + spread_px * axis) * per_px, eye), _rays(centre[None] * per_px, eye))
+        for axis in (np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    ]
+    measure = TargetMeasure(
+        x_px=x_px,
+        y_px=y_px,
+        gaze_x_px=float(middle_px[0]),
+        gaze_y_px=float(middle_px[1]),
+        offset_px=float(np.hypot(*off_px)),
+        offset_mm=float(np.hypot(*(off_px * per_px))),
+        offset_deg=float(_angles_deg(middle, target)[0]),
+        rms_deg=float(np.sqrt(np.mean(steps_deg**2))) if len(steps_deg) else None,
+        sd_deg=float(np.sqrt(sum(np.mean(each**2) for each in sideways))),
+        samples=len(seen),
+        expected=expected,
+    )
+    return measure, eye_mm
+
+
+def summed_up(measures: Sequence[TargetMeasure], eyes_mm: Sequence[NDArray[np.float64]], presented: str) -> Validation:
+    """Put the targets of a validation together.
+
+    Args:
+        measures: of each target.
+        eyes_mm: (3,) eye position at each, NaN where not known.
+        presented: how they were shown.
+    """
+    depths = [each[2] for each in eyes_mm if not math.isnan(each[2])]
+    due = sum(each.expected for each in measures)
+    return Validation(
+        targets=tuple(measures),
+        accuracy_px=_mean([each.offset_px for each in measures]),
+        accuracy_mm=_mean([each.offset_mm for each in measures]),
+        accuracy_deg=_mean([each.offset_deg for each in measures]),
+        rms_deg=_mean([each.rms_deg for each in measures]),
+        sd_deg=_mean([each.sd_deg for each in measures]),
+        data_loss=1.0 - sum(each.samples for each in measures) / due if due else 1.0,
+        distance_mm=float(np.median(depths)) if depths else ASSUMED_DISTANCE_MM,
+        distance_known=bool(depths),
+        presented=presented,
+    )
+
+
+def _assumed(display: Display) -> NDArray[np.float64]:
+    return np.array([display.width_mm / 2, display.height_mm / 2, ASSUMED_DISTANCE_MM])
+
+
+def _eye_position(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median position of the middle of the eyes, or of the one that is known; NaN where none is."""
+    both = rows[:, _EYES].reshape(-1, 2, 3)
+    known = [both[~np.isnan(both[:, eye]).any(axis=1), eye] for eye in (0, 1)]
+    medians = [np.median(each, axis=0) for each in known if len(each)]
+    return np.mean(medians, axis=0) if medians else np.full(3, np.nan)
+
+
+def _rays(points_mm: NDArray[np.float64], eye_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3) unit vectors from the eye to points of the display."""
+    rays = np.column_stack([points_mm, np.zeros(len(points_mm))]) - eye_mm
+    unit: NDArray[np.float64] = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return unit
+
+
+def _angles_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles between unit vectors; by the sine of half of them, which is exact for small ones."""
+    half = np.linalg.norm(one - other, axis=1) / 2
+    angles: NDArray[np.float64] = np.degrees(2 * np.arcsin(np.clip(half, 0.0, 1.0)))
+    return angles
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [each for each in values if each is not None]
+    return sum(known) / len(known) if known else None
