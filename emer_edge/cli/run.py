@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
 from emer_edge.cli.progress import progress_bars, say
 
 __all__ = ["run"]
 
 
+def _config(context: typer.Context, path: Path | None) -> Path | None:
+    return take_config(context, path, run)
+
+
 def run(
     bundle: BundleArgument = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            is_eager=True,
+            callback=_config,
+            help="A TOML file with any of these options, without their dashes: offset-ms = 12.5. Flags win. "
+            "deploy/run.toml has them all.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Check the bundle's hashes, the sources, and what they need; then exit with 0 or 2."
+        ),
+    ] = False,
     camera: Annotated[
         str,
         typer.Option(
@@ -62,21 +84,91 @@ def run(
             "through crossings; another is chosen only after 5 s without, and the run says so."
         ),
     ] = "largest",
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save results and markers in FOLDER/PARTICIPANT/SESSION as they come; no images. Needs --participant. "
+            "emer-edge purge --participant removes them.",
+            show_default=False,
+        ),
+    ] = None,
+    participant: Annotated[
+        str | None, typer.Option(help="Who is saved: a pseudonym such as p017, not a name.", show_default=False)
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Which session of theirs; by default, the date and time.", show_default=False)
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="First measure pupils, expression and gap on this much valid data: 30s, 2min. Results stay as are.",
+            show_default=False,
+        ),
+    ] = None,
+    apply_baseline: Annotated[
+        bool,
+        typer.Option("--apply-baseline", help="Put the distance from the baseline into results, beside their values."),
+    ] = False,
+    markers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where markers come from: lsl:// or lsl://NAME (an LSL marker stream), lines (each line of stdin), "
+            "keys (letters, digits and the space bar; always on where stdin is a terminal), none. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    validate: Annotated[
+        bool,
+        typer.Option("--validate", help="First have the person look at five targets, and say how far the gaze is off."),
+    ] = False,
+    validation_targets: Annotated[
+        str | None, typer.Option(help="Other targets, in display pixels: 'x,y;x,y;...'.", show_default=False)
+    ] = None,
+    validation_by: Annotated[
+        Literal["auto", "window", "terminal"],
+        typer.Option(
+            help="How targets are shown: in a window over the display, or the terminal says where to look and your "
+            "own stimulus display shows them. auto: a window where one can be opened."
+        ),
+    ] = "auto",
     arrival_allowance_ms: Annotated[
         float, typer.Option(help="How long a window waits for late samples; part of the stated latency.")
     ] = 50.0,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
+    cpu_affinity: Annotated[
+        str | None,
+        typer.Option(help="CPU cores to keep to, as 2,3 or 0-3; the capture process, too.", show_default=False),
+    ] = None,
+    nice: Annotated[
+        int | None,
+        typer.Option(
+            min=-20, max=19, help="Niceness, -20 (first in turn; needs root) to 19 (last).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Say live what the face shows, what the person feels, and the gap, with latency.
 
-    Ctrl-C ends the run with a summary. Nothing is stored and nothing leaves this machine.
+    Ctrl-C ends the run with a summary. Nothing is stored unless --save says where, and nothing leaves this machine.
+    docs/sessions.md has participants, markers, baselines and the gaze validation.
     """
+    from emer_edge.runtime.placement import place_process
+
+    place_process(cpu_affinity, nice)  # before libraries start threads
+
+    from emer_edge.cli.parsing import duration_s, points
+    from emer_edge.data.sessions import asked_place
     from emer_edge.demo import default_bundle
-    from emer_edge.runtime.outputs import OUTPUTS
-    from emer_edge.runtime.pipeline import Pipeline, play
+    from emer_edge.runtime.markers import marker_sources
+    from emer_edge.runtime.outputs import OUTPUTS, Output, SessionFolder
+    from emer_edge.runtime.pipeline import Pipeline, Validating, play
+    from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
+    place = asked_place(save, participant, session)
+    sources = marker_sources(markers or [], say, pace)
+    targets = points(validation_targets) if validation_targets else None
+    validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
     if bundle is None:
         with progress_bars() as report:
             bundle = default_bundle(report)
@@ -95,7 +187,18 @@ def run(
         subject=subject,
         arrival_allowance_ms=arrival_allowance_ms,
         say=say,
+        baseline_s=duration_s(baseline) if baseline else None,
+        apply_baseline=apply_baseline,
     )
+    if check:
+        from emer_edge.runtime.pipeline.checking import check_sources
+        from emer_edge.runtime.trackers import TrackerOptions
+
+        check_sources(camera, tracker, TrackerOptions(pace=pace, offset_ms=offset_ms, say=say), engine)
+        say(f"{pipeline.bundle.path}, {camera} and {tracker} are in order; nothing was opened")
+        return
     manifest = pipeline.bundle.manifest
-    outputs = [OUTPUTS["json" if json else "live"](manifest), OUTPUTS["summary"](manifest)]
-    play(pipeline, outputs, seconds)
+    outputs: list[Output] = [OUTPUTS["json" if json else "live"](manifest), OUTPUTS["summary"](manifest)]
+    if place is not None:
+        outputs.insert(0, SessionFolder(pipeline, place, say))
+    play(pipeline, outputs, seconds, sources=sources, validation=validation)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import torch
 
 from emer_edge.cli import main
+from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.emert import Emert
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.spec.window import WindowSpec
 
 
 @dataclass(frozen=True)
@@ -35,3 +43,29 @@ def emer_edge(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("checkpoints") / "random.pt"
+    classes = {each.name: each.classes for each in HEADS.values() if isinstance(each, ClassHead)}
+    metadata = CheckpointMetadata(
+        variant="nine", heads=tuple(HEADS), classes=classes, standardised=True, events="causal", window=WindowSpec()
+    )
+    save_checkpoint(path, Emert("nine"), metadata)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
+    from emer_edge.export.exporter import export_bundle
+    from emer_edge.export.options import ExportOptions
+
+    path = tmp_path_factory.mktemp("bundles") / "random.emer"
+    return export_bundle(ExportOptions(output=path, precision="fp32", checkpoints=(str(checkpoint),))).path
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, exported: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "copy.emer"))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.errors import CameraError
-from emer_edge.runtime.cameras import csi, folder, gstreamer, network, pipe, synthetic, v4l2, video
+from emer_edge.runtime.cameras import csi, folder, gstreamer, mcap, network, pipe, synthetic, v4l2, video
 from emer_edge.runtime.cameras.base import Camera, check_pace
 from emer_edge.runtime.cameras.grabber import Grabber
 from emer_edge.runtime.cameras.live import LiveCapture, Target
 from emer_edge.runtime.cameras.source import CameraSource, parse_camera
 from emer_edge.runtime.say import Say, say_to_log
 
-__all__ = ["CAMERAS", "CameraDriver", "grabber_for", "open_camera"]
+__all__ = ["CAMERAS", "CameraDriver", "check_camera", "grabber_for", "open_camera"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ CAMERAS: Final = (
     CameraDriver("synthetic", "synthetic://?fps=30&seed=0", synthetic.claims, synthetic.grab, synthetic.check),
     CameraDriver("pipe", "a named pipe", pipe.claims, pipe.grab, pipe.check),
     CameraDriver("folder", "a folder of images", folder.claims, play=folder.open_folder),
+    CameraDriver("recording", "run.mcap", mcap.claims, play=mcap.open_recorded),
     CameraDriver("video", "talk.mp4", video.claims, play=video.open_video),
 )
 
@@ -72,6 +73,22 @@ def open_camera(source: str, pace: str = "real", start_ns: int | None = None, sa
         return driver.play(parsed, pace, start_ns)
     assert driver.check is not None
     return LiveCapture(parsed, say, driver.check(parsed))
+
+
+def check_camera(source: str, pace: str = "real") -> bool:
+    """Raise what `open_camera` would, as far as a look tells; say whether the camera is live.
+
+    A video is opened and closed again; no live camera is.
+    """
+    check_pace(pace)
+    parsed = parse_camera(source)
+    driver = _driver_for(parsed)
+    if driver.play is not None:
+        driver.play(parsed, pace, None).close()
+        return False
+    assert driver.check is not None
+    driver.check(parsed)
+    return True
 
 
 def grabber_for(source: CameraSource) -> Grabber:

@@ -20,7 +20,7 @@ from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["FileTracker", "is_file", "open_file"]
+__all__ = ["FileTracker", "check_file", "is_file", "open_file"]
 
 _LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is where it belongs
 
@@ -28,6 +28,11 @@ _LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is 
 def is_file(source: TrackerSource) -> bool:
     """Whether the source is a path without scheme."""
     return not source.scheme
+
+
+def check_file(source: TrackerSource, options: TrackerOptions) -> None:
+    """See `TrackerDriver.check`; the recording is read."""
+    open_file(source, options).close()
 
 
 def open_file(source: TrackerSource, options: TrackerOptions) -> FileTracker:

@@ -17,7 +17,7 @@ from emer_edge.runtime.trackers.opengaze_text import OpenGazeDecoder
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["PORT", "RECORDS", "OpenGazeTracker", "is_opengaze", "open_opengaze"]
+__all__ = ["PORT", "RECORDS", "OpenGazeTracker", "check_opengaze", "is_opengaze", "open_opengaze"]
 
 PORT: Final = 4242
 
@@ -55,7 +55,19 @@ def open_opengaze(source: TrackerSource, options: TrackerOptions) -> OpenGazeTra
     the display's frame (see `CameraPlace`); `clock`: `tick`, the server host's counter (default, where it has one), or
     `time`, seconds that begin again at each calibration.
     """
+    return OpenGazeTracker(source, *_wishes(source), options)
+
+
+def check_opengaze(source: TrackerSource, options: TrackerOptions) -> None:
+    """See `TrackerDriver.check`."""
+    _wishes(source)
+    camera_place(source.parameters)
+
+
+def _wishes(source: TrackerSource) -> tuple[str, int, str]:
+    """Host, port and clock."""
     source.allow("rate", "camera", "axes", "clock")
+    source.number("rate", 0.1, 10_000)
     clock = source.parameters.get("clock", _CLOCKS[0])
     if clock not in _CLOCKS:
         raise ConfigurationError(f"{source.text}: clock is one of {', '.join(_CLOCKS)}, not {clock!r}")
@@ -66,7 +78,7 @@ def open_opengaze(source: TrackerSource, options: TrackerOptions) -> OpenGazeTra
         host, port = None, PORT
     if not host or parts.path not in ("", "/"):
         raise ConfigurationError(f"{source.text}: a server is written as opengaze://host:{PORT}")
-    return OpenGazeTracker(source, host, port, clock, options)
+    return host, port, clock
 
 
 class OpenGazeTracker(LiveTracker):

@@ -19,7 +19,7 @@ from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["SerialTracker", "is_serial", "open_serial", "serial_ports"]
+__all__ = ["SerialTracker", "check_serial", "is_serial", "open_serial", "serial_ports"]
 
 _BAUD: Final = 115_200
 _SHOWN: Final = 16  # first bytes of a stream nobody understands
@@ -52,11 +52,26 @@ def open_serial(source: TrackerSource, options: TrackerOptions) -> SerialTracker
     `time`, `width` and `height` (iviewx); `n`, `width` and `height` (iscan). With `format` and `rate` opening waits for
     nothing.
     """
+    return SerialTracker(source, *_wishes(source), options)
+
+
+def check_serial(source: TrackerSource, options: TrackerOptions) -> None:
+    """See `TrackerDriver.check`."""
+    _wishes(source)
+    named = stream_format(source.parameters)
+    if named is not None:
+        named.make(source.parameters, options.display)
+    _ensure_port(source.path)
+    if not os.access(source.path, os.R_OK | os.W_OK):
+        raise TrackerError(_no_access(source.path))
+
+
+def _wishes(source: TrackerSource) -> tuple[int, float | None]:
+    """Speed of the line, and nominal rate in Hz."""
     own = [name for each in FORMATS.values() for name in each.parameters]
     source.allow("baud", "format", "rate", *dict.fromkeys(own))
     baud = source.number("baud", 50, 20_000_000)
-    rate_hz = source.number("rate", 0.1, 10_000)
-    return SerialTracker(source, _BAUD if baud is None else int(baud), rate_hz, options)
+    return _BAUD if baud is None else int(baud), source.number("rate", 0.1, 10_000)
 
 
 class SerialTracker(LiveTracker):
@@ -165,25 +180,32 @@ class SerialTracker(LiveTracker):
 
 
 def _open_port(path: str, baud: int) -> Any:
-    if not os.path.exists(path):
-        found = ", ".join(serial_ports()) or "none: is the tracker plugged in?"
-        raise TrackerError(f"there is no serial port {path}; ports found: {found}")
-    if not _is_character_device(path):
-        raise TrackerError(f"{path} is no serial port")
+    _ensure_port(path)
     try:
         return serial.Serial(path, baud, timeout=POLL_S, write_timeout=_WRITE_S, exclusive=True)
     except (OSError, ValueError) as error:  # SerialException is an OSError
         number = getattr(error, "errno", None)
         if number in (errno.EACCES, errno.EPERM):
-            raise TrackerError(
-                f"this user may not open {path}; join its group with: sudo usermod -aG dialout $USER, "
-                "then log out and in again"
-            ) from error
+            raise TrackerError(_no_access(path)) from error
         if number in (errno.EBUSY, errno.EAGAIN):
             raise TrackerError(
                 f"{path} is in use by another program; close it (sudo fuser -v {path} names it)"
             ) from error
         raise TrackerError(f"{path} can't be opened as a serial port at {baud} baud: {error}") from error
+
+
+def _ensure_port(path: str) -> None:
+    if not os.path.exists(path):
+        found = ", ".join(serial_ports()) or "none: is the tracker plugged in?"
+        raise TrackerError(f"there is no serial port {path}; ports found: {found}")
+    if not _is_character_device(path):
+        raise TrackerError(f"{path} is no serial port")
+
+
+def _no_access(path: str) -> str:
+    return (
+        f"this user may not open {path}; join its group with: sudo usermod -aG dialout $USER, then log out and in again"
+    )
 
 
 def _is_character_device(path: str) -> bool:

@@ -22,7 +22,7 @@ from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.runtime.trackers.tobii_samples import FIELDS, DisplayFrame, sample_of
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["TobiiTracker", "import_tobii_research", "is_tobii", "open_tobii"]
+__all__ = ["TobiiTracker", "check_tobii", "import_tobii_research", "is_tobii", "open_tobii"]
 
 _HELD: Final = 4096  # dictionaries; a reader that stalls loses the newest
 _BRACKETS: Final = 5
@@ -44,6 +44,13 @@ def open_tobii(source: TrackerSource, options: TrackerOptions) -> TobiiTracker:
     """
     source.allow("rate")
     return TobiiTracker(source, import_tobii_research(), options)
+
+
+def check_tobii(source: TrackerSource, options: TrackerOptions) -> None:
+    """See `TrackerDriver.check`."""
+    source.allow("rate")
+    source.number("rate", 0.1, 10_000)
+    import_tobii_research()
 
 
 def import_tobii_research() -> Any:

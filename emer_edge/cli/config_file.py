@@ -1,0 +1,187 @@
+"""A command's options from a TOML file: the keys are the flags without their dashes, `offset-ms` for `--offset-ms`.
+
+What a key may hold is read off the command's own signature, so that file and command line can't drift apart. The values
+become the command's defaults, so that flags on the command line win.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+from emer_edge.errors import ConfigurationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Setting", "config_defaults", "settings", "take_config"]
+
+_ONLY_TYPED: Final = ("config", "check")  # options about the file itself
+_TOLD: Final[Mapping[type, str]] = {
+    str: "a text in quotes",
+    int: "a whole number",
+    float: "a number",
+    Path: "a text in quotes",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one key may hold.
+
+    Attributes:
+        key: as it is written in the file.
+        name: of the command's parameter.
+        kind: str, int, float, bool or Path.
+        choices: the texts that are allowed; empty where any is.
+        many: whether it holds an array, as an option that may be repeated.
+        least, most: bounds of a number, None where there are none.
+    """
+
+    key: str
+    name: str
+    kind: type
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    least: float | None = None
+    most: float | None = None
+
+    def problem(self, value: object) -> str | None:
+        """Why a value from a file can't be used, None where it can."""
+        if not self.many:
+            return self._problem(value)
+        if not isinstance(value, list):
+            return f"is an array, as in [{self._example}], not {_shown(value)}"
+        return next((found for found in map(self._problem, value) if found is not None), None)
+
+    def _problem(self, value: object) -> str | None:
+        if self.choices:
+            if value in self.choices:
+                return None
+            close = get_close_matches(str(value), self.choices, 1)
+            return f"is one of {', '.join(self.choices)}, not {_shown(value)}{_meant(close)}"
+        if self.kind is bool:
+            return None if isinstance(value, bool) else f"is true or false, not {_shown(value)}"
+        accepted = {int: (int,), float: (int, float)}.get(self.kind, (str,))
+        if isinstance(value, bool) or not isinstance(value, accepted):
+            return f"is {_TOLD[self.kind]}, not {_shown(value)}"
+        if isinstance(value, (int, float)):
+            if self.least is not None and not value >= self.least:
+                return f"is at least {self.least:g}, not {_shown(value)}"
+            if self.most is not None and not value <= self.most:
+                return f"is at most {self.most:g}, not {_shown(value)}"
+        return None
+
+    @property
+    def _example(self) -> str:
+        return "1, 2" if self.kind in (int, float) else '"one", "two"'
+
+
+def settings(command: Callable[..., Any]) -> dict[str, Setting]:
+    """Key -> what it may hold, for every option and argument of a command, in the order of its signature.
+
+    Args:
+        command: a function whose parameters are annotated as Typer reads them.
+
+    Raises:
+        TypeError: a parameter is of a kind that no TOML value stands for.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    found = [_setting(name, hints[name]) for name in inspect.signature(command).parameters if name not in _ONLY_TYPED]
+    return {each.key: each for each in found}
+
+
+def config_defaults(path: Path, command: Callable[..., Any]) -> dict[str, Any]:
+    """Read a file into parameter -> value, ready to be a command's defaults.
+
+    Args:
+        path: a TOML file.
+        command: see `settings`.
+
+    Raises:
+        ConfigurationError: no such file, no TOML, unknown keys, values of another type or out of range; the message
+            names the file and every such key.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no configuration {path}; deploy/run.toml is an example") from None
+    except OSError as error:
+        raise ConfigurationError(f"can't read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}") from None
+    known = settings(command)
+    problems = []
+    for key, value in document.items():
+        if key not in known:
+            problems.append(_unknown(key, value, known))
+        elif (problem := known[key].problem(value)) is not None:
+            problems.append(f"{key} {problem}")
+    if problems:
+        raise ConfigurationError(f"{path}: {'; '.join(problems)}")
+    return {known[key].name: value for key, value in document.items()}
+
+
+def _setting(name: str, hint: Any) -> Setting:
+    annotated, *more = get_args(hint) if get_origin(hint) is not None and hasattr(hint, "__metadata__") else (hint,)
+    info = next((each for each in more if hasattr(each, "param_decls")), None)
+    # Typer's first positional argument is `default`, which inside Annotated[...] is a flag's name
+    names = () if info is None else (info.default, *(info.param_decls or ()))
+    flags = [each for each in names if isinstance(each, str) and each.startswith("--")]
+    key = flags[0].partition("/")[0].removeprefix("--") if flags else name.replace("_", "-")
+    kind, many = _without_none(annotated, name), False
+    if get_origin(kind) in (list, tuple):
+        kind, many = _without_none(get_args(kind)[0], name), True
+    choices: tuple[str, ...] = ()
+    if get_origin(kind) is Literal:
+        kind, choices = str, get_args(kind)
+    if kind not in (str, int, float, bool, Path):
+        raise TypeError(f"{name}: no TOML value stands for {kind}")
+    return Setting(key, name, kind, choices, many, getattr(info, "min", None), getattr(info, "max", None))
+
+
+def _without_none(hint: Any, name: str) -> Any:
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    rest = [each for each in get_args(hint) if each is not NoneType]
+    if len(rest) != 1:
+        raise TypeError(f"{name}: no TOML value stands for {hint}")
+    return rest[0]
+
+
+def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
+    if key == "stream" and isinstance(value, list):
+        return "[[stream]] tables are not read: a run has one camera and one tracker, so start one run for each pair"
+    if key in _ONLY_TYPED:
+        return f"{key} belongs on the command line, as --{key}"
+    if isinstance(value, dict):
+        return f"[{key}]: all keys stand at the top, without tables"
+    close = get_close_matches(key.replace("_", "-").lower(), known, 1)
+    return f"{key} is no option of this command{_meant(close)}"
+
+
+def _meant(close: list[str]) -> str:
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def take_config(context: typer.Context, path: Path | None, command: Callable[..., Any]) -> Path | None:
+    """Make a file's values the defaults of the command that is being parsed; for the callback of an eager option."""
+    if path is not None:
+        context.default_map = {**(context.default_map or {}), **config_defaults(path, command)}
+    return path

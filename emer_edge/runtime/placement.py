@@ -1,0 +1,100 @@
+"""Where and how urgently this process runs: the CPU cores it may use, and its niceness.
+
+On Linux both belong to threads: a new thread or process takes those of the thread that starts it. So they are set for
+every thread that is there (numeric libraries start theirs when they are imported), and reach the capture process and
+all later threads by inheritance.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["parse_cores", "place_process"]
+
+_MOST: Final = 4096  # cores: as many as Linux can be built for
+
+
+def parse_cores(text: str) -> frozenset[int]:
+    """Read `2,3` or `0-3,6`; raise ConfigurationError on anything else."""
+    cores: set[int] = set()
+    for each in text.replace(" ", "").split(","):
+        found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", each)
+        first, last = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+        if not first <= last < _MOST:
+            raise ConfigurationError(f"cores are numbers such as 2,3 or 0-3, not {text!r}")
+        cores.update(range(first, last + 1))
+    return frozenset(cores)
+
+
+def place_process(cpu_affinity: str | None = None, nice: int | None = None) -> None:
+    """Keep this process, and all that it starts from now on, to some cores and a niceness.
+
+    Args:
+        cpu_affinity: cores as `parse_cores` reads them; None leaves them.
+        nice: niceness, -20 (first in turn) to 19 (last); None leaves it.
+
+    Raises:
+        ConfigurationError: a core that this machine lacks or this process may not use, a niceness out of range, or one
+            that the system does not grant.
+    """
+    if cpu_affinity is not None:
+        _keep_to(parse_cores(cpu_affinity), cpu_affinity)
+    if nice is not None:
+        _set_niceness(nice)
+
+
+def _keep_to(cores: frozenset[int], text: str) -> None:
+    before = os.sched_getaffinity(0)
+    for thread in _threads():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            try:
+                os.sched_setaffinity(thread, cores)
+            except OSError:  # none of them exists
+                raise _no_core(cores - _online(), text) from None
+    got = os.sched_getaffinity(0)  # Linux leaves out cores that are not there without a word
+    if got != cores:
+        os.sched_setaffinity(0, before)
+        raise _no_core(cores - got, text)
+
+
+def _no_core(missing: frozenset[int], text: str) -> ConfigurationError:
+    told = ", ".join(map(str, sorted(missing))) or text
+    here = ",".join(map(str, sorted(_online())))
+    return ConfigurationError(
+        f"this process can't be kept to the cores {text}: {told} is not there or not allowed; online are {here} "
+        "(on a Jetson the power mode switches cores off: sudo nvpmodel -q)"
+    )
+
+
+def _set_niceness(nice: int) -> None:
+    if not -20 <= nice <= 19:
+        raise ConfigurationError(f"niceness lies between -20 (first in turn) and 19 (last), not {nice}")
+    for thread in _threads():
+        with suppress(ProcessLookupError):
+            try:
+                os.setpriority(os.PRIO_PROCESS, thread, nice)
+            except PermissionError:
+                raise ConfigurationError(
+                    f"the system does not grant niceness {nice}: going below {os.getpriority(os.PRIO_PROCESS, 0)} "
+                    "needs root or CAP_SYS_NICE; under systemd write Nice= into the unit instead"
+                ) from None
+
+
+def _threads() -> list[int]:
+    try:
+        return [int(each) for each in os.listdir("/proc/self/task")]
+    except OSError:  # no /proc: this thread, and what it starts
+        return [0]
+
+
+def _online() -> frozenset[int]:
+    try:
+        return parse_cores(Path("/sys/devices/system/cpu/online").read_text().strip())
+    except (OSError, ConfigurationError):
+        return frozenset(range(os.cpu_count() or 1))
