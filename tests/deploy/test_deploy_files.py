@@ -1,0 +1,134 @@
+"""What is shipped in deploy/: read by the tools that will read it, where they are installed here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(DEPLOY.glob("*.service"))
+DOCKERFILES = sorted(DEPLOY.glob("*.Dockerfile"))
+RULES = DEPLOY / "60-emer-edge-tracker.rules"
+NEW_IN_254 = ("RestartSteps", "RestartMaxDelaySec")
+NO_SYSTEMD = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def installed(unit: Path, folder: Path) -> Path:
+    """A unit whose program exists on this machine."""
+    text = unit.read_text().replace("/opt/emer-edge/bin/emer-edge", "/bin/true")
+    path = folder / unit.name
+    path.write_text(text)
+    return path
+
+
+@NO_SYSTEMD
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    paths = [installed(each, tmp_path) for each in UNITS]
+    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    wrong = [
+        line
+        for line in done.stderr.splitlines()
+        if str(tmp_path) in line and not any(f"Unknown key '{key}'" in line for key in NEW_IN_254)
+    ]
+    assert (done.returncode, wrong) == (0, [])
+
+
+@NO_SYSTEMD
+def test_systemd_would_find_something_wrong(tmp_path: Path) -> None:
+    path = installed(UNITS[0], tmp_path)
+    path.write_text(path.read_text().replace("NoNewPrivileges=yes", "NoNewPrivilegs=yes"))
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert "NoNewPrivilegs" in done.stderr
+
+
+@NO_SYSTEMD
+@pytest.mark.parametrize(("unit", "most"), [("emer-edge", 2.0), ("emer-edge-build", 1.2)])
+def test_the_units_expose_little(tmp_path: Path, unit: str, most: float) -> None:
+    path = installed(DEPLOY / f"{unit}.service", tmp_path)
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={round(most * 10)}", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze can't judge units offline: it is older than 250")
+    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) <= most
+    assert done.returncode == 0
+
+
+def test_both_units_have_the_same_user_folders_and_program() -> None:
+    shared = ("User", "DynamicUser", "StateDirectory", "CacheDirectory", "UMask", "Environment", "WorkingDirectory")
+    lines = [
+        {key: re.findall(rf"^{key}=.*$", each.read_text(), re.MULTILINE) for key in (*shared, "NoNewPrivileges")}
+        for each in UNITS
+    ]
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+    assert all(lines[0].values())
+
+
+def test_the_devices_of_a_run_are_allowed_and_no_others_by_default() -> None:
+    text = (DEPLOY / "emer-edge.service").read_text()
+    assert "DevicePolicy=closed" in text
+    for each in ("char-video4linux", "char-ttyUSB", "char-ttyACM", "char-nvhost*", "/dev/nvmap"):
+        assert f"DeviceAllow={each} rw" in text
+
+
+def test_the_environment_file_is_read_as_systemd_reads_it() -> None:
+    lines = [
+        each for each in (DEPLOY / "emer-edge.env").read_text().splitlines() if each and not each.startswith(("#", ";"))
+    ]
+    assert all(re.fullmatch(r"[A-Z_][A-Z0-9_]*=\S*", each) for each in lines)
+    bundle = next(each.partition("=")[2] for each in lines if each.startswith("EMER_EDGE_BUNDLE="))
+    assert f'bundle = "{bundle}"' in (DEPLOY / "run.toml").read_text()
+
+
+def test_every_rule_is_made_of_matches_and_assignments() -> None:
+    rules = [each for each in RULES.read_text().splitlines() if each and not each.startswith("#")]
+    clause = r'(?:ACTION|SUBSYSTEM|KERNEL|DRIVER|GROUP|MODE|TAG|SYMLINK|ENV\{\w+\}|ATTR\{\w+\})(?:==|!=|\+=|=)"[^"]*"'
+    for rule in rules:
+        assert re.fullmatch(rf"{clause}(?:, {clause})*", rule), rule
+        assert re.search(r'[^=!]=(?!=)"|\+="', rule), f"it assigns nothing: {rule}"
+    assert len(rules) == 4
+
+
+def test_udev_takes_the_rules() -> None:
+    if shutil.which("udevadm") is None:
+        pytest.skip("udevadm is not installed")
+    done = subprocess.run(["udevadm", "verify", str(RULES)], capture_output=True, text=True, check=False)
+    if "Unknown command" in done.stderr:
+        pytest.skip("this udevadm has no `verify`: it is older than 254")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_an_image_runs_as_nobody_special_and_holds_what_it_needs(path: Path) -> None:
+    lines = re.sub(r"\\\n\s*", " ", path.read_text()).splitlines()
+    stages = [at for at, line in enumerate(lines) if line.startswith("FROM ")]
+    assert len(stages) == 2, "what builds does not run"
+    last = lines[stages[-1] :]
+    assert [each for each in last if each.startswith("USER ")] == ["USER 10001"]
+    assert next(each for each in reversed(last) if each.startswith("ENTRYPOINT")) == 'ENTRYPOINT ["emer-edge"]'
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in lines:
+        if not line.startswith("COPY ") or "--from=" in line:
+            continue
+        for source in line.split()[1:-1]:
+            assert (ROOT / source).exists(), source
+            assert f"!{source.removeprefix('./')}" in ignored, f"{source} is not among what the image is made from"
+    needed = re.findall(
+        r'^(?:readme = |license-files = \[)"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    for each in needed:
+        assert each in path.read_text(), f"the wheel needs {each}"
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_hadolint_finds_nothing(path: Path) -> None:
+    done = subprocess.run(["hadolint", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
