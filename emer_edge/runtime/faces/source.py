@@ -192,6 +192,7 @@ class FaceSource:
             self._miss(frame.stamp_ns, why)
             return None
         candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
+        self.looked = Look(face, candidate, None, anew, detect_ns)
         self.found += 1
         self._waiting.append(candidate)
         return candidate

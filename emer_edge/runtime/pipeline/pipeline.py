@@ -11,6 +11,7 @@ from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.baseline import BaselineMeter, check_baseline_s
 from emer_edge.runtime.cameras import Camera, open_camera
+from emer_edge.runtime.cameras.mcap import RecordedCamera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import replay
 from emer_edge.runtime.faces import SUBJECTS, Subject
@@ -18,10 +19,13 @@ from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
+from emer_edge.runtime.recording.reader import recorded_steps_ns
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.tap import Tap
 from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
+from emer_edge.runtime.trackers.mcap import RecordedTracker
 from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.markers import Marker
@@ -106,6 +110,7 @@ class Pipeline:
         self._say = say
         self.baseline_s, self.apply_baseline = baseline_s, apply_baseline
         self._meter: BaselineMeter | None = None
+        self._taps: list[Tap] = []
         self.markers = MarkerLog()
         self.validation: Validation | None = None
         self._session: Session | None = None
@@ -150,6 +155,41 @@ class Pipeline:
     def display(self) -> Display:
         """The display the gaze falls on."""
         return self._display
+
+    @property
+    def stimulus(self) -> StimulusRect | None:
+        """Frame of the MCS columns; None for the whole display."""
+        return self._stimulus
+
+    @property
+    def camera(self) -> Camera:
+        """The opened camera; raise ConfigurationError before it is opened."""
+        if self._camera is None:
+            raise ConfigurationError("a pipeline has no camera before it is opened")
+        return self._camera
+
+    @property
+    def tracker(self) -> Tracker:
+        """The opened tracker; raise ConfigurationError before it is opened."""
+        if self._tracker is None:
+            raise ConfigurationError("a pipeline has no tracker before it is opened")
+        return self._tracker
+
+    @property
+    def face_settings(self) -> tuple[int, Subject]:
+        """Every how many frames a face is looked for at least, and whose."""
+        return self._detect_every, self._subject
+
+    @property
+    def allowance_ns(self) -> int:
+        """How long a window waits for late items."""
+        return self._allowance_ns
+
+    def tap(self, tap: Tap) -> None:
+        """Have every item and step told to `tap`, from the start; ConfigurationError once it is opened."""
+        if self.opened:
+            raise ConfigurationError("a pipeline that runs can't be tapped: some items have gone by")
+        self._taps.append(tap)
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
         """Set a marker; from any thread.
@@ -239,6 +279,7 @@ class Pipeline:
             self.markers,
             self._meter,
         )
+        core.evidence.taps.extend(self._taps)
         self._began_s = monotonic()
         if self._pace == "real":
             self._runner = LiveRunner(core, camera, tracker)
@@ -351,3 +392,12 @@ def synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
     if not tracker.synchronised:
         return ("unsynchronised: nobody has said how the video's and the tracker's times relate; use --offset-ms",)
     return ()
+
+
+def _recorded_steps(camera: Camera, tracker: Tracker, hop_ns: int) -> Iterator[int] | None:
+    """Ends of the windows of a recording that both sources play, or None: they play none, or one with other hops."""
+    if not isinstance(camera, RecordedCamera) or not isinstance(tracker, RecordedTracker):
+        return None
+    if not camera.recording.samefile(tracker.recording) or camera.head.hop_ns != hop_ns:
+        return None
+    return recorded_steps_ns(camera.recording, camera.head.origin_ns)

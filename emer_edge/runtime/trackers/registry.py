@@ -11,7 +11,7 @@ from emer_edge.runtime.cameras.base import check_pace
 from emer_edge.runtime.trackers.base import Tracker, TrackerOptions
 from emer_edge.runtime.trackers.file import check_file, is_file, open_file
 from emer_edge.runtime.trackers.lsl import check_lsl, is_lsl, open_lsl
-from emer_edge.runtime.trackers.mcap import is_recorded, open_recorded
+from emer_edge.runtime.trackers.mcap import check_recorded, is_recorded, open_recorded
 from emer_edge.runtime.trackers.opengaze import check_opengaze, is_opengaze, open_opengaze
 from emer_edge.runtime.trackers.serial_port import check_serial, is_serial, open_serial
 from emer_edge.runtime.trackers.source import TrackerSource, parse_source
@@ -48,6 +48,7 @@ TRACKERS: Final = (
     TrackerDriver("opengaze", "opengaze://localhost:4242", is_opengaze, open_opengaze, check_opengaze),
     TrackerDriver("lsl", "lsl:// or lsl://name", is_lsl, open_lsl, check_lsl),
     TrackerDriver("tobii", "tobii:// or tobii://address", is_tobii, open_tobii, check_tobii),
+    TrackerDriver("recording", "run.mcap", is_recorded, open_recorded, check_recorded, False),
     TrackerDriver(
         "file", "tracker.tsv, tracker.xlsx, tracker.csv or a recording's folder", is_file, open_file, check_file, False
     ),

@@ -1,0 +1,268 @@
+"""What the messages of a recording look like, and how items become messages and items again.
+
+Every message is JSON; a number that is missing is left out. Topics:
+
+    /samples   tracker samples as the pipeline took them
+    /frames    camera frames as the pipeline took them: stamps, and what was seen; with images also the lossless crop
+    /camera    the images, `foxglove.CompressedImage`; only with `--record-video`
+    /results   results, as `Result.to_dict` gives them
+    /markers   markers
+
+All `*_ns` are host monotonic time. `log_time` and `publish_time` of a message are the same moments (arrival and stamp)
+as Unix time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from emer_edge.data.images import import_cv2
+from emer_edge.errors import DataError
+from emer_edge.runtime.faces.face import Face
+from emer_edge.runtime.faces.look import FaceCandidate, Look
+from emer_edge.runtime.faces.quality import Missing
+from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
+from emer_edge.spec.window import FACE_SIZE_PX
+
+__all__ = [
+    "CAMERA",
+    "FRAMES",
+    "MARKERS",
+    "RECORD_SCHEMA",
+    "RESULTS",
+    "SAMPLES",
+    "EyeMessage",
+    "FrameMessage",
+    "ImageMessage",
+    "RecordingHead",
+    "SampleMessage",
+    "frame_message",
+    "image_message",
+    "look_of",
+    "sample_message",
+    "sample_of",
+    "without_nulls",
+]
+
+SAMPLES: Final = "/samples"
+FRAMES: Final = "/frames"
+CAMERA: Final = "/camera"
+RESULTS: Final = "/results"
+MARKERS: Final = "/markers"
+RECORD_SCHEMA: Final = 1
+
+
+class RecordingHead(msgspec.Struct, omit_defaults=True):
+    """What a recording says about itself, at its beginning.
+
+    Attributes:
+        schema: of the recording.
+        version: of emer-edge.
+        started: wall clock, ISO 8601.
+        origin_ns: where the lattice of hops begins.
+        unix_offset_ns: added to host monotonic time it gives Unix time.
+        images: `none`, `jpeg` or `lossless`.
+        camera, fps, width_px, height_px, clock: the camera.
+        tracker, rate_hz, missing_columns, synchronised: the eye tracker, and whether its times could be compared.
+        display, stimulus: pixels and millimetres (see `Display`, `StimulusRect`); the whole display without `stimulus`.
+        bundle: its name.
+        heads: head -> class names, empty for values.
+        aligned_to: `alignment_key` that the crops were made for.
+        hop_ns, length_ns, allowance_ns, detect_every, subject: how the run was set.
+        participant, session, consent_id: who, as pseudonyms.
+    """
+
+    schema: int
+    version: str
+    started: str
+    origin_ns: int
+    unix_offset_ns: int
+    images: str
+    camera: str
+    fps: float
+    width_px: int
+    height_px: int
+    clock: str
+    tracker: str
+    rate_hz: float
+    missing_columns: tuple[str, ...]
+    synchronised: bool
+    display: dict[str, float]
+    bundle: str
+    heads: dict[str, tuple[str, ...]]
+    aligned_to: str
+    hop_ns: int
+    length_ns: int
+    allowance_ns: int
+    detect_every: int
+    subject: str
+    stimulus: dict[str, float] | None = None
+    participant: str | None = None
+    session: str | None = None
+    consent_id: str | None = None
+
+
+class EyeMessage(msgspec.Struct, omit_defaults=True):
+    """One eye (see `EyeReading`)."""
+
+    valid: bool
+    gaze_x_px: float | None = None
+    gaze_y_px: float | None = None
+    gaze_x_mm: float | None = None
+    gaze_y_mm: float | None = None
+    direction_x: float | None = None
+    direction_y: float | None = None
+    direction_z: float | None = None
+    position_x_mm: float | None = None
+    position_y_mm: float | None = None
+    position_z_mm: float | None = None
+    pupil_mm: float | None = None
+
+
+class SampleMessage(msgspec.Struct, omit_defaults=True):
+    """A tracker sample; `taken_ns` is when the pipeline took it (see `Tap`)."""
+
+    stamp_ns: int
+    arrival_ns: int
+    taken_ns: int
+    left: EyeMessage
+    right: EyeMessage
+    device_ns: int | None = None
+
+
+class LookMessage(msgspec.Struct, omit_defaults=True):
+    """What was seen in a frame (see `Look`); `crop` is a PNG."""
+
+    detect_ms: float
+    anew: bool = False
+    missed: str | None = None
+    box_px: tuple[float, float, float, float] | None = None
+    landmarks_px: tuple[float, ...] | None = None
+    score: float | None = None
+    crop: bytes | None = None
+
+
+class FrameMessage(msgspec.Struct, omit_defaults=True):
+    """A camera frame; `sequence` of the message is that of its image."""
+
+    index: int
+    stamp_ns: int
+    arrival_ns: int
+    taken_ns: int
+    clock: str
+    width_px: int
+    height_px: int
+    look: LookMessage | None = None
+
+
+class _Time(msgspec.Struct):
+    sec: int
+    nsec: int
+
+
+class ImageMessage(msgspec.Struct):
+    """`foxglove.CompressedImage`: https://docs.foxglove.dev/docs/sdk/schemas/compressed-image."""
+
+    timestamp: _Time
+    frame_id: str
+    data: bytes
+    format: str
+
+
+def sample_message(sample: TrackerSample, taken_ns: int) -> SampleMessage:
+    """A sample as its message."""
+    left, right = _eye_message(sample.left), _eye_message(sample.right)
+    return SampleMessage(sample.stamp_ns, sample.arrival_ns, taken_ns, left, right, sample.device_ns)
+
+
+def sample_of(message: SampleMessage) -> TrackerSample:
+    """The sample of a message."""
+    return TrackerSample(
+        message.device_ns, message.stamp_ns, message.arrival_ns, _eye_of(message.left), _eye_of(message.right)
+    )
+
+
+def frame_message(frame: Frame, look: Look | None, taken_ns: int, with_crop: bool) -> FrameMessage:
+    """A frame as its message, without its image.
+
+    Args:
+        frame: the frame.
+        look: what was seen in it.
+        taken_ns: when the pipeline took it.
+        with_crop: whether the crop of a usable face goes along, as a PNG.
+    """
+    seen = None
+    if look is not None:
+        face, candidate = look.face, look.candidate
+        seen = LookMessage(
+            detect_ms=look.detect_ns * 1e-6,
+            anew=look.anew,
+            missed=None if look.missed is None else look.missed.value,
+            box_px=None if face is None else face.box_px,
+            landmarks_px=None if face is None else tuple(face.landmarks_px.ravel().tolist()),
+            score=None if face is None else face.score,
+            crop=_encoded(candidate.crop, ".png") if candidate is not None and with_crop else None,
+        )
+    height, width = frame.image.shape[:2]
+    return FrameMessage(frame.index, frame.stamp_ns, frame.arrival_ns, taken_ns, frame.clock, width, height, seen)
+
+
+def look_of(message: FrameMessage) -> Look | None:
+    """What was seen in a recorded frame; raise DataError where its crop is damaged."""
+    seen = message.look
+    if seen is None:
+        return None
+    face = candidate = None
+    if seen.box_px is not None and seen.landmarks_px is not None:
+        landmarks = np.array(seen.landmarks_px, np.float32).reshape(-1, 2)
+        face = Face(seen.box_px, landmarks, seen.score or 0.0)
+    if seen.crop is not None:
+        cv2 = import_cv2()
+        crop = cv2.imdecode(np.frombuffer(seen.crop, np.uint8), cv2.IMREAD_COLOR)
+        if crop is None or crop.shape != (FACE_SIZE_PX, FACE_SIZE_PX, 3):
+            raise DataError("the recording holds a crop that is damaged")
+        candidate = FaceCandidate(message.stamp_ns, crop, 0, 0)
+    try:
+        missed = None if seen.missed is None else Missing(seen.missed)
+    except ValueError:
+        raise DataError(f"the recording says a face was missed for being {seen.missed!r}, which is unknown") from None
+    return Look(face, candidate, missed, seen.anew, 0)
+
+
+def image_message(frame: Frame, unix_ns: int, lossless: bool) -> ImageMessage:
+    """A frame's image: JPEG of quality 90, or PNG."""
+    data = _encoded(frame.image, ".png" if lossless else ".jpg")
+    return ImageMessage(_Time(*divmod(unix_ns, 1_000_000_000)), "camera", data, "png" if lossless else "jpeg")
+
+
+def without_nulls(value: Any) -> Any:
+    """A plain value without the keys whose value is None: what a reader of the schemas expects."""
+    if isinstance(value, dict):
+        return {key: without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [without_nulls(each) for each in value]
+    return value
+
+
+def _encoded(image: Any, kind: str) -> bytes:
+    cv2 = import_cv2()
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1] if kind == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
+    _, data = cv2.imencode(kind, image, how)
+    return bytes(data)
+
+
+def _eye_message(eye: EyeReading) -> EyeMessage:
+    numbers = (*eye.gaze_px, *eye.gaze_mm, *eye.direction, *eye.position_mm, eye.pupil_mm)
+    return EyeMessage(eye.valid, *(None if math.isnan(each) else float(each) for each in numbers))
+
+
+def _eye_of(message: EyeMessage) -> EyeReading:
+    numbers = [math.nan if each is None else each for each in msgspec.structs.astuple(message)[1:]]
+    x_px, y_px, x_mm, y_mm, *rest = numbers
+    return EyeReading(
+        (x_px, y_px), (x_mm, y_mm), (rest[0], rest[1], rest[2]), (rest[3], rest[4], rest[5]), rest[6], message.valid
+    )
