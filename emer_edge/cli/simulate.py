@@ -41,18 +41,35 @@ def tracker(
         typer.Option(help="Put a symbolic link on the pseudo-terminal, for a name that stays.", show_default=False),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of opengaze-tcp; 0: any free one.")] = 0,
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            help="Make things go wrong: bits=1e-5 (bit errors), cut=1% (frames without their end), drop=2% (samples "
+            "lost on the way), duplicate=1% (sent twice), jitter=20ms (mean delay), drift=100ppm (the tracker's clock "
+            "is too slow), reset=30s (every 30 s that clock starts again), pause=10s:2s (every 10 s, for 2 s), "
+            "unplug=20s:3s, seed=1; separated by commas. line, clock, away or all stand for several, alone or first: "
+            "all,bits=0.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Play an eye tracker; where it listens is printed first, alone on a line.
 
-    Give that line to `emer-edge run --tracker`. Ctrl-C stops it.
+    Give that line to `emer-edge run --tracker`. Ctrl-C stops it. With `--faults` it misbehaves, and says at the end how
+    often: `emer-edge simulate tracker --faults all --link /tmp/tracker`.
     """
     from emer_edge.runtime.simulate import simulate_tracker
 
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
-    played = simulate_tracker(format, rate_hz, seed, seconds, stop=stop, source=source, link=link, port=port)
+    played = simulate_tracker(
+        format, rate_hz, seed, seconds, stop=stop, source=source, link=link, port=port, faults=faults, say=say
+    )
     say(f"sent {played.sent} samples; {played.dropped} found nobody reading")
+    if faults is not None:
+        happened = ", ".join(f"{name} {count}" for name, count in played.faults.items())
+        say(f"faults: {happened or 'none happened'}")
 
 
 @simulate.command()

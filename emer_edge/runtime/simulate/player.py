@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -13,7 +14,10 @@ from typing import Final
 from emer_edge.data.synth.eyes import RATE_HZ
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.simulate.encoders import ENCODERS
+from emer_edge.runtime.simulate.fault_spec import parse_faults
+from emer_edge.runtime.simulate.faults import Faults
 from emer_edge.runtime.simulate.lsl_outlet import LslOutlet
 from emer_edge.runtime.simulate.opengaze_server import OpenGazeServer
 from emer_edge.runtime.simulate.source import recorded_samples, simulated_samples
@@ -39,10 +43,12 @@ class Played:
     Attributes:
         sent: samples written.
         dropped: samples that did not fit, because nobody read.
+        faults: fault -> how often it happened, see `Faults`.
     """
 
     sent: int
     dropped: int
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 def simulate_tracker(
@@ -56,6 +62,8 @@ def simulate_tracker(
     source: str | None = None,
     link: Path | None = None,
     port: int = 0,
+    faults: str | None = None,
+    say: Say = say_to_log,
 ) -> Played:
     """Play a tracker until it is stopped.
 
@@ -69,15 +77,27 @@ def simulate_tracker(
         source: a tracker's file or a recording's folder to play instead of synthetic eyes.
         link: serial formats: a symbolic link to put on the terminal.
         port: opengaze-tcp: the port, 0 for any.
+        faults: what goes wrong, see `parse_faults`. What is unplugged comes back at the same address; a terminal
+            without a link gets one for that.
+        say: told of each reset, pause and unplugging.
 
     Raises:
-        ConfigurationError: an unknown format, or a rate or length that can't be played.
+        ConfigurationError: an unknown format, a rate or length that can't be played, or faults that can't be read.
         TrackerError, DataError: a source that can't be read.
         MissingExtraError: lsl without pylsl.
     """
-    with TrackerSimulator(format, rate_hz, seed, source=source, link=link, port=port) as simulator:
+    stage: Faults | None = None
+    if faults is not None:
+        spec = parse_faults(faults, whole_samples=format == _LSL)
+        stage = Faults(spec, whole_samples=format == _LSL, say=say)
+        if spec.unplug is not None and link is None and format in ENCODERS:
+            link = Path(tempfile.gettempdir()) / f"emer-edge-tracker-{os.getpid()}"
+    with TrackerSimulator(format, rate_hz, seed, source=source, link=link, port=port, stage=stage) as simulator:
+        if stage is not None:
+            stage.attach(simulator.transport)
         on_path(simulator.path)
-        return simulator.play(seconds, stop)
+        played = simulator.play(seconds, stop)
+    return played if stage is None else replace(played, faults=dict(stage.counts))
 
 
 class TrackerSimulator:
