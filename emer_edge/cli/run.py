@@ -58,6 +58,25 @@ def run(
         str, typer.Option(help="real: files play as they were recorded. fast: replay two files, nothing dropped.")
     ] = "real",
     json: Annotated[bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.")] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Show the run on a web page, http://127.0.0.1:PORT/ for this machine alone; another HOST (0.0.0.0: "
+            "all networks) needs a token. docs/page.md says more.",
+            show_default=False,
+        ),
+    ] = None,
+    serve_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EMER_EDGE_SERVE_TOKEN",
+            help="What visitors of the page must know, 16 characters or more; better set in the environment, where "
+            "other users can't read it.",
+            show_default=False,
+            show_envvar=True,
+        ),
+    ] = None,
     offset_ms: Annotated[
         float | None,
         typer.Option(help="Added to the tracker file's times so that they match the video's.", show_default=False),
@@ -161,11 +180,14 @@ def run(
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.outputs import OUTPUTS, Output, SessionFolder
+    from emer_edge.runtime.outputs.page import page_address, serve_page
     from emer_edge.runtime.pipeline import Pipeline, Validating, play
     from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
     place = asked_place(save, participant, session)
+    if serve is not None:
+        page_address(serve, serve_token)
     sources = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
@@ -201,4 +223,6 @@ def run(
     outputs: list[Output] = [OUTPUTS["json" if json else "live"](manifest), OUTPUTS["summary"](manifest)]
     if place is not None:
         outputs.insert(0, SessionFolder(pipeline, place, say))
+    if serve is not None:
+        outputs.insert(0, serve_page(pipeline, serve, serve_token, say))
     play(pipeline, outputs, seconds, sources=sources, validation=validation)

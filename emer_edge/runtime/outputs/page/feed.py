@@ -1,0 +1,206 @@
+"""What visitors are told, as Server-Sent Events: the newest result and the newest gaze, each visitor at its own pace.
+
+There is no queue: a visitor who was away, or whose line is slow, gets what is newest then.
+Format: WHATWG HTML, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any, Final
+
+from emer_edge.bundle import Manifest
+from emer_edge.runtime.outputs.page.latencies import Latencies
+from emer_edge.spec.heads import HEADS, ValueHead
+from emer_edge.spec.results import Result
+from emer_edge.spec.samples import Display, Frame, TrackerSample
+from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
+
+__all__ = ["Cursor", "Feed"]
+
+_TRACE_S: Final = 120.0
+_GAZE_S: Final = 1 / 15
+_PULSE_S: Final = 1.0  # visitors hear something at least this often, and one that has gone is noticed
+_RATE_S: Final = 3.0  # over which the sensors' rates are counted
+
+
+class Cursor:
+    """How far one visitor is."""
+
+    __slots__ = ("gaze", "greeted", "result", "sent_s")
+
+    def __init__(self) -> None:
+        self.greeted = False
+        self.result = 0
+        self.gaze = 0
+        self.sent_s = 0.0
+
+
+class Feed:
+    """Holds what is newest; written by the run, read by each visitor's thread.
+
+    Args:
+        manifest: which heads there are.
+        display: what the gaze refers to.
+    """
+
+    def __init__(self, manifest: Manifest, display: Display) -> None:
+        self._manifest, self._display = manifest, display
+        self._changed = threading.Condition()
+        self._result: Result | None = None
+        self._number = 0
+        self._made: tuple[int, bytes] = (0, b"")
+        self._trace: deque[dict[str, Any]] = deque(maxlen=math.ceil(_TRACE_S / (manifest.window.hop_ns * 1e-9)))
+        self._latencies = Latencies()
+        self._gaze: tuple[float, float] | None = None
+        self._gaze_number = 0
+        self._gaze_s = 0.0
+        self._counts = {"frames": 0, "samples": 0, "seen": 0}
+        self._size_px: tuple[int, int] | None = None
+        self._rates: deque[tuple[float, dict[str, int]]] = deque(maxlen=64)
+        self._visitors = 0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self._closed
+
+    @property
+    def visitors(self) -> int:
+        """How many watch."""
+        return self._visitors
+
+    def result(self, result: Result) -> None:
+        """Take a result; it is written out only when a visitor reads it."""
+        self._latencies.add(result)
+        self._rates.append((monotonic(), dict(self._counts)))
+        with self._changed:
+            self._result = result
+            self._number += 1
+            self._trace.append(_point(result))
+            self._changed.notify_all()
+
+    def frame(self, frame: Frame) -> None:
+        """Count a frame."""
+        self._counts["frames"] += 1
+        if self._size_px is None:
+            height, width = frame.image.shape[:2]
+            self._size_px = (width, height)
+
+    def sample(self, sample: TrackerSample) -> None:
+        """Count a sample; while somebody watches, keep where it looks, at most 15 times a second."""
+        self._counts["samples"] += 1
+        eyes = [
+            each.gaze_px for each in (sample.left, sample.right) if each.valid and each.gaze_px[0] == each.gaze_px[0]
+        ]
+        self._counts["seen"] += bool(eyes)
+        now_s = monotonic()
+        if not self._visitors or now_s - self._gaze_s < _GAZE_S:
+            return
+        self._gaze_s = now_s
+        x, y = (sum(each) / len(eyes) for each in zip(*eyes, strict=True)) if eyes else (math.nan, math.nan)
+        with self._changed:
+            self._gaze = (x / self._display.width_px, y / self._display.height_px) if eyes else None
+            self._gaze_number += 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Say goodbye to the visitors."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def enter(self) -> Cursor:
+        """Count a visitor in."""
+        with self._changed:
+            self._visitors += 1
+        return Cursor()
+
+    def leave(self) -> None:
+        """Count a visitor out."""
+        with self._changed:
+            self._visitors -= 1
+
+    def next(self, cursor: Cursor) -> bytes:
+        """Wait for something new, a second at most, and return the events; `closed` tells when they were the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._news(cursor), _PULSE_S if cursor.greeted else 0.0)
+            number, result, gaze_number, gaze = self._number, self._result, self._gaze_number, self._gaze
+        parts = []
+        if not cursor.greeted:
+            cursor.greeted = True
+            parts.append(b"retry: 1000\n\n" + event("hello", self._hello()))
+        if result is not None and number > cursor.result:
+            cursor.result = number
+            parts.append(self._written(number, result))
+        if gaze_number > cursor.gaze:
+            cursor.gaze = gaze_number
+            point = None if gaze is None else [round(gaze[0], 4), round(gaze[1], 4)]
+            parts.append(event("gaze", {"at": point}))
+        if self._closed:
+            parts.append(event("end", {}))
+        elif not parts:
+            parts.append(event("pulse", {}))
+        return b"".join(parts)
+
+    def _news(self, cursor: Cursor) -> bool:
+        return self._number > cursor.result or self._gaze_number > cursor.gaze
+
+    def _written(self, number: int, result: Result) -> bytes:
+        """The event of a result, written once for all visitors."""
+        made = self._made
+        if made[0] != number:
+            told = result.to_dict() | {"sensors": self._sensors(), "latency": self._latencies.to_dict()}
+            made = self._made = (number, event("result", told))
+        return made[1]
+
+    def _sensors(self) -> dict[str, Any]:
+        rates: dict[str, float | None] = dict.fromkeys(self._counts)
+        if len(self._rates) > 1:
+            newest_s, newest = self._rates[-1]
+            oldest_s, oldest = next(each for each in list(self._rates) if newest_s - each[0] <= _RATE_S)
+            span_s = newest_s - oldest_s
+            if span_s > 0:
+                rates = {name: round((newest[name] - oldest[name]) / span_s, 1) for name in newest}
+        return {"rates_hz": rates, "counts": dict(self._counts), "camera_px": self._size_px}
+
+    def _hello(self) -> dict[str, Any]:
+        manifest = self._manifest
+        with self._changed:
+            trace = list(self._trace)
+        return {
+            "bundle": manifest.name,
+            "heads": [_head(each.name, each.classes) for each in manifest.heads],
+            "display": [self._display.width_px, self._display.height_px],
+            "hop_ms": manifest.window.hop_ns * 1e-6,
+            "window_s": manifest.window.length_ns * 1e-9,
+            "slots": {"face": FACE_SLOTS, "eye": EYE_SLOTS},
+            "floors": {"face": manifest.window.min_face_slots, "eye": manifest.window.min_eye_slots},
+            "trace_s": _TRACE_S,
+            "trace": trace,
+        }
+
+
+def event(name: str, data: dict[str, Any]) -> bytes:
+    """One Server-Sent Event; JSON has no line breaks, so it is one `data` line."""
+    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False, separators=(',', ':'))}\n\n".encode()
+
+
+def _head(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    kind = HEADS[name]
+    told: dict[str, Any] = {"name": name, "view": kind.view, "classes": list(classes)}
+    if isinstance(kind, ValueHead):
+        told |= {"target": kind.target, "low": kind.low, "high": kind.high}
+    return told
+
+
+def _point(result: Result) -> dict[str, Any]:
+    """What the trace shows of a result."""
+    values = {name: round(value, 4) for name, value in result.heads.items() if isinstance(value, float)}
+    gap = None if result.gap is None else round(result.gap.distance, 4)
+    return {"end_ns": result.end_ns, "values": values, "gap": gap, "markers": [each.label for each in result.markers]}

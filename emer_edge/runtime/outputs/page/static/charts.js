@@ -1,0 +1,152 @@
+// Traces of valence and arousal, the latency histogram, and where the person looks.
+
+import { decades, duration, scale, shape, signed } from "./drawing.js";
+
+const byId = (id) => document.getElementById(id);
+const WIDTH = 360;
+const HEIGHT = 130;
+
+/** Values over the last `span_s` seconds, felt and shown, and the room between them. */
+export function trace(name, points, span_s, heads) {
+  const drawing = byId(name);
+  const head = { felt: `er-${name}`, shown: `fer-${name}` };
+  const known = Object.values(head).filter((each) => heads.some((other) => other.name === each));
+  drawing.closest("figure").hidden = known.length === 0;
+  if (!known.length) return;
+  const range = heads.find((each) => each.name === known[0]);
+  const newest = points.length ? points[points.length - 1].end_ns : 0;
+  const x = scale(-span_s, 0, 30, WIDTH - 4);
+  const y = scale(range.low, range.high, HEIGHT - 20, 6);
+  const at = (point) => x((point.end_ns - newest) / 1e9);
+  const parts = [];
+  for (const tick of [range.low, (range.low + range.high) / 2, range.high]) {
+    parts.push(shape("line", { x1: 30, x2: WIDTH - 4, y1: y(tick), y2: y(tick), class: tick === 0 ? "zero" : "grid" }));
+    parts.push(shape("text", { x: 24, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : signed(tick, 0)));
+  }
+  for (const back of [span_s, span_s / 2, 0]) {
+    const words = back ? `−${back / 60} min` : "now";
+    const anchor = back === span_s ? "start" : back ? "middle" : "end";
+    parts.push(shape("text", { x: x(-back), y: HEIGHT - 4, "text-anchor": anchor }, words));
+  }
+  for (const run of runs(points, known)) {
+    if (known.length === 2) {
+      const out = run.map((each) => `${at(each).toFixed(1)},${y(each.values[head.felt]).toFixed(1)}`);
+      const back = run.map((each) => `${at(each).toFixed(1)},${y(each.values[head.shown]).toFixed(1)}`).reverse();
+      parts.push(shape("polygon", { points: [...out, ...back].join(" "), class: "between" }));
+    }
+    for (const side of ["felt", "shown"]) {
+      if (!known.includes(head[side])) continue;
+      const path = run.map((each) => `${at(each).toFixed(1)},${y(each.values[head[side]]).toFixed(1)}`);
+      parts.push(shape("polyline", { points: path.length > 1 ? path.join(" ") : `${path[0]} ${path[0]}`, class: `line ${side}`, "stroke-linecap": "round" }));
+    }
+  }
+  for (const point of points.filter((each) => each.markers.length)) {
+    const line = shape("line", { x1: at(point), x2: at(point), y1: 6, y2: HEIGHT - 20, class: "marker" });
+    line.append(shape("title", {}, point.markers.join(", ")));
+    parts.push(line);
+  }
+  drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  drawing.replaceChildren(...parts);
+  const last = points.length ? points[points.length - 1].values : {};
+  const spoken = [];
+  const now = byId(`${name}-now`);
+  now.replaceChildren();
+  for (const side of ["felt", "shown"]) {
+    const value = last[head[side]];
+    if (value === undefined) continue;
+    const word = document.createElement("span");
+    word.className = side;
+    word.textContent = `${side} ${signed(value)}`;
+    now.append(word, " ");
+    spoken.push(word.textContent);
+  }
+  drawing.setAttribute("aria-label", `${name}: ${spoken.join(", ") || "not known now"}`);
+}
+
+// Stretches without holes: where a value is missing, the line breaks.
+function runs(points, known) {
+  const found = [];
+  let run = [];
+  for (const point of points) {
+    if (known.every((each) => point.values[each] !== undefined)) {
+      run.push(point);
+    } else if (run.length) {
+      found.push(run);
+      run = [];
+    }
+  }
+  if (run.length) found.push(run);
+  return found;
+}
+
+/** All durations of a stage; `bins` are pairs of number and count, 20 a decade of ms. */
+export function histogram(stage, name) {
+  const drawing = byId("histogram");
+  const [width, height, left, bottom, top] = [680, 190, 40, 168, 30];
+  const parts = [];
+  if (!stage) {
+    drawing.replaceChildren();
+    byId("percentiles").textContent = "nothing measured yet";
+    return;
+  }
+  const edge = (number) => 10 ** (number / 20);
+  const bins = [...stage.bins].sort((one, other) => one[0] - other[0]);
+  let low = edge(bins[0][0] - 1);
+  let high = Math.max(edge(bins[bins.length - 1][0]), stage.max_ms);
+  if (high / low < 10) [low, high] = [low / Math.sqrt((10 * low) / high), high * Math.sqrt((10 * low) / high)];
+  const along = scale(Math.log10(low), Math.log10(high), left, width - 8);
+  const x = (value) => along(Math.log10(value));
+  const most = Math.max(...bins.map((each) => each[1]));
+  const y = scale(0, most, bottom, top);
+  for (const tick of decades(low, high)) {
+    parts.push(shape("line", { x1: x(tick), x2: x(tick), y1: top, y2: bottom, class: "grid" }));
+    parts.push(shape("text", { x: x(tick), y: bottom + 16, "text-anchor": "middle" }, tick >= 1000 ? `${tick / 1000} s` : `${tick} ms`));
+  }
+  for (const tick of [0, most]) {
+    parts.push(shape("line", { x1: left, x2: width - 8, y1: y(tick), y2: y(tick), class: "grid" }));
+    parts.push(shape("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, String(tick)));
+  }
+  for (const [number, count] of bins) {
+    const start = x(edge(number - 1));
+    const rise = Math.max(bottom - y(count), 1.5); // one slow hop must be seen
+    parts.push(shape("rect", { x: start + 0.5, y: bottom - rise, width: Math.max(x(edge(number)) - start - 1, 1), height: rise, class: "bar" }));
+  }
+  let free = -Infinity;
+  for (const [words, value] of [["p50", stage.p50_ms], ["p99", stage.p99_ms], ["max", stage.max_ms]]) {
+    const here = x(value);
+    parts.push(shape("line", { x1: here, x2: here, y1: top - 6, y2: bottom, class: "mark" }));
+    const words_x = Math.min(Math.max(here, free), width - 14);
+    parts.push(shape("text", { x: words_x, y: top - 12, "text-anchor": "middle", class: "mark-text" }, words));
+    free = words_x + 32;
+  }
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  drawing.replaceChildren(...parts);
+  const figures = `half within ${duration(stage.p50_ms)}, 90 % ${duration(stage.p90_ms)}, 99 % ${duration(stage.p99_ms)}, the slowest ${duration(stage.max_ms)}; ${stage.count} in all, none left out`;
+  byId("percentiles").textContent = figures;
+  drawing.setAttribute("aria-label", `${name}: ${figures}`);
+}
+
+const trail = [];
+
+/** Where the person looks, in shares of the display; null: the tracker sees no eye. */
+export function gaze(at, display) {
+  const drawing = byId("display");
+  const width = 320;
+  const height = (width * display[1]) / display[0];
+  trail.push(at);
+  if (trail.length > 12) trail.shift();
+  const parts = [shape("rect", { x: 1, y: 1, width: width - 2, height: height - 2, rx: 6, class: "glass" })];
+  const place = (point) => [Math.min(Math.max(point[0], -0.02), 1.02) * width, Math.min(Math.max(point[1], -0.03), 1.03) * height];
+  const seen = trail.slice(trail.lastIndexOf(null) + 1);
+  if (seen.length > 1) {
+    parts.push(shape("polyline", { points: seen.map((each) => place(each).map((one) => one.toFixed(1)).join(",")).join(" "), class: "trail" }));
+  }
+  if (at) {
+    const [x, y] = place(at);
+    parts.push(shape("circle", { cx: x, cy: y, r: 7, class: "point" }));
+  } else {
+    parts.push(shape("text", { x: width / 2, y: height / 2 + 5, class: "away" }, "no eye is seen"));
+  }
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  drawing.replaceChildren(...parts);
+}

@@ -1,0 +1,142 @@
+// The gap, and felt and shown side by side.
+
+import { shape, signed } from "./drawing.js";
+
+const byId = (id) => document.getElementById(id);
+const percent = (share) => `${Math.round(share * 100)} %`;
+let heads = [];
+let rows = [];
+let circles = null;
+
+/** Lay out bars for the heads that the bundle has. */
+export function prepare(given) {
+  heads = given;
+  const body = byId("bars");
+  body.replaceChildren();
+  rows = [];
+  for (const size of ["7", "3"]) {
+    const felt = heads.find((each) => each.name === `er-${size}`);
+    const shown = heads.find((each) => each.name === `fer-${size}`);
+    const names = (felt ?? shown)?.classes ?? [];
+    names.forEach((name, at) => {
+      const row = document.createElement("tr");
+      if (at === 0 && rows.length) row.className = "first";
+      const made = { name, felt: felt && cell("felt"), shown: shown && cell("shown"), heads: [felt?.name, shown?.name] };
+      const title = document.createElement("th");
+      title.scope = "row";
+      title.textContent = name;
+      row.append(made.felt?.box ?? document.createElement("td"), title, made.shown?.box ?? document.createElement("td"));
+      body.append(row);
+      rows.push({ ...made, row, title });
+    });
+  }
+  byId("emotions").hidden = rows.length === 0;
+  byId("intensity").hidden = !heads.some((each) => each.target === "intensity");
+  venn(null);
+}
+
+function cell(side) {
+  const box = document.createElement("td");
+  box.className = side;
+  const inner = document.createElement("div");
+  inner.className = "cell";
+  const track = document.createElement("b");
+  track.className = "track";
+  const bar = document.createElement("i");
+  const figure = document.createElement("span");
+  figure.textContent = "–";
+  track.append(bar);
+  inner.append(track, figure);
+  box.append(inner);
+  return { box, bar, figure };
+}
+
+/** Show a result; returns a sentence for those who listen. */
+export function show(result) {
+  const best = {};
+  for (const [head, value] of Object.entries(result.heads)) {
+    if (value && typeof value === "object") {
+      best[head] = Object.entries(value).reduce((one, other) => (other[1] > one[1] ? other : one));
+    }
+  }
+  for (const each of rows) {
+    [each.felt, each.shown].forEach((side, at) => {
+      if (!side) return;
+      const share = result.heads[each.heads[at]]?.[each.name];
+      side.bar.style.transform = `scaleX(${share ?? 0})`;
+      side.figure.textContent = share === undefined ? "–" : percent(share);
+      side.box.classList.toggle("best", best[each.heads[at]]?.[0] === each.name);
+    });
+    each.title.className = each.heads.some((head) => best[head]?.[0] === each.name) ? "top" : "";
+  }
+  const felt = best["er-7"] ?? best["er-3"];
+  const shown = best["fer-7"] ?? best["fer-3"];
+  word("felt", felt);
+  word("shown", shown);
+  byId("gap").classList.toggle("none", !felt && !shown);
+  intensity(result);
+  venn(result.gap);
+  byId("gap-more").textContent = more(result);
+  if (!felt && !shown) return "";
+  const words = [felt && `felt ${felt[0]}`, shown && `shown ${shown[0]}`, result.gap && `gap ${result.gap.distance.toFixed(2)}`];
+  return words.filter(Boolean).join(", ");
+}
+
+function word(side, best) {
+  byId(`${side}-word`).textContent = best ? best[0] : "–";
+  byId(`${side}-share`).textContent = best ? percent(best[1]) : "";
+}
+
+function intensity(result) {
+  const head = heads.find((each) => each.target === "intensity");
+  if (!head) return;
+  const value = result.heads[head.name];
+  const box = byId("intensity");
+  const known = typeof value === "number";
+  box.querySelector("i").style.transform = `scaleX(${known ? Math.min(1, Math.max(0, value / head.high)) : 0})`;
+  box.querySelector("output").textContent = known ? `${value.toFixed(2)} of ${head.high}` : "–";
+}
+
+function more(result) {
+  if (result.state !== "ok") return why(result);
+  const gap = result.gap;
+  if (!gap) return "this bundle has not both views: no gap";
+  const parts = [];
+  if (gap.percentile !== null) parts.push(`wider than ${gap.percentile.toFixed(0)} % of clips whose labels agree`);
+  for (const name of ["valence", "arousal"]) {
+    if (gap[name] !== null) parts.push(`${name} ${signed(gap[name])}`);
+  }
+  return parts.join(" · ");
+}
+
+/** Why there is no emotion. */
+export function why(result) {
+  const reasons = {
+    filling: `filling the first window: ${result.filling_s.toFixed(1)} s left`,
+    no_face: "no emotion: the face is missing in too much of the window",
+    no_gaze: "no emotion: the eyes are missing in too much of the window",
+    stale: "no emotion: a sensor is silent",
+  };
+  return reasons[result.state] ?? "";
+}
+
+// Two circles drift apart as the gap grows: one on the other at 0, side by side at 1.
+function venn(gap) {
+  const drawing = byId("venn");
+  if (!circles) {
+    const circle = (kind) => shape("circle", { cx: 160, cy: 76, r: 66, class: kind });
+    circles = {
+      felt: [circle("felt"), circle("ring felt")],
+      shown: [circle("shown"), circle("ring shown")],
+      figure: shape("text", { x: 160, y: 91, class: "figure" }, "–"),
+    };
+    drawing.replaceChildren(
+      ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 164, class: "small" }, "0 the same · 1 nothing in common"),
+    );
+  }
+  const apart = 66 * (gap ? gap.distance : 0) * 1.12;
+  for (const each of circles.felt) each.setAttribute("cx", 160 - apart);
+  for (const each of circles.shown) each.setAttribute("cx", 160 + apart);
+  circles.figure.textContent = gap ? gap.distance.toFixed(2) : "–";
+  drawing.setAttribute("aria-label", gap ? `gap ${gap.distance.toFixed(2)} of 1` : "no gap known");
+}

@@ -1,0 +1,165 @@
+// Listens to the run and hands each event to the part of the page that shows it.
+
+import { gaze, histogram, trace } from "./charts.js";
+import { duration } from "./drawing.js";
+import { prepare, show, why } from "./emotions.js";
+import { watch } from "./video.js";
+
+const byId = (id) => document.getElementById(id);
+const SILENT_MS = 4000;
+const SPEAK_MS = 10000;
+const STAGES = {
+  total: "hop deadline to result", detect: "finding the face", align: "aligning it", encode: "encoding it", fuse: "fusing face and gaze",
+  "face age": "age of the newest face", "sample age": "age of the newest gaze",
+};
+const WORDS = {
+  ok: "ok", filling: "filling", no_face: "no face", no_gaze: "no gaze", stale: "stale",
+  connecting: "connecting", lost: "connection lost, trying again", ended: "the run has ended",
+};
+
+let about = null;
+let points = [];
+let latency = {};
+let heard = 0;
+let spokenAt = -SPEAK_MS;
+let state = "connecting";
+
+function setState(next) {
+  if (next === state) return;
+  state = next;
+  const chip = byId("state");
+  chip.dataset.state = next;
+  chip.textContent = WORDS[next] ?? next;
+  document.body.classList.toggle("away", next === "lost" || next === "ended");
+  speak(WORDS[next] ?? next, true);
+}
+
+// Not every hop: changes of state at once, what is felt and shown now and then.
+function speak(words, now = false) {
+  if (!words || (!now && performance.now() - spokenAt < SPEAK_MS)) return;
+  spokenAt = performance.now();
+  byId("spoken").textContent = words;
+}
+
+function hello(told) {
+  if (state === "lost" || state === "ended") setState("connecting");
+  about = told;
+  points = told.trace;
+  byId("bundle").textContent = told.bundle;
+  document.title = `emer-edge · ${told.bundle}`;
+  prepare(told.heads);
+  gaze(null, told.display);
+  byId("trace-card").hidden = !told.heads.some((each) => each.target === "valence" || each.target === "arousal");
+  drawTraces();
+}
+
+function drawTraces() {
+  for (const name of ["valence", "arousal"]) trace(name, points, about.trace_s, about.heads);
+}
+
+function result(told) {
+  const values = Object.fromEntries(Object.entries(told.heads).filter(([, value]) => typeof value === "number"));
+  if (!points.length || points[points.length - 1].end_ns < told.end_ns) {
+    points.push({ end_ns: told.end_ns, values, markers: told.markers.map((each) => each.label) });
+  }
+  while (points.length && told.end_ns - points[0].end_ns > about.trace_s * 1e9) points.shift();
+  const words = show(told);
+  setState(told.state);
+  speak(words || why(told));
+  drawTraces();
+  latency = told.latency;
+  drawLatency();
+  sensors(told);
+}
+
+function drawLatency() {
+  const select = byId("stage");
+  for (const name of Object.keys(STAGES)) {
+    if (latency[name] && ![...select.options].some((each) => each.value === name)) {
+      select.append(new Option(STAGES[name], name));
+    }
+  }
+  histogram(latency[select.value], STAGES[select.value]);
+}
+
+function sensors(told) {
+  const rates = told.sensors.rates_hz;
+  const size = told.sensors.camera_px ? `${told.sensors.camera_px[0]} × ${told.sensors.camera_px[1]}, ` : "";
+  const seen = rates.samples ? `, eyes seen in ${Math.min(100, Math.round((100 * rates.seen) / rates.samples))} %` : "";
+  const list = byId("sensors");
+  list.replaceChildren(
+    ...sensor("Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`),
+    ...sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`),
+  );
+  const lost = Object.entries(told.dropped).map(([place, count]) => `${count} ${place}`);
+  byId("dropped").textContent = lost.join(", ") || "nothing";
+  const notes = [...told.notes];
+  if (told.degraded.length) notes.push(`the tracker leaves ${told.degraded.length} columns empty: ${told.degraded.slice(0, 3).join(", ")}${told.degraded.length > 3 ? " …" : ""}`);
+  byId("notes").replaceChildren(...notes.map((each) => {
+    const item = document.createElement("li");
+    item.textContent = each;
+    return item;
+  }));
+}
+
+const rate = (hz) => (hz === null || hz === undefined ? "rate not known yet" : `${hz.toFixed(hz < 100 ? 1 : 0)} a second`);
+
+function sensor(name, hz, words, full, all, floor, age) {
+  const term = document.createElement("dt");
+  const health = hz === 0 ? "bad" : full < floor ? "warn" : "ok";
+  term.dataset.health = health;
+  term.textContent = name;
+  const told = document.createElement("span");
+  told.textContent = { ok: "ok", warn: "window not covered", bad: "silent" }[health];
+  term.append(told);
+  const about = document.createElement("dd");
+  const slots = document.createElement("div");
+  slots.className = "slots";
+  slots.setAttribute("role", "img");
+  slots.setAttribute("aria-label", `${full} of ${all} slots of the window covered`);
+  for (let at = 0; at < all; at++) {
+    const slot = document.createElement("i");
+    if (at < full) slot.className = "full";
+    slots.append(slot);
+  }
+  const first = document.createElement("div");
+  first.textContent = words;
+  const last = document.createElement("div");
+  last.textContent = `${full} of ${all} slots covered, ${age}`;
+  about.append(first, slots, last);
+  return [term, about];
+}
+
+function connect() {
+  const source = new EventSource("/events");
+  const on = (name, act) => source.addEventListener(name, (event) => {
+    heard = performance.now();
+    act(JSON.parse(event.data));
+  });
+  on("hello", hello);
+  on("result", result);
+  on("gaze", (told) => gaze(told.at, about.display));
+  on("pulse", () => {});
+  on("end", () => setState("ended"));
+  source.addEventListener("error", () => {
+    if (state !== "ended") setState("lost");
+    if (source.readyState === EventSource.CLOSED) {
+      // Refused outright: the token has changed, or too many watch. The browser gives up; we ask again.
+      setTimeout(async () => {
+        try {
+          if ((await fetch("/", { cache: "no-store" })).status === 401) location.reload();
+        } catch {
+          // not there: the next attempt tells
+        }
+        connect();
+      }, 2000);
+    }
+  });
+}
+
+setInterval(() => {
+  if (heard && performance.now() - heard > SILENT_MS && state !== "ended") setState("lost");
+}, 1000);
+byId("stage").addEventListener("change", drawLatency);
+connect();
+watch();

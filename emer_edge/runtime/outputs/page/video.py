@@ -1,0 +1,131 @@
+"""The newest camera image as JPEG, made when somebody asks for it and never on the pipeline's threads.
+
+A visitor asks for an image newer than the last one: the slow get fewer, nobody falls behind, and without visitors
+nothing is encoded or even kept. Visitors who ask at the same time share one image.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+
+import cv2
+
+from emer_edge.runtime.faces import Look
+from emer_edge.spec.samples import Frame
+
+__all__ = ["Picture", "Video"]
+
+_RATE_HZ: Final = 12.0
+_WIDEST_PX: Final = 640
+_QUALITY: Final = 75
+_WATCHED_S: Final = 3.0  # after the last question nobody watches any more
+_LOOK_S: Final = 1.0  # a box older than this is not where the face is
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One encoded image.
+
+    Attributes:
+        number: counts up with every image.
+        jpeg: its bytes, at most 640 pixels wide.
+        face: where the face was when it was last looked for, in shares of width and height: `box` (left, top, right,
+            bottom), `points` (five x, y); or `missed`, the reason; empty where nothing is known.
+    """
+
+    number: int
+    jpeg: bytes
+    face: dict[str, Any]
+
+
+class Video:
+    """Holds the newest frame while somebody watches."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._encoding = threading.Lock()
+        self._asked_s = -_WATCHED_S
+        self._frame: Frame | None = None
+        self._number = 0
+        self._look: tuple[Look, float] | None = None
+        self._picture: Picture | None = None
+        self._made_s = 0.0
+        self._closed = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody has asked for an image a moment ago."""
+        return monotonic() - self._asked_s < _WATCHED_S
+
+    def offer(self, frame: Frame, look: Look | None) -> None:
+        """Take a frame, on the pipeline's thread: keeps a reference, or nothing when nobody watches."""
+        if look is not None:
+            self._look = (look, monotonic())
+        if not self.watched:
+            self._frame = self._picture = None
+            return
+        with self._changed:
+            self._frame = frame
+            self._number += 1
+            self._changed.notify_all()
+
+    def newest(self, after: int, wait_s: float) -> Picture | None:
+        """The newest image, numbered above `after`; None where none comes in time.
+
+        Args:
+            after: number of the image that the visitor has.
+            wait_s: how long to wait for one at most.
+        """
+        deadline_s = monotonic() + wait_s
+        with self._encoding:
+            self._asked_s = monotonic()
+            if self._picture is not None and self._picture.number > after:
+                return self._picture
+            rest_s = self._made_s + 1 / _RATE_HZ - monotonic()
+            have = self._picture.number if self._picture is not None else 0
+            with self._changed:
+                if rest_s > 0:
+                    self._changed.wait_for(lambda: self._closed, min(rest_s, wait_s))
+                self._changed.wait_for(
+                    lambda: self._closed or (self._frame is not None and self._number > have),
+                    max(0.0, deadline_s - monotonic()),
+                )
+                frame, number, look = self._frame, self._number, self._look
+            if frame is None or number <= have or self._closed:
+                return None
+            self._made_s = monotonic()
+            self._picture = Picture(number, _jpeg(frame), _where(frame, look))
+            return self._picture if number > after else None
+
+    def close(self) -> None:
+        """Wake those who wait, and forget the image."""
+        with self._changed:
+            self._closed = True
+            self._frame = self._picture = None
+            self._changed.notify_all()
+
+
+def _jpeg(frame: Frame) -> bytes:
+    image = frame.image
+    height, width = image.shape[:2]
+    if width > _WIDEST_PX:
+        size = (_WIDEST_PX, max(1, round(height * _WIDEST_PX / width)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes() if done else b""
+
+
+def _where(frame: Frame, look: tuple[Look, float] | None) -> dict[str, Any]:
+    if look is None or monotonic() - look[1] > _LOOK_S:
+        return {}
+    face, missed = look[0].face, look[0].missed
+    where: dict[str, Any] = {} if missed is None else {"missed": missed.value}
+    if face is not None:
+        height, width = frame.image.shape[:2]
+        left, top, right, bottom = face.box_px
+        where["box"] = [round(each, 4) for each in (left / width, top / height, right / width, bottom / height)]
+        where["points"] = [[round(x / width, 4), round(y / height, 4)] for x, y in face.landmarks_px.tolist()]
+    return where
