@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -136,6 +137,7 @@ def export(
                 fall_back=fall_back,
                 force=force,
                 seed=seed,
+                arguments=sys.argv[1:],
             ),
             report,
         )

@@ -13,13 +13,16 @@ from emer_edge.calibration.crops import plan_crops
 from emer_edge.calibration.measurement import Measurement, measure
 from emer_edge.calibration.methods import DEFAULT_METHOD, METHODS
 from emer_edge.calibration.mse import expected_squared_error
+from emer_edge.data.clips import Clip
 from emer_edge.errors import ConfigurationError, GateError
 from emer_edge.export.health import check_weights
 from emer_edge.export.method_trial import JUDGED_WINDOWS, MethodFigures, best_method, try_methods
+from emer_edge.export.options import ExportOptions
 from emer_edge.export.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.export.sources import Slices
 from emer_edge.export.workshop import FullOutputs, Workshop
 
-__all__ = ["Calibrated", "calibrate"]
+__all__ = ["Calibrated", "calibrate", "calibration_clips"]
 
 _DEAD_NAMED: Final = 5
 
@@ -41,6 +44,18 @@ class Calibrated:
     record: CalibrationRecord
     notes: tuple[str, ...]
     layers: tuple[dict[str, Any], ...] = ()
+
+
+def calibration_clips(slices: Slices, options: ExportOptions) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
+    """Choose the clips to calibrate on, and say what is thin about them, a sentence each.
+
+    It costs next to nothing, so that an export can fail here before it has worked for minutes.
+
+    Raises:
+        DataError: they are too few, or all of one emotion.
+    """
+    clips = choose_clips(slices.training, options.calibration_windows, options.seed)
+    return clips, composition_of(clips).check()
 
 
 def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
@@ -67,9 +82,9 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         raise ConfigurationError(f"no calibration method is called {asked!r}; choose {', '.join(METHODS)} or auto")
     check_weights(shop.encoder)
     check_weights(shop.fusion)
-    clips = choose_clips(slices.training, options.calibration_windows, options.seed)
+    clips, thin = calibration_clips(slices, options)
     composition = composition_of(clips)
-    notes = list(composition.check())
+    notes = list(thin)
     plan = plan_crops(clips, shop.metadata.window, shop.metadata.events, seed=options.seed, progress=shop.progress)
     measured = measure(
         shop.encoder,

@@ -28,6 +28,8 @@ from emer_edge.bundle.manifest import (
 from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.errors import BundleError, ConfigurationError
+from emer_edge.export.accuracy import accuracy_of
+from emer_edge.export.calibrating import calibration_clips
 from emer_edge.export.choosing import Choice
 from emer_edge.export.detector import DetectorPart, load_detector
 from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
@@ -114,6 +116,9 @@ def _export(
     options: ExportOptions,
     progress: Progress,
 ) -> ExportSummary:
+    if slices is not None and options.precision == "int8":
+        # What calibration would refuse is refused before minutes of work, not after.
+        calibration_clips(slices, options)
     evidence = _selection(sources, slices, options, progress)
     matched = _match(writer, detector, sources, slices, options, progress)
     written = write_networks(writer.file, sources, slices, evidence, options, progress)
@@ -125,6 +130,7 @@ def _export(
     gap: tuple[float, ...] = ()
     gate = GateRecord(verdict="not run")
     probabilities: dict[str, Any] = {}
+    accuracy: dict[str, Any] = {}
     if evidence is not None:
         outputs = choice.trials["cpu"].outputs
         temperatures = fit_temperatures(outputs, evidence.labels, classes, evidence.clips)
@@ -132,6 +138,7 @@ def _export(
         gate = _gate_record(choice, evidence)
         compared = {"fp32": choice.fp32_outputs, **{name: each.outputs for name, each in choice.trials.items()}}
         probabilities = probabilities_of(compared, evidence, classes)
+        accuracy = accuracy_of(compared, evidence, classes, options.seed)
     manifest = Manifest(
         schema=SCHEMA,
         name=options.output.name.removesuffix(".emer"),
@@ -167,7 +174,7 @@ def _export(
     golden = make_golden(writer.file, manifest.all_networks, detector.parts, progress)
     writer.add(GOLDEN_NAME, write_golden(golden))
     notes = _notes(manifest, choice, slices, matched.face, checks)
-    figures = figures_of(manifest, choice, writer.folder, checks, notes, probabilities)
+    figures = figures_of(manifest, choice, writer.folder, checks, notes, probabilities, accuracy, options.arguments)
     writer.add("report.json", json.dumps(figures, indent=2, allow_nan=False).encode() + b"\n")
     writer.add("report.html", report_html(figures).encode())
     bundle = writer.commit(manifest)

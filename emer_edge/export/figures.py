@@ -9,9 +9,14 @@
 - `gate`: `verdict`, `windows`, `clips`, `participants`, `margins`;
 - `trials`: variant -> `verdict`, `changes` (a figure each, with interval, margin and verdict), `agreement`,
   `embedding_db`, `faults`;
+- `accuracy`: `fp32` and variant -> head -> `war` and `uar`, or `mae` -> figure and 95 % limits;
 - `probabilities`: `fp32` and variant -> class head -> `temperature`, `ece`, `nll`, `brier`, `reliability` (bins);
 - `sensitivity`: a layer each, the most sensitive first (`emer_edge.export.sensitivity.LayerSensitivity`);
+- `kept_high`: layers that stay in floating point, by hand or for the gate;
 - `fall_back`: layers put back for the gate, what was tried, what it cost; empty where none was;
+- `calibration`: of int8, the manifest's record without hashes; null otherwise;
+- `heads`, `networks`: class names in output order by head (none for values); heads and parts of each network;
+- `command`: what was typed, folders left out; empty where export was called from Python;
 - `candidates`: of `--precision auto`, a row for each precision with `kept` and `why`; empty otherwise;
 - `ranges`: of int8, what calibration met in each tensor and made of it;
 - `tensorrt`: what TensorRT says of each part, or why it was not asked.
@@ -19,11 +24,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,9 +42,9 @@ from emer_edge.export.gate import BRIER_MARGIN, CLASS_MARGIN, ECE_MARGIN, GAP_MA
 from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck
 from emer_edge.metrics.calibration import brier, ece, nll, reliability
 
-__all__ = ["figures_of", "probabilities_of"]
+__all__ = ["command_of", "figures_of", "probabilities_of"]
 
-_SCHEMA: Final = 2
+_SCHEMA: Final = 3
 
 
 def figures_of(
@@ -47,6 +54,8 @@ def figures_of(
     checks: tuple[TensorRtCheck, ...] | None,
     notes: tuple[str, ...],
     probabilities: Mapping[str, Any],
+    accuracy: Mapping[str, Any],
+    arguments: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Collect what an export measured.
 
@@ -57,6 +66,8 @@ def figures_of(
         checks: what TensorRT says; None where it was not asked.
         notes: for people.
         probabilities: of `probabilities_of`.
+        accuracy: of `emer_edge.export.accuracy.accuracy_of`.
+        arguments: of the command line, `export` among them.
     """
     parts: dict[str, dict[str, Any]] = {}
     for name, precision in manifest.precision.parts.items():
@@ -95,11 +106,17 @@ def figures_of(
             },
         },
         "trials": {variant: trial.to_builtins() for variant, trial in choice.trials.items()},
+        "accuracy": dict(accuracy),
         "probabilities": dict(probabilities),
         "sensitivity": [each.to_builtins() for each in choice.sensitivities],
+        "kept_high": list(choice.kept_high),
         "fall_back": choice.fall_back,
         "candidates": list(choice.candidates),
         "ranges": list(choice.ranges),
+        "calibration": _calibration(manifest),
+        "heads": {each.name: list(each.classes) for each in manifest.heads},
+        "networks": [msgspec.to_builtins(each) for each in manifest.all_networks],
+        "command": command_of(arguments),
         "tensorrt": NOT_CHECKED if checks is None else [each.to_builtins() for each in checks],
     }
 
@@ -129,6 +146,25 @@ def probabilities_of(
                 truth = own_order(evidence.labels[name][known], name, order)
                 found[key][name] = {"temperature": round(fitted[name], 4), **_honesty(crossed[name][known], truth)}
     return found
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The command line as others may read it: paths by their last name, since folders tell whose machine it was."""
+    return shlex.join(["emer-edge", *(_last_name(each) for each in arguments)]) if arguments else ""
+
+
+def _last_name(argument: str) -> str:
+    # HEAD=PATH and --data=PATH keep what stands before the path.
+    before, equals, path = argument.rpartition("=")
+    return f"{before}{equals}{Path(path).name}" if "/" in path else argument
+
+
+def _calibration(manifest: Manifest) -> dict[str, Any] | None:
+    if manifest.calibration is None:
+        return None
+    told: dict[str, Any] = msgspec.to_builtins(manifest.calibration)
+    del told["clip_hashes"]
+    return told
 
 
 def _honesty(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> dict[str, Any]:

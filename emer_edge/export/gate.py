@@ -103,9 +103,12 @@ class Change:
         return "passed" if narrow and self.loss <= self.margin else "inconclusive"
 
     def __str__(self) -> str:
+        interval = "no interval, as there is one participant only"
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            interval = f"95 % {self.low:.3f} to {self.high:.3f}"
         return (
-            f"{self.name} {self.before:.3f} -> {self.after:.3f} (loss {self.loss:.3f}, 95 % {self.low:.3f} to "
-            f"{self.high:.3f}, allowed {self.margin:.3f}): {self.verdict}"
+            f"{self.name} {self.before:.3f} -> {self.after:.3f} (loss {self.loss:.3f}, {interval}, "
+            f"allowed {self.margin:.3f}): {self.verdict}"
         )
 
 

@@ -42,6 +42,7 @@ class ExportOptions:
         fall_back: put sensitive layers back into high precision when the gate fails; else fail at once.
         force: replace a bundle that is there already.
         seed: of every draw.
+        arguments: of the command line, for the report: how to make the bundle again.
     """
 
     output: Path
@@ -61,6 +62,7 @@ class ExportOptions:
     fall_back: bool = True
     force: bool = False
     seed: int = 0
+    arguments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,16 @@ def _checked(source: Source, name: str) -> Source:
     broken = [each for each, tensor in source.model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(f"{name} holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again")
+    negative = [
+        each
+        for each, tensor in source.model.state_dict().items()
+        if each.endswith("running_var") and bool((tensor < 0).any())
+    ]
+    if negative:
+        raise CheckpointError(
+            f"{name} holds negative variances in {', '.join(negative[:5])}, whose square root is no number; "
+            "train it again"
+        )
     columns = source.metadata.columns
     if tuple(columns) != COLUMN_KEYS:
         odd = [each for each in columns if each not in COLUMN_KEYS] or list(columns)[:3]

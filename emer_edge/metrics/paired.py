@@ -47,6 +47,10 @@ class Paired:
 
         return bootstrap_sums(difference, participants, self.totals, seed=seed)
 
+    def after(self, participants: Sequence[Hashable], seed: int = 0) -> Interval:
+        """Interval of the figure after, over the same draws."""
+        return bootstrap_sums(lambda sums: self.formula(sums)[1], participants, self.totals, seed=seed)
+
 
 def paired_mean(before: ArrayLike, after: ArrayLike) -> Paired:
     """Means of (n,) figures of single items: hits give WAR, absolute errors MAE, log-likelihoods NLL."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from emer_edge.report.tables import Column, Table, cell_text
 
-__all__ = ["Block", "Facts", "Figure", "Paragraph", "Section", "to_html"]
+__all__ = ["Block", "Code", "Details", "Facts", "Figure", "Gallery", "Paragraph", "Section", "Tile", "Tiles", "to_html"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,45 @@ class Figure:
     caption: str = ""
 
 
-Block = Paragraph | Facts | Figure | Table
+@dataclass(frozen=True)
+class Gallery:
+    """Small plots beside each other, below each other on a narrow screen."""
+
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure that a reader looks for first: what it is, the figure, and a line about it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The figures that a reader looks for first."""
+
+    items: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be typed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that open at a click and are printed open."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+
+
+Block = Paragraph | Facts | Figure | Gallery | Tiles | Code | Details | Table
 
 
 @dataclass(frozen=True)
@@ -47,6 +85,8 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+_LONG: Final = 40
+"""Characters from which a cell gets a width of its own, so that a narrow screen scrolls instead of stacking words."""
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -79,7 +119,21 @@ def _block(block: Block) -> str:
     if isinstance(block, Figure):
         caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
         return f'<figure><div class="scroll" tabindex="0">{block.svg}</div>{caption}</figure>'
+    if isinstance(block, Gallery):
+        return f'<div class="gallery">{"".join(_block(each) for each in block.figures)}</div>'
+    if isinstance(block, Tiles):
+        return f'<dl class="tiles">{"".join(_tile(each) for each in block.items)}</dl>'
+    if isinstance(block, Code):
+        return f'<pre class="scroll" tabindex="0"><code>{escape(block.text)}</code></pre>'
+    if isinstance(block, Details):
+        inside = "".join(_block(each) for each in block.blocks)
+        return f"<details><summary>{escape(block.summary)}</summary>{inside}</details>"
     return _table(block)
+
+
+def _tile(tile: Tile) -> str:
+    note = f"<dd>{escape(tile.note)}</dd>" if tile.note else ""
+    return f'<div><dt>{escape(tile.name)}</dt><dd class="value">{escape(tile.value)}</dd>{note}</div>'
 
 
 def _table(table: Table) -> str:
@@ -90,8 +144,9 @@ def _table(table: Table) -> str:
         cells = []
         for at, (cell, column) in enumerate(zip(row, table.columns, strict=True)):
             tag = "th scope=row" if at == 0 else "td"
-            kind = " class=right" if right[at] else ""
-            cells.append(f"<{tag}{kind}>{escape(cell_text(cell, column))}</{tag.split()[0]}>")
+            text = cell_text(cell, column)
+            kind = " class=right" if right[at] else " class=long" if len(text) > _LONG else ""
+            cells.append(f"<{tag}{kind}>{escape(text)}</{tag.split()[0]}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (

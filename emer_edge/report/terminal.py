@@ -17,6 +17,7 @@ def to_rich(table: Table) -> RichTable:
         title=escape(table.title),
         caption=escape(table.note) if table.note else None,
         box=box.SIMPLE_HEAD,
+        show_header=any(each.heading for each in table.columns),
         title_justify="left",
         title_style="bold",
         caption_justify="left",
