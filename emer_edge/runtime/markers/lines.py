@@ -20,6 +20,8 @@ _LONGEST: Final = 4096
 class Lines:
     """Reads lines in a thread; the end of the input ends the markers, not the run.
 
+    What was written before the run is left out: nobody knows when that was.
+
     Args:
         descriptor: what to read.
         say: told when the input has ended.
@@ -32,6 +34,9 @@ class Lines:
 
     def start(self, log: MarkerLog) -> None:
         """Take lines from now on."""
+        early = self._skip()
+        if early:
+            self._say(f"markers: left out {early} lines that stdin held before the run began")
         self._thread = threading.Thread(target=self._read, args=(log,), name="emer-edge lines", daemon=True)
         self._thread.start()
 
@@ -41,6 +46,15 @@ class Lines:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def _skip(self) -> int:
+        lines = 0
+        while select.select([self._descriptor], [], [], 0)[0]:
+            data = os.read(self._descriptor, _LONGEST)
+            lines += data.count(b"\n")
+            if not data:
+                break
+        return lines
 
     def _read(self, log: MarkerLog) -> None:
         left = b""
@@ -56,7 +70,7 @@ class Lines:
             for line in lines:
                 label = clean_label(line[:_LONGEST].decode("utf-8", "replace"))
                 if label:
-                    log.add(label, "lines", now_ns)
+                    log.add(label, "lines", now_ns, "arrival")
             left = left[:_LONGEST]
             if not data:
                 self._say("markers: stdin has ended; no more lines will come")

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from emer_edge.data.sessions import (
+    MARKERS_FILE,
+    RESULTS_FILE,
+    SESSION_FILE,
+    SessionHead,
+    asked_place,
+    check_id,
+    open_session,
+    purge_participant,
+    session_place,
+)
+from emer_edge.errors import ConfigurationError, DataError
+from emer_edge.spec.baseline import Baseline, PupilBaseline
+from emer_edge.spec.markers import Marker
+from emer_edge.spec.results import Result, State
+from emer_edge.spec.samples import Display
+from emer_edge.spec.validation import TargetMeasure, Validation
+
+TARGET = TargetMeasure(960.0, 540.0, 970.0, 540.0, 10.0, 2.7, 0.25, 0.1, 0.2, 118, 120)
+HEAD = SessionHead(
+    schema=1,
+    participant="p1",
+    session="s1",
+    state="running",
+    started="2026-01-01T00:00:00.000Z",
+    started_ns=5,
+    version="0.1.0",
+    bundle="demo",
+    manifest_sha256="0" * 64,
+    research_only=True,
+    camera="0",
+    tracker="/dev/ttyUSB0",
+    display=Display(),
+    baseline=Baseline(
+        30.0, 1, 2, 3, {"fer-7": {"joy": 1.0}, "fer-valence": 1.0}, 0.5, {"left": PupilBaseline(3, 0, 9)}
+    ),
+    validation=Validation((TARGET,), 10.0, 2.7, 0.25, 0.1, 0.2, 0.02, 650.0, False, "terminal"),
+)
+RESULTS = [Result(hop, State.FILLING, markers=(Marker("go", hop),)) for hop in range(3)]
+
+
+def write_session(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / SESSION_FILE).write_bytes(msgspec.json.encode(HEAD))
+    (folder / RESULTS_FILE).write_text("".join(json.dumps(each.to_dict()) + "\n" for each in RESULTS))
+    (folder / MARKERS_FILE).write_bytes(b"".join(msgspec.json.encode(each.markers[0]) + b"\n" for each in RESULTS))
+    return folder
+
+
+def test_a_session_reads_back(tmp_path: Path) -> None:
+    saved = open_session(write_session(tmp_path / "s1"))
+    assert saved.head == HEAD
+    assert list(saved.results) == [each.to_dict() for each in RESULTS]
+    assert saved.markers == tuple(each.markers[0] for each in RESULTS)
+    assert saved.cut == 0
+
+
+def test_lines_that_a_broken_run_left_unfinished_are_left_out(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "s1")
+    content = (folder / RESULTS_FILE).read_bytes()
+    for length in range(len(content) - 1, content.rindex(b"\n", 0, -1) + 1, -7):
+        (folder / RESULTS_FILE).write_bytes(content[:length])
+        saved = open_session(folder)
+        assert (len(saved.results), saved.cut) == (2, 1)
+    (folder / RESULTS_FILE).unlink()
+    assert open_session(folder).results == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (SESSION_FILE, b"{", "not a session's description"),
+        (SESSION_FILE, b'{"schema": 2}', "upgrade emer-edge"),
+        (SESSION_FILE, b'{"schema": 1}', "not a session's description"),
+        (RESULTS_FILE, b'{"a": 1}\nnot json\n{}\n', r"results\.jsonl, line 2"),
+        (MARKERS_FILE, b'{"label": 3, "stamp_ns": 1}\n', r"markers\.jsonl, line 1"),
+    ],
+    ids=["cut head", "newer", "incomplete", "bad result", "bad marker"],
+)
+def test_a_session_that_cant_be_read_is_one_error(tmp_path: Path, file: str, content: bytes, message: str) -> None:
+    folder = write_session(tmp_path / "s1")
+    (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        open_session(folder)
+
+
+def test_no_session_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no session"):
+        open_session(tmp_path)
+
+
+@pytest.mark.parametrize("good", ["p1", "P-017_b.2", "7", "a" * 64])
+def test_ids(good: str) -> None:
+    assert check_id("participant", good) == good
+
+
+@pytest.mark.parametrize(
+    "bad", ["", ".", "..", "../p1", "a/b", "/etc", "a\\b", "-p", ".hidden", "a b", "p\n", "p\x00", "é", "a" * 65]
+)
+def test_ids_that_could_name_another_place_are_refused(bad: str, tmp_path: Path) -> None:
+    for participant, session in ((bad, "s1"), ("p1", bad)):
+        with pytest.raises(ConfigurationError, match="pseudonym"):
+            session_place(tmp_path, participant, session)
+    with pytest.raises(ConfigurationError, match="pseudonym"):
+        purge_participant(tmp_path, bad)
+
+
+def test_what_has_to_be_said_together(tmp_path: Path) -> None:
+    assert asked_place(None, None, None) is None
+    with pytest.raises(ConfigurationError, match="--save FOLDER"):
+        asked_place(None, "p1", None)
+    with pytest.raises(ConfigurationError, match="--participant"):
+        asked_place(tmp_path, None, "s1")
+    place = asked_place(tmp_path, "p1", None)
+    assert place is not None
+    assert place.folder.parent == tmp_path / "p1"
+    write_session(tmp_path / "p1" / "s1")
+    with pytest.raises(ConfigurationError, match="another --session"):
+        asked_place(tmp_path, "p1", "s1")
+
+
+def test_purging_removes_one_person_and_nobody_else(tmp_path: Path) -> None:
+    for each in ("p1/s1", "p1/s2", "p10/s1", "p2/s1"):
+        write_session(tmp_path / each)
+    (tmp_path / "p1" / "s1" / "video.mcap").write_bytes(b"of the session")
+    removed, left = purge_participant(tmp_path, "p1")
+    assert removed == [tmp_path / "p1" / "s1", tmp_path / "p1" / "s2"]
+    assert left == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["p10", "p2"]
+    assert open_session(tmp_path / "p10" / "s1").head.participant == "p1"
+
+
+def test_purging_leaves_what_is_no_session(tmp_path: Path) -> None:
+    elsewhere = write_session(tmp_path / "elsewhere" / "s9")
+    write_session(tmp_path / "all" / "p1" / "s1")
+    (tmp_path / "all" / "p1" / "notes.txt").write_text("consent form")
+    (tmp_path / "all" / "p1" / "photos").mkdir()
+    (tmp_path / "all" / "p1" / "linked").symlink_to(elsewhere)
+    removed, left = purge_participant(tmp_path / "all", "p1")
+    assert [each.name for each in removed] == ["s1"]
+    assert [each.name for each in left] == ["linked", "notes.txt", "photos"]
+    assert open_session(elsewhere).head == HEAD
+
+
+def test_purging_follows_no_link_to_other_folders(tmp_path: Path) -> None:
+    write_session(tmp_path / "elsewhere" / "s9")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "p1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="nothing was removed"):
+        purge_participant(tmp_path / "all", "p1")
+    assert open_session(tmp_path / "elsewhere" / "s9").head == HEAD
+
+
+@pytest.mark.parametrize("root", ["", "nowhere"], ids=["nobody of that name", "no folder"])
+def test_purging_nothing_is_said(tmp_path: Path, root: str) -> None:
+    with pytest.raises(DataError, match=r"p1; nothing was removed|no folder"):
+        purge_participant(tmp_path / root, "p1")
