@@ -1,4 +1,4 @@
-"""The `emer` wire format: binary packets for firmware authors (docs/emer-wire-format.md has a C header).
+"""The `emer` wire format: binary packets for firmware authors (docs/emer-wire-format.md, docs/firmware/emer_tracker.h).
 
 A packet, little endian::
 
