@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.source import Source, parse_parameters
 
 __all__ = ["CameraSource", "parse_camera"]
 
@@ -17,45 +17,13 @@ _WHOLE = ("gst",)  # what follows the scheme is no address at all
 
 
 @dataclass(frozen=True)
-class CameraSource:
-    """A source.
-
-    Attributes:
-        text: as written.
-        scheme: `csi`, `rtsp` ..., or empty for an index or a path.
-        path: index, path, sensor number or pipeline; for a network camera the whole address.
-        parameters: what follows the question mark.
-    """
-
-    text: str
-    scheme: str
-    path: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+class CameraSource(Source):
+    """A source; its path is an index, a path, a sensor number, a pipeline, or the address of a network camera."""
 
     @property
     def name(self) -> str:
         """The source for messages and recordings: as written, without a password."""
         return re.sub(r"(?<=://)[^/@\s]*@", "", self.text)
-
-    def allow(self, *names: str) -> None:
-        """Raise ConfigurationError where a parameter is none of `names`."""
-        unknown = sorted(set(self.parameters) - set(names))
-        if unknown:
-            known = f"known are {', '.join(names)}" if names else "this kind of source takes none"
-            raise ConfigurationError(f"{self.text}: unknown {', '.join(unknown)}; {known}")
-
-    def number(self, name: str, low: float, high: float) -> float | None:
-        """A parameter as a number in low..high, None where absent; raise ConfigurationError on anything else."""
-        text = self.parameters.get(name)
-        if text is None:
-            return None
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise ConfigurationError(f"{self.text}: {name} is a number from {low:g} to {high:g}, not {text!r}")
-        return number
 
     def size_px(self) -> tuple[int, int] | None:
         """The parameter `size` as width and height, None where absent; raise ConfigurationError on anything else."""
@@ -84,7 +52,7 @@ def parse_camera(text: str) -> CameraSource:
         if os.path.exists(text):  # a file's name may hold a question mark
             return CameraSource(text, "", text)
         path, _, query = text.partition("?")
-        return CameraSource(text, "", path, _parameters(text, query))
+        return CameraSource(text, "", path, parse_parameters(text, query))
     if scheme in _WHOLE:
         return CameraSource(text, scheme, rest)
     try:
@@ -93,16 +61,5 @@ def parse_camera(text: str) -> CameraSource:
     except ValueError as error:
         raise ConfigurationError(f"can't read the address {text!r}: {error}") from None
     if parts.scheme in _OWN_QUERY:
-        return CameraSource(text, parts.scheme, parts.netloc + parts.path, _parameters(text, parts.query))
+        return CameraSource(text, parts.scheme, parts.netloc + parts.path, parse_parameters(text, parts.query))
     return CameraSource(text, parts.scheme, text)
-
-
-def _parameters(text: str, query: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        raise ConfigurationError(f"{text}: parameters are written as name=value, joined by &") from None
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"{text}: a parameter is given twice")
-    return dict(pairs)
