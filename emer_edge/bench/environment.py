@@ -10,6 +10,7 @@ from typing import Final
 
 from emer_edge import __version__
 from emer_edge.bench.records import Environment
+from emer_edge.runtime.board import read_heat
 
 __all__ = ["describe", "temperature_c"]
 
@@ -41,12 +42,7 @@ def describe() -> Environment:
 
 def temperature_c() -> float | None:
     """The hottest thermal zone, or None where there is none."""
-    found = []
-    for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*/temp")):
-        text = _read(str(zone))
-        if text is not None and text.lstrip("-").isdigit():
-            found.append(int(text) / 1000)
-    return max(found, default=None)
+    return read_heat().hottest_c
 
 
 def _cpu() -> str | None:

@@ -7,17 +7,24 @@ from pathlib import Path
 
 from emer_edge.bundle import load_bundle
 from emer_edge.errors import EmerEdgeError
+from emer_edge.runtime.doctor.attached import look_at_devices
+from emer_edge.runtime.doctor.board import look_at_board
 from emer_edge.runtime.doctor.finding import Finding
 from emer_edge.runtime.doctor.machine import look_at_machine
 from emer_edge.runtime.doctor.replay import replay_golden
-from emer_edge.runtime.engines import resolve_engine
+from emer_edge.runtime.doctor.resources import look_at_resources
+from emer_edge.runtime.engines import resolve_engine, tensorrt_engine
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["examine"]
 
 
 def examine(
-    bundle: str | Path | None = None, engine: str = "auto", threads: int = 1, progress: Progress = silent
+    bundle: str | Path | None = None,
+    engine: str = "auto",
+    threads: int = 1,
+    progress: Progress = silent,
+    root: Path = Path("/"),
 ) -> Iterator[Finding]:
     """Look at this machine and, where one is given, at a bundle on it; nothing is changed.
 
@@ -29,6 +36,7 @@ def examine(
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         progress: told while engines are built, which TensorRT needs once a machine.
+        root: where the machine's `dev`, `etc`, `proc`, `sys` and `var` lie.
 
     Yields:
         Findings as they are made; what can't be examined is itself a finding.
@@ -37,7 +45,10 @@ def examine(
         ConfigurationError: no engine has that name.
     """
     name = resolve_engine(engine)
-    yield from look_at_machine()
+    yield from look_at_machine(root)
+    yield from look_at_board(root)
+    yield from look_at_devices(root)
+    yield from look_at_resources(root, builds=name == tensorrt_engine.NAME)
     if bundle is None:
         return
     try:

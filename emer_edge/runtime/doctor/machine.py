@@ -6,33 +6,49 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from emer_edge import __version__
+from emer_edge.runtime.board import read_l4t
 from emer_edge.runtime.doctor.finding import Finding
 from emer_edge.runtime.engines import tensorrt_engine
+from emer_edge.runtime.engines.tensorrt.driver import find_gpu
 
 __all__ = ["look_at_machine"]
 
 _BASE = ("numpy", "onnxruntime", "msgspec", "pyserial")
 
 
-def look_at_machine() -> Iterator[Finding]:
-    """Findings about Python, the base packages, OpenCV and TensorRT."""
+def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
+    """Findings about Python, the base packages, OpenCV, the GPU and TensorRT; `root` tells whether this is a Jetson."""
     yield Finding(
         "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {platform.node()}"
     )
     yield Finding("emer-edge", "ok", f"{__version__}; {', '.join(f'{name} {_version(name)}' for name in _BASE)}")
-    yield _opencv()
+    jetson = read_l4t(root) is not None
+    yield _opencv(jetson)
+    gpu = find_gpu()
+    if gpu is not None:
+        told = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA up to {gpu.cuda}"
+        yield Finding("gpu", "ok", told)
+    elif jetson:
+        mend = "in a container: docker run --runtime nvidia; else: sudo apt install nvidia-jetpack"
+        yield Finding("gpu", "problem", "this is a Jetson, and no NVIDIA driver answers", mend)
+    else:
+        yield Finding("gpu", "ok", "none that NVIDIA's driver knows: parts run on the CPU")
     reason = tensorrt_engine.why_not()
     if reason is None:
         yield Finding("tensorrt", "ok", f"{_version('tensorrt')}, usable")
     elif find_spec("tensorrt") is not None:
         yield Finding("tensorrt", "warning", f"installed but not usable: {reason}", "pip install 'emer-edge[jetson]'")
+    elif jetson:
+        mend = "sudo apt install nvidia-jetpack, and a virtual environment made with --system-site-packages"
+        yield Finding("tensorrt", "warning", f"not here, parts run in ONNX Runtime on the CPU: {reason}", mend)
     else:
         yield Finding("tensorrt", "ok", f"not here, parts run in ONNX Runtime on the CPU: {reason}")
 
 
-def _opencv() -> Finding:
+def _opencv(jetson: bool) -> Finding:
     mend = "pip install 'emer-edge[desktop]', or on a Jetson a virtual environment with --system-site-packages"
     if find_spec("cv2") is None:
         return Finding("opencv", "problem", "not installed, so there are no cameras, no videos and no faces", mend)
@@ -43,7 +59,11 @@ def _opencv() -> Finding:
     gstreamer = [
         each.partition(":")[2].strip() for each in cv2.getBuildInformation().splitlines() if "GStreamer" in each
     ]
-    return Finding("opencv", "ok", f"{cv2.__version__}, GStreamer {gstreamer[0] if gstreamer else 'unknown'}")
+    told = f"{cv2.__version__}, GStreamer {gstreamer[0] if gstreamer else 'unknown'}"
+    if jetson and gstreamer and gstreamer[0].startswith("NO"):
+        told += ": a wheel hides the system's OpenCV, and CSI cameras and hardware decoding with it"
+        return Finding("opencv", "warning", told, "pip uninstall opencv-python opencv-python-headless")
+    return Finding("opencv", "ok", told)
 
 
 def _version(package: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from emer_edge.runtime.board.jetson import read_l4t
 from emer_edge.runtime.engines.tensorrt.driver import Gpu
 from emer_edge.runtime.engines.tensorrt.packages import Capabilities
 
@@ -58,7 +59,7 @@ def describe_machine(capabilities: Capabilities, gpu: Gpu | None, root: Path = P
         tensorrt=capabilities.told,
         cuda=gpu.cuda if gpu else UNKNOWN,
         driver=_driver(root / "proc/driver/nvidia/version"),
-        l4t=_l4t(root / "etc/nv_tegra_release"),
+        l4t=read_l4t(root) or UNKNOWN,
     )
 
 
@@ -79,12 +80,6 @@ def _driver(path: Path) -> str:
     """`NVRM version: NVIDIA UNIX ... Kernel Module  540.3.0  ...` -> `540.3.0`."""
     found = re.search(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", _text(path))
     return found[1] if found else UNKNOWN
-
-
-def _l4t(path: Path) -> str:
-    """`# R36 (release), REVISION: 3.0, ...` -> `36.3.0`."""
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _text(path))
-    return f"{found[1]}.{found[2]}" if found else UNKNOWN
 
 
 def _text(path: Path) -> str:
