@@ -153,8 +153,13 @@ def write_recording_file(
 
 def _inside(folder: Path, name: str, file: Path) -> Path:
     path = folder / name
-    if not name or "\x00" in name or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = bool(name) and "\x00" not in name and path.resolve().is_relative_to(folder.resolve())
+        found = inside and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, not encodable, or links that lead to each other
+        raise DataError(f"{file} names {name[:80]!r}, which can't be the name of a file") from None
+    if not inside:
         raise DataError(f"{file} names {name!r}, which lies outside of the recording's folder")
-    if not path.is_file():
+    if not found:
         raise DataError(f"{file} names {name!r}, and there is no such file beside it")
     return path

@@ -67,6 +67,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({**GOOD, "video": "/etc/passwd"}, "lies outside of the recording's folder"),
         ({**GOOD, "tracker": ""}, "lies outside of the recording's folder"),
         ({**GOOD, "tracker": "a\x00b"}, "lies outside of the recording's folder"),
+        ({**GOOD, "tracker": "a" * 5000}, "can't be the name of a file"),
         ({**GOOD, "display": {"width_px": 0, "height_px": 1, "width_mm": 1, "height_mm": 1}}, "a size above zero"),
         ({**GOOD, "stimulus": {"left_px": 0, "top_px": 1, "width_px": 0, "height_px": 1}}, "without area"),
     ],

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from fuzz_targets import TARGETS, Target, make_input
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+SLOW = {"tobii-xlsx": 10, "tobii-text": 40, "eye-sheet": 40, "golden.npz": 40, "format-finder": 40}
+A_SEED = 20
+"""Inputs a seed that hypothesis draws."""
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda each: each.name)
+def test_mutated_inputs_neither_crash_nor_cost_the_frames_behind_them(target: Target) -> None:
+    """A few thousand inputs for decoders, hundreds for the readers of files."""
+    examples = SLOW.get(target.name, 100)
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, 2**32 - 1))
+    def many(seed: int) -> None:
+        for number in range(A_SEED if examples == 100 else 5):
+            target.one(*make_input(target, seed, number))
+
+    many()
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda each: each.name)
+def test_what_mutations_start_from_is_read(target: Target) -> None:
+    for number, seed in enumerate(target.seeds()):
+        target.one(seed, make_input(target, 0, number)[1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=2000), st.randoms(use_true_random=True))
+def test_any_bytes_at_all_are_read_by_every_target(data: bytes, random: Random) -> None:
+    for target in TARGETS.values():
+        target.one(data, random)
+
+
+def test_the_same_seed_and_number_make_the_same_input() -> None:
+    target = TARGETS["emer"]
+    made = [make_input(target, seed, number)[0] for seed, number in ((1, 2), (1, 2), (1, 3), (2, 2))]
+    assert made[0] == made[1]
+    assert len(set(made)) == 3
+    assert len({make_input(target, 0, number)[0] for number in range(500)}) > 490
