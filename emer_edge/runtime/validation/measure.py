@@ -13,6 +13,7 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.signals.rows import raw_row
 from emer_edge.spec.samples import Display, StimulusRect, TrackerSample
 from emer_edge.spec.validation import TargetMeasure, Validation
+from emer_edge.spec.window import EYE_COLUMN_COUNT
 
 __all__ = ["ASSUMED_DISTANCE_MM", "check_targets", "five_targets", "measure_target", "summed_up"]
 
@@ -67,7 +68,7 @@ def measure_target(
         The measure, and the (3,) median eye position in DACS mm, NaN where the tracker does not say it.
     """
     stimulus = StimulusRect.whole(display)
-    rows = np.array([raw_row(each, display, stimulus) for each in samples]).reshape(len(samples), -1)
+    rows = np.array([raw_row(each, display, stimulus) for each in samples]).reshape(-1, EYE_COLUMN_COUNT)
     seen = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
     x_px, y_px = target_px
     expected = max(expected, len(samples))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 import cv2
@@ -28,6 +29,8 @@ _PROBE: Final = "import cv2; cv2.namedWindow('emer-edge', 0); cv2.waitKey(1); cv
 _PROBE_S: Final = 20.0
 _BACKGROUND: Final = 128  # grey as most stimuli on average, so that pupils need not change much
 _POLL_S: Final = 0.1
+_OPENING_S: Final = 3.0  # for a window manager to make a window fill the display
+_SLACK_PX: Final = 4
 
 
 class Presenter(ABC):
@@ -63,10 +66,28 @@ class WindowPresenter(Presenter):
         self._target_px = (0.0, 0.0)
 
     def begin(self, display: Display) -> None:
-        """Open the window."""
+        """Open the window; raise ConfigurationError where it does not fill a display of this size."""
         self._display = display
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.resizeWindow(_TITLE, display.width_px, display.height_px)
+        cv2.moveWindow(_TITLE, 0, 0)
         cv2.setWindowProperty(_TITLE, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)
+        blank = target_image((-display.height_px, 0), display)
+        deadline_s = monotonic() + _OPENING_S
+        while not self._fills() and monotonic() < deadline_s:
+            cv2.imshow(_TITLE, blank)
+            cv2.waitKey(20)
+        if not self._fills():
+            width, height = cv2.getWindowImageRect(_TITLE)[2:]
+            raise ConfigurationError(
+                f"the window with the targets is {width}x{height} px, the display {display.width_px}x"
+                f"{display.height_px}: the gaze would seem to be off; say the display with --display, or use "
+                "--validation-by terminal"
+            )
+
+    def _fills(self) -> bool:
+        width, height = cv2.getWindowImageRect(_TITLE)[2:]
+        return abs(width - self._display.width_px) <= _SLACK_PX and abs(height - self._display.height_px) <= _SLACK_PX
 
     def show(self, target_px: tuple[float, float], number: int, total: int, stopped: Callable[[], bool]) -> bool:
         """Draw the target."""
