@@ -87,7 +87,8 @@ class WindowPresenter(Presenter):
 
     def _fills(self) -> bool:
         width, height = cv2.getWindowImageRect(_TITLE)[2:]
-        return abs(width - self._display.width_px) <= _SLACK_PX and abs(height - self._display.height_px) <= _SLACK_PX
+        off_px = max(abs(width - self._display.width_px), abs(height - self._display.height_px))
+        return bool(off_px <= _SLACK_PX)
 
     def show(self, target_px: tuple[float, float], number: int, total: int, stopped: Callable[[], bool]) -> bool:
         """Draw the target."""
