@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Final
 
@@ -56,7 +57,7 @@ class Page:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
-        self._ended = False
+        self._ended = self._failed = False
 
     @property
     def url(self) -> str:
@@ -71,7 +72,7 @@ class Page:
 
     def result(self, result: Result) -> bool:
         """Show a result; always True: visitors come and go."""
-        self._feed.result(result)
+        self._safely(lambda: self._feed.result(result))
         return True
 
     def on_origin(self, origin_ns: int) -> None:
@@ -79,12 +80,11 @@ class Page:
 
     def on_frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
         """Count a frame, and keep it while somebody watches."""
-        self._feed.frame(frame)
-        self._video.offer(frame, look)
+        self._safely(lambda: self._seen(frame, look))
 
     def on_sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """Count a sample, and keep where it looks while somebody watches."""
-        self._feed.sample(sample)
+        self._safely(lambda: self._feed.sample(sample))
 
     def on_step(self, result: Result) -> None:
         """Nothing to do: results come by `result`."""
@@ -103,6 +103,20 @@ class Page:
             self._server.shutdown()
             self._thread.join(_GOODBYE_S)
         self._server.end()
+
+    def _seen(self, frame: Frame, look: Look | None) -> None:
+        self._feed.frame(frame)
+        self._video.offer(frame, look)
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        """Do the page's part of a run's work; after a fault the page stands still, and the run goes on."""
+        if self._failed:
+            return
+        try:
+            work()
+        except Exception as error:  # the page's own fault, whatever it is
+            self._failed = True
+            self._say(f"the page stands still, the run goes on: {type(error).__name__}: {error}")
 
 
 def serve_page(pipeline: Pipeline, address: str, token: str | None = None, say: Say = say_to_log) -> Page:

@@ -1,9 +1,8 @@
 // Traces of valence and arousal, the latency histogram, and where the person looks.
 
-import { decades, duration, scale, shape, signed } from "./drawing.js";
+import { decades, duration, scale, shape, signed, widthOf } from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
-const WIDTH = 360;
 const HEIGHT = 130;
 
 /** Values over the last `span_s` seconds, felt and shown, and the room between them. */
@@ -14,6 +13,7 @@ export function trace(name, points, span_s, heads) {
   drawing.closest("figure").hidden = known.length === 0;
   if (!known.length) return;
   const range = heads.find((each) => each.name === known[0]);
+  const WIDTH = widthOf(drawing, 360);
   const newest = points.length ? points[points.length - 1].end_ns : 0;
   const x = scale(-span_s, 0, 30, WIDTH - 4);
   const y = scale(range.low, range.high, HEIGHT - 20, 6);
@@ -24,11 +24,11 @@ export function trace(name, points, span_s, heads) {
     parts.push(shape("text", { x: 24, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : signed(tick, 0)));
   }
   for (const back of [span_s, span_s / 2, 0]) {
-    const words = back ? `−${back / 60} min` : "now";
+    const words = back ? ago(back) : "now";
     const anchor = back === span_s ? "start" : back ? "middle" : "end";
     parts.push(shape("text", { x: x(-back), y: HEIGHT - 4, "text-anchor": anchor }, words));
   }
-  for (const run of runs(points, known)) {
+  for (const run of runs(points, (point) => known.every((each) => point.values[each] !== undefined))) {
     if (known.length === 2) {
       const out = run.map((each) => `${at(each).toFixed(1)},${y(each.values[head.felt]).toFixed(1)}`);
       const back = run.map((each) => `${at(each).toFixed(1)},${y(each.values[head.shown]).toFixed(1)}`).reverse();
@@ -63,12 +63,37 @@ export function trace(name, points, span_s, heads) {
   drawing.setAttribute("aria-label", `${name}: ${spoken.join(", ") || "not known now"}`);
 }
 
+/** The gap over the same span, under its figure. */
+export function gapTrace(points, span_s) {
+  const drawing = byId("gap-trace");
+  const [width, height] = [widthOf(drawing, 680), 54];
+  const newest = points.length ? points[points.length - 1].end_ns : 0;
+  const x = scale(-span_s, 0, 0, width);
+  const y = scale(0, 1, height - 16, 2);
+  const at = (point) => x((point.end_ns - newest) / 1e9).toFixed(1);
+  const known = points.filter((each) => typeof each.gap === "number");
+  const parts = [shape("line", { x1: 0, x2: width, y1: y(0), y2: y(0), class: "grid" })];
+  for (const run of runs(points, (point) => typeof point.gap === "number")) {
+    const path = run.map((each) => `${at(each)},${y(each.gap).toFixed(1)}`);
+    parts.push(shape("polygon", { points: [`${at(run[0])},${y(0)}`, ...path, `${at(run[run.length - 1])},${y(0)}`].join(" "), class: "area" }));
+    parts.push(shape("polyline", { points: path.join(" "), class: "line" }));
+  }
+  parts.push(shape("text", { x: 0, y: height - 2 }, ago(span_s)), shape("text", { x: width, y: height - 2, "text-anchor": "end" }, "now"));
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  drawing.replaceChildren(...parts);
+  const values = known.map((each) => each.gap);
+  const words = values.length ? `between ${Math.min(...values).toFixed(2)} and ${Math.max(...values).toFixed(2)}` : "not known yet";
+  drawing.setAttribute("aria-label", `gap over time: ${words}`);
+}
+
+const ago = (seconds) => (seconds >= 60 ? `−${seconds / 60} min` : `−${seconds} s`);
+
 // Stretches without holes: where a value is missing, the line breaks.
-function runs(points, known) {
+function runs(points, holds) {
   const found = [];
   let run = [];
   for (const point of points) {
-    if (known.every((each) => point.values[each] !== undefined)) {
+    if (holds(point)) {
       run.push(point);
     } else if (run.length) {
       found.push(run);
@@ -82,7 +107,7 @@ function runs(points, known) {
 /** All durations of a stage; `bins` are pairs of number and count, 20 a decade of ms. */
 export function histogram(stage, name) {
   const drawing = byId("histogram");
-  const [width, height, left, bottom, top] = [680, 190, 40, 168, 30];
+  const [width, height, left, bottom, top] = [widthOf(drawing, 680), 190, 30, 168, 30];
   const parts = [];
   if (!stage) {
     drawing.replaceChildren();
@@ -98,8 +123,11 @@ export function histogram(stage, name) {
   const x = (value) => along(Math.log10(value));
   const most = Math.max(...bins.map((each) => each[1]));
   const y = scale(0, most, bottom, top);
+  let last = -Infinity;
   for (const tick of decades(low, high)) {
     parts.push(shape("line", { x1: x(tick), x2: x(tick), y1: top, y2: bottom, class: "grid" }));
+    if (x(tick) - last < 52 || x(tick) > width - 14) continue;
+    last = x(tick);
     parts.push(shape("text", { x: x(tick), y: bottom + 16, "text-anchor": "middle" }, tick >= 1000 ? `${tick / 1000} s` : `${tick} ms`));
   }
   for (const tick of [0, most]) {
@@ -111,13 +139,17 @@ export function histogram(stage, name) {
     const rise = Math.max(bottom - y(count), 1.5); // one slow hop must be seen
     parts.push(shape("rect", { x: start + 0.5, y: bottom - rise, width: Math.max(x(edge(number)) - start - 1, 1), height: rise, class: "bar" }));
   }
-  let free = -Infinity;
+  const marks = [];
   for (const [words, value] of [["p50", stage.p50_ms], ["p99", stage.p99_ms], ["max", stage.max_ms]]) {
     const here = x(value);
     parts.push(shape("line", { x1: here, x2: here, y1: top - 6, y2: bottom, class: "mark" }));
-    const words_x = Math.min(Math.max(here, free), width - 14);
-    parts.push(shape("text", { x: words_x, y: top - 12, "text-anchor": "middle", class: "mark-text" }, words));
-    free = words_x + 32;
+    const before = marks[marks.length - 1];
+    if (before && here - before.here < 36) before.words += `, ${words}`;
+    else marks.push({ here, words });
+  }
+  for (const { here, words } of marks) {
+    const anchor = here > width - 60 ? "end" : here < left + 60 ? "start" : "middle";
+    parts.push(shape("text", { x: here, y: top - 12, "text-anchor": anchor, class: "mark-text" }, words));
   }
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);
@@ -131,7 +163,7 @@ const trail = [];
 /** Where the person looks, in shares of the display; null: the tracker sees no eye. */
 export function gaze(at, display) {
   const drawing = byId("display");
-  const width = 320;
+  const width = widthOf(drawing, 320);
   const height = (width * display[1]) / display[0];
   trail.push(at);
   if (trail.length > 12) trail.shift();

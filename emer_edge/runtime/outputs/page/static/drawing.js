@@ -30,6 +30,11 @@ export function decades(low, high) {
   return found;
 }
 
+/** How wide a drawing is on the screen, so that its text is as large as the page's. */
+export function widthOf(drawing, otherwise) {
+  return Math.max(200, drawing.clientWidth || otherwise);
+}
+
 /** A number with a fixed count of digits and its sign. */
 export function signed(value, digits = 2) {
   return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
@@ -38,6 +43,7 @@ export function signed(value, digits = 2) {
 /** A duration in ms for people. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
+  if (ms < 0.005) return "0 ms";
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
   return ms >= 10 ? `${ms.toFixed(0)} ms` : `${ms.toFixed(ms >= 1 ? 1 : 2)} ms`;
 }

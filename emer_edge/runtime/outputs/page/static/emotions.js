@@ -5,12 +5,14 @@ import { shape, signed } from "./drawing.js";
 const byId = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
 let heads = [];
+let window_s = 1;
 let rows = [];
 let circles = null;
 
 /** Lay out bars for the heads that the bundle has. */
-export function prepare(given) {
-  heads = given;
+export function prepare(about) {
+  heads = about.heads;
+  window_s = about.window_s;
   const body = byId("bars");
   body.replaceChildren();
   rows = [];
@@ -76,6 +78,9 @@ export function show(result) {
   byId("gap").classList.toggle("none", !felt && !shown);
   intensity(result);
   venn(result.gap);
+  const filling = byId("filling");
+  filling.hidden = result.state !== "filling";
+  filling.value = Math.max(0, 1 - result.filling_s / window_s);
   byId("gap-more").textContent = more(result);
   if (!felt && !shown) return "";
   const words = [felt && `felt ${felt[0]}`, shown && `shown ${shown[0]}`, result.gap && `gap ${result.gap.distance.toFixed(2)}`];
@@ -101,11 +106,12 @@ function more(result) {
   if (result.state !== "ok") return why(result);
   const gap = result.gap;
   if (!gap) return "this bundle has not both views: no gap";
-  const parts = [];
+  const [parts, differences] = [[], []];
   if (gap.percentile !== null) parts.push(`wider than ${gap.percentile.toFixed(0)} % of clips whose labels agree`);
   for (const name of ["valence", "arousal"]) {
-    if (gap[name] !== null) parts.push(`${name} ${signed(gap[name])}`);
+    if (gap[name] !== null) differences.push(`${name} ${signed(gap[name])}`);
   }
+  if (differences.length) parts.push(`felt minus shown: ${differences.join(", ")}`);
   return parts.join(" · ");
 }
 
@@ -124,17 +130,17 @@ export function why(result) {
 function venn(gap) {
   const drawing = byId("venn");
   if (!circles) {
-    const circle = (kind) => shape("circle", { cx: 160, cy: 76, r: 66, class: kind });
+    const circle = (kind) => shape("circle", { cx: 160, cy: 84, r: 78, class: kind });
     circles = {
       felt: [circle("felt"), circle("ring felt")],
       shown: [circle("shown"), circle("ring shown")],
-      figure: shape("text", { x: 160, y: 91, class: "figure" }, "–"),
+      figure: shape("text", { x: 160, y: 104, class: "figure" }, "–"),
     };
     drawing.replaceChildren(
-      ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 164, class: "small" }, "0 the same · 1 nothing in common"),
+      ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 184, class: "small" }, "0 the same · 1 nothing in common"),
     );
   }
-  const apart = 66 * (gap ? gap.distance : 0) * 1.12;
+  const apart = 78 * (gap ? gap.distance : 0);
   for (const each of circles.felt) each.setAttribute("cx", 160 - apart);
   for (const each of circles.shown) each.setAttribute("cx", 160 + apart);
   circles.figure.textContent = gap ? gap.distance.toFixed(2) : "–";

@@ -1,6 +1,6 @@
 // Listens to the run and hands each event to the part of the page that shows it.
 
-import { gaze, histogram, trace } from "./charts.js";
+import { gapTrace, gaze, histogram, trace } from "./charts.js";
 import { duration } from "./drawing.js";
 import { prepare, show, why } from "./emotions.js";
 import { watch } from "./video.js";
@@ -47,20 +47,23 @@ function hello(told) {
   points = told.trace;
   byId("bundle").textContent = told.bundle;
   document.title = `emer-edge · ${told.bundle}`;
-  prepare(told.heads);
+  prepare(told);
   gaze(null, told.display);
   byId("trace-card").hidden = !told.heads.some((each) => each.target === "valence" || each.target === "arousal");
   drawTraces();
 }
 
 function drawTraces() {
-  for (const name of ["valence", "arousal"]) trace(name, points, about.trace_s, about.heads);
+  const past_s = points.length ? (points[points.length - 1].end_ns - points[0].end_ns) / 1e9 : 0;
+  const span_s = [30, 60].find((each) => each >= past_s) ?? about.trace_s;
+  for (const name of ["valence", "arousal"]) trace(name, points, span_s, about.heads);
+  gapTrace(points, span_s);
 }
 
 function result(told) {
   const values = Object.fromEntries(Object.entries(told.heads).filter(([, value]) => typeof value === "number"));
   if (!points.length || points[points.length - 1].end_ns < told.end_ns) {
-    points.push({ end_ns: told.end_ns, values, markers: told.markers.map((each) => each.label) });
+    points.push({ end_ns: told.end_ns, values, gap: told.gap && told.gap.distance, markers: told.markers.map((each) => each.label) });
   }
   while (points.length && told.end_ns - points[0].end_ns > about.trace_s * 1e9) points.shift();
   const words = show(told);

@@ -1,0 +1,104 @@
+"""Results for a page, and a client that reads its answers and events byte by byte."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import numpy as np
+from runtime_inputs import sample, scene
+
+from emer_edge.runtime.faces import Face, Look
+from emer_edge.runtime.outputs.page import Page
+from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.spec.results import Gap, Result, State
+from emer_edge.spec.samples import Frame
+
+__all__ = ["TOKEN", "ask", "event_stream", "frame_of", "port_of", "result_of", "show_face", "show_gaze"]
+
+TOKEN = "correct-horse-battery"
+HOP_NS = 300_000_000
+
+
+def result_of(number: int, share: float = 0.7, state: State = State.OK) -> Result:
+    """Result number `number`; `share` is the probability of the first class of every head."""
+    heads: dict[str, dict[str, float] | float] = {
+        name: {each: share if at == 0 else (1 - share) / (head.width - 1) for at, each in enumerate(head.classes)}
+        if isinstance(head, ClassHead)
+        else share
+        for name, head in HEADS.items()
+    }
+    whole = Result(
+        number * HOP_NS,
+        state,
+        heads=heads,
+        gap=Gap(share / 2, 93.0, -0.5, 0.1),
+        face_age_ms=12.0,
+        sample_age_ms=3.0,
+        face_slots=8,
+        eye_slots=31,
+        stages_ms={"encode": 3.1, "total": 4.0 + number},
+        dropped={"camera": number},
+        notes=("demo weights",),
+    )
+    return whole if state is State.OK else replace(whole, heads={}, gap=None)
+
+
+def frame_of(number: int, x: int = 100) -> Frame:
+    """Frame number `number` with the portrait at x."""
+    return Frame(number, scene(x, 90), number * 33_000_000, number * 33_000_000, "arrival")
+
+
+def show_face(page: Page, number: int) -> None:
+    """Give a page a frame in which a face was found."""
+    points = np.array([[200, 200], [300, 200], [250, 250], [210, 300], [290, 300]], np.float32)
+    look = Look(Face((160.0, 120.0, 320.0, 360.0), points, 0.9), None, None, False, 1)
+    page.on_frame(frame_of(number, 100 + number % 50), look, 0)
+
+
+def show_gaze(page: Page, seen: bool = True) -> None:
+    """Give a page a sample that looks at the middle of the display."""
+    page.on_sample(sample(1, seen), 0)
+
+
+def port_of(page: Page) -> int:
+    """Its port."""
+    return int(page.url.rstrip("/").rpartition(":")[2])
+
+
+def ask(page: Page, path: str = "/", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
+    """One request on a connection of its own; underscores in header names stand for hyphens."""
+    connection = HTTPConnection("127.0.0.1", port_of(page), timeout=5)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+def event_stream(page: Page, **headers: str) -> tuple[socket.socket, Iterator[tuple[str, Any]]]:
+    """Open the page's events; the socket, and (name, data) pairs until the server closes."""
+    connection = socket.create_connection(("127.0.0.1", port_of(page)), timeout=5)
+    lines = [f"{name}: {value}" for name, value in ({"Host": "127.0.0.1"} | headers).items()]
+    connection.sendall("\r\n".join(["GET /events HTTP/1.1", *lines, "", ""]).encode())
+    stream = connection.makefile("rb")
+    assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+    while stream.readline() != b"\r\n":
+        pass
+
+    def events() -> Iterator[tuple[str, Any]]:
+        name = ""
+        with connection, stream:
+            for line in stream:
+                kind, _, value = line.decode().rstrip("\n").partition(": ")
+                if kind == "event":
+                    name = value
+                elif kind == "data":
+                    yield name, json.loads(value)
+
+    return connection, events()
