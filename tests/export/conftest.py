@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from emer_edge.calibration.ranges import collect_histograms, ranges_of
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
+from emer_edge.export.exporter import export_bundle
+from emer_edge.export.options import ExportOptions, ExportSummary
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.precision.int8 import activations_to_quantise
+from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
+from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.spec.window import WindowSpec
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "model" / "golden"), str(Path(__file__).parent)]
 
@@ -84,3 +89,36 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> EmerDataset:
     root = tmp_path_factory.mktemp("data") / "clips"
     synthesise(root, participants=10, clips_per_participant=2, frames=8, seed=3, workers=1)
     return EmerDataset.open(root)
+
+
+@pytest.fixture(scope="session")
+def nine_checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "nine.pt"
+    metadata = CheckpointMetadata(
+        variant="nine",
+        heads=nine.head_names,
+        classes=nine.classes,
+        standardised=True,
+        events="causal",
+        window=WindowSpec(),
+    )
+    save_checkpoint(path, nine, metadata)
+    return path
+
+
+@pytest.fixture(scope="session")
+def int8(nine_checkpoint: Path, dataset: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:
+    """A small int8 bundle of synthetic clips."""
+    output = tmp_path_factory.mktemp("bundles") / "small-int8.emer"
+    arguments = ("export", "--data", "/home/someone/clips", f"--output={output}", "--checkpoint", "er-7=/a/b c.pt")
+    return export_bundle(
+        ExportOptions(
+            output,
+            "int8",
+            [str(nine_checkpoint)],
+            data=dataset,
+            calibration_windows=8,
+            sensitivity=False,
+            arguments=arguments,
+        )
+    )

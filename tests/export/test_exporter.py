@@ -17,37 +17,9 @@ from emer_edge.export.exporter import export_bundle
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.seeded import seeded_windows
 from emer_edge.export.tensorrt_check import find_tensorrt
-from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.runtime.doctor import examine, worst
-from emer_edge.spec.window import WindowSpec
-
-
-def save(path: Path, model: Emert) -> Path:
-    metadata = CheckpointMetadata(
-        variant="nine",
-        heads=model.head_names,
-        classes=model.classes,
-        standardised=True,
-        events="causal",
-        window=WindowSpec(),
-    )
-    save_checkpoint(path, model, metadata)
-    return path
-
-
-@pytest.fixture(scope="module")
-def checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("checkpoint") / "nine.pt", nine)
-
-
-@pytest.fixture(scope="module")
-def int8(checkpoint: Path, dataset: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    output = tmp_path_factory.mktemp("bundles") / "small-int8.emer"
-    return export_bundle(
-        ExportOptions(output, "int8", [str(checkpoint)], data=dataset, calibration_windows=8, sensitivity=False)
-    )
 
 
 def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
@@ -109,8 +81,8 @@ def test_session_opens_what_export_wrote(int8: Any, nine: Emert) -> None:
     np.testing.assert_allclose(outputs["er-7"].sum(axis=1), 1.0, atol=1e-5)
 
 
-def test_fp16_needs_no_data(checkpoint: Path, tmp_path: Path) -> None:
-    made = export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(checkpoint)]))
+def test_fp16_needs_no_data(nine_checkpoint: Path, tmp_path: Path) -> None:
+    made = export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(nine_checkpoint)]))
     manifest = made.manifest
     assert manifest.precision.parts["cpu/face_encoder"] == "fp32"
     assert manifest.precision.parts["tensorrt/face_encoder"] == "fp16"
@@ -118,22 +90,23 @@ def test_fp16_needs_no_data(checkpoint: Path, tmp_path: Path) -> None:
     assert manifest.face.template_faces == 0
     assert (made.path / "tensorrt/face_encoder.onnx").stat().st_size < 24e6
     with pytest.raises(OutputExistsError):
-        export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(checkpoint)]))
+        export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(nine_checkpoint)]))
 
 
-def test_refusals_leave_nothing_behind(checkpoint: Path, nine: Emert, tmp_path: Path) -> None:
+def test_refusals_leave_nothing_behind(nine_checkpoint: Path, nine: Emert, tmp_path: Path) -> None:
     output = tmp_path / "refused.emer"
     with pytest.raises(ConfigurationError, match="int8 needs EMER clips"):
-        export_bundle(ExportOptions(output, "int8", [str(checkpoint)]))
+        export_bundle(ExportOptions(output, "int8", [str(nine_checkpoint)]))
     with pytest.raises(CheckpointError):
         export_bundle(ExportOptions(output, "fp32", [str(tmp_path / "absent.pt")]))
     poisoned = Emert("nine")
     with torch.no_grad():
         poisoned.proj_v1.bias[3] = float("nan")
+    save_checkpoint(tmp_path / "nan.pt", poisoned, metadata_of(poisoned))
     with pytest.raises(CheckpointError, match=r"proj_v1\.bias"):
-        export_bundle(ExportOptions(output, "fp32", [str(save(tmp_path / "nan.pt", poisoned))]))
+        export_bundle(ExportOptions(output, "fp32", [str(tmp_path / "nan.pt")]))
     with pytest.raises(ConfigurationError, match="no face detector"):
-        export_bundle(ExportOptions(output, "fp32", [str(checkpoint)], face_detector=tmp_path / "absent.onnx"))
+        export_bundle(ExportOptions(output, "fp32", [str(nine_checkpoint)], face_detector=tmp_path / "absent.onnx"))
     assert {each.name for each in tmp_path.iterdir()} == {"nan.pt"}
 
 

@@ -67,37 +67,25 @@ def ranges(figures: Mapping[str, Any]) -> tuple[Block, ...]:
     ]
     caption = "Values outside of a range are clipped; a wide range makes steps coarse. Noise decides, not the extent."
     plot = spans(f"The {len(shown)} noisiest of {len(found)} tensors", shown)
-    columns = (
-        Column("tensor"),
-        Column("lowest met", digits=3),
-        Column("highest met", digits=3),
-        *(
-            column
-            for style in _STYLES
-            for column in (
-                Column(f"{style}: from", digits=3),
-                Column("to", digits=3),
-                Column("clipped", "%", 4, 100.0),
-                Column("SQNR", "dB", 1),
-            )
-        ),
-    )
+    columns = [Column("tensor"), Column("met")]
+    for style in _STYLES:
+        columns += [Column(f"{style} range"), Column("clipped", "%", 4, 100.0), Column("SQNR", "dB", 1)]
     note = "Expected signal to noise of the values by themselves, rounding and clipping together."
 
     def table(title: str, some: list[Any]) -> Table:
-        rows = tuple(
-            (
-                each["name"],
-                each["low"],
-                each["high"],
-                *(each[style][key] for style in _STYLES for key in ("low", "high", "clipped", "noise_db")),
-            )
-            for each in some
-        )
-        return Table(title, columns, rows, note)
+        rows: list[tuple[Cell, ...]] = []
+        for each in some:
+            kept = (each[style] for style in _STYLES)
+            told = (cell for one in kept for cell in (_extent(one), one["clipped"], one["noise_db"]))
+            rows.append((each["name"], _extent(each), *told))
+        return Table(title, tuple(columns), tuple(rows), note)
 
     worst = table("Ranges of these tensors", found[:_SHOWN])
     return (Figure(plot, caption), worst, Details(f"All {len(found)} tensors", (table("All ranges", found),)))
+
+
+def _extent(given: Mapping[str, Any]) -> str:
+    return f"{given['low']:.3f} to {given['high']:.3f}"
 
 
 def _worst(tensor: Mapping[str, Any]) -> float:
