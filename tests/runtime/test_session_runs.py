@@ -1,0 +1,201 @@
+"""Saved sessions: whole runs of the command line, with a tracker and a keyboard on pseudo-terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
+
+from emer_edge.bundle import Bundle
+from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.outputs import SessionFolder
+from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.simulate import TrackerSimulator
+from emer_edge.spec.results import Result, State
+
+HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
+_MAIN = [sys.executable, "-c", "from emer_edge.cli import main; main()"]
+
+
+@pytest.fixture
+def simulated() -> Iterator[str]:
+    """The address of a tracker on a pseudo-terminal that plays."""
+    stop = threading.Event()
+    with TrackerSimulator("emer", RATE_HZ) as simulator:
+        thread = threading.Thread(target=simulator.play, args=(None, stop), daemon=True)
+        thread.start()
+        yield f"{simulator.path}?format=emer&rate={RATE_HZ}"
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def running(bundle: Bundle, tracker: str, folder: Path, *more: str, stdin: int) -> Iterator[subprocess.Popen[str]]:
+    command = [*_MAIN, "run", str(bundle.path), "--camera", "synthetic://", "--tracker", tracker, "--json"]
+    command += ["--save", str(folder), "--participant", "p017", "--session", "s1", *more]
+    process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def results_of(process: subprocess.Popen[str], until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """Read results as they come, until they are enough or 20 s are over."""
+    assert process.stdout is not None
+    results: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    while not until(results) and time.monotonic() < deadline:
+        line = process.stdout.readline()
+        assert line, process.stderr.read() if process.stderr else ""
+        results.append(json.loads(line))
+    return results
+
+
+def test_a_run_saves_its_session_and_gives_the_terminal_back(bundle: Bundle, simulated: str, tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    with running(bundle, simulated, folder, "--baseline", "2500ms", "--apply-baseline", stdin=slave) as process:
+        first = results_of(process, lambda results: bool(results))
+        assert not termios.tcgetattr(slave)[3] & termios.ICANON
+        os.write(master, b"s")
+        results = first + results_of(process, lambda results: any(each["from_baseline"] for each in results))
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    results += [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert termios.tcgetattr(slave) == before
+    os.close(slave)
+    os.close(master)
+
+    saved = open_session(folder / "p017" / "s1")
+    head = saved.head
+    assert (head.participant, head.session, head.state) == ("p017", "s1", "ended")
+    assert list(saved.results) == results
+    assert (head.results, head.markers, saved.cut) == (len(results), 1, 0)
+    (marker,) = saved.markers
+    assert (marker.label, marker.source) == ("key s", "keyboard")
+    assert [each["markers"] for each in results if each["markers"]] == [[marker.to_dict()]]
+    for each in results:
+        assert each["crosses"] == (["key s"] if each["end_ns"] - LENGTH_NS < marker.stamp_ns < each["end_ns"] else [])
+    baseline = head.baseline
+    assert baseline is not None
+    assert 2.5 <= baseline.seconds < 3.5
+    assert set(baseline.pupils) == {"left", "right"}
+    last = next(each for each in reversed(results) if each["from_baseline"])
+    for name, change in last["from_baseline"]["heads"].items():
+        assert change == pytest.approx(last["heads"][name] - baseline.heads[name])
+    assert head.summary is not None
+    assert head.summary["markers"] == 1
+    assert head.tracker.startswith("/dev/pts/")
+    assert head.camera.startswith("synthetic://")
+    assert f"saved {len(results)} results and 1 markers" in err
+    assert "baseline, " in err
+    private = {each: stat.S_IMODE(each.stat().st_mode) for each in (folder / "p017").rglob("*")}
+    assert {each.name: oct(mode) for each, mode in private.items()} == {
+        "s1": "0o700",
+        SESSION_FILE: "0o600",
+        RESULTS_FILE: "0o600",
+        MARKERS_FILE: "0o600",
+    }
+
+
+def test_a_run_that_is_killed_leaves_what_it_had_said(bundle: Bundle, simulated: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    with running(bundle, simulated, tmp_path, "--baseline", "1s", "--markers", "lines", stdin=read) as process:
+        results = results_of(process, lambda results: len(results) >= 2)
+        os.write(write, b"stimulus 1\nstimulus 2\n")
+        results += results_of(process, lambda results: any(each["state"] == "ok" for each in results))
+        results += results_of(process, lambda results: len(results) >= 2)
+        process.kill()
+        process.wait(10)
+    os.close(read)
+    os.close(write)
+    saved = open_session(tmp_path / "p017" / "s1")
+    assert saved.head.state == "running"
+    assert saved.head.ended is None
+    assert saved.head.baseline is not None
+    assert list(saved.results)[: len(results)] == results  # a result is saved before anybody else sees it
+    assert [each.label for each in saved.markers] == ["stimulus 1", "stimulus 2"]
+    assert saved.cut == 0
+    assert {each.name for each in (tmp_path / "p017" / "s1").iterdir()} == {SESSION_FILE, RESULTS_FILE, MARKERS_FILE}
+
+
+def test_a_session_that_is_there_is_not_written_into(bundle: Bundle, tmp_path: Path) -> None:
+    place = session_place(tmp_path, "p1", "s1")
+    pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
+    place.folder.mkdir(parents=True)
+    (place.folder / RESULTS_FILE).write_text("{}\n")
+    with pytest.raises(ConfigurationError, match="another --session"):
+        play(pipeline, [SessionFolder(pipeline, place, print)])
+    assert (place.folder / RESULTS_FILE).read_text() == "{}\n"
+
+
+def test_a_folder_that_cant_be_made_is_one_error(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
+    with pytest.raises(ConfigurationError, match=r"can't save the session|is there already"):
+        play(pipeline, [SessionFolder(pipeline, session_place(tmp_path / "file" / "below", "p1", "s1"), print)])
+
+
+def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundle, tmp_path: Path) -> None:
+    code = (
+        "import resource, signal\n"
+        "from pathlib import Path\n"
+        "from emer_edge.data.sessions import session_place\n"
+        "from emer_edge.runtime.outputs import SessionFolder\n"
+        "from emer_edge.runtime.pipeline import Pipeline\n"
+        "from emer_edge.spec.results import Result, State\n"
+        "from runtime_inputs import LiveCamera, LiveTracker, scene\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"pipeline = Pipeline({str(bundle.path)!r}, LiveCamera([scene(100, 90)]), LiveTracker())\n"
+        "pipeline.mark('before')\n"
+        "with pipeline:\n"
+        f"    out = SessionFolder(pipeline, session_place(Path({str(tmp_path)!r}), 'p1', 's1'), print)\n"
+        "    pipeline.mark('early')\n"
+        "    out.begin()\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "    for hop in range(40): assert out.result(Result(hop, State.FILLING))\n"
+        "    out.end(None)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert "any more (File too large); the run goes on" in done.stdout
+    saved = open_session(tmp_path / "p1" / "s1")
+    assert 5 < len(saved.results) < 40
+    assert saved.cut == 1
+    assert [each["end_ns"] for each in saved.results] == list(range(len(saved.results)))
+    assert [each.label for each in saved.markers] == ["early"]
+    assert (saved.head.state, saved.head.results) == ("ended", len(saved.results))
+
+
+def test_results_are_plain_numbers_in_the_file(bundle: Bundle, tmp_path: Path) -> None:
+    pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
+    with pipeline:
+        out = SessionFolder(pipeline, session_place(tmp_path, "p1", "s1"), lambda sentence: None)
+        out.begin()
+        result = Result(5, State.OK, heads={"fer-7": {"happiness": 0.25}, "fer-valence": -0.1}, notes=("é",))
+        assert out.result(result)
+        out.end(None)
+    line = (tmp_path / "p1" / "s1" / RESULTS_FILE).read_text(encoding="utf-8")
+    assert json.loads(line) == result.to_dict()
