@@ -11,6 +11,7 @@ import typer
 from emer_edge import __version__
 from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
+from emer_edge.cli.convert import convert
 from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
@@ -42,6 +43,7 @@ app.command()(train)
 app.command()(synth)
 app.command()(predict)
 app.command()(prepare)
+app.command()(convert)
 app.command()(build)
 app.add_typer(simulate, name="simulate")
 app.command()(devices)

@@ -18,25 +18,38 @@ def purge(
     ] = False,
     participant: Annotated[
         str | None,
-        typer.Option(help="Remove this participant's saved sessions, and nothing else.", show_default=False),
+        typer.Option(
+            help="Remove this participant's saved sessions, recordings, or both, and nothing else.", show_default=False
+        ),
     ] = None,
     sessions: Annotated[
         Path | None, typer.Option(help="Where run --save put the sessions.", show_default=False)
     ] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Where run --record put the recordings.", show_default=False)
+    ] = None,
 ) -> None:
-    """Remove everything kept of data sets: eye sheets as read, and face embeddings. Or one person's saved sessions."""
+    """Remove everything kept of data sets: eye sheets as read, and face embeddings. Or one person's data."""
     from emer_edge.data.cache import cache_folder, purge_cache
     from emer_edge.data.sessions import purge_participant
     from emer_edge.errors import ConfigurationError
     from emer_edge.runtime.engines.tensorrt.cache import engine_folder, purge_engines
+    from emer_edge.runtime.recording.keep import purge_recordings
 
-    if participant is not None or sessions is not None:
-        if participant is None or sessions is None:
-            raise ConfigurationError("saved sessions are removed by --participant ID and --sessions FOLDER together")
-        removed, left = purge_participant(sessions, participant)
-        say(f"removed {len(removed)} sessions of {participant} from {sessions}")
-        for each in left:
-            say(f"left: {each}, which is no session")
+    if participant is not None or sessions is not None or recordings is not None:
+        if participant is None or (sessions is None and recordings is None):
+            raise ConfigurationError(
+                "one person's data are removed by --participant ID and where they are: --sessions FOLDER, "
+                "--recordings FOLDER"
+            )
+        if recordings is not None:
+            deleted = purge_recordings(recordings, participant)
+            say(f"removed {len(deleted)} recordings of {participant} from {recordings}")
+        if sessions is not None:
+            removed, left = purge_participant(sessions, participant)
+            say(f"removed {len(removed)} sessions of {participant} from {sessions}")
+            for each in left:
+                say(f"left: {each}, which is no session")
         return
     say(f"removed {purge_cache()} files from {cache_folder()}")
     if engines:

@@ -117,6 +117,57 @@ def run(
     session: Annotated[
         str | None, typer.Option(help="Which session of theirs; by default, the date and time.", show_default=False)
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record samples, results and markers in a new MCAP file (opens in Foxglove; given as --camera and "
+            "--tracker, it is played back), or in a folder, named by the time. Extra: mcap.",
+            show_default=False,
+        ),
+    ] = None,
+    record_video: Annotated[
+        bool,
+        typer.Option(
+            "--record-video",
+            help="Record images, too: as JPEG, with the lossless face crops that a replay needs. Needs --consent-id.",
+        ),
+    ] = False,
+    record_lossless: Annotated[
+        bool,
+        typer.Option(
+            "--record-lossless",
+            help="With --record-video: whole images as PNG, so that a replay can look for faces again. 5 times larger.",
+        ),
+    ] = False,
+    consent_id: Annotated[
+        str | None,
+        typer.Option(help="What the consent to be filmed is filed as; kept in the recording.", show_default=False),
+    ] = None,
+    retention_days: Annotated[
+        float | None,
+        typer.Option(
+            help="First delete the recordings in that folder that are older; only emer-edge's own.", show_default=False
+        ),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            help="Publish results: mqtt://host:1883/topic, or mqtts:// for TLS; credentials come from "
+            "EMER_EDGE_MQTT_USERNAME and EMER_EDGE_MQTT_PASSWORD. docs/outputs.md. Extra: mqtt.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve latencies, states and losses to Prometheus, on loopback: :9108. No emotions. Extra: metrics.",
+            show_default=False,
+        ),
+    ] = None,
+    lsl_out: Annotated[
+        str | None,
+        typer.Option(help="Send results as an LSL stream of this name. Extra: lsl.", show_default=False),
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -168,8 +219,9 @@ def run(
 ) -> None:
     """Say live what the face shows, what the person feels, and the gap, with latency.
 
-    Ctrl-C ends the run with a summary. Nothing is stored unless --save says where, and nothing leaves this machine.
-    docs/sessions.md has participants, markers, baselines and the gaze validation.
+    Ctrl-C ends the run with a summary. Nothing is stored unless --save or --record says where, and nothing leaves this
+    machine unless --mqtt, --metrics, --lsl-out or --serve says so. docs/outputs.md has every output, docs/sessions.md
+    has participants, markers, baselines and the gaze validation.
     """
     from emer_edge.runtime.placement import place_process
 
@@ -179,15 +231,30 @@ def run(
     from emer_edge.data.sessions import asked_place
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
-    from emer_edge.runtime.outputs import OUTPUTS, Output, SessionFolder
-    from emer_edge.runtime.outputs.page import page_address, serve_page
+    from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
+    from emer_edge.runtime.outputs.page import page_address
     from emer_edge.runtime.pipeline import Pipeline, Validating, play
+    from emer_edge.runtime.recording.keep import asked_recording
     from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
-    place = asked_place(save, participant, session)
+    place = None if save is None and record is not None else asked_place(save, participant, session)
+    recording = asked_recording(record, record_video, record_lossless, consent_id, participant, session, retention_days)
     if serve is not None:
         page_address(serve, serve_token)
+    wanted = Wanted(
+        json=json,
+        live=not json,
+        summary=True,
+        session=place,
+        record=recording,
+        mqtt=mqtt,
+        metrics=metrics,
+        lsl=lsl_out,
+        serve=serve,
+        serve_token=serve_token,
+    )
+    check_outputs(wanted)
     sources = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
@@ -219,10 +286,4 @@ def run(
         check_sources(camera, tracker, TrackerOptions(pace=pace, offset_ms=offset_ms, say=say), engine)
         say(f"{pipeline.bundle.path}, {camera} and {tracker} are in order; nothing was opened")
         return
-    manifest = pipeline.bundle.manifest
-    outputs: list[Output] = [OUTPUTS["json" if json else "live"](manifest), OUTPUTS["summary"](manifest)]
-    if place is not None:
-        outputs.insert(0, SessionFolder(pipeline, place, say))
-    if serve is not None:
-        outputs.insert(0, serve_page(pipeline, serve, serve_token, say))
-    play(pipeline, outputs, seconds, sources=sources, validation=validation)
+    play(pipeline, open_outputs(pipeline, wanted, say), seconds, sources=sources, validation=validation)

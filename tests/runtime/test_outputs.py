@@ -9,9 +9,9 @@ from rich.console import Console
 
 from emer_edge.bundle import Bundle
 from emer_edge.metrics.latency import summarise
-from emer_edge.runtime.outputs import OUTPUTS, JsonLines, LiveView, SummaryTable
+from emer_edge.runtime.outputs import JsonLines, LiveView, SummaryTable, Wanted, open_outputs
 from emer_edge.runtime.outputs.live_view import render
-from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
 
@@ -122,7 +122,9 @@ def test_summary_table() -> None:
     json.dumps(SUMMARY.to_dict(), allow_nan=False)
 
 
-def test_outputs_are_made_by_name(bundle: Bundle) -> None:
-    assert set(OUTPUTS) == {"json", "live", "summary"}
-    for make in OUTPUTS.values():
-        make(bundle.manifest).end(None) if make is OUTPUTS["summary"] else make(bundle.manifest)
+def test_outputs_are_made_as_asked(bundle: Bundle) -> None:
+    pipeline = Pipeline(bundle)
+    made = open_outputs(pipeline, Wanted(json=True, summary=True))
+    assert [type(each) for each in made] == [JsonLines, SummaryTable]
+    assert [type(each) for each in open_outputs(pipeline, Wanted(live=True))] == [LiveView]
+    assert open_outputs(pipeline, Wanted()) == []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.results import Result
 
-__all__ = ["Output"]
+__all__ = ["Losing", "Output"]
 
 
 class Output(Protocol):
@@ -23,4 +23,19 @@ class Output(Protocol):
 
     def end(self, summary: Summary | None) -> None:
         """Called once at the end; None when the run never started."""
+        ...
+
+
+@runtime_checkable
+class Losing(Protocol):
+    """An output that can lose items, and counts them.
+
+    Attributes:
+        name: of the output.
+    """
+
+    name: str
+
+    def lost(self) -> dict[str, int]:
+        """What was lost so far: name -> count, those above zero."""
         ...

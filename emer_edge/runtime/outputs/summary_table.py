@@ -69,6 +69,8 @@ class SummaryTable:
         if summary.baseline is not None:
             for line in baseline_lines(summary.baseline):
                 print_line(line, highlight=False)
+        for name, counts in summary.outputs.items():
+            print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()), highlight=False)
         for note in summary.notes:
             print_line(f"note: {note}", highlight=False)
 

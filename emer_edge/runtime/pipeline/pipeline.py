@@ -185,6 +185,11 @@ class Pipeline:
         """How long a window waits for late items."""
         return self._allowance_ns
 
+    @property
+    def say(self) -> Say:
+        """Told in a sentence what the person who watches should know."""
+        return self._say
+
     def tap(self, tap: Tap) -> None:
         """Have every item and step told to `tap`, from the start; ConfigurationError once it is opened."""
         if self.opened:

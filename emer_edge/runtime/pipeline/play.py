@@ -6,14 +6,16 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.pipeline.pipeline import Pipeline
 from emer_edge.runtime.pipeline.summary import Summary
 from emer_edge.runtime.validation import Presenter
+from emer_edge.spec.results import Result
 
 if TYPE_CHECKING:
     from emer_edge.runtime.markers import MarkerSource
@@ -69,7 +71,8 @@ def play(
 ) -> Summary:
     """Run a pipeline to its end and give every output every result.
 
-    The run ends when a file does, after `seconds`, when a signal asks for it, or when an output's reader has gone.
+    The run ends when a file does, after `seconds`, when a signal asks for it, or when an output's reader has gone. An
+    output that fails once the run has begun is said once, gets no more results and is counted in the summary.
 
     Args:
         pipeline: not opened yet.
@@ -84,6 +87,7 @@ def play(
     """
     summary: Summary | None = None
     begun: list[Output] = []
+    failed: dict[int, str] = {}
     started: list[MarkerSource] = []
     with stopping_on_signals(pipeline):
         try:
@@ -98,7 +102,7 @@ def play(
                 started.append(source)
                 source.start(pipeline.markers)
             for result in pipeline:
-                read = [each.result(result) for each in outputs]
+                read = [_give(each, result, failed, pipeline) for each in outputs]
                 if not all(read) or (deadline_s is not None and monotonic() >= deadline_s):
                     break
         finally:
@@ -108,6 +112,49 @@ def play(
             if pipeline.opened:
                 summary = pipeline.summary()
             for each in begun:
-                each.end(summary)
+                summary = None if summary is None else replace(summary, outputs=_losses(begun, failed))
+                _end(each, summary, failed, pipeline)
     assert summary is not None
     return summary
+
+
+def _give(output: Output, result: Result, failed: dict[int, str], pipeline: Pipeline) -> bool:
+    """Give an output a result; false when nobody reads it any more."""
+    if id(output) in failed:
+        return True
+    try:
+        return output.result(result)
+    except Exception as error:  # whatever it is, the run must go on
+        _fail(output, error, failed, pipeline)
+        return True
+
+
+def _end(output: Output, summary: Summary | None, failed: dict[int, str], pipeline: Pipeline) -> None:
+    try:
+        output.end(summary)
+    except Exception as error:  # the others must end, too
+        _fail(output, error, failed, pipeline)
+
+
+def _fail(output: Output, error: Exception, failed: dict[int, str], pipeline: Pipeline) -> None:
+    name = _name(output)
+    if id(output) not in failed:
+        why = str(error) if isinstance(error, (EmerEdgeError, OSError)) else repr(error)
+        pipeline.say(f"the output {name} failed and is left out; the run goes on: {why}")
+    failed[id(output)] = name
+
+
+def _name(output: Output) -> str:
+    return str(getattr(output, "name", type(output).__name__))
+
+
+def _losses(outputs: Sequence[Output], failed: dict[int, str]) -> dict[str, dict[str, int]]:
+    losses: dict[str, dict[str, int]] = {}
+    for each in outputs:
+        lost = getattr(each, "lost", None)
+        counts: dict[str, int] = {} if lost is None else lost()
+        if id(each) in failed:
+            counts = counts | {"failed": 1}
+        if counts:
+            losses[_name(each)] = counts
+    return losses

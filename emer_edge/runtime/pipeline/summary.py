@@ -36,6 +36,7 @@ class Summary:
         markers: how many were set.
         baseline: the session's, None where none was asked for or the run ended before it was complete.
         validation: of the gaze before the run, None without one.
+        outputs: output -> what it has lost -> count; those that lost nothing are left out.
     """
 
     seconds: float
@@ -58,6 +59,7 @@ class Summary:
     markers: int = 0
     baseline: Baseline | None = None
     validation: Validation | None = None
+    outputs: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""

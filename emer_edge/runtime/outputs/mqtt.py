@@ -1,0 +1,242 @@
+"""`--mqtt mqtt://host:1883/topic`: results to an MQTT broker, with QoS 1.
+
+    TOPIC/results   a result as JSON; not retained
+    TOPIC/status    retained: {"state": "online"}, {"state": "offline", "reason": "ended"}, or, by the broker when this
+                    device has gone, {"state": "offline", "reason": "lost"}
+
+Results wait in a bounded buffer while the broker is away; when it is full the oldest go and are counted. QoS 1 delivers
+at least once: after a break the last ones may come twice, with the same `end_ns`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.extras import require
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.say import Say
+from emer_edge.spec.results import Result
+
+__all__ = ["BUFFERED", "CREDENTIALS", "Broker", "Mqtt", "parse_broker"]
+
+BUFFERED: Final = 1200
+"""Results that wait for the broker: ten minutes of two a second."""
+
+CREDENTIALS: Final = {
+    "username": "EMER_EDGE_MQTT_USERNAME",
+    "password": "EMER_EDGE_MQTT_PASSWORD",
+    "ca": "EMER_EDGE_MQTT_CA",
+    "certificate": "EMER_EDGE_MQTT_CERT",
+    "key": "EMER_EDGE_MQTT_KEY",
+}
+"""Environment variables: user and password; PEM files of the broker's authority, and of our certificate and its key."""
+
+_IN_FLIGHT: Final = 20
+_KEEPALIVE_S: Final = 15
+_END_S: Final = 5.0
+_PAUSES_S: Final = (1, 30)
+_POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where results go.
+
+    Attributes:
+        host, port: of the broker.
+        topic: both topics begin with it.
+        tls: whether the connection is encrypted.
+    """
+
+    host: str
+    port: int
+    topic: str
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}/{self.topic}"
+
+
+def parse_broker(text: str) -> Broker:
+    """Take `mqtt://host:1883/topic` or `mqtts://host/topic` apart.
+
+    Raises:
+        ConfigurationError: another scheme, no host, credentials in it, or a topic with wildcards.
+    """
+    example = "write mqtt://host:1883/topic, or mqtts:// for TLS"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"can't read the broker {text!r}: {error}; {example}") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            f"the broker's address holds credentials, which every user of this machine could read; put them into "
+            f"{CREDENTIALS['username']} and {CREDENTIALS['password']}"
+        )
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.query or parts.fragment or port == 0:
+        raise ConfigurationError(f"can't read the broker {text!r}; {example}")
+    topic = unquote(parts.path).strip("/") or "emer-edge"
+    if any(each in topic for each in "+#\0") or len(topic.encode()) > 60_000:
+        raise ConfigurationError(f"the topic {topic!r} can't be published to: it holds +, # or a null, or is too long")
+    tls = parts.scheme == "mqtts"
+    return Broker(parts.hostname, port or (8883 if tls else 1883), topic, tls)
+
+
+class Mqtt:
+    """Publishes results; nothing that the broker does stops the run.
+
+    Args:
+        broker: where to.
+        say: told when the broker goes and comes back.
+        buffered: most results that wait.
+
+    Attributes:
+        name: `mqtt`.
+
+    Raises:
+        MissingExtraError: the package `paho-mqtt` is not installed.
+        ConfigurationError: files of certificates that can't be read, or a password without a user.
+    """
+
+    name = "mqtt"
+
+    def __init__(self, broker: Broker, say: Say, buffered: int = BUFFERED) -> None:
+        require("--mqtt", ["paho"], "mqtt")
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self._broker, self._say = broker, say
+        self._waiting: deque[bytes] = deque()
+        self._buffered = buffered
+        self._in_flight: list[Any] = []
+        self._dropped = self._unsent = 0
+        self._changed = threading.Condition()
+        self._ending = False
+        self._told_away = False
+        identity = f"emer-edge-{socket.gethostname()[:20]}-{uuid.uuid4().hex[:8]}"
+        client: Any = Client(CallbackAPIVersion.VERSION2, client_id=identity)
+        client.max_inflight_messages_set(_IN_FLIGHT)
+        client.reconnect_delay_set(*_PAUSES_S)
+        _identify(client, broker)
+        client.will_set(self._topic("status"), _status("offline", "lost"), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._away("it does not answer")
+        client.on_disconnect = self._on_disconnect
+        self._client = client
+        self._thread = threading.Thread(target=self._send, name="emer-edge mqtt", daemon=True)
+
+    def begin(self) -> None:
+        """Connect, in the background and for as long as it takes."""
+        self._client.connect_async(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
+        self._client.loop_start()
+        self._thread.start()
+
+    def result(self, result: Result) -> bool:
+        """Queue a result."""
+        payload = msgspec.json.encode(result.to_dict())
+        with self._changed:
+            self._waiting.append(payload)
+            if len(self._waiting) > self._buffered:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._changed.notify_all()
+        return True
+
+    def end(self, summary: Summary | None) -> None:
+        """Send what waits, for 5 s at most, and say goodbye."""
+        if not self._thread.is_alive():
+            return
+        deadline_s = monotonic() + _END_S
+        while self._client.is_connected() and (self._waiting or self._pending()) and monotonic() < deadline_s:
+            threading.Event().wait(_POLL_S)
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._unsent = len(self._waiting) + self._pending()
+        if self._client.is_connected():
+            told = self._client.publish(self._topic("status"), _status("offline", "ended"), qos=1, retain=True)
+            told.wait_for_publish(max(0.1, deadline_s - monotonic()))
+        self._client.disconnect()
+        self._client.loop_stop()
+        if self._unsent:
+            self._say(f"mqtt: {self._unsent} results never reached {self._broker}")
+
+    def lost(self) -> dict[str, int]:
+        """Results that were dropped while the broker was away, and those unsent at the end."""
+        counts = {"results": self._dropped, "unsent at the end": self._unsent}
+        return {name: count for name, count in counts.items() if count}
+
+    def _topic(self, name: str) -> str:
+        return f"{self._broker.topic}/{name}"
+
+    def _pending(self) -> int:
+        self._in_flight = [each for each in self._in_flight if not each.is_published()]
+        return len(self._in_flight)
+
+    def _send(self) -> None:
+        """Give the client few messages at a time, so that what waits, waits here, where the oldest can go."""
+        while True:
+            with self._changed:
+                while not self._waiting and not self._ending:
+                    self._changed.wait()
+                if self._ending:
+                    return
+                ready = self._client.is_connected() and self._pending() < _IN_FLIGHT
+                if not ready:
+                    self._changed.wait(_POLL_S)
+                    continue
+                payload = self._waiting.popleft()
+            self._in_flight.append(self._client.publish(self._topic("results"), payload, qos=1))
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._away(str(reason))
+            return
+        client.publish(self._topic("status"), _status("online"), qos=1, retain=True)
+        if self._told_away:
+            self._say(f"mqtt: {self._broker} is back; {len(self._waiting)} results waited")
+        self._told_away = False
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._away(str(reason))
+
+    def _away(self, why: str) -> None:
+        if not self._told_away and not self._ending:
+            self._told_away = True
+            self._say(f"mqtt: no connection to {self._broker} ({why}); up to {self._buffered} results wait for it")
+
+
+def _identify(client: Any, broker: Broker) -> None:
+    found = {name: os.environ.get(variable) or None for name, variable in CREDENTIALS.items()}
+    if found["username"] is not None:
+        client.username_pw_set(found["username"], found["password"])
+    elif found["password"] is not None:
+        raise ConfigurationError(f"{CREDENTIALS['password']} is set and {CREDENTIALS['username']} is not")
+    files = {CREDENTIALS[name]: found[name] for name in ("ca", "certificate", "key") if found[name] is not None}
+    if not broker.tls:
+        if files:
+            raise ConfigurationError(f"{', '.join(files)} belong to TLS: write mqtts://{broker.host}, or unset them")
+        return
+    try:
+        client.tls_set(found["ca"], found["certificate"], found["key"])
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        named = ", ".join(f"{variable}={path}" for variable, path in files.items()) or "this system's authorities"
+        raise ConfigurationError(f"can't set up TLS with {named}: {error}") from None
+
+
+def _status(state: str, reason: str | None = None) -> bytes:
+    return msgspec.json.encode({"state": state} if reason is None else {"state": state, "reason": reason})
