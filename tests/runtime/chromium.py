@@ -42,9 +42,9 @@ class Chromium:
         theirs_read, self._write = os.pipe()
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         flags += ["--disable-background-networking", "--disable-component-update", "--disable-extensions"]
+        flags += [f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCH, str(theirs_read), str(theirs_write), CHROMIUM, *flags]
-            + [f"--user-data-dir={folder}", "--remote-debugging-pipe", "about:blank"],
+            [sys.executable, "-c", _LAUNCH, str(theirs_read), str(theirs_write), CHROMIUM, *flags],
             pass_fds=(theirs_read, theirs_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

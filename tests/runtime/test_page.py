@@ -82,7 +82,7 @@ def test_addresses_that_can_not_be_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0.0.0.0:8080", "[::]:8080", "192.0.2.7:8080", "lab.example:8080"])
 def test_other_addresses_need_a_token(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="EMER_EDGE_SERVE_TOKEN.*--serve 8080"):
+    with pytest.raises(ConfigurationError, match=r"EMER_EDGE_SERVE_TOKEN.*--serve 8080"):
         page_address(text, None)
     assert page_address(text, TOKEN).port == 8080
 
@@ -288,6 +288,12 @@ def test_images_come_newest_first_with_the_face_in_them(page: Page) -> None:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (*SCENE, 3)
     assert float(np.abs(image.astype(float) - frame_of(7, 107).image).mean()) < 8
+
+
+def test_a_visitor_of_an_earlier_run_is_not_kept_waiting(page: Page) -> None:
+    page._video._asked_s = time.monotonic()
+    show_face(page, 1)
+    assert ask(page, "/frame?after=5000")[0].headers["X-Number"] == "1"
 
 
 def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:

@@ -76,12 +76,14 @@ class Video:
         """The newest image, numbered above `after`; None where none comes in time.
 
         Args:
-            after: number of the image that the visitor has.
+            after: number of the image that the visitor has; one that has not been reached counts as 0.
             wait_s: how long to wait for one at most.
         """
         deadline_s = monotonic() + wait_s
         with self._encoding:
             self._asked_s = monotonic()
+            if after > self._number:  # it was an earlier run's
+                after = 0
             if self._picture is not None and self._picture.number > after:
                 return self._picture
             rest_s = self._made_s + 1 / _RATE_HZ - monotonic()

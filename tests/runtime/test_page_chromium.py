@@ -1,0 +1,206 @@
+"""The page in a real browser: values that change, a server that goes and comes back, and a closed door."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from chromium import CHROMIUM, Chromium
+from page_inputs import TOKEN, port_of, result_of, show_face, show_gaze
+from runtime_inputs import LiveCamera, LiveTracker, scene
+
+from emer_edge.bundle import Bundle
+from emer_edge.runtime.outputs.page import Page, serve_page
+from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.spec.results import State
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+FIGURE = "document.querySelector('#venn .figure').textContent"
+LIT = """(() => { const canvas = document.getElementById('video'); const pen = canvas.getContext('2d');
+    const data = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    return data.reduce((sum, each) => sum + each, 0) > 255 * data.length / 3; })()"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture
+def page(bundle: Bundle) -> Iterator[Page]:
+    made = Page(bundle.manifest, "0")
+    made.begin()
+    yield made
+    made.end(None)
+
+
+@contextmanager
+def faces(page: Page) -> Iterator[None]:
+    """Show faces to a page, as a camera would."""
+    over = threading.Event()
+
+    def feed() -> None:
+        number = 0
+        while not over.wait(0.03):
+            show_face(page, number := number + 1)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def wait_for_state(browser: Chromium, name: str, seconds: float = 15.0) -> None:
+    browser.until(f"document.getElementById('state').dataset.state === '{name}'", seconds)
+
+
+def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
+    pictures = [scene(100 + n, 90) for n in range(60)]
+    pipeline = Pipeline(bundle, LiveCamera(pictures), LiveTracker())
+    page = serve_page(pipeline, "0")
+    run = threading.Thread(target=play, args=(pipeline, [page]))
+    browser.events.clear()
+    run.start()
+    try:
+        time.sleep(0.1)
+        browser.open(page.url)
+        wait_for_state(browser, "filling")
+        assert "s left" in browser.text("#gap-more")
+        assert browser.value("document.getElementById('filling').hidden") is False
+        wait_for_state(browser, "ok")
+        browser.until(LIT)
+        assert "Emotion inference is running" in browser.text(".notice")
+        assert "Article 50(3)" in browser.text(".notice")
+        word, figures = browser.text("#felt-word"), browser.text("#percentiles")
+        assert word in ("happiness", "sadness", "fear", "surprise", "disgust", "anger", "neutral")
+        assert float(browser.value(FIGURE)) >= 0
+        browser.until(f"document.getElementById('percentiles').textContent !== {figures!r}")
+        browser.until("document.querySelectorAll('#valence polyline').length === 2")
+        browser.until("document.getElementById('face-note').textContent === 'face found'")
+        assert float(browser.value("document.querySelector('#display .point').getAttribute('cx')")) > 0
+        assert "8 of 8 slots covered" in browser.text("#sensors")
+        assert "demo weights" in browser.text("#notes")
+    finally:
+        pipeline.stop()
+        run.join()
+    wait_for_state(browser, "ended")
+    assert all(each.startswith(page.url) for each in browser.requests() if each != "about:blank")
+    assert [each for each in browser.complaints() if "ERR_" not in each] == []
+
+
+def test_every_result_changes_the_page(browser: Chromium, page: Page) -> None:
+    page.result(result_of(1, 0.6))
+    browser.open(page.url)
+    browser.until(f"{FIGURE} === '0.30'")
+    assert browser.text("#felt-share") == "60 %"
+    assert browser.text("#bars tr:first-child .felt span") == "60 %"
+    page.result(result_of(2, 0.9))
+    browser.until(f"{FIGURE} === '0.45'")
+    assert browser.text("#shown-share") == "90 %"
+    assert "wider than 93 %" in browser.text("#gap-more")
+    assert "valence −0.50" in browser.text("#gap-more")
+    assert browser.text("#dropped") == "2 camera"
+    assert "2 in all" in browser.text("#percentiles")
+    assert browser.text("#spoken") == "ok"  # spoken at changes of state, not at every hop
+    page.result(result_of(3, state=State.NO_FACE))
+    wait_for_state(browser, "no_face")
+    assert browser.value(FIGURE) == browser.text("#felt-word") == browser.text("#bars tr:first-child .felt span") == "–"
+    assert browser.text("#spoken") == "no face"
+    show_gaze(page, seen=False)
+    browser.until("document.querySelector('#display .away') !== null")
+
+
+def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bundle, page: Page) -> None:
+    page.result(result_of(1, 0.6))
+    browser.open(page.url)
+    browser.until(f"{FIGURE} === '0.30'")
+    page.end(None)
+    wait_for_state(browser, "ended")
+    again = Page(bundle.manifest, str(port_of(page)))
+    again.begin()
+    try:
+        again.result(result_of(7, 0.8))
+        browser.until(f"{FIGURE} === '0.40'")
+        wait_for_state(browser, "ok")
+        with faces(again):
+            browser.until(LIT)
+        again._server.shutdown()
+        again._server.end()  # as if the process had been killed: no goodbye
+        wait_for_state(browser, "lost")
+    finally:
+        again.end(None)
+
+
+def test_without_the_token_there_is_a_closed_door(browser: Chromium, bundle: Bundle) -> None:
+    page = Page(bundle.manifest, "0", TOKEN)
+    page.begin()
+    try:
+        page.result(result_of(1, 0.6))
+        browser.open(page.url)
+        browser.until("document.querySelector('h1').textContent === 'This page needs a token'")
+        assert "happiness" not in browser.value("document.documentElement.outerHTML")
+        browser.value("document.getElementById('token').value = 'wrong-wrong-wrong'; undefined")
+        browser.value("document.querySelector('form').requestSubmit()")
+        browser.until("document.getElementById('answer').textContent.includes('not the token')")
+        browser.open("about:blank")
+        browser.open(f"{page.url}#token={TOKEN}")
+        browser.until("document.getElementById('felt-word')?.textContent === 'happiness'")
+        assert browser.value("location.href") == page.url
+        assert browser.value("document.cookie") == ""
+        assert not any(TOKEN in each for each in browser.requests() if not each.endswith(f"#token={TOKEN}"))
+    finally:
+        page.end(None)
+
+
+def test_keys_alone_are_enough(browser: Chromium, page: Page) -> None:
+    page.result(result_of(1))
+    browser.open(page.url)
+    wait_for_state(browser, "ok")
+    reached = []
+    for _ in range(4):
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.append(browser.value("document.activeElement.id || document.activeElement.className"))
+    assert reached[:3] == ["skip", "stage", "pause"]
+    browser.value("document.getElementById('pause').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", windowsVirtualKeyCode=32, text=" ")
+    browser.until("document.getElementById('pause').getAttribute('aria-pressed') === 'true'")
+    browser.value(
+        "const s = document.getElementById('stage'); s.value = 'encode'; s.dispatchEvent(new Event('change'))"
+    )
+    browser.until("document.getElementById('histogram').ariaLabel.startsWith('encoding it: half within 3.1')")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_sticks_out(browser: Chromium, page: Page, width: int) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    page.result(result_of(1))
+    browser.open(page.url)
+    wait_for_state(browser, "ok")
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    seen = browser.value("document.querySelector('.notice').getBoundingClientRect().top")
+    browser.value("window.scrollTo(0, 600)")
+    assert browser.value("document.querySelector('.notice').getBoundingClientRect().top") == seen == 0
+
+
+def test_colours_and_motion_follow_the_reader(browser: Chromium, page: Page) -> None:
+    page.result(result_of(1))
+    browser.open(page.url)
+    wait_for_state(browser, "ok")
+    papers, speeds = [], []
+    for scheme, motion in (("light", "no-preference"), ("dark", "reduce")):
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features.items()])
+        papers.append(browser.value("getComputedStyle(document.body).backgroundColor"))
+        speeds.append(browser.value("getComputedStyle(document.querySelector('.track i')).transitionDuration"))
+    assert papers == ["rgb(245, 247, 249)", "rgb(16, 19, 21)"]
+    assert speeds == ["0.35s", "0s"]
