@@ -232,7 +232,6 @@ def run(
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
-    from emer_edge.runtime.outputs.page import page_address
     from emer_edge.runtime.pipeline import Pipeline, Validating, play
     from emer_edge.runtime.recording.keep import asked_recording
     from emer_edge.runtime.validation import presenter
@@ -240,8 +239,6 @@ def run(
 
     place = None if save is None and record is not None else asked_place(save, participant, session)
     recording = asked_recording(record, record_video, record_lossless, consent_id, participant, session, retention_days)
-    if serve is not None:
-        page_address(serve, serve_token)
     wanted = Wanted(
         json=json,
         live=not json,

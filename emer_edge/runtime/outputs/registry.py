@@ -14,6 +14,7 @@ from emer_edge.runtime.outputs.live_view import LiveView
 from emer_edge.runtime.outputs.lsl import LslResults
 from emer_edge.runtime.outputs.metrics import Metrics, parse_address
 from emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker
+from emer_edge.runtime.outputs.page import page_address, serve_page
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.outputs.summary_table import SummaryTable
@@ -89,8 +90,6 @@ def _lsl(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
 def _page(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
     if wanted.serve is None:
         return None
-    from emer_edge.runtime.outputs.page import serve_page  # brings OpenCV
-
     return serve_page(pipeline, wanted.serve, wanted.serve_token, say)
 
 
@@ -126,6 +125,8 @@ def check_outputs(wanted: Wanted) -> None:
         parse_address(wanted.metrics)
     if wanted.lsl is not None:
         require("--lsl-out", ["pylsl"], "lsl")
+    if wanted.serve is not None:
+        page_address(wanted.serve, wanted.serve_token)
 
 
 def open_outputs(pipeline: Pipeline, wanted: Wanted, say: Say = say_to_log) -> list[Output]:

@@ -41,6 +41,8 @@ class Page:
         ConfigurationError: an address that can't be read or taken, a token that is missing or too short.
     """
 
+    name = "page"
+
     def __init__(
         self,
         manifest: Manifest,
