@@ -22,11 +22,13 @@ from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.markers.keyboard import Keyboard
 from emer_edge.runtime.outputs import SessionFolder
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.simulate import TrackerSimulator
 from emer_edge.spec.results import Result, State
+from emer_edge.spec.samples import Frame
 
 HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
 _MAIN = [sys.executable, "-c", "from emer_edge.cli import main; main()"]
@@ -199,3 +201,43 @@ def test_results_are_plain_numbers_in_the_file(bundle: Bundle, tmp_path: Path) -
         out.end(None)
     line = (tmp_path / "p1" / "s1" / RESULTS_FILE).read_text(encoding="utf-8")
     assert json.loads(line) == result.to_dict()
+
+
+def test_a_run_that_fails_gives_the_terminal_back(bundle: Bundle) -> None:
+    class Failing(LiveCamera):
+        def __next__(self) -> Frame:
+            if self._index > 20:
+                raise CameraError("test camera was pulled out")
+            return super().__next__()
+
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    during = []
+    pipeline = Pipeline(bundle, Failing([scene(100, 90)]), LiveTracker())
+    keyboard = Keyboard(slave, lambda sentence: during.append(termios.tcgetattr(slave)))
+    with pytest.raises(CameraError, match="pulled out"):
+        play(pipeline, [], sources=[keyboard])
+    assert during[0] != before
+    assert termios.tcgetattr(slave) == before
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_validation_waits_for_enter_and_ends_at_ctrl_c(bundle: Bundle, simulated: str, tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    targets = ("--validation-by", "terminal", "--validation-targets", "960,540;192,108")
+    with running(bundle, simulated, tmp_path, "--validate", *targets, stdin=slave) as process:
+        assert process.stderr is not None
+        assert "target 1 of 2: look at x 960, y 540 px; press Enter" in process.stderr.readline()
+        os.write(master, b"\n")
+        assert "target 2 of 2: look at x 192, y 108 px; press Enter" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert out == ""
+    assert "Traceback" not in err
+    assert process.returncode == 130
+    assert termios.tcgetattr(slave) == before
+    assert list(tmp_path.iterdir()) == []  # there was no run
+    os.close(slave)
+    os.close(master)
