@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from emer_edge.data.workbooks import check_workbook
 from emer_edge.errors import DataError
 
 __all__ = ["LARGEST", "Table", "cell_text", "parse_number", "read_table"]
@@ -48,7 +49,7 @@ def read_table(path: Path) -> Table:
     Trailing blank rows are dropped, blank rows between others stay.
 
     Raises:
-        DataError: the file can't be opened, is no table, or holds no header.
+        DataError: the file can't be opened, is no table, holds no header, or is a workbook that would take gigabytes.
     """
     try:
         content = path.read_bytes()
@@ -105,6 +106,7 @@ def _blank(row: Sequence[Any]) -> bool:
 def _workbook(path: Path) -> list[list[Any]]:
     import python_calamine
 
+    check_workbook(path)
     try:
         workbook = python_calamine.CalamineWorkbook.from_path(str(path))
         if not workbook.sheet_names:

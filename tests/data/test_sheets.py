@@ -192,6 +192,25 @@ def test_a_damaged_entry_is_read_anew(tmp_path: Path, damage: bytes) -> None:
     assert entry.stat().st_size > len(damage)
 
 
+@pytest.mark.parametrize("at", [0, 6, 8, 40, 200], ids=["magic", "encrypted", "method", "header", "content"])
+def test_a_damaged_cache_entry_is_read_anew(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "clip.tsv"
+    write_text(path, [OLD_HEADER, *eye_rows(5)])
+    whole = read_sheet(path)
+    (entry,) = (each for each in (cache_folder() / "sheets").rglob("*.npz") if _holds(each, whole.rows))
+    content = bytearray(entry.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    for place in (at, directory + at + 2):  # in the file's own header and in the archive's directory
+        content[place] ^= 0x09
+    entry.write_bytes(content)
+    np.testing.assert_array_equal(read_sheet(path).rows, whole.rows)
+
+
+def _holds(entry: Path, rows: np.ndarray) -> bool:
+    with np.load(entry) as kept:
+        return np.array_equal(kept["rows"], rows)
+
+
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the cache's folder would be")

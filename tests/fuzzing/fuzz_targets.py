@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 from fuzz_mutations import Mutate, mutated, mutated_archive, mutated_json
 
@@ -35,9 +36,11 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.data import sheets
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
 from emer_edge.data.recordings import open_recording
+from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, SessionHead, open_session
 from emer_edge.data.sheets import read_sheet
 from emer_edge.data.tobii import read_export
 from emer_edge.errors import EmerEdgeError
@@ -55,6 +58,7 @@ from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
 from emer_edge.runtime.trackers.opengaze_text import OpenGazeDecoder
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.labels import EMOTIONS
+from emer_edge.spec.markers import Marker
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.spec.window import WindowSpec
 
@@ -302,6 +306,14 @@ def _recording(path: Path) -> None:
     open_recording(path.parent)
 
 
+def _session(path: Path) -> None:
+    """What is in the file: session.json, then results, then markers, between lines of dashes."""
+    parts = [*path.read_bytes().split(b"\n---\n"), b"", b""]
+    for name, content in zip((SESSION_FILE, RESULTS_FILE, MARKERS_FILE), parts, strict=False):
+        (path.parent / name).write_bytes(content)
+    open_session(path.parent)
+
+
 def _tobii(path: Path) -> None:
     export = read_export(path)
     list(export.samples())
@@ -397,8 +409,43 @@ def _golden_seeds() -> tuple[bytes, ...]:
     return (buffer.getvalue(),)
 
 
+@cache
+def _cache_seeds() -> tuple[bytes, ...]:
+    kept = {
+        "stamp": np.arange(3),
+        "rows": np.ones((2, 39), np.float32),
+        "times_ns": np.arange(2),
+        "seen": np.ones(2, bool),
+    }
+    made = []
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, timed=np.array(True), **kept)
+        made.append(buffer.getvalue())
+    return tuple(made)
+
+
+@cache
+def _session_seeds() -> tuple[bytes, ...]:
+    head = SessionHead(
+        schema=1, participant="p1", session="s1", state="ended", started="2026-01-01T10:00:00+00:00", started_ns=5,
+        version="0", bundle="b", manifest_sha256="00", research_only=True, camera="0", tracker="lsl://",
+        display=DISPLAY, baseline_s=30.0, summary={"windows": 3},
+    )  # fmt: skip
+    marker = msgspec.json.encode(Marker("start", 5, "keyboard"))
+    return (b"\n---\n".join((msgspec.json.encode(head), b'{"a": 1}\n{"a": [1, {}]}\n', marker + b"\n")),)
+
+
+def _mutated_session(random: Random, data: bytes) -> bytes:
+    parts = data.split(b"\n---\n")
+    at = random.randrange(len(parts))
+    parts[at] = mutated_json(random, parts[at]) if at == 0 else mutated(random, parts[at])
+    return b"\n---\n".join(parts)
+
+
 def _archive_tokens() -> tuple[bytes, ...]:
-    return (b"<c r='XFD1048576'><v>1</v></c>", b"<row r='1048576'>", b't="s"', b"<v>99999999999</v>", b"<f4", b"|O",
+    return (b"<c r='XFD1048576'><v>1</v></c>", b"<row r='1048576'>", b"XFD1048576", b"A900000",
+            b't="s"', b"<v>99999999999</v>", b"<f4", b"|O",
             b"(1000000000000,)", b"(99999,99999,99)", b"'fortran_order': True", b"<f8", b"(-1,)")  # fmt: skip
 
 
@@ -472,6 +519,22 @@ TARGETS: dict[str, Target] = {
             _file("e.tsv", lambda path: read_sheet(path, use_cache=False)),
             200_000,
             ("emer_edge.data.sheets", "emer_edge.data.tables"),
+        ),
+        Target(
+            "sheet-cache",
+            _cache_seeds,
+            _in_archive,
+            _file("e.npz", lambda path: sheets._load(path, np.arange(3))),
+            200_000,
+            ("emer_edge.data.sheets",),
+        ),
+        Target(
+            "session",
+            _session_seeds,
+            _mutated_session,
+            _file("session.json", _session),
+            200_000,
+            ("emer_edge.data.sessions",),
         ),
         Target("labels", _label_seeds, mutated, _file("l.csv", _labels), 500_000, ("emer_edge.data.labels",)),
         Target(
