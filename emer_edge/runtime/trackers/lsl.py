@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,6 +32,8 @@ _ASK_NS: Final = 1_000_000_000  # between looks at the offset, which liblsl meas
 _SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
 _BUFFER_S: Final = 10
 _CHUNK: Final = 512
+_CONFIG_FILES: Final = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")  # where liblsl looks
+_WARNINGS_ONLY: Final = "[log]\nlevel = -1\n"
 
 
 def is_lsl(source: TrackerSource) -> bool:
@@ -69,8 +74,13 @@ def _wishes(source: TrackerSource) -> tuple[str, str]:
 
 
 def import_pylsl() -> Any:
-    """Return pylsl; MissingExtraError without it, TrackerError where it finds no liblsl."""
+    """Return pylsl; MissingExtraError without it, TrackerError where it finds no liblsl.
+
+    liblsl says on stderr what it does, unless it is told otherwise before its first use: from here on it says warnings
+    only, where nobody has configured it (`LSLAPICFG`, or an `lsl_api.cfg` in its places) or uses it already.
+    """
     require("reading or sending LSL streams", ("pylsl",), "lsl")
+    first = "pylsl" not in sys.modules
     try:
         import pylsl
     except (RuntimeError, OSError) as error:  # it loads the library when it is imported
@@ -78,6 +88,10 @@ def import_pylsl() -> Any:
             "pylsl is installed but finds no liblsl, which its wheels lack on this machine; install liblsl "
             "(https://github.com/sccn/liblsl/releases) and point PYLSL_LIB at its liblsl.so"
         ) from error
+    configured = "LSLAPICFG" in os.environ or any(Path(each).expanduser().is_file() for each in _CONFIG_FILES)
+    if first and not configured:
+        with suppress(AttributeError, RuntimeError):  # older ones can't be told
+            pylsl.set_config_content(_WARNINGS_ONLY)
     return pylsl
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -202,3 +203,18 @@ def test_without_liblsl_the_variable_is_named(tmp_path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "point PYLSL_LIB at its liblsl.so" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"), [(False, ""), (True, "INFO")], ids=["as it comes", "by the user's own file"]
+)
+def test_liblsl_chatters_only_where_somebody_has_asked_it_to(configured, said, tmp_path) -> None:
+    if configured:
+        (tmp_path / "lsl_api.cfg").write_text("[log]\nlevel = 0\n")
+    environment = {key: value for key, value in os.environ.items() if key != "LSLAPICFG"} | {"HOME": str(tmp_path)}
+    code = "from emer_edge.runtime.trackers.lsl import import_pylsl; import_pylsl().resolve_streams(0.05)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert said in done.stderr
+    assert bool(said) == bool(done.stderr)
