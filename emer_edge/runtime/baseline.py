@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, isnan
+from math import ceil
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
@@ -23,8 +23,6 @@ LONGEST_BASELINE_S: Final = 3600.0
 
 _WINDOWS_KEPT: Final = 2  # of pupils: more than any window, whatever the nominal rate says
 _EYES: Final = ("left", "right")
-
-_Pupils = tuple[int, float, float]  # stamp, left, right
 
 
 def check_baseline_s(seconds: float) -> None:
@@ -56,7 +54,10 @@ class BaselineMeter:
         check_baseline_s(seconds)
         self.baseline: Baseline | None = None
         self._seconds, self._length_ns, self._apply = seconds, length_ns, apply
-        self._recent: deque[_Pupils] = deque(maxlen=ceil(_WINDOWS_KEPT * length_ns / NANOSECONDS * max(rate_hz, 1.0)))
+        kept = ceil(_WINDOWS_KEPT * length_ns / NANOSECONDS * max(rate_hz, 1.0))
+        self._stamps_ns = np.full(kept, np.iinfo(np.int64).min)  # a ring, as are the pupils beside it
+        self._recent_mm = np.full((kept, len(_EYES)), np.nan)
+        self._next = 0
         self._pupils = {eye: array("d") for eye in _EYES}
         self._windows: list[Result] = []
         self._covered_ns = 0
@@ -73,7 +74,9 @@ class BaselineMeter:
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample, in order of time."""
         if self.baseline is None or self._apply:
-            self._recent.append((sample.stamp_ns, _pupil(sample.left), _pupil(sample.right)))
+            at, self._next = self._next, (self._next + 1) % len(self._stamps_ns)
+            self._stamps_ns[at] = sample.stamp_ns
+            self._recent_mm[at] = _pupil(sample.left), _pupil(sample.right)
 
     def on_result(self, result: Result) -> Result:
         """Take a result, in order of time; return it, beside the baseline where that is asked for and known."""
@@ -93,7 +96,7 @@ class BaselineMeter:
         self._to_ns = result.end_ns
         self._windows.append(result)
         for eye, values in zip(_EYES, self._between(new_ns, result.end_ns), strict=True):
-            self._pupils[eye].extend(values)
+            self._pupils[eye].frombytes(values.tobytes())
         if self._covered_ns >= self._seconds * NANOSECONDS:
             self.baseline = self._measured()
             self._windows.clear()
@@ -120,15 +123,14 @@ class BaselineMeter:
         if result.gap is not None and baseline.gap_distance is not None:
             gap = result.gap.distance - baseline.gap_distance
         window = self._between(result.end_ns - self._length_ns, result.end_ns)
-        pupils = {eye: float(np.median(values)) for eye, values in zip(_EYES, window, strict=True) if values}
+        pupils = {eye: float(np.median(values)) for eye, values in zip(_EYES, window, strict=True) if len(values)}
         change = {eye: at - baseline.pupils[eye].median_mm for eye, at in pupils.items() if eye in baseline.pupils}
         return FromBaseline(heads, gap, pupils, change)
 
-    def _between(self, from_ns: int, to_ns: int) -> tuple[list[float], list[float]]:
-        """Pupils of both eyes stamped after `from_ns` and up to `to_ns`, missing ones left out."""
-        rows = [each for each in self._recent if from_ns < each[0] <= to_ns]
-        left, right = ([each[at] for each in rows if not isnan(each[at])] for at in (1, 2))
-        return left, right
+    def _between(self, from_ns: int, to_ns: int) -> list[NDArray[np.float64]]:
+        """Pupils of the left and of the right eye stamped after `from_ns` and up to `to_ns`, missing ones left out."""
+        rows = self._recent_mm[(self._stamps_ns > from_ns) & (self._stamps_ns <= to_ns)]
+        return [each[~np.isnan(each)] for each in rows.T]
 
 
 def _pupil(eye: EyeReading) -> float:
