@@ -59,20 +59,20 @@ class Workshop:
         path = self.folder / "clips"
         return path if path.exists() else self._make(path, "synth", str(path), "--seed", "0")
 
-    def checkpoint(self) -> Path:
-        """A network trained on folds 2 to 5, its backbone frozen."""
-        path = self.folder / "emert.pt"
+    def checkpoint(self, fold: int = 1) -> Path:
+        """A network trained on the folds but this one, its backbone frozen."""
+        path = self.folder / f"emert{_ending(fold)}.pt"
         if path.exists():
             return path
-        arguments = ("--data", str(self.data()), "--fold", "1", "--frozen-backbone", "--output", str(path))
+        arguments = ("--data", str(self.data()), "--fold", str(fold), "--frozen-backbone", "--output", str(path))
         return self._make(path, "train", *arguments)
 
-    def bundle(self, precision: str) -> Path:
-        """The checkpoint exported, calibrated on its training folds."""
-        path = self.folder / f"{precision}.emer"
+    def bundle(self, precision: str, fold: int = 1) -> Path:
+        """The checkpoint of a fold exported, calibrated on the folds that it was trained on."""
+        path = self.folder / f"{precision}{_ending(fold)}.emer"
         if path.exists():
             return path
-        source = ("--checkpoint", str(self.checkpoint()), "--data", str(self.data()), "--fold", "1")
+        source = ("--checkpoint", str(self.checkpoint(fold)), "--data", str(self.data()), "--fold", str(fold))
         return self._make(path, "export", "--precision", precision, *source, "--output", str(path))
 
     def built(self, bundle: Path) -> bool:
@@ -92,6 +92,10 @@ class Workshop:
         if done.returncode not in (0, 1) or not path.exists():  # 1 is a failed gate, which is a finding
             sys.exit(f"emer-edge {arguments[0]} ended with code {done.returncode}")
         return path
+
+
+def _ending(fold: int) -> str:
+    return "" if fold == 1 else f"-fold{fold}"
 
 
 def parser(about: str) -> argparse.ArgumentParser:
