@@ -19,7 +19,7 @@ from benchmarks.common import Floor, conclude, console, parser, show, workshop
 from benchmarks.held_out import held_out_clips, windows_of
 from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.export.gate import compare, verdict_of
+from emer_edge.export.judging.gate import compare, verdict_of
 from emer_edge.report.tables import Cell, Column
 
 FLOOR = 98.0

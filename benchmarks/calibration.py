@@ -29,9 +29,9 @@ from emer_edge.calibration.methods import METHODS
 from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
-from emer_edge.export.evidence import embeddings_of, outputs_of, read_evidence
-from emer_edge.export.method_trial import try_methods
-from emer_edge.export.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.export.choosing.method_trial import try_methods
+from emer_edge.export.judging.evidence import embeddings_of, outputs_of, read_evidence
+from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
 from emer_edge.export.workshop import FullOutputs
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.engines import open_engine

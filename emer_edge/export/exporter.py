@@ -28,15 +28,13 @@ from emer_edge.bundle.manifest import (
 from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.errors import BundleError, ConfigurationError
-from emer_edge.export.accuracy import accuracy_of
-from emer_edge.export.calibrating import calibration_clips
-from emer_edge.export.choosing import Choice
-from emer_edge.export.detector import DetectorPart, load_detector
-from emer_edge.export.evidence import MOST_CLIPS, Evidence, read_evidence
-from emer_edge.export.figures import figures_of, probabilities_of
-from emer_edge.export.fitting import fit_temperatures, gap_of_agreeing
-from emer_edge.export.gate import record_of
+from emer_edge.export.choosing.calibrating import calibration_clips
+from emer_edge.export.choosing.choice import Choice
 from emer_edge.export.golden import make_golden
+from emer_edge.export.judging.accuracy import accuracy_of
+from emer_edge.export.judging.evidence import MOST_CLIPS, Evidence, read_evidence
+from emer_edge.export.judging.fitting import fit_temperatures, gap_of_agreeing
+from emer_edge.export.judging.gate import record_of
 from emer_edge.export.matching import (
     ARCFACE_TEMPLATE,
     FEWEST_FACES,
@@ -47,7 +45,9 @@ from emer_edge.export.matching import (
 )
 from emer_edge.export.networks import write_networks
 from emer_edge.export.options import ExportOptions, ExportSummary
+from emer_edge.export.parts.detector import DetectorPart, load_detector
 from emer_edge.export.report import report_html
+from emer_edge.export.report.figures import figures_of, probabilities_of
 from emer_edge.export.sources import Slices, Sources, open_slices, open_sources
 from emer_edge.export.tensorrt_check import TensorRtCheck, check_parts
 from emer_edge.runtime.faces import open_detector

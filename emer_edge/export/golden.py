@@ -11,8 +11,8 @@ import onnx
 
 from emer_edge.bundle.golden import Golden, Tensors
 from emer_edge.bundle.manifest import NetworkRecord, Variant
-from emer_edge.export.seeded import seeded_windows
-from emer_edge.export.variants import VARIANTS
+from emer_edge.export.judging.seeded import seeded_windows
+from emer_edge.export.precision.variants import VARIANTS
 from emer_edge.runtime.engines import open_engine
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.window import FACE_SLOTS

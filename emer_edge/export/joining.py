@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.export.choosing import Choice
-from emer_edge.export.evidence import Evidence, Outputs
-from emer_edge.export.gate import Change, compare
-from emer_edge.export.timing import Timing
-from emer_edge.export.trial import Trial
-from emer_edge.export.variants import PartPrecision
+from emer_edge.export.choosing.choice import Choice
+from emer_edge.export.choosing.timing import Timing
+from emer_edge.export.judging.evidence import Evidence, Outputs
+from emer_edge.export.judging.gate import Change, compare
+from emer_edge.export.judging.trial import Trial
+from emer_edge.export.precision.variants import PartPrecision
 from emer_edge.metrics.latency import LatencySummary
 
 __all__ = ["Member", "join"]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from emer_edge.bundle.manifest import NetworkRecord
 from emer_edge.errors import GateError
-from emer_edge.export.choosing import Choice, choose
-from emer_edge.export.evidence import Evidence
+from emer_edge.export.choosing.choice import Choice, choose
 from emer_edge.export.joining import Member, join
+from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.judging.verify import reference_of, verify
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.precision.variants import VARIANTS, PartPrecision, precisions_of
 from emer_edge.export.sources import Slices, Source, Sources
-from emer_edge.export.variants import VARIANTS, PartPrecision, precisions_of
-from emer_edge.export.verify import reference_of, verify
 from emer_edge.export.workshop import Workshop
 from emer_edge.spec.progress import Progress
 

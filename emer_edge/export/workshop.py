@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from emer_edge.export.evidence import Evidence, Outputs
+from emer_edge.export.judging.evidence import Evidence, Outputs
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.model.metadata import CheckpointMetadata

@@ -17,10 +17,10 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, DataError, GateError
-from emer_edge.export.calibrating import calibrate
-from emer_edge.export.evidence import embeddings_of, outputs_of, read_evidence
+from emer_edge.export.choosing.calibrating import calibrate
+from emer_edge.export.choosing.method_trial import MethodFigures, best_method, shift_of
 from emer_edge.export.exporter import export_bundle
-from emer_edge.export.method_trial import MethodFigures, best_method, shift_of
+from emer_edge.export.judging.evidence import embeddings_of, outputs_of, read_evidence
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.export.workshop import FullOutputs, Workshop

@@ -15,14 +15,14 @@ from export_inputs import eye_rows, smooth_crops
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import CheckpointError, ConfigurationError, GateError
-from emer_edge.export.candidates import build
-from emer_edge.export.choosing import Workshop, choose
-from emer_edge.export.evidence import Evidence
+from emer_edge.export.choosing.candidates import build
+from emer_edge.export.choosing.choice import Workshop, choose
+from emer_edge.export.choosing.sensitivity import all_layers
+from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.judging.trial import Judge
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts import face_encoder, fusion
-from emer_edge.export.sensitivity import all_layers
 from emer_edge.export.sources import Slices
-from emer_edge.export.trial import Judge
 from emer_edge.model.checkpoint import metadata_of
 from emer_edge.model.emert import Emert
 from emer_edge.spec.progress import silent
@@ -139,7 +139,7 @@ def test_the_layer_that_breaks_is_put_back(
 def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate(
     nine: Emert, shop: Shop, options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emer_edge.export.sensitivity.WINDOWS", 1)
+    monkeypatch.setattr("emer_edge.export.choosing.sensitivity.WINDOWS", 1)
     model = deepcopy(nine)
     made = replace(shop(model, judged_by_itself(model, CLIPS, 21), options), evidence=None)
     choice = choose(replace(made, options=replace(options, sensitivity=True)))

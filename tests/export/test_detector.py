@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.detector import load_detector
+from emer_edge.export.parts.detector import load_detector
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.faces import FaceDetector
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emer_edge.errors import ConfigurationError
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
-from emer_edge.export.variants import precisions_of, write_parts
+from emer_edge.export.precision.variants import precisions_of, write_parts
 from emer_edge.model.emert import Emert
 
 LSTMS = [f"{stream}_lstm.{layer}" for stream in ("eye", "gaze") for layer in range(3)]

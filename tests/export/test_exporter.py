@@ -14,8 +14,8 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, OutputExistsError
 from emer_edge.export.exporter import export_bundle
+from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.export.options import ExportOptions
-from emer_edge.export.seeded import seeded_windows
 from emer_edge.export.tensorrt_check import find_tensorrt
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emer_edge.export.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
-from emer_edge.export.gate import agreement, compare, record_of, verdict_of
+from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
+from emer_edge.export.judging.gate import agreement, compare, record_of, verdict_of
 from emer_edge.spec.labels import EMOTIONS
 
 PEOPLE = tuple(f"p{at // 20}" for at in range(600))

@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from emer_edge.errors import CheckpointError
-from emer_edge.export.health import check_outputs, check_weights
+from emer_edge.export.judging.health import check_outputs, check_weights
 
 
 def changed(part: onnx.ModelProto, name: str, value: float) -> onnx.ModelProto:

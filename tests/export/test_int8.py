@@ -9,7 +9,7 @@ from export_inputs import smooth_crops
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex
 from emer_edge.export.precision.int8 import activations_to_quantise, quantisable_layers, quantise
 from emer_edge.export.precision.rounding import round_preserving_sums
 from emer_edge.export.precision.violations import count_qdq_violations, find_qdq_violations

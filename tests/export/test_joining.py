@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emer_edge.export.choosing import Choice
-from emer_edge.export.evidence import Evidence
-from emer_edge.export.gate import agreement, compare
+from emer_edge.export.choosing.choice import Choice
+from emer_edge.export.choosing.timing import Timing
 from emer_edge.export.joining import Member, join
-from emer_edge.export.timing import Timing
-from emer_edge.export.trial import Trial
+from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.judging.gate import agreement, compare
+from emer_edge.export.judging.trial import Trial
 from emer_edge.metrics.latency import summarise
 from emer_edge.spec.heads import EMOTIONS
 

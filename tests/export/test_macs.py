@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from emer_edge.export.macs import count_macs, int8_shares, macs_of_variant
+from emer_edge.export.choosing.timing import time_steps
 from emer_edge.export.precision.dynamic import quantise_products
 from emer_edge.export.precision.int8 import quantise
-from emer_edge.export.timing import time_steps
+from emer_edge.export.precision.macs import count_macs, int8_shares, macs_of_variant
 
 
 def test_products_are_counted_by_hand() -> None:

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from emer_edge.export.figures import command_of
 from emer_edge.export.options import ExportSummary
 from emer_edge.export.report import report_html, summary_table
+from emer_edge.export.report.figures import command_of
 
 EVIL = '<script>alert("&")</script><b>'
 HEADINGS = (

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.searching import fewest_that_hold, layers_named_by
+from emer_edge.export.choosing.searching import fewest_that_hold, layers_named_by
 
 LAYERS = ("conv1", "layer1.0.conv1", "layer1.0.add", "eye_lstm.0")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emer_edge.export.candidates import Candidate
-from emer_edge.export.gate import Change
-from emer_edge.export.selecting import select
-from emer_edge.export.timing import Timing
-from emer_edge.export.trial import Trial
-from emer_edge.export.variants import PartPrecision
+from emer_edge.export.choosing.candidates import Candidate
+from emer_edge.export.choosing.selecting import select
+from emer_edge.export.choosing.timing import Timing
+from emer_edge.export.judging.gate import Change
+from emer_edge.export.judging.trial import Trial
+from emer_edge.export.precision.variants import PartPrecision
 from emer_edge.metrics.latency import LatencySummary, summarise
 
 INTERVALS = {"passed": (-0.002, 0.004), "inconclusive": (-0.02, 0.03), "failed": (0.01, 0.09)}

@@ -9,8 +9,8 @@ import pytest
 
 from emer_edge.calibration.ranges import collect_histograms, ranges_of
 from emer_edge.errors import EngineError
-from emer_edge.export.detector import load_detector
 from emer_edge.export.parts import fusion
+from emer_edge.export.parts.detector import load_detector
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.precision.int8 import activations_to_quantise, quantise

@@ -8,7 +8,7 @@ from runtime_inputs import TEMPLATE, WINDOW, write_tracker, write_video
 
 from emer_edge.bundle import Bundle, BundleWriter, Manifest
 from emer_edge.bundle.manifest import BundledHead, FaceRecord, GateRecord, PrecisionRecord, VerificationRecord
-from emer_edge.export.detector import load_detector
+from emer_edge.export.parts.detector import load_detector
 from emer_edge.export.parts import face_encoder, fusion
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.session import Session

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from torch import nn
 
-from emer_edge.export.graph import GraphBuilder
+from emer_edge.export.parts.graph import GraphBuilder
 from emer_edge.export.parts.layers import array, linear
 from emer_edge.model.emert import Emert
 from emer_edge.spec.window import FACE_SIZE_PX

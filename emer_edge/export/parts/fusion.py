@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from torch import nn
 
-from emer_edge.export.graph import GraphBuilder
+from emer_edge.export.parts.graph import GraphBuilder
 from emer_edge.export.parts.heads import write_heads
 from emer_edge.export.parts.layers import array
 from emer_edge.export.parts.recurrent import FIRST_LAYERS, LstmForm, two_lstms

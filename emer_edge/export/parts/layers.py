@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.graph import GraphBuilder
+from emer_edge.export.parts.graph import GraphBuilder
 
 __all__ = ["array", "linear"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.graph import GraphBuilder
+from emer_edge.export.parts.graph import GraphBuilder
 from emer_edge.export.parts.layers import array
 from emer_edge.spec.window import EYE_SLOTS
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex
 
 __all__ = ["quantisable_products", "quantise_products"]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex
 from emer_edge.export.precision.rounding import round_preserving_sums
 
 __all__ = ["Style", "activations_to_quantise", "quantisable_layers", "quantise"]

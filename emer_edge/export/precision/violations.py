@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from emer_edge.export.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex
 
 __all__ = ["count_qdq_violations", "find_qdq_violations"]
 

@@ -18,7 +18,7 @@ __all__ = ["report_html"]
 
 
 def report_html(figures: Mapping[str, Any]) -> str:
-    """Render `report.json`'s figures (`emer_edge.export.figures`) as one offline page."""
+    """Render `report.json`'s figures (`emer_edge.export.report.figures`) as one offline page."""
     sections = {
         "In short": overview,
         "Choice of precision": precision,

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from emer_edge.errors import GateError
-from emer_edge.export.evidence import Evidence
-from emer_edge.export.seeded import seeded_windows
+from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import EngineError, MissingExtraError
-from emer_edge.export.seeded import seeded_windows
-from emer_edge.export.variants import Parts
+from emer_edge.export.judging.seeded import seeded_windows
+from emer_edge.export.precision.variants import Parts
 from emer_edge.metrics.latency import LatencySummary, summarise
 from emer_edge.runtime.engines import VARIANTS, Engine, open_engine, resolve_engine
 from emer_edge.spec.progress import Progress, silent

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.errors import GateError
-from emer_edge.export.evidence import Evidence, read_evidence
-from emer_edge.export.gate import agreement
-from emer_edge.export.macs import count_macs
-from emer_edge.export.method_trial import shift_of
+from emer_edge.export.choosing.method_trial import shift_of
+from emer_edge.export.judging.evidence import Evidence, read_evidence
+from emer_edge.export.judging.gate import agreement
+from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.int8 import quantisable_layers, quantise
-from emer_edge.export.quantiser import GRID_OF, EncoderQuantiser
-from emer_edge.export.verify import noise_db
+from emer_edge.export.precision.macs import count_macs
+from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
 from emer_edge.export.workshop import Workshop
 
 __all__ = ["WINDOWS", "LayerSensitivity", "all_layers", "measure_sensitivity"]
@@ -45,7 +45,8 @@ class LayerSensitivity:
         part: `face_encoder` or `fusion`.
         macs: its multiply-accumulate operations for one crop or window; 0 for a residual sum.
         embedding_db: signal to noise of the embedding, dB; None for a product of fusion.
-        shift: mean movement of all heads, 0 to 1 (`emer_edge.export.method_trial.shift_of`): what layers are sorted by.
+        shift: mean movement of all heads, 0 to 1 (`emer_edge.export.choosing.method_trial.shift_of`): what layers
+            are sorted by.
         heads: head -> the same of this head: mean base-2 Jensen-Shannon distance of the class probabilities, or mean
             absolute difference of the value as a share of its label's range.
         agreement: class head -> share of windows whose best class stays.

@@ -15,10 +15,10 @@ from emer_edge.calibration.methods import DEFAULT_METHOD, METHODS
 from emer_edge.calibration.mse import expected_squared_error
 from emer_edge.data.clips import Clip
 from emer_edge.errors import ConfigurationError, GateError
-from emer_edge.export.health import check_weights
-from emer_edge.export.method_trial import JUDGED_WINDOWS, MethodFigures, best_method, try_methods
+from emer_edge.export.choosing.method_trial import JUDGED_WINDOWS, MethodFigures, best_method, try_methods
+from emer_edge.export.judging.health import check_weights
 from emer_edge.export.options import ExportOptions
-from emer_edge.export.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
 from emer_edge.export.sources import Slices
 from emer_edge.export.workshop import FullOutputs, Workshop
 

@@ -14,16 +14,16 @@ from typing import Any, Literal
 
 from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.errors import ConfigurationError, DataError, GateError
-from emer_edge.export.candidates import Candidate, build, gate_verdict
-from emer_edge.export.evidence import Outputs
-from emer_edge.export.macs import int8_shares
-from emer_edge.export.quantising import Quantised, quantised
-from emer_edge.export.searching import layers_named_by
-from emer_edge.export.selecting import select
-from emer_edge.export.sensitivity import LayerSensitivity, all_layers
-from emer_edge.export.timing import Timing, time_steps
-from emer_edge.export.trial import Judge, Trial
-from emer_edge.export.variants import PartPrecision, Parts
+from emer_edge.export.choosing.candidates import Candidate, build, gate_verdict
+from emer_edge.export.choosing.quantising import Quantised, quantised
+from emer_edge.export.choosing.searching import layers_named_by
+from emer_edge.export.choosing.selecting import select
+from emer_edge.export.choosing.sensitivity import LayerSensitivity, all_layers
+from emer_edge.export.choosing.timing import Timing, time_steps
+from emer_edge.export.judging.evidence import Outputs
+from emer_edge.export.judging.trial import Judge, Trial
+from emer_edge.export.precision.macs import int8_shares
+from emer_edge.export.precision.variants import PartPrecision, Parts
 from emer_edge.export.workshop import Workshop
 
 __all__ = ["Choice", "Workshop", "choose"]
@@ -38,13 +38,14 @@ class Choice:
         parts: their files.
         trials: variant -> how it did on selection windows; empty without these.
         calibration: for int8.
-        ranges: for int8, what the calibration says of each tensor (`emer_edge.export.calibrating.Calibrated.layers`).
+        ranges: for int8, what the calibration says of each tensor
+            (`emer_edge.export.choosing.calibrating.Calibrated.layers`).
         kept_high: layers that stay in floating point, by hand or for the gate.
         sensitivities: the most sensitive layer first; empty where they were not measured.
         fall_back: what the gate cost, for the report; empty where no layer had to be put back.
         candidates: for `auto`, a row for each precision.
         timing: of FP32, of what was chosen, and of what was passed over, side by side.
-        int8_macs: share of INT8 operations, by part and for a step (`emer_edge.export.macs.int8_shares`).
+        int8_macs: share of INT8 operations, by part and for a step (`emer_edge.export.precision.macs.int8_shares`).
         macs: the same in operations.
         fp32_outputs: head -> (n, C) of FP32 on selection windows; empty without these.
         notes: for the user.

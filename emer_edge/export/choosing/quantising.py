@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emer_edge.export.calibrating import Calibrated, calibrate
-from emer_edge.export.candidates import Candidate, build
-from emer_edge.export.macs import int8_shares
-from emer_edge.export.searching import fewest_that_hold
-from emer_edge.export.sensitivity import LayerSensitivity, all_layers, measure_sensitivity
-from emer_edge.export.timing import Timing
-from emer_edge.export.trial import Judge
+from emer_edge.export.choosing.calibrating import Calibrated, calibrate
+from emer_edge.export.choosing.candidates import Candidate, build
+from emer_edge.export.choosing.searching import fewest_that_hold
+from emer_edge.export.choosing.sensitivity import LayerSensitivity, all_layers, measure_sensitivity
+from emer_edge.export.choosing.timing import Timing
+from emer_edge.export.judging.trial import Judge
+from emer_edge.export.precision.macs import int8_shares
 from emer_edge.export.workshop import Workshop
 
 __all__ = ["Quantised", "quantised"]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from emer_edge.calibration.measurement import Measurement
 from emer_edge.calibration.methods import METHODS
-from emer_edge.export.evidence import Evidence
-from emer_edge.export.quantiser import GRID_OF, EncoderQuantiser
-from emer_edge.export.verify import noise_db
+from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.judging.verify import noise_db
+from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
 from emer_edge.export.workshop import FullOutputs
 from emer_edge.metrics.calibration import softmax
 from emer_edge.metrics.gap import js_distance

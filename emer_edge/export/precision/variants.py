@@ -12,7 +12,7 @@ from emer_edge.bundle.manifest import Variant
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
-from emer_edge.export.quantiser import EncoderQuantiser
+from emer_edge.export.precision.quantiser import EncoderQuantiser
 
 __all__ = ["VARIANTS", "PartPrecision", "Parts", "precisions_of", "write_parts"]
 

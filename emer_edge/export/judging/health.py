@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from emer_edge.errors import CheckpointError
-from emer_edge.export.fitting import FEWEST_CLIPS
+from emer_edge.export.judging.fitting import FEWEST_CLIPS
 from emer_edge.metrics.calibration import softmax
 from emer_edge.spec.heads import HEADS
 

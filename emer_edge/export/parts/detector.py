@@ -17,7 +17,7 @@ from onnx import shape_inference, version_converter
 
 from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.errors import ConfigurationError, MissingExtraError
-from emer_edge.export.graph import IR_VERSION, OPSET
+from emer_edge.export.parts.graph import IR_VERSION, OPSET
 
 __all__ = ["HEIGHT_PX", "NEAR_PX", "WIDTH_PX", "DetectorPart", "load_detector"]
 

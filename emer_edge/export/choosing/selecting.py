@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from emer_edge.export.candidates import Candidate
-from emer_edge.export.evidence import Evidence
-from emer_edge.export.timing import Timing
+from emer_edge.export.choosing.candidates import Candidate
+from emer_edge.export.choosing.timing import Timing
+from emer_edge.export.judging.evidence import Evidence
 from emer_edge.runtime.engines import VARIANTS
 
 __all__ = ["Selection", "select"]

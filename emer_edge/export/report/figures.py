@@ -11,7 +11,7 @@
   `embedding_db`, `faults`;
 - `accuracy`: `fp32` and variant -> head -> `war` and `uar`, or `mae` -> figure and 95 % limits;
 - `probabilities`: `fp32` and variant -> class head -> `temperature`, `ece`, `nll`, `brier`, `reliability` (bins);
-- `sensitivity`: a layer each, the most sensitive first (`emer_edge.export.sensitivity.LayerSensitivity`);
+- `sensitivity`: a layer each, the most sensitive first (`emer_edge.export.choosing.sensitivity.LayerSensitivity`);
 - `kept_high`: layers that stay in floating point, by hand or for the gate;
 - `fall_back`: layers put back for the gate, what was tried, what it cost; empty where none was;
 - `calibration`: of int8, the manifest's record without hashes; null otherwise;
@@ -35,10 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import Manifest
-from emer_edge.export.choosing import Choice
-from emer_edge.export.evidence import Evidence, Outputs
-from emer_edge.export.fitting import cross_fitted, fit_temperatures, own_order
-from emer_edge.export.gate import BRIER_MARGIN, CLASS_MARGIN, ECE_MARGIN, GAP_MARGIN, NLL_MARGIN, VALUE_MARGIN
+from emer_edge.export.choosing.choice import Choice
+from emer_edge.export.judging.evidence import Evidence, Outputs
+from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, own_order
+from emer_edge.export.judging.gate import BRIER_MARGIN, CLASS_MARGIN, ECE_MARGIN, GAP_MARGIN, NLL_MARGIN, VALUE_MARGIN
 from emer_edge.export.tensorrt_check import NOT_CHECKED, TensorRtCheck
 from emer_edge.metrics.calibration import brier, ece, nll, reliability
 
@@ -66,7 +66,7 @@ def figures_of(
         checks: what TensorRT says; None where it was not asked.
         notes: for people.
         probabilities: of `probabilities_of`.
-        accuracy: of `emer_edge.export.accuracy.accuracy_of`.
+        accuracy: of `emer_edge.export.judging.accuracy.accuracy_of`.
         arguments: of the command line, `export` among them.
     """
     parts: dict[str, dict[str, Any]] = {}

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from emer_edge.calibration.methods import Range
 from emer_edge.calibration.mse import Grid
+from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.precision.correction import shift_constant
 from emer_edge.export.precision.int8 import Style, activations_to_quantise, quantisable_layers, quantise
-from emer_edge.export.verify import noise_db
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["GRID_OF", "PROBES", "EncoderQuantiser", "tensors_to_measure"]

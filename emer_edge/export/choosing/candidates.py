@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from emer_edge.export.gate import Verdict
-from emer_edge.export.quantiser import EncoderQuantiser
-from emer_edge.export.trial import Judge, Trial
-from emer_edge.export.variants import PartPrecision, Parts, write_parts
+from emer_edge.export.judging.gate import Verdict
+from emer_edge.export.judging.trial import Judge, Trial
+from emer_edge.export.precision.quantiser import EncoderQuantiser
+from emer_edge.export.precision.variants import PartPrecision, Parts, write_parts
 from emer_edge.export.workshop import Workshop
 
 __all__ = ["Candidate", "build", "gate_verdict"]

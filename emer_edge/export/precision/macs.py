@@ -22,7 +22,7 @@ from onnx import helper
 
 from emer_edge.bundle.manifest import Variant
 from emer_edge.errors import BundleError
-from emer_edge.export.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex
 
 __all__ = ["ProductMacs", "count_macs", "int8_shares", "macs_of_variant"]
 

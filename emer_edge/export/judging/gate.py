@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import GateRecord
-from emer_edge.export.fitting import cross_fitted, fit_temperatures, gaps, own_order
+from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gaps, own_order
 from emer_edge.metrics.calibration import SMALLEST, softmax
 from emer_edge.metrics.gap import auroc
 from emer_edge.metrics.intervals import Interval, bootstrap_difference
@@ -124,8 +124,8 @@ def compare(
     """Compare two sets of outputs on the same windows.
 
     Probabilities are those of each side's own temperatures. Where they are held against labels these are fitted on
-    other participants' windows (`emer_edge.export.fitting.cross_fitted`); the gap, which is compared between windows,
-    takes the one temperature fitted on all, as the bundle will.
+    other participants' windows (`emer_edge.export.judging.fitting.cross_fitted`); the gap, which is compared between
+    windows, takes the one temperature fitted on all, as the bundle will.
 
     Args:
         before: head -> (n, C) logits or (n, 1) values in FP32.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from emer_edge.export.evidence import Evidence, Outputs
-from emer_edge.export.fitting import own_order
+from emer_edge.export.judging.evidence import Evidence, Outputs
+from emer_edge.export.judging.fitting import own_order
 from emer_edge.metrics.intervals import Interval
 from emer_edge.metrics.paired import Paired, paired_mean, paired_uar
 from emer_edge.spec.heads import HEADS

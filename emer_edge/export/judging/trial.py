@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.export.evidence import Evidence, Outputs, embeddings_of, outputs_of
-from emer_edge.export.gate import Change, Verdict, agreement, compare, verdict_of
-from emer_edge.export.health import check_outputs, new_faults, thin_labels
-from emer_edge.export.overflow import overflows
+from emer_edge.export.judging.evidence import Evidence, Outputs, embeddings_of, outputs_of
+from emer_edge.export.judging.gate import Change, Verdict, agreement, compare, verdict_of
+from emer_edge.export.judging.health import check_outputs, new_faults, thin_labels
+from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.parts.fusion import high_precision_nodes
-from emer_edge.export.variants import VARIANTS, PartPrecision, Parts, precisions_of
-from emer_edge.export.verify import noise_db
+from emer_edge.export.precision.overflow import overflows
+from emer_edge.export.precision.variants import VARIANTS, PartPrecision, Parts, precisions_of
 from emer_edge.export.workshop import FullOutputs, Workshop
 from emer_edge.runtime.engines import open_engine
 from emer_edge.spec.progress import Progress, silent

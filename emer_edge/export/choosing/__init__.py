@@ -1,0 +1,1 @@
+"""Which precision the bundle gets: calibration, candidates, sensitivity, timing, and the choice among them."""
