@@ -308,7 +308,8 @@ class Pipeline:
 
     def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
         frame_ns, sample_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
-        for end_ns in replay(core.evidence, camera, tracker, frame_ns, sample_ns):
+        steps_ns = _recorded_steps(camera, tracker, self.bundle.manifest.window.hop_ns)
+        for end_ns in replay(core.evidence, camera, tracker, frame_ns, sample_ns, steps_ns):
             if self._stopping:
                 return
             yield core.step(end_ns)

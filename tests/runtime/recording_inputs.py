@@ -1,0 +1,63 @@
+"""Runs that are recorded, and comparisons of their results with a replay's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from emer_edge.bundle import Bundle
+from emer_edge.runtime.outputs.recorder import record
+from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.runtime.recording.keep import Images, RecordOptions
+from emer_edge.spec.results import Result
+
+SAME = ("state", "face_slots", "eye_slots", "degraded", "notes", "face_age_ms", "sample_age_ms", "filling_s")
+
+
+class Kept:
+    """An output that keeps all results."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def begin(self) -> None:
+        pass
+
+    def result(self, result: Result) -> bool:
+        self.results.append(result)
+        return True
+
+    def end(self, summary: Summary | None) -> None:
+        pass
+
+
+def recorded(pipeline: Pipeline, path: Path, images: Images = "jpeg", seconds: float | None = None) -> list[Result]:
+    """Run a pipeline to its end, recorded; return its results."""
+    kept = Kept()
+    consent = None if images == "none" else "form 17"
+    output = record(pipeline, RecordOptions(path, images, consent, "p017", "first"), lambda sentence: None)
+    summary = play(pipeline, [output, kept], seconds)
+    assert summary.outputs == {}
+    return kept.results
+
+
+def replayed(bundle: Bundle, path: Path) -> list[Result]:
+    with Pipeline(bundle, str(path), str(path), pace="fast") as pipeline:
+        return list(pipeline)
+
+
+def heads_of(result: Result) -> list[float]:
+    cells: list[float] = []
+    for value in result.heads.values():
+        cells += value.values() if isinstance(value, dict) else [value]
+    return cells
+
+
+def assert_same(first: list[Result], again: list[Result], origin_ns: int, tolerance: float = 1e-5) -> None:
+    """Hold two runs to the same results, their times apart by `origin_ns`."""
+    assert [each.end_ns for each in again] == [each.end_ns - origin_ns for each in first]
+    for one, other in zip(first, again, strict=True):
+        assert {name: getattr(one, name) for name in SAME} == {name: getattr(other, name) for name in SAME}
+        assert one.heads.keys() == other.heads.keys()
+        np.testing.assert_allclose(heads_of(one), heads_of(other), rtol=0, atol=tolerance)
