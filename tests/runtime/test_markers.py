@@ -243,12 +243,12 @@ class Outlet:
     def ready(self) -> bool:
         return bool(self._outlet.wait_for_consumers(5.0))
 
-    def push(self, label: str, ago_s: float = 0.0) -> int:
+    def push(self, label: str | bytes, ago_s: float = 0.0) -> int:
         """Send a marker that was `ago_s` ago; return its host time."""
         before_ns = monotonic_ns()
         stamp_s = self._pylsl.local_clock() - ago_s
         now_ns = (before_ns + monotonic_ns()) // 2
-        self._outlet.push_sample([label], stamp_s)
+        self._outlet.push_sample([label], stamp_s)  # bytes are sent as they are
         return now_ns - round(ago_s * 1e9)
 
 
@@ -263,16 +263,18 @@ def test_markers_of_an_lsl_stream_have_its_times() -> None:
         assert wait_for(lambda: len(said) == 2)
         sent = {"stimulus 1": outlet.push("stimulus 1"), "half a second ago": outlet.push("half a second ago", 0.5)}
         outlet.push("of another clock", 9_999.0)
+        outlet.push(b"caf\xe9")
         arrived_ns = monotonic_ns()
-        assert wait_for(lambda: len(told) == 3)
+        assert wait_for(lambda: len(told) == 4)
     finally:
         source.close()
     for marker, stamp_ns in zip(told, sent.values(), strict=False):
         assert (marker.clock, marker.source) == ("lsl", "lsl stimuli")
         assert abs(marker.stamp_ns - stamp_ns) < 5_000_000
-    assert [each.label for each in told] == [*sent, "of another clock"]
-    assert told[2].clock == "arrival"
-    assert abs(told[2].stamp_ns - arrived_ns) < 1_000_000_000
+    assert [each.label for each in told] == [*sent, "of another clock", "café"]
+    for marker in told[2:]:
+        assert marker.clock == "arrival"
+        assert abs(marker.stamp_ns - arrived_ns) < 1_000_000_000
     assert said == ["no LSL marker stream stimuli so far; looking for it", "markers from the LSL stream stimuli"]
 
 

@@ -129,7 +129,7 @@ class LslMarkers:
             self._tell(f"markers from the LSL stream {info.name()}")
             asked_ns = monotonic_ns()
             while not self._stop.is_set():
-                values, stamp_s = inlet.pull_sample(timeout=_POLL_S)
+                values, stamp_s = _pulled(inlet)
                 arrival_ns = monotonic_ns()
                 if arrival_ns - asked_ns > _ASK_NS:
                     asked_ns = arrival_ns
@@ -165,3 +165,13 @@ class LslMarkers:
         if sentence != self._said:
             self._said = sentence
             self._say(sentence)
+
+
+def _pulled(inlet: Any) -> tuple[Sequence[Any], float | None]:
+    """Wait for a marker; its values and stamp, the stamp None where none came."""
+    try:
+        values, stamp_s = inlet.pull_sample(timeout=_POLL_S)
+    except UnicodeDecodeError as error:  # pylsl takes all text for UTF-8, and the stamp is lost with it
+        raw = error.object
+        return [bytes(raw).decode("latin-1")], math.nan
+    return values, stamp_s
