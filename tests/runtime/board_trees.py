@@ -1,7 +1,8 @@
 """Fake trees of a Jetson's /etc, /proc, /sys and /var.
 
 The layouts are those of NVIDIA's Jetson Linux Developer Guide (r36: nv_tegra_release, nvpmodel, INA3221 and
-over-current nodes, devfreq) and of the kernel's documentation (cpufreq, thermal, hwmon/ina3221); none was copied from a board.
+over-current nodes, devfreq) and of the kernel's documentation (cpufreq, thermal, hwmon/ina3221); none was copied from
+a board.
 """
 
 from __future__ import annotations

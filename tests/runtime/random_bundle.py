@@ -1,0 +1,58 @@
+"""The bundle of random weights that the runtime is tested with; making it needs torch, using it does not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from runtime_inputs import TEMPLATE, WINDOW
+
+from emer_edge.bundle import Bundle, BundleWriter, Manifest
+from emer_edge.bundle.manifest import BundledHead, FaceRecord, GateRecord, PrecisionRecord, VerificationRecord
+from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.parts.detector import load_detector
+from emer_edge.model.emert import Emert
+from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.heads import HEADS, ClassHead
+
+
+def make_bundle(path: Path) -> Bundle:
+    """The nine-head network with random weights, FP32, and CenterFace; windows of 2.4 s, a result every 0.3 s."""
+    torch.manual_seed(0)
+    model = Emert("nine").eval()
+    model.eye_scale.fill_(300.0)
+    model.gaze_scale.fill_(300.0)
+    detector = load_detector()
+    heads = tuple(
+        BundledHead(name=each.name, classes=each.classes, temperature=0.05) if isinstance(each, ClassHead)
+        else BundledHead(name=each.name)
+        for each in HEADS.values()
+    )  # fmt: skip
+    manifest = Manifest(
+        schema=1,
+        name="random",
+        created="2026-01-01T00:00:00Z",
+        versions={},
+        heads=heads,
+        window=WINDOW,
+        events="causal",
+        eye_columns=COLUMN_KEYS,
+        face=FaceRecord(template_px=TEMPLATE),
+        detector=detector.record,
+        precision=PrecisionRecord(requested="fp32", parts={}),
+        gate=GateRecord(verdict="not run"),
+        verification=VerificationRecord(inputs="none", largest_error={}),
+        files={},
+        gap_quantiles=tuple(each / 100 for each in range(101)),
+        demo=True,
+    )
+    with BundleWriter(path) as writer:
+        parts = {"face_encoder": face_encoder(model), "fusion": fusion(model), **detector.parts}
+        for name, part in parts.items():
+            writer.add(f"cpu/{name}.onnx", part.SerializeToString())
+        return writer.commit(manifest)
+
+
+if __name__ == "__main__":
+    make_bundle(Path(sys.argv[1]))
