@@ -81,7 +81,7 @@ any_sample = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(any_sample, min_size=1, max_size=20))
 def test_every_mask_and_every_number_is_encoded_as_described(program: Path, asked: list[tuple]) -> None:
     made = packets(program, [request(*each) for each in asked])
@@ -113,7 +113,7 @@ def readings(draw: st.DrawFn) -> EyeReading:
     return EyeReading(gaze, position_mm=position, pupil_mm=pupil, valid=draw(st.booleans()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(readings(), readings()), min_size=1, max_size=12), st.integers(0, 2**16 - 1), st.booleans())
 def test_c_and_python_make_the_same_bytes_and_the_decoder_gives_the_samples_back(
     program: Path, eyes: list[tuple[EyeReading, EyeReading]], first: int, wide: bool
@@ -162,7 +162,7 @@ blocks = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(blocks, min_size=1, max_size=10))
 def test_cobs_and_crc_agree_beyond_runs_of_254_bytes(program: Path, asked: list[bytes]) -> None:
     out = output(program, b"".join(struct.pack("=H", len(each)) + each for each in asked), "blocks")
