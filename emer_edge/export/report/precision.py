@@ -47,12 +47,12 @@ def _candidates(figures: Mapping[str, Any]) -> Table:
         Column("choice"),
         Column("step", "ms"),
         Column("p90", "ms"),
-        Column("encoder and fusion", "MB", 1),
+        Column("size", "MB", 1),
         Column("gate"),
         Column("why"),
     )
     timing = figures["timing"]
-    note = f"The fastest that passes is kept. Timed side by side: {timing['engine']}, {timing['device']}."
+    note = f"The fastest that passes is kept; size is that of encoder and fusion. Timed side by side: {timing['engine']}, {timing['device']}."
     return Table("What auto chose from", columns, rows, note)
 
 
