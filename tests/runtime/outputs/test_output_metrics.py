@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+from recording_inputs import Kept
+
+from emer_edge.bundle import Bundle
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.outputs.metrics import EDGES_S, Metrics, parse_address
+from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.spec.results import Result, State
+
+
+def scrape(url: str) -> dict[str, float]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        text = answer.read().decode()
+    lines = (each.rsplit(" ", 1) for each in text.splitlines() if not each.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+class Scraping(Kept):
+    """Scrapes at the last result, while the run goes on."""
+
+    def __init__(self, url: str, at: int) -> None:
+        super().__init__()
+        self._url, self._at = url, at
+        self.scraped: dict[str, float] = {}
+
+    def result(self, result: Result) -> bool:
+        super().result(result)
+        if len(self.results) == self._at:
+            self.scraped = scrape(self._url)
+        return True
+
+
+class Losing(Kept):
+    name = "some output"
+
+    def lost(self) -> dict[str, int]:
+        return {"results": 3}
+
+
+@pytest.fixture(scope="module")
+def scraped(bundle: Bundle, video: Path, tracker: Path) -> tuple[dict[str, float], Summary, list[Result]]:
+    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    metrics = Metrics(pipeline, ":0")
+    assert metrics.url.startswith("http://127.0.0.1:")
+    metrics.outputs = [Losing()]
+    kept = Scraping(metrics.url, 20)
+    summary = play(pipeline, [metrics, kept])
+    with pytest.raises(OSError, match="refused"):
+        scrape(metrics.url)
+    return kept.scraped, summary, kept.results
+
+
+def test_the_histograms_hold_every_step_whole(scraped: tuple[dict[str, float], Summary, list[Result]]) -> None:
+    seen, summary, results = scraped
+    for stage, latency in summary.stages.items():
+        name = f'emer_edge_stage_seconds_%s{{stage="{stage}"}}'
+        assert seen[name % "count"] == latency.count
+        bucket = f'emer_edge_stage_seconds_bucket{{le="%s",stage="{stage}"}}'
+        buckets = [seen[bucket % edge] for edge in (*EDGES_S, "+Inf")]
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == latency.count
+        slowest_s = latency.max_ms * 1e-3
+        assert all(count == latency.count for edge, count in zip(EDGES_S, buckets) if edge > 1.02 * slowest_s)  # noqa: B905
+        assert seen[name % "sum"] <= latency.count * slowest_s * 1.02
+    ages = [each.face_age_ms for each in results if each.face_age_ms is not None]
+    assert seen['emer_edge_evidence_age_seconds_count{source="face"}'] == len(ages)
+    assert seen['emer_edge_evidence_age_seconds_sum{source="face"}'] == pytest.approx(sum(ages) * 1e-3)
+
+
+def test_counters_and_gauges(scraped: tuple[dict[str, float], Summary, list[Result]]) -> None:
+    seen, summary, _ = scraped
+    states = {each.value: seen[f'emer_edge_results_total{{state="{each.value}"}}'] for each in State}
+    assert {name: count for name, count in states.items() if count} == summary.states
+    assert seen["emer_edge_frames_total"] == 180
+    assert seen["emer_edge_samples_total"] == summary.samples
+    assert seen['emer_edge_covered_slots{source="face"}'] == 8
+    assert seen['emer_edge_covered_slots{source="sample"}'] == 32
+    assert seen["emer_edge_filling_seconds"] == 0
+    assert 50e6 < seen["emer_edge_resident_bytes"] < 4e9
+    assert seen['emer_edge_output_lost_total{output="some output",what="results"}'] == 3
+    assert any(name.startswith("emer_edge_info{bundle=") for name in seen)
+
+
+def test_no_emotion_is_told(scraped: tuple[dict[str, float], Summary, list[Result]], bundle: Bundle) -> None:
+    text = " ".join(scraped[0])
+    assert not any(
+        re.search(rf"\b{name}\b", text) for head in bundle.manifest.heads for name in (head.name, *head.classes)
+    )
+    assert "gap" not in text
+
+
+def test_drops_are_counted_once(bundle: Bundle) -> None:
+    metrics = Metrics(Pipeline(bundle), ":0")
+    try:
+        for dropped in ({"camera": 2}, {"camera": 2}, {"camera": 5, "results": 1}):
+            metrics.on_step(Result(1, State.STALE, dropped=dropped))
+        seen = scrape(metrics.url)
+    finally:
+        metrics.end(None)
+    assert seen['emer_edge_dropped_total{place="camera"}'] == 5
+    assert seen['emer_edge_dropped_total{place="results"}'] == 1
+
+
+def test_a_busy_port_is_one_line_with_the_command_that_works(bundle: Bundle) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match="in use; try --metrics") as caught:
+            Metrics(Pipeline(bundle), f":{port}")
+    assert "\n" not in str(caught.value)
+    offered = str(caught.value).rsplit(" ", 1)[1]
+    metrics = Metrics(Pipeline(bundle), offered)
+    metrics.end(None)
+
+
+@pytest.mark.parametrize("text", ["", "port", ":99999", "host", ":-1", "::"])
+def test_addresses_that_can_not_be_read(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="write --metrics :9108"):
+        parse_address(text)
+
+
+def test_addresses() -> None:
+    assert parse_address(":9108") == parse_address("9108") == ("127.0.0.1", 9108)
+    assert parse_address("0.0.0.0:80") == ("0.0.0.0", 80)
+    assert parse_address("[::1]:80") == ("::1", 80)
