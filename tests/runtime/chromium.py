@@ -86,8 +86,9 @@ class Chromium:
             self.events.append(answer)
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Go to an address and wait until its scripts have run."""
         self.call("Page.navigate", url=url)
+        self.until("document.readyState === 'complete'")
 
     def value(self, script: str) -> Any:
         """The value of a JavaScript expression, awaited where it is a promise."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from importlib.resources import files
 from pathlib import Path
@@ -304,6 +305,13 @@ def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:
     assert page._video.newest(1, 0.05) is None
 
 
+def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> None:
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(5) as visitors:
+        assert list(visitors.map(lambda _: page._video.newest(0, 0.6), range(5))) == [None] * 5
+    assert time.monotonic() - began_s < 2.4  # 3 s one after the other
+
+
 def test_without_visitors_no_image_is_kept(page: Page) -> None:
     show_face(page, 1)
     assert page._video._frame is None
@@ -314,6 +322,10 @@ def test_without_visitors_no_image_is_kept(page: Page) -> None:
     show_face(page, 3)
     assert page._video._frame is None
     assert page._video._picture is None
+    page._video._asked_s = time.monotonic()
+    show_face(page, 4)
+    page._video._asked_s -= 60  # the camera is silent from now on
+    assert page._video.newest(0, 0.05) is None
 
 
 def test_visitors_beyond_the_limit_are_told(page: Page) -> None:

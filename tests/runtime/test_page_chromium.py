@@ -92,6 +92,8 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
         pipeline.stop()
         run.join()
     wait_for_state(browser, "ended")
+    assert "Emotion inference has ended" in browser.text(".notice")
+    browser.until(f"!{LIT}")  # nobody's face stays on the screen
     assert all(each.startswith(page.url) for each in browser.requests() if each != "about:blank")
     assert [each for each in browser.complaints() if "ERR_" not in each] == []
 
@@ -130,6 +132,7 @@ def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bund
         again.result(result_of(7, 0.8))
         browser.until(f"{FIGURE} === '0.40'")
         wait_for_state(browser, "ok")
+        assert "Emotion inference is running" in browser.text(".notice")
         with faces(again):
             browser.until(LIT)
         again._server.shutdown()

@@ -80,27 +80,36 @@ class Video:
             wait_s: how long to wait for one at most.
         """
         deadline_s = monotonic() + wait_s
-        with self._encoding:
-            self._asked_s = monotonic()
+        if not self.watched:
+            self._frame = self._picture = None  # of long ago, where the camera has been silent since
+        self._asked_s = monotonic()
+        if not self._encoding.acquire(timeout=wait_s):  # others wait for the same image
+            return None
+        try:
             if after > self._number:  # it was an earlier run's
                 after = 0
-            if self._picture is not None and self._picture.number > after:
-                return self._picture
-            rest_s = self._made_s + 1 / _RATE_HZ - monotonic()
-            have = self._picture.number if self._picture is not None else 0
-            with self._changed:
-                if rest_s > 0:
-                    self._changed.wait_for(lambda: self._closed, min(rest_s, wait_s))
-                self._changed.wait_for(
-                    lambda: self._closed or (self._frame is not None and self._number > have),
-                    max(0.0, deadline_s - monotonic()),
-                )
-                frame, number, look = self._frame, self._number, self._look
-            if frame is None or number <= have or self._closed:
-                return None
+            if self._picture is None or self._picture.number <= after:
+                self._make(deadline_s)
+            picture = self._picture
+        finally:
+            self._encoding.release()
+        return picture if picture is not None and picture.number > after else None
+
+    def _make(self, deadline_s: float) -> None:
+        """Encode the next frame, waiting for it and for the pace; nothing where none comes."""
+        have = self._picture.number if self._picture is not None else 0
+        rest_s = min(self._made_s + 1 / _RATE_HZ, deadline_s) - monotonic()
+        with self._changed:
+            if rest_s > 0:
+                self._changed.wait_for(lambda: self._closed, rest_s)
+            self._changed.wait_for(
+                lambda: self._closed or (self._frame is not None and self._number > have),
+                max(0.0, deadline_s - monotonic()),
+            )
+            frame, number, look = self._frame, self._number, self._look
+        if frame is not None and number > have and not self._closed:
             self._made_s = monotonic()
             self._picture = Picture(number, _jpeg(frame), _where(frame, look))
-            return self._picture if number > after else None
 
     def close(self) -> None:
         """Wake those who wait, and forget the image."""

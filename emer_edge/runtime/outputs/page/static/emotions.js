@@ -140,6 +140,7 @@ function venn(gap) {
       ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 184, class: "small" }, "0 the same · 1 nothing in common"),
     );
   }
+  drawing.classList.toggle("unknown", !gap);
   const apart = 78 * (gap ? gap.distance : 0);
   for (const each of circles.felt) each.setAttribute("cx", 160 - apart);
   for (const each of circles.shown) each.setAttribute("cx", 160 + apart);

@@ -3,7 +3,7 @@
 import { gapTrace, gaze, histogram, trace } from "./charts.js";
 import { duration } from "./drawing.js";
 import { prepare, show, why } from "./emotions.js";
-import { watch } from "./video.js";
+import { blank, watch } from "./video.js";
 
 const byId = (id) => document.getElementById(id);
 const SILENT_MS = 4000;
@@ -31,6 +31,11 @@ function setState(next) {
   chip.dataset.state = next;
   chip.textContent = WORDS[next] ?? next;
   document.body.classList.toggle("away", next === "lost" || next === "ended");
+  const over = next === "ended";
+  document.querySelector(".notice").classList.toggle("over", over);
+  byId("running").textContent = over ? "Emotion inference has ended." : "Emotion inference is running.";
+  byId("tell").hidden = over;
+  if (over) blank("the run has ended");
   speak(WORDS[next] ?? next, true);
 }
 
@@ -91,8 +96,8 @@ function sensors(told) {
   const seen = rates.samples ? `, eyes seen in ${Math.min(100, Math.round((100 * rates.seen) / rates.samples))} %` : "";
   const list = byId("sensors");
   list.replaceChildren(
-    ...sensor("Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`),
-    ...sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`),
+    ...sensor("Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`, told.state),
+    ...sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`, told.state),
   );
   const lost = Object.entries(told.dropped).map(([place, count]) => `${count} ${place}`);
   byId("dropped").textContent = lost.join(", ") || "nothing";
@@ -107,13 +112,14 @@ function sensors(told) {
 
 const rate = (hz) => (hz === null || hz === undefined ? "rate not known yet" : `${hz.toFixed(hz < 100 ? 1 : 0)} a second`);
 
-function sensor(name, hz, words, full, all, floor, age) {
+function sensor(name, hz, words, full, all, floor, age, runState) {
   const term = document.createElement("dt");
-  const health = hz === 0 ? "bad" : full < floor ? "warn" : "ok";
+  const filling = runState === "filling";
+  const health = hz === 0 ? "bad" : full < floor && !filling ? "warn" : "ok";
   term.dataset.health = health;
   term.textContent = name;
   const told = document.createElement("span");
-  told.textContent = { ok: "ok", warn: "window not covered", bad: "silent" }[health];
+  told.textContent = { ok: filling ? "filling" : "ok", warn: "too little of the window", bad: "silent" }[health];
   term.append(told);
   const about = document.createElement("dd");
   const slots = document.createElement("div");

@@ -13,9 +13,16 @@ button.addEventListener("click", () => {
   paused = !paused;
   button.setAttribute("aria-pressed", String(paused));
   button.textContent = paused ? "Show video" : "Pause video";
-  note.textContent = paused ? "paused" : "";
-  if (paused) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  if (paused) blank("paused");
+  else note.textContent = "";
 });
+
+/** Take the image away and say why. */
+export function blank(why) {
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  note.textContent = why;
+  faceNote.textContent = "";
+}
 
 /** Ask for images for ever; nothing is asked for while the page is hidden or the video paused. */
 export async function watch() {
@@ -38,6 +45,7 @@ export async function watch() {
         await sleep(2000);
       }
     } catch {
+      if (!document.body.classList.contains("away")) note.textContent = "no answer from the run";
       number = 0; // a new run counts anew
       await sleep(1000);
     }
