@@ -118,7 +118,7 @@ def config_defaults(path: Path, command: Callable[..., Any]) -> dict[str, Any]:
         raise ConfigurationError(f"there is no configuration {path}; deploy/run.toml is an example") from None
     except OSError as error:
         raise ConfigurationError(f"can't read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, numbers without end, tables in tables in tables
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     known = settings(command)
     problems = []

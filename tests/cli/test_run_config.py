@@ -67,6 +67,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("[[stream]]\ncamera = 0", "[[stream]] tables are not read"),
         ("[camera]\nname = 0", "[camera]: all keys stand at the top"),
         ("rate-hz = ", "is no TOML"),
+        pytest.param("tag = " + 5000 * "[", "is no TOML", id="deep"),
+        pytest.param("count = " + 5000 * "9", "is no TOML", id="long"),
     ],
 )
 def test_what_a_file_may_not_say(tmp_path: Path, line: str, named: str) -> None:

@@ -36,6 +36,8 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.cli.config_file import config_defaults
+from emer_edge.cli.run import run
 from emer_edge.data import sheets
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
@@ -395,6 +397,13 @@ _RECORDING = (
     b'"top_px": 0, "width_px": 100.0, "height_px": 90}}'
 )
 
+_TOML = (
+    b'bundle = "demo.emer"\ncamera = "0"\ntracker = "/dev/ttyUSB0?format=emer"\nseconds = 1.5\nthreads = 1\n'
+    b'# a comment\nparticipant = "p1"\ndisplay = "1920x1080,527x296mm"\n'
+)
+_TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
+                b"seconds = nan\n", b"threads = " + b"9" * 5000 + b"\n", b"0x", b"inf", b'"""', b"{a = 1}")  # fmt: skip
+
 _FOLDS = (
     b"# folds\nset1: 1_a_happy 2_b_sad\nset2\n3_c_fear\n4_d_anger.mp4\nset3/5_e_neutral\n6_f_happy, 4\ntrain: 7_g\n"
 )
@@ -560,6 +569,14 @@ TARGETS: dict[str, Target] = {
             _file("manifest.json", lambda path: Manifest.from_json(path.read_bytes())),
             200_000,
             ("emer_edge.bundle.manifest",),
+        ),
+        Target(
+            "run.toml",
+            lambda: (_TOML,),
+            lambda random, data: mutated(random, data, _TOML_TOKENS),
+            _file("run.toml", lambda path: config_defaults(path, run)),
+            100_000,
+            ("emer_edge.cli.config_file",),
         ),
         Target(
             "golden.npz",

@@ -7,7 +7,15 @@ from fuzz_targets import TARGETS, Target, make_input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-SLOW = {"tobii-xlsx": 10, "tobii-text": 40, "eye-sheet": 40, "golden.npz": 40, "sheet-cache": 40, "format-finder": 40}
+SLOW = {
+    "tobii-xlsx": 10,
+    "tobii-text": 40,
+    "eye-sheet": 40,
+    "golden.npz": 40,
+    "sheet-cache": 40,
+    "run.toml": 40,
+    "format-finder": 40,
+}
 A_SEED = 20
 """Inputs a seed that hypothesis draws."""
 
