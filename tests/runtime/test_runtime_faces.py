@@ -1,14 +1,30 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from runtime_inputs import TEMPLATE, scene
 
+from emer_edge.bundle import Bundle
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.errors import BundleError, ConfigurationError
-from emer_edge.runtime.faces import Face, FaceDetector, FaceSource, SubjectFollower, align, similarity, yunet
+from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.faces import (
+    Face,
+    FaceDetector,
+    FaceSource,
+    SubjectFollower,
+    align,
+    open_detector,
+    similarity,
+    yunet,
+)
 from emer_edge.runtime.faces.face import keep_best, overlap
 from emer_edge.runtime.session import Session
 from emer_edge.spec.samples import Frame
@@ -59,6 +75,26 @@ def test_detector_of_another_kind(session: Session) -> None:
         FaceDetector(engine, "centerface", 480, 640)
     with pytest.raises(ConfigurationError, match="centerface or yunet"):
         FaceDetector(engine, "haar")
+
+
+def test_a_second_part_that_is_refused_leaves_no_engine_open(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Engine] = []
+
+    def noted(*arguments: Any) -> Engine:
+        opened.append(open_engine(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr("emer_edge.runtime.faces.detector.open_engine", noted)
+    broken = tmp_path / "near.onnx"
+    broken.write_bytes(b"no network")
+    record = msgspec.structs.replace(bundle.manifest.detector, near_px=96)
+    with pytest.raises(EngineError, match=r"near\.onnx"):
+        open_detector(record, [bundle.part("cpu", "face_detector"), broken])
+    (first,) = opened
+    with pytest.raises(EngineError, match="closed"):
+        first.run({})
 
 
 def test_yunet_decodes_what_its_grids_encode() -> None:

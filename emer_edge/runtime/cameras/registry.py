@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.errors import CameraError
-from emer_edge.runtime.cameras import csi, folder, gstreamer, mcap, network, pipe, synthetic, v4l2, video
+from emer_edge.runtime.cameras import csi, folder, gstreamer, network, pipe, synthetic, v4l2, video
 from emer_edge.runtime.cameras.base import Camera, check_pace
 from emer_edge.runtime.cameras.grabber import Grabber
 from emer_edge.runtime.cameras.live import LiveCapture, Target
@@ -39,6 +39,18 @@ class CameraDriver:
     play: Callable[[CameraSource, str, int | None], Camera] | None = None
 
 
+def _claims_recording(source: CameraSource) -> bool:
+    from emer_edge.runtime.cameras import mcap  # brings the faces' room along: the capture process must not carry it
+
+    return mcap.claims(source)
+
+
+def _open_recording(source: CameraSource, pace: str, start_ns: int | None) -> Camera:
+    from emer_edge.runtime.cameras import mcap
+
+    return mcap.open_recorded(source, pace, start_ns)
+
+
 CAMERAS: Final = (
     CameraDriver("v4l2", "0 or /dev/video0?size=640x480&rate=30", v4l2.claims, v4l2.grab, v4l2.check),
     CameraDriver("csi", "csi://0", csi.claims, csi.grab, csi.check),
@@ -47,7 +59,7 @@ CAMERAS: Final = (
     CameraDriver("synthetic", "synthetic://?fps=30&seed=0", synthetic.claims, synthetic.grab, synthetic.check),
     CameraDriver("pipe", "a named pipe", pipe.claims, pipe.grab, pipe.check),
     CameraDriver("folder", "a folder of images", folder.claims, play=folder.open_folder),
-    CameraDriver("recording", "run.mcap", mcap.claims, play=mcap.open_recorded),
+    CameraDriver("recording", "run.mcap", _claims_recording, play=_open_recording),
     CameraDriver("video", "talk.mp4", video.claims, play=video.open_video),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -150,9 +151,17 @@ def open_detector(
         EngineError: the engine is unavailable or refuses a part.
         BundleError: the parts are not those that the record describes.
     """
-    engines = [open_engine(engine, path, threads) for path in paths[: 2 if record.near_px else 1]]
-    near = engines[1] if record.near_px else None
-    return FaceDetector(engines[0], record.kind, record.height_px, record.width_px, record.score, near, record.near_px)
+    with ExitStack() as opened:
+        engines = []
+        for path in paths[: 2 if record.near_px else 1]:
+            engines.append(open_engine(engine, path, threads))
+            opened.callback(engines[-1].close)
+        near = engines[1] if record.near_px else None
+        detector = FaceDetector(
+            engines[0], record.kind, record.height_px, record.width_px, record.score, near, record.near_px
+        )
+        opened.pop_all()  # from here on they are the detector's to close
+    return detector
 
 
 def _scaled(face: Face, scale_x: float, scale_y: float) -> Face:

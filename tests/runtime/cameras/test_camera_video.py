@@ -153,3 +153,11 @@ def test_without_opencv_the_extra_is_named(video, monkeypatch) -> None:
 def test_the_drivers_load_without_opencv() -> None:
     code = "import sys; sys.modules['cv2'] = None; import emer_edge.runtime.cameras, emer_edge.runtime.trackers"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_the_capture_process_carries_no_engine_and_no_bundle() -> None:
+    code = "import sys, emer_edge.runtime.cameras.child; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "numpy" in loaded
+    for unneeded in ("onnxruntime", "msgspec", "emer_edge.bundle", "emer_edge.runtime.faces", "emer_edge.signals"):
+        assert unneeded not in loaded
