@@ -160,6 +160,18 @@ def test_a_head_that_sees_nothing(emer_edge: Run, work: Path, clips: Path, netwo
     assert "timing side by side" not in message
 
 
+def test_a_precision_that_breaks_the_network_is_a_failed_gate(
+    emer_edge: Run, work: Path, clips: Path, network: Emert, tmp_path: Path
+) -> None:
+    """FP16 ends at 65,504."""
+    name = "transformer.CrossTransformerEncoder.layers.1.1.fn.net.0.weight"
+    path = broken(network, tmp_path, name, 65_000.0)
+    outcome = emer_edge(
+        "export", "--output", work / "x.emer", "--checkpoint", path, "--data", clips, "--precision", "fp16"
+    )
+    refused(outcome, "fp16 loses more than the gate allows", "--precision fp32", code=1)
+
+
 def detector(path: Path) -> Path:
     """A network of one operator that gives what no detector gives."""
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 256, 320]) for name in ("x", "y")]

@@ -52,7 +52,10 @@ def _candidates(figures: Mapping[str, Any]) -> Table:
         Column("why"),
     )
     timing = figures["timing"]
-    note = f"The fastest that passes is kept; size is that of encoder and fusion. Timed side by side: {timing['engine']}, {timing['device']}."
+    note = (
+        "The fastest that passes is kept; size is that of encoder and fusion. Timed side by side: "
+        f"{timing['engine']}, {timing['device']}."
+    )
     return Table("What auto chose from", columns, rows, note)
 
 
