@@ -110,6 +110,7 @@ def test_every_result_changes_the_page(browser: Chromium, page: Page) -> None:
     assert "wider than 93 %" in browser.text("#gap-more")
     assert "valence −0.50" in browser.text("#gap-more")
     assert browser.text("#dropped") == "2 camera"
+    assert browser.value("document.querySelector('#valence polyline').points.length") == 2
     assert "2 in all" in browser.text("#percentiles")
     assert browser.text("#spoken") == "ok"  # spoken at changes of state, not at every hop
     page.result(result_of(3, state=State.NO_FACE))

@@ -1,6 +1,7 @@
 """What visitors are told, as Server-Sent Events: the newest result and the newest gaze, each visitor at its own pace.
 
-There is no queue: a visitor who was away, or whose line is slow, gets what is newest then.
+There is no queue: a visitor who was away, or whose line is slow, gets what is newest then, and for the traces the
+values of up to two minutes in between.
 Format: WHATWG HTML, "Server-sent events".
 """
 
@@ -31,13 +32,12 @@ _RATE_S: Final = 3.0  # over which the sensors' rates are counted
 class Cursor:
     """How far one visitor is."""
 
-    __slots__ = ("gaze", "greeted", "result", "sent_s")
+    __slots__ = ("gaze", "greeted", "result")
 
     def __init__(self) -> None:
         self.greeted = False
         self.result = 0
         self.gaze = 0
-        self.sent_s = 0.0
 
 
 class Feed:
@@ -54,7 +54,9 @@ class Feed:
         self._result: Result | None = None
         self._number = 0
         self._made: tuple[int, bytes] = (0, b"")
-        self._trace: deque[dict[str, Any]] = deque(maxlen=math.ceil(_TRACE_S / (manifest.window.hop_ns * 1e-9)))
+        self._trace: deque[tuple[int, dict[str, Any]]] = deque(
+            maxlen=math.ceil(_TRACE_S / (manifest.window.hop_ns * 1e-9))
+        )
         self._latencies = Latencies()
         self._gaze: tuple[float, float] | None = None
         self._gaze_number = 0
@@ -82,7 +84,7 @@ class Feed:
         with self._changed:
             self._result = result
             self._number += 1
-            self._trace.append(_point(result))
+            self._trace.append((self._number, _point(result)))
             self._changed.notify_all()
 
     def frame(self, frame: Frame) -> None:
@@ -131,10 +133,13 @@ class Feed:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._news(cursor), _PULSE_S if cursor.greeted else 0.0)
             number, result, gaze_number, gaze = self._number, self._result, self._gaze_number, self._gaze
+            missed = [point for at, point in self._trace if cursor.result < at < number]
         parts = []
         if not cursor.greeted:
             cursor.greeted = True
             parts.append(b"retry: 1000\n\n" + event("hello", self._hello()))
+        if missed:
+            parts.append(event("trace", {"points": missed}))
         if result is not None and number > cursor.result:
             cursor.result = number
             parts.append(self._written(number, result))
@@ -171,8 +176,6 @@ class Feed:
 
     def _hello(self) -> dict[str, Any]:
         manifest = self._manifest
-        with self._changed:
-            trace = list(self._trace)
         return {
             "bundle": manifest.name,
             "heads": [_head(each.name, each.classes) for each in manifest.heads],
@@ -182,7 +185,6 @@ class Feed:
             "slots": {"face": FACE_SLOTS, "eye": EYE_SLOTS},
             "floors": {"face": manifest.window.min_face_slots, "eye": manifest.window.min_eye_slots},
             "trace_s": _TRACE_S,
-            "trace": trace,
         }
 
 

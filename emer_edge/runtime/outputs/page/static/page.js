@@ -49,13 +49,17 @@ function speak(words, now = false) {
 function hello(told) {
   if (state === "lost" || state === "ended") setState("connecting");
   about = told;
-  points = told.trace;
+  points = [];
   byId("bundle").textContent = told.bundle;
   document.title = `emer-edge · ${told.bundle}`;
   prepare(told);
   gaze(null, told.display);
   byId("trace-card").hidden = !told.heads.some((each) => each.target === "valence" || each.target === "arousal");
   drawTraces();
+}
+
+function missed(told) {
+  points.push(...told.points.filter((each) => !points.length || each.end_ns > points[points.length - 1].end_ns));
 }
 
 function drawTraces() {
@@ -146,6 +150,7 @@ function connect() {
     act(JSON.parse(event.data));
   });
   on("hello", hello);
+  on("trace", missed);
   on("result", result);
   on("gaze", (told) => gaze(told.at, about.display));
   on("pulse", () => {});
@@ -170,5 +175,9 @@ setInterval(() => {
   if (heard && performance.now() - heard > SILENT_MS && state !== "ended") setState("lost");
 }, 1000);
 byId("stage").addEventListener("change", drawLatency);
+window.addEventListener("resize", () => {
+  if (about) drawTraces();
+  drawLatency();
+});
 connect();
 watch();

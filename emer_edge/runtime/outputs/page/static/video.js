@@ -40,7 +40,7 @@ export async function watch() {
         if (!paused) draw(image, face);
         image.close();
       } else if (reply.status === 204) {
-        if (!paused) note.textContent = "no image from the camera";
+        if (!paused) blank("no image from the camera");
       } else {
         await sleep(2000);
       }
