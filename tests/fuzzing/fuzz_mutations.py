@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -66,7 +67,12 @@ def mutated_json(random: Random, data: bytes) -> bytes:
     """A document with other values, without or with twice the keys, nested deeper; or with damaged bytes."""
     if random.random() < 0.35:
         return mutated(random, data)
-    document = json.loads(data)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):  # mutated before
+        return mutated(random, data)
+    if not isinstance(document, (dict, list)):
+        return mutated(random, data)
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         places = list(_places(document))
         if not places:
@@ -99,8 +105,11 @@ def mutated_archive(random: Random, data: bytes, tokens: Sequence[bytes] = ()) -
     """A ZIP archive with a damaged file in it, whole again around it; or a damaged archive."""
     if random.random() < 0.4:
         return mutated(random, data, tokens, 1 << 18)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    members: list[list[Any]] = []
+    with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(data)) as archive:  # mutated before
         members = [[name, archive.read(name)] for name in archive.namelist()]
+    if not members:
+        return mutated(random, data, tokens, 1 << 18)
     for _ in range(random.choice((1, 1, 2, 3))):
         at = random.randrange(len(members))
         kind = random.randrange(10)
