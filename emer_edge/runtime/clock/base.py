@@ -71,3 +71,7 @@ class Clock(Protocol):
     def map(self, device_ns: int | None, arrival_ns: int) -> int:
         """Return the host time of a sample stamped `device_ns` (None where the device has no clock)."""
         ...
+
+    def resume(self) -> None:
+        """Take note that the link was cut: the device's clock may have stopped meanwhile, or be another one."""
+        ...

@@ -34,6 +34,7 @@ _LATE_NS: Final = (
 )
 _LATE_FOR_NS: Final = 2_000_000_000
 _BACK_NS: Final = 1_000_000  # more than a reordering
+_LONG_SINCE: Final = (-(1 << 63), -(1 << 63))
 
 
 class ClockMapper:
@@ -87,6 +88,10 @@ class ClockMapper:
             mapped = max(mapped, self._stamp_ns + 1)
         self._stamp_ns = mapped
         return mapped
+
+    def resume(self) -> None:
+        """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
+        self._late_since = _LONG_SINCE
 
     def _restart(self) -> None:
         self._origin: tuple[int, int] | None = None  # device and host time that points count from

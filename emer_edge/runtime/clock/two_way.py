@@ -124,6 +124,11 @@ class TwoWayClock:
             self._stamp_ns = mapped
             return mapped
 
+    def resume(self) -> None:
+        """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
+        with self._lock:
+            self._one_way.resume()
+
     def _mapped(self, device_ns: int, arrival_ns: int) -> int:
         before = self._one_way.resets
         one_way_ns = self._one_way.map(device_ns, arrival_ns)

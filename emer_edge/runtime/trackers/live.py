@@ -259,6 +259,7 @@ class LiveTracker(Tracker):
                 self._connect(self._wait_s)
             except TrackerError:
                 continue
+            self._mapper.resume()
             self._heard_ns = monotonic_ns()
             self._connected = True
             self._say(f"{self._where} is back after {(self._heard_ns - lost_ns) * 1e-9:.1f} s")

@@ -61,6 +61,27 @@ def test_a_paused_device_clock_is_followed() -> None:
     assert np.all(np.diff(stamps) > 0)
 
 
+def test_a_clock_that_stopped_while_the_link_was_cut_is_followed_at_once() -> None:
+    clock = ClockMapper()
+    for number in range(1200):
+        clock.map(number * 10_000_000, 5_000_000_000 + number * 10_000_000)
+    cut_ns = 3_000_000_000
+    clock.resume()
+    arrival_ns = 5_000_000_000 + 1200 * 10_000_000 + cut_ns
+    assert clock.map(1200 * 10_000_000, arrival_ns) == arrival_ns
+    assert clock.resets == 1
+
+
+def test_a_clock_that_went_on_while_the_link_was_cut_is_kept() -> None:
+    clock = ClockMapper()
+    for number in range(1200):
+        clock.map(number * 10_000_000, 5_000_000_000 + number * 10_000_000)
+    clock.resume()
+    late_ns = 30_000_000  # an ordinary delay, which the old line takes away
+    assert clock.map(15_000_000_000, 20_000_000_000 + late_ns) == pytest.approx(20_000_000_000, abs=1_000_000)
+    assert clock.resets == 0
+
+
 def test_a_stalled_host_is_no_reset() -> None:
     true_ns, device_ns, arrival_ns = simulate(40, 1)
     stalled = (true_ns - true_ns[0] > 20e9) & (true_ns - true_ns[0] < 21.5e9)

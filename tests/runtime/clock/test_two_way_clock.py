@@ -100,6 +100,18 @@ def test_without_exchanges_it_is_a_one_way_clock() -> None:
     assert clock.drift_ppm == pytest.approx(100, abs=20)
 
 
+def test_a_clock_that_stopped_while_the_link_was_cut_is_followed_at_once() -> None:
+    clock = TwoWayClock()
+    for number in range(100):
+        at_ns = number * 10_000_000
+        clock.offset(at_ns, 5_000_000_000 + at_ns, 400_000)
+        clock.map(at_ns, 5_000_000_000 + at_ns + 1_000_000)
+    clock.resume()
+    arrival_ns = 9_000_000_000 + 1_000_000_000
+    assert clock.map(1_000_000_000, arrival_ns) == arrival_ns
+    assert clock.resets == 1
+
+
 def test_one_wrong_answer_is_no_reset() -> None:
     clock = TwoWayClock()
     for at in range(40):

@@ -190,6 +190,23 @@ def test_a_server_that_falls_silent_is_said(gazepoint: Gazepoint) -> None:
         assert tracker.dropped.get("disconnects", 0) == 0
 
 
+def test_a_server_that_stays_silent_is_asked_again_on_a_new_connection(
+    gazepoint: Gazepoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emer_edge.runtime.trackers.opengaze._DEAD_NS", 3_000_000_000)
+    said: list[str] = []
+    with open_tracker(gazepoint.server.address + CAMERA_QUERY, TrackerOptions(say=said.append)) as tracker:
+        gazepoint.muted = True
+        wait_for(lambda: len(said) == 3)
+        assert "has sent nothing for 2 s" in said[0]
+        assert "nothing came for 3 s" in said[1]
+        assert "is back after" in said[2]
+        gazepoint.muted = False
+        unmuted_ns = time.monotonic_ns()
+        assert next(each for each in tracker if each.arrival_ns > unmuted_ns).left.valid
+        assert tracker.dropped["disconnects"] == 1
+
+
 def test_nobody_there_and_a_server_that_answers_nothing_are_refused_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
