@@ -11,10 +11,12 @@ from typing import Final
 
 from emer_edge.data.recordings import RECORDING_FILE, is_recording, open_recording
 from emer_edge.data.tobii import read_export
-from emer_edge.errors import TrackerError
+from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
 from emer_edge.runtime.trackers.csv_lines import CsvDecoder, is_header
+from emer_edge.runtime.trackers.formats import camera_place
+from emer_edge.runtime.trackers.gazepoint import CameraPlace
 from emer_edge.runtime.trackers.gazepoint_file import is_gazepoint_header, read_gazepoint_csv
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
@@ -36,8 +38,12 @@ def check_file(source: TrackerSource, options: TrackerOptions) -> None:
 
 
 def open_file(source: TrackerSource, options: TrackerOptions) -> FileTracker:
-    """Open a recording (see `open_tracker`); of a recording's folder its tracker, by default with its offset."""
-    source.allow()
+    """Open a recording (see `open_tracker`); of a recording's folder its tracker, by default with its offset.
+
+    Parameters, of a Gazepoint CSV alone: `camera` and `axes` (see `CameraPlace`).
+    """
+    source.allow("camera", "axes")
+    camera = camera_place(source.parameters)
     path = Path(source.path)
     if not path.exists():
         raise TrackerError(f"there is no tracker file {path}; give a TSV, XLSX or CSV, or a port such as /dev/ttyUSB0")
@@ -54,10 +60,12 @@ def open_file(source: TrackerSource, options: TrackerOptions) -> FileTracker:
     except OSError as error:
         raise TrackerError(f"can't read {path}: {error.strerror or error}") from error
     first = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if is_gazepoint_header(first) and not is_header(first):
+        return _open_gazepoint(path, options, camera)
+    if camera is not None:
+        raise ConfigurationError(f"{path} is no Gazepoint CSV: its eye positions need no camera=")
     if is_header(first):
         return _open_csv(path, options)
-    if is_gazepoint_header(first):
-        return _open_gazepoint(path, options)
     export = read_export(path)
     return FileTracker(
         source.text, lambda: export.samples(), int(export.times_ns[0]), export.rate_hz, (), Counters(), options
@@ -89,12 +97,15 @@ def _open_csv(path: Path, options: TrackerOptions) -> FileTracker:
     )
 
 
-def _open_gazepoint(path: Path, options: TrackerOptions) -> FileTracker:
-    read = read_gazepoint_csv(path, options.display)
+def _open_gazepoint(path: Path, options: TrackerOptions, camera: CameraPlace | None) -> FileTracker:
+    read = read_gazepoint_csv(path, options.display, camera)
     if read.counters.garbage:
         options.say(f"{path}: {read.counters.garbage} lines can't be read and are left out")
     if read.positions_left_out:
-        options.say(f"{path}: eye positions are counted from the tracker's camera, whose place is not known: left out")
+        options.say(
+            f"{path}: eye positions are counted from the tracker's camera, whose place is not known: left out. "
+            f"camera=x,y,z says it, in mm from the display's top left corner: {path}?camera=263,320,20"
+        )
     return FileTracker(
         str(path),
         lambda: iter(read.samples),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 from emer_edge.errors import ConfigurationError
@@ -18,15 +19,16 @@ def parse_source(text: str) -> TrackerSource:
     """Take a source apart.
 
     Args:
-        text: `/dev/ttyUSB0`, `/dev/ttyACM0?format=csv`, `serial:///dev/ttyUSB0?baud=921600&format=emer`, or a file.
+        text: `/dev/ttyUSB0`, `/dev/ttyACM0?format=csv`, `serial:///dev/ttyUSB0?baud=921600&format=emer`, or a file,
+            whose parameters count where it exists: a name may hold a question mark.
 
     Raises:
         ConfigurationError: an address or parameters that can't be read.
     """
     if "://" not in text:
-        if not text.startswith("/dev/"):
-            return TrackerSource(text, "", text)
         path, _, query = text.partition("?")
+        if not text.startswith("/dev/") and (os.path.exists(text) or not os.path.exists(path)):
+            return TrackerSource(text, "", text)
         return TrackerSource(text, "", path, parse_parameters(text, query))
     try:
         parts = urlsplit(text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import TrackerError
+from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.runtime.simulate import recorded_samples, simulated_samples
 from emer_edge.runtime.simulate.records import record_fields
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
@@ -56,6 +56,36 @@ def test_a_gazepoint_file_is_replayed(tmp_path, separator: str) -> None:
         if before.left.valid:
             assert after.left.gaze_px == pytest.approx(before.left.gaze_px, abs=0.02)
         assert after.right.pupil_mm == pytest.approx(before.right.pupil_mm, abs=1e-4, nan_ok=True)
+
+
+def test_a_camera_whose_place_is_known_gives_eye_positions(tmp_path) -> None:
+    path = export(tmp_path / "all_gaze.csv")
+    with open_tracker(f"{path}?camera=263,320,20,25", FAST) as tracker:
+        assert tracker.missing_columns == ()
+        read = list(tracker)
+    sent = [sample for _, sample in zip(range(60), simulated_samples(rate_hz=60.0, seed=2), strict=False)]
+    for before, after in zip(sent, read, strict=True):
+        assert after.right.position_mm == pytest.approx(before.right.position_mm, abs=0.05, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "says"),
+    [
+        ("all_gaze.csv", "?camera=here", "is not a place"),
+        ("all_gaze.csv", "?rate=60", "unknown rate; known are camera, axes"),
+        ("lines.csv", "?camera=263,320,20", "is no Gazepoint CSV"),
+    ],
+)
+def test_mistaken_parameters_are_named(tmp_path, name: str, query: str, says: str) -> None:
+    export(tmp_path / "all_gaze.csv")
+    (tmp_path / "lines.csv").write_text("time_us,x,y\n0,0.5,0.5\n8333,0.5,0.5\n")
+    with pytest.raises(ConfigurationError, match=says):
+        open_tracker(str(tmp_path / name) + query, FAST)
+
+
+def test_a_name_may_hold_a_question_mark(tmp_path) -> None:
+    with open_tracker(export(tmp_path / "gaze.csv?camera=1,2,3.csv"), QUIET) as tracker:
+        assert "Eye position left Z [DACS mm]" in tracker.missing_columns
 
 
 def test_ticks_stand_in_for_a_missing_time(tmp_path) -> None:
