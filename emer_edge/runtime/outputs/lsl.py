@@ -17,7 +17,7 @@ from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.trackers.lsl import import_pylsl
 from emer_edge.spec.results import Result, State
 
-__all__ = ["STATE_CODES", "LslResults", "result_channels", "result_row"]
+__all__ = ["STATE_CODES", "LslResults", "check_name", "result_channels", "result_row"]
 
 STATE_CODES: Final = {State.OK: 0, State.FILLING: 1, State.NO_FACE: 2, State.NO_GAZE: 3, State.STALE: 4}
 _GAP: Final = (("distance", "1"), ("percentile", "percent"), ("valence", "scale"), ("arousal", "scale"))
@@ -48,6 +48,12 @@ def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> lis
     return [math.nan if each is None else float(each) for each in row]
 
 
+def check_name(name: str) -> None:
+    """Raise ConfigurationError for a stream's name that can't be announced."""
+    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise ConfigurationError(f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}")
+
+
 class LslResults:
     """An outlet of results.
 
@@ -67,8 +73,7 @@ class LslResults:
     name = "lsl"
 
     def __init__(self, pipeline: Pipeline, name: str) -> None:
-        if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
-            raise ConfigurationError(f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}")
+        check_name(name)
         self._pylsl = import_pylsl()
         self._stream, self._live = name, pipeline.pace == "real"
         self._manifest: Manifest = pipeline.bundle.manifest

@@ -11,7 +11,7 @@ from emer_edge.extras import require
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.outputs.json_lines import JsonLines
 from emer_edge.runtime.outputs.live_view import LiveView
-from emer_edge.runtime.outputs.lsl import LslResults
+from emer_edge.runtime.outputs.lsl import LslResults, check_name
 from emer_edge.runtime.outputs.metrics import Metrics, parse_address
 from emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker
 from emer_edge.runtime.outputs.page import page_address, serve_page
@@ -125,6 +125,7 @@ def check_outputs(wanted: Wanted) -> None:
         parse_address(wanted.metrics)
     if wanted.lsl is not None:
         require("--lsl-out", ["pylsl"], "lsl")
+        check_name(wanted.lsl)
     if wanted.serve is not None:
         page_address(wanted.serve, wanted.serve_token)
 

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import csv
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import pyxdf
+from recording_inputs import Kept, recorded
+from runtime_inputs import write_tracker, write_video
+
+from emer_edge.bundle import Bundle
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError, TrackerError
+from emer_edge.runtime.outputs.recorder import record
+from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.recording.convert import convert
+from emer_edge.runtime.recording.keep import (
+    RecordOptions,
+    asked_recording,
+    expire,
+    own_recordings,
+    purge_recordings,
+    recording_path,
+)
+from emer_edge.runtime.recording.reader import Recorded, read_head, read_messages
+from emer_edge.spec.results import Result
+
+TOPICS = ("/samples", "/frames", "/camera", "/results", "/markers")
+
+
+@pytest.fixture(scope="module")
+def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
+    """Three seconds with markers."""
+    folder = tmp_path_factory.mktemp("run")
+    video, tracker = write_video(folder / "v.avi", 3.0, hidden=(0.5, 1.0)), write_tracker(folder / "t.csv", 3.0)
+    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    pipeline.mark('stimulus, "one"', 1_000_000_000)
+    pipeline.mark("ü", 2_000_000_000)
+    path = folder / "run.mcap"
+    output = record(pipeline, RecordOptions(path, "jpeg", "form 17", "p017", "first"), lambda sentence: None)
+    pipeline.mark("end", 2_500_000_000)
+    kept = Kept()
+    play(pipeline, [output, kept])
+    return path, kept.results
+
+
+def check_schema(schema: dict[str, Any], where: str = "") -> None:
+    """Hold a schema to what Foxglove's reader knows (packages/mcap-support/src/parseJsonSchema.ts)."""
+    assert schema["type"] in ("object", "array", "string", "number", "integer", "boolean"), where
+    if schema["type"] == "object":
+        for name, each in schema["properties"].items():
+            check_schema(each, f"{where}.{name}")
+        assert set(schema.get("required", ())) <= schema["properties"].keys()
+    if schema["type"] == "array":
+        assert schema["items"]["type"] != "array", where
+        check_schema(schema["items"], where + "[]")
+    assert schema.get("contentEncoding") in (None, "base64")
+
+
+def conforms(value: Any, schema: dict[str, Any], where: str = "") -> None:
+    """Hold a value to a schema, and to having no property that the schema does not name."""
+    kind = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool}
+    assert isinstance(value, kind[schema["type"]]), f"{where}: {value!r}"  # type: ignore[arg-type]
+    if schema["type"] == "object":
+        assert set(schema.get("required", ())) <= value.keys(), where
+        for name, each in value.items():
+            if schema["properties"]:
+                conforms(each, schema["properties"][name], f"{where}.{name}")
+    if schema["type"] == "array":
+        for each in value:
+            conforms(each, schema["items"], where + "[]")
+
+
+def test_every_message_is_as_its_schema_says(run: tuple[Path, list[Result]]) -> None:
+    from mcap.reader import make_reader
+
+    counts = dict.fromkeys(TOPICS, 0)
+    with run[0].open("rb") as file:
+        reader = make_reader(file)
+        assert {each.topic for each in reader.get_summary().channels.values()} == set(TOPICS)  # type: ignore[union-attr]
+        for schema, channel, message in reader.iter_messages():
+            assert channel.message_encoding == "json"
+            assert schema is not None
+            assert schema.encoding == "jsonschema"
+            rules = msgspec.json.decode(schema.data)
+            if not counts[channel.topic]:
+                check_schema(rules)
+            counts[channel.topic] += 1
+            conforms(msgspec.json.decode(message.data), rules, channel.topic)
+            assert abs(message.log_time * 1e-9 - time.time()) < 3600  # Unix time, as Foxglove shows it
+            if channel.topic == "/camera":
+                assert schema.name == "foxglove.CompressedImage"
+                image = msgspec.json.decode(message.data)
+                assert image["timestamp"]["sec"] * 10**9 + image["timestamp"]["nsec"] == message.publish_time
+                assert image["format"] == "jpeg"
+    assert counts["/markers"] == 1  # two were set before the recorder listened
+    assert counts["/frames"] == counts["/camera"] == 90
+    assert counts["/results"] == len(run[1])
+
+
+def test_csv_of_results(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    path, results = run
+    counts = convert(path, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert counts == {"results": len(results)} == {"results": len(rows)}
+    assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
+    for row, result in zip(rows, results, strict=True):
+        assert float(row["time_s"]) == pytest.approx(result.end_ns * 1e-9)
+        assert row["state"] == result.state.value
+        assert [float(row[f"er-7 {name}"]) for name in result.heads.get("er-7", {})] == list(  # type: ignore[union-attr]
+            result.heads.get("er-7", {}).values()  # type: ignore[union-attr]
+        )
+        assert row["er-valence"] == ("" if not result.heads else repr(result.heads["er-valence"]))
+    marked = [row["markers"] for row in rows if row["markers"]]
+    assert marked == ['stimulus, "one"', "ü", "end"]
+    assert float(rows[0]["unix_s"]) == pytest.approx(time.time(), abs=3600)
+
+
+@pytest.mark.parametrize(("rows", "count"), [("samples", 360), ("frames", 90), ("markers", 1)])
+def test_csv_of_other_rows(run: tuple[Path, list[Result]], tmp_path: Path, rows: Any, count: int) -> None:
+    assert convert(run[0], tmp_path / "out.csv", rows)[rows] <= count
+    with (tmp_path / "out.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert count - 20 <= len(read) <= count
+    if rows == "samples":
+        samples = [each.decode() for each in read_messages(run[0], {"/samples"})]
+        assert [float(each["left_pupil_mm"]) for each in read] == [each.left.pupil_mm for each in samples]
+        assert {each["left_valid"] for each in read} == {"1"}
+    if rows == "frames":
+        assert "no face" in {each["missed"] for each in read}
+        assert any(float(each["face_right_px"] or 0) > float(each["face_left_px"] or 0) for each in read)
+    if rows == "markers":
+        assert [(each["label"], each["source"]) for each in read] == [("end", "program")]
+
+
+def test_xdf_is_read_by_others(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    path, results = run
+    counts = convert(path, tmp_path / "out.xdf")
+    streams, header = pyxdf.load_xdf(str(tmp_path / "out.xdf"), synchronize_clocks=False, dejitter_timestamps=False)
+    by_name = {each["info"]["name"][0]: each for each in streams}
+    assert header["info"]["version"] == ["1.0"]
+    assert {name: len(each["time_stamps"]) for name, each in by_name.items()} == counts
+    of_results = by_name["results"]
+    assert of_results["time_stamps"].tolist() == pytest.approx([each.end_ns * 1e-9 for each in results])
+    labels = [each["label"][0] for each in of_results["info"]["desc"][0]["channels"][0]["channel"]]
+    column = of_results["time_series"][:, labels.index("er-valence")]
+    expected = [each.heads.get("er-valence", np.nan) for each in results]
+    np.testing.assert_array_equal(column, expected)
+    samples = [each.decode() for each in read_messages(path, {"/samples"})]
+    gaze = by_name["samples"]
+    assert gaze["info"]["nominal_srate"] == ["120"]
+    names = [each["label"][0] for each in gaze["info"]["desc"][0]["channels"][0]["channel"]]
+    at = names.index("right_gaze_y_px")
+    assert gaze["time_series"][:, at].tolist() == [each.right.gaze_y_px for each in samples]
+    assert by_name["markers"]["time_series"] == [["end"]]
+    assert by_name["markers"]["time_stamps"].tolist() == [2.5]
+
+
+def test_outputs_are_whole_or_not_there(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"FILE\.csv or FILE\.xdf"):
+        convert(run[0], tmp_path / "out.txt")
+    with pytest.raises(DataError, match="can't open"):
+        convert(tmp_path / "none.mcap", tmp_path / "out.csv")
+    with pytest.raises(DataError, match="can't write"):
+        convert(run[0], tmp_path / "no folder" / "out.csv")
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        convert(run[0], tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    convert(run[0], tmp_path / "out.csv", force=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.fixture
+def kept(run: tuple[Path, list[Result]], tmp_path: Path) -> Path:
+    """A folder with a recording, an old one, one that was broken off, and files of others."""
+    content = run[0].read_bytes()
+    for name in ("new.mcap", "old.mcap"):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "broken.mcap").write_bytes(content[: len(content) // 2])
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "theirs.mcap").write_bytes(b"\x89MCAP0\r\n and something else")
+    (tmp_path / "link.mcap").symlink_to(run[0])
+    for name in ("old.mcap", "broken.mcap", "notes.txt", "theirs.mcap"):
+        days_ago = time.time() - 8 * 86_400
+        os.utime(tmp_path / name, (days_ago, days_ago))
+    return tmp_path
+
+
+def names(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+def test_old_recordings_are_deleted_and_nothing_else(kept: Path) -> None:
+    said: list[str] = []
+    assert {each.name for each, _ in own_recordings(kept)} == {"new.mcap", "old.mcap", "broken.mcap"}
+    assert expire(kept, 30, said.append) == []
+    assert said == []
+    assert {each.name for each in expire(kept, 7, said.append)} == {"old.mcap", "broken.mcap"}
+    assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
+    assert "deleted 2 recordings" in said[0]
+
+
+def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) -> None:
+    record(Pipeline(bundle), RecordOptions(kept, retention_days=7.0), lambda sentence: None)
+    assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
+    assert recording_path(kept).parent == kept
+    assert recording_path(kept).suffix == ".mcap"
+
+
+def test_a_participants_recordings_are_deleted(kept: Path, run: tuple[Path, list[Result]]) -> None:
+    with pytest.raises(DataError, match="no recordings of participant p018"):
+        purge_recordings(kept, "p018")
+    with pytest.raises(ConfigurationError, match="participant ID"):
+        purge_recordings(kept, "../p017")
+    with pytest.raises(DataError, match="is no folder"):
+        purge_recordings(kept / "none", "p017")
+    assert len(purge_recordings(kept, "p017")) == 3
+    assert names(kept) == {"notes.txt", "theirs.mcap", "link.mcap"}
+    assert run[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"path": None, "video": True}, "--record-video belong to a recording"),
+        ({"path": None, "retention_days": 3.0}, "--retention-days"),
+        ({"video": True}, "only with their consent"),
+        ({"consent_id": "x"}, "add --record-video"),
+        ({"lossless": True}, "add --record-video"),
+        ({"video": True, "consent_id": "a\nb"}, "printable"),
+        ({"retention_days": 0.0}, "kept for"),
+        ({"participant": "Jane Doe"}, "pseudonym"),
+    ],
+)
+def test_wishes_that_make_no_sense(flags: dict[str, Any], named: str) -> None:
+    nothing: dict[str, Any] = {"path": Path("x.mcap"), "video": False, "lossless": False, "consent_id": None}
+    nothing |= {"participant": None, "session": None, "retention_days": None}
+    with pytest.raises(ConfigurationError, match=named):
+        asked_recording(**(nothing | flags))
+
+
+def test_wishes() -> None:
+    assert asked_recording(None, False, False, None, "p1", None, None) is None
+    asked = asked_recording(Path("x"), True, True, "c", "p1", "s", 3.0)
+    assert asked == RecordOptions(Path("x"), "lossless", "c", "p1", "s", 3.0)
+
+
+def test_a_newer_schema_is_refused(bundle: Bundle, run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    newer = tmp_path / "newer.mcap"
+    content = run[0].read_bytes()
+    at = content.index(b"schema") + len(b"schema") + 4
+    assert content[at : at + 1] == b"1"
+    newer.write_bytes(content[:at] + b"9" + content[at + 1 :])
+    with pytest.raises(DataError, match="reads up to 1; upgrade"):
+        read_head(newer)
+
+
+def test_messages_of_another_kind_are_refused() -> None:
+    with pytest.raises(DataError, match="message 3 of /samples can't be read"):
+        Recorded("/samples", 3, 0, b'{"stamp_ns": "now"}').decode()
+
+
+def test_an_interrupted_start_leaves_no_file(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "never.mcap"
+    with pytest.raises(TrackerError):
+        recorded(Pipeline(bundle, str(tmp_path / "none.avi"), str(tmp_path / "none.csv"), offset_ms=0.0), path)
+    assert not path.exists()
