@@ -41,7 +41,7 @@ def run(
         typer.Option(
             help="Camera index (0) or path (/dev/v4l/by-id/..., '0?size=1280x720&rate=30&format=mjpeg'), csi://0 "
             "(Jetson), rtsp://..., http://... (Motion JPEG), 'gst://PIPELINE', synthetic://, a named pipe, or a file: "
-            "a video, a folder of images. emer-edge devices lists what is plugged in; docs/cameras.md has the "
+            "a video, a folder of images, a recorded run (run.mcap). emer-edge devices lists what is plugged in; docs/cameras.md has the "
             "parameters.",
             show_default=True,
         ),
@@ -51,7 +51,7 @@ def run(
         typer.Option(
             help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
             "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
-            "(TSV, XLSX), Gazepoint CSV, a recording's folder. docs/trackers.md has the parameters."
+            "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the parameters."
         ),
     ] = "/dev/ttyUSB0",
     pace: Annotated[
