@@ -20,7 +20,7 @@ from emer_edge.runtime.columns import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Subject
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.tap import Tap
-from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
 from emer_edge.signals.slots import face_slots
 from emer_edge.signals.stream import EyeStream, EyeWindow
 from emer_edge.spec.columns import COLUMN_KEYS
@@ -83,7 +83,8 @@ class Evidence:
         detect_every: see `FaceSource`.
         allowance_ns: arrival allowance D.
         subject: who is followed at first.
-        say: told when somebody else is followed; None tells nobody.
+        say: told which columns the tracker can't fill, after a second of rows in which an eye is seen, and when
+            somebody else is followed; None tells nobody.
 
     Attributes:
         samples: samples taken.
@@ -117,6 +118,8 @@ class Evidence:
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
+        self._say = say
+        self._rate_hz = rate_hz
         self._display = display
         self._stimulus = stimulus or StimulusRect.whole(display)
         self._times_ns: deque[int] = deque(maxlen=self.spec.hops + 1)
@@ -170,6 +173,9 @@ class Evidence:
         index, covered = face_slots(times_ns, end_ns, self.spec)
         numbers = np.where(index < 0, -1, index + self._taken - len(times_ns))
         eye = self.eyes.window(end_ns, self.spec)
+        degraded = unfilled_columns(self._profile) if self._profiled else ()
+        if self._say is not None and self._profiled > self._rate_hz:
+            self._tell_unfilled(self._say, degraded)
         silent = self._silences(end_ns + self.allowance_ns)
         filling_ns = max(0, self.origin_ns + self.spec.length_ns - end_ns)
         state = State.OK
@@ -192,9 +198,14 @@ class Evidence:
             eye=eye,
             face_age_ms=_age_ms(end_ns, self._times_ns),
             sample_age_ms=_age_ms(end_ns, self._seen_ns),
-            degraded=unfilled_columns(self._profile) if self._profiled else (),
+            degraded=degraded,
             notes=(*silent, *self._face_notes(end_ns, not covered.all()), *(each.text for each in self.columns.faults)),
         )
+
+    def _tell_unfilled(self, say: Say, keys: tuple[str, ...]) -> None:
+        self._say = None  # once is enough
+        if keys:
+            say(f"the tracker does not fill {len(keys)} of the 39 eye columns: {column_words(keys)}; they stay 0")
 
     def _taken_ns(self, arrival_ns: int) -> int:
         return arrival_ns if self._due_ns is None else max(arrival_ns, self._due_ns + 1)

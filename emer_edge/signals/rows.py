@@ -6,6 +6,7 @@ Columns 33 to 39 describe eye movements, which need history: `emer_edge.signals.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
 from emer_edge.spec.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.spec.window import EYE_COLUMN_COUNT
 
-__all__ = ["network_row", "raw_row", "unfilled_columns"]
+__all__ = ["column_words", "network_row", "raw_row", "unfilled_columns"]
 
 _BLANK_EYE = EyeReading()
 
@@ -61,6 +62,22 @@ def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
     empty: NDArray[np.bool_] = np.all(np.isnan(rows), axis=0)
     empty[EVENTS] = False
     return tuple(key for key, missing in zip(COLUMN_KEYS, empty, strict=True) if missing)
+
+
+def column_words(keys: Sequence[str]) -> str:
+    """Name columns for a sentence, by what they are about: `gaze direction, pupil diameter and eye position right`.
+
+    Args:
+        keys: of columns; axes and units are left out, and the eye, where both are named.
+    """
+    eyes: dict[str, set[str]] = {}
+    for key in keys:
+        words = key.partition(" [")[0].split()
+        eye = {each for each in words if each in ("left", "right")}
+        about = " ".join(each for each in words if each not in ("left", "right", "X", "Y", "Z"))
+        eyes.setdefault(about[:1].lower() + about[1:], set()).update(eye)
+    named = [f"{about} {min(eye)}" if len(eye) == 1 else about for about, eye in eyes.items()]
+    return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))
 
 
 def _completed(eye: EyeReading, display: Display) -> EyeReading:

@@ -86,6 +86,18 @@ def test_columns_that_nobody_fills_are_named(evidence: Evidence) -> None:
     assert evidence.cut(900 * MS).degraded == ()
 
 
+def test_what_a_tracker_does_not_fill_is_said_once_and_soon(session: Session) -> None:
+    said: list[str] = []
+    evidence = Evidence(session.bundle.manifest, session.detector, RATE_HZ, Display(), say=said.append)
+    bare = EyeReading(gaze_px=(100.0, 100.0), position_mm=(230.0, 110.0, 620.0), valid=True)
+    for number in range(round(3 * RATE_HZ)):
+        stamp_ns = round(number / RATE_HZ * 1e9)
+        evidence.on_sample(TrackerSample(None, stamp_ns, stamp_ns, bare, bare))
+        if number % 36 == 0 and number:
+            evidence.cut(stamp_ns)
+    assert said == ["the tracker does not fill 2 of the 39 eye columns: pupil diameter; they stay 0"]
+
+
 def test_a_bundle_of_other_columns_is_refused(session: Session) -> None:
     manifest: Manifest = session.bundle.manifest
     swapped = (manifest.eye_columns[1], manifest.eye_columns[0], *manifest.eye_columns[2:])

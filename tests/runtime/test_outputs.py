@@ -30,7 +30,7 @@ OK = Result(
     sample_age_ms=4000.0,
     face_slots=8,
     eye_slots=31,
-    degraded=("Pupil diameter left [mm]", "a", "b", "c", "d"),
+    degraded=("Gaze direction left X", "Gaze direction right X", "Pupil diameter left [mm]"),
     stages_ms={"encode": 3.1, "total": 4.2},
     dropped={"camera": 2},
     notes=("demo weights, trained on synthetic clips",),
@@ -83,7 +83,7 @@ def test_live_view_shows_both_sides_and_the_gap(bundle: Bundle) -> None:
         assert each in text
     for each in ("8/8 slots", "31/32 slots", "12 ms old", "4.0 s old", "encode 3.1", "2 camera", "demo weights"):
         assert each in text
-    assert "leaves 5 columns empty: Pupil diameter left [mm], a, b and 2 more" in text
+    assert "leaves 3 columns empty: gaze direction and pupil diameter left" in text
 
 
 def test_live_view_counts_down_and_says_why_there_is_no_emotion(bundle: Bundle) -> None:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
+from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
@@ -103,3 +104,17 @@ def test_directions_that_a_tracker_gives_are_kept() -> None:
 def test_a_display_is_read_as_a_user_writes_it() -> None:
     assert Display.parse("2560x1440,597x336mm") == MONITOR
     assert StimulusRect.parse("100,50,1600,900") == StimulusRect(100.0, 50.0, 1600.0, 900.0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ((), ""),
+        (("Pupil diameter left [mm]",), "pupil diameter left"),
+        (("Gaze point X [DACS px]", "Gaze point left X [DACS px]", "Gaze point right X [MCS norm]"), "gaze point"),
+        (COLUMN_KEYS[6:14], "gaze direction and pupil diameter"),
+        (COLUMN_KEYS[9:22], "gaze direction right, pupil diameter, validity and eye position"),
+    ],
+)
+def test_columns_are_named_by_what_they_are_about(keys: tuple[str, ...], words: str) -> None:
+    assert column_words(keys) == words

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from emer_edge.bundle import Manifest
 from emer_edge.runtime.pipeline import Summary
+from emer_edge.signals.rows import column_words
 from emer_edge.spec.baseline import FromBaseline
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Gap, Result, State
@@ -67,7 +68,7 @@ def render(result: Result, manifest: Manifest) -> RenderableType:
         parts.append(_markers(result))
     if result.degraded:
         parts.append(
-            Text(f"the tracker leaves {len(result.degraded)} columns empty: {_short(result.degraded)}", "yellow")
+            Text(f"the tracker leaves {len(result.degraded)} columns empty: {column_words(result.degraded)}", "yellow")
         )
     parts += [Text(f"note: {note}", "yellow") for note in result.notes]
     return Panel(
@@ -146,10 +147,6 @@ def _health(result: Result) -> Text:
 
 def _age(age_ms: float | None) -> str:
     return "--" if age_ms is None else f"{age_ms:.0f} ms" if age_ms < 1000 else f"{age_ms / 1000:.1f} s"
-
-
-def _short(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _short_end(names: tuple[str, ...]) -> str:

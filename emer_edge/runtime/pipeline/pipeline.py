@@ -267,6 +267,8 @@ class Pipeline:
         camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
         if camera.live and isinstance(source, str):
             self._say(f"camera: {camera.description}")
+        if tracker.live and isinstance(self._tracker_source, str):
+            self._say(f"tracker: {tracker.description}")
         notes = (*synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
         if self.baseline_s is not None:
             length_ns = self.bundle.manifest.window.length_ns
