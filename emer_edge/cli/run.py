@@ -9,7 +9,7 @@ import typer
 
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.progress import console, progress_bars, say
 
 __all__ = ["run"]
 
@@ -41,8 +41,8 @@ def run(
         typer.Option(
             help="Camera index (0) or path (/dev/v4l/by-id/..., '0?size=1280x720&rate=30&format=mjpeg'), csi://0 "
             "(Jetson), rtsp://..., http://... (Motion JPEG), 'gst://PIPELINE', synthetic://, a named pipe, or a file: "
-            "a video, a folder of images, a recorded run (run.mcap). emer-edge devices lists what is plugged in; docs/cameras.md has the "
-            "parameters.",
+            "a video, a folder of images, a recorded run (run.mcap). emer-edge devices lists what is plugged in; "
+            "docs/cameras.md has the parameters.",
             show_default=True,
         ),
     ] = "0",
@@ -51,7 +51,8 @@ def run(
         typer.Option(
             help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
             "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
-            "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the parameters."
+            "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the "
+            "parameters."
         ),
     ] = "/dev/ttyUSB0",
     pace: Annotated[
@@ -243,6 +244,7 @@ def run(
         json=json,
         live=not json,
         summary=True,
+        console=console,
         session=place,
         record=recording,
         mqtt=mqtt,

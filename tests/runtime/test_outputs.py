@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 
 from rich.console import Console
 
@@ -84,6 +85,19 @@ def test_live_view_shows_both_sides_and_the_gap(bundle: Bundle) -> None:
     for each in ("8/8 slots", "31/32 slots", "12 ms old", "4.0 s old", "encode 3.1", "2 camera", "demo weights"):
         assert each in text
     assert "leaves 3 columns empty: gaze direction and pupil diameter left" in text
+
+
+def test_sentences_come_above_the_live_view_and_not_into_it(bundle: Bundle) -> None:
+    screen = io.StringIO()
+    console = Console(width=110, file=screen, force_terminal=True)
+    view, table = open_outputs(Pipeline(bundle), Wanted(live=True, summary=True, console=console))
+    view.begin()
+    console.print("lost the tracker")
+    view.end(SUMMARY)
+    table.end(SUMMARY)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert "\nlost the tracker\n" in shown.replace("\r", "\n")
+    assert "60.0 s on onnxruntime" in shown
 
 
 def test_live_view_counts_down_and_says_why_there_is_no_emotion(bundle: Bundle) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from rich.console import Console
+
 from emer_edge.data.sessions import SessionPlace
 from emer_edge.extras import require
 from emer_edge.runtime.outputs.base import Output
@@ -34,6 +36,7 @@ class Wanted:
         json: results on stdout.
         live: the view in the terminal.
         summary: the table at the end.
+        console: where both go; the one that `say` prints to, so that sentences come above the view, not into it.
         session: where a session is saved.
         record: what is recorded.
         mqtt: a broker (see `parse_broker`).
@@ -45,6 +48,7 @@ class Wanted:
     json: bool = False
     live: bool = False
     summary: bool = False
+    console: Console | None = None
     session: SessionPlace | None = None
     record: RecordOptions | None = None
     mqtt: str | None = None
@@ -93,6 +97,10 @@ def _page(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
     return serve_page(pipeline, wanted.serve, wanted.serve_token, say)
 
 
+def _view(pipeline: Pipeline, wanted: Wanted) -> Output | None:
+    return LiveView(pipeline.bundle.manifest, wanted.console) if wanted.live else None
+
+
 OUTPUTS: Final = (
     OutputDriver("session", _session),
     OutputDriver("record", _record),
@@ -101,8 +109,8 @@ OUTPUTS: Final = (
     OutputDriver("lsl", _lsl),
     OutputDriver("page", _page),
     OutputDriver("json", lambda pipeline, wanted, say: JsonLines() if wanted.json else None),
-    OutputDriver("live", lambda pipeline, wanted, say: LiveView(pipeline.bundle.manifest) if wanted.live else None),
-    OutputDriver("summary", lambda pipeline, wanted, say: SummaryTable() if wanted.summary else None),
+    OutputDriver("live", lambda pipeline, wanted, say: _view(pipeline, wanted)),
+    OutputDriver("summary", lambda pipeline, wanted, say: SummaryTable(wanted.console) if wanted.summary else None),
 )
 """In the order in which they take results, and end: the table at the end tells what the others have lost."""
 

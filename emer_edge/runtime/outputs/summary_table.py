@@ -60,8 +60,9 @@ class SummaryTable:
                 f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}",
                 highlight=False,
             )
-        if summary.clock is not None:
-            print_line(f"tracker: {summary.tracker}; its clock {summary.clock}", highlight=False)
+        if summary.tracker:
+            clock = "" if summary.clock is None else f"; its clock {summary.clock}"
+            print_line(f"tracker: {summary.tracker}{clock}", highlight=False)
         if summary.markers:
             print_line(f"markers: {summary.markers}", highlight=False)
         if summary.validation is not None:
