@@ -124,7 +124,7 @@ def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
     for path in sorted(folder.glob("*.mcap")):
         if path.is_file() and not path.is_symlink():
             try:
-                yield path, read_head(path)
+                yield path, read_head(path, whole=False)
             except DataError:
                 continue  # not ours
 

@@ -73,18 +73,26 @@ def is_mcap(path: Path) -> bool:
         return False
 
 
-def read_head(path: Path) -> RecordingHead:
+def read_head(path: Path, whole: bool = True) -> RecordingHead:
     """What a recording says about itself.
+
+    Args:
+        path: the file.
+        whole: look for it in the whole file, as other programs may have moved it; else only where we write it, at the
+            beginning.
 
     Raises:
         DataError: no such file, no MCAP file, or none that emer-edge wrote, or by a newer version.
         MissingExtraError: the package `mcap` is not installed.
     """
-    from mcap.records import Metadata
+    _need_mcap(path)
+    from mcap.records import Header, Metadata
 
     for record in _records(path):
         if isinstance(record, Metadata) and record.name == HEAD_NAME:
             return _head(path, dict(record.metadata))
+        if not whole and not isinstance(record, (Header, Metadata)):
+            break
     raise DataError(f"{path} is no recording of emer-edge: it lacks the metadata {HEAD_NAME!r}")
 
 
@@ -97,6 +105,7 @@ def read_messages(path: Path, topics: Collection[str]) -> Iterator[Recorded]:
         DataError: no such file, or no MCAP file.
         MissingExtraError: the package `mcap` is not installed.
     """
+    _need_mcap(path)
     from mcap.records import Channel, Message
 
     channels: dict[int, str] = {}
@@ -126,8 +135,11 @@ def _head(path: Path, fields: dict[str, str]) -> RecordingHead:
         raise DataError(f"{path} does not describe itself as recordings do: {error}") from error
 
 
-def _records(path: Path) -> Iterator[Any]:
+def _need_mcap(path: Path) -> None:
     require(f"reading {path}", ["mcap"], "mcap")
+
+
+def _records(path: Path) -> Iterator[Any]:
     import zstandard
     from mcap.exceptions import McapError
     from mcap.stream_reader import CRCValidationError, StreamReader
@@ -142,5 +154,5 @@ def _records(path: Path) -> Iterator[Any]:
         file.seek(0)
         try:
             yield from StreamReader(file, record_size_limit=_LONGEST).records
-        except (McapError, CRCValidationError, EOFError, struct.error, ValueError, zstandard.ZstdError):
+        except (McapError, CRCValidationError, EOFError, MemoryError, struct.error, ValueError, zstandard.ZstdError):
             return  # broken off or damaged here: what lies before is whole

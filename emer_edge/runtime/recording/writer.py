@@ -1,4 +1,4 @@
-"""Writing a recording: an MCAP file of chunks, each on its way to the disk within a second of its first message."""
+"""Writing a recording: an MCAP file of chunks, each on its way to the disk within two seconds of its first message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["HEAD_NAME", "RecordingWriter", "check_writable"]
 
 HEAD_NAME: Final = "emer-edge"
 _CHUNK_BYTES: Final = 1 << 20
-_FLUSH_S: Final = 1.0
+_FLUSH_S: Final = 2.0  # what a kill can cost; every chunk costs a kilobyte of memory until the end, for the index
 
 
 def check_writable(path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pyxdf
 from recording_inputs import Kept, recorded
 from runtime_inputs import write_tracker, write_video
 
+import emer_edge.extras
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError, TrackerError
+from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError, TrackerError
+from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.recording.convert import convert
@@ -28,6 +31,7 @@ from emer_edge.runtime.recording.keep import (
     recording_path,
 )
 from emer_edge.runtime.recording.reader import Recorded, read_head, read_messages
+from emer_edge.runtime.trackers import open_tracker
 from emer_edge.spec.results import Result
 
 TOPICS = ("/samples", "/frames", "/camera", "/results", "/markers")
@@ -272,3 +276,21 @@ def test_an_interrupted_start_leaves_no_file(bundle: Bundle, tmp_path: Path) -> 
     with pytest.raises(TrackerError):
         recorded(Pipeline(bundle, str(tmp_path / "none.avi"), str(tmp_path / "none.csv"), offset_ms=0.0), path)
     assert not path.exists()
+
+
+def test_without_the_extra_it_is_named(
+    run: tuple[Path, list[Result]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = emer_edge.extras.find_spec
+    monkeypatch.setattr(emer_edge.extras, "find_spec", lambda name: None if name == "mcap" else found(name))
+    for name in ("mcap", "mcap.records", "mcap.stream_reader", "mcap.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (
+        lambda: open_camera(str(run[0])),
+        lambda: open_tracker(str(run[0])),
+        lambda: convert(run[0], tmp_path / "out.csv"),
+        lambda: purge_recordings(tmp_path, "p017"),
+        lambda: list(read_messages(run[0], {"/results"})),
+    ):
+        with pytest.raises(MissingExtraError, match=r"emer-edge\[mcap\]"):
+            use()
