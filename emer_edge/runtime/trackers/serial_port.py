@@ -144,7 +144,7 @@ class SerialTracker(LiveTracker):
             if data:
                 data += self._port.read(self._port.in_waiting)
         except _GONE as error:
-            raise GoneError(str(error)) from error
+            raise GoneError("unplugged, or another program reads it too" if _hung_up(error) else str(error)) from error
         if not data:
             return None
         arrival_ns = monotonic_ns()
@@ -213,3 +213,8 @@ def _is_character_device(path: str) -> bool:
         return stat.S_ISCHR(os.stat(path).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def _hung_up(error: Exception) -> bool:
+    """Whether this is how pyserial says that nothing is behind the port any more."""
+    return isinstance(error, TypeError) or any(each in str(error) for each in ("no data", "[Errno 5]", "[Errno 6]"))

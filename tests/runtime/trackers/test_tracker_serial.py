@@ -168,6 +168,7 @@ def test_an_unplugged_tracker_is_said_and_found_again(tmp_path) -> None:
         port.unlink()
         wait_for(lambda: said, 3.0)
         assert "lost the tracker" in said[0]
+        assert "(unplugged, or another program reads it too)" in said[0]
         assert not tracker.connected
         port.symlink_to(second.path)
         wait_for(lambda: len(said) == 2)
