@@ -18,7 +18,7 @@ __all__ = ["HEAD_NAME", "RecordingWriter", "check_writable"]
 
 HEAD_NAME: Final = "emer-edge"
 _CHUNK_BYTES: Final = 1 << 20
-_FLUSH_S: Final = 2.0  # what a kill can cost; every chunk costs a kilobyte of memory until the end, for the index
+_FLUSH_S: Final = 2.0  # what a kill can cost; a chunk costs half a kilobyte of memory until the end, for the index
 
 
 def check_writable(path: Path) -> None:
