@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -96,8 +96,9 @@ def settings(command: Callable[..., Any]) -> dict[str, Setting]:
     Raises:
         TypeError: a parameter is of a kind that no TOML value stands for.
     """
-    hints = get_type_hints(command, include_extras=True)
-    found = [_setting(name, hints[name]) for name in inspect.signature(command).parameters if name not in _ONLY_TYPED]
+    # not get_type_hints: on Python 3.10 it wraps what is None by default into an Optional of its own
+    parameters = inspect.signature(command, eval_str=True).parameters
+    found = [_setting(name, each.annotation) for name, each in parameters.items() if name not in _ONLY_TYPED]
     return {each.key: each for each in found}
 
 

@@ -1,0 +1,123 @@
+#!/bin/bash
+# The device path on arm64 without a board: a Debian userland under QEMU, the wheel with its real aarch64 dependencies, the runtime's
+# tests, and a replay of a recording compared with the same replay on this machine.
+#
+#   sudo benchmarks/arm64_check.sh WORK FP32.emer INT8.emer
+#
+# WORK holds a gigabyte and is reused: what is there is not made again. As root, because of chroot and mount; needs Debian's
+# qemu-user-static and debootstrap. PYTHON names this machine's Python with emer-edge installed, tests included.
+#   SECONDS_REPLAYED=32  FPS=4   what is replayed; a second at 30 frames takes QEMU minutes
+#   TESTS="tests/spec ..."       what is tested; empty: nothing. Tests that measure time fail under emulation and are left out
+#
+# What it shows: the wheel installs on arm64, and parses, decodes and computes as on x86. What it does not: speed, TensorRT, cameras.
+set -euo pipefail
+
+[ $# -eq 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
+[ "$(id -u)" -eq 0 ] || { echo "arm64_check: chroot and mount need root: sudo $0 $*" >&2; exit 2; }
+for tool in qemu-aarch64-static debootstrap; do
+    command -v "$tool" > /dev/null || { echo "arm64_check: no $tool: apt install qemu-user-static debootstrap" >&2; exit 2; }
+done
+python=${PYTHON:-python3}
+source_folder=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "$1"
+work=$(cd "$1" && pwd)
+fp32=$(cd "$2" && pwd)
+int8=$(cd "$3" && pwd)
+root=$work/root share=$work/share
+seconds=${SECONDS_REPLAYED:-32} fps=${FPS:-4}
+tests=${TESTS-tests/spec tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
+tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/test_engines.py tests/runtime/test_evidence.py \
+tests/runtime/test_session.py tests/runtime/test_predictions.py}
+one_thread=(OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1)
+registered=
+
+finish() {
+    for each in share dev proc; do
+        if mountpoint -q "$root/$each"; then umount -R "$root/$each"; fi
+    done
+    if [ -n "$registered" ]; then echo -1 > /proc/sys/fs/binfmt_misc/qemu-aarch64; fi
+}
+trap finish EXIT
+
+inside() { # COMMAND: in the userland, as root, with none of this machine's environment
+    nice chroot "$root" env -i PATH=/opt/env/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "${one_thread[@]}" sh -euc "$1"
+}
+
+echo "1. QEMU for aarch64 programs"
+mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then # F: opened now, so that it is found inside a chroot, too
+    printf '%s' ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$(command -v qemu-aarch64-static)"':F' \
+        > /proc/sys/fs/binfmt_misc/register
+    registered=yes
+fi
+
+echo "2. Debian for arm64 in $root"
+if [ ! -e "$root/.ready" ]; then
+    mirror=$(sed -nE 's/^(URIs: |deb )(\[[^]]*\] )?(https?:[^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null | head -1)
+    nice debootstrap --arch=arm64 --foreign --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
+        bookworm "$root" "${mirror:-http://deb.debian.org/debian}"
+    nice chroot "$root" /debootstrap/debootstrap --second-stage
+    touch "$root/.ready"
+fi
+cp /etc/hosts /etc/resolv.conf "$root/etc/"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+[ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
+# Slaves, so that unmounting them here leaves the machine's own alone. No /sys: ONNX Runtime's cpuinfo reads the x86 host's
+# there and crashes; without it, it warns.
+for each in proc dev; do
+    mountpoint -q "$root/$each" || { mount --rbind "/$each" "$root/$each" && mount --make-rslave "$root/$each"; }
+done
+mkdir -p "$share" "$root/share"
+mountpoint -q "$root/share" || mount --bind "$share" "$root/share"
+
+echo "3. The wheel, with its dependencies for aarch64"
+rm -rf "$work/wheel"
+"$python" -m pip wheel --quiet --no-deps --wheel-dir "$work/wheel" "$source_folder"
+rm -rf "$share/wheel" "$share/tests"
+cp -r "$work/wheel" "$share/wheel"
+[ -e "$root/opt/env" ] || inside "python3 -m venv /opt/env"
+inside "pip install --quiet --disable-pip-version-check /share/wheel/*.whl 'opencv-python-headless>=4.9,<6' pytest hypothesis xlsxwriter
+    pip install --quiet --disable-pip-version-check --no-deps --force-reinstall /share/wheel/*.whl"
+
+echo "4. A recording of $seconds s at $fps frames a second, and both bundles"
+[ -e "$share/visit/tracker.tsv" ] || "$python" -m emer_edge simulate recording "$share/visit" --seconds "$seconds"
+ffmpeg -loglevel error -y -i "$share/visit/video.avi" -t "$seconds" -r "$fps" -c:v mjpeg -q:v 2 "$share/video.avi"
+rm -rf "$share"/*.emer
+cp -r "$fp32" "$share/fp32.emer"
+cp -r "$int8" "$share/int8.emer"
+
+# shellcheck disable=SC2016
+versions='import json, platform; from importlib.metadata import version
+names = ("emer-edge", "numpy", "onnxruntime", "msgspec")
+import cv2
+print(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "opencv": cv2.__version__, **{n: version(n) for n in names}}))'
+"$python" -c "$versions" > "$share/versions-x86.json"
+printf '%s\n' "$versions" > "$share/versions.py"
+inside "python /share/versions.py > /share/versions-arm64.json"
+cat "$share"/versions-*.json
+
+echo "5. The replay, here and there"
+arguments="--camera video.avi --tracker visit/tracker.tsv --offset-ms 0 --pace fast --engine onnxruntime --json"
+for precision in fp32 int8; do
+    # shellcheck disable=SC2086
+    (cd "$share" && env "${one_thread[@]}" nice "$python" -m emer_edge run $precision.emer $arguments > x86-$precision.jsonl)
+    inside "cd /share && emer-edge run $precision.emer $arguments > arm64-$precision.jsonl"
+done
+
+echo "6. The runtime's tests"
+rm -f "$share/tests.xml"
+if [ -n "$tests" ]; then
+    cp -r "$source_folder/tests" "$share/tests"
+    cp "$source_folder/pyproject.toml" "$share/"
+    rm -rf "$share/random.emer"
+    PYTHONPATH=$source_folder "$python" "$source_folder/tests/runtime/random_bundle.py" "$share/random.emer"
+    # shellcheck disable=SC2086
+    runnable=$(cd "$share" && find $tests -name 'test_*.py' -print0 | xargs -0 grep -LE '^(import|from) (torch|onnx|emer_edge\.(export|model|training))( |\.|$)' | tr '\n' ' ')
+    inside "cd /share && EMER_EDGE_TEST_BUNDLE=/share/random.emer python -m pytest -m 'not slow' -p no:cacheprovider -W default \
+        --continue-on-collection-errors --junitxml=tests.xml $runnable" || true # the comparison says what failed
+fi
+
+echo "7. The comparison"
+cd "$source_folder"
+"$python" -m benchmarks.arm64_compare "$share"
