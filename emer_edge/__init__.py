@@ -5,12 +5,17 @@ Names resolve on first use, so that `import emer_edge` costs nothing but the sta
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 __all__ = ["Bundle", "Pipeline", "Result", "Session", "load_bundle"]
+
+# ONNX Runtime 1.29 and later send telemetry from Linux too, unless this is set before they are imported. Nothing may
+# leave the device unless asked: who wants it sets the variable to an empty text.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Bundle": "emer_edge.bundle",
