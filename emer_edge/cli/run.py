@@ -13,6 +13,11 @@ from emer_edge.cli.progress import console, progress_bars, say
 
 __all__ = ["run"]
 
+_SOURCES = "Camera and tracker"
+_OUTPUTS = "Outputs, any number at once"
+_SESSIONS = "Sessions"
+_MACHINE = "Machine"
+
 
 def _config(context: typer.Context, path: Path | None) -> Path | None:
     return take_config(context, path, run)
@@ -44,6 +49,7 @@ def run(
             "a video, a folder of images, a recorded run (run.mcap). emer-edge devices lists what is plugged in; "
             "docs/cameras.md has the parameters.",
             show_default=True,
+            rich_help_panel=_SOURCES,
         ),
     ] = "0",
     tracker: Annotated[
@@ -52,13 +58,20 @@ def run(
             help="Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
             "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
             "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the "
-            "parameters."
+            "parameters.",
+            rich_help_panel=_SOURCES,
         ),
     ] = "/dev/ttyUSB0",
     pace: Annotated[
-        str, typer.Option(help="real: files play as they were recorded. fast: replay two files, nothing dropped.")
+        str,
+        typer.Option(
+            help="real: files play as they were recorded. fast: replay two files, nothing dropped.",
+            rich_help_panel=_SOURCES,
+        ),
     ] = "real",
-    json: Annotated[bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.", rich_help_panel=_OUTPUTS)
+    ] = False,
     serve: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +79,7 @@ def run(
             help="Show the run on a web page, http://127.0.0.1:PORT/ for this machine alone; another HOST (0.0.0.0: "
             "all networks) needs a token. docs/page.md says more.",
             show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     serve_token: Annotated[
@@ -76,32 +90,45 @@ def run(
             "other users can't read it.",
             show_default=False,
             show_envvar=True,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     offset_ms: Annotated[
         float | None,
-        typer.Option(help="Added to the tracker file's times so that they match the video's.", show_default=False),
+        typer.Option(
+            help="Added to the tracker file's times so that they match the video's.",
+            show_default=False,
+            rich_help_panel=_SOURCES,
+        ),
     ] = None,
     display: Annotated[
         str | None,
         typer.Option(
             help="The display the gaze falls on, as 1920x1080,527x296mm; the training display by default.",
             show_default=False,
+            rich_help_panel=_SOURCES,
         ),
     ] = None,
     stimulus_rect: Annotated[
         str | None,
-        typer.Option(help="Where the stimulus lies on it, as left,top,width,height in pixels.", show_default=False),
+        typer.Option(
+            help="Where the stimulus lies on it, as left,top,width,height in pixels.",
+            show_default=False,
+            rich_help_panel=_SOURCES,
+        ),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after this long; by default, at the end or at Ctrl-C.")
     ] = None,
-    detect_every: Annotated[int, typer.Option(min=1, help="Look for the face on every n-th frame.")] = 5,
+    detect_every: Annotated[
+        int, typer.Option(min=1, help="Look for the face on every n-th frame.", rich_help_panel=_SOURCES)
+    ] = 5,
     subject: Annotated[
         Literal["largest", "center", "left", "right"],
         typer.Option(
             help="Whose face is read when several are seen at first, as the camera sees them. That person is followed "
-            "through crossings; another is chosen only after 5 s without, and the run says so."
+            "through crossings; another is chosen only after 5 s without, and the run says so.",
+            rich_help_panel=_SOURCES,
         ),
     ] = "largest",
     save: Annotated[
@@ -110,13 +137,22 @@ def run(
             help="Save results and markers in FOLDER/PARTICIPANT/SESSION as they come; no images. Needs --participant. "
             "emer-edge purge --participant removes them.",
             show_default=False,
+            rich_help_panel=_SESSIONS,
         ),
     ] = None,
     participant: Annotated[
-        str | None, typer.Option(help="Who is saved: a pseudonym such as p017, not a name.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Who is saved: a pseudonym such as p017, not a name.", show_default=False, rich_help_panel=_SESSIONS
+        ),
     ] = None,
     session: Annotated[
-        str | None, typer.Option(help="Which session of theirs; by default, the date and time.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Which session of theirs; by default, the date and time.",
+            show_default=False,
+            rich_help_panel=_SESSIONS,
+        ),
     ] = None,
     record: Annotated[
         Path | None,
@@ -124,6 +160,7 @@ def run(
             help="Record samples, results and markers in a new MCAP file (opens in Foxglove; given as --camera and "
             "--tracker, it is played back), or in a folder, named by the time. Extra: mcap.",
             show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     record_video: Annotated[
@@ -131,6 +168,7 @@ def run(
         typer.Option(
             "--record-video",
             help="Record images, too: as JPEG, with the lossless face crops that a replay needs. Needs --consent-id.",
+            rich_help_panel=_OUTPUTS,
         ),
     ] = False,
     record_lossless: Annotated[
@@ -138,16 +176,23 @@ def run(
         typer.Option(
             "--record-lossless",
             help="With --record-video: whole images as PNG, so that a replay can look for faces again. 5 times larger.",
+            rich_help_panel=_OUTPUTS,
         ),
     ] = False,
     consent_id: Annotated[
         str | None,
-        typer.Option(help="What the consent to be filmed is filed as; kept in the recording.", show_default=False),
+        typer.Option(
+            help="What the consent to be filmed is filed as; kept in the recording.",
+            show_default=False,
+            rich_help_panel=_OUTPUTS,
+        ),
     ] = None,
     retention_days: Annotated[
         float | None,
         typer.Option(
-            help="First delete the recordings in that folder that are older; only emer-edge's own.", show_default=False
+            help="First delete the recordings in that folder that are older; only emer-edge's own.",
+            show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     mqtt: Annotated[
@@ -156,6 +201,7 @@ def run(
             help="Publish results: mqtt://host:1883/topic, or mqtts:// for TLS; credentials come from "
             "EMER_EDGE_MQTT_USERNAME and EMER_EDGE_MQTT_PASSWORD. docs/outputs.md. Extra: mqtt.",
             show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     metrics: Annotated[
@@ -163,22 +209,30 @@ def run(
         typer.Option(
             help="Serve latencies, states and losses to Prometheus, on loopback: :9108. No emotions. Extra: metrics.",
             show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     lsl_out: Annotated[
         str | None,
-        typer.Option(help="Send results as an LSL stream of this name. Extra: lsl.", show_default=False),
+        typer.Option(
+            help="Send results as an LSL stream of this name. Extra: lsl.", show_default=False, rich_help_panel=_OUTPUTS
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             help="First measure pupils, expression and gap on this much valid data: 30s, 2min. Results stay as are.",
             show_default=False,
+            rich_help_panel=_SESSIONS,
         ),
     ] = None,
     apply_baseline: Annotated[
         bool,
-        typer.Option("--apply-baseline", help="Put the distance from the baseline into results, beside their values."),
+        typer.Option(
+            "--apply-baseline",
+            help="Put the distance from the baseline into results, beside their values.",
+            rich_help_panel=_SESSIONS,
+        ),
     ] = False,
     markers: Annotated[
         list[str] | None,
@@ -186,35 +240,55 @@ def run(
             help="Where markers come from: lsl:// or lsl://NAME (an LSL marker stream), lines (each line of stdin), "
             "keys (letters, digits and the space bar; always on where stdin is a terminal), none. Repeatable.",
             show_default=False,
+            rich_help_panel=_SESSIONS,
         ),
     ] = None,
     validate: Annotated[
         bool,
-        typer.Option("--validate", help="First have the person look at five targets, and say how far the gaze is off."),
+        typer.Option(
+            "--validate",
+            help="First have the person look at five targets, and say how far the gaze is off.",
+            rich_help_panel=_SESSIONS,
+        ),
     ] = False,
     validation_targets: Annotated[
-        str | None, typer.Option(help="Other targets, in display pixels: 'x,y;x,y;...'.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Other targets, in display pixels: 'x,y;x,y;...'.", show_default=False, rich_help_panel=_SESSIONS
+        ),
     ] = None,
     validation_by: Annotated[
         Literal["auto", "window", "terminal"],
         typer.Option(
             help="How targets are shown: in a window over the display, or the terminal says where to look and your "
-            "own stimulus display shows them. auto: a window where one can be opened."
+            "own stimulus display shows them. auto: a window where one can be opened.",
+            rich_help_panel=_SESSIONS,
         ),
     ] = "auto",
     arrival_allowance_ms: Annotated[
-        float, typer.Option(help="How long a window waits for late samples; part of the stated latency.")
+        float,
+        typer.Option(
+            help="How long a window waits for late samples; part of the stated latency.", rich_help_panel=_SOURCES
+        ),
     ] = 50.0,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
     cpu_affinity: Annotated[
         str | None,
-        typer.Option(help="CPU cores to keep to, as 2,3 or 0-3; the capture process, too.", show_default=False),
+        typer.Option(
+            help="CPU cores to keep to, as 2,3 or 0-3; the capture process, too.",
+            show_default=False,
+            rich_help_panel=_MACHINE,
+        ),
     ] = None,
     nice: Annotated[
         int | None,
         typer.Option(
-            min=-20, max=19, help="Niceness, -20 (first in turn; needs root) to 19 (last).", show_default=False
+            min=-20,
+            max=19,
+            help="Niceness, -20 (first in turn; needs root) to 19 (last).",
+            show_default=False,
+            rich_help_panel=_MACHINE,
         ),
     ] = None,
 ) -> None:
