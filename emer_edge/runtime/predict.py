@@ -19,7 +19,7 @@ from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow, replay
 from emer_edge.runtime.faces import Subject
-from emer_edge.runtime.pipeline.pipeline import synchrony_notes
+from emer_edge.runtime.pipeline.pairing import synchrony_notes
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.spec.progress import Progress, silent

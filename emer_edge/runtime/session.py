@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Bundle
 from emer_edge.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.metrics.calibration import softmax
-from emer_edge.runtime.engines import VARIANTS, open_engine, resolve_engine
+from emer_edge.runtime.engines import VARIANTS, onnxruntime_engine, open_engine, resolve_engine
 from emer_edge.runtime.engines.base import Engine
-from emer_edge.runtime.faces import FaceDetector, open_detector
+from emer_edge.runtime.faces import FaceDetector, fastest_detector
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
@@ -50,6 +51,10 @@ class Session:
         threads: intra-op threads of CPU engines.
         progress: told while engines are built, which TensorRT needs once a machine.
 
+    Attributes:
+        engine_name: what computes.
+        detector_engine: what finds faces, once `detector` was asked for: with `auto` the one that is fastest at it.
+
     Raises:
         EngineError: the engine is unavailable or refuses a part.
         BundleError: the parts are not those that the manifest describes.
@@ -58,7 +63,8 @@ class Session:
     def __init__(self, bundle: Bundle, engine: str = "auto", threads: int = 1, progress: Progress = silent) -> None:
         self.bundle = bundle
         self._progress = progress
-        self.engine_name = resolve_engine(engine)
+        self.engine_name = self.detector_engine = resolve_engine(engine)
+        self._named = engine != "auto"
         self._threads = threads
         self._detector: FaceDetector | None = None
         self._engines: list[Engine] = []
@@ -80,13 +86,12 @@ class Session:
 
     @property
     def detector(self) -> FaceDetector:
-        """The bundle's face detector, loaded on first use."""
+        """The bundle's face detector, loaded on first use; of the engine `auto`, in the engine that is fastest here."""
         if self._detector is None:
             record = self.bundle.manifest.detector
             names = ("face_detector", "face_detector_near") if record.near_px else ("face_detector",)
-            self._detector = open_detector(
-                record, [self._part(each) for each in names], self.engine_name, self._threads
-            )
+            parts = {each: [self.bundle.part(VARIANTS[each], name) for name in names] for each in self._face_engines()}
+            self._detector, self.detector_engine = fastest_detector(record, parts, self._threads)
         return self._detector
 
     def warm_up(self) -> None:
@@ -197,6 +202,12 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _face_engines(self) -> tuple[str, ...]:
+        """Engines that faces may be found with: that of the other parts and, unless it was named, the CPU's."""
+        cpu = onnxruntime_engine.NAME
+        usable = f"{VARIANTS[cpu]}/face_detector.onnx" in self.bundle.manifest.files and find_spec("onnxruntime")
+        return (self.engine_name,) if self._named or not usable else tuple(dict.fromkeys((self.engine_name, cpu)))
 
     def _part(self, name: str) -> Any:
         return self.bundle.part(VARIANTS[self.engine_name], name)

@@ -34,7 +34,7 @@ _LATE_NS: Final = (
 )
 _LATE_FOR_NS: Final = 2_000_000_000
 _BACK_NS: Final = 1_000_000  # more than a reordering
-_LONG_SINCE: Final = (-(1 << 63), -(1 << 63))
+_LONG_SINCE: Final[tuple[int, int] | None] = (-(1 << 63), -(1 << 63))
 
 
 class ClockMapper:
@@ -98,7 +98,7 @@ class ClockMapper:
         self._points: deque[tuple[float, float]] = deque()  # (x, y): device time, and arrival minus device time
         self._last_x = -math.inf
         self._offset = 0.0
-        self._late_since: tuple[int, int] | None = None  # device and host time since which every sample was late
+        self._late_since = None  # device and host time since which every sample was late
         self._prior = self._drift  # a reset clock has the same crystal
 
     def _line(self, x: float) -> float:

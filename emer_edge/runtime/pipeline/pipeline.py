@@ -11,21 +11,19 @@ from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.baseline import BaselineMeter, check_baseline_s
 from emer_edge.runtime.cameras import Camera, open_camera
-from emer_edge.runtime.cameras.mcap import RecordedCamera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import replay
 from emer_edge.runtime.faces import SUBJECTS, Subject
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.runtime.pipeline.live import LiveRunner, source_drops
+from emer_edge.runtime.pipeline.pairing import recorded_steps, synchrony_notes
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
-from emer_edge.runtime.recording.reader import recorded_steps_ns
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.tap import Tap
 from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.runtime.trackers.mcap import RecordedTracker
 from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.markers import Marker
@@ -34,7 +32,7 @@ from emer_edge.spec.samples import Display, StimulusRect
 from emer_edge.spec.validation import Validation
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["Pipeline", "synchrony_notes"]
+__all__ = ["Pipeline"]
 
 
 class Pipeline:
@@ -310,7 +308,7 @@ class Pipeline:
 
     def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
         frame_ns, sample_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
-        steps_ns = _recorded_steps(camera, tracker, self.bundle.manifest.window.hop_ns)
+        steps_ns = recorded_steps(camera, tracker, self.bundle.manifest.window.hop_ns)
         for end_ns in replay(core.evidence, camera, tracker, frame_ns, sample_ns, steps_ns):
             if self._stopping:
                 return
@@ -364,7 +362,8 @@ class Pipeline:
         faces = core.evidence.faces
         return Summary(
             seconds=(self._ended_s or monotonic()) - self._began_s,
-            engine=f"{session.engine_name} ({session.device})",
+            engine=f"{session.engine_name} ({session.device})"
+            + ("" if session.detector_engine == session.engine_name else f", faces on {session.detector_engine}"),
             frames=faces.frames,
             samples=core.evidence.samples,
             detections=faces.detections,
@@ -390,22 +389,3 @@ class Pipeline:
     def _resident_mb(self) -> tuple[float | None, float | None, float | None]:
         process = None if self._camera is None else self._camera.pid
         return (*resident_mb(), None if process is None else resident_mb(process)[0])
-
-
-def synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
-    """What a reader should know about how the two sources' times relate."""
-    if camera.live != tracker.live:
-        live, played = ("camera", "tracker") if camera.live else ("tracker", "video")
-        return (f"unsynchronised: the {live} is live, the {played} is a file played beside it",)
-    if not tracker.synchronised:
-        return ("unsynchronised: nobody has said how the video's and the tracker's times relate; use --offset-ms",)
-    return ()
-
-
-def _recorded_steps(camera: Camera, tracker: Tracker, hop_ns: int) -> Iterator[int] | None:
-    """Ends of the windows of a recording that both sources play, or None: they play none, or one with other hops."""
-    if not isinstance(camera, RecordedCamera) or not isinstance(tracker, RecordedTracker):
-        return None
-    if not camera.recording.samefile(tracker.recording) or camera.head.hop_ns != hop_ns:
-        return None
-    return recorded_steps_ns(camera.recording, camera.head.origin_ns)
