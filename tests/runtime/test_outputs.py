@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -98,6 +99,17 @@ def test_sentences_come_above_the_live_view_and_not_into_it(bundle: Bundle) -> N
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "\nlost the tracker\n" in shown.replace("\r", "\n")
     assert "60.0 s on onnxruntime" in shown
+
+
+def test_the_summary_breaks_no_line_and_keeps_brackets() -> None:
+    screen = io.StringIO()
+    note = (
+        "Pupil diameter left [mm]: no value in any row, trained on 2.65..4.65 (and 1 more column), for all of the run"
+    )
+    SummaryTable(Console(width=80, file=screen)).end(replace(SUMMARY, tracker="lab [red] tracker", notes=(note,)))
+    lines = screen.getvalue().splitlines()
+    assert f"note: {note}" in lines
+    assert "tracker: lab [red] tracker" in lines
 
 
 def test_live_view_counts_down_and_says_why_there_is_no_emotion(bundle: Bundle) -> None:

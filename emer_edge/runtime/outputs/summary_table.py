@@ -46,34 +46,33 @@ class SummaryTable:
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
         missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
         missed = f" ({missed})" if missed else ""
-        print_line = self._console.print
-        print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {states}", highlight=False)
+
+        def print_line(text: str) -> None:
+            self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+        print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {states}")
         print_line(
             f"{summary.frames} frames, {summary.detections} looked at, a usable face in {summary.faces}{missed}; "
-            f"{summary.samples} samples; dropped: {dropped}",
-            highlight=False,
+            f"{summary.samples} samples; dropped: {dropped}"
         )
-        print_line(table)
+        self._console.print(table)
         if summary.rss_mb is not None and summary.peak_rss_mb is not None:
             capture = f", {summary.capture_rss_mb:.0f} MB in the capture process" if summary.capture_rss_mb else ""
-            print_line(
-                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}",
-                highlight=False,
-            )
+            print_line(f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}")
         if summary.tracker:
             clock = "" if summary.clock is None else f"; its clock {summary.clock}"
-            print_line(f"tracker: {summary.tracker}{clock}", highlight=False)
+            print_line(f"tracker: {summary.tracker}{clock}")
         if summary.markers:
-            print_line(f"markers: {summary.markers}", highlight=False)
+            print_line(f"markers: {summary.markers}")
         if summary.validation is not None:
-            print_line(f"gaze validation: {summary.validation}", highlight=False)
+            print_line(f"gaze validation: {summary.validation}")
         if summary.baseline is not None:
             for line in baseline_lines(summary.baseline):
-                print_line(line, highlight=False)
+                print_line(line)
         for name, counts in summary.outputs.items():
-            print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()), highlight=False)
+            print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         for note in summary.notes:
-            print_line(f"note: {note}", highlight=False)
+            print_line(f"note: {note}")
 
 
 def baseline_lines(baseline: Baseline) -> list[str]:
