@@ -103,9 +103,7 @@ def test_sentences_come_above_the_live_view_and_not_into_it(bundle: Bundle) -> N
 
 def test_the_summary_breaks_no_line_and_keeps_brackets() -> None:
     screen = io.StringIO()
-    note = (
-        "Pupil diameter left [mm]: no value in any row, trained on 2.65..4.65 (and 1 more column), for all of the run"
-    )
+    note = "Pupil diameter left [mm]: no value in any row, trained on 2.65..4.65 (and 1 more column), all the while"
     SummaryTable(Console(width=80, file=screen)).end(replace(SUMMARY, tracker="lab [red] tracker", notes=(note,)))
     lines = screen.getvalue().splitlines()
     assert f"note: {note}" in lines
