@@ -23,7 +23,7 @@ POLL_S: Final = 0.1
 _QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
 _RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
 _SILENT_NS: Final = 2_000_000_000
-_BACK_OFF_S: Final = (0.25, 5.0)
+_BACK_OFF_S: Final = (0.25, 2.0)
 
 
 class GoneError(Exception):

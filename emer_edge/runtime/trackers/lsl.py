@@ -122,6 +122,7 @@ class LslTracker(LiveTracker):
         self._to_host_ns = lsl_to_host_ns(self._pylsl)
         self._asked_ns = 0
         self._measured: float | None = None
+        self._new = True  # nothing has come over this connection
         self._open()
 
     @property
@@ -148,7 +149,7 @@ class LslTracker(LiveTracker):
                 raise TrackerError(f"the LSL stream {info.name()} sends text, not numbers")
             inlet = self._pylsl.StreamInlet(info, max_buflen=_BUFFER_S, recover=False)
             full = inlet.info(max(0.5, deadline - time.monotonic()))
-            reader = ChannelReader(_channels(full), self._display, self._camera, self._say)
+            reader = ChannelReader(_channels(full), self._display, self._camera, self._say, self._reader.counters)
             if not reader.has_gaze:
                 labels = ", ".join(each.label for each in _channels(full)) or "no labels"
                 raise TrackerError(f"the LSL stream {full.name()} has no channel that names a gaze point ({labels})")
@@ -159,7 +160,7 @@ class LslTracker(LiveTracker):
         rate_hz = full.nominal_srate()
         if self._measure and 0 < rate_hz <= 10_000:
             self._rate_hz, self._measure = rate_hz, False
-        self._asked_ns, self._measured = 0, None
+        self._asked_ns, self._measured, self._new = 0, None, True
         self._ask(max(1.0, deadline - time.monotonic()))
 
     def _resolved(self, wait_s: float) -> Any:
@@ -212,8 +213,9 @@ class LslTracker(LiveTracker):
         except RuntimeError as error:  # pylsl's LostError is one
             raise GoneError(str(error) or "the stream is lost") from error
         rows, stamps_s = [values, *rows], [stamp_s, *stamps_s]
-        if self._stamped == "lsl" and self._reader.counters.samples == 0:
+        if self._stamped == "lsl" and self._new:
             self._check_clock(stamps_s[-1], arrival_ns)
+        self._new = False
         read = (self._sample(row, stamp, arrival_ns) for row, stamp in zip(rows, stamps_s, strict=True))
         return [each for each in read if each is not None]
 

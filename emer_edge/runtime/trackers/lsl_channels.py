@@ -80,14 +80,22 @@ class ChannelReader:
         display: the display that gaze refers to.
         camera: how the tracker's frame lies; None leaves eye positions in other frames than the display's out.
         say: told when pixels are found where no unit was named.
+        counters: counted on; None begins at 0.
 
     Attributes:
         counters: what became of the samples.
         fields: which fields the stream has.
     """
 
-    def __init__(self, channels: Sequence[Channel], display: Display, camera: CameraPlace | None, say: Say) -> None:
-        self.counters = Counters()
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        display: Display,
+        camera: CameraPlace | None,
+        say: Say,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = counters or Counters()
         self.fields: set[str] = set()
         self._display, self._camera, self._say = display, camera, say
         self._labels = [each.label for each in channels]

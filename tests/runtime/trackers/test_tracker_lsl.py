@@ -154,12 +154,14 @@ def test_a_stream_that_goes_is_said_and_found_again() -> None:
             time.sleep(0.02)
         assert "lost the tracker on LSL stream" in said[0]
         assert not tracker.connected
+        counted = tracker._counters.samples
         lost_ns = monotonic_ns()
         simulator.transport.plug()
         after = next(each for each in tracker if each.arrival_ns > lost_ns)
         assert after.stamp_ns > before.stamp_ns
         assert any("is back after" in each for each in said)
         assert tracker.dropped["disconnects"] == 1
+        assert tracker._counters.samples > counted >= 20  # what became of samples stays counted
 
 
 def test_streams_that_will_not_do_are_refused() -> None:
