@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from emer_edge.calibration.histogram import RunningHistogram
 from emer_edge.calibration.methods import METHODS, Range
 from emer_edge.calibration.mse import Grid
+from emer_edge.calibration.session import model_session
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.spec.progress import Progress
 
@@ -96,9 +96,4 @@ def _session(model: onnx.ModelProto, outputs: Sequence[str]) -> Any:
     probe.CopyFrom(model)
     del probe.graph.output[:]
     probe.graph.output.extend(helper.make_tensor_value_info(each, TensorProto.FLOAT, None) for each in outputs)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = 0
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return model_session(probe)

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from emer_edge.calibration.measurement import Measurement
 from emer_edge.calibration.methods import METHODS
+from emer_edge.calibration.session import model_session
 from emer_edge.export.judging.evidence import Evidence
 from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
@@ -96,7 +96,7 @@ def try_methods(
     faces = evidence.faces(windows)
     flat = faces.reshape(-1, *faces.shape[2:])
     given = {"eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
-    fuse = _session(fusion, threads)
+    fuse = model_session(fusion, threads)
     names = [each.name for each in fuse.get_outputs()]
     expected = full.embeddings[evidence.frames[windows]]
     before = {name: each[windows] for name, each in full.outputs.items()}
@@ -107,7 +107,7 @@ def try_methods(
         shifts: dict[str, float] = {}
         decibels: dict[str, float] = {}
         for style in GRID_OF:
-            encode = _session(tried.build(style), threads)
+            encode = model_session(tried.build(style), threads)
             parts = [
                 encode.run(None, {"face": flat[at : at + _ENCODE_AT_ONCE]})[0]
                 for at in range(0, len(flat), _ENCODE_AT_ONCE)
@@ -125,11 +125,3 @@ def try_methods(
 def best_method(tried: Mapping[str, MethodFigures]) -> str:
     """The method whose worse variant moves the heads least; the first of equals."""
     return min(tried, key=lambda method: max(tried[method].shift.values()))
-
-
-def _session(model: onnx.ModelProto, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from emer_edge.calibration.choice import choose_clips
+from emer_edge.calibration.session import model_session
 from emer_edge.errors import GateError
 from emer_edge.export.choosing.method_trial import shift_of
 from emer_edge.export.judging.evidence import Evidence, read_evidence
@@ -96,7 +96,7 @@ def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[La
     crops, place = np.unique(faces.reshape(-1, *faces.shape[2:]), axis=0, return_inverse=True)
     places = np.asarray(place).reshape(len(windows), -1)
     rows = {"eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
-    fuse = _session(shop.fusion, shop.threads)
+    fuse = model_session(shop.fusion, shop.threads)
     expected = _encoded(shop.encoder, crops, shop.threads)
     before = _fused(fuse, {"embeddings": expected[places], **rows})
     macs = {each.name: each.macs for part in (shop.encoder, shop.fusion) for each in count_macs(part)}
@@ -112,7 +112,7 @@ def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[La
             decibels = noise_db(got, expected)
             after = _fused(fuse, {"embeddings": got[places], **rows})
         else:
-            alone = _session(quantise_products(shop.fusion, set(products) - {layer}), shop.threads)
+            alone = model_session(quantise_products(shop.fusion, set(products) - {layer}), shop.threads)
             after = _fused(alone, {"embeddings": expected[places], **rows})
         part = "face_encoder" if layer in layers else "fusion"
         heads = {name: shift_of({name: before[name]}, {name: after[name]}) for name in before}
@@ -132,16 +132,8 @@ def _calibration_windows(shop: Workshop) -> Evidence:
     return read_evidence(clips, (), shop.metadata.window, shop.metadata.events, shop.progress, draws=0)
 
 
-def _session(model: onnx.ModelProto, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def _encoded(encoder: onnx.ModelProto, crops: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    session = _session(encoder, threads)
+    session = model_session(encoder, threads)
     parts = [
         session.run(None, {"face": crops[at : at + _ENCODE_AT_ONCE]})[0] for at in range(0, len(crops), _ENCODE_AT_ONCE)
     ]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from emer_edge.bundle.manifest import Variant
+from emer_edge.calibration.session import model_session
 from emer_edge.errors import BundleError
 from emer_edge.export.parts.graph import GraphIndex
 
@@ -124,10 +125,7 @@ def _shapes(model: onnx.ModelProto, index: GraphIndex, nodes: Sequence[onnx.Node
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - index.outputs))
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session: Any = onnxruntime.InferenceSession(wide.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = model_session(wide, optimised=False)
     zeros: dict[str, NDArray[np.float32]] = {
         each.name: np.zeros([size if isinstance(size, int) else 1 for size in each.shape], np.float32)
         for each in session.get_inputs()

@@ -7,12 +7,13 @@ part here does not show it. The FP32 part does: its numbers between layers are l
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+
+from emer_edge.calibration.session import model_session
 
 __all__ = ["overflows"]
 
@@ -39,10 +40,7 @@ def overflows(
     wide.CopyFrom(part)
     known = {each.name for each in part.graph.output}
     wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in layer_of if name and name not in known)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session: Any = onnxruntime.InferenceSession(wide.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = model_session(wide, threads=1)
     names = [each.name for each in session.get_outputs() if each.name in layer_of and each.type == "tensor(float)"]
     largest = dict.fromkeys(names, 0.0)
     count = len(next(iter(given.values())))

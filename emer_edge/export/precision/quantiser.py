@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from emer_edge.calibration.methods import Range
 from emer_edge.calibration.mse import Grid
+from emer_edge.calibration.session import model_session
 from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.precision.correction import shift_constant
 from emer_edge.export.precision.int8 import Style, activations_to_quantise, quantisable_layers, quantise
@@ -74,13 +74,7 @@ class EncoderQuantiser:
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
     def _embed(self, model: onnx.ModelProto, probes: int = PROBES) -> NDArray[np.float32]:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        session: Any = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = model_session(model)
         return np.concatenate([session.run(None, {"face": each})[0] for each in self._probes[:probes]])
 
 
