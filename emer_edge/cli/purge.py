@@ -29,7 +29,11 @@ def purge(
         Path | None, typer.Option(help="Where run --record put the recordings.", show_default=False)
     ] = None,
 ) -> None:
-    """Remove everything kept of data sets: eye sheets as read, and face embeddings. Or one person's data."""
+    """Remove what was kept in your cache of data sets, or all saved sessions and recordings of one person.
+
+    Of data sets the cache keeps eye sheets as read, face embeddings and calibration ranges; they are made again when
+    needed. One person's data: emer-edge purge --participant p017 --sessions FOLDER --recordings FOLDER.
+    """
     from emer_edge.data.cache import cache_folder, purge_cache
     from emer_edge.data.sessions import purge_participant
     from emer_edge.errors import ConfigurationError

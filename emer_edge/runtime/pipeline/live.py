@@ -147,10 +147,11 @@ class LiveRunner:
 
 
 def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
-    """What is wrong with the sources now: a camera that is lost, a tracker whose clock is known badly."""
+    """What is wrong with the sources now: one that is lost, a tracker whose clock is known badly."""
     report = tracker.clock_report
     lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
-    return (*lost, *(() if report is None else report.notes()))
+    away = () if tracker.connected else (f"tracker lost: {tracker.description}",)
+    return (*lost, *away, *(() if report is None else report.notes()))
 
 
 def source_drops(camera: Camera, tracker: Tracker) -> dict[str, int]:
