@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Floor, conclude, show
 from emer_edge.export.judging.seeded import seeded_windows
-from emer_edge.export.judging.verify import largest_error
 from emer_edge.export.parts import fusion
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.metrics.latency import summarise
+from emer_edge.metrics.regression import largest_error
 from emer_edge.model.checkpoint import load_checkpoint
 from emer_edge.model.demo import load_demo_checkpoint
 from emer_edge.model.emert import Emert

@@ -26,6 +26,7 @@ from benchmarks.tensorrt_cases import Case, demo, given
 from emer_edge.errors import EmerEdgeError
 from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.metrics.latency import summarise
+from emer_edge.metrics.regression import largest_error
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
@@ -220,7 +221,7 @@ def _compare(findings: Findings, case: Case, engine: TensorRtEngine, embeddings:
 def _share(got: Any, expected: Any) -> float:
     if got.shape != expected.shape or not np.isfinite(got).all():
         return float("inf")
-    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+    return largest_error(got, expected)
 
 
 def _time(findings: Findings, case: Case, how: str, engine: Any, inputs: Inputs, repeats: int, warmup: int) -> None:

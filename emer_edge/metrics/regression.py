@@ -1,13 +1,15 @@
-"""Metrics of value predictions, in the unit of the label."""
+"""Metrics of value predictions, in the unit of the label; and how far an array is from the one expected."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["mae", "mse", "rmse"]
+__all__ = ["largest_error", "mae", "mse", "rmse"]
 
 
 def mae(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -23,6 +25,11 @@ def mse(truth: ArrayLike, predicted: ArrayLike) -> float:
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Root of the mean squared error of two (n,) lists."""
     return float(np.sqrt(mse(truth, predicted)))
+
+
+def largest_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Largest difference as a share of the largest expected magnitude."""
+    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
 
 
 def _errors(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from emer_edge.errors import GateError
 from emer_edge.export.judging.evidence import Evidence
 from emer_edge.export.judging.seeded import seeded_windows
+from emer_edge.metrics.regression import largest_error
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
 
-__all__ = ["FP32_TOLERANCE", "Reference", "largest_error", "noise_db", "reference_of", "verify"]
+__all__ = ["FP32_TOLERANCE", "Reference", "noise_db", "reference_of", "verify"]
 
 FP32_TOLERANCE: Final = 1e-4
 """Largest difference of an FP32 part, as a share of the output's largest value."""
@@ -101,11 +102,6 @@ def verify(parts: dict[str, Path], precisions: Mapping[str, str], reference: Ref
                 f"the exported {key} differs from the checkpoint by {errors[key]:.2g} of its largest output"
             )
     return errors
-
-
-def largest_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Largest difference as a share of the largest expected magnitude."""
-    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
 
 
 def noise_db(got: NDArray[Any], expected: NDArray[Any]) -> float:

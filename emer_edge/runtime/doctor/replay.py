@@ -14,6 +14,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.bundle.golden import GOLDEN_NAME, Tensors, read_golden
 from emer_edge.bundle.manifest import Variant
 from emer_edge.errors import EmerEdgeError
+from emer_edge.metrics.regression import largest_error
 from emer_edge.runtime.doctor.finding import Finding
 from emer_edge.runtime.engines import VARIANTS, open_engine
 from emer_edge.runtime.engines.base import Engine
@@ -79,7 +80,7 @@ def _compared(
     missing = sorted(name for name in expected if name not in got or got[name].shape != expected[name].shape)
     if missing:
         return Finding(subject, "problem", f"it does not give {', '.join(missing)} in the shape it had at export")
-    errors = {name: _error(got[name], expected[name]) for name in expected}
+    errors = {name: largest_error(got[name], expected[name]) for name in expected}
     name, largest = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
     limit = LIMITS[precision]
     told = (
@@ -100,7 +101,3 @@ def _timed(engine: Engine, given: Tensors) -> tuple[dict[str, NDArray[Any]], flo
         engine.run(given)
         taken_ns.append(time.perf_counter_ns() - began_ns)
     return got, statistics.median(taken_ns) / 1e6
-
-
-def _error(got: NDArray[Any], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
