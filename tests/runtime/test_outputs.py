@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 from rich.console import Console
@@ -152,3 +154,8 @@ def test_outputs_are_made_as_asked(bundle: Bundle) -> None:
     assert [type(each) for each in made] == [JsonLines, SummaryTable]
     assert [type(each) for each in open_outputs(pipeline, Wanted(live=True))] == [LiveView]
     assert open_outputs(pipeline, Wanted()) == []
+
+
+def test_a_run_without_a_page_loads_no_server() -> None:
+    code = "import sys, emer_edge.runtime.outputs; sys.exit('http.server' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

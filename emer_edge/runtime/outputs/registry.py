@@ -16,7 +16,7 @@ from emer_edge.runtime.outputs.live_view import LiveView
 from emer_edge.runtime.outputs.lsl import LslResults, check_name
 from emer_edge.runtime.outputs.metrics import Metrics, parse_address
 from emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker
-from emer_edge.runtime.outputs.page import page_address, serve_page
+from emer_edge.runtime.outputs.page import page_address
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.outputs.summary_table import SummaryTable
@@ -94,6 +94,8 @@ def _lsl(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
 def _page(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
     if wanted.serve is None:
         return None
+    from emer_edge.runtime.outputs.page import serve_page  # loads HTTP and TLS
+
     return serve_page(pipeline, wanted.serve, wanted.serve_token, say)
 
 
