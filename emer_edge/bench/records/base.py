@@ -1,0 +1,36 @@
+"""What all records share."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from emer_edge.metrics.intervals import Interval
+
+__all__ = ["Estimated", "Excluded", "Record"]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every record of a report is: immutable, its fields named, unknown ones refused."""
+
+
+class Estimated(Record, frozen=True):
+    """A figure and its 95 % interval, by bootstrap over participants; no limits with fewer than two of them."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, interval: Interval) -> Estimated:
+        """From an interval."""
+        limits = [each if math.isfinite(each) else None for each in (interval.low, interval.high)]
+        return cls(value=interval.value, low=limits[0], high=limits[1])
+
+
+class Excluded(Record, frozen=True):
+    """A clip that was not scored, and why."""
+
+    clip: str
+    reason: str
