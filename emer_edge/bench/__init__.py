@@ -14,14 +14,14 @@ _HOMES = {
     "BenchOptions": "emer_edge.bench.run",
     "BenchReport": "emer_edge.bench.records",
     "run_bench": "emer_edge.bench.run",
-    "tables_of": "emer_edge.bench.tables",
+    "tables_of": "emer_edge.bench.pages",
     "write_report": "emer_edge.bench.run",
 }
 
 if TYPE_CHECKING:
+    from emer_edge.bench.pages import tables_of
     from emer_edge.bench.records import BenchReport
     from emer_edge.bench.run import BenchOptions, run_bench, write_report
-    from emer_edge.bench.tables import tables_of
 
 
 def __getattr__(name: str) -> Any:

@@ -12,11 +12,10 @@ import msgspec
 
 from emer_edge.bench.child import Request
 from emer_edge.bench.environment import describe, temperature_c
-from emer_edge.bench.page import page_of
+from emer_edge.bench.pages import page_of, tables_of
 from emer_edge.bench.processes import parts_in_child, stream_in_child
 from emer_edge.bench.records import Accuracy, BenchReport, BundleBench, FoldSpread
 from emer_edge.bench.scoring import fold_of, refuse_known_clips, score_fold
-from emer_edge.bench.tables import tables_of
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError

@@ -59,7 +59,7 @@ def bench(
     Clips that a bundle was trained on are refused: figures on them would mean nothing.
     """
     from emer_edge.bench import BenchOptions, run_bench
-    from emer_edge.bench.tables import tables_of
+    from emer_edge.bench.pages import tables_of
     from emer_edge.cli.parsing import fold_numbers
     from emer_edge.demo import default_bundle
     from emer_edge.report.terminal import to_rich

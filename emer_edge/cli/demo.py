@@ -23,7 +23,7 @@ def demo(
     force: ForceOption = False,
 ) -> None:
     """Synthesise clips, train, export to INT8, run live on simulated sensors, and bench: a few minutes on two cores."""
-    from emer_edge.bench.tables import tables_of
+    from emer_edge.bench.pages import tables_of
     from emer_edge.demo import run_demo
     from emer_edge.report.terminal import to_rich
 
