@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from emer_edge.bench.environment import describe
+from emer_edge.bench.latency.environment import describe
 from emer_edge.report.tables import Cell, Column, Table
 from emer_edge.report.terminal import to_rich
 

@@ -8,10 +8,10 @@ import pytest
 from bench_bundles import SALT, write_bundle
 
 from emer_edge.bench import BenchOptions, BenchReport, run_bench, tables_of, write_report
-from emer_edge.bench.child import Request
-from emer_edge.bench.device import PARTS
-from emer_edge.bench.processes import parts_in_child
-from emer_edge.bench.sensors import SimulatedCamera, SimulatedTracker
+from emer_edge.bench.latency.child import Request
+from emer_edge.bench.latency.device import PARTS
+from emer_edge.bench.latency.processes import parts_in_child
+from emer_edge.bench.latency.sensors import SimulatedCamera, SimulatedTracker
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.dataset import EmerDataset

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from emer_edge.bench.device import PARTS, measure_parts
+from emer_edge.bench.latency.device import PARTS, measure_parts
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
 from emer_edge.errors import BundleError

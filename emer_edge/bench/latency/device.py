@@ -64,7 +64,7 @@ def measure_parts(
         MissingExtraError: OpenCV is not installed.
     """
     started_ns = monotonic_ns() if started_ns is None else started_ns
-    from emer_edge.bench.sensors import SimulatedCamera
+    from emer_edge.bench.latency.sensors import SimulatedCamera
     from emer_edge.bundle import load_bundle
     from emer_edge.data.images import fit_crop
     from emer_edge.data.synth.eyes import generate
@@ -123,7 +123,7 @@ def measure_stream(
 
     Arguments and errors are those of `measure_parts`.
     """
-    from emer_edge.bench.sensors import SimulatedCamera, SimulatedTracker
+    from emer_edge.bench.latency.sensors import SimulatedCamera, SimulatedTracker
     from emer_edge.runtime.pipeline import Pipeline
 
     camera, tracker = SimulatedCamera(), SimulatedTracker()

@@ -12,8 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from emer_edge import errors
-from emer_edge.bench.child import Request
-from emer_edge.bench.device import DeviceFigures
+from emer_edge.bench.latency.child import Request
+from emer_edge.bench.latency.device import DeviceFigures
 from emer_edge.bench.records import Streaming
 from emer_edge.errors import EmerEdgeError, EngineError
 from emer_edge.spec.progress import Progress, silent
@@ -38,7 +38,7 @@ def _in_child(request: Request, kind: type[_Figures], progress: Progress) -> _Fi
     request = msgspec.structs.replace(request, started_ns=monotonic_ns())
     limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
     with subprocess.Popen(
-        [sys.executable, "-m", "emer_edge.bench.child"],
+        [sys.executable, "-m", "emer_edge.bench.latency.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **limits},

@@ -1,6 +1,6 @@
-"""The process that measures one bundle; `emer_edge.bench.processes` starts it.
+"""The process that measures one bundle; `emer_edge.bench.latency.processes` starts it.
 
-It is `python -m emer_edge.bench.child`. It reads one JSON request on stdin and writes JSON lines on stdout:
+It is `python -m emer_edge.bench.latency.child`. It reads one JSON request on stdin and writes JSON lines on stdout:
 `{"progress": [label, done, total]}`, and at last `{"figures": ...}` or `{"error": [class, message]}`.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from emer_edge.bench.device import DeviceFigures, measure_parts, measure_stream
+from emer_edge.bench.latency.device import DeviceFigures, measure_parts, measure_stream
 from emer_edge.bench.records import Streaming
 from emer_edge.errors import EmerEdgeError
 
