@@ -9,21 +9,43 @@ from emer_edge.bench.records.accuracy import Accuracy, EventColumn, FoldSpread, 
 from emer_edge.bench.records.base import Estimated, Excluded, Record
 from emer_edge.bench.records.latency import Latency, Loading, Streaming
 from emer_edge.bench.records.machine import Environment
+from emer_edge.bench.records.probes import (
+    Ablation,
+    Curve,
+    FilmBaseline,
+    FilmDecoding,
+    FilmFigures,
+    FilmProbe,
+    Level,
+    Probes,
+    Reading,
+    Readings,
+)
 from emer_edge.bench.records.report import SCHEMA, BenchReport, BundleBench
 
 __all__ = [
     "SCHEMA",
+    "Ablation",
     "Accuracy",
     "BenchReport",
     "BundleBench",
+    "Curve",
     "Environment",
     "Estimated",
     "EventColumn",
     "Excluded",
+    "FilmBaseline",
+    "FilmDecoding",
+    "FilmFigures",
+    "FilmProbe",
     "FoldSpread",
     "HeadAccuracy",
     "Latency",
+    "Level",
     "Loading",
+    "Probes",
+    "Reading",
+    "Readings",
     "Record",
     "Streaming",
     "ViewAccuracy",

@@ -10,6 +10,7 @@ from emer_edge.bench.records.accuracy import Accuracy, FoldSpread
 from emer_edge.bench.records.base import Record
 from emer_edge.bench.records.latency import Latency, Loading, Streaming
 from emer_edge.bench.records.machine import Environment
+from emer_edge.bench.records.probes import Probes
 from emer_edge.errors import DataError
 
 __all__ = ["SCHEMA", "BenchReport", "BundleBench"]
@@ -30,6 +31,7 @@ class BundleBench(Record, frozen=True):
         demo: demo weights.
         loading, latency, streaming, accuracy: see their classes; None where not asked for.
         notes: what a reader should know.
+        probes: what it leans on and what it bears; None where not asked for, or without data.
     """
 
     name: str
@@ -45,6 +47,7 @@ class BundleBench(Record, frozen=True):
     streaming: Streaming | None
     accuracy: Accuracy | None
     notes: tuple[str, ...] = ()
+    probes: Probes | None = None
 
 
 class BenchReport(Record, frozen=True, kw_only=True):
