@@ -12,14 +12,14 @@ from emer_edge.bench.records.machine import Environment
 from emer_edge.bench.records.probes import (
     Ablation,
     Curve,
+    Effect,
+    Effects,
     FilmBaseline,
     FilmDecoding,
     FilmFigures,
     FilmProbe,
     Level,
     Probes,
-    Reading,
-    Readings,
 )
 from emer_edge.bench.records.report import SCHEMA, BenchReport, BundleBench
 
@@ -30,6 +30,8 @@ __all__ = [
     "BenchReport",
     "BundleBench",
     "Curve",
+    "Effect",
+    "Effects",
     "Environment",
     "Estimated",
     "EventColumn",
@@ -44,8 +46,6 @@ __all__ = [
     "Level",
     "Loading",
     "Probes",
-    "Reading",
-    "Readings",
     "Record",
     "Streaming",
     "ViewAccuracy",

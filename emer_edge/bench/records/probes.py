@@ -9,18 +9,18 @@ from emer_edge.bench.records.base import Estimated, Record
 __all__ = [
     "Ablation",
     "Curve",
+    "Effect",
+    "Effects",
     "FilmBaseline",
     "FilmDecoding",
     "FilmFigures",
     "FilmProbe",
     "Level",
     "Probes",
-    "Reading",
-    "Readings",
 ]
 
 
-class Reading(Record, frozen=True):
+class Effect(Record, frozen=True):
     """One metric of one head under a probe.
 
     Attributes:
@@ -35,8 +35,8 @@ class Reading(Record, frozen=True):
     sd: float | None = None
 
 
-Readings = dict[str, dict[str, Reading]]
-"""Head -> metric -> reading: `war` and `uar` (0 to 1) of class heads, `mae` (label units) of value heads."""
+Effects = dict[str, dict[str, Effect]]
+"""Head -> metric -> effect: `war` and `uar` (0 to 1) of class heads, `mae` (label units) of value heads."""
 
 
 class Ablation(Record, frozen=True):
@@ -56,7 +56,7 @@ class Ablation(Record, frozen=True):
     takes: str
     permutations: int
     clips: int
-    heads: Readings
+    heads: Effects
 
 
 class FilmBaseline(Record, frozen=True):
@@ -72,7 +72,7 @@ class FilmBaseline(Record, frozen=True):
     name: str
     about: str
     clips: int
-    heads: Readings
+    heads: Effects
 
 
 class FilmDecoding(Record, frozen=True):
@@ -156,7 +156,7 @@ class Level(Record, frozen=True):
 
     level: float
     uncovered: int
-    heads: Readings
+    heads: Effects
 
 
 class Curve(Record, frozen=True):
