@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.metrics.calibration import ECE_BINS
-from emer_edge.metrics.intervals import Interval, bootstrap_sums
+from emer_edge.metrics.intervals import RESAMPLES, Interval, bootstrap_sums
 
-__all__ = ["Paired", "paired_ece", "paired_mean", "paired_uar"]
+__all__ = ["Paired", "paired_ece", "paired_mean", "paired_recalls", "paired_uar"]
 
 Sums = NDArray[np.float64]
 
@@ -38,18 +38,18 @@ class Paired:
         before, after = self.formula(self.totals.sum(axis=0))
         return float(before), float(after)
 
-    def change(self, participants: Sequence[Hashable], seed: int = 0) -> Interval:
+    def change(self, participants: Sequence[Hashable], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
         """Interval of after minus before over draws of the participants (n,) whose item each is."""
 
         def difference(sums: Sums) -> Sums:
             before, after = self.formula(sums)
             return after - before
 
-        return bootstrap_sums(difference, participants, self.totals, seed=seed)
+        return bootstrap_sums(difference, participants, self.totals, resamples, seed=seed)
 
-    def after(self, participants: Sequence[Hashable], seed: int = 0) -> Interval:
+    def after(self, participants: Sequence[Hashable], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
         """Interval of the figure after, over the same draws."""
-        return bootstrap_sums(lambda sums: self.formula(sums)[1], participants, self.totals, seed=seed)
+        return bootstrap_sums(lambda sums: self.formula(sums)[1], participants, self.totals, resamples, seed=seed)
 
 
 def paired_mean(before: ArrayLike, after: ArrayLike) -> Paired:
@@ -65,8 +65,17 @@ def paired_mean(before: ArrayLike, after: ArrayLike) -> Paired:
 def paired_uar(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Paired:
     """Unweighted average recalls given (n,) true classes and (n,) best classes before and after."""
     true = np.asarray(truth, np.int64)
+    return paired_recalls(true, *(np.asarray(each) == true for each in (before, after)))
+
+
+def paired_recalls(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Paired:
+    """Unweighted average recalls given (n,) true classes and (n,) hits before and after.
+
+    A hit may be a share of 1: the mean over several predictions of the same item.
+    """
+    true = np.asarray(truth, np.int64)
     member = np.eye(int(true.max()) + 1)[true]
-    hits = [member * (np.asarray(each) == true)[:, None] for each in (before, after)]
+    hits = [member * np.asarray(each, np.float64)[:, None] for each in (before, after)]
     count = member.shape[1]
 
     def formula(sums: Sums) -> tuple[Sums, Sums]:
