@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from emer_edge.bench.accuracy.scoring import fold_of, refuse_known_clips, score_fold
 from emer_edge.bench.latency.child import Request
 from emer_edge.bench.latency.environment import describe, temperature_c
-from emer_edge.bench.pages import page_of, tables_of
 from emer_edge.bench.latency.processes import parts_in_child, stream_in_child
+from emer_edge.bench.pages import page_of, tables_of
 from emer_edge.bench.records import Accuracy, BenchReport, BundleBench, FoldSpread
-from emer_edge.bench.scoring import fold_of, refuse_known_clips, score_fold
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError

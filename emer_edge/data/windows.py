@@ -86,6 +86,26 @@ class PreparedClip:
         chosen, covered = face_slots(self._frame_times_ns[self.candidates], self.end_ns, self._spec)
         return self._window(self.candidates[chosen], covered, None)
 
+    def live(self) -> list[ClipWindow]:
+        """Cut the windows that a live run gives while it hops over the clip, oldest first.
+
+        The run is under way when the clip begins, has seen nothing before it, and its lattice starts with the clip: a
+        window for each hop up to the clip's end in which both coverage floors are met. They overlap, so they are no
+        independent samples. None for a clip too short or too poorly covered.
+        """
+        spec = self._spec
+        candidates = hop_candidates(self._frame_times_ns, 0, spec)
+        windows = []
+        for end_ns in range(spec.hop_ns, self.end_ns + 1, spec.hop_ns):
+            known = candidates[self._frame_times_ns[candidates] <= end_ns]
+            chosen, covered = face_slots(self._frame_times_ns[known], end_ns, spec)
+            if covered.sum() < spec.min_face_slots:
+                continue
+            eye = self._stream.window(end_ns, spec)
+            if eye.covered.sum() >= spec.min_eye_slots:
+                windows.append(ClipWindow(known[chosen], eye.eye, eye.gaze, covered, eye.covered))
+        return windows
+
     def draw(self, rng: np.random.Generator, *, candidates_only: bool = False) -> ClipWindow:
         """A random item of each slot, for training.
 

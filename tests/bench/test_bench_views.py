@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from emer_edge.bench.accuracy.scoring import score_fold
 from emer_edge.bench.run import BenchOptions
-from emer_edge.bench.scoring import score_fold
 from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.event_columns import compare_events

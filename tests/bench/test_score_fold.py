@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from emer_edge.bench.scoring import fold_of, refuse_known_clips, score_fold
+from emer_edge.bench.accuracy.scoring import fold_of, refuse_known_clips, score_fold
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.data.dataset import EmerDataset
