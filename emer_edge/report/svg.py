@@ -9,8 +9,8 @@ from typing import Final
 
 __all__ = ["PALETTE", "Scale", "drawing", "element", "label", "ticks"]
 
-# Okabe and Ito's palette: told apart by colour-blind readers.
-PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#f0e442")
+# After Okabe and Ito, told apart by colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
+PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f93cf", "#7f7f7f", "#7d62c4")
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ def label(x: float, y: float, text: str, anchor: str = "start", **attributes: st
 
 
 def drawing(width: float, height: float, title: str, description: str, parts: list[str]) -> str:
-    """A whole drawing that scales with the page; `title` and `description` are what a screen reader says."""
-    spoken = escape(f"{title}. {description}", quote=True)
-    head = (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{spoken}" xmlns="http://www.w3.org/2000/svg">'
-    )
-    return head + element("title", title) + "".join(parts) + "</svg>"
+    """A whole drawing that scales with the page; `title` and `description` (every figure) are what a screen reader says."""
+    name = escape(title, quote=True)
+    head = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}" xmlns="http://www.w3.org/2000/svg">'
+    return head + element("title", title) + element("desc", description) + "".join(parts) + "</svg>"

@@ -133,7 +133,9 @@ def test_every_drawing_speaks(everything: dict[str, Any]) -> None:
     for each in drawings:
         root = ElementTree.fromstring(each)
         assert root.get("role") == "img"
-        assert len(root.get("aria-label", "")) > 20
+        assert root.get("aria-label")
+        assert root[1].tag.endswith("desc")
+        assert len(root[1].text or "") > 10
         assert root[0].tag.endswith("title")
         assert "nan" not in each.lower()
 

@@ -30,8 +30,8 @@ def test_dots_lie_in_the_order_of_their_values_and_share_rows() -> None:
     assert third < first < second
     root = ElementTree.fromstring(svg)
     assert [each.text for each in root.iter(f"{SVG}text") if each.text in ("er-7", "fer-7")] == ["er-7", "fer-7"]
-    assert "cpu fer-7: no figure" in root.get("aria-label")
-    assert "80.0 (70.0 to 90.0)" in root.get("aria-label")
+    assert "cpu fer-7: no figure" in root.findtext(f"{SVG}desc")
+    assert "80.0 (70.0 to 90.0)" in root.findtext(f"{SVG}desc")
 
 
 def test_dots_keep_the_colours_of_another_plot() -> None:
@@ -67,7 +67,7 @@ def test_spans_are_in_units_of_what_was_met() -> None:
     small, large = bars[0:2], bars[2:4]
     assert [each.get("width") for each in small] == [each.get("width") for each in large]
     assert float(small[1].get("width")) == pytest.approx(float(small[0].get("width")) / 3, abs=0.05)
-    assert "large: met -1e+03 to 2e+03, cpu 0 to 1e+03" in root.get("aria-label")
+    assert "large: met -1e+03 to 2e+03, cpu 0 to 1e+03" in root.findtext(f"{SVG}desc")
 
 
 def test_long_names_keep_both_ends_and_markup_stays_text() -> None:

@@ -58,6 +58,7 @@ def test_plots_are_well_formed_speak_and_stay_inside(name: str) -> None:
     root = ElementTree.fromstring(PLOTS[name])
     assert root.get("role") == "img"
     assert root.get("aria-label")
+    assert root.findtext("{http://www.w3.org/2000/svg}desc")
     assert "nan" not in PLOTS[name].lower()
     _, _, width, height = (float(each) for each in root.get("viewBox").split())
     for each in root.iter("{http://www.w3.org/2000/svg}rect"):
