@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.report.svg import PALETTE, Scale, element, label
 
-__all__ = ["BOTTOM", "CHARACTER", "TOP", "WIDTH", "legend", "name_width", "shortened", "x_axis", "y_axis"]
+__all__ = [
+    "BOTTOM",
+    "CHARACTER",
+    "TOP",
+    "WIDTH",
+    "Legend",
+    "legend",
+    "legend_lines",
+    "name_width",
+    "shortened",
+    "x_axis",
+    "y_axis",
+]
 
 WIDTH: Final = 680.0
 TOP: Final = 34.0
@@ -30,10 +44,10 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2 - 1]}…{name[-_LONGEST // 2 :]}"
 
 
-def x_axis(scale: Scale, top: float, bottom: float, unit: str) -> list[str]:
-    """Vertical grid lines from `top` to `bottom`, px, figures and the unit below them."""
+def x_axis(scale: Scale, top: float, bottom: float, unit: str, count: int = 6) -> list[str]:
+    """Vertical grid lines from `top` to `bottom`, px, about `count` figures and the unit below them."""
     parts = []
-    for tick in scale.ticks(6):
+    for tick in scale.ticks(count):
         at = scale(tick)
         parts.append(element("line", x1=at, y1=top, x2=at, y2=bottom, class_="grid"))
         parts.append(label(at, bottom + 16, f"{tick:g}", "middle"))
@@ -55,9 +69,36 @@ def legend(names: Sequence[str], colours: Sequence[str] = PALETTE) -> list[str]:
     """A line of colours and names under the title; nothing where there is one name only."""
     if len(names) < 2:
         return []
-    parts, x = [], 0.0
-    for at, name in enumerate(names):
-        parts.append(element("rect", x=x, y=26.0, width=11.0, height=11.0, fill=colours[at % len(colours)]))
-        parts.append(label(x + 16, 36, name))
-        x += 16 + len(name) * CHARACTER + 18
-    return parts
+    return legend_lines(names, math.inf, colours).parts
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Colours and names under a title.
+
+    Attributes:
+        rows: the names of each line of it; none where there is one name only.
+        parts: what draws them.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    parts: list[str]
+
+
+def legend_lines(names: Sequence[str], width: float, colours: Sequence[str] = PALETTE) -> Legend:
+    """A legend on as many lines, 18 px high, as a plot of `width` px needs."""
+    rows: list[tuple[str, ...]] = []
+    parts: list[str] = []
+    x = math.inf
+    for at, name in enumerate(names if len(names) > 1 else ()):
+        shown = shortened(name)
+        room = 16 + len(shown) * CHARACTER + 18
+        if x + room - 18 > width or not rows:
+            x = 0.0
+            rows.append(())
+        rows[-1] = (*rows[-1], shown)
+        y = 26.0 + 18.0 * (len(rows) - 1)
+        parts.append(element("rect", x=x, y=y, width=11.0, height=11.0, fill=colours[at % len(colours)]))
+        parts.append(label(x + 16, y + 10, shown))
+        x += room
+    return Legend(tuple(rows), parts)

@@ -67,7 +67,7 @@ def label(x: float, y: float, text: str, anchor: str = "start", **attributes: st
 
 
 def drawing(width: float, height: float, title: str, description: str, parts: list[str]) -> str:
-    """A whole drawing that scales with the page; `title` and `description` (every figure) are what a screen reader says."""
+    """A whole drawing that scales with the page; a screen reader says `title` and `description`, the figures in it."""
     name = escape(title, quote=True)
     head = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}" xmlns="http://www.w3.org/2000/svg">'
     return head + element("title", title) + element("desc", description) + "".join(parts) + "</svg>"

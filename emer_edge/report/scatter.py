@@ -1,0 +1,149 @@
+"""Marks with intervals both ways: what is bought for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, shortened, x_axis, y_axis
+from emer_edge.report.labels import Box, place
+from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+from emer_edge.report.tables import Estimate
+
+__all__ = ["Mark", "Rule", "scatter"]
+
+_HEIGHT: Final = 380.0
+_LEFT: Final = 56.0
+_RIGHT: Final = 16.0
+_RADIUS: Final = 6.0
+_CAP: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One mark.
+
+    Attributes:
+        name: is written beside it.
+        x, y: where it lies; whiskers where they have intervals.
+        series: marks of one series share a colour; empty when there is one series only.
+    """
+
+    name: str
+    x: Estimate
+    y: Estimate
+    series: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A level that marks are judged by, such as chance: a dashed line with its name."""
+
+    name: str
+    value: float
+
+
+def scatter(
+    title: str,
+    x_unit: str,
+    y_unit: str,
+    marks: Sequence[Mark],
+    rules: Sequence[Rule] = (),
+    digits: tuple[int, int] = (2, 1),
+    logarithmic: bool = False,
+) -> str:
+    """Marks on two axes; those without a finite place are told in words only.
+
+    Args:
+        title: above the plot.
+        x_unit: name and unit of the horizontal axis.
+        y_unit: of the vertical one.
+        marks: see `Mark`.
+        rules: horizontal lines.
+        digits: decimals of what is said of x and of y.
+        logarithmic: whether the horizontal axis is; all x are above 0 then.
+    """
+    shown = [each for each in marks if math.isfinite(each.x.value) and math.isfinite(each.y.value)]
+    series = list(dict.fromkeys(each.series for each in shown))
+    top = TOP + (20 if len(series) > 1 else 0)
+    bottom = _HEIGHT - BOTTOM
+    x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic)
+    y = _y_scale([*(end for each in shown for end in _ends(each.y)), *(each.value for each in rules)], top, bottom)
+    parts = [label(0, 16, title, class_="heading"), *legend(series)]
+    parts += [*x_axis(x, top, bottom, x_unit), *y_axis(y, x, y_unit)]
+    rule_boxes = []
+    for rule in rules:
+        parts.append(element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))
+        rule_boxes.append((x.start, y(rule.value) - 1, x.end, y(rule.value) + 1))
+    boxes: list[Box] = []
+    whiskers: list[Box] = []
+    for each in shown:
+        across, down = x(each.x.value), y(each.y.value)
+        colour = PALETTE[series.index(each.series) % len(PALETTE)]
+        boxes.append((across - _RADIUS, down - _RADIUS, across + _RADIUS, down + _RADIUS))
+        if each.x.has_interval:
+            left, right = x(each.x.low), x(each.x.high)
+            path = f"M{left:.1f} {down:.1f}H{right:.1f}M{left:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
+            path += f"M{right:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
+            parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
+            whiskers.append((left, down - _CAP, right, down + _CAP))
+        if each.y.has_interval:
+            low, high = y(each.y.low), y(each.y.high)
+            path = f"M{across:.1f} {low:.1f}V{high:.1f}M{across - _CAP:.1f} {low:.1f}h{2 * _CAP:g}"
+            path += f"M{across - _CAP:.1f} {high:.1f}h{2 * _CAP:g}"
+            parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
+            whiskers.append((across - _CAP, high, across + _CAP, low))
+        parts.append(element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark"))
+    frame = (x.start, top, x.end, bottom)
+    for rule, box in zip(rules, rule_boxes, strict=True):
+        # A rule's name stands on its line, at the end with fewer marks in the way.
+        near = [each for each in (*boxes, *whiskers) if each[1] < box[1] and each[3] > box[1] - 16]
+        width = len(rule.name) * 7.0
+        at_right = sum(each[2] > x.end - width - 6 for each in near) <= sum(
+            each[0] < x.start + width + 6 for each in near
+        )
+        anchor, at = ("end", x.end - 4) if at_right else ("start", x.start + 4)
+        parts.append(label(at, box[1] - 4, rule.name, anchor, class_="soft"))
+        left = at - width if at_right else at
+        whiskers.append((left, box[1] - 16, left + width, box[1]))
+    names = [shortened(each.name) for each in shown]
+    for name, (at, line) in zip(names, place(names, boxes, whiskers, frame), strict=True):
+        parts.append(label(at, line, name))
+    return drawing(WIDTH, _HEIGHT, title, _said(marks, rules, x_unit, y_unit, digits), parts)
+
+
+def _ends(found: Estimate) -> list[float]:
+    return [each for each in (found.value, found.low, found.high) if math.isfinite(each)]
+
+
+def _x_scale(reach: Sequence[float], logarithmic: bool) -> Scale:
+    low, high = min(reach, default=1.0), max(reach, default=2.0)
+    if logarithmic:
+        # At least a factor of four, so that a small difference does not look like a large one.
+        room = max(math.sqrt(max(4 / (high / low), 1.0)), 1.25)
+        return Scale(low / room, high * room, _LEFT, WIDTH - _RIGHT, logarithmic=True)
+    room = (high - low) * 0.12 or abs(high) * 0.2 or 1.0
+    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, _LEFT, WIDTH - _RIGHT)
+
+
+def _y_scale(reach: Sequence[float], top: float, bottom: float) -> Scale:
+    low, high = min(reach, default=0.0), max(reach, default=1.0)
+    room = (high - low) * 0.1 or abs(high) * 0.1 or 1.0
+    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
+
+
+def _said(marks: Sequence[Mark], rules: Sequence[Rule], x_unit: str, y_unit: str, digits: tuple[int, int]) -> str:
+    def number(found: Estimate, decimals: int) -> str:
+        if not math.isfinite(found.value):
+            return "no figure"
+        text = f"{found.value:.{decimals}f}"
+        return f"{text} ({found.low:.{decimals}f} to {found.high:.{decimals}f})" if found.has_interval else text
+
+    told = [
+        f"{f'{each.series} {each.name}'.strip()}: {number(each.x, digits[0])}, {number(each.y, digits[1])}"
+        for each in marks
+    ]
+    told += [f"{each.name}: {each.value:.{digits[1]}f}" for each in rules]
+    return f"{x_unit} and {y_unit}: {'; '.join(told) or 'none'}"
