@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["LatencyRecorder", "LatencySummary", "percentile", "summarise"]
+__all__ = ["BINS_A_DECADE", "LatencyRecorder", "LatencySummary", "percentile", "summarise"]
+
+BINS_A_DECADE: Final = 20
+"""Bin k of `LatencyRecorder.bins` holds durations in (10^((k-1)/20), 10^(k/20)] ms."""
 
 _LOWEST_NS: Final = 1_000
 _HIGHEST_NS: Final = 1_000_000_000_000
@@ -23,6 +26,7 @@ _RATIO: Final = 1.01
 _LOG_RATIO: Final = math.log(_RATIO)
 _BINS: Final = math.ceil(math.log(_HIGHEST_NS / _LOWEST_NS) / _LOG_RATIO) + 2
 _MS: Final = 1e-6
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,18 @@ class LatencyRecorder:
 
     Memory is the same after a day as after a second (17 kB). Percentiles are the upper edge of their bin, so at most
     1 % above the truth and never below it. One thread records; recorders of several threads are merged afterwards.
+
+    Attributes:
+        count: how many were recorded.
+        sum_ns, min_ns, max_ns: exact; 0 before the first.
     """
 
-    __slots__ = ("_bins", "count", "max_ns", "min_ns")
+    __slots__ = ("_bins", "count", "max_ns", "min_ns", "sum_ns")
 
     def __init__(self) -> None:
         self._bins = [0] * _BINS
         self.count = 0
+        self.sum_ns = 0
         self.min_ns = 0
         self.max_ns = 0
 
@@ -84,6 +93,7 @@ class LatencyRecorder:
         if not self.count or duration_ns > self.max_ns:
             self.max_ns = duration_ns
         self.count += 1
+        self.sum_ns += duration_ns
         self._bins[_bin(duration_ns)] += 1
 
     def merge(self, other: LatencyRecorder) -> None:
@@ -93,6 +103,7 @@ class LatencyRecorder:
         self.min_ns = min(self.min_ns, other.min_ns) if self.count else other.min_ns
         self.max_ns = max(self.max_ns, other.max_ns) if self.count else other.max_ns
         self.count += other.count
+        self.sum_ns += other.sum_ns
         self._bins = [one + more for one, more in zip(self._bins, other._bins, strict=True)]
 
     def percentile_ns(self, share: float) -> float:
@@ -114,9 +125,26 @@ class LatencyRecorder:
 
     def distribution(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The bins in use: upper edges in ms (k,), and counts (k,)."""
-        used = [at for at, count in enumerate(self._bins) if count]
+        bins = list(self._bins)  # another thread may be recording
+        used = [at for at, count in enumerate(bins) if count]
         edges = [min(_LOWEST_NS * math.exp(at * _LOG_RATIO), max(self.max_ns, _LOWEST_NS)) * _MS for at in used]
-        return np.array(edges, np.float64), np.array([self._bins[at] for at in used], np.int64)
+        return np.array(edges, np.float64), np.array([bins[at] for at in used], np.int64)
+
+    def bins(self) -> list[tuple[int, int]]:
+        """The whole distribution for a picture: pairs of bin number (see `BINS_A_DECADE`) and count, rising."""
+        edges_ms, counts = self.distribution()
+        numbers = np.ceil(BINS_A_DECADE * np.log10(edges_ms) - _ROUNDING).astype(int)
+        found: dict[int, int] = {}
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            found[number] = found.get(number, 0) + count
+        return list(found.items())
+
+    def within(self, limits_ms: Iterable[float]) -> list[int]:
+        """For each limit, how many durations do not exceed it; one that is less than 1 % below it may be left out."""
+        edges_ms, counts = self.distribution()
+        seen = np.concatenate(([0], np.cumsum(counts)))
+        at = np.searchsorted(edges_ms, np.fromiter(limits_ms, float) * (1 + _ROUNDING), side="right")
+        return [int(each) for each in seen[at]]
 
 
 def _bin(duration_ns: int) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.metrics.latency import LatencyRecorder, percentile, summarise
+from emer_edge.metrics.latency import BINS_A_DECADE, LatencyRecorder, percentile, summarise
 
 DURATIONS = st.lists(st.integers(1, 10**13), min_size=1, max_size=200)
 
@@ -47,6 +47,7 @@ def test_merged_recorders_are_one_recorder(one: list[int], other: list[int]) -> 
     merged = recorded(one)
     merged.merge(recorded(other))
     assert merged.summary() == recorded(one + other).summary()
+    assert merged.sum_ns == sum(one + other)
     np.testing.assert_array_equal(merged.distribution()[1], recorded(one + other).distribution()[1])
 
 
@@ -55,6 +56,31 @@ def test_a_distribution_holds_every_duration() -> None:
     assert counts.sum() == 4
     assert (np.diff(edges) > 0).all()
     assert edges[1] == pytest.approx(2.0, rel=0.011)
+
+
+@given(DURATIONS)
+def test_bins_hold_every_duration_at_its_place(durations: list[int]) -> None:
+    bins = recorded(durations).bins()
+    numbers = [number for number, _ in bins]
+    assert sum(count for _, count in bins) == len(durations)
+    assert numbers == sorted(set(numbers))
+    most = 10 ** (numbers[-1] / BINS_A_DECADE)
+    assert min(max(durations), 10**12) <= most * 1e6 * 1.000001 or max(durations) > 10**12
+    least = 10 ** ((numbers[0] - 1) / BINS_A_DECADE)
+    assert least * 1e6 <= max(min(durations), 1_000) * 1.0101
+
+
+def test_a_bin_ends_at_its_edge() -> None:
+    assert recorded([1_000_000]).bins() == recorded([995_000]).bins() == [(0, 1)]
+    assert recorded([2_000_000, 100_000_000]).bins() == [(7, 1), (40, 1)]
+
+
+def test_what_is_within_a_limit() -> None:
+    recorder = recorded([500_000, 1_000_000, 30_000_000])
+    assert recorder.within([0.1, 1.02, 10, 31, float("inf")]) == [0, 2, 2, 3, 3]
+    assert recorder.sum_ns == 31_500_000
+    assert LatencyRecorder().within([1.0]) == [0]
+    assert LatencyRecorder().bins() == []
 
 
 def test_memory_does_not_grow() -> None:

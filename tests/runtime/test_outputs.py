@@ -53,6 +53,7 @@ SUMMARY = Summary(
     rss_mb=151.0,
     peak_rss_mb=160.0,
     notes=("unsynchronised: a test",),
+    histograms={"total": [(13, 1), (14, 1)], "face age": [(22, 1)]},
 )
 
 
@@ -145,7 +146,10 @@ def test_summary_table() -> None:
         "a test",
     ):
         assert each in text
-    json.dumps(SUMMARY.to_dict(), allow_nan=False)
+    assert "█" in text
+    told = json.loads(json.dumps(SUMMARY.to_dict(), allow_nan=False))
+    assert told["stages"]["total"]["bins"] == [[13, 1], [14, 1]]
+    assert "histograms" not in told
 
 
 def test_outputs_are_made_as_asked(bundle: Bundle) -> None:

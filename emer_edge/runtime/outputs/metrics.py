@@ -1,11 +1,13 @@
 """`--metrics :9108`: how the run goes, for Prometheus, over HTTP. On loopback unless another host is named.
 
-It holds what an operator needs and no emotion: whole histograms of every stage and of the evidence's age, counters of
-states and losses, gauges of coverage and memory. The histograms' edges grow by a quarter from 0.1 ms to 100 s.
+It holds what an operator needs and no emotion: whole histograms of every stage and of the evidence's age with their
+exact maxima, counters of states and losses, gauges of coverage and memory. The histograms' edges grow by a quarter from
+0.1 ms to 100 s.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -15,8 +17,9 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.extras import require
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Losing, Output
+from emer_edge.runtime.outputs.latencies import Latencies
 from emer_edge.runtime.pipeline import Pipeline, Summary
-from emer_edge.runtime.pipeline.core import STAGES
+from emer_edge.runtime.pipeline.core import AGES, STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame, TrackerSample
@@ -57,14 +60,11 @@ class Metrics:
 
     def __init__(self, pipeline: Pipeline, address: str) -> None:
         require("--metrics", ["prometheus_client"], "metrics")
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Info, start_http_server
 
         host, port = parse_address(address)
         registry: Any = CollectorRegistry()
         self.outputs: Sequence[Output] = ()
-
-        def histogram(name: str, text: str, label: str) -> Any:
-            return Histogram(f"emer_edge_{name}_seconds", text, [label], registry=registry, buckets=EDGES_S)
 
         def counter(name: str, text: str, *labels: str) -> Any:
             return Counter(f"emer_edge_{name}", text, labels, registry=registry)
@@ -72,8 +72,7 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Any:
             return Gauge(f"emer_edge_{name}", text, labels, registry=registry)
 
-        self._stages = histogram("stage", "Time a stage took; total is hop deadline to result", "stage")
-        self._ages = histogram("evidence_age", "Age of the newest evidence at its window's end", "source")
+        self._latencies = Latencies((*STAGES, *AGES))
         self._states = counter("results", "Results by state", "state")
         self._dropped = counter("dropped", "Items lost, by place", "place")
         self._frames = counter("frames", "Camera frames taken")
@@ -85,11 +84,10 @@ class Metrics:
         memory.set_function(lambda: (resident_mb()[0] or 0.0) * 1e6)
         for state in State:
             self._states.labels(state.value)
-        for stage in STAGES:
-            self._stages.labels(stage)
         Info("emer_edge", "Version and bundle", registry=registry).info(
             {"version": __version__, "bundle": pipeline.bundle.manifest.name}
         )
+        registry.register(_Histograms(self._latencies))
         registry.register(_OutputLosses(self))
         self._seen: dict[str, int] = {}
         try:
@@ -124,10 +122,7 @@ class Metrics:
     def on_frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
         """Count a frame, and time every look at one, also those that no window uses."""
         self._frames.inc()
-        if look is not None:
-            self._stages.labels("detect").observe(look.detect_ns * 1e-9)
-            if look.candidate is not None:
-                self._stages.labels("align").observe(look.candidate.align_ns * 1e-9)
+        self._latencies.look(look)
 
     def on_sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """Count a sample."""
@@ -136,21 +131,42 @@ class Metrics:
     def on_step(self, result: Result) -> None:
         """Count and time a step."""
         self._states.labels(result.state.value).inc()
-        for stage in ("encode", "fuse", "total"):
-            if stage in result.stages_ms:
-                self._stages.labels(stage).observe(result.stages_ms[stage] * 1e-3)
-        for source, age_ms, slots in (
-            ("face", result.face_age_ms, result.face_slots),
-            ("sample", result.sample_age_ms, result.eye_slots),
-        ):
-            self._slots.labels(source).set(slots)
-            if age_ms is not None:
-                self._ages.labels(source).observe(age_ms * 1e-3)
+        self._latencies.result(result)
+        self._slots.labels("face").set(result.face_slots)
+        self._slots.labels("sample").set(result.eye_slots)
         self._filling.set(result.filling_s)
         self._degraded.set(len(result.degraded))
         for place, count in result.dropped.items():
             self._dropped.labels(place).inc(max(0, count - self._seen.get(place, 0)))
             self._seen[place] = count
+
+
+class _Histograms:
+    """Stages and ages as they stand at a scrape."""
+
+    def __init__(self, latencies: Latencies) -> None:
+        self._latencies = latencies
+
+    def collect(self) -> Iterator[Any]:
+        """Cumulative histograms, and the largest value of each: a bucket tells it to a quarter only."""
+        from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+
+        recorders = dict(self._latencies.recorders)
+        ages = {name: recorders.pop(name) for name in AGES}
+        for name, text, label, kept in (
+            ("stage", "Time a stage took; total is hop deadline to result", "stage", recorders),
+            ("evidence_age", "Age of the newest evidence at its window's end", "source", ages),
+        ):
+            histogram = HistogramMetricFamily(f"emer_edge_{name}_seconds", text, labels=[label])
+            slowest = GaugeMetricFamily(f"emer_edge_{name}_max_seconds", f"{text}: the largest", labels=[label])
+            for key, recorder in kept.items():
+                labels = [key.removesuffix(" age")]
+                counts = recorder.within([*(1e3 * edge for edge in EDGES_S), math.inf])
+                buckets = list(zip((*map(str, EDGES_S), "+Inf"), counts, strict=True))
+                histogram.add_metric(labels, buckets, recorder.sum_ns * 1e-9)
+                slowest.add_metric(labels, recorder.max_ns * 1e-9)
+            yield histogram
+            yield slowest
 
 
 class _OutputLosses:

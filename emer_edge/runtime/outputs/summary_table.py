@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from emer_edge.runtime.outputs.drawing import axis, decades_of, duration, histogram
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.results import Result
 
 __all__ = ["SummaryTable", "baseline_lines"]
 
-_NAMES = {"total": "hop deadline to result", "face age": "age of newest face", "sample age": "age of newest sample"}
+_NAMES: Final = {
+    "total": "hop deadline to result",
+    "face age": "age of newest face",
+    "sample age": "age of newest sample",
+}
+_FIGURES: Final = 66  # characters of the table beside its histograms
+_NARROWEST, _WIDEST = 14, 40
 
 
 class SummaryTable:
@@ -36,13 +46,7 @@ class SummaryTable:
         if summary is None:
             return
         states = ", ".join(f"{count} {state}" for state, count in summary.states.items()) or "none"
-        table = Table(title="latency, ms", title_justify="left")
-        table.add_column("stage")
-        for name in ("p50", "p90", "p99", "max", "count"):
-            table.add_column(name, justify="right")
-        for stage, each in (summary.stages | summary.ages).items():
-            figures = (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms)
-            table.add_row(_NAMES.get(stage, stage), *(f"{figure:.2f}" for figure in figures), str(each.count))
+        table = _latencies(summary, max(_NARROWEST, min(_WIDEST, self._console.width - _FIGURES)))
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
         missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
         missed = f" ({missed})" if missed else ""
@@ -73,6 +77,22 @@ class SummaryTable:
             print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         for note in summary.notes:
             print_line(f"note: {note}")
+
+
+def _latencies(summary: Summary, width: int) -> Table:
+    """Every stage and age: the whole distribution as a histogram `width` characters wide, and its figures."""
+    latencies = summary.stages | summary.ages
+    decades = decades_of(summary.histograms.get(name, []) for name in latencies)
+    table = Table(title="latency, ms; histograms of all, none left out", title_justify="left")
+    table.add_column("stage")
+    table.add_column(Text(axis(decades, width)), width=width, no_wrap=True)
+    for name in ("p50", "p90", "p99", "max", "count"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, each in latencies.items():
+        figures = (duration(figure) for figure in (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms))
+        drawn = Text(histogram(summary.histograms.get(name, []), decades, width), "cyan")
+        table.add_row(_NAMES.get(name, name), drawn, *figures, str(each.count))
+    return table
 
 
 def baseline_lines(baseline: Baseline) -> list[str]:

@@ -384,6 +384,7 @@ class Pipeline:
             markers=self.markers.count,
             baseline=self.baseline,
             validation=self.validation,
+            histograms={name: each.bins() for name, each in core.latencies.items() if each.count},
         )
 
     def _resident_mb(self) -> tuple[float | None, float | None, float | None]:

@@ -37,6 +37,7 @@ class Summary:
         baseline: the session's, None where none was asked for or the run ended before it was complete.
         validation: of the gaze before the run, None without one.
         outputs: output -> what it has lost -> count; those that lost nothing are left out.
+        histograms: stage or age -> all its latencies: pairs of bin number and count (see `LatencyRecorder.bins`).
     """
 
     seconds: float
@@ -60,12 +61,17 @@ class Summary:
     baseline: Baseline | None = None
     validation: Validation | None = None
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
+    histograms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        plain["stages"] = {stage: each.to_dict() for stage, each in self.stages.items()}
-        plain["ages"] = {age: each.to_dict() for age, each in self.ages.items()}
+        for kind in ("stages", "ages"):
+            plain[kind] = {
+                name: each.to_dict() | {"bins": [list(pair) for pair in self.histograms.get(name, [])]}
+                for name, each in plain[kind].items()
+            }
+        del plain["histograms"]  # its bins stand beside the percentiles
         plain["notes"] = list(self.notes)
         plain["clock"] = None if self.clock is None else self.clock.to_dict()
         plain["baseline"] = None if self.baseline is None else self.baseline.to_dict()

@@ -70,9 +70,11 @@ def test_the_histograms_hold_every_step_whole(scraped: tuple[dict[str, float], S
         slowest_s = latency.max_ms * 1e-3
         assert all(count == latency.count for edge, count in zip(EDGES_S, buckets) if edge > 1.02 * slowest_s)  # noqa: B905
         assert seen[name % "sum"] <= latency.count * slowest_s * 1.02
+        assert seen[f'emer_edge_stage_max_seconds{{stage="{stage}"}}'] == pytest.approx(slowest_s)
     ages = [each.face_age_ms for each in results if each.face_age_ms is not None]
     assert seen['emer_edge_evidence_age_seconds_count{source="face"}'] == len(ages)
     assert seen['emer_edge_evidence_age_seconds_sum{source="face"}'] == pytest.approx(sum(ages) * 1e-3)
+    assert seen['emer_edge_evidence_age_max_seconds{source="face"}'] == pytest.approx(max(ages) * 1e-3)
 
 
 def test_counters_and_gauges(scraped: tuple[dict[str, float], Summary, list[Result]]) -> None:

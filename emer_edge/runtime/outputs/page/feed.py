@@ -15,7 +15,8 @@ from time import monotonic
 from typing import Any, Final
 
 from emer_edge.bundle import Manifest
-from emer_edge.runtime.outputs.page.latencies import Latencies
+from emer_edge.runtime.faces import Look
+from emer_edge.runtime.outputs.latencies import Latencies
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Display, Frame, TrackerSample
@@ -79,7 +80,7 @@ class Feed:
 
     def result(self, result: Result) -> None:
         """Take a result; it is written out only when a visitor reads it."""
-        self._latencies.add(result)
+        self._latencies.result(result)
         self._rates.append((monotonic(), dict(self._counts)))
         with self._changed:
             self._result = result
@@ -87,8 +88,9 @@ class Feed:
             self._trace.append((self._number, _point(result)))
             self._changed.notify_all()
 
-    def frame(self, frame: Frame) -> None:
-        """Count a frame."""
+    def frame(self, frame: Frame, look: Look | None) -> None:
+        """Count a frame, and what it cost to look at it."""
+        self._latencies.look(look)
         self._counts["frames"] += 1
         if self._size_px is None:
             height, width = frame.image.shape[:2]

@@ -107,7 +107,7 @@ class Page:
         self._server.end()
 
     def _seen(self, frame: Frame, look: Look | None) -> None:
-        self._feed.frame(frame)
+        self._feed.frame(frame, look)
         self._video.offer(frame, look)
 
     def _safely(self, work: Callable[[], None]) -> None:
