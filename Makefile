@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-oldest lint bench demo-weights lock clean help
+.PHONY: demo test test-slow test-oldest lint bench bench-data demo-weights lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -22,14 +22,14 @@ $(VENV)-oldest/installed: pyproject.toml requirements/oldest.txt
 demo: $(VENV)/installed  ## synthesise, train, export, run and bench, in the folder demo/
 	$(BIN)/emer-edge demo --output demo --force
 
-test: $(VENV)/installed  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed  ## run the tests, a process a core
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-slow: $(VENV)/installed  ## run the proofs that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-oldest: $(VENV)-oldest/installed  ## run the tests on the oldest allowed dependencies
-	$(VENV)-oldest/bin/python -m pytest
+	$(VENV)-oldest/bin/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/installed  ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -38,6 +38,9 @@ lint: $(VENV)/installed  ## ruff and mypy
 
 bench: $(VENV)/installed  ## measure the floors: speed, agreement, memory (half an hour)
 	$(BIN)/python -m benchmarks.all
+
+bench-data: $(VENV)/installed  ## synthesise a set of EMER's size, train all folds, and report on them (under two hours)
+	$(BIN)/python -m benchmarks.full_size --work bench-data
 
 demo-weights: $(VENV)/installed  ## train the demo weights in the package anew (ten minutes)
 	$(BIN)/python -m emer_edge.training.demo_weights

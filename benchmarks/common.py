@@ -49,27 +49,41 @@ class Floor:
 
 
 class Workshop:
-    """Builds what a benchmark needs once, in `folder`, and finds it there the next time."""
+    """Builds what a benchmark needs once, in `folder`, and finds it there the next time.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: where it lies.
+        participants, clips: size of the synthetic set, clips a participant.
+    """
+
+    def __init__(self, folder: Path, participants: int = 60, clips: int = 10) -> None:
+        self.folder, self.participants, self.clips = folder, participants, clips
 
     def data(self) -> Path:
-        """The default synthetic set: 60 participants, 10 clips each."""
+        """The synthetic set."""
         path = self.folder / "clips"
-        return path if path.exists() else self._make(path, "synth", str(path), "--seed", "0")
+        size = ("--participants", str(self.participants), "--clips", str(self.clips))
+        return path if path.exists() else self._make(path, "synth", str(path), *size, "--seed", "0")
+
+    def checkpoint_path(self, fold: int = 1) -> Path:
+        """Where the network of a fold lies, once it is there."""
+        return self.folder / f"emert{_ending(fold)}.pt"
 
     def checkpoint(self, fold: int = 1) -> Path:
         """A network trained on the folds but this one, its backbone frozen."""
-        path = self.folder / f"emert{_ending(fold)}.pt"
+        path = self.checkpoint_path(fold)
         if path.exists():
             return path
         arguments = ("--data", str(self.data()), "--fold", str(fold), "--frozen-backbone", "--output", str(path))
         return self._make(path, "train", *arguments)
 
+    def bundle_path(self, precision: str, fold: int = 1) -> Path:
+        """Where the bundle of a fold lies, once it is there."""
+        return self.folder / f"{precision}{_ending(fold)}.emer"
+
     def bundle(self, precision: str, fold: int = 1) -> Path:
         """The checkpoint of a fold exported, calibrated on the folds that it was trained on."""
-        path = self.folder / f"{precision}{_ending(fold)}.emer"
+        path = self.bundle_path(precision, fold)
         if path.exists():
             return path
         source = ("--checkpoint", str(self.checkpoint(fold)), "--data", str(self.data()), "--fold", str(fold))
@@ -85,6 +99,10 @@ class Workshop:
         if path.exists():
             return path
         return self._make(path, "simulate", "recording", str(path), "--seconds", str(seconds))
+
+    def make(self, path: Path, *arguments: str) -> Path:
+        """What an `emer-edge` command writes to `path`; made when it is not there."""
+        return path if path.exists() else self._make(path, *arguments)
 
     def _make(self, path: Path, *arguments: str) -> Path:
         console.print(f"making {path}: emer-edge {' '.join(arguments)}", soft_wrap=True, highlight=False)
