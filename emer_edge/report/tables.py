@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["ABSENT", "Cell", "Column", "Estimate", "Table", "cell_text"]
+__all__ = ["ABSENT", "Cell", "Column", "Deviation", "Estimate", "Table", "cell_text"]
 
 ABSENT = "–"
 """What stands where there is no figure."""
@@ -30,7 +30,20 @@ class Estimate:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
 
-Cell = str | int | float | Estimate | None
+@dataclass(frozen=True)
+class Deviation:
+    """A mean and its standard deviation; NaN where there is but one value.
+
+    Attributes:
+        mean: the mean.
+        sd: the standard deviation.
+    """
+
+    mean: float
+    sd: float = math.nan
+
+
+Cell = str | int | float | Estimate | Deviation | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class Table:
 
 
 def cell_text(cell: Cell, column: Column, span: str = "{low} to {high}") -> str:
-    """A cell as people read it: `71.2 (68.0 to 74.1)`, `–` where there is no figure.
+    """A cell as people read it: `71.2 (68.0 to 74.1)`, `71.2 ± 1.4`, `–` where there is no figure.
 
     `span` says how the limits of an interval are joined.
     """
@@ -93,6 +106,9 @@ def cell_text(cell: Cell, column: Column, span: str = "{low} to {high}") -> str:
         if not cell.has_interval:
             return shown
         return f"{shown} ({span.format(low=_figure(cell.low, column), high=_figure(cell.high, column))})"
+    if isinstance(cell, Deviation):
+        shown = _figure(cell.mean, column)
+        return f"{shown} ± {_figure(cell.sd, column)}" if math.isfinite(cell.sd) else shown
     if isinstance(cell, int) and column.scale == 1:
         return f"{cell:,}"
     return ABSENT if cell is None else _figure(cell, column)

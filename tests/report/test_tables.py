@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.report.csv import to_csv
 from emer_edge.report.files import write_whole
 from emer_edge.report.latex import to_latex
-from emer_edge.report.tables import Column, Estimate, Table, cell_text
+from emer_edge.report.tables import Column, Deviation, Estimate, Table, cell_text
 from emer_edge.report.terminal import to_rich
 
 TABLE = Table(
@@ -46,6 +47,44 @@ def test_latex_is_escaped_and_aligned() -> None:
     assert r"\begin{tabular}{lrrr}" in text
     assert r"er\_7 [bold] & 71.2 (68.0--74.0) & 1,520 & 4.26 \\" in text
     assert r"=cmd() & 50.0 & 3 & -- \\" in text
+
+
+def test_a_mean_stands_with_its_deviation() -> None:
+    column = Column("WAR", "%", 1, 100)
+    table = Table(
+        "Folds",
+        (Column("Set"), column),
+        (("int8", Deviation(0.7123, 0.0141)), ("one", Deviation(0.5)), ("*all", Estimate(-0.02, -0.05, 0.01))),
+    )
+    assert cell_text(Deviation(0.7123, 0.0141), column) == "71.2 ± 1.4"
+    assert cell_text(Deviation(0.5), column) == "50.0"
+    assert list(csv.reader(io.StringIO(to_csv(table)))) == [
+        ["Set", "WAR (%)", "WAR low", "WAR high", "WAR SD"],
+        ["int8", "0.7123", "", "", "0.0141"],
+        ["one", "0.5", "", "", ""],
+        ["*all", "-0.02", "-0.05", "0.01", ""],
+    ]
+    latex = to_latex(table)
+    assert r"int8 & 71.2 $\pm$ 1.4 \\" in latex
+    assert r"{}*all & $-$2.0 ($-$5.0 to 1.0) \\" in latex
+
+
+def test_latex_rows_have_as_many_cells_as_columns_and_every_group_is_closed() -> None:
+    wide = Table(
+        "{\\input} $x$ #1 ~^",
+        tuple(Column(f"c_{at}", "%") for at in range(9)),
+        (("[6pt]", "a & b", "\\\\", "{", "}", "%", Estimate(-1, -2, -0.5), Deviation(-3, 1), -4),),
+        "5 µs ± 1 °C",
+    )
+    text = to_latex(wide, "tab:wide")
+    assert text.startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
+    assert r"\footnotesize" in text
+    plain = re.sub(r"\\[{}%&$#_]", "", re.sub(r"\\\\$", "", text, flags=re.M))
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("$") % 2 == 0
+    body = plain.partition("\\toprule\n")[2].partition("\\bottomrule")[0].replace("\\midrule\n", "")
+    assert [line.count("&") for line in body.splitlines()] == [8, 8]
+    assert [text.count(rf"\begin{{{each}}}") for each in ("table", "tabular")] == [1, 1]
 
 
 def test_the_terminal_shows_text_that_looks_like_markup() -> None:
