@@ -1,9 +1,10 @@
 """How many measurements a tail percentile takes, and which of them may be reported as that percentile.
 
-MLPerf Inference's early stopping (mlcommons/inference_policies, inference_rules.adoc, appendix Early Stopping): a latency
-may be called the p90 when seeing as few slower queries as were seen has at most 1 % chance on a system whose latency
-lies below it in only 90 % of queries. With q queries, t of them slower, that chance is the binomial distribution
-function F(t; q, 1 - p), and it shall not exceed 1 - c. MLPerf takes c = 0.99, tolerance d = 0, and t of at least 1.
+MLPerf Inference's early stopping (mlcommons/inference_policies, inference_rules.adoc, appendix Early Stopping): a
+latency may be called the p90 when seeing as few slower queries as were seen has at most 1 % chance on a system whose
+latency lies below it in only 90 % of queries. With q queries, t of them slower, that chance is the binomial
+distribution function F(t; q, 1 - p), and it shall not exceed 1 - c. MLPerf takes c = 0.99, tolerance d = 0, and t of
+at least 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CONFIDENCE: Final = 0.99
 
 
 def overlatency_allowed(queries: int, share: float = 0.9, confidence: float = CONFIDENCE) -> int:
-    """t: how many of so many queries may be slower than what is claimed to be the percentile; -1 where none, not even 0.
+    """t: how many of so many queries may be slower than what is claimed as the percentile; -1: too few for any claim.
 
     Args:
         queries: q, how many were measured.

@@ -6,9 +6,20 @@ One file a subject. Decoding is strict, so a report that decodes is a valid one.
 from __future__ import annotations
 
 from emer_edge.bench.records.accuracy import Accuracy, EventColumn, FoldSpread, HeadAccuracy, ViewAccuracy
+from emer_edge.bench.records.against import Comparison, Moved
 from emer_edge.bench.records.base import Estimated, Excluded, Record
-from emer_edge.bench.records.latency import Latency, Loading, Streaming
-from emer_edge.bench.records.machine import Environment
+from emer_edge.bench.records.latency import (
+    Energy,
+    FirstResult,
+    Latency,
+    Loading,
+    Ratio,
+    SeveralStreams,
+    SingleStream,
+    Stability,
+    Streaming,
+)
+from emer_edge.bench.records.machine import Conditions, Environment, Moment
 from emer_edge.bench.records.probes import (
     Ablation,
     Curve,
@@ -29,9 +40,12 @@ __all__ = [
     "Accuracy",
     "BenchReport",
     "BundleBench",
+    "Comparison",
+    "Conditions",
     "Curve",
     "Effect",
     "Effects",
+    "Energy",
     "Environment",
     "Estimated",
     "EventColumn",
@@ -40,13 +54,20 @@ __all__ = [
     "FilmDecoding",
     "FilmFigures",
     "FilmProbe",
+    "FirstResult",
     "FoldSpread",
     "HeadAccuracy",
     "Latency",
     "Level",
     "Loading",
+    "Moment",
+    "Moved",
     "Probes",
+    "Ratio",
     "Record",
+    "SeveralStreams",
+    "SingleStream",
+    "Stability",
     "Streaming",
     "ViewAccuracy",
 ]

@@ -7,9 +7,18 @@ from typing import Final, Literal
 import msgspec
 
 from emer_edge.bench.records.accuracy import Accuracy, FoldSpread
+from emer_edge.bench.records.against import Comparison
 from emer_edge.bench.records.base import Record
-from emer_edge.bench.records.latency import Latency, Loading, Streaming
-from emer_edge.bench.records.machine import Environment
+from emer_edge.bench.records.latency import (
+    FirstResult,
+    Latency,
+    Loading,
+    Ratio,
+    SeveralStreams,
+    SingleStream,
+    Streaming,
+)
+from emer_edge.bench.records.machine import Conditions, Environment
 from emer_edge.bench.records.probes import Probes
 from emer_edge.errors import DataError
 
@@ -18,7 +27,7 @@ __all__ = ["SCHEMA", "BenchReport", "BundleBench"]
 SCHEMA: Final = "emer-edge/bench/1"
 
 
-class BundleBench(Record, frozen=True):
+class BundleBench(Record, frozen=True, kw_only=True):
     """One bundle.
 
     Attributes:
@@ -29,7 +38,8 @@ class BundleBench(Record, frozen=True):
         engine, device: what computed.
         threads: CPU threads.
         demo: demo weights.
-        loading, latency, streaming, accuracy: see their classes; None where not asked for.
+        loading, first_result, latency, single_stream, several_streams, streaming, accuracy: see their classes; None or
+            empty where not asked for. `latency` is by part, `single_stream` by query.
         notes: what a reader should know.
         probes: what it leans on and what it bears; None where not asked for, or without data.
     """
@@ -43,7 +53,10 @@ class BundleBench(Record, frozen=True):
     threads: int
     demo: bool
     loading: Loading
+    first_result: FirstResult | None = None
     latency: dict[str, Latency]
+    single_stream: dict[str, SingleStream] = msgspec.field(default_factory=dict)
+    several_streams: tuple[SeveralStreams, ...] = ()
     streaming: Streaming | None
     accuracy: Accuracy | None
     notes: tuple[str, ...] = ()
@@ -58,7 +71,10 @@ class BenchReport(Record, frozen=True, kw_only=True):
         created: UTC, ISO 8601.
         options: as asked for.
         environment: the machine.
+        conditions: how it was while latencies were measured.
         bundles: one record each.
+        ratios: the parts of every other bundle beside those of the first; empty for one bundle.
+        against: what moved since an older report; None where none was named.
         folds: `<head>/<metric>` -> spread over the bundles' folds; empty for one bundle or without data.
         notes: what a reader should know.
     """
@@ -67,7 +83,10 @@ class BenchReport(Record, frozen=True, kw_only=True):
     created: str
     options: dict[str, str | int | float | bool | None]
     environment: Environment
+    conditions: Conditions | None = None
     bundles: tuple[BundleBench, ...]
+    ratios: tuple[Ratio, ...] = ()
+    against: Comparison | None = None
     folds: dict[str, FoldSpread] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
