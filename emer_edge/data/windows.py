@@ -7,7 +7,7 @@ of n at (i + 1) L / n; where a sheet has times they are kept and the frames are 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,13 @@ from emer_edge.signals.stream import EyeStream
 from emer_edge.spec.columns import GAZE_POINT
 from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
 
-__all__ = ["ClipWindow", "PreparedClip", "clip_window", "load_faces", "stack_faces"]
+__all__ = ["AlterRows", "ClipWindow", "PreparedClip", "clip_window", "load_faces", "stack_faces"]
+
+AlterRows = Callable[
+    [NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]],
+    tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]],
+]
+"""Rows (n, 39), their ascending times and whether an eye was seen, changed: new arrays, of another n perhaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class PreparedClip:
         spec: the window.
         events: how columns 33 to 39 are filled.
         profile: of the tracker whose rows are wanted instead of the sheet's.
+        alter: what else happens to the rows; gaps that it leaves are filled as those of a live stream are. The window
+            ends where it would without.
 
     Attributes:
         clip: the clip.
@@ -63,7 +71,12 @@ class PreparedClip:
     """
 
     def __init__(
-        self, clip: Clip, spec: WindowSpec, events: EventsRule = "causal", profile: TrackerProfile | None = None
+        self,
+        clip: Clip,
+        spec: WindowSpec,
+        events: EventsRule = "causal",
+        profile: TrackerProfile | None = None,
+        alter: AlterRows | None = None,
     ) -> None:
         track = clip.eye()
         count = len(clip.frame_names)
@@ -78,8 +91,13 @@ class PreparedClip:
         self._spec = spec
         self._frame_times_ns = clip_times_ns(count, self.end_ns)
         self.candidates = hop_candidates(self._frame_times_ns, self.end_ns, spec)
+        rate_hz = _rate_hz(times_ns) if track.timed or alter is not None else 0.0
+        if alter is not None:
+            rows, times_ns, seen = alter(rows, times_ns, seen)
         self._rows = rows
-        self._stream = _stream(rows, times_ns, seen, timed=track.timed, events=events)
+        capacity = max(len(rows), 2 * int(self.end_ns * rate_hz * 1e-9), 1)
+        self._stream = EyeStream(capacity, rate_hz, events)
+        self._stream.extend(rows, times_ns, seen)
 
     def window(self) -> ClipWindow:
         """The clip's window, the same every time: what bench, calibration and a live run of the clip see."""
@@ -174,22 +192,9 @@ def stack_faces(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return faces
 
 
-def _stream(
-    rows: NDArray[np.float32],
-    times_ns: NDArray[np.int64],
-    seen: NDArray[np.bool_],
-    *,
-    timed: bool,
-    events: EventsRule,
-) -> EyeStream:
-    rate_hz, capacity = 0.0, len(rows)
-    if timed and len(rows) > 1:
-        period_ns = float(np.median(np.diff(times_ns)))
-        rate_hz = 1e9 / period_ns
-        capacity = max(capacity, 2 * int(times_ns[-1] / period_ns))
-    stream = EyeStream(capacity, rate_hz, events)
-    stream.extend(rows, times_ns, seen)
-    return stream
+def _rate_hz(times_ns: NDArray[np.int64]) -> float:
+    """Nominal rate of rows at these times; 0, which means no gaps, for a single row."""
+    return 1e9 / float(np.median(np.diff(times_ns))) if len(times_ns) > 1 else 0.0
 
 
 def _last_digit(name: str) -> int:

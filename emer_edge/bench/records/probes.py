@@ -66,7 +66,7 @@ class FilmBaseline(Record, frozen=True):
         name: `induced emotion`, `usual label` or `film decoded from eyes`.
         about: how it guesses.
         clips: clips that it can guess.
-        heads: its figures; a change is the network's figure minus the guess's, on the same clips.
+        heads: its figures; a change is the guess's figure minus the network's, on the same clips.
     """
 
     name: str
@@ -109,15 +109,15 @@ class FilmFigures(Record, frozen=True):
         film: as clip names tell it.
         induced: the emotion that it induces, or None.
         clips: scored clips of it.
-        trained_on: clips of it that the bundle was trained on; None where it does not say.
-        heads: head -> metric -> figure.
+        trained_on: clips of it that the bundle was trained on, or that choices were made on; None where it does not say.
+        heads: head -> figure: WAR of class heads, MAE of value heads.
     """
 
     film: str
     induced: str | None
     clips: int
     trained_on: int | None
-    heads: dict[str, dict[str, float]]
+    heads: dict[str, float]
 
 
 class FilmProbe(Record, frozen=True):
@@ -129,7 +129,7 @@ class FilmProbe(Record, frozen=True):
         decoding: films told from eyes alone; None with one film or one participant.
         baselines: guesses by the film.
         by_film: figures of each film.
-        over_films: head -> metric -> mean over films, each counted once; intervals by bootstrap over films.
+        over_films: head -> mean of the films' figures, each film counted once; intervals by bootstrap over films.
         unseen_films: head -> metric -> figure on clips of films that were never trained on; empty without any.
         unseen_clips: how many clips these are.
     """
@@ -139,7 +139,7 @@ class FilmProbe(Record, frozen=True):
     decoding: FilmDecoding | None = None
     baselines: tuple[FilmBaseline, ...] = ()
     by_film: tuple[FilmFigures, ...] = ()
-    over_films: dict[str, dict[str, Estimated]] = msgspec.field(default_factory=dict)
+    over_films: dict[str, Estimated] = msgspec.field(default_factory=dict)
     unseen_films: dict[str, dict[str, Estimated]] = msgspec.field(default_factory=dict)
     unseen_clips: int = 0
 
