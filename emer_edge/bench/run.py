@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 
-from emer_edge.bench.accuracy.scoring import fold_of, refuse_known_clips, score_fold
+from emer_edge.bench.accuracy.encoded import DRAWS, Loader, ReadingPlan
+from emer_edge.bench.accuracy.kept import Kept
+from emer_edge.bench.accuracy.known import data_notes, fold_of, refuse_known_clips
+from emer_edge.bench.accuracy.predictions import FILE_NAME, write_predictions
+from emer_edge.bench.accuracy.scoring import ScoredFold, score_fold
+from emer_edge.bench.accuracy.sets import fold_sets, pair_sets
 from emer_edge.bench.latency.child import Request
 from emer_edge.bench.latency.environment import describe, temperature_c
 from emer_edge.bench.latency.processes import parts_in_child, stream_in_child
 from emer_edge.bench.pages import page_of, tables_of
-from emer_edge.bench.records import Accuracy, BenchReport, BundleBench, FoldSpread
+from emer_edge.bench.records import Accuracy, BenchReport, BundleBench
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError
@@ -45,7 +48,10 @@ class BenchOptions:
         repeats, warmup: durations measured of each part, and runs before them.
         stream_s: length of the streaming run, real time; 0 leaves it out. A window has to fill first.
         profiles: trackers through which the clips are scored too.
-        resamples, seed: bootstrap draws of an interval, and their seed.
+        draws: random draws of windows a clip.
+        loader: whose draws the published reduction is taken over.
+        resamples: bootstrap draws of an interval.
+        seed: of every draw.
     """
 
     bundles: tuple[Path, ...]
@@ -59,6 +65,8 @@ class BenchOptions:
     warmup: int = 20
     stream_s: float = 20.0
     profiles: tuple[TrackerProfile, ...] = ()
+    draws: int = DRAWS
+    loader: Loader = "default"
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -75,6 +83,12 @@ class BenchOptions:
             raise ConfigurationError("tracker profiles are scored on a data set: name it with --data")
         if self.repeats < 1 or self.warmup < 0 or self.threads < 1 or self.resamples < 1 or self.stream_s < 0:
             raise ConfigurationError("repeats, threads and resamples are at least 1, warm-up and stream at least 0")
+        _ = self.plan  # refused now, not after the first bundle
+
+    @property
+    def plan(self) -> ReadingPlan:
+        """How windows are read from clips; ConfigurationError for no draws or an unknown loader."""
+        return ReadingPlan(draws=self.draws, loader=self.loader, seed=self.seed)
 
     def fold(self, at: int) -> int | None:
         """The fold asked for of bundle number `at`."""
@@ -84,7 +98,8 @@ class BenchOptions:
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
     """Measure the bundles, one after the other, and write the report where one is asked for.
 
-    Whatever can be refused is refused before the first measurement.
+    Whatever can be refused is refused before the first measurement. With an output folder, the scores of finished
+    bundles outlive an interruption: the same call goes on after them.
 
     Raises:
         OutputExistsError: there is a report in the output folder.
@@ -95,7 +110,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         _check_output(options.output, options.force)
     bundles = [load_bundle(each) for each in options.bundles]
     environment = describe()
-    accuracies: list[Accuracy | None] = [None] * len(bundles)
+    scored: list[ScoredFold] = []
+    kept = None if options.output is None else Kept(options.output)
     notes: list[str] = []
     dataset: EmerDataset | None = None
     if options.data is not None:
@@ -103,8 +119,11 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         dataset = EmerDataset.open(options.data, progress=progress) if isinstance(options.data, Path) else options.data
         for bundle, fold in zip(bundles, folds, strict=True):
             refuse_known_clips(bundle.manifest, dataset.fold(fold))
-        notes = _data_notes(bundles, dataset)
-        accuracies = list(_scored(bundles, folds, dataset, options, progress))
+        notes = data_notes([each.manifest for each in bundles], dataset)
+        scored = [
+            _scored(bundle, fold, dataset, options, kept, progress) for bundle, fold in zip(bundles, folds, strict=True)
+        ]
+    accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
     records = [
         _measured(bundle, accuracy, options, progress) for bundle, accuracy in zip(bundles, accuracies, strict=True)
     ]
@@ -118,16 +137,23 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "warmup": options.warmup,
             "stream_s": options.stream_s,
             "profiles": ", ".join(each.name for each in options.profiles) or None,
+            "draws": options.draws,
+            "loader": options.loader,
             "resamples": options.resamples,
             "seed": options.seed,
         },
         environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
         bundles=tuple(records),
-        folds=_spread([each for each in accuracies if each is not None]),
+        sets=fold_sets(scored, options.plan, options.resamples, progress),
+        pairs=pair_sets(scored, options.resamples, options.seed),
         notes=tuple(notes),
     )
     if options.output is not None:
         write_report(report, options.output, options.force)
+        if scored:
+            write_predictions(options.output, scored, options.plan)
+    if kept is not None:
+        kept.forget()
     return report
 
 
@@ -149,30 +175,16 @@ def write_report(report: BenchReport, folder: Path, force: bool = False) -> list
 def _check_output(folder: Path, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file; name a folder for the report")
-    for name in ("report.json", "report.html"):
+    for name in ("report.json", "report.html", FILE_NAME):
         if (folder / name).exists() and not force:
             raise OutputExistsError(folder / name)
 
 
 def _scored(
-    bundles: Sequence[Bundle], folds: Sequence[int], dataset: EmerDataset, options: BenchOptions, progress: Progress
-) -> Iterator[Accuracy]:
-    for bundle, fold in zip(bundles, folds, strict=True):
-        with bundle.open(options.engine, options.threads) as session:
-            yield score_fold(session, dataset, fold, options.resamples, options.seed, progress, options.profiles)
-
-
-def _data_notes(bundles: Sequence[Bundle], dataset: EmerDataset) -> list[str]:
-    notes = [
-        f"bundle {each.manifest.name} does not say which clips it was trained on: "
-        "nothing vouches that these are new to it"
-        for each in bundles
-        if each.manifest.data is None
-    ]
-    shared = len(dataset.shared_participants)
-    if shared:
-        notes.append(f"{shared} participants have clips in several folds: figures say less about new people")
-    return notes
+    bundle: Bundle, fold: int, dataset: EmerDataset, options: BenchOptions, kept: Kept | None, progress: Progress
+) -> ScoredFold:
+    with bundle.open(options.engine, options.threads) as session:
+        return score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
 
 
 def _measured(bundle: Bundle, accuracy: Accuracy | None, options: BenchOptions, progress: Progress) -> BundleBench:
@@ -210,19 +222,3 @@ def _measured(bundle: Bundle, accuracy: Accuracy | None, options: BenchOptions, 
         accuracy=accuracy,
         notes=standing_notes(manifest),
     )
-
-
-def _spread(accuracies: Sequence[Accuracy]) -> dict[str, FoldSpread]:
-    """Mean and standard deviation over folds: only where every bundle was scored on a fold of its own."""
-    if len(accuracies) < 2 or len({each.fold for each in accuracies}) < len(accuracies):
-        return {}
-    found = {}
-    for head in accuracies[0].heads:
-        if not all(head in each.heads for each in accuracies):
-            continue
-        for metric in accuracies[0].heads[head].metrics:
-            values = tuple(each.heads[head].metrics[metric].value for each in accuracies)
-            found[f"{head}/{metric}"] = FoldSpread(
-                values=values, mean=statistics.fmean(values), sd=statistics.stdev(values)
-            )
-    return found

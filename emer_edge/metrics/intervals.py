@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["RESAMPLES", "Interval", "bootstrap", "bootstrap_difference", "bootstrap_sums"]
+__all__ = ["RESAMPLES", "Interval", "bootstrap", "bootstrap_difference", "bootstrap_sums", "draw_sums"]
 
 RESAMPLES: Final = 1000
 
@@ -115,17 +115,40 @@ def bootstrap_sums(
     Raises:
         ConfigurationError: arrays of different lengths, or none.
     """
+    drawn, groups = draw_sums(participants, totals, resamples, seed)
+    low = high = math.nan
+    if groups > 1:
+        low, high = (float(each) for each in np.nanquantile(metric(drawn), [(1 - level) / 2, (1 + level) / 2]))
+    return Interval(float(metric(totals.sum(axis=0))), low, high, level, groups, len(participants))
+
+
+def draw_sums(
+    participants: Sequence[Hashable], totals: NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[NDArray[np.float64], int]:
+    """Sums over draws of whole participants, the draws that `bootstrap` makes with the same seed.
+
+    Args:
+        participants: (n,) whose item it is.
+        totals: (n, k) what each item adds.
+        resamples: number of draws.
+        seed: of the draws.
+
+    Returns:
+        (resamples, k) sums, and the number of participants; no sums for a single one.
+
+    Raises:
+        ConfigurationError: arrays of different lengths, or none.
+    """
     if not len(participants) or len(totals) != len(participants):
         raise ConfigurationError(f"{len(participants)} participants and {len(totals)} items don't fit together")
     members = _members(participants)
-    low = high = math.nan
-    if len(members) > 1:
-        sums = np.stack([totals[each].sum(axis=0) for each in members])
-        drawn = np.random.default_rng(seed).integers(len(members), size=(resamples, len(members)))
-        times = np.zeros((resamples, len(members)))
-        np.add.at(times, (np.arange(resamples)[:, None], drawn), 1.0)
-        low, high = (float(each) for each in np.nanquantile(metric(times @ sums), [(1 - level) / 2, (1 + level) / 2]))
-    return Interval(float(metric(totals.sum(axis=0))), low, high, level, len(members), len(participants))
+    if len(members) < 2:
+        return np.zeros((0, totals.shape[1])), len(members)
+    sums = np.stack([totals[each].sum(axis=0) for each in members])
+    drawn = np.random.default_rng(seed).integers(len(members), size=(resamples, len(members)))
+    times = np.zeros((resamples, len(members)))
+    np.add.at(times, (np.arange(resamples)[:, None], drawn), 1.0)
+    return times @ sums, len(members)
 
 
 def _members(participants: Sequence[Hashable]) -> list[NDArray[np.int64]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
+from emer_edge.metrics.summed import summed_values
 
-__all__ = ["largest_error", "mae", "mse", "rmse"]
+__all__ = ["ccc", "largest_error", "mae", "mse", "pearson", "rmse"]
 
 
 def mae(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -25,6 +27,19 @@ def mse(truth: ArrayLike, predicted: ArrayLike) -> float:
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Root of the mean squared error of two (n,) lists."""
     return float(np.sqrt(mse(truth, predicted)))
+
+
+def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Concordance correlation coefficient of two (n,) lists, -1 to 1 (Lin 1989, doi 10.2307/2532051), variances over n.
+
+    0 where one of them never changes; NaN where both are the same constant.
+    """
+    return summed_values(truth, predicted).figures().get("ccc", math.nan)
+
+
+def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Pearson's correlation coefficient of two (n,) lists, -1 to 1; NaN where one of them never changes."""
+    return summed_values(truth, predicted).figures().get("pearson", math.nan)
 
 
 def largest_error(got: NDArray[Any], expected: NDArray[Any]) -> float:

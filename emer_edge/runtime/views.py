@@ -54,7 +54,11 @@ class ViewScores:
 
 
 def score_views(
-    session: Session, clips: Sequence[Clip], views: Sequence[EyeView], progress: Progress = silent
+    session: Session,
+    clips: Sequence[Clip],
+    views: Sequence[EyeView],
+    progress: Progress = silent,
+    faces: NDArray[np.float32] | None = None,
 ) -> list[ViewScores]:
     """Score the one deterministic window of each clip in each view; faces are encoded once.
 
@@ -63,6 +67,7 @@ def score_views(
         clips: clips that can be read, such as `ClipScores.clips`.
         views: what to see.
         progress: told after every batch.
+        faces: (n, 8, width) float32, the embeddings of the clips' windows where they are known.
 
     Raises:
         DataError: a clip can't be read.
@@ -72,7 +77,7 @@ def score_views(
     covered: list[list[int]] = [[] for _ in views]
     for start in range(0, len(clips), _CLIPS_AT_ONCE):
         chosen = clips[start : start + _CLIPS_AT_ONCE]
-        embeddings = None
+        embeddings = None if faces is None else faces[start : start + _CLIPS_AT_ONCE]
         for at, view in enumerate(views):
             windows = [PreparedClip(clip, manifest.window, view.events, view.profile).window() for clip in chosen]
             if embeddings is None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from emer_edge.bench.accuracy.encoded import ReadingPlan
 from emer_edge.bench.accuracy.scoring import score_fold
 from emer_edge.bench.run import BenchOptions
 from emer_edge.bundle import Bundle
@@ -20,7 +21,8 @@ EVERYTHING = TrackerProfile("everything", "all columns", 1e6)
 @pytest.fixture(scope="module")
 def accuracy(bundle: Bundle, dataset: EmerDataset):
     with bundle.open() as session:
-        return score_fold(session, dataset, 1, 20, 0, profiles=(EVERYTHING, PROFILES["serial-xy"]))
+        found = score_fold(session, dataset, 1, 20, ReadingPlan(draws=1), profiles=(EVERYTHING, PROFILES["serial-xy"]))
+        return found.accuracy
 
 
 def test_a_tracker_that_gives_everything_is_the_figure_itself(accuracy) -> None:

@@ -4,7 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from emer_edge.bench.accuracy.scoring import fold_of, refuse_known_clips, score_fold
+from emer_edge.bench.accuracy.encoded import ReadingPlan
+from emer_edge.bench.accuracy.known import fold_of, refuse_known_clips
+from emer_edge.bench.accuracy.scoring import score_fold
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.data.dataset import EmerDataset
@@ -17,14 +19,14 @@ from emer_edge.spec.heads import HEADS
 @pytest.fixture(scope="module")
 def accuracy(bundle: Bundle, dataset: EmerDataset):
     with bundle.open() as session:
-        return score_fold(session, dataset, 1, resamples=50, seed=0)
+        return score_fold(session, dataset, 1, 50, ReadingPlan(draws=3)).accuracy
 
 
 def test_every_head_is_scored_under_its_protocol(accuracy, dataset: EmerDataset) -> None:
     assert list(accuracy.heads) == list(HEADS)
     assert accuracy.clips == len(dataset.fold(1)) == 3
     assert accuracy.heads["er-valence"].protocol == accuracy.heads["er-arousal"].protocol == "ER-VA"
-    assert set(accuracy.heads["fer-intensity"].metrics) == {"mae", "mse", "rmse"}
+    assert set(accuracy.heads["fer-intensity"].metrics) == {"mae", "mse", "rmse", "ccc", "pearson"}
     assert set(accuracy.heads["fer-3"].metrics) == {"war", "uar", "weighted_f1", "ece", "nll", "brier"}
 
 
@@ -64,7 +66,7 @@ def test_clips_it_was_trained_on_are_refused_and_counted(bundle: Bundle, dataset
         bundle.open() as session,
         pytest.raises(DataError, match=r"trained on \d of these 3 clips.*fold 1, which it has never seen"),
     ):
-        score_fold(session, dataset, 2, resamples=10, seed=0)
+        score_fold(session, dataset, 2, 10, ReadingPlan())
     with pytest.raises(DataError, match=rf"trained on {6 - by} of these 6 clips, and choices were made on {by} more"):
         refuse_known_clips(bundle.manifest, known)
 

@@ -1,13 +1,23 @@
-"""What bench writes: `report.json`, schema `emer-edge/bench/1` (docs/bench-report.md describes every field).
+"""What bench writes: `report.json`, schema `emer-edge/bench/2` (docs/bench-report.md describes every field).
 
 One file a subject. Decoding is strict, so a report that decodes is a valid one.
 """
 
 from __future__ import annotations
 
-from emer_edge.bench.records.accuracy import Accuracy, EventColumn, FoldSpread, HeadAccuracy, ViewAccuracy
+from emer_edge.bench.records.accuracy import (
+    Accuracy,
+    EventColumn,
+    HeadAccuracy,
+    ParticipantFigure,
+    ParticipantSpread,
+    Ranged,
+    ReadingAccuracy,
+    ViewAccuracy,
+)
 from emer_edge.bench.records.against import Comparison, Moved
 from emer_edge.bench.records.base import Estimated, Excluded, Record
+from emer_edge.bench.records.gap import GapAccuracy, GapBin
 from emer_edge.bench.records.latency import (
     Energy,
     FirstResult,
@@ -33,6 +43,7 @@ from emer_edge.bench.records.probes import (
     Probes,
 )
 from emer_edge.bench.records.report import SCHEMA, BenchReport, BundleBench
+from emer_edge.bench.records.sets import FoldSet, FoldSpread, PairedSets
 
 __all__ = [
     "SCHEMA",
@@ -55,15 +66,23 @@ __all__ = [
     "FilmFigures",
     "FilmProbe",
     "FirstResult",
+    "FoldSet",
     "FoldSpread",
+    "GapAccuracy",
+    "GapBin",
     "HeadAccuracy",
     "Latency",
     "Level",
     "Loading",
     "Moment",
     "Moved",
+    "PairedSets",
+    "ParticipantFigure",
+    "ParticipantSpread",
     "Probes",
+    "Ranged",
     "Ratio",
+    "ReadingAccuracy",
     "Record",
     "SeveralStreams",
     "SingleStream",

@@ -2,38 +2,128 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from emer_edge.bench.records.base import Estimated, Excluded, Record
+from emer_edge.bench.records.gap import GapAccuracy
 from emer_edge.metrics.calibration import ReliabilityBin
 
-__all__ = ["Accuracy", "EventColumn", "FoldSpread", "HeadAccuracy", "ViewAccuracy"]
+__all__ = [
+    "Accuracy",
+    "EventColumn",
+    "HeadAccuracy",
+    "ParticipantFigure",
+    "ParticipantSpread",
+    "Ranged",
+    "ReadingAccuracy",
+    "ViewAccuracy",
+]
+
+
+class Ranged(Record, frozen=True):
+    """One figure again and again, over draws or orders of the same clips: no interval, the spread of the procedure.
+
+    Attributes:
+        mean: over them.
+        sd: their standard deviation with n - 1; None for one.
+        lowest, highest: the range.
+        count: how many.
+    """
+
+    mean: float
+    sd: float | None
+    lowest: float
+    highest: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Ranged:
+        """From at least one value."""
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(mean=statistics.fmean(values), sd=sd, lowest=min(values), highest=max(values), count=len(values))
+
+
+class ReadingAccuracy(Record, frozen=True):
+    """One head when windows are read from the clips in another way than newest-in-slot.
+
+    Attributes:
+        clips: labelled clips that have a window in this reading. Windows of a clip overlap or share items, so they are
+            no independent samples: each clip weighs the same, however many windows it has.
+        without: labelled clips that have none, because no window of theirs meets the coverage floors.
+        windows: windows of these clips.
+        metrics: over all windows, each weighing 1 / windows of its clip.
+        over_draws: metric -> the spread over the draws, each draw one window of every clip; empty for `live`.
+    """
+
+    clips: int
+    without: int
+    windows: int
+    metrics: dict[str, Estimated]
+    over_draws: dict[str, Ranged] = msgspec.field(default_factory=dict)
+
+
+class ParticipantFigure(Record, frozen=True):
+    """One participant, as the data set names them; a clip whose participant is unknown stands for itself."""
+
+    participant: str
+    clips: int
+    value: float
+
+
+class ParticipantSpread(Record, frozen=True):
+    """One metric over participants, each on their own clips.
+
+    Attributes:
+        metric: `war` of class heads, `mae` of value heads.
+        min, q1, median, q3, max: quartiles over participants, each counted once.
+        figures: a row a participant.
+    """
+
+    metric: str
+    min: float
+    q1: float
+    median: float
+    q3: float
+    max: float
+    figures: tuple[ParticipantFigure, ...]
 
 
 class HeadAccuracy(Record, frozen=True):
-    """One head on the held-out fold.
+    """One head on held-out clips.
 
     Attributes:
         protocol: the protocol it belongs to.
         clips: clips with a label for it.
-        metrics: exact metrics over all these clips.
-        published_batch: the published scripts' reduction: per batch of 16 in clip order, averaged.
+        metrics: exact metrics over all these clips, newest-in-slot: one deterministic window a clip.
+        published_batch: metric -> the published scripts' reduction, per batch of 16 clips, averaged, over 20 orders of
+            the clips and as many draws; empty in pooled figures.
+        readings: `draws`, `live` and, with `--loader published`, `published` -> the same head read so.
+        baselines: guess -> metric -> figure. Guesses: `training majority` and `test majority` (always the class that is
+            most frequent among the labels of the other folds, and of the fold itself), `uniform chance` and
+            `prior chance` (a class drawn evenly, and with the other folds' frequencies; expected figures), `training
+            mean` and `training median`.
         classes: class names; empty for a value head.
         confusion: rows true, columns predicted; empty for a value head.
         reliability: calibration of the top class; empty for a value head.
+        participants: spread over participants; None in older figures.
         fp32_selection, final_selection: the same metrics that export measured on its selection windows, before and
-            after quantisation.
+            after quantisation; empty in pooled figures.
     """
 
     protocol: str
     clips: int
     metrics: dict[str, Estimated]
-    published_batch: dict[str, float]
+    published_batch: dict[str, Ranged] = msgspec.field(default_factory=dict)
+    readings: dict[str, ReadingAccuracy] = msgspec.field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     classes: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()
+    participants: ParticipantSpread | None = None
     fp32_selection: dict[str, float] = msgspec.field(default_factory=dict)
     final_selection: dict[str, float] = msgspec.field(default_factory=dict)
 
@@ -76,18 +166,20 @@ class EventColumn(Record, frozen=True):
     slots: int
 
 
-class Accuracy(Record, frozen=True):
+class Accuracy(Record, frozen=True, kw_only=True):
     """The held-out fold, scored once.
 
     Attributes:
         fold: 1 to 5.
         fingerprint: of the data set.
+        split_hash: SHA-256 of the names of the fold's clips, a line each, in the data set's order.
         events: how columns 33 to 39 were filled.
         clips, participants: that were scored.
         uncovered: clips among them whose window is below the coverage floors: a live run would name no emotion there.
         excluded: clips that were not.
         heads: head -> figures.
         clips_per_s: scoring speed.
+        gap: whether the gap tells clips whose two labels differ; None without both labels.
         views: the same clips through the tracker profiles asked for, and with the other rule of eye movements.
         event_columns: key of columns 33 to 39 -> how the causal rule's differ from the sheets'; empty where the sheets
             hold no eye movements.
@@ -95,6 +187,7 @@ class Accuracy(Record, frozen=True):
 
     fold: int
     fingerprint: str
+    split_hash: str = ""
     events: Literal["causal", "published"]
     clips: int
     participants: int
@@ -102,19 +195,6 @@ class Accuracy(Record, frozen=True):
     excluded: tuple[Excluded, ...]
     heads: dict[str, HeadAccuracy]
     clips_per_s: float
+    gap: GapAccuracy | None = None
     views: tuple[ViewAccuracy, ...] = ()
     event_columns: dict[str, EventColumn] = msgspec.field(default_factory=dict)
-
-
-class FoldSpread(Record, frozen=True):
-    """One metric over the folds of several bundles.
-
-    Attributes:
-        values: one a bundle, in the order of the bundles.
-        mean: their mean.
-        sd: their standard deviation with n - 1; None for one.
-    """
-
-    values: tuple[float, ...]
-    mean: float
-    sd: float | None

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from emer_edge.bench.records.accuracy import Accuracy, FoldSpread
+from emer_edge.bench.records.accuracy import Accuracy
 from emer_edge.bench.records.against import Comparison
 from emer_edge.bench.records.base import Record
 from emer_edge.bench.records.latency import (
@@ -20,11 +20,12 @@ from emer_edge.bench.records.latency import (
 )
 from emer_edge.bench.records.machine import Conditions, Environment
 from emer_edge.bench.records.probes import Probes
+from emer_edge.bench.records.sets import FoldSet, PairedSets
 from emer_edge.errors import DataError
 
 __all__ = ["SCHEMA", "BenchReport", "BundleBench"]
 
-SCHEMA: Final = "emer-edge/bench/1"
+SCHEMA: Final = "emer-edge/bench/2"
 
 
 class BundleBench(Record, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class BenchReport(Record, frozen=True, kw_only=True):
     """Everything.
 
     Attributes:
-        schema: `emer-edge/bench/1`.
+        schema: `emer-edge/bench/2`.
         created: UTC, ISO 8601.
         options: as asked for.
         environment: the machine.
@@ -75,11 +76,12 @@ class BenchReport(Record, frozen=True, kw_only=True):
         bundles: one record each.
         ratios: the parts of every other bundle beside those of the first; empty for one bundle.
         against: what moved since an older report; None where none was named.
-        folds: `<head>/<metric>` -> spread over the bundles' folds; empty for one bundle or without data.
+        sets: bundles of one precision on different folds, together; empty without data.
+        pairs: every other set against the first one in FP32 (else the first), head by head; empty for one set.
         notes: what a reader should know.
     """
 
-    schema: Literal["emer-edge/bench/1"] = SCHEMA
+    schema: Literal["emer-edge/bench/2"] = SCHEMA
     created: str
     options: dict[str, str | int | float | bool | None]
     environment: Environment
@@ -87,7 +89,8 @@ class BenchReport(Record, frozen=True, kw_only=True):
     bundles: tuple[BundleBench, ...]
     ratios: tuple[Ratio, ...] = ()
     against: Comparison | None = None
-    folds: dict[str, FoldSpread] = msgspec.field(default_factory=dict)
+    sets: tuple[FoldSet, ...] = ()
+    pairs: tuple[PairedSets, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:

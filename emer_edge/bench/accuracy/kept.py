@@ -1,0 +1,131 @@
+"""What an interrupted run had finished, so that the same command goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge import __version__
+from emer_edge.bench.accuracy.encoded import READINGS, EncodedWindows, Reading, ReadingPlan
+from emer_edge.bench.accuracy.scores import FoldScores
+from emer_edge.bundle.manifest import MANIFEST_NAME
+from emer_edge.data.clips import Clip, SkippedClip
+from emer_edge.data.hashes import clip_hash
+from emer_edge.report.files import write_whole
+from emer_edge.runtime.session import Session
+
+__all__ = ["Kept"]
+
+_FOLDER = ".unfinished"
+_WINDOW_ARRAYS = ("face", "eye", "gaze", "face_slots", "eye_slots")
+Thing = TypeVar("Thing")
+
+
+class Kept:
+    """Finished parts of a run, in the hidden folder `.unfinished` of its output folder.
+
+    A part is found again only under the same bundle (its manifest holds the hash of every file), the same clips (by
+    content), the same options, engine and version. A part that can't be read counts as not there.
+
+    Args:
+        output: the run's output folder.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._folder = output / _FOLDER
+
+    def scores(
+        self,
+        session: Session,
+        clips: Sequence[Clip],
+        plan: ReadingPlan,
+        score: Callable[[], tuple[FoldScores, float]],
+    ) -> tuple[FoldScores, float]:
+        """The scores of a fold and the seconds they took, from the interrupted run or from `score`."""
+        key = self.key_of(
+            session.bundle.path,
+            session.engine_name,
+            session.device,
+            [(clip.name, sorted(clip.labels.items()), clip_hash("", clip)) for clip in clips],
+            asdict(plan),
+        )
+        path = self._folder / f"{key}.npz"
+        found = _load(path, clips)
+        if found is None:
+            found = score()
+            write_whole(path, _packed(*found))
+        return found
+
+    def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
+        """A record (anything that msgspec encodes), from the interrupted run or from `find`.
+
+        Args:
+            key: from `key_of`.
+            kind: type of the record.
+            find: works it out.
+        """
+        path = self._folder / f"{key}.json"
+        with suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        found = find()
+        write_whole(path, msgspec.json.encode(found))
+        return found
+
+    def forget(self) -> None:
+        """Remove everything: the run is finished."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @staticmethod
+    def key_of(bundle: Path, *parts: Any) -> str:
+        """A name that changes with the bundle's content, the version, and anything else (by its `repr`)."""
+        digest = hashlib.sha256((bundle / MANIFEST_NAME).read_bytes())
+        for each in (__version__, np.__version__, *parts):
+            digest.update(f"{each!r}\x00".encode())
+        return digest.hexdigest()[:32]
+
+
+def _packed(scores: FoldScores, seconds: float) -> bytes:
+    windows = scores.windows
+    arrays: dict[str, NDArray[Any]] = {name: getattr(windows, name) for name in _WINDOW_ARRAYS}
+    arrays["names"] = np.array([clip.name for clip in windows.clips], np.str_)
+    arrays["skipped"] = np.array([[each.name, each.reason] for each in windows.skipped], np.str_).reshape(-1, 2)
+    arrays["seconds"] = np.array(seconds)
+    for reading, heads in scores.outputs.items():
+        arrays[f"owners/{reading}"] = scores.owners[reading]
+        arrays |= {f"outputs/{reading}/{name}": rows for name, rows in heads.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _load(path: Path, clips: Sequence[Clip]) -> tuple[FoldScores, float] | None:
+    named = {clip.name: clip for clip in clips}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        windows = EncodedWindows(
+            clips=tuple(named[name] for name in arrays["names"].tolist()),
+            **{name: arrays[name] for name in _WINDOW_ARRAYS},
+            skipped=tuple(SkippedClip(name, reason) for name, reason in arrays["skipped"].tolist()),
+        )
+        seconds = float(arrays["seconds"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    outputs: dict[Reading, dict[str, NDArray[np.float32]]] = {}
+    for name, array in arrays.items():
+        kind, *rest = name.split("/")
+        reading = next((each for each in READINGS if rest and each == rest[0]), None)
+        if kind == "outputs" and reading is not None:
+            outputs.setdefault(reading, {})[rest[1]] = array
+    return FoldScores(windows, outputs, {each: arrays[f"owners/{each}"] for each in outputs}), seconds

@@ -1,0 +1,112 @@
+"""What a bundle says about each clip, in every reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bench.accuracy.encoded import EncodedClip, EncodedWindows, Reading, ReadingPlan, encode_clip
+from emer_edge.bundle import Manifest
+from emer_edge.data.clips import Clip, SkippedClip
+from emer_edge.errors import DataError
+from emer_edge.runtime.session import Session
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["ClipScore", "FoldScores", "score_clip", "score_readings"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScore:
+    """One clip, scored; picklable.
+
+    Attributes:
+        encoded: the clip and its windows.
+        outputs: reading -> head -> (k, C) float32: calibrated probabilities in the bundle's order of classes, or the
+            value (k, 1); k windows, which may be none in `live`.
+    """
+
+    encoded: EncodedClip
+    outputs: dict[Reading, dict[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldScores:
+    """Many clips, scored: about 20 kB a clip.
+
+    Attributes:
+        windows: their deterministic windows, and the clips that could not be read.
+        outputs: reading -> head -> (t, C) float32, the windows of all clips one after the other.
+        owners: reading -> (t,) int64, ascending indices of the clips whose windows these are.
+    """
+
+    windows: EncodedWindows
+    outputs: dict[Reading, dict[str, NDArray[np.float32]]]
+    owners: dict[Reading, NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, found: Iterable[ClipScore | SkippedClip], manifest: Manifest) -> FoldScores:
+        """Collect clips; the order is that in which they come."""
+        outputs: dict[Reading, dict[str, list[NDArray[np.float32]]]] = {}
+        owners: dict[Reading, list[NDArray[np.int64]]] = {}
+        done = 0
+
+        def collected() -> Iterator[EncodedClip | SkippedClip]:
+            nonlocal done
+            for each in found:
+                if isinstance(each, SkippedClip):
+                    yield each
+                    continue
+                for reading, heads in each.outputs.items():
+                    kept = outputs.setdefault(reading, {})
+                    for head, rows in heads.items():
+                        kept.setdefault(head, []).append(rows)
+                    count = len(each.encoded.windows[reading])
+                    owners.setdefault(reading, []).append(np.full(count, done, np.int64))
+                done += 1
+                yield each.encoded
+
+        windows = EncodedWindows.of(collected())
+        empty = {each.name: np.zeros((0, len(each.classes) or 1), np.float32) for each in manifest.heads}
+        return cls(
+            windows,
+            {
+                reading: {head: np.concatenate(rows) for head, rows in heads.items()}
+                for reading, heads in outputs.items()
+            }
+            or {"newest": empty},
+            {reading: np.concatenate(rows) for reading, rows in owners.items()} or {"newest": np.zeros(0, np.int64)},
+        )
+
+
+def score_clip(session: Session, clip: Clip, plan: ReadingPlan | None = None) -> ClipScore:
+    """Encode a clip's crops once and score its windows in every reading.
+
+    A function of the bundle, the clip and the plan alone: each reading of each clip is one batch of its own, since what
+    else lies in a batch can change the last digit.
+
+    Raises:
+        DataError: the clip can't be read.
+    """
+    encoded = encode_clip(session, clip, plan)
+    return ClipScore(
+        encoded,
+        {
+            reading: session.fuse(encoded.face(reading), each.eye, each.gaze)
+            for reading, each in encoded.windows.items()
+        },
+    )
+
+
+def score_readings(
+    session: Session, clips: Sequence[Clip], plan: ReadingPlan | None = None, progress: Progress = silent
+) -> Iterator[ClipScore | SkippedClip]:
+    """Score clips one after the other, in order; a clip that can't be read is given with the reason."""
+    for at, clip in enumerate(clips):
+        try:
+            yield score_clip(session, clip, plan)
+        except DataError as error:
+            yield SkippedClip(clip.name, str(error).removeprefix(f"clip {clip.name}: "))
+        progress("scoring clips", at + 1, len(clips))
