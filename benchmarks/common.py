@@ -140,8 +140,8 @@ def show(title: str, columns: tuple[Column, ...], rows: list[tuple[Cell, ...]], 
     console.print(to_rich(Table(title, columns, tuple(rows), note)))
 
 
-def conclude(name: str, floors: list[Floor], figures: dict[str, Any]) -> int:
-    """Write the result, say which floors are met, and return the exit code."""
+def conclude(name: str, floors: list[Floor], figures: dict[str, Any], path: Path | None = None) -> int:
+    """Write the result, by default to results/NAME.json, say which floors are met, and return the exit code."""
     document = {
         "benchmark": name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -149,8 +149,8 @@ def conclude(name: str, floors: list[Floor], figures: dict[str, Any]) -> int:
         "floors": [{**asdict(each), "met": each.met} for each in floors],
         "figures": figures,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n")
     for each in floors:
         console.print(each.sentence(), highlight=False)
