@@ -66,6 +66,7 @@ def compose(
     notes: tuple[str, ...],
     markers: tuple[Marker, ...] = (),
     crosses: tuple[str, ...] = (),
+    stream: str | None = None,
 ) -> Result:
     """Lay out one hop.
 
@@ -78,6 +79,7 @@ def compose(
         notes: those of `standing_notes`; the window's own are added.
         markers: those of this result.
         crosses: labels of the markers inside the window.
+        stream: whose result it is, where one run reads several people.
     """
     heads = head_values(manifest, outputs) if outputs is not None and window.state is State.OK else {}
     return Result(
@@ -96,6 +98,7 @@ def compose(
         notes=(*notes, *window.notes),
         markers=markers,
         crosses=crosses,
+        stream=stream,
     )
 
 

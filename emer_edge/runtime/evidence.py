@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Manifest
 from emer_edge.errors import BundleError
 from emer_edge.runtime.columns import ColumnWatch
-from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Subject
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look, Subject
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.tap import Tap
 from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
@@ -72,7 +72,7 @@ class HopWindow:
 
 
 class Evidence:
-    """Both streams of one subject. Not to be used by two threads at once.
+    """Both streams of one subject. Not to be used by two threads at once; `faces.finder` alone may be another's.
 
     Args:
         manifest: window, face template and columns of the bundle.
@@ -134,17 +134,21 @@ class Evidence:
 
     def start(self, origin_ns: int) -> None:
         """Say where the lattice begins; the first hop ends one hop later."""
-        self.origin_ns = self.faces.origin_ns = origin_ns
+        self.origin_ns = self.faces.finder.origin_ns = origin_ns
         self._arrivals_ns = {"camera": origin_ns, "tracker": origin_ns}
         for tap in self.taps:
             tap.on_origin(origin_ns)
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
-        """Take a camera frame; return the subject's face when it was looked for and found."""
+        """Look at a camera frame and take it; return the subject's face when it was looked for and found."""
+        return self.on_look(frame, self.faces.finder.see(frame))
+
+    def on_look(self, frame: Frame, look: Look | None) -> FaceCandidate | None:
+        """Take a camera frame and what `faces.finder`, perhaps in another thread, saw in it; see `on_frame`."""
         self._arrivals_ns["camera"] = max(self._arrivals_ns["camera"], frame.arrival_ns)
-        candidate = self.faces.on_frame(frame)
+        candidate = self.faces.on_look(frame, look)
         for tap in self.taps:
-            tap.on_frame(frame, self.faces.looked, self._taken_ns(frame.arrival_ns))
+            tap.on_frame(frame, look, self._taken_ns(frame.arrival_ns))
         return candidate
 
     def on_sample(self, sample: TrackerSample) -> None:

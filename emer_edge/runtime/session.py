@@ -80,6 +80,12 @@ class Session:
         return self._encoders[0].device
 
     @property
+    def described(self) -> str:
+        """Engine and device in a line; where faces are found by another engine, that too."""
+        faces = "" if self.detector_engine == self.engine_name else f", faces on {self.detector_engine}"
+        return f"{self.engine_name} ({self.device}){faces}"
+
+    @property
     def embedding_width(self) -> int:
         """Numbers that `encode` makes of a crop: 128 for each face encoder in the bundle, side by side."""
         return EMBEDDING_WIDTH * len(self._encoders)

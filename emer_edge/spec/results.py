@@ -57,6 +57,7 @@ class Result:
         markers: those that have come since the last result and lie before this one's end; each is in one result.
         crosses: labels of the markers inside the window, in order of time: it holds evidence of before and after each.
         from_baseline: the values minus the session's baseline, where that was asked for; `heads` are never changed.
+        stream: whose it is where one run reads several people; None where it reads one.
     """
 
     end_ns: int
@@ -75,6 +76,7 @@ class Result:
     markers: tuple[Marker, ...] = ()
     crosses: tuple[str, ...] = ()
     from_baseline: FromBaseline | None = None
+    stream: str | None = None
 
     def top(self, head: str) -> tuple[str, float] | None:
         """The most probable class of a class head and its probability, or None where there is none."""
@@ -111,4 +113,5 @@ class Result:
             "markers": [each.to_dict() for each in self.markers],
             "crosses": list(self.crosses),
             "from_baseline": None if self.from_baseline is None else self.from_baseline.to_dict(),
+            "stream": self.stream,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from emer_edge.spec.progress import Progress
 
-__all__ = ["Engine", "Factory", "Shape"]
+__all__ = ["Engine", "Factory", "InTurn", "Shape"]
 
 Shape = tuple[int | None, ...]
 """Dimensions of a tensor; None where any size is taken."""
@@ -24,9 +25,11 @@ class Engine(Protocol):
         name: the name it is registered under.
         device: what it computes on, for people.
         inputs, outputs: tensor name -> shape, in the order of the graph.
+        parallel: whether several threads may run it at once.
     """
 
     name: str
+    parallel: bool
     device: str
     inputs: dict[str, Shape]
     outputs: dict[str, Shape]
@@ -38,6 +41,31 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the engine's memory; may be called twice."""
         ...
+
+
+class InTurn:
+    """An engine that several threads may run: each waits for its turn.
+
+    Args:
+        engine: one that can't serve them at once.
+    """
+
+    parallel = True
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.device = engine.name, engine.device
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self._engine = engine
+        self._turn = threading.Lock()
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """See `Engine.run`."""
+        with self._turn:
+            return self._engine.run(inputs)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._engine.close()
 
 
 Factory = Callable[[Path, int, Progress], Engine]

@@ -34,6 +34,7 @@ class OnnxRuntimeEngine:
     """
 
     name = NAME
+    parallel = True
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         try:

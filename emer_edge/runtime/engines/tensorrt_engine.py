@@ -102,6 +102,7 @@ class TensorRtEngine:
     """
 
     name = NAME
+    parallel = False
 
     def __init__(
         self, path: Path, options: BuildOptions | None = None, graphs: bool = True, progress: Progress = silent

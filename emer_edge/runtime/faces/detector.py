@@ -16,7 +16,7 @@ from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import BundleError, ConfigurationError
 from emer_edge.runtime.engines import open_engine
-from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.engines.base import Engine, InTurn
 from emer_edge.runtime.faces import centerface, yunet
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.near import Decoder, NearLook
@@ -31,7 +31,7 @@ _TIMED_LOOKS: Final = 11
 
 
 class FaceDetector:
-    """A detector part and its decoder.
+    """A detector part and its decoder. Not to be used by two threads at once: each takes a `twin`.
 
     Args:
         engine: the loaded part, one image input (1, 3, H, W).
@@ -42,7 +42,7 @@ class FaceDetector:
         near_px: side of that input.
 
     Attributes:
-        engines: the loaded parts.
+        engines: the loaded parts, those that `close` frees.
 
     Raises:
         ConfigurationError: an unknown kind.
@@ -75,7 +75,16 @@ class FaceDetector:
         (self._input,) = engine.inputs
         self._canvas = np.zeros((height_px, width_px, 3), np.uint8)
         self.engines = [each for each in (engine, near) if each is not None]
+        self._near_engine, self._near_px = near, near_px
         self._near = None if near is None else NearLook(near, self._decoder, near_px, score)
+
+    def twin(self) -> FaceDetector:
+        """Another one for another thread, on the same loaded parts, which stay this one's to close."""
+        twin = FaceDetector(
+            self._engine, self.kind, self.height_px, self.width_px, self.score, self._near_engine, self._near_px
+        )
+        twin.engines = []
+        return twin
 
     @property
     def looks_near(self) -> bool:
@@ -156,10 +165,11 @@ def open_detector(
         BundleError: the parts are not those that the record describes.
     """
     with ExitStack() as opened:
-        engines = []
+        engines: list[Engine] = []
         for path in paths[: 2 if record.near_px else 1]:
-            engines.append(open_engine(engine, path, threads))
-            opened.callback(engines[-1].close)
+            loaded = open_engine(engine, path, threads)
+            opened.callback(loaded.close)
+            engines.append(loaded if loaded.parallel else InTurn(loaded))
         near = engines[1] if record.near_px else None
         detector = FaceDetector(
             engines[0], record.kind, record.height_px, record.width_px, record.score, near, record.near_px

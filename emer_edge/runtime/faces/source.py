@@ -1,67 +1,43 @@
-"""The camera's half of the evidence: which frames are looked at, and the newest usable face of each hop.
-
-A look runs on every n-th frame, and on the frame that will probably be the last of its hop, so that a crop is always
-cut by landmarks of its own frame and is at most a frame old when its window ends. Most looks see the subject's last
-place only; once a second, after a loss, and while another face is near, a look sees the whole image.
-"""
+"""The camera's half of the evidence: the newest usable face of each hop, and why there is none."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from time import perf_counter_ns
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.faces.align import align
-from emer_edge.runtime.faces.appearance import Appearance
-from emer_edge.runtime.faces.brightness import match_brightness
 from emer_edge.runtime.faces.detector import FaceDetector
-from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.follower import FORGET_NS, Subject, SubjectFollower
-from emer_edge.runtime.faces.look import FaceCandidate, Look, RecordedFrame, alignment_key
-from emer_edge.runtime.faces.quality import Missing, why_unusable
-from emer_edge.runtime.faces.steady import SteadyLook
+from emer_edge.runtime.faces.finder import FaceFinder
+from emer_edge.runtime.faces.follower import Subject
+from emer_edge.runtime.faces.look import FaceCandidate, Look
+from emer_edge.runtime.faces.quality import Missing
 from emer_edge.runtime.say import Say
 from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import NANOSECONDS
 
 __all__ = ["FaceCandidate", "FaceSource"]
 
 _MOST_WAITING: Final = 64
 _MOST_MISSES: Final = 2000
-_WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
-_ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
-
-
-_Found = tuple[Face, NDArray[np.uint8]]
-"""The subject's face and its aligned crop."""
 
 
 class FaceSource:
-    """Finds, follows, judges and aligns the subject's face.
+    """Keeps what was seen in frames, and gives each hop its face.
+
+    `on_frame` looks and keeps in one go. Where the finder runs in another thread, `finder.see` is called there and
+    `on_look` here, with the same frames in the same order.
 
     Args:
-        detector: the bundle's detector.
-        record: the landmarks' places in a crop, and whether brightness is matched, from the manifest.
-        hop_ns: length of a hop.
-        every: a look runs at least on every `every`-th frame.
-        subject: who is followed at first, see `SUBJECTS`.
-        say: told when somebody is chosen anew; None tells nobody.
+        detector, record, hop_ns, every, subject, say: see `FaceFinder`.
 
     Attributes:
+        finder: looks at the frames.
         frames: frames offered.
         detections: frames looked at.
         found: frames in which the subject was found and usable.
         missed: why there was no usable face -> number of looks.
-        late: frames that came after their hop had been stepped.
-        latencies: `detect` and `align`.
-        looked: what the last frame offered showed; None where it was not looked at.
-        origin_ns: start of the lattice of hops; set it before the first frame.
+        late: looks that were finished after their hop had been stepped.
+        reacquired_ns: when a face was followed anew after the subject had been lost, or None.
 
     Raises:
         ConfigurationError: `every` below 1, or an unknown `subject`.
@@ -76,59 +52,46 @@ class FaceSource:
         subject: Subject = "largest",
         say: Say | None = None,
     ) -> None:
-        if every < 1:
-            raise ConfigurationError(f"detection runs on every frame or every n-th, n at least 1, not {every}")
-        self._detector, self._record, self._say = detector, record, say
-        self._template = np.asarray(record.template_px, np.float32)
+        self.finder = FaceFinder(detector, record, hop_ns, every, subject, say)
         self._hop_ns = hop_ns
-        self._every = every
         self._waiting: deque[FaceCandidate] = deque(maxlen=_MOST_WAITING)
-        self._since = every
-        self._previous_ns: int | None = None
-        self._stepped_ns: int | None = None
-        self._whole_ns: int | None = None
-        self._follower = SubjectFollower(subject)
-        self._steady = SteadyLook(detector, self._template)
         self._misses: deque[tuple[int, Missing]] = deque(maxlen=_MOST_MISSES)
+        self._stepped_ns: int | None = None
         self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
-        self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
-        self.looked: Look | None = None
-        self._anew_ns: int | None = None
-        self._key = alignment_key(record)
-        self._other_key = False
-        self.origin_ns = 0
+        self.reacquired_ns: int | None = None
 
     @property
-    def reacquired_ns(self) -> int | None:
-        """When a face was followed anew after the subject had been lost, or None."""
-        return self._anew_ns
+    def latencies(self) -> dict[str, LatencyRecorder]:
+        """`detect` and `align`."""
+        return self.finder.latencies
 
     def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
         """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""
         return Counter(reason for stamp_ns, reason in self._misses if after_ns < stamp_ns <= until_ns)
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
-        """Take a frame; return the subject's face when it was looked for, found and usable.
+        """Look at a frame and keep what was seen, see `on_look`."""
+        return self.on_look(frame, self.finder.see(frame))
 
-        Frames not newer than the one before are ignored.
-        """
-        previous, self._previous_ns = self._previous_ns, frame.stamp_ns
-        self.looked = None
+    def on_look(self, frame: Frame, look: Look | None) -> FaceCandidate | None:
+        """Keep what `finder.see` saw in a frame; return the subject's face when it is usable and not too late."""
         self.frames += 1
-        self._since += 1
-        if previous is not None and frame.stamp_ns <= previous:
-            self._previous_ns = previous
+        if look is None:
             return None
+        self.detections += 1
+        if look.anew:
+            self.reacquired_ns = frame.stamp_ns
         if self._stepped_ns is not None and frame.stamp_ns <= self._stepped_ns:
             self.late += 1
             return None
-        if isinstance(frame, RecordedFrame) and self._usable(frame):
-            return self._again(frame)
-        if not self._due(frame.stamp_ns, previous):
-            return None
-        self._since = 0
-        return self._look(frame)
+        if look.candidate is not None:
+            self.found += 1
+            self._waiting.append(look.candidate)
+        elif look.missed is not None:
+            self.missed[look.missed] += 1
+            self._misses.append((frame.stamp_ns, look.missed))
+        return look.candidate
 
     def take(self, end_ns: int) -> FaceCandidate | None:
         """The newest usable face of the hop that ends at `end_ns`, or None; older ones are let go."""
@@ -137,98 +100,3 @@ class FaceSource:
         while self._waiting and self._waiting[0].stamp_ns <= end_ns:
             taken = self._waiting.popleft()
         return taken if taken is not None and taken.stamp_ns > end_ns - self._hop_ns else None
-
-    def _due(self, stamp_ns: int, previous_ns: int | None) -> bool:
-        if self._since >= self._every or previous_ns is None:
-            return True
-        left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns  # until the hop's end
-        return left_ns < min(stamp_ns - previous_ns, NANOSECONDS // 5) - _ROUNDING_NS
-
-    def _usable(self, frame: RecordedFrame) -> bool:
-        """Whether a recording's crops are what this bundle wants; told once where they are not."""
-        if frame.aligned_to == self._key:
-            return True
-        if self._say is not None and not self._other_key:
-            self._say("this bundle aligns faces otherwise than the recorded one: they are looked for again")
-        self._other_key = True
-        return False
-
-    def _again(self, frame: RecordedFrame) -> FaceCandidate | None:
-        """Take what was seen in a recorded frame."""
-        look = self.looked = frame.look
-        if look is None:
-            return None
-        self.detections += 1
-        if look.anew:
-            self._anew_ns = frame.stamp_ns
-        if look.candidate is not None:
-            self.found += 1
-            self._waiting.append(look.candidate)
-        elif look.missed is not None:
-            self._miss(frame.stamp_ns, look.missed)
-        return look.candidate
-
-    def _look(self, frame: Frame) -> FaceCandidate | None:
-        self.detections += 1
-        before_ns = self._follower.reacquired_ns
-        began_ns = perf_counter_ns()
-        found = self._near(frame) or self._whole(frame)
-        detect_ns = perf_counter_ns() - began_ns
-        self.latencies["detect"].record(detect_ns)
-        self._anew_ns = self._follower.reacquired_ns
-        anew = self._anew_ns != before_ns
-        if isinstance(found, Missing):
-            self.looked = Look(None, None, found, anew, detect_ns)
-            self._miss(frame.stamp_ns, found)
-            return None
-        began_ns = perf_counter_ns()
-        face, crop = found
-        why = why_unusable(face, crop, self._template, *frame.image.shape[:2])
-        crop = match_brightness(crop, self._record)
-        align_ns = perf_counter_ns() - began_ns
-        self.latencies["align"].record(align_ns)
-        if why is not None:
-            self.looked = Look(face, None, why, anew, detect_ns)
-            self._miss(frame.stamp_ns, why)
-            return None
-        candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
-        self.looked = Look(face, candidate, None, anew, detect_ns)
-        self.found += 1
-        self._waiting.append(candidate)
-        return candidate
-
-    def _near(self, frame: Frame) -> _Found | None:
-        """Look where the subject was; None when the whole image must be looked at."""
-        whole_ns = self._whole_ns
-        if whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
-            return None
-        face = self._steady.again(frame.image)
-        if face is None:
-            return None
-        crop = align(frame.image, face.landmarks_px, self._template)
-        return (face, crop) if self._follower.confirm(face, frame.stamp_ns, Appearance.of(crop)) else None
-
-    def _whole(self, frame: Frame) -> _Found | Missing:
-        faces = self._detector.detect(frame.image)
-        before = self._follower.reacquired_ns
-        face = self._follower.update(
-            faces,
-            frame.stamp_ns,
-            frame.image.shape[1],
-            lambda each: Appearance.of(align(frame.image, each.landmarks_px, self._template)),
-        )
-        self._whole_ns = None if face is None else frame.stamp_ns  # until it is back, every look sees the whole image
-        if self._follower.reacquired_ns != before and self._say is not None:
-            self._say(
-                f"the subject was not seen for {FORGET_NS / NANOSECONDS:g} s; {self._follower.told} is followed instead"
-            )
-        if face is None:
-            known = self._follower.last is not None
-            return (Missing.OTHER if known else Missing.SMALL) if faces else Missing.NONE
-        settled = self._steady.start(frame.image, face)
-        self._follower.settle(settled)
-        return settled, align(frame.image, settled.landmarks_px, self._template)
-
-    def _miss(self, stamp_ns: int, why: Missing) -> None:
-        self.missed[why] += 1
-        self._misses.append((stamp_ns, why))
