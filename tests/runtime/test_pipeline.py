@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,8 +32,11 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.columns import UNWATCHED
 from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.pipeline.feed import Feed
 from emer_edge.runtime.pipeline.live import LiveRunner
+from emer_edge.runtime.pipeline.stepping import Stepper
 from emer_edge.runtime.predict import score_recording
+from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
@@ -276,27 +280,34 @@ def test_a_camera_that_fails_ends_the_run_with_its_error(bundle: Bundle) -> None
     assert pipeline.summary().frames <= 21  # the last ones may still have been waiting
 
 
-def test_late_steps_are_skipped_and_counted(session: Session) -> None:
-    class Slow(PipelineCore):
-        def step(self, end_ns: int, due_ns: int | None = None) -> Result:
-            time.sleep(2.4 * HOP_NS / 1e9)
-            return super().step(end_ns, due_ns)
+def live_runner(stepper: Stepper, core: PipelineCore) -> LiveRunner:
+    bell = Bell()
+    feed = Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, print)
+    return LiveRunner(stepper, [feed], bell, print)
 
-    runner = LiveRunner(Slow(session, RATE_HZ), LiveCamera([scene(100, 90)]), LiveTracker())
+
+def test_late_steps_are_skipped_and_counted(session: Session) -> None:
+    class Slow(Stepper):
+        def step(self, cores: Sequence[PipelineCore], end_ns: int, due_ns: int | None = None) -> list[Result]:
+            time.sleep(2.4 * HOP_NS / 1e9)
+            return super().step(cores, end_ns, due_ns)
+
+    runner = live_runner(Slow(session), PipelineCore(session, RATE_HZ))
     runner.start(monotonic_ns())
     results = list(itertools.islice(runner.results(), 3))
-    runner.close()
+    assert runner.close()
     steps = [round((b.end_ns - a.end_ns) / HOP_NS) for a, b in itertools.pairwise(results)]
     assert all(each >= 2 for each in steps)
     assert results[-1].dropped["late steps"] == sum(each - 1 for each in steps)
     assert results[-1].stages_ms["total"] < 5 * HOP_NS / 1e6  # lateness does not pile up
+    assert all(each.sample_age_ms is not None and each.sample_age_ms < 100 for each in results)  # nor does evidence age
 
 
 def test_results_that_nobody_takes_are_dropped_and_counted(bundle: Bundle) -> None:
     quick = WindowSpec(length_ns=800_000_000, hops_per_slot=1)
     with Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, window=quick)).open() as session:
         core = PipelineCore(session, RATE_HZ)
-        runner = LiveRunner(core, LiveCamera([scene(100, 90)]), LiveTracker())
+        runner = live_runner(Stepper(session), core)
         now_ns = monotonic_ns()
         runner.start(now_ns)
         time.sleep(22 * quick.hop_ns / 1e9)

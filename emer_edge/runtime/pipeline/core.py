@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.baseline import BaselineMeter
 from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
-from emer_edge.runtime.faces import Subject
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, Look, Subject
 from emer_edge.runtime.markers import MarkerLog
+from emer_edge.runtime.pipeline.stepping import STEP_STAGES, Stepper
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
@@ -22,8 +23,8 @@ from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
 
 __all__ = ["AGES", "STAGES", "PipelineCore"]
 
-STAGES: Final = ("detect", "align", "encode", "fuse", "total")
-"""`total` is hop deadline to result."""
+STAGES: Final = ("detect", "align", "wait", "encode", "fuse", "total")
+"""`wait` is hop deadline to the step's start, `total` hop deadline to result."""
 
 AGES: Final = ("face age", "sample age")
 """How old the newest evidence is when its window ends."""
@@ -46,6 +47,8 @@ class PipelineCore:
         subject: who is followed at first.
         markers: deals markers out to the results; None: there are none.
         baseline: measures the session's baseline; None: nobody asked for one.
+        detector: finds the faces; the session's own by default.
+        stream: whose results these are, where one run reads several people.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
@@ -68,13 +71,17 @@ class PipelineCore:
         subject: Subject = "largest",
         markers: MarkerLog | None = None,
         baseline: BaselineMeter | None = None,
+        detector: FaceDetector | None = None,
+        stream: str | None = None,
     ) -> None:
         manifest = session.bundle.manifest
         display = display or manifest.display or Display()
+        detector = detector or session.detector
         self.evidence = Evidence(
-            manifest, session.detector, rate_hz, display, stimulus, detect_every, allowance_ns, subject, say
+            manifest, detector, rate_hz, display, stimulus, detect_every, allowance_ns, subject, say
         )
-        self._session = session
+        self._stepper = Stepper(session)
+        self._stream = stream
         self._manifest = manifest
         self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
         self._markers = markers or MarkerLog()
@@ -97,33 +104,55 @@ class PipelineCore:
         if self._baseline is not None:
             self._baseline.on_sample(sample)
 
-    def step(self, end_ns: int, due_ns: int | None = None) -> Result:
-        """Give the result of the window that ends at `end_ns`.
+    def on_look(self, frame: Frame, look: Look | None) -> None:
+        """Take a camera frame and what `evidence.faces.finder` has seen in it, in order of time."""
+        self.evidence.on_look(frame, look)
 
-        Args:
-            end_ns: a lattice point, later than any stepped before.
-            due_ns: host time at which the step was due, from which `total` counts; None counts from now.
-        """
-        began_ns = monotonic_ns()
+    def step(self, end_ns: int, due_ns: int | None = None) -> Result:
+        """Give the result of the window that ends at `end_ns`; see `Stepper`."""
+        return self._stepper.step((self,), end_ns, due_ns)[0]
+
+    def cut(self, end_ns: int) -> HopWindow:
+        """Cut the window that ends at `end_ns`: the first part of a step."""
         window = self.evidence.cut(end_ns)
         self._tell()
-        stages_ms: dict[str, float] = {}
-        if window.face is not None:
-            stages_ms["detect"] = window.face.detect_ns * 1e-6
-            stages_ms["align"] = window.face.align_ns * 1e-6
-            encode_ns = monotonic_ns()
-            embedding = self._session.encode(stack_faces([window.face.crop]))
-            self._embeddings[(window.faces_taken - 1) % len(self._embeddings)] = embedding[0]
-            stages_ms["encode"] = (monotonic_ns() - encode_ns) * 1e-6
-        outputs = None
-        if window.state is State.OK:
-            fuse_ns = monotonic_ns()
-            outputs = self._fuse(window)
-            stages_ms["fuse"] = (monotonic_ns() - fuse_ns) * 1e-6
-        stages_ms["total"] = (monotonic_ns() - (began_ns if due_ns is None else due_ns)) * 1e-6
+        return window
+
+    def keep(self, window: HopWindow, embedding: NDArray[np.float32]) -> None:
+        """Keep the embedding (width,) of the window's new face."""
+        self._embeddings[(window.faces_taken - 1) % len(self._embeddings)] = embedding
+
+    def embeddings_of(self, window: HopWindow) -> NDArray[np.float32]:
+        """Embeddings (8, width) of the window's face slots."""
+        return self._embeddings[window.face_numbers % len(self._embeddings)]
+
+    def finish(
+        self,
+        window: HopWindow,
+        outputs: Mapping[str, NDArray[np.float32]] | None,
+        shared_ns: Mapping[str, int],
+        since_ns: int,
+    ) -> Result:
+        """Make the result: the last part of a step.
+
+        Args:
+            window: from `cut`.
+            outputs: head -> (C,) float32, None where the window's state is not `ok`.
+            shared_ns: stage -> what it took for all streams.
+            since_ns: host time from which `total` counts.
+        """
+        stages_ms = {} if window.face is None else _look_ms(window.face)
+        stages_ms |= {stage: duration_ns * 1e-6 for stage, duration_ns in shared_ns.items()}
+        if window.face is None:
+            stages_ms.pop("encode", None)
+        if outputs is None:
+            stages_ms.pop("fuse", None)
+        stages_ms["total"] = (monotonic_ns() - since_ns) * 1e-6
         notes = (*self.notes, *self.troubles, *(() if self._baseline is None else self._baseline.notes()))
-        markers, crosses = self._markers.take(end_ns, self._manifest.window.length_ns)
-        result = compose(self._manifest, window, outputs, stages_ms, self.drops(), notes, markers, crosses)
+        markers, crosses = self._markers.take(window.end_ns, self._manifest.window.length_ns)
+        result = compose(
+            self._manifest, window, outputs, stages_ms, self.drops(), notes, markers, crosses, self._stream
+        )
         if self._baseline is not None:
             result = self._baseline.on_result(result)
         self._count(result)
@@ -148,16 +177,15 @@ class PipelineCore:
                 self._said.add(fault.key)
                 self._say(fault.text)
 
-    def _fuse(self, window: HopWindow) -> dict[str, NDArray[np.float32]]:
-        embeddings = self._embeddings[window.face_numbers % len(self._embeddings)]
-        outputs = self._session.fuse(embeddings[None], window.eye.eye[None], window.eye.gaze[None])
-        return {name: each[0] for name, each in outputs.items()}
-
     def _count(self, result: Result) -> None:
         self.states[result.state] += 1
-        for stage in ("encode", "fuse", "total"):
+        for stage in STEP_STAGES:
             if stage in result.stages_ms:
                 self.latencies[stage].record(round(result.stages_ms[stage] * 1e6))
         for age, value_ms in zip(AGES, (result.face_age_ms, result.sample_age_ms), strict=True):
             if value_ms is not None:
                 self.latencies[age].record(round(value_ms * 1e6))
+
+
+def _look_ms(face: FaceCandidate) -> dict[str, float]:
+    return {"detect": face.detect_ns * 1e-6, "align": face.align_ns * 1e-6}

@@ -1,4 +1,4 @@
-"""The pipeline at real pace: a thread a source, and one that finds faces and takes the steps.
+"""The pipeline at real pace: a feed for each stream, one thread that takes the steps of all, and a ring of results.
 
 The step for T runs at T + D of the monotonic clock on what had arrived by then. A step that is late by a hop or more is
 skipped and counted, never queued.
@@ -7,153 +7,160 @@ skipped and counted, never queued.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.inbox import Inbox
-from emer_edge.runtime.trackers import Tracker
+from emer_edge.runtime.pipeline.feed import Feed
+from emer_edge.runtime.pipeline.stepping import Stepper
+from emer_edge.runtime.ring import Bell, Ring
+from emer_edge.runtime.say import Say
 from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["LiveRunner", "source_drops", "source_troubles"]
+__all__ = ["LiveRunner"]
 
-_RESULTS: Final = 16
+_STEPS: Final = 16  # whose results wait for their reader
+_NAP_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
 _JOIN_S: Final = 3.0
+_STUCK_NS: Final = 5 * NANOSECONDS
 
 
 class LiveRunner:
-    """Runs a core on two sources until a file ends, a source fails, or `stop` is called.
+    """Runs feeds until their files have ended, a source fails, or `stop` is called.
+
+    Of several streams one that fails does not end the run: its results are `stale`, and say why.
 
     Args:
-        core: its lattice is started by `start`.
-        camera, tracker: opened sources; closed by `close`.
+        stepper: takes the steps.
+        feeds: one for each stream, which share the lattice; closed by `close`.
+        bell: that the feeds ring.
+        say: told in a sentence what is stuck or has failed.
+
+    Attributes:
+        stuck_steps: how often a step has not come back for 5 s.
     """
 
-    def __init__(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> None:
-        self._core, self._camera, self._tracker = core, camera, tracker
-        self._inbox = Inbox()
-        self._results: deque[Result] = deque()
-        self._changed = threading.Condition()
+    def __init__(self, stepper: Stepper, feeds: Sequence[Feed], bell: Bell, say: Say) -> None:
+        self._stepper, self._feeds, self._bell, self._say = stepper, tuple(feeds), bell, say
+        self._results: Ring[list[Result]] = Ring(_STEPS)
         self._failure: BaseException | None = None
+        self._told: set[int] = set()
         self._finished = False
         self._stopping = False
+        self._came_round_ns = 0
+        self._stuck = False
+        self.stuck_steps = 0
         self._threads: list[threading.Thread] = []
 
     def start(self, origin_ns: int) -> None:
         """Start the lattice and the threads."""
-        self._core.evidence.start(origin_ns)
-        self._camera.start(origin_ns)
-        self._tracker.start(origin_ns)
-        work = {
-            "emer-edge camera": lambda: self._feed(self._camera, self._camera.fps),
-            "emer-edge tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz),
-            "emer-edge steps": self._run,
-        }
-        self._threads = [threading.Thread(target=each, name=name, daemon=True) for name, each in work.items()]
-        for thread in self._threads:
-            thread.start()
+        self._came_round_ns = monotonic_ns()
+        for feed in self._feeds:
+            feed.start(origin_ns)
+        thread = threading.Thread(target=self._run, args=(origin_ns,), name="emer-edge steps", daemon=True)
+        self._threads = [thread, *(each for feed in self._feeds for each in feed.threads)]
+        thread.start()
 
     def results(self) -> Iterator[Result]:
         """Results as they come; ends with the run, raising what a source failed with."""
         while True:
-            with self._changed:
-                while not self._results and not self._finished:
-                    self._changed.wait(0.1)  # wakes for signal handlers
-                result = self._results.popleft() if self._results else None
-            if result is None:
+            finished = self._finished  # read before the ring: what came before the end must not be missed
+            results = self._results.take(_NAP_S)
+            if results is not None:
+                yield from results
+            elif finished:
                 break
-            yield result
+            else:
+                self._watch_steps()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
         """Ask for the end; safe in a signal handler."""
         self._stopping = True
+        for feed in self._feeds:
+            feed.stop()
 
-    def close(self) -> None:
-        """Stop, close the sources, and wait for the threads."""
-        self._stopping = True
-        self._camera.close()
-        self._tracker.close()
-        for thread in self._threads:
-            thread.join(_JOIN_S)
+    def close(self) -> bool:
+        """Stop, close the sources, and wait some seconds for the threads; return whether all have ended."""
+        self.stop()
+        closers = [threading.Thread(target=each.close, name="emer-edge closing", daemon=True) for each in self._feeds]
+        for closer in closers:
+            closer.start()
+        ended = True
+        deadline_ns = monotonic_ns() + round(_JOIN_S * NANOSECONDS)
+        for each in (*closers, *self._threads):
+            if each is threading.current_thread():
+                continue
+            each.join(max(0.0, (deadline_ns - monotonic_ns()) / NANOSECONDS))
+            if each.is_alive():
+                ended = False
+                self._say(f"the thread {each.name!r} has not ended within {_JOIN_S:g} s; it is left behind")
+        return ended
 
-    def _feed(self, source: Camera | Tracker, rate_hz: float) -> None:
-        last_ns: int | None = None
+    def _run(self, origin_ns: int) -> None:
         try:
-            for item in source:
-                if self._stopping:
-                    return
-                self._inbox.put(item)
-                last_ns = item.stamp_ns
+            self._steps(origin_ns)
         except BaseException as error:  # must reach the reader of results, not die with the thread
-            self._inbox.fail(error)
-            return
-        if not source.live:
-            self._inbox.end((last_ns or 0) + round(NANOSECONDS / max(rate_hz, 1.0)))
-        elif not self._stopping:
-            self._inbox.end(monotonic_ns())
-
-    def _run(self) -> None:
-        try:
-            self._steps()
-        except BaseException as error:  # see _feed
             self._failure = error
         finally:
-            with self._changed:
-                self._finished = True
-                self._changed.notify_all()
+            self._finished = True
 
-    def _steps(self) -> None:
-        core, inbox = self._core, self._inbox
-        hop_ns, allowance_ns = core.evidence.spec.hop_ns, core.evidence.allowance_ns
-        end_ns = core.evidence.origin_ns + hop_ns
-        frames: deque[Frame] = deque()
-        samples: deque[TrackerSample] = deque()
-        core.dropped = inbox.dropped | {"late steps": 0, "results": 0}
-        while not self._stopping and (inbox.limit_ns is None or end_ns <= inbox.limit_ns):
+    def _steps(self, origin_ns: int) -> None:
+        evidence = self._feeds[0].core.evidence
+        hop_ns, allowance_ns = evidence.spec.hop_ns, evidence.allowance_ns
+        end_ns = origin_ns + hop_ns
+        while not self._stopping:
+            self._came_round_ns = monotonic_ns()
+            feeds = [each for each in self._feeds if not each.over(end_ns)]
+            if self._over(feeds):
+                return
             due_ns = end_ns + allowance_ns
-            more_frames, more_samples = inbox.take((due_ns - monotonic_ns()) / NANOSECONDS)
-            frames.extend(more_frames)
-            samples.extend(more_samples)
-            while samples and samples[0].arrival_ns <= due_ns:
-                core.on_sample(samples.popleft())
-            while frames and frames[0].arrival_ns <= due_ns:
-                core.on_frame(frames.popleft())
+            for feed in feeds:
+                feed.accept(due_ns)
             now_ns = monotonic_ns()
-            if now_ns >= due_ns:
-                late = (now_ns - due_ns) // hop_ns
-                end_ns += late * hop_ns
-                core.dropped["late steps"] += late
-                core.dropped.update(inbox.dropped | source_drops(self._camera, self._tracker))
-                core.troubles = source_troubles(self._camera, self._tracker)
-                self._publish(core.step(end_ns, end_ns + allowance_ns))
-                end_ns += hop_ns
-            if inbox.failure is not None:
-                raise inbox.failure
+            if now_ns < due_ns:
+                with self._bell:
+                    self._bell.wait(min((due_ns - now_ns) / NANOSECONDS, _NAP_S))
+                continue
+            late = (now_ns - due_ns) // hop_ns
+            if late:
+                end_ns, due_ns = end_ns + late * hop_ns, due_ns + late * hop_ns
+                for feed in feeds:
+                    feed.accept(due_ns)
+            for feed in feeds:
+                feed.before_step(late)
+            self._publish(feeds, self._stepper.step([each.core for each in feeds], end_ns, due_ns))
+            end_ns += hop_ns
 
-    def _publish(self, result: Result) -> None:
-        with self._changed:
-            self._results.append(result)
-            if len(self._results) > _RESULTS:
-                self._results.popleft()
-                self._core.dropped["results"] += 1
-            self._changed.notify_all()
+    def _over(self, feeds: Sequence[Feed]) -> bool:
+        """Whether nothing is left to step; raise what the last stream failed with."""
+        going = [each for each in feeds if each.failure is None]
+        for each in feeds:
+            if each.failure is not None and id(each) not in self._told and len(self._feeds) > 1:
+                self._told.add(id(each))
+                each.say(f"this stream has failed, its results are stale from now on: {each.failure}")
+        if not going:
+            failures = [each.failure for each in feeds if each.failure is not None]
+            if failures:
+                raise failures[0]
+            return True
+        return False
 
+    def _publish(self, feeds: Sequence[Feed], results: list[Result]) -> None:
+        self._results.put(results)
+        for feed in feeds:
+            feed.core.dropped["results"] = self._results.dropped
 
-def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
-    """What is wrong with the sources now: one that is lost, a tracker whose clock is known badly."""
-    report = tracker.clock_report
-    lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
-    away = () if tracker.connected else (f"tracker lost: {tracker.description}",)
-    return (*lost, *away, *(() if report is None else report.notes()))
-
-
-def source_drops(camera: Camera, tracker: Tracker) -> dict[str, int]:
-    """Place -> items that the sources themselves have lost."""
-    return {"camera": camera.dropped, **{f"tracker {place}": count for place, count in tracker.dropped.items()}}
+    def _watch_steps(self) -> None:
+        """Say once when the steps do not come round; called by the reader of results."""
+        stuck_ns = monotonic_ns() - self._came_round_ns
+        if stuck_ns < _STUCK_NS:
+            if self._stuck:
+                self._say("steps are taken again")
+            self._stuck = False
+        elif not self._stuck:
+            self._stuck = True
+            self.stuck_steps += 1
+            self._say(f"a step has not ended for {stuck_ns / NANOSECONDS:.1f} s; does the engine hang?")

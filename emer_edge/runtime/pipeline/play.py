@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.pipeline.pipeline import Pipeline
-from emer_edge.runtime.pipeline.summary import Summary
+from emer_edge.runtime.pipeline.summary import Summary, resident_mb
 from emer_edge.runtime.validation import Presenter
 from emer_edge.spec.results import Result
 
@@ -110,7 +110,7 @@ def play(
                 source.close()
             pipeline.close()
             if pipeline.opened:
-                summary = pipeline.summary()
+                summary = replace(pipeline.summary(), encoder_rss_mb=_helpers_mb(begun))
             for each in begun:
                 summary = None if summary is None else replace(summary, outputs=_losses(begun, failed))
                 _end(each, summary, failed, pipeline)
@@ -146,6 +146,13 @@ def _fail(output: Output, error: Exception, failed: dict[int, str], pipeline: Pi
 
 def _name(output: Output) -> str:
     return str(getattr(output, "name", type(output).__name__))
+
+
+def _helpers_mb(outputs: Sequence[Output]) -> float | None:
+    """Resident memory of the processes that help the outputs, None without any."""
+    pids = {pid for each in outputs if (pid := getattr(each, "helper_pid", None)) is not None}
+    found = [mb for pid in pids if (mb := resident_mb(pid)[0]) is not None]
+    return sum(found) if found else None
 
 
 def _losses(outputs: Sequence[Output], failed: dict[int, str]) -> dict[str, dict[str, int]]:

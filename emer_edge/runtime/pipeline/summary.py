@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emer_edge.metrics.latency import LatencySummary
+from emer_edge.metrics.latency import LatencyRecorder, LatencySummary
 from emer_edge.runtime.clock import ClockReport
+from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.validation import Validation
 
-__all__ = ["Summary", "resident_mb"]
+__all__ = ["Summary", "core_summary", "resident_mb", "told_latencies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,14 @@ class Summary:
         tracker: what was opened and how it is read.
         clock: how well the tracker's clock is known; None where stamps are not mapped.
         capture_rss_mb: resident memory of a live camera's capture process, None without one.
+        encoder_rss_mb: resident memory of the process that encodes images, None without one.
         markers: how many were set.
         baseline: the session's, None where none was asked for or the run ended before it was complete.
         validation: of the gaze before the run, None without one.
         outputs: output -> what it has lost -> count; those that lost nothing are left out.
         histograms: stage or age -> all its latencies: pairs of bin number and count (see `LatencyRecorder.bins`).
+        streams: stream -> its own summary, where one run reads several people; the other figures are of all of them,
+            `dropped` names the stream, and in `stages` a step is one of all streams.
     """
 
     seconds: float
@@ -57,11 +62,13 @@ class Summary:
     tracker: str = ""
     clock: ClockReport | None = None
     capture_rss_mb: float | None = None
+    encoder_rss_mb: float | None = None
     markers: int = 0
     baseline: Baseline | None = None
     validation: Validation | None = None
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
     histograms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    streams: dict[str, Summary] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""
@@ -76,7 +83,43 @@ class Summary:
         plain["clock"] = None if self.clock is None else self.clock.to_dict()
         plain["baseline"] = None if self.baseline is None else self.baseline.to_dict()
         plain["validation"] = None if self.validation is None else self.validation.to_dict()
+        plain["streams"] = {name: each.to_dict() for name, each in self.streams.items()}
         return plain
+
+
+def core_summary(core: PipelineCore, dropped: Mapping[str, int], **rest: Any) -> Summary:
+    """What a core can tell about its part of a run, without memory.
+
+    Args:
+        core: has taken steps.
+        dropped: place -> count; places without losses are left out.
+        rest: the other attributes of `Summary`.
+    """
+    faces = core.evidence.faces
+    return Summary(
+        frames=faces.frames,
+        samples=core.evidence.samples,
+        detections=faces.detections,
+        faces=faces.found,
+        missed={why.value: count for why, count in faces.missed.most_common()},
+        states={state.value: count for state, count in core.states.items() if count},
+        dropped={place: count for place, count in dropped.items() if count},
+        rss_mb=None,
+        peak_rss_mb=None,
+        notes=core.notes,
+        **told_latencies(core.latencies),
+        **rest,
+    )
+
+
+def told_latencies(latencies: Mapping[str, LatencyRecorder]) -> dict[str, Any]:
+    """The attributes `stages`, `ages` and `histograms` of a summary, of what was recorded at least once."""
+    told = {name: each for name, each in latencies.items() if each.count}
+    return {
+        "stages": {stage: told[stage].summary() for stage in STAGES if stage in told},
+        "ages": {age: told[age].summary() for age in AGES if age in told},
+        "histograms": {name: each.bins() for name, each in told.items()},
+    }
 
 
 def resident_mb(process: int | str = "self") -> tuple[float | None, float | None]:

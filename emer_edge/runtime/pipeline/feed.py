@@ -1,0 +1,188 @@
+"""One stream's items on their way to the step: a thread a source, one that finds faces, and a ring after each.
+
+    camera -> frames -> faces found -> looks -> step
+    tracker -> samples -----------------------> step
+
+Every ring has a fixed number of places and drops its oldest item, counted. Where faces can't be found as fast as frames
+come, the face thread passes frames over and goes on with the newest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from emer_edge.runtime.cameras import Camera
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.faces import Look
+from emer_edge.runtime.pipeline.core import PipelineCore
+from emer_edge.runtime.pipeline.watch import FeedWatch, source_drops, source_troubles
+from emer_edge.runtime.ring import Bell, Ring
+from emer_edge.runtime.say import Say
+from emer_edge.runtime.trackers import Tracker
+from emer_edge.spec.samples import Frame, TrackerSample
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["Feed"]
+
+_FRAMES: Final = 4  # more would only make the evidence older
+_LOOKS: Final = 16
+_SAMPLES: Final = 4096
+_BEHIND_NS: Final = 100_000_000  # a frame this old is not looked at any more where a newer one waits
+_IDLE_S: Final = 0.1
+
+
+class Feed:
+    """Feeds one core from its two sources.
+
+    Args:
+        core: takes the items, in the thread that takes the steps.
+        camera, tracker: opened sources; closed by `close`.
+        bell: rung when a look is there.
+        say: told in a sentence what is stuck or silent, and when it goes on.
+
+    Attributes:
+        core, say: as above.
+        limit_ns: no window ends later, because a file has ended; None while both sources go on.
+        failure: what ended one of the threads, or None.
+        threads: those of this stream.
+    """
+
+    def __init__(self, core: PipelineCore, camera: Camera, tracker: Tracker, bell: Bell, say: Say) -> None:
+        self.core, self._camera, self._tracker = core, camera, tracker
+        self._frames: Ring[Frame] = Ring(_FRAMES)
+        self._looks: Ring[tuple[Frame, Look | None]] = Ring(_LOOKS, bell)
+        self._samples: Ring[TrackerSample] = Ring(_SAMPLES, bell)
+        self.say = say
+        self._watch = FeedWatch(say)
+        self._passed_over = 0
+        self._stopping = False
+        self._ends = threading.Lock()
+        self.limit_ns: int | None = None
+        self.failure: BaseException | None = None
+        self.threads: list[threading.Thread] = []
+        core.dropped = self._losses()
+
+    def start(self, origin_ns: int) -> None:
+        """Start the lattice, the sources and the threads."""
+        self.core.evidence.start(origin_ns)
+        self._camera.start(origin_ns)
+        self._tracker.start(origin_ns)
+        self._watch.start(origin_ns)
+        work: dict[str, Callable[[], None]] = {
+            "camera": lambda: self._feed(self._camera, self._camera.fps, self._on_frame),
+            "tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz, self._on_sample),
+            "faces": self._find_faces,
+        }
+        self.threads = [
+            threading.Thread(target=self._guarded, args=(each,), name=f"emer-edge {name}", daemon=True)
+            for name, each in work.items()
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def accept(self, due_ns: int) -> None:
+        """Give the core what had arrived by `due_ns`; called by the thread that takes the steps."""
+        for sample in self._samples.take_while(lambda each: each.arrival_ns <= due_ns):
+            self.core.on_sample(sample)
+        for frame, look in self._looks.take_while(lambda each: each[0].arrival_ns <= due_ns):
+            self.core.on_look(frame, look)
+
+    def before_step(self, late_steps: int) -> None:
+        """Tell the core what was lost and what is wrong; called before each step.
+
+        Args:
+            late_steps: steps skipped just now.
+        """
+        now_ns = monotonic_ns()
+        watch = self._watch
+        watch.look(now_ns, self._excused())
+        self.core.dropped["late steps"] += late_steps
+        self.core.dropped.update(self._losses())
+        failed = () if self.failure is None else (f"this stream has failed: {self.failure}",)
+        self.core.troubles = (*failed, *watch.troubles(now_ns), *source_troubles(self._camera, self._tracker))
+
+    def over(self, end_ns: int) -> bool:
+        """Whether a file has ended before a window that ends at `end_ns`."""
+        return self.limit_ns is not None and end_ns > self.limit_ns
+
+    def stop(self) -> None:
+        """Ask for the end; safe in a signal handler."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Stop, and close the sources, which ends the threads; waits for nothing else."""
+        self.stop()
+        self._camera.close()
+        self._tracker.close()
+
+    def _on_frame(self, frame: Frame) -> None:
+        self._watch.heard("camera")
+        self._frames.put(frame)
+
+    def _on_sample(self, sample: TrackerSample) -> None:
+        self._watch.heard("tracker")
+        self._samples.put(sample, ring=False)  # waking the step for each would cost more than they do
+
+    def _excused(self) -> frozenset[str]:
+        """Sources that are silent for a reason that is known."""
+        known = {
+            "camera": self._camera.trouble is not None,
+            "tracker": not self._tracker.connected,
+        }
+        over = self.failure is not None or self.limit_ns is not None
+        return frozenset(source for source, excused in known.items() if excused or over)
+
+    def _losses(self) -> dict[str, int]:
+        losses = {
+            "late steps": 0,
+            "results": 0,
+            **self.core.dropped,
+            "camera queue": self._frames.dropped,
+            "frames passed over": self._passed_over,
+            "face queue": self._looks.dropped,
+            "tracker queue": self._samples.dropped,
+        }
+        return losses | self._watch.counts | source_drops(self._camera, self._tracker)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # must reach the reader of results, not die with the thread
+            self.failure = self.failure or error
+
+    def _feed(
+        self,
+        source: Camera | Tracker,
+        rate_hz: float,
+        take: Callable[[Frame], None] | Callable[[TrackerSample], None],
+    ) -> None:
+        last_ns: int | None = None
+        for item in source:
+            if self._stopping:
+                return
+            take(item)  # type: ignore[arg-type]
+            last_ns = item.stamp_ns
+        if not source.live:
+            self._end((last_ns or 0) + round(NANOSECONDS / max(rate_hz, 1.0)))
+        elif not self._stopping:
+            self._end(monotonic_ns())
+
+    def _end(self, limit_ns: int) -> None:
+        with self._ends:
+            self.limit_ns = limit_ns if self.limit_ns is None else min(self.limit_ns, limit_ns)
+
+    def _find_faces(self) -> None:
+        finder = self.core.evidence.faces.finder
+        while not self._stopping:
+            frame = self._frames.take(_IDLE_S)
+            if frame is None:
+                continue
+            now_ns = monotonic_ns()
+            if now_ns - frame.arrival_ns > _BEHIND_NS and len(self._frames) and finder.wants(frame):
+                self._passed_over += 1
+                continue
+            with self._watch.looking(now_ns):
+                look = finder.see(frame)
+            self._looks.put((frame, look))
