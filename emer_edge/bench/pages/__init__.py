@@ -1,15 +1,33 @@
-"""A report as one page for people, and as tables: one module a section."""
+"""A report as one page for people, as tables, and as a model card: one module a section."""
 
 from __future__ import annotations
 
-from emer_edge.bench.pages import accuracy, errors, method, speed, trackers
+from emer_edge.bench.pages import (
+    ablations,
+    accuracy,
+    against,
+    card,
+    errors,
+    films,
+    gap,
+    live,
+    method,
+    overview,
+    people,
+    readings,
+    robustness,
+    speed,
+    trackers,
+)
 from emer_edge.bench.records import BenchReport
 from emer_edge.report.html import to_html
 from emer_edge.report.tables import Table
 
-__all__ = ["page_of", "tables_of"]
+__all__ = ["card_of", "page_of", "tables_of"]
 
-_WITH_TABLES = (speed, accuracy, trackers)
+_WITH_TABLES = (
+    accuracy, readings, people, errors, gap, ablations, films, robustness, trackers, speed, live, against, method,
+)  # fmt: skip
 
 
 def tables_of(report: BenchReport) -> dict[str, Table]:
@@ -21,7 +39,13 @@ def tables_of(report: BenchReport) -> dict[str, Table]:
 def page_of(report: BenchReport) -> str:
     """The report as one HTML file; a section without anything to say is left out."""
     tables = tables_of(report)
-    sections = [each.section(report, tables) for each in _WITH_TABLES]
-    sections += [*errors.sections(report), method.section(report)]
-    names = ", ".join(each.name for each in report.bundles)
+    sections = [overview.section(report), *(each.section(report, tables) for each in _WITH_TABLES)]
+    sections.append(card.section(report, tables))
+    count = len(report.bundles)
+    names = ", ".join(each.name for each in report.bundles) if count < 5 else f"{count} bundles"
     return to_html("emer-edge bench", f"{names}, {report.created}", [each for each in sections if each is not None])
+
+
+def card_of(report: BenchReport) -> str:
+    """The model card as Markdown."""
+    return card.card_of(report, tables_of(report))

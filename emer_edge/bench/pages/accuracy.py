@@ -1,106 +1,206 @@
-"""How right the heads are on held-out clips."""
+"""The seven protocols as a paper's table has them, beside guesses, and how sure it is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from emer_edge.bench.pages.scored import Scored, scored_of
 from emer_edge.bench.pages.words import (
-    BUNDLE,
+    CLASS_METRICS,
     HEAD,
     INTERVALS,
     METRIC_NAMES,
     PROTOCOL,
     SHARES,
+    VALUE_METRICS,
     estimate,
-    heads_with,
+    in_order,
     metric_column,
+    scaled,
+    spread,
+    unit_of,
 )
-from emer_edge.bench.records import BenchReport
-from emer_edge.report.html import Block, Figure, Section
-from emer_edge.report.plots import Bar, bars
+from emer_edge.bench.records import BenchReport, HeadAccuracy, PairedSets
+from emer_edge.report.dots import dots
+from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
+from emer_edge.report.plots import Bar
 from emer_edge.report.tables import Cell, Column, Estimate, Table
-from emer_edge.spec.heads import HEADS
 
-__all__ = ["section", "tables"]
+__all__ = ["guesses_of", "section", "tables"]
+
+_SET = Column("Bundle or guess")
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
-    """Class heads, value heads, probabilities, folds, the published reduction."""
+    """Class heads, value heads, probabilities, single folds, sets beside each other, export's own figures."""
     return {
-        "classes": _accuracy(report, ("war", "uar", "weighted_f1"), "Accuracy on held-out clips: classes"),
-        "values": _accuracy(report, ("mae", "mse", "rmse"), "Accuracy on held-out clips: values"),
-        "probabilities": _accuracy(report, ("ece", "nll", "brier"), "What the probabilities are worth"),
+        "classes": _protocols(report, CLASS_METRICS, "Class protocols on held-out clips"),
+        "values": _protocols(report, VALUE_METRICS, "Value protocols on held-out clips"),
+        "probabilities": _protocols(report, ("ece", "nll", "brier"), "What the probabilities are worth", False),
         "folds": _folds(report),
-        "published_batch": _published(report),
+        "pairs": _pairs(report),
+        "export": _export(report),
     }
 
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     """The section; None without a data set."""
-    if not any(each.accuracy for each in report.bundles):
+    found = scored_of(report)
+    if not found:
         return None
-    return Section("Accuracy", _accuracy_blocks(report, tables))
-
-
-def _accuracy_blocks(report: BenchReport, tables: dict[str, Table]) -> tuple[Block, ...]:
-    several = len(report.bundles) > 1
     blocks: list[Block] = []
-    for metric, high in (("war", 100.0), ("mae", None)):
-        items = []
-        scale = 100 if metric in SHARES else 1
-        for bundle, name, head in heads_with(report, metric):
-            found = estimate(head.metrics[metric])
-            scaled = Estimate(found.value * scale, found.low * scale, found.high * scale)
-            items.append(Bar(name, scaled, bundle.name if several else ""))
-        order = list(HEADS)
-        items.sort(key=lambda each: order.index(each.name))  # one head's bars of all bundles beside each other
+    for metric, title in (("war", "WAR of each class head"), ("mae", "MAE of each value head")):
+        items = list(_dots(found, metric))
         if items:
-            unit = "%" if high else "label units"
-            title = f"{METRIC_NAMES[metric]} of each head"
-            blocks.append(Figure(bars(title, unit, items, 1 if high else 3, high), INTERVALS))
-    names = ("classes", "values", "probabilities", "folds", "published_batch")
-    return (*blocks, *(tables[name] for name in names if name in tables))
+            caption = f"{_better(metric)} {INTERVALS} Guesses have no interval: they don't look at the clip."
+            blocks.append(Figure(dots(title, unit_of(metric), items, 1 if metric in SHARES else 3), caption))
+    blocks += [tables[name] for name in ("classes", "values") if name in tables]
+    blocks.append(Paragraph(_TERMS))
+    if "pairs" in tables:
+        blocks += [*_pair_plots(report), tables["pairs"]]
+    more = tuple(tables[name] for name in ("probabilities", "folds", "export") if name in tables)
+    if more:
+        blocks.append(Details("Probabilities, single folds, and what export measured", more))
+    return Section("Protocols", tuple(blocks))
 
 
-def _accuracy(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
+_TERMS = (
+    "WAR, the weighted average recall, is the accuracy; UAR the mean of the recalls of the classes that occur. MAE and "
+    "RMSE are in label units; CCC is Lin's concordance correlation, r Pearson's. A clip is one window, cut as a live "
+    "run would cut it. Training majority: always the class that is most frequent in the other folds; training mean and "
+    "median likewise; uniform chance: a class drawn evenly."
+)
+
+
+def _better(metric: str) -> str:
+    return "Higher is better." if metric in SHARES else "Lower is better."
+
+
+def guesses_of(head: HeadAccuracy, metric: str) -> dict[str, float]:
+    """Guess -> its figure."""
+    return {name: figures[metric] for name, figures in head.baselines.items() if metric in figures}
+
+
+def _dots(found: tuple[Scored, ...], metric: str) -> Iterator[Bar]:
+    for name in in_order(set().union(*(each.heads for each in found))):
+        for each in found:
+            head = each.heads.get(name)
+            if head is not None and metric in head.metrics:
+                yield Bar(name, estimate(head.metrics[metric], metric), each.name)
+        first = next((each.heads[name] for each in found if name in each.heads), None)
+        for guess, value in guesses_of(first, metric).items() if first is not None else ():
+            if guess in ("training majority", "uniform chance", "training mean"):
+                yield Bar(name, Estimate(scaled(value, metric)), guess)
+
+
+def _protocols(report: BenchReport, metrics: tuple[str, ...], title: str, guesses: bool = True) -> Table:
+    """A row for each head of each set or bundle, and for each guess."""
+    found = scored_of(report)
     first = metrics[0]
-    found = list(heads_with(report, first))
-    has_reference = any(first in head.fp32_selection for _, _, head in found)
-    columns = [BUNDLE, PROTOCOL, HEAD, *(metric_column(each) for each in metrics), Column("clips")]
+    rows: list[tuple[Cell, ...]] = []
+    folds = any(each.is_set for each in found)
+    for name in in_order(set().union(*(each.heads for each in found)) if found else ()):
+        seen: dict[str, tuple[Cell, ...]] = {}
+        for each in found:
+            head = each.heads.get(name)
+            if head is None or first not in head.metrics:
+                continue
+            over = [each.spread.get(f"{name}/newest/{metric}") for metric in metrics] if folds else []
+            figures = [estimate(head.metrics[metric]) if metric in head.metrics else None for metric in metrics]
+            means = [None if each is None else spread(each) for each in over]
+            rows.append((head.protocol, name, each.name, *figures, *means, head.clips, len(each.folds)))
+            for guess, values in head.baselines.items() if guesses else ():
+                if first in values:
+                    cells = [values.get(metric) for metric in metrics]
+                    seen.setdefault(
+                        guess, (head.protocol, name, guess, *cells, *([None] * len(over)), head.clips, None)
+                    )
+        rows += seen.values()
+    columns = [PROTOCOL, HEAD, _SET, *(metric_column(each) for each in metrics)]
     note = INTERVALS
-    if has_reference:
-        columns += [metric_column(first, " FP32*"), metric_column(first, " final*")]
-        note += " * As export measured it on its selection windows, before and after quantisation."
-    rows = []
-    for bundle, name, head in found:
-        cells: list[Cell] = [bundle.name, head.protocol, name]
-        cells += [estimate(head.metrics[each]) for each in metrics]
-        cells.append(head.clips)
-        if has_reference:
-            cells += [head.fp32_selection.get(first), head.final_selection.get(first)]
-        rows.append(tuple(cells))
-    return Table(title, tuple(columns), tuple(rows), note)
+    if folds:
+        columns += [metric_column(each, " over folds") for each in metrics]
+        note += (
+            " All clips of all folds, each scored by the bundle that has not seen it; over folds: mean ± SD (n - 1)."
+        )
+    return Table(title, (*columns, Column("clips"), Column("folds")), tuple(rows), note)
 
 
 def _folds(report: BenchReport) -> Table:
-    rows = []
-    for key, spread in report.folds.items():
-        head, metric = key.split("/", 1)
-        scale = 100 if metric in SHARES else 1
-        shown = f"{METRIC_NAMES[metric]} (%)" if scale == 100 else METRIC_NAMES[metric]
-        sd = None if spread.sd is None else spread.sd * scale
-        rows.append((head, shown, spread.mean * scale, sd, len(spread.values)))
-    columns = (HEAD, Column("Metric"), Column("mean", "", 3), Column("SD", "", 3), Column("folds"))
-    return Table("Over folds", columns, tuple(rows), "Mean and standard deviation (n - 1) of one bundle a fold.")
+    """Each fold of each set: what a mean hides."""
+    rows: list[tuple[Cell, ...]] = []
+    most = max((len(each.folds) for each in report.sets), default=0)
+    for each in report.sets:
+        for key, found in each.spread.items():
+            head, _, rest = key.partition("/")
+            reading, _, metric = rest.rpartition("/")
+            if len(each.folds) < 2:
+                continue
+            shown = f"{METRIC_NAMES.get(metric, metric)}{' (%)' if metric in SHARES else ''}"
+            values = [scaled(value, metric) for value in found.values]
+            padded = [*values, *([None] * (most - len(values)))]
+            sd = None if found.sd is None else scaled(found.sd, metric)
+            rows.append((each.name, head, reading, shown, *padded, scaled(found.mean, metric), sd))
+    numbers = [Column(f"fold {at + 1}" if most > 1 else "fold", "", 3) for at in range(most)]
+    columns = (
+        Column("Set"), HEAD, Column("Reading"), Column("Metric"), *numbers, Column("mean", "", 3), Column("SD", "", 3),
+    )  # fmt: skip
+    return Table("Over folds", columns, tuple(rows), "One bundle a fold; SD with n - 1.")
 
 
-def _published(report: BenchReport) -> Table:
+def _pairs(report: BenchReport) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in report.pairs:
+        war, uar, mae = (estimate(each.change[key]) if key in each.change else None for key in ("war", "uar", "mae"))
+        disagreeing = (each.only_first, each.only_second) if war is not None else (None, None)
+        rows.append(
+            (each.head, f"{each.second} less {each.first}", war, uar, mae, *disagreeing, each.mcnemar_p, each.clips)
+        )
+    columns = (
+        HEAD, Column("Difference"), metric_column("war"), metric_column("uar"), metric_column("mae"),
+        Column("only first right"), Column("only second right"), Column("McNemar p", "", 3), Column("clips"),
+    )  # fmt: skip
+    note = (
+        "The same clips scored by both; differences in points. In parentheses 95 % intervals, paired over "
+        "participants. McNemar's p describes: clips of one person are not independent."
+    )
+    return Table("Side by side on the same clips", columns, tuple(rows), note)
+
+
+def _pair_plots(report: BenchReport) -> Iterator[Figure]:
+    for metric, unit in (("war", "points of WAR"), ("mae", "MAE, label units")):
+        items = [
+            Bar(each.head, estimate(each.change[metric], metric), _pair(each))
+            for each in report.pairs
+            if metric in each.change
+        ]
+        if items:
+            plot = dots(f"Change of {METRIC_NAMES[metric]} on the same clips", unit, items, 2, (0.0,), skipped=1)
+            yield Figure(
+                plot,
+                f"Right of 0 the second is {'better' if metric == 'war' else 'worse'}. Intervals are paired over "
+                "participants.",
+            )
+
+
+def _pair(each: PairedSets) -> str:
+    return f"{each.second} less {each.first}"
+
+
+def _export(report: BenchReport) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in report.bundles:
         for name, head in each.accuracy.heads.items() if each.accuracy is not None else ():
-            for metric, value in head.published_batch.items():
-                percent = metric in SHARES
-                shown = f"{METRIC_NAMES[metric]} (%)" if percent else METRIC_NAMES[metric]
-                scale = 100 if percent else 1
-                rows.append((each.name, head.protocol, name, shown, value * scale, head.metrics[metric].value * scale))
-    columns = (BUNDLE, PROTOCOL, HEAD, Column("Metric"), Column("per batch of 16", "", 3), Column("exact", "", 3))
-    note = "The published scripts average a metric over batches of 16 clips; it depends on their order."
-    return Table("The published reduction", columns, tuple(rows), note)
+            for metric in ("war", "uar", "mae"):
+                before, after = head.fp32_selection.get(metric), head.final_selection.get(metric)
+                if metric in head.metrics and (before is not None or after is not None):
+                    shown = f"{METRIC_NAMES[metric]}{' (%)' if metric in SHARES else ''}"
+                    held = scaled(head.metrics[metric].value, metric)
+                    told = [None if value is None else scaled(value, metric) for value in (before, after)]
+                    rows.append((each.name, name, shown, *told, held))
+    columns = (
+        Column("Bundle"), HEAD, Column("Metric"), Column("FP32, selection", "", 2),
+        Column("exported, selection", "", 2), Column("held out", "", 2),
+    )  # fmt: skip
+    note = "What export measured on its selection windows before and after quantisation, beside the held-out clips."
+    return Table("Export's figures and these", columns, tuple(rows), note)

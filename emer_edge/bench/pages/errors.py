@@ -1,39 +1,93 @@
-"""Which clips a bundle gets wrong, and how."""
+"""What is taken for what, what a probability is worth, and which clips were left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from emer_edge.bench.records import BenchReport, BundleBench
-from emer_edge.report.html import Block, Figure, Paragraph, Section
+from emer_edge.bench.pages.scored import Scored, scored_of
+from emer_edge.bench.pages.words import HEAD, in_order
+from emer_edge.bench.records import BenchReport
+from emer_edge.report.confusion import confusion_plot
+from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.plots import reliability_plot
 from emer_edge.report.tables import Cell, Column, Table
 
-__all__ = ["sections"]
+__all__ = ["section", "tables"]
 
 
-def sections(report: BenchReport) -> tuple[Section, ...]:
-    """One a bundle that was scored."""
-    scored = [each for each in report.bundles if each.accuracy is not None]
-    return tuple(Section(f"Errors: {each.name}", tuple(_error_blocks(each))) for each in scored)
+def tables(report: BenchReport) -> dict[str, Table]:
+    """Confusions in figures, and clips that were left out."""
+    return {"confusions": _confusions(report), "excluded": _excluded(report)}
 
 
-def _error_blocks(bundle: BundleBench) -> Iterator[Block]:
-    accuracy = bundle.accuracy
-    assert accuracy is not None
-    yield Paragraph(
-        f"Fold {accuracy.fold}: {accuracy.clips} clips of {accuracy.participants} participants were scored once, "
-        f"{len(accuracy.excluded)} clips of the data set could not be used. {accuracy.uncovered} of those scored are "
-        "below the coverage floors; a live run would name no emotion there."
-    )
-    for name, head in accuracy.heads.items():
+def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
+    """The section; None without a data set."""
+    found = scored_of(report)
+    if not found:
+        return None
+    blocks: list[Block] = [Paragraph(_counts(report))]
+    for at, each in enumerate(found):
+        drawn = _drawings(each)
+        if drawn:
+            blocks.append(drawn if at == 0 else Details(f"The same of {each.name}", (drawn,)))
+    if "confusions" in tables:
+        blocks.append(Details("Confusions in figures", (tables["confusions"],)))
+    if "excluded" in tables:
+        blocks.append(Details(f"{len(tables['excluded'].rows)} clips left out, and why", (tables["excluded"],)))
+    return Section("Errors", tuple(blocks))
+
+
+def _counts(report: BenchReport) -> str:
+    told = []
+    for each in scored_of(report):
+        scores = [bundle.accuracy for bundle in each.bundles if bundle.accuracy is not None]
+        uncovered, out = (
+            sum(one.uncovered for one in scores),
+            len({gone.clip for one in scores for gone in one.excluded}),
+        )
+        folds = ", ".join(str(fold) for fold in each.folds)
+        told.append(
+            f"{each.name}: {each.clips} clips of {each.participants} participants of fold{'s' if each.is_set else ''} "
+            f"{folds} were scored once; {out} clips could not be used; {uncovered} of those scored are below the "
+            "coverage floors, where a live run would name no emotion."
+        )
+    return " ".join(told)
+
+
+def _drawings(scored: Scored) -> Gallery | None:
+    figures = []
+    for name in in_order(scored.heads):
+        head = scored.heads[name]
         if head.confusion:
-            columns = (Column("true"), *(Column(each) for each in head.classes))
-            rows: tuple[tuple[Cell, ...], ...] = tuple(
-                (label, *row) for label, row in zip(head.classes, head.confusion, strict=True)
-            )
-            yield Table(f"Confusion of {name}", columns, rows, "Rows are labels, columns predictions.")
-            yield Figure(reliability_plot(f"Reliability of {name}", head.reliability))
-    if accuracy.excluded:
-        rows_out = tuple((each.clip, each.reason) for each in accuracy.excluded)
-        yield Table("Clips left out", (Column("Clip"), Column("Reason")), rows_out)
+            caption = f"{head.clips} clips. A cell is as dark as its share of its row."
+            figures.append(Figure(confusion_plot(f"{name}, {scored.name}", head.classes, head.confusion), caption))
+        if head.reliability:
+            caption = "On the dashed line, confidence is what it says; areas of dots are counts of clips."
+            figures.append(Figure(reliability_plot(f"Reliability of {name}", head.reliability), caption))
+    return Gallery(tuple(figures)) if figures else None
+
+
+def _confusions(report: BenchReport) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in scored_of(report):
+        for name in in_order(each.heads):
+            head = each.heads[name]
+            for label, row in zip(head.classes, head.confusion, strict=True):
+                total = sum(row)
+                recall = row[head.classes.index(label)] / total if total else None
+                for predicted, count in zip(head.classes, row, strict=True):
+                    if count:
+                        rows.append((each.name, name, label, predicted, count, count / total, recall))
+    columns = (
+        Column("Bundle"), HEAD, Column("true"), Column("predicted"), Column("clips"), Column("of its row", "%", 1, 100),
+        Column("recall of the row", "%", 1, 100),
+    )  # fmt: skip
+    return Table("What was taken for what", columns, tuple(rows), "Pairs that did not occur are left out.")
+
+
+def _excluded(report: BenchReport) -> Table:
+    found = {
+        (each.clip, each.reason): None
+        for bundle in report.bundles
+        if bundle.accuracy is not None
+        for each in bundle.accuracy.excluded
+    }
+    return Table("Clips left out", (Column("Clip"), Column("Reason")), tuple(found))

@@ -1,68 +1,114 @@
-"""How long things take, and what they need."""
+"""How long parts, steps and starts take, and what they need."""
 
 from __future__ import annotations
 
-from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS
-from emer_edge.bench.records import BenchReport, BundleBench
-from emer_edge.report.html import Block, Facts, Figure, Paragraph, Section
+from emer_edge.bench.pages.scored import names_of
+from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, percentiles
+from emer_edge.bench.records import BenchReport, Latency
+from emer_edge.report.curves import Line, curves
+from emer_edge.report.distributions import distributions
+from emer_edge.report.dots import dots
+from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.plots import Bar, bars
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
 __all__ = ["section", "tables"]
 
+_MARKED = "Bars are counts, the highest as high as its row; dark lines are p50, p90 and p99. No duration was left out."
+
 
 def tables(report: BenchReport) -> dict[str, Table]:
-    """Parts, the live run, loading and memory."""
-    return {"speed": _speed(report), "live": _live(report), "loading": _loading(report)}
+    """Parts, the closed loop, bundles beside each other, several streams, energy, starts, loading."""
+    return {
+        "speed": _speed(report),
+        "single_stream": _single_stream(report),
+        "ratios": _ratios(report),
+        "streams": _streams(report),
+        "energy": _energy(report),
+        "first_result": _first_result(report),
+        "loading": _loading(report),
+    }
 
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     """The section."""
-    return Section("Speed", _speed_blocks(report, tables))
-
-
-def _speed_blocks(report: BenchReport, tables: dict[str, Table]) -> tuple[Block, ...]:
-    parts = list(report.bundles[0].latency)
+    names = names_of(report)
     several = len(report.bundles) > 1
+    parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
     items = [
-        Bar(part, Estimate(each.latency[part].p50_ms), each.name if several else "")
+        Bar(part, Estimate(each.latency[part].p50_ms), names[at] if several else "")
         for part in parts
-        for each in report.bundles
+        for at, each in enumerate(report.bundles)
         if part in each.latency
     ]
-    blocks: list[Block] = [
-        *_warnings(report),
-        Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better."),
-        tables["speed"],
+    blocks: list[Block] = [Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")]
+    blocks += [tables[name] for name in ("speed",) if name in tables]
+    blocks += _distributions(report)
+    blocks += _unstable(report)
+    blocks += [tables[name] for name in ("single_stream",) if name in tables]
+    if report.ratios:
+        rows = [
+            Bar(each.part, Estimate(each.ratio, each.low, each.high), f"{each.bundle} / {each.base}")
+            for each in report.ratios
+        ]
+        plot = dots("Time beside the first bundle's", "ratio of medians", rows, 3, (1.0,), skipped=1)
+        blocks.append(
+            Figure(plot, "Left of 1: faster than the first. Bundles took turns; whiskers are quartiles of the turns.")
+        )
+        blocks += [tables[name] for name in ("ratios",) if name in tables]
+    blocks += _stream_blocks(report, tables)
+    blocks += [tables[name] for name in ("energy", "first_result", "loading") if name in tables]
+    return Section("Speed", tuple(blocks))
+
+
+def _distributions(report: BenchReport) -> list[Block]:
+    names = names_of(report)
+    steps: dict[str, Latency] = {}
+    rest: dict[str, Latency] = {}
+    for at, each in enumerate(report.bundles):
+        queries = {f"{query}": found.latency for query, found in each.single_stream.items()} or each.latency
+        for part, found in queries.items():
+            if found.bins:
+                (steps if part == "live step" else rest)[f"{names[at]}: {part}"] = found
+    blocks: list[Block] = []
+    for title, held in (("Every live step", steps), ("Every other part", rest)):
+        if held:
+            rows = [curve_of(name, each) for name, each in held.items()]
+            plot = distributions(title, "ms", rows, {name: percentiles(each) for name, each in held.items()})
+            figure = Figure(plot, _MARKED)
+            blocks.append(figure if held is steps else Details("Distributions of the other parts", (figure,)))
+    return blocks
+
+
+def _unstable(report: BenchReport) -> list[Block]:
+    names = names_of(report)
+    return [
+        Paragraph(f"Unstable: {query} of {names[at]}: {'; '.join(found.stability.reasons)}.", warning=True)
+        for at, each in enumerate(report.bundles)
+        for query, found in each.single_stream.items()
+        if not found.stability.stable
     ]
-    blocks += [tables[name] for name in ("live", "loading") if name in tables]
-    for each in report.bundles:
-        if each.streaming is not None:
-            blocks.append(Facts(_live_facts(each)))
-    return tuple(blocks)
 
 
-def _live_facts(bundle: BundleBench) -> tuple[tuple[str, str], ...]:
-    stream = bundle.streaming
-    assert stream is not None
-    states = ", ".join(f"{count} {state}" for state, count in stream.states.items())
-    drops = ", ".join(f"{count} {place}" for place, count in stream.dropped.items()) or "none"
-    return (
-        (f"Live run of {bundle.name}", f"{stream.seconds:.1f} s, {stream.results} results ({states})"),
-        ("Taken", f"{stream.frames} frames and {stream.samples} samples"),
-        ("Dropped", drops),
-    )
-
-
-def _warnings(report: BenchReport) -> list[Block]:
-    said = dict.fromkeys([*report.notes, *(note for each in report.bundles for note in each.notes)])
-    return [Paragraph(f"{note[0].upper()}{note[1:]}.", warning=True) for note in said]
+def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]:
+    names = names_of(report)
+    lines = [
+        Line(names[at], tuple((float(one.streams), Estimate(one.per_stream_ms)) for one in each.several_streams))
+        for at, each in enumerate(report.bundles)
+        if each.several_streams
+    ]
+    if not lines:
+        return []
+    plot = curves("Several people at once", "streams", "ms a stream", lines, 2, floor=0.0)
+    caption = "One call for all; the engine's share alone. Lower is better."
+    return [Gallery((Figure(plot, caption),)), tables["streams"]]
 
 
 def _speed(report: BenchReport) -> Table:
+    names = names_of(report)
     rows = [
-        (each.name, part, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count)
-        for each in report.bundles
+        (names[at], part, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count)
+        for at, each in enumerate(report.bundles)
         for part, found in each.latency.items()
     ]
     threads = report.bundles[0].threads
@@ -74,44 +120,112 @@ def _speed(report: BenchReport) -> Table:
     return Table("Time of each part", (BUNDLE, Column("Part"), *MILLISECONDS), tuple(rows), note)
 
 
-def _live(report: BenchReport) -> Table:
+def _single_stream(report: BenchReport) -> Table:
+    names = names_of(report)
     rows: list[tuple[Cell, ...]] = []
-    for each in report.bundles:
-        if each.streaming is not None:
-            for stage, found in {**each.streaming.stages, **each.streaming.ages}.items():
-                rows.append((each.name, stage, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count))
-    note = "Simulated camera and tracker in real time. Total: from the hop's deadline to the result."
-    return Table("Live run", (BUNDLE, Column("Stage"), *MILLISECONDS), tuple(rows), note)
+    for at, each in enumerate(report.bundles):
+        for query, found in each.single_stream.items():
+            kept = "MLPerf" if found.mlperf else "valid" if found.valid else "not valid"
+            took = found.latency
+            rows.append(
+                (
+                    names[at], query, found.p90_claimed_ms, found.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms,
+                    took.max_ms, found.queries, found.seconds, found.queries_per_s, found.stability.drift,
+                    "stable" if found.stability.stable else "unstable",
+                    f"{kept}: {found.reason}" if found.reason else kept,
+                )
+            )  # fmt: skip
+    columns = (
+        BUNDLE, Column("Query"), Column("p90 claimed", "ms"), Column("p99 claimed", "ms"), *MILLISECONDS[:4],
+        Column("queries"), Column("time", "s", 0), Column("a second", "", 1), Column("drift", "%", 1, 100),
+        Column("conditions"), Column("rules"),
+    )  # fmt: skip
+    note = (
+        "MLPerf Inference's SingleStream: closed loop, batch 1. Claimed: what early stopping allows at 99 % "
+        "confidence, never below the sample's own percentile. Drift: median of the second half against the first's."
+    )
+    return Table("Closed loop", columns, tuple(rows), note)
+
+
+def _ratios(report: BenchReport) -> Table:
+    rows = tuple(
+        (each.part, each.bundle, each.base, Estimate(each.ratio, each.low, each.high), each.turns)
+        for each in report.ratios
+    )
+    columns = (Column("Part"), BUNDLE, Column("beside"), Column("ratio of medians", "", 3), Column("turns"))
+    note = "Bundles took turns in one run, so that both met the same machine. In parentheses quartiles over the turns."
+    return Table("Beside each other", columns, rows, note)
+
+
+def _streams(report: BenchReport) -> Table:
+    names = names_of(report)
+    rows = [
+        (names[at], one.streams, one.latency.p50_ms, one.latency.p90_ms, one.latency.p99_ms, one.per_stream_ms,
+         one.against_one, one.most_streams, one.latency.count)
+        for at, each in enumerate(report.bundles)
+        for one in each.several_streams
+    ]  # fmt: skip
+    columns = (
+        BUNDLE, Column("streams"), *MILLISECONDS[:3], Column("a stream", "ms"), Column("against one", "", 2),
+        Column("fit into a hop"), Column("count"),
+    )  # fmt: skip
+    note = (
+        "Fit into a hop: by the median and the engine's share alone, without cameras, trackers and faces to be found."
+    )
+    return Table("Several streams", columns, tuple(rows), note)
+
+
+def _energy(report: BenchReport) -> Table:
+    names = names_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for at, each in enumerate(report.bundles):
+        for query, one in each.single_stream.items():
+            found = one.energy
+            if found.millijoules is not None or found.reason:
+                figures = (found.millijoules, found.above_idle_millijoules, found.mean_mw, found.idle_mw)
+                rows.append((names[at], query, *figures, found.source or f"none: {found.reason}"))
+    columns = (
+        BUNDLE, Column("Query"), Column("a result", "mJ", 1), Column("above idle", "mJ", 1), Column("mean", "mW", 0),
+        Column("idle", "mW", 0), Column("sensor"),
+    )  # fmt: skip
+    return Table("Energy", columns, tuple(rows), "Everything that the sensor sees is in it.")
+
+
+def _first_result(report: BenchReport) -> Table:
+    names = names_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for at, each in enumerate(report.bundles):
+        found = each.first_result
+        if found is not None:
+            for kind, times in (("cold", found.cold_ms), ("warm", found.warm_ms)):
+                ordered = sorted(times)
+                reason = found.reason if kind == "cold" and not times else ""
+                figures = (ordered[(len(ordered) - 1) // 2], ordered[0], ordered[-1]) if ordered else (None, None, None)
+                rows.append((names[at], kind, *figures, len(times), reason))
+    columns = (
+        BUNDLE, Column("Start"), Column("median", "ms", 0), Column("fastest", "ms", 0), Column("slowest", "ms", 0),
+        Column("count"), Column(""),
+    )  # fmt: skip
+    note = "From starting the process to its first result. Cold: the bundle's files are read from the disk."
+    return Table("First result", columns, tuple(rows), note)
 
 
 def _loading(report: BenchReport) -> Table:
     columns = (
-        BUNDLE,
-        Column("Size", "MB", 1),
-        Column("start", "ms", 0),
-        Column("verify", "ms", 0),
-        Column("open", "ms", 0),
-        Column("first step", "ms", 1),
-        Column("RSS loaded", "MB", 0),
-        Column("RSS running", "MB", 0),
+        BUNDLE, Column("Size", "MB", 1), Column("start", "ms", 0), Column("verify", "ms", 0), Column("open", "ms", 0),
+        Column("first step", "ms", 1), Column("RSS loaded", "MB", 0), Column("RSS running", "MB", 0),
         Column("one core", "%", 1, 100),
-    )
+    )  # fmt: skip
+    names = names_of(report)
     rows: list[tuple[Cell, ...]] = []
-    for each in report.bundles:
+    for at, each in enumerate(report.bundles):
         load, stream = each.loading, each.streaming
         rows.append(
             (
-                each.name,
-                each.size_bytes / 1e6,
-                load.start_ms,
-                load.verify_ms,
-                load.open_ms,
-                load.first_step_ms,
-                load.rss_mb,
-                stream.peak_rss_mb if stream else None,
-                stream.cpu_share if stream else None,
+                names[at], each.size_bytes / 1e6, load.start_ms, load.verify_ms, load.open_ms, load.first_step_ms,
+                load.rss_mb, stream.peak_rss_mb if stream else None, stream.cpu_share if stream else None,
             )
-        )
+        )  # fmt: skip
     note = (
         "Each in a process of its own. Start: Python and imports. RSS running: the peak of the live run, simulated "
         "sensors included, as is their work in the share of one core."

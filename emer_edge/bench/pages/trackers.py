@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from emer_edge.bench.pages.words import BUNDLE, HEAD, INTERVALS, PROTOCOL, estimate, metric_column
+from emer_edge.bench.pages.scored import names_of
+from emer_edge.bench.pages.words import (
+    BUNDLE,
+    HEAD,
+    INTERVALS,
+    METRIC_NAMES,
+    PROTOCOL,
+    estimate,
+    in_order,
+    metric_column,
+    unit_of,
+)
 from emer_edge.bench.records import BenchReport
-from emer_edge.report.html import Section
+from emer_edge.report.dots import dots
+from emer_edge.report.html import Figure, Section
+from emer_edge.report.plots import Bar
 from emer_edge.report.tables import Cell, Column, Table
 
 __all__ = ["section", "tables"]
@@ -17,8 +30,26 @@ def tables(report: BenchReport) -> dict[str, Table]:
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     """The section; None where nothing of it was asked for."""
-    blocks = tuple(tables[name] for name in ("trackers", "event_columns") if name in tables)
-    return Section("Trackers", blocks) if blocks else None
+    found = tuple(tables[name] for name in ("trackers", "event_columns") if name in tables)
+    plots = [_plot(report, at, metric) for metric in ("war", "mae") for at in range(len(report.bundles))]
+    drawn = [each for each in plots if each is not None]
+    return Section("Trackers", (*drawn[:1], *found)) if found else None
+
+
+def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
+    accuracy = report.bundles[at].accuracy
+    if accuracy is None or not accuracy.views:
+        return None
+    views = {"full": {name: head.metrics for name, head in accuracy.heads.items()}}
+    views.update({each.name: each.heads for each in accuracy.views})
+    items = [
+        Bar(head, estimate(heads[head][metric], metric), view)
+        for head in in_order(accuracy.heads)
+        for view, heads in views.items()
+        if metric in heads.get(head, {})
+    ]
+    title = f"{METRIC_NAMES[metric]} by tracker, {names_of(report)[at]}"
+    return Figure(dots(title, unit_of(metric), items, 1 if metric == "war" else 3), INTERVALS) if items else None
 
 
 def _trackers(report: BenchReport) -> Table:

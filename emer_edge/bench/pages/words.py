@@ -1,25 +1,37 @@
-"""What all sections share: names of metrics, columns, how a figure of a record becomes one of a table."""
+"""What all sections share: names of metrics and bundles, columns, how a figure of a record becomes one of a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container
 from typing import Final
 
-from emer_edge.bench.records import BenchReport, BundleBench, Estimated, HeadAccuracy
-from emer_edge.report.tables import Column, Estimate
+from emer_edge.bench.records import Estimated, FoldSpread, Latency, Ranged
+from emer_edge.report.plots import Curve
+from emer_edge.report.tables import Column, Deviation, Estimate
+from emer_edge.spec.heads import HEADS
 
 __all__ = [
     "BUNDLE",
+    "CLASS_METRICS",
     "HEAD",
     "INTERVALS",
     "METRIC_NAMES",
     "MILLISECONDS",
     "PROTOCOL",
     "SHARES",
+    "VALUE_METRICS",
+    "curve_of",
     "estimate",
-    "heads_with",
+    "in_order",
+    "main_metric",
     "metric_column",
+    "percentiles",
+    "ranged",
+    "scaled",
+    "sentence",
+    "spread",
+    "unit_of",
 ]
 
 METRIC_NAMES: Final = {
@@ -32,9 +44,14 @@ METRIC_NAMES: Final = {
     "mae": "MAE",
     "mse": "MSE",
     "rmse": "RMSE",
+    "ccc": "CCC",
+    "pearson": "Pearson r",
+    "auroc": "AUROC",
 }
 SHARES: Final = frozenset({"war", "uar", "weighted_f1", "ece"})
 """Metrics that people read as per cent."""
+CLASS_METRICS: Final = ("war", "uar", "weighted_f1")
+VALUE_METRICS: Final = ("mae", "rmse", "ccc", "pearson")
 
 BUNDLE, PROTOCOL, HEAD = Column("Bundle"), Column("Protocol"), Column("Head")
 MILLISECONDS: Final = (
@@ -46,23 +63,64 @@ MILLISECONDS: Final = (
 )
 INTERVALS: Final = "In parentheses 95 % intervals by bootstrap over participants."
 
+_BINS_A_DECADE: Final = 20
+
 
 def metric_column(metric: str, suffix: str = "") -> Column:
     """The column of a metric; shares in per cent."""
-    name = METRIC_NAMES[metric] + suffix
+    name = METRIC_NAMES.get(metric, metric) + suffix
     return Column(name, "%", 1, 100) if metric in SHARES else Column(name, "", 3)
 
 
-def heads_with(report: BenchReport, metric: str) -> Iterator[tuple[BundleBench, str, HeadAccuracy]]:
-    """Heads that have a metric, bundle by bundle."""
-    for each in report.bundles:
-        if each.accuracy is not None:
-            for name, head in each.accuracy.heads.items():
-                if metric in head.metrics:
-                    yield each, name, head
+def main_metric(metrics: Container[str]) -> str:
+    """What one figure speaks for a head: WAR of class heads, MAE of value heads."""
+    return "war" if "war" in metrics else "mae"
 
 
-def estimate(found: Estimated) -> Estimate:
-    """A figure and its interval as tables and plots take them."""
-    low, high = (math.nan if each is None else each for each in (found.low, found.high))
-    return Estimate(found.value, low, high)
+def unit_of(metric: str) -> str:
+    """How the axis of a metric is called."""
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name} (%)" if metric in SHARES else f"{name} (label units)" if metric in ("mae", "rmse") else name
+
+
+def estimate(found: Estimated, metric: str = "") -> Estimate:
+    """A figure and its interval as tables take them; in per cent where `metric` is a share, as plots want it."""
+    scale = scaled(1.0, metric)
+    low, high = (math.nan if each is None else each * scale for each in (found.low, found.high))
+    return Estimate(found.value * scale, low, high)
+
+
+def scaled(value: float, metric: str) -> float:
+    """In per cent where the metric is a share."""
+    return value * 100 if metric in SHARES else value
+
+
+def spread(found: FoldSpread) -> Deviation:
+    """Mean and deviation over folds."""
+    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
+
+
+def ranged(found: Ranged) -> Deviation:
+    """Mean and deviation over draws or orders."""
+    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
+
+
+def in_order(heads: Container[str]) -> list[str]:
+    """Names of heads in the order of `HEADS`."""
+    return [name for name in HEADS if name in heads]
+
+
+def curve_of(name: str, found: Latency) -> Curve:
+    """The distribution of a latency; its bins are 20 to a decade, the last one ends at the largest duration."""
+    edges = [min(10 ** (at / _BINS_A_DECADE), found.max_ms) for at, _ in found.bins]
+    return Curve(name, edges, [count for _, count in found.bins])
+
+
+def percentiles(found: Latency) -> dict[str, float]:
+    """What is marked on a distribution."""
+    return {"p50": found.p50_ms, "p90": found.p90_ms, "p99": found.p99_ms}
+
+
+def sentence(note: str) -> str:
+    """A note as a sentence."""
+    return f"{note[:1].upper()}{note[1:]}{'' if note.endswith(('.', '!', '?')) else '.'}"

@@ -30,6 +30,7 @@ from emer_edge.bench.records.latency import (
     Streaming,
 )
 from emer_edge.bench.records.machine import Conditions, Environment, Moment
+from emer_edge.bench.records.origin import DataFacts, FoldFacts, Origin
 from emer_edge.bench.records.probes import (
     Ablation,
     Curve,
@@ -54,6 +55,7 @@ __all__ = [
     "Comparison",
     "Conditions",
     "Curve",
+    "DataFacts",
     "Effect",
     "Effects",
     "Energy",
@@ -66,6 +68,7 @@ __all__ = [
     "FilmFigures",
     "FilmProbe",
     "FirstResult",
+    "FoldFacts",
     "FoldSet",
     "FoldSpread",
     "GapAccuracy",
@@ -76,6 +79,7 @@ __all__ = [
     "Loading",
     "Moment",
     "Moved",
+    "Origin",
     "PairedSets",
     "ParticipantFigure",
     "ParticipantSpread",

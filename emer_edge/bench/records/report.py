@@ -19,6 +19,7 @@ from emer_edge.bench.records.latency import (
     Streaming,
 )
 from emer_edge.bench.records.machine import Conditions, Environment
+from emer_edge.bench.records.origin import DataFacts, Origin
 from emer_edge.bench.records.probes import Probes
 from emer_edge.bench.records.sets import FoldSet, PairedSets
 from emer_edge.errors import DataError
@@ -43,6 +44,7 @@ class BundleBench(Record, frozen=True, kw_only=True):
             empty where not asked for. `latency` is by part, `single_stream` by query.
         notes: what a reader should know.
         probes: what it leans on and what it bears; None where not asked for, or without data.
+        origin: where it comes from, as its manifest says; None in older reports.
     """
 
     name: str
@@ -62,6 +64,7 @@ class BundleBench(Record, frozen=True, kw_only=True):
     accuracy: Accuracy | None
     notes: tuple[str, ...] = ()
     probes: Probes | None = None
+    origin: Origin | None = None
 
 
 class BenchReport(Record, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ class BenchReport(Record, frozen=True, kw_only=True):
         options: as asked for.
         environment: the machine.
         conditions: how it was while latencies were measured.
+        data: the data set; None without one.
         bundles: one record each.
         ratios: the parts of every other bundle beside those of the first; empty for one bundle.
         against: what moved since an older report; None where none was named.
@@ -86,6 +90,7 @@ class BenchReport(Record, frozen=True, kw_only=True):
     options: dict[str, str | int | float | bool | None]
     environment: Environment
     conditions: Conditions | None = None
+    data: DataFacts | None = None
     bundles: tuple[BundleBench, ...]
     ratios: tuple[Ratio, ...] = ()
     against: Comparison | None = None

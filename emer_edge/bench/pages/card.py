@@ -1,0 +1,204 @@
+"""The model card of the bundles, after Mitchell et al., Model Cards for Model Reporting (FAT* 2019): nine headings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from emer_edge.bench.pages.method import LIMITS
+from emer_edge.bench.pages.scored import names_of, scored_of
+from emer_edge.bench.records import BenchReport, Origin
+from emer_edge.report.html import Block, Paragraph, Section
+from emer_edge.report.markdown import to_markdown
+from emer_edge.report.tables import Cell, Column, Table
+
+__all__ = ["card_of", "section"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    heading: str
+    blocks: tuple[str | Table, ...]
+
+
+_USE: Final = (
+    "Research on how what a face shows and what a person likely feels differ, on people who know about it and agreed, "
+    "in set-ups like the one that its data come from: one person before a display, a camera and an eye tracker."
+)
+_OUT: Final = (
+    "Inferring emotions of people at work or in education is prohibited in the European Union except for medical or "
+    "safety reasons (AI Act, Regulation (EU) 2024/1689, Article 5(1)(f)). Elsewhere such a system is high-risk (Annex "
+    "III), and the people exposed to it must be told (Article 50(3)). It is no lie detector, no diagnosis and no "
+    "reading of a mind; decisions about a person must not rest on it. Children, groups in view, other cultures, other "
+    "trackers and other tasks are outside of what its figures cover."
+)
+_ETHICS: Final = (
+    "Faces, gaze and pupil size are biometric data, and an emotion is personal data. ER is what annotators would say a "
+    "person felt who watched a film chosen to induce an emotion; FER what they would say the face shows: labels are "
+    "opinions of annotators, not facts of a mind. An emotion read from a face may be wrong more often for some people "
+    "than for others; see the figures of participants. Tell the people in view, let them say no, keep no more than is "
+    "needed, and delete on time."
+)
+_FACTORS: Final = (
+    "Age, gender, glasses, skin, language and culture are not recorded in the labels, so that figures can't be given "
+    "for such groups: that they are missing does not mean that there are no differences. What the data allow is "
+    "below: each class, and how participants spread."
+)
+
+
+def card_of(report: BenchReport, tables: dict[str, Table]) -> str:
+    """The card as Markdown, one for all bundles of a report."""
+    names = ", ".join(names_of(report).values())
+    lines = [f"# Model card: {to_markdown(names)}", ""]
+    lines += [f"> **{to_markdown(each)}**\n" for each in _loud(report)]
+    for part in _parts(report, tables):
+        lines += [f"## {part.heading}", ""]
+        for each in part.blocks:
+            lines += [to_markdown(each), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def section(report: BenchReport, tables: dict[str, Table]) -> Section:
+    """The card as a section: what stands elsewhere on the page is not repeated."""
+    blocks: list[Block] = [Paragraph(each, warning=True) for each in _loud(report)]
+    for part in _parts(report, tables):
+        said = [each for each in part.blocks if isinstance(each, str)]
+        blocks += [Paragraph(f"{part.heading}. {' '.join(said)}")] if said else []
+        blocks += [each for each in part.blocks if isinstance(each, Table) and each not in tables.values()]
+    return Section("Model card", tuple(blocks))
+
+
+def _loud(report: BenchReport) -> list[str]:
+    found = []
+    trained = {at for at, each in enumerate(report.bundles) if each.demo or (each.origin and each.origin.synthetic)}
+    if trained:
+        whose = ", ".join(name for at, name in names_of(report).items() if at in trained)
+        found.append(f"SYNTHETIC WEIGHTS: {whose} was trained on synthetic clips. It knows nothing about people.")
+    if report.data is not None and report.data.synthetic:
+        found.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
+    return found
+
+
+def _parts(report: BenchReport, tables: dict[str, Table]) -> tuple[_Part, ...]:
+    made: dict[str, Callable[[], tuple[str | Table, ...]]] = {
+        "Model details": lambda: _details(report),
+        "Intended use": lambda: (_USE, *_licence(report)),
+        "Out of scope": lambda: (_OUT,),
+        "Factors": lambda: (_FACTORS,),
+        "Metrics": lambda: (_metrics(report),),
+        "Evaluation data": lambda: _evaluation(report),
+        "Training data": lambda: _training(report),
+        "Quantitative analyses": lambda: _figures(report, tables),
+        "Ethical considerations": lambda: (_ETHICS,),
+        "Caveats and recommendations": lambda: (LIMITS, *_films(report)),
+    }
+    return tuple(_Part(heading, blocks()) for heading, blocks in made.items())
+
+
+def _details(report: BenchReport) -> tuple[str | Table, ...]:
+    text = (
+        "EMERT, a transformer over eight face crops and thirty-two rows of an eye tracker, exported by emer-edge as a "
+        "face encoder and a fusion part for real-time inference."
+    )
+    names = names_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for at, each in enumerate(report.bundles):
+        made = each.origin
+        precision = ", ".join(f"{part} {how.upper()}" for part, how in each.precision.items())
+        rows.append(
+            (
+                names[at], made.created if made else "", precision, each.size_bytes / 1e6,
+                f"{made.window_s:g} s, every {made.hop_s:g} s" if made else "", made.events if made else "",
+                _gate(made) if made else "", _calibration(made) if made else "",
+            )
+        )  # fmt: skip
+    columns = (
+        Column("Bundle"), Column("Made"), Column("Precision"), Column("Size", "MB", 1), Column("Window"),
+        Column("Events"), Column("Accuracy gate"), Column("Calibration"),
+    )  # fmt: skip
+    heads = next((each.origin.heads for each in report.bundles if each.origin is not None), {})
+    said = "; ".join(f"{name}: {', '.join(classes)}" if classes else name for name, classes in heads.items())
+    return (text, *((f"Heads and classes: {said}.",) if said else ()), Table("Bundles", columns, tuple(rows)))
+
+
+def _gate(made: Origin) -> str:
+    on = f" on {made.gate_windows:,} windows of {made.gate_participants} participants" if made.gate_windows else ""
+    return f"{made.gate}{on}"
+
+
+def _calibration(made: Origin) -> str:
+    people = f" of {made.calibration_participants} participants" if made.calibration_participants else ""
+    return f"{made.calibration}, {made.calibration_windows:,} windows{people}" if made.calibration else "none"
+
+
+def _licence(report: BenchReport) -> tuple[str, ...]:
+    if any(each.origin is not None and each.origin.research_only for each in report.bundles):
+        return ("EMER's agreement covers the data behind it: academic use only, and bundles are not to be passed on.",)
+    return ()
+
+
+def _metrics(report: BenchReport) -> str:
+    resamples = report.options.get("resamples")
+    drawn = f"{resamples} bootstrap draws over participants" if resamples else "bootstrap over participants"
+    return (
+        "WAR (accuracy), UAR and weighted F1 of class heads; MAE, RMSE, CCC and Pearson's r of value heads; ECE, NLL "
+        f"and Brier score of probabilities; AUROC of the gap. 95 % intervals by {drawn}; guesses stand beside every "
+        "figure."
+    )
+
+
+def _evaluation(report: BenchReport) -> tuple[str | Table, ...]:
+    data = report.data
+    if data is None:
+        return ("No clips were given, so that nothing is known about accuracy here.",)
+    films = f" watching {data.stimuli} films" if data.stimuli else ""
+    kind = "Synthetic clips in EMER's layout" if data.synthetic else "Clips in EMER's layout"
+    split = "dealt into new folds with participants apart" if data.regrouped else "in the data set's own folds"
+    shared = f" {data.shared_participants} participants lie in several folds." if data.shared_participants else ""
+    scored = "; ".join(f"{each.name}: {each.clips:,} clips of {each.participants}" for each in scored_of(report))
+    text = (
+        f"{kind}: {data.clips:,} of {data.participants} participants{films}, {split}; {data.skipped} could not be "
+        f"used.{shared} Scored: {scored or 'none'}. Fingerprint {data.fingerprint[:16]}."
+    )
+    rows = tuple((head, label, count) for head, counts in data.labels.items() for label, count in counts.items())
+    return (
+        (text, Table("Labels of the data set", (Column("Head"), Column("Class"), Column("clips")), rows))
+        if rows
+        else (text,)
+    )
+
+
+def _training(report: BenchReport) -> tuple[str, ...]:
+    told: dict[str, None] = {}
+    names = names_of(report)
+    for at, each in enumerate(report.bundles):
+        made = each.origin
+        if made is None or made.training_clips is None:
+            told[f"{names[at]} does not say what it was trained on."] = None
+        else:
+            kind = "synthetic clips" if made.synthetic else "clips"
+            fold = f", fold {made.held_out} held out" if made.held_out else ""
+            told[
+                f"{names[at]}: fitted to {made.training_clips:,} {kind}{fold}; choices were made on "
+                f"{made.selection_clips:,} others of other participants."
+            ] = None
+    return (" ".join(told),)
+
+
+def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table, ...]:
+    wanted = ("classes", "values", "class_recalls", "people", "gap", "single_stream", "speed")
+    held = tuple(
+        tables[name] for name in wanted if name in tables and not (name == "speed" and "single_stream" in tables)
+    )
+    return held or ("None were measured.",)
+
+
+def _films(report: BenchReport) -> tuple[str, ...]:
+    names = names_of(report)
+    found = []
+    for at, each in enumerate(report.bundles):
+        films = each.probes.films if each.probes is not None else None
+        if films is not None and films.note is not None:
+            found.append(f"{names[at]} {films.note}: {films.reason}.".replace("..", "."))
+    return tuple(found)

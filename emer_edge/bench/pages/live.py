@@ -1,0 +1,52 @@
+"""The live run: every stage of it, how old its evidence was, what was dropped."""
+
+from __future__ import annotations
+
+from emer_edge.bench.pages.scored import names_of
+from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, percentiles
+from emer_edge.bench.records import BenchReport, Streaming
+from emer_edge.report.distributions import distributions
+from emer_edge.report.html import Block, Details, Facts, Figure, Section
+from emer_edge.report.tables import Cell, Column, Table
+
+__all__ = ["section", "tables"]
+
+
+def tables(report: BenchReport) -> dict[str, Table]:
+    """Stages and ages."""
+    names = names_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for at, each in enumerate(report.bundles):
+        if each.streaming is not None:
+            for stage, found in {**each.streaming.stages, **each.streaming.ages}.items():
+                rows.append((names[at], stage, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count))
+    note = "Simulated camera and tracker in real time. Total: from the hop's deadline to the result."
+    return {"live": Table("Live run", (BUNDLE, Column("Stage"), *MILLISECONDS), tuple(rows), note)}
+
+
+def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
+    """The section; None where no live run was asked for."""
+    names = names_of(report)
+    blocks: list[Block] = []
+    for at, each in enumerate(report.bundles):
+        if each.streaming is not None:
+            held: list[Block] = [Facts(_facts(names[at], each.streaming))]
+            stages = {name: found for name, found in each.streaming.stages.items() if found.bins}
+            if stages:
+                rows = [curve_of(name, found) for name, found in stages.items()]
+                marked = {name: percentiles(found) for name, found in stages.items()}
+                plot = distributions(f"Every stage, {names[at]}", "ms", rows, marked)
+                held.append(Figure(plot, "Dark lines are p50, p90 and p99. Nothing was left out."))
+            blocks += held if not blocks else [Details(f"The same of {names[at]}", tuple(held))]
+    return Section("Live run", (*blocks, tables["live"])) if blocks else None
+
+
+def _facts(name: str, stream: Streaming) -> tuple[tuple[str, str], ...]:
+    states = ", ".join(f"{count} {state}" for state, count in stream.states.items())
+    drops = ", ".join(f"{count} {place}" for place, count in stream.dropped.items()) or "none"
+    rates = f"at {stream.frame_rate_hz:g} and {stream.sample_rate_hz:g} Hz"
+    return (
+        (f"Live run of {name}", f"{stream.seconds:.1f} s, {stream.results} results ({states})"),
+        ("Taken", f"{stream.frames:,} frames and {stream.samples:,} samples, {rates}"),
+        ("Dropped", drops),
+    )

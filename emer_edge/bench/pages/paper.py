@@ -1,0 +1,142 @@
+"""The methods paragraph of a paper, from what a report knows."""
+
+from __future__ import annotations
+
+from emer_edge.bench.pages.scored import Scored, scored_of
+from emer_edge.bench.records import BenchReport
+from emer_edge.spec.heads import PROTOCOLS
+from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
+
+__all__ = ["methods_of"]
+
+
+def methods_of(report: BenchReport) -> str:
+    """Sentences on data, protocol, metrics, uncertainty and latency; what the report does not know is left out."""
+    told = [_subject(report), *_data(report), *_scoring(report), *_latency(report)]
+    return " ".join(told)
+
+
+def _subject(report: BenchReport) -> str:
+    version = report.environment.versions.get("emer-edge")
+    count = len(report.bundles)
+    kinds = dict.fromkeys(_precision(each.precision) for each in report.bundles)
+    demo = (
+        " with demonstration weights, trained on synthetic clips," if any(each.demo for each in report.bundles) else ""
+    )
+    return (
+        f"We evaluated {count} exported EMERT bundle{'s' if count != 1 else ''}{demo} ({', '.join(kinds)}) with "
+        f"emer-edge{f' {version}' if version else ''}."
+    )
+
+
+def _precision(parts: dict[str, str]) -> str:
+    used = list(dict.fromkeys(each.upper() for each in parts.values()))
+    return "/".join(used) or "precision unknown"
+
+
+def _data(report: BenchReport) -> list[str]:
+    told = []
+    data = report.data
+    if data is not None:
+        kind = "a synthetic data set in the layout of EMER" if data.synthetic else "EMER"
+        films = f" and {data.stimuli} stimuli" if data.stimuli else ""
+        told.append(
+            f"The data were {kind}: {data.clips:,} usable clips of {data.participants} participants{films} "
+            f"({data.skipped} clips could not be used; fingerprint {data.fingerprint[:12]})."
+        )
+        if data.regrouped:
+            told.append(
+                "Its folds share participants, so clips were dealt into five new folds with participants apart."
+            )
+        elif data.shared_participants:
+            told.append(f"{data.shared_participants} participants have clips in several folds.")
+    return told
+
+
+def _scoring(report: BenchReport) -> list[str]:
+    found = scored_of(report)
+    if not found:
+        return []
+    told = [_split(each) for each in found[:1]]
+    origin = next((each.origin for each in found[0].bundles if each.origin is not None), None)
+    window = f"a window of {origin.window_s:g} s with " if origin is not None else "a window of "
+    events = found[0].bundles[0].accuracy.events if found[0].bundles[0].accuracy is not None else "causal"
+    rule = (
+        "eye movements were classified causally, as a live run does"
+        if events == "causal"
+        else "eye movements are those of the data set's own sheets"
+    )
+    told.append(
+        f"A clip is {window}{FACE_SLOTS} face crops of {FACE_SIZE_PX} x {FACE_SIZE_PX} px and {EYE_SLOTS} eye rows of "
+        f"{EYE_COLUMN_COUNT} columns; the newest item of each slot is taken, and {rule}."
+    )
+    readings = {name for each in found for head in each.heads.values() for name in head.readings}
+    if readings:
+        others = {
+            "draws": "random draws of the slots' items",
+            "live": "all live windows inside a clip",
+            "published": "the published loader",
+        }
+        told.append(f"Beside it we report {' and '.join(text for name, text in others.items() if name in readings)}.")
+    used = {head.protocol for each in found for head in each.heads.values()}
+    shown = [each.name for each in PROTOCOLS if each.name in used]
+    told.append(
+        f"Protocols: {', '.join(shown)}. Class heads are scored by WAR (accuracy), UAR and weighted F1, value heads "
+        "by MAE, RMSE, CCC and Pearson's r in label units, over all clips of a fold at once."
+    )
+    resamples, seed = report.options.get("resamples"), report.options.get("seed")
+    told.append(
+        f"Intervals are 95 % percentile intervals of {resamples} bootstrap draws over participants (seed {seed})."
+    )
+    return told
+
+
+def _split(scored: Scored) -> str:
+    apart = (
+        "Each was scored once by a bundle whose training, selection and calibration clips, checked by salted hashes, "
+        "hold none of them."
+    )
+    if scored.is_set:
+        return (
+            f"We used {len(scored.folds)}-fold cross-validation with participants apart; {scored.clips:,} clips of "
+            f"{scored.participants} participants were scored. {apart}"
+        )
+    return (
+        f"{scored.clips:,} clips of {scored.participants} participants of fold {scored.folds[0]} were held out. {apart}"
+    )
+
+
+def _latency(report: BenchReport) -> list[str]:
+    machine, first = report.environment, report.bundles[0]
+    cpu = f" ({machine.cpu})" if machine.cpu else ""
+    cores = f"{machine.cores} core{'s' if machine.cores != 1 else ''}"
+    threads = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
+    runtime = machine.versions.get(first.engine)
+    engine = f"{first.engine}{f' {runtime}' if runtime else ''}"
+    told = [
+        f"Latency was measured on {machine.machine}{cpu}, {cores}, with {engine} on {first.device} and {threads}, at "
+        "batch 1."
+    ]
+    queries = first.single_stream
+    if queries:
+        one = queries.get("live step") or next(iter(queries.values()))
+        told.append(
+            "Each query was issued when the one before was done, by the rules of MLPerf Inference's SingleStream (at "
+            f"least {one.min_queries:,} queries and {one.min_seconds:g} s; here {one.queries:,} in {one.seconds:.0f} "
+            "s)."
+        )
+    else:
+        step = first.latency.get("live step") or next(iter(first.latency.values()), None)
+        if step is not None:
+            told.append(
+                f"Each part was run {step.count:,} times one after the other, after {step.warmup} runs that do not "
+                "count."
+            )
+    told.append("Percentiles are nearest ranks of all durations; none was left out as an outlier.")
+    streaming = first.streaming
+    if streaming is not None:
+        told.append(
+            f"The live pipeline ran for {streaming.seconds:.0f} s on a simulated camera of "
+            f"{streaming.frame_rate_hz:g} Hz and a simulated tracker of {streaming.sample_rate_hz:g} Hz."
+        )
+    return told
