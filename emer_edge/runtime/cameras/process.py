@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import select
-import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Sequence
 from typing import Final
@@ -18,23 +13,16 @@ from numpy.typing import NDArray
 
 from emer_edge.errors import CameraError
 from emer_edge.runtime.cameras.records import Record, Records
-from emer_edge.runtime.cameras.ring import RingReader, make_ring
+from emer_edge.runtime.child import end_child, ending_of, start_child
+from emer_edge.runtime.image_ring import RingReader, make_ring
 
 __all__ = ["CaptureProcess"]
 
-# Isolated (-I): neither the current folder nor the environment decides what the process imports; our own path does.
-_BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from emer_edge.runtime.cameras.child import main; main()"
-)
 _READ_BYTES: Final = 1 << 16
 
 
 class CaptureProcess:
     """A capture process and its two channels.
-
-    Its life hangs on the standard input that we hold: it ends when we do, however we end. It leads a process group of
-    its own, so that Ctrl-C reaches us alone and `close` takes along what a driver has started.
 
     Args:
         source: as written by the user.
@@ -51,13 +39,8 @@ class CaptureProcess:
         self._records, theirs = os.pipe()
         self.over = False
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), source, str(theirs), str(self._ring)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # drivers chatter; what matters comes as a record
-                pass_fds=(theirs, self._ring),
-                start_new_session=True,
+            self._process = start_child(
+                "emer_edge.runtime.cameras.child", [source, str(theirs), str(self._ring)], [theirs, self._ring]
             )
         except OSError as error:
             os.close(self._ring)
@@ -68,7 +51,7 @@ class CaptureProcess:
         os.set_blocking(self._records, False)
         self._parser = Records()
         self._reader = RingReader(self._ring)
-        self._end = weakref.finalize(self, _end, self._process, (self._records, self._ring), os.getpid())
+        self._end = weakref.finalize(self, end_child, self._process, (self._records, self._ring), os.getpid())
 
     @property
     def pid(self) -> int:
@@ -99,26 +82,8 @@ class CaptureProcess:
 
     def ending(self) -> str:
         """How it ended, for a sentence."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        code = self._process.poll()
-        if code is not None and code < 0:
-            return f"its capture process was killed by {signal.Signals(-code).name}"
-        return "its capture process ended"
+        return f"its capture process {ending_of(self._process)}"
 
     def close(self) -> None:
         """Kill it with all that it has started, and free the channels; may be called twice."""
         self._end()
-
-
-def _end(process: subprocess.Popen[bytes], channels: Sequence[int], owner: int) -> None:
-    if os.getpid() != owner:  # a fork of ours ends
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel: it goes when the driver lets go
-        process.wait(2.0)
-    assert process.stdin is not None
-    process.stdin.close()
-    for each in channels:
-        os.close(each)

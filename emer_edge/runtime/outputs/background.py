@@ -67,6 +67,12 @@ class Background:
         self._failed = self._ending = self._began = False
         self._thread = threading.Thread(target=self._run, name=f"emer-edge {worker.name}", daemon=True)
 
+    @property
+    def helper_pid(self) -> int | None:
+        """See `Helped`."""
+        pid: int | None = getattr(self._worker, "helper_pid", None)
+        return pid
+
     def begin(self) -> None:
         """Begin, and start the thread; raise EmerEdgeError where the output can't be had."""
         self._worker.begin()

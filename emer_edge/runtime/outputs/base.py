@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.results import Result
 
-__all__ = ["Losing", "Output"]
+__all__ = ["Helped", "Losing", "Output"]
 
 
 class Output(Protocol):
@@ -23,6 +23,16 @@ class Output(Protocol):
 
     def end(self, summary: Summary | None) -> None:
         """Called once at the end; None when the run never started."""
+        ...
+
+
+@runtime_checkable
+class Helped(Protocol):
+    """An output that has another process do a part of its work."""
+
+    @property
+    def helper_pid(self) -> int | None:
+        """Number of that process, None while there is none; outputs may share one."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from emer_edge import __version__
 from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.outputs.background import Background
 from emer_edge.runtime.pipeline import Pipeline
@@ -38,24 +39,26 @@ __all__ = ["Recorder", "record"]
 _LIMITS: Final = {"frame": 16, "sample": 8192, "step": 256, "marker": 1024, "origin": 8}
 
 
-def record(pipeline: Pipeline, options: RecordOptions, say: Say) -> Background:
+def record(pipeline: Pipeline, options: RecordOptions, say: Say, encoder: Encoder | None = None) -> Background:
     """Record a run.
 
     Args:
         pipeline: not opened yet.
         options: where, what, whose, and for how long.
         say: told of recordings that are too old, of failures, and what was written.
+        encoder: makes the images; one of its own by default.
 
     Raises:
         ConfigurationError: see `recording_path` and `check_writable`; or images without a consent ID.
         MissingExtraError: the package `mcap` is not installed, or OpenCV, where images are recorded.
+        EmerEdgeError: images are recorded, and the process that encodes them can't be started.
     """
     options.check()
     path = recording_path(options.path)
     check_writable(path)
     if options.retention_days is not None:
         expire(path.parent, options.retention_days, say)
-    recorder = Recorder(pipeline, path, options, say)
+    recorder = Recorder(pipeline, path, options, say, encoder or Encoder(say))
     output = Background(recorder, say, dict(_LIMITS), wait=pipeline.pace == "fast")
     pipeline.tap(_Tap(output))
     pipeline.markers.listen(lambda marker: output.put("marker", marker))
@@ -89,14 +92,23 @@ class Recorder:
         path: the file, which does not exist.
         options: what goes into it.
         say: told what was written.
+        encoder: makes the images.
     """
 
     name = "record"
 
-    def __init__(self, pipeline: Pipeline, path: Path, options: RecordOptions, say: Say) -> None:
+    def __init__(self, pipeline: Pipeline, path: Path, options: RecordOptions, say: Say, encoder: Encoder) -> None:
         self._pipeline, self._path, self._options, self._say = pipeline, path, options, say
+        self._encoder = encoder.hold()
+        if options.images != "none":
+            self._encoder.start()  # before any frame comes, so that none waits for it
         self._writer: RecordingWriter | None = None
         self._early: list[Marker] = []
+
+    @property
+    def helper_pid(self) -> int | None:
+        """See `Helped`."""
+        return self._encoder.pid
 
     def begin(self) -> None:
         """Nothing to do: the file is made when the lattice has begun."""
@@ -121,6 +133,7 @@ class Recorder:
 
     def end(self) -> dict[str, int]:
         """Finish the file."""
+        self._encoder.release()
         writer, self._writer = self._writer, None
         if writer is None:
             return {}
@@ -149,9 +162,9 @@ class Recorder:
         images = self._options.images
         if images != "none":
             unix_ns = max(0, frame.stamp_ns + writer.unix_offset_ns)
-            image = image_message(frame, unix_ns, images == "lossless")
+            image = image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
             writer.write(CAMERA, image, frame.arrival_ns, frame.stamp_ns)
-        message = frame_message(frame, look, taken_ns, images == "jpeg")
+        message = frame_message(frame, look, taken_ns, images == "jpeg", self._encoder.encode)
         writer.write(FRAMES, message, frame.arrival_ns, frame.stamp_ns)
 
     def _head(self, origin_ns: int, unix_ns: int, reference_ns: int) -> RecordingHead:

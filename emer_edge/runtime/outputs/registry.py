@@ -10,6 +10,7 @@ from rich.console import Console
 
 from emer_edge.data.sessions import SessionPlace
 from emer_edge.extras import require
+from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.outputs.json_lines import JsonLines
 from emer_edge.runtime.outputs.live_view import LiveView
@@ -64,43 +65,51 @@ class OutputDriver:
 
     Attributes:
         name: short name.
-        open: makes it, or None where it was not asked for.
+        open: makes it, or None where it was not asked for; told the run's encoder, which outputs share.
     """
 
     name: str
-    open: Callable[[Pipeline, Wanted, Say], Output | None]
+    open: Callable[[Pipeline, Wanted, Say, Encoder], Output | None]
 
 
-def _session(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
+def _session(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return None if wanted.session is None else SessionFolder(pipeline, wanted.session, say)
 
 
-def _record(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
-    return None if wanted.record is None else record(pipeline, wanted.record, say)
+def _record(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return None if wanted.record is None else record(pipeline, wanted.record, say, encoder)
 
 
-def _mqtt(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
+def _mqtt(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return None if wanted.mqtt is None else Mqtt(parse_broker(wanted.mqtt), say)
 
 
-def _metrics(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
+def _metrics(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return None if wanted.metrics is None else Metrics(pipeline, wanted.metrics)
 
 
-def _lsl(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
+def _lsl(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return None if wanted.lsl is None else LslResults(pipeline, wanted.lsl)
 
 
-def _page(pipeline: Pipeline, wanted: Wanted, say: Say) -> Output | None:
+def _page(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     if wanted.serve is None:
         return None
     from emer_edge.runtime.outputs.page import serve_page  # loads HTTP and TLS
 
-    return serve_page(pipeline, wanted.serve, wanted.serve_token, say)
+    return serve_page(pipeline, wanted.serve, wanted.serve_token, say, encoder)
 
 
-def _view(pipeline: Pipeline, wanted: Wanted) -> Output | None:
+def _view(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return LiveView(pipeline.bundle.manifest, wanted.console) if wanted.live else None
+
+
+def _json(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return JsonLines() if wanted.json else None
+
+
+def _summary(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return SummaryTable(wanted.console) if wanted.summary else None
 
 
 OUTPUTS: Final = (
@@ -110,9 +119,9 @@ OUTPUTS: Final = (
     OutputDriver("metrics", _metrics),
     OutputDriver("lsl", _lsl),
     OutputDriver("page", _page),
-    OutputDriver("json", lambda pipeline, wanted, say: JsonLines() if wanted.json else None),
-    OutputDriver("live", lambda pipeline, wanted, say: _view(pipeline, wanted)),
-    OutputDriver("summary", lambda pipeline, wanted, say: SummaryTable(wanted.console) if wanted.summary else None),
+    OutputDriver("json", _json),
+    OutputDriver("live", _view),
+    OutputDriver("summary", _summary),
 )
 """In the order in which they take results, and end: the table at the end tells what the others have lost."""
 
@@ -154,14 +163,16 @@ def open_outputs(pipeline: Pipeline, wanted: Wanted, say: Say = say_to_log) -> l
             have ended by then.
     """
     made: list[Output] = []
+    encoder = Encoder(say)  # one for all; its process starts when images are needed
     try:
         for driver in OUTPUTS:
-            output = driver.open(pipeline, wanted, say)
+            output = driver.open(pipeline, wanted, say, encoder)
             if output is not None:
                 made.append(output)
     except BaseException:
         for each in made:
             each.end(None)
+        encoder.close()
         raise
     for each in made:
         if isinstance(each, Metrics):

@@ -62,7 +62,10 @@ class SummaryTable:
         self._console.print(table)
         if summary.rss_mb is not None and summary.peak_rss_mb is not None:
             capture = f", {summary.capture_rss_mb:.0f} MB in the capture process" if summary.capture_rss_mb else ""
-            print_line(f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}")
+            encoder = f", {summary.encoder_rss_mb:.0f} MB in the encoder process" if summary.encoder_rss_mb else ""
+            print_line(
+                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}{encoder}"
+            )
         if summary.tracker:
             clock = "" if summary.clock is None else f"; its clock {summary.clock}"
             print_line(f"tracker: {summary.tracker}{clock}")

@@ -22,6 +22,7 @@ import numpy as np
 
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import DataError
+from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, Encode, encoded
 from emer_edge.runtime.faces.face import Face
 from emer_edge.runtime.faces.look import FaceCandidate, Look
 from emer_edge.runtime.faces.quality import Missing
@@ -186,7 +187,9 @@ def sample_of(message: SampleMessage) -> TrackerSample:
     )
 
 
-def frame_message(frame: Frame, look: Look | None, taken_ns: int, with_crop: bool) -> FrameMessage:
+def frame_message(
+    frame: Frame, look: Look | None, taken_ns: int, with_crop: bool, encode: Encode = encoded
+) -> FrameMessage:
     """A frame as its message, without its image.
 
     Args:
@@ -194,6 +197,7 @@ def frame_message(frame: Frame, look: Look | None, taken_ns: int, with_crop: boo
         look: what was seen in it.
         taken_ns: when the pipeline took it.
         with_crop: whether the crop of a usable face goes along, as a PNG.
+        encode: makes it.
     """
     seen = None
     if look is not None:
@@ -205,7 +209,7 @@ def frame_message(frame: Frame, look: Look | None, taken_ns: int, with_crop: boo
             box_px=None if face is None else face.box_px,
             landmarks_px=None if face is None else tuple(face.landmarks_px.ravel().tolist()),
             score=None if face is None else face.score,
-            crop=_encoded(candidate.crop, ".png") if candidate is not None and with_crop else None,
+            crop=encode(candidate.crop, CROP) if candidate is not None and with_crop else None,
         )
     height, width = frame.image.shape[:2]
     return FrameMessage(frame.index, frame.stamp_ns, frame.arrival_ns, taken_ns, frame.clock, width, height, seen)
@@ -233,9 +237,9 @@ def look_of(message: FrameMessage) -> Look | None:
     return Look(face, candidate, missed, seen.anew, 0)
 
 
-def image_message(frame: Frame, unix_ns: int, lossless: bool) -> ImageMessage:
-    """A frame's image: JPEG of quality 90, or PNG."""
-    data = _encoded(frame.image, ".png" if lossless else ".jpg")
+def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = encoded) -> ImageMessage:
+    """A frame's image: JPEG of quality 90, or PNG; `encode` makes it."""
+    data = encode(frame.image, WHOLE if lossless else LOOK)
     return ImageMessage(_Time(*divmod(unix_ns, 1_000_000_000)), "camera", data, "png" if lossless else "jpeg")
 
 
@@ -246,13 +250,6 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(each) for each in value]
     return value
-
-
-def _encoded(image: Any, kind: str) -> bytes:
-    cv2 = import_cv2()
-    how = [cv2.IMWRITE_PNG_COMPRESSION, 1] if kind == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
-    _, data = cv2.imencode(kind, image, how)
-    return bytes(data)
 
 
 def _eye_message(eye: EyeReading) -> EyeMessage:

@@ -264,7 +264,7 @@ def test_the_capture_process_holds_no_engine(server: MjpegServer) -> None:
 
 def test_frames_that_change_their_size_are_followed(tmp_path: Path) -> None:
     """The ring grows while it is read."""
-    from emer_edge.runtime.cameras.ring import SLOTS, RingReader, RingWriter, make_ring
+    from emer_edge.runtime.image_ring import SLOTS, RingReader, RingWriter, make_ring
 
     ring = make_ring()
     try:

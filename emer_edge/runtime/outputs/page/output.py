@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from emer_edge.bundle import Manifest
+from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.page.address import page_address
 from emer_edge.runtime.outputs.page.feed import Feed
@@ -36,6 +37,7 @@ class Page:
         token: what visitors must know; needed where others can reach the address.
         display: the display that the gaze falls on; the bundle's training display by default.
         say: told where the page is, and once when it fails.
+        encoder: makes the images; one of its own by default.
 
     Raises:
         ConfigurationError: an address that can't be read or taken, a token that is missing or too short.
@@ -50,11 +52,13 @@ class Page:
         token: str | None = None,
         display: Display | None = None,
         say: Say = say_to_log,
+        encoder: Encoder | None = None,
     ) -> None:
         wanted = page_address(address, token)
         self._say = say
         self._feed = Feed(manifest, display or manifest.display or Display())
-        self._video = Video()
+        self._encoder = encoder or Encoder(say)
+        self._video = Video(self._encoder)
         self._server = PageServer(wanted, token, self._feed, self._video, say)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
@@ -65,6 +69,11 @@ class Page:
     def url(self) -> str:
         """Where a browser finds it."""
         return self._server.address.url
+
+    @property
+    def helper_pid(self) -> int | None:
+        """See `Helped`."""
+        return self._encoder.pid
 
     def begin(self) -> None:
         """Start to answer, and say where."""
@@ -121,8 +130,10 @@ class Page:
             self._say(f"the page stands still, the run goes on: {type(error).__name__}: {error}")
 
 
-def serve_page(pipeline: Pipeline, address: str, token: str | None = None, say: Say = say_to_log) -> Page:
+def serve_page(
+    pipeline: Pipeline, address: str, token: str | None = None, say: Say = say_to_log, encoder: Encoder | None = None
+) -> Page:
     """Make the page of a pipeline that is not open yet; arguments and errors are those of `Page`."""
-    page = Page(pipeline.bundle.manifest, address, token, pipeline.display, say)
+    page = Page(pipeline.bundle.manifest, address, token, pipeline.display, say, encoder)
     pipeline.tap(page)
     return page

@@ -99,6 +99,10 @@ class PageServer(ThreadingHTTPServer):
             self._told = True
             self._say(f"the page could not answer: {type(error).__name__}: {error}")
 
+    def service_actions(self) -> None:
+        """Between connections, several times a second."""
+        self.video.rest()
+
     def end(self) -> None:
         """Close every connection and the address."""
         self.server_close()

@@ -1,4 +1,4 @@
-"""The newest camera image as JPEG, made when somebody asks for it and never on the pipeline's threads.
+"""The newest camera image as JPEG, made when somebody asks for it, in another process than the pipeline.
 
 A visitor asks for an image newer than the last one: the slow get fewer, nobody falls behind, and without visitors
 nothing is encoded or even kept. Visitors who ask at the same time share one image.
@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-import cv2
-
+from emer_edge.runtime.encoding import PAGE, Encoder
 from emer_edge.runtime.faces import Look
 from emer_edge.spec.samples import Frame
 
 __all__ = ["Picture", "Video"]
 
 _RATE_HZ: Final = 12.0
-_WIDEST_PX: Final = 640
-_QUALITY: Final = 75
 _WATCHED_S: Final = 3.0  # after the last question nobody watches any more
+_REST_S: Final = 10.0  # after so long without a question the encoder's memory is given back
 _LOOK_S: Final = 1.0  # a box older than this is not where the face is
 
 
@@ -42,9 +40,14 @@ class Picture:
 
 
 class Video:
-    """Holds the newest frame while somebody watches."""
+    """Holds the newest frame while somebody watches.
 
-    def __init__(self) -> None:
+    Args:
+        encoder: makes the JPEGs.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder.hold()
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
         self._asked_s = -_WATCHED_S
@@ -109,24 +112,19 @@ class Video:
             frame, number, look = self._frame, self._number, self._look
         if frame is not None and number > have and not self._closed:
             self._made_s = monotonic()
-            self._picture = Picture(number, _jpeg(frame), _where(frame, look))
+            self._picture = Picture(number, self._encoder.encode(frame.image, PAGE), _where(frame, look))
+
+    def rest(self) -> None:
+        """Let the encoder rest where nobody has asked for an image for a while."""
+        self._encoder.rest(_REST_S)
 
     def close(self) -> None:
-        """Wake those who wait, and forget the image."""
+        """Wake those who wait, and forget the image and the encoder."""
         with self._changed:
             self._closed = True
             self._frame = self._picture = None
             self._changed.notify_all()
-
-
-def _jpeg(frame: Frame) -> bytes:
-    image = frame.image
-    height, width = image.shape[:2]
-    if width > _WIDEST_PX:
-        size = (_WIDEST_PX, max(1, round(height * _WIDEST_PX / width)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes() if done else b""
+        self._encoder.release()
 
 
 def _where(frame: Frame, look: tuple[Look, float] | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Images between the capture process and ours, in shared memory without a name.
+"""Images between a process of ours and the run's, in shared memory without a name.
 
-The memory is a file descriptor (memfd_create(2)) that the capture process inherits: it has no name under /dev/shm that
-a crash could leave behind, and the kernel frees it with the last of the two processes. The capture process decides on
-the size of a slot and grows the memory before it first writes; every record says how large it is, so that the reader
+The memory is a file descriptor (memfd_create(2)) that the other process inherits: it has no name under /dev/shm that
+a crash could leave behind, and the kernel frees it with the last of the two processes. Who writes decides on the size
+of a slot and grows the memory before it first writes; every record says how large it is, so that the reader
 maps it anew when it has grown. Layout: one page of slot numbers (int64, which image a slot holds, -1 while it is
 written), then the slots.
 """
@@ -19,25 +19,26 @@ from numpy.typing import NDArray
 __all__ = ["SLOTS", "RingReader", "RingWriter", "make_ring"]
 
 SLOTS: Final = 4
-"""One being written, the newest one, the one before (for comparison), and one that the reader may still copy."""
+"""Of a camera: one being written, the newest, the one before (for comparison), and one the reader may still copy."""
 
 _HEADER: Final = mmap.PAGESIZE
 
 
-def make_ring() -> int:
+def make_ring(name: str = "camera") -> int:
     """Return the descriptor of new, empty shared memory; it goes with whoever closes it last."""
-    return os.memfd_create("emer-edge camera")
+    return os.memfd_create(f"emer-edge {name}")
 
 
 class RingWriter:
-    """The capture process's end.
+    """The end that writes.
 
     Args:
         descriptor: of `make_ring`.
+        slots: how many images it holds.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, slots: int = SLOTS) -> None:
+        self._descriptor, self._slots = descriptor, slots
         self._map: mmap.mmap | None = None
         self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
         self._slot_bytes = 0
@@ -49,13 +50,13 @@ class RingWriter:
         if wanted > self._slot_bytes:
             self._grow(wanted)
         assert self._map is not None
-        self._numbers[number % SLOTS] = -1
-        start = _HEADER + number % SLOTS * self._slot_bytes
+        self._numbers[number % self._slots] = -1
+        start = _HEADER + number % self._slots * self._slot_bytes
         return np.frombuffer(self._map, np.uint8, wanted, start).reshape(height, width, 3)
 
     def commit(self, number: int) -> None:
         """Say that image `number` is whole."""
-        self._numbers[number % SLOTS] = number
+        self._numbers[number % self._slots] = number
 
     @property
     def slot_bytes(self) -> int:
@@ -65,30 +66,35 @@ class RingWriter:
     def _grow(self, wanted: int) -> None:
         # The old mapping goes with the last image that points into it.
         self._slot_bytes = -(-wanted // mmap.PAGESIZE) * mmap.PAGESIZE
-        self.size = _HEADER + SLOTS * self._slot_bytes
+        self.size = _HEADER + self._slots * self._slot_bytes
         os.ftruncate(self._descriptor, self.size)
         self._map = mmap.mmap(self._descriptor, self.size)
-        self._numbers = np.frombuffer(self._map, np.int64, SLOTS)
+        self._numbers = np.frombuffer(self._map, np.int64, self._slots)
         self._numbers[:] = -1
 
 
 class RingReader:
-    """Our end.
+    """The end that reads.
 
     Args:
         descriptor: of `make_ring`; stays the caller's.
+        slots: as the writer has it.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, slots: int = SLOTS) -> None:
+        self._descriptor, self._slots = descriptor, slots
         self._map: mmap.mmap | None = None
 
     def copy(self, number: int, slot_bytes: int, height: int, width: int) -> NDArray[np.uint8] | None:
         """Image `number` as (height, width, 3) uint8 of its own, or None where it has been overwritten meanwhile."""
-        size = _HEADER + SLOTS * slot_bytes
+        image = self.view(number, slot_bytes, height, width).copy()
+        assert self._map is not None
+        return image if np.frombuffer(self._map, np.int64, self._slots)[number % self._slots] == number else None
+
+    def view(self, number: int, slot_bytes: int, height: int, width: int) -> NDArray[np.uint8]:
+        """Image `number` as (height, width, 3) uint8 in place, which the writer may overwrite at any time."""
+        size = _HEADER + self._slots * slot_bytes
         if self._map is None or len(self._map) < size:
             self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
-        numbers = np.frombuffer(self._map, np.int64, SLOTS)
-        start = _HEADER + number % SLOTS * slot_bytes
-        image = np.frombuffer(self._map, np.uint8, height * width * 3, start).reshape(height, width, 3).copy()
-        return image if numbers[number % SLOTS] == number else None
+        start = _HEADER + number % self._slots * slot_bytes
+        return np.frombuffer(self._map, np.uint8, height * width * 3, start).reshape(height, width, 3)
