@@ -33,7 +33,7 @@ __all__ = ["MAY_DECODE", "PERMUTATIONS", "known_clips", "probe_films"]
 Indices = NDArray[np.int64]
 
 MAY_DECODE: Final = "may decode the film"
-PERMUTATIONS: Final = 500
+PERMUTATIONS: Final = 200
 
 
 def known_clips(manifest: Manifest, clips: Sequence[Clip], progress: Progress = silent) -> tuple[Clip, ...] | None:

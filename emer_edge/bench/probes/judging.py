@@ -9,16 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bench.accuracy.judged import truth_of
 from emer_edge.bench.records import Effect, Effects, Estimated
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.clips import Clip
-from emer_edge.errors import DataError
 from emer_edge.metrics.classification import uar
 from emer_edge.metrics.intervals import RESAMPLES
 from emer_edge.metrics.paired import Paired, paired_mean, paired_recalls
-from emer_edge.spec.heads import HEADS
 
-__all__ = ["Fuse", "Judge", "Outputs", "Target", "owners_of", "targets_of"]
+__all__ = ["Fuse", "Judge", "Outputs", "Target", "targets_of"]
 
 Outputs = dict[str, NDArray[np.float32]]
 """Head -> (n, C) probabilities or (n, 1) values."""
@@ -74,25 +73,10 @@ def targets_of(heads: Sequence[BundledHead | Target], clips: Sequence[Clip]) -> 
     found = []
     for head in heads:
         rows = np.array([at for at, clip in enumerate(clips) if head.name in clip.labels], np.int64)
-        if not len(rows):
-            continue
-        labels = [clips[at].labels[head.name] for at in rows]
-        if head.classes:
-            named = HEADS[head.name]
-            names = [named.classes[int(each)] for each in labels] if named.kind == "class" else []
-            missing = set(names) - set(head.classes)
-            if missing:
-                raise DataError(
-                    f"the data hold the class {', '.join(sorted(missing))}, which the bundle's {head.name} lacks"
-                )
-            labels = [head.classes.index(each) for each in names]
-        found.append(Target(head.name, head.classes, rows, np.array(labels, np.float64)))
+        if len(rows):
+            truth = truth_of(head.name, head.classes, [clips[at] for at in rows])
+            found.append(Target(head.name, head.classes, rows, truth.astype(np.float64)))
     return tuple(found)
-
-
-def owners_of(clips: Sequence[Clip]) -> list[str]:
-    """Whose clip each is; a clip whose participant is unknown stands for itself."""
-    return [f"clip {each.name}" if each.participant is None else each.participant for each in clips]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
+from emer_edge.bench.probes.judging import Judge, targets_of
+from emer_edge.bench.probes.robustness import EYE_WAYS, FACE_WAYS, robustness, subsample
+from emer_edge.bundle import Bundle
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.runtime.session import Session
+
+EYES = (EYE_WAYS[0], EYE_WAYS[2])
+FACES = (FACE_WAYS[0], FACE_WAYS[3])
+
+
+@pytest.fixture(scope="module")
+def session(bundle: Bundle):
+    with bundle.open() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def windows(session: Session, dataset: EmerDataset) -> EncodedWindows:
+    return EncodedWindows.of(encode_clips(session, dataset.clips[:5]))
+
+
+@pytest.fixture(scope="module")
+def judge(session: Session, windows: EncodedWindows) -> Judge:
+    heads = session.bundle.manifest.heads
+    return Judge(targets_of(heads, windows.clips), [str(each.participant) for each in windows.clips], 50)
+
+
+@pytest.fixture(scope="module")
+def before(session: Session, windows: EncodedWindows):
+    return session.fuse(windows.face, windows.eye, windows.gaze)
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[str, int, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def curves(session: Session, windows: EncodedWindows, judge: Judge, before, told):
+    return robustness(session, windows, judge, before, 3, EYES, FACES, lambda *each: told.append(each))
+
+
+def test_level_zero_is_the_untouched_reading_to_the_last_digit(curves, judge: Judge, before) -> None:
+    chosen = subsample(judge.owners, 3, judge.seed)
+    for curve in curves:
+        first = curve.levels[0]
+        assert (curve.clips, first.level) == (3, 0)
+        for target in judge.targets:
+            figures = target.among(chosen).figures(before[target.name])
+            assert {name: each.value.value for name, each in first.heads[target.name].items()} == figures
+            assert all(each.change.value == 0 for each in first.heads[target.name].values())
+
+
+def test_every_way_and_level_has_its_figures(curves, told) -> None:
+    assert [each.name for each in curves] == ["tracker noise", "dropped bursts", "low light", "square"]
+    assert [each.touches for each in curves] == ["eyes", "eyes", "face", "face"]
+    for curve, way in zip(curves, (*EYES, *FACES), strict=True):
+        assert [each.level for each in curve.levels] == [0, *way.levels]
+        assert (curve.axis, curve.unit) == (way.axis, way.unit)
+        values = [each.heads["er-valence"]["mae"].value.value for each in curve.levels]
+        assert len(set(values)) == len(values)
+        assert len(curve.levels[1].heads) == 9
+    assert told == [("making clips worse", at, 3) for at in (1, 2, 3)]
+
+
+def test_lost_samples_uncover_windows_and_noise_and_darkness_do_not(curves) -> None:
+    uncovered = {each.name: [level.uncovered for level in each.levels] for each in curves}
+    assert uncovered["dropped bursts"][-1] > uncovered["dropped bursts"][0]
+    for name in ("tracker noise", "low light", "square"):
+        assert set(uncovered[name]) == {uncovered[name][0]}
+
+
+def test_figures_depend_on_seed_and_clip_and_not_on_company(
+    curves, session: Session, windows: EncodedWindows, judge: Judge, before
+) -> None:
+    again = robustness(session, windows, judge, before, 3, EYES[1:], ())
+    assert again[0].name == curves[1].name
+    for one, other in zip(again[0].levels, curves[1].levels, strict=True):
+        for head, effects in one.heads.items():
+            for metric, each in effects.items():
+                assert each.value.value == pytest.approx(other.heads[head][metric].value.value, abs=1e-6)
+
+
+def test_a_subsample_is_spread_over_people() -> None:
+    owners = [f"p{at % 7}" for at in range(140)]
+    chosen = subsample(owners, 30, 0)
+    assert len(set(chosen)) == 30
+    assert (np.diff(chosen) > 0).all()
+    assert set(Counter(owners[at] for at in chosen).values()) == {4, 5}
+    assert not np.array_equal(chosen, subsample(owners, 30, 1))
+    assert subsample(owners, 500, 0).tolist() == list(range(140))
