@@ -1,0 +1,226 @@
+"""The step of a bundle against the published way and against whole windows in other engines, one and two threads.
+
+All take the same windows and start from the same checkpoint; each lives in a process of its own and they take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import RESULTS, Floor, Workshop, conclude, console, show, workshop
+from benchmarks.peers.candidates import CANDIDATES, PUBLISHED, STEP
+from benchmarks.peers.contest import RUNS, Contest, held, prepared
+from benchmarks.peers.material import Material, gather
+from benchmarks.peers.verdict import RIGHT, Agreement, agreements
+from emer_edge.metrics.latency import summarise
+from emer_edge.report.files import write_whole
+from emer_edge.report.plots import Bar, bars
+from emer_edge.report.tables import Cell, Column, Estimate
+
+OVER_PUBLISHED = 20.0
+OVER_PEERS = 4.0
+_PARTICIPANTS, _SEED = 30, 7
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    arguments = _arguments()
+    with workshop(arguments.work) as shop:
+        material = _material(shop, arguments)
+        chosen = [each for each in CANDIDATES if each.name in (*arguments.only, PUBLISHED, STEP) or not arguments.only]
+        left_out = prepared(chosen, material)
+        contests: dict[int, Contest] = {}
+        for number, threads in enumerate(arguments.threads):
+            able = [each for each in chosen if each.name not in left_out]
+            contests[threads] = held(able, material, threads, arguments.rounds, check=number == 0)
+            left_out |= contests[threads].left_out
+        agreed = agreements(material, contests[arguments.threads[0]].durations_ns, PUBLISHED)
+        versions = material.bundle.manifest.versions
+        name = material.bundle.manifest.name
+    for candidate, why in left_out.items():
+        console.print(f"left out: {candidate}: {why}", highlight=False, soft_wrap=True)
+    figures = {threads: _figures(contest) for threads, contest in contests.items()}
+    for threads, each in figures.items():
+        _show(threads, each, agreed)
+    _show_agreement(agreed)
+    _plot(figures, agreed)
+    floors = _floors(figures, agreed)
+    return conclude(
+        "peers",
+        floors,
+        {
+            "threads": {str(threads): each for threads, each in figures.items()},
+            "agreement": {each: agreed[each].to_dict() for each in agreed},
+            "left_out": left_out,
+            "titles": {each.name: each.title for each in CANDIDATES},
+            "rounds": arguments.rounds,
+            "runs_per_turn": RUNS,
+            "bundle": name,
+            "versions": {**versions, **_versions()},
+        },
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--bundle", type=Path, help="INT8 bundle of the checkpoint; exported when left out")
+    made.add_argument("--checkpoint", type=Path, help="the network; the demo weights of the package when left out")
+    made.add_argument("--data", type=Path, help="EMER-layout clips to take windows from; synthesised when left out")
+    made.add_argument("--work", type=Path, help="folder for what is built; temporary by default")
+    made.add_argument("--rounds", type=int, default=40, help=f"turns of each candidate, {RUNS} runs each")
+    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads; floors are of 1")
+    made.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"these of {', '.join(each.name for each in CANDIDATES)}; {PUBLISHED} and {STEP} always take part",
+    )
+    arguments = made.parse_args()
+    if unknown := sorted(set(arguments.only) - {each.name for each in CANDIDATES}):
+        made.error(f"nobody is called {', '.join(unknown)}")
+    if arguments.checkpoint and not (arguments.data or arguments.bundle):
+        made.error("a checkpoint of your own needs --bundle, or --data to calibrate one on")
+    return arguments
+
+
+def _material(shop: Workshop, arguments: argparse.Namespace) -> Material:
+    clips, exported = shop.folder / "peer-clips", shop.folder / "peer.emer"
+    data = arguments.data or shop.make(
+        clips, "synth", str(clips), "--participants", str(_PARTICIPANTS), "--seed", str(_SEED)
+    )
+    bundle = arguments.bundle
+    if bundle is None:
+        source = ("--checkpoint", str(arguments.checkpoint), "--data", str(data)) if arguments.checkpoint else ()
+        bundle = shop.make(exported, "export", "--precision", "int8", *source, "--output", str(exported))
+    return gather(shop.folder / "peers", bundle, arguments.checkpoint, data)
+
+
+def _figures(contest: Contest) -> dict[str, Any]:
+    """Candidate -> percentiles of all its runs, the median of its turns' first runs, and how often faster it is."""
+    found: dict[str, Any] = {}
+    published = {at: statistics.median(turn) for at, turn in enumerate(contest.durations_ns[PUBLISHED])}
+    for name, turns in contest.durations_ns.items():
+        ratios = sorted(published[at] / statistics.median(turn) for at, turn in enumerate(turns))
+        found[name] = {
+            **summarise(each for turn in turns for each in turn).to_dict(),
+            "first_p50_ms": statistics.median(turn[0] for turn in turns) / 1e6,
+            "over_published": {
+                "lowest": ratios[0],
+                "quartiles": statistics.quantiles(ratios, n=4, method="inclusive"),
+                "highest": ratios[-1],
+            },
+        }
+    for each in found.values():
+        each["times_published"] = found[PUBLISHED]["p50_ms"] / each["p50_ms"]
+        each["times_of_step"] = each["p50_ms"] / found[STEP]["p50_ms"]
+    return found
+
+
+def _show(threads: int, figures: dict[str, Any], agreed: dict[str, Agreement]) -> None:
+    titles = {each.name: each.title for each in CANDIDATES}
+    speed: list[tuple[Cell, ...]] = [
+        (
+            titles[name] + ("" if agreed[name].right else ", WRONG"),
+            *(each[key] for key in ("p50_ms", "p90_ms", "p99_ms", "first_p50_ms", "times_published", "times_of_step")),
+            each["count"],
+        )
+        for name, each in figures.items()
+    ]
+    show(
+        f"One window, {_threads(threads)}, in turns of {RUNS} runs, ms",
+        (
+            Column("Candidate"),
+            *(Column(name, "", 2) for name in ("p50", "p90", "p99", "first")),
+            *(Column(name, "", 1) for name in ("published /", "/ step")),
+            Column("runs"),
+        ),
+        speed,
+        "first: median of the turns' first runs. published /: how often faster than the published way. / step: how "
+        "often slower than the live step.",
+    )
+
+
+def _show_agreement(agreed: dict[str, Agreement]) -> None:
+    titles = {each.name: each.title for each in CANDIDATES}
+    show(
+        f"Against eager FP32 on {next(iter(agreed.values())).windows} windows, the class head that differs most",
+        (
+            Column("Candidate"),
+            Column("same class", "%", 1),
+            Column("of"),
+            Column("largest difference of a probability", "", 4),
+            Column("of a value", "", 4),
+        ),
+        [
+            (titles[name], each.same_class, each.head, each.probability_difference, each.value_difference)
+            for name, each in agreed.items()
+        ],
+        f"Below {RIGHT:g} % a candidate is wrong, and its speed counts for no floor.",
+    )
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def _plot(figures: dict[int, dict[str, Any]], agreed: dict[str, Agreement]) -> None:
+    items = [
+        Bar(
+            each.title + ("" if agreed[each.name].right else " (wrong)"),
+            Estimate(found[each.name]["p50_ms"]),
+            _threads(threads),
+        )
+        for each in CANDIDATES
+        for threads, found in figures.items()
+        if each.name in found
+    ]
+    path = write_whole(RESULTS / "peers.svg", bars("What a result costs", "ms, median", items, digits=1))
+    console.print(f"wrote {path}", highlight=False)
+
+
+def _floors(figures: dict[int, dict[str, Any]], agreed: dict[str, Agreement]) -> list[Floor]:
+    floors = []
+    if 1 in figures:
+        one = figures[1]
+        floors.append(
+            Floor(
+                "step over the published way, one thread", one[STEP]["times_published"], OVER_PUBLISHED, unit=" times"
+            )
+        )
+        peers = [
+            each.name for each in CANDIDATES if each.kind == "peer" and each.name in one and agreed[each.name].right
+        ]
+        if peers:
+            fastest = min(peers, key=lambda name: one[name]["p50_ms"])
+            floors.append(
+                Floor(
+                    f"step over the fastest whole-window peer that is right ({fastest}), one thread",
+                    one[fastest]["times_of_step"],
+                    OVER_PEERS,
+                    unit=" times",
+                )
+            )
+    floors.append(Floor("windows that outputs were compared on", agreed[STEP].windows, 200))
+    floors.append(Floor("the step names the class that eager FP32 names", agreed[STEP].same_class, RIGHT, unit=" %"))
+    return floors
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("torch", "onnxruntime", "openvino", "nncf"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Who takes part: each a function from the shared material to something that answers one window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.peers import graphs
+from benchmarks.peers.material import Inputs, Material, Outputs
+from emer_edge.spec.window import FACE_SLOTS
+
+Kind = Literal["published", "peer", "ours"]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A loaded network.
+
+    Attributes:
+        take: brings a window into the form that `run` wants; not timed.
+        run: what one window costs; gives raw outputs, and this project's candidates what their users get.
+    """
+
+    take: Callable[[Inputs], Any]
+    run: Callable[[Any], Outputs]
+
+
+Build = Callable[[Material, int], Runner]
+"""Material, threads -> a loaded network."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run the network.
+
+    Attributes:
+        name: for the command line and the results.
+        title: for people.
+        kind: the published way, a peer that computes the whole window, or this project.
+        needs: packages that it imports.
+        build: loads it.
+        prepare: makes the graph that it loads, before anybody is timed.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    needs: tuple[str, ...]
+    build: Build
+    prepare: Callable[[Material], object] | None = None
+
+
+def _torch(how: Literal["eager", "compiled", "frozen"]) -> Build:
+    def build(material: Material, threads: int) -> Runner:
+        import torch
+
+        torch.set_num_threads(threads)
+        model: Any = material.model()
+        if how != "eager":
+            import torch._inductor.config
+
+            torch._inductor.config.freezing = how == "frozen"
+            model = torch.compile(model)
+
+        def run(window: list[Any]) -> Outputs:
+            with torch.no_grad():  # freezing refuses inference_mode, which is no faster
+                return {name: each.numpy() for name, each in model(*window).items()}
+
+        return Runner(lambda window: [torch.from_numpy(each) for each in window], run)
+
+    return build
+
+
+def _onnxruntime(graph: Callable[[Material], Path]) -> Build:
+    def build(material: Material, threads: int) -> Runner:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(str(graph(material)), options, providers=["CPUExecutionProvider"])
+        names = [each.name for each in session.get_outputs()]
+        return Runner(
+            lambda window: dict(zip(graphs.INPUTS, window, strict=True)),
+            lambda fed: dict(zip(names, session.run(names, fed), strict=True)),
+        )
+
+    return build
+
+
+def _openvino(graph: Callable[[Material], Path], precision: str) -> Build:
+    def build(material: Material, threads: int) -> Runner:
+        import openvino
+
+        core = openvino.Core()
+        told = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        compiled = core.compile_model(core.read_model(str(graph(material))), "CPU", told)
+        request = compiled.create_infer_request()
+        ports = {each.get_any_name(): each for each in compiled.outputs}
+
+        def run(fed: dict[str, Any]) -> Outputs:
+            found = request.infer(fed, share_inputs=True)
+            return {name: np.array(found[port]) for name, port in ports.items()}
+
+        return Runner(lambda window: dict(zip(graphs.INPUTS, window, strict=True)), run)
+
+    return build
+
+
+def _whole(material: Material, threads: int) -> Runner:
+    session = material.bundle.open(engine="onnxruntime", threads=threads)
+    return Runner(lambda window: window, lambda window: session.predict(*window))
+
+
+def _step(material: Material, threads: int) -> Runner:
+    """What a live run does at a hop: the seven older faces of a window were encoded at earlier ones."""
+    session = material.bundle.open(engine="onnxruntime", threads=threads)
+
+    def take(window: Inputs) -> tuple[Any, ...]:
+        face, eye, gaze = window
+        embeddings = np.stack([session.encode(face[0, slot : slot + 1]) for slot in range(FACE_SLOTS - 1)], axis=1)
+        return embeddings, np.ascontiguousarray(face[0, -1:]), eye, gaze
+
+    def run(step: tuple[Any, ...]) -> Outputs:
+        older, crop, eye, gaze = step
+        return session.fuse(np.concatenate([older, session.encode(crop)[None]], axis=1), eye, gaze)
+
+    return Runner(take, run)
+
+
+PUBLISHED, STEP = "eager", "step"
+
+CANDIDATES = (
+    Candidate(PUBLISHED, "eager PyTorch (the published way)", "published", ("torch",), _torch("eager")),
+    Candidate("compiled", "torch.compile", "peer", ("torch",), _torch("compiled")),
+    Candidate("frozen", "torch.compile, frozen", "peer", ("torch",), _torch("frozen")),
+    Candidate(
+        "ort-fp32", "ONNX Runtime FP32", "peer", ("onnxruntime",), _onnxruntime(graphs.whole_graph), graphs.whole_graph
+    ),
+    Candidate(
+        "ort-int8",
+        "ONNX Runtime INT8",
+        "peer",
+        ("onnxruntime", "onnx"),
+        _onnxruntime(graphs.onnxruntime_int8),
+        graphs.onnxruntime_int8,
+    ),
+    Candidate(
+        "ov-fp32", "OpenVINO FP32", "peer", ("openvino",), _openvino(graphs.whole_graph, "f32"), graphs.whole_graph
+    ),
+    Candidate(
+        "ov-bf16", "OpenVINO bf16", "peer", ("openvino",), _openvino(graphs.whole_graph, "bf16"), graphs.whole_graph
+    ),
+    Candidate(
+        "ov-int8",
+        "OpenVINO INT8 (NNCF)",
+        "peer",
+        ("openvino", "nncf"),
+        _openvino(graphs.openvino_int8, "f32"),
+        graphs.openvino_int8,
+    ),
+    Candidate(
+        "ov-int8-bf16",
+        "OpenVINO INT8 (NNCF), the rest bf16",
+        "peer",
+        ("openvino", "nncf"),
+        _openvino(graphs.openvino_int8, "bf16"),
+        graphs.openvino_int8,
+    ),
+    Candidate("bundle", "this bundle, whole window", "ours", ("onnxruntime",), _whole),
+    Candidate(STEP, "this bundle, live step", "ours", ("onnxruntime",), _step),
+)
