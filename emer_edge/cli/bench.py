@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,22 @@ def bench(
         str,
         typer.Option(help="Score the clips as a lesser tracker would give them too: gazepoint, serial-xy, ... or all."),
     ] = "",
+    draws: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Random draws of windows a clip, one random item of each slot as in training: their mean and SD stand "
+            "beside newest-in-slot and live windows.",
+        ),
+    ] = 10,
+    loader: Annotated[
+        Literal["default", "published"],
+        typer.Option(
+            help="Whose draws the published per-batch reduction is taken over: default, or published for windows as "
+            "the authors' loader draws them (frames by last digit, gaze apart from eyes, Tobii's own events)."
+        ),
+    ] = "default",
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")] = 0,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
     stream_seconds: Annotated[
@@ -56,7 +72,9 @@ def bench(
 ) -> None:
     """Measure bundles on this machine: parts, the whole step, a live run, and the seven protocols with --data.
 
-    Clips that a bundle was trained on are refused: figures on them would mean nothing.
+    Clips that a bundle was trained on are refused: figures on them would mean nothing. Bundles of one precision, each
+    with a fold of its own, are put together: five of them are five-fold figures, fifteen compare fp32, fp16 and int8 on
+    the same clips. With --output, an interrupted run goes on after the last bundle that it finished scoring.
     """
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.bench.pages import tables_of
@@ -84,6 +102,9 @@ def bench(
                 warmup=warmup,
                 stream_s=stream_seconds,
                 profiles=profiles,
+                draws=draws,
+                loader=loader,
+                seed=seed,
             ),
             report,
         )
@@ -93,4 +114,5 @@ def bench(
     for warning in measured.notes:
         say(f"note: {warning}")
     if output is not None:
-        say(f"wrote {output}/report.json and {output}/report.html")
+        answers = f", and every answer on every clip in {output}/predictions.csv" if dataset is not None else ""
+        say(f"wrote {output}/report.json and {output}/report.html{answers}")

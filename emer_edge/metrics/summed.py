@@ -20,6 +20,7 @@ from emer_edge.metrics.intervals import RESAMPLES, Interval, draw_sums
 
 __all__ = [
     "CLASS_METRICS",
+    "CORRELATIONS",
     "PROBABILITY_METRICS",
     "VALUE_METRICS",
     "Summed",
@@ -31,6 +32,7 @@ __all__ = [
 CLASS_METRICS = ("war", "uar", "weighted_f1")
 PROBABILITY_METRICS = ("ece", "nll", "brier")
 VALUE_METRICS = ("mae", "mse", "rmse", "ccc", "pearson")
+CORRELATIONS = ("ccc", "pearson")
 
 Sums = NDArray[np.float64]
 _FLAT = 1e-12

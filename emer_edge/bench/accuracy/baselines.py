@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.judged import JudgedHead, truth_of
 from emer_edge.data.clips import Clip
-from emer_edge.metrics.summed import summed_choices, summed_values
+from emer_edge.metrics.summed import CORRELATIONS, summed_choices, summed_values
 from emer_edge.spec.heads import HEADS
 
 __all__ = ["FORECASTS", "baseline_figures", "guesses_of"]
@@ -59,7 +59,9 @@ def baseline_figures(head: JudgedHead) -> dict[str, dict[str, float]]:
         if head.classes:
             found[name] = summed_choices(head.truth, rows, forecast=name in FORECASTS).figures()
         else:
-            found[name] = summed_values(head.truth, rows[:, 0]).figures()
+            figures = summed_values(head.truth, rows[:, 0]).figures()
+            # A constant correlates with nothing; over folds, only the constants' own differences would.
+            found[name] = {metric: value for metric, value in figures.items() if metric not in CORRELATIONS}
     return found
 
 
