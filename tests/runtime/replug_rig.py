@@ -23,6 +23,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import HopWindow
+from emer_edge.runtime.faces import Look
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.simulate.encoders import EmerEncoder
 from emer_edge.runtime.simulate.transport import TerminalTransport
@@ -183,7 +184,9 @@ class Rig:
                 self._take(name)
         if self._failure is not None:
             raise self._failure
-        return Outcome(cycles, self.results, self.windows[: len(self.results)], self._spans, self._lamps, self.said)
+        cut = {each.end_ns: each for each in self.windows}
+        results = [each for each in self.results if each.end_ns in cut]  # a first one may have come before the watch
+        return Outcome(cycles, results, [cut[each.end_ns] for each in results], self._spans, self._lamps, self.said)
 
     def _watch(self, pipeline: Pipeline) -> None:
         evidence = pipeline._core.evidence  # type: ignore[union-attr]
@@ -194,13 +197,13 @@ class Rig:
             self.windows.append(window)
             return window
 
-        on_frame = evidence.on_frame
+        on_look = evidence.on_look
 
-        def seen(frame: Frame) -> object:
+        def seen(frame: Frame, look: Look | None) -> object:
             self._lamps[frame.stamp_ns] = lamp(frame.image)
-            return on_frame(frame)
+            return on_look(frame, look)
 
-        evidence.cut, evidence.on_frame = watched, seen  # type: ignore[method-assign]
+        evidence.cut, evidence.on_look = watched, seen  # type: ignore[method-assign]
 
     def _read(self, pipeline: Pipeline) -> None:
         try:
