@@ -14,11 +14,13 @@ from emer_edge.bench.accuracy.known import data_notes, fold_of, refuse_known_cli
 from emer_edge.bench.accuracy.predictions import FILE_NAME, write_predictions
 from emer_edge.bench.accuracy.scoring import ScoredFold, score_fold
 from emer_edge.bench.accuracy.sets import fold_sets, pair_sets
-from emer_edge.bench.latency.child import Request
+from emer_edge.bench.against import MAX_REGRESSION, compare, read_report
+from emer_edge.bench.facts import facts_of
+from emer_edge.bench.latency.bundles import time_bundles
 from emer_edge.bench.latency.environment import describe, temperature_c
-from emer_edge.bench.latency.processes import parts_in_child, stream_in_child
-from emer_edge.bench.pages import page_of, tables_of
-from emer_edge.bench.records import Accuracy, BenchReport, BundleBench
+from emer_edge.bench.latency.measure import LatencyOptions
+from emer_edge.bench.pages import card_of, page_of, tables_of
+from emer_edge.bench.records import BenchReport, Origin
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError
@@ -26,7 +28,6 @@ from emer_edge.metrics.intervals import RESAMPLES
 from emer_edge.report.csv import to_csv
 from emer_edge.report.files import write_whole
 from emer_edge.report.latex import to_latex
-from emer_edge.runtime.compose import standing_notes
 from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.spec.progress import Progress, silent
 
@@ -45,8 +46,10 @@ class BenchOptions:
         force: replace a report that is there.
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
-        repeats, warmup: durations measured of each part, and runs before them.
+        repeats, warmup, rests, starts, streams, min_seconds, min_queries: see `LatencyOptions`.
         stream_s: length of the streaming run, real time; 0 leaves it out. A window has to fill first.
+        against: an older report to compare with; None compares with nothing.
+        max_regression: share by which a figure may be worse than in that one.
         profiles: trackers through which the clips are scored too.
         draws: random draws of windows a clip.
         loader: whose draws the published reduction is taken over.
@@ -63,7 +66,14 @@ class BenchOptions:
     threads: int = 1
     repeats: int = 200
     warmup: int = 20
+    rests: int = 10
+    starts: int = 3
+    streams: tuple[int, ...] = (1, 2, 4, 8)
+    min_seconds: float = 10.0
+    min_queries: int = 64
     stream_s: float = 20.0
+    against: Path | None = None
+    max_regression: float = MAX_REGRESSION
     profiles: tuple[TrackerProfile, ...] = ()
     draws: int = DRAWS
     loader: Loader = "default"
@@ -81,9 +91,26 @@ class BenchOptions:
             raise ConfigurationError("folds are of a data set: name it with --data")
         if self.profiles and self.data is None:
             raise ConfigurationError("tracker profiles are scored on a data set: name it with --data")
-        if self.repeats < 1 or self.warmup < 0 or self.threads < 1 or self.resamples < 1 or self.stream_s < 0:
-            raise ConfigurationError("repeats, threads and resamples are at least 1, warm-up and stream at least 0")
+        if self.resamples < 1 or not self.max_regression > 0:
+            raise ConfigurationError("resamples are at least 1, and the regression that is allowed is above 0")
+        _ = self.latency
         _ = self.plan  # refused now, not after the first bundle
+
+    @property
+    def latency(self) -> LatencyOptions:
+        """What is timed, and how often; ConfigurationError for numbers that make no sense."""
+        return LatencyOptions(
+            engine=self.engine,
+            threads=self.threads,
+            repeats=self.repeats,
+            warmup=self.warmup,
+            rests=self.rests,
+            starts=self.starts,
+            streams=self.streams,
+            min_seconds=self.min_seconds,
+            min_queries=self.min_queries,
+            stream_s=self.stream_s,
+        )
 
     @property
     def plan(self) -> ReadingPlan:
@@ -104,10 +131,11 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     Raises:
         OutputExistsError: there is a report in the output folder.
         BundleError, EngineError, DataError, MissingExtraError: a bundle or the data set can't be used; DataError too
-            when a bundle was trained on clips that it is to be scored on.
+            when a bundle was trained on clips that it is to be scored on, or the older report can't be read.
     """
     if options.output is not None:
         _check_output(options.output, options.force)
+    older = None if options.against is None else read_report(options.against)
     bundles = [load_bundle(each) for each in options.bundles]
     environment = describe()
     scored: list[ScoredFold] = []
@@ -124,8 +152,10 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             _scored(bundle, fold, dataset, options, kept, progress) for bundle, fold in zip(bundles, folds, strict=True)
         ]
     accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
+    timed = time_bundles(bundles, environment, options.latency, progress)
     records = [
-        _measured(bundle, accuracy, options, progress) for bundle, accuracy in zip(bundles, accuracies, strict=True)
+        msgspec.structs.replace(record, accuracy=accuracy, origin=Origin.of(bundle.manifest))
+        for bundle, record, accuracy in zip(bundles, timed.records, accuracies, strict=True)
     ]
     report = BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -135,6 +165,11 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "threads": options.threads,
             "repeats": options.repeats,
             "warmup": options.warmup,
+            "rests": options.rests,
+            "starts": options.starts,
+            "streams": ", ".join(map(str, options.streams)) or None,
+            "min_seconds": options.min_seconds,
+            "min_queries": options.min_queries,
             "stream_s": options.stream_s,
             "profiles": ", ".join(each.name for each in options.profiles) or None,
             "draws": options.draws,
@@ -143,11 +178,17 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "seed": options.seed,
         },
         environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
+        conditions=timed.conditions,
+        data=None if dataset is None else facts_of(dataset),
         bundles=tuple(records),
+        ratios=timed.ratios,
         sets=fold_sets(scored, options.plan, options.resamples, progress),
         pairs=pair_sets(scored, options.resamples, options.seed),
         notes=tuple(notes),
     )
+    if options.against is not None and older is not None:
+        found = compare(report, older, options.against, options.max_regression)
+        report = msgspec.structs.replace(report, against=found)
     if options.output is not None:
         write_report(report, options.output, options.force)
         if scored:
@@ -158,7 +199,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
 
 
 def write_report(report: BenchReport, folder: Path, force: bool = False) -> list[Path]:
-    """Write `report.json`, `report.html`, and every table as CSV and LaTeX; return their paths.
+    """Write `report.json`, `report.html`, `model-card.md`, and every table as CSV and LaTeX; return their paths.
 
     Raises:
         OutputExistsError: there is a report and `force` is false.
@@ -166,6 +207,7 @@ def write_report(report: BenchReport, folder: Path, force: bool = False) -> list
     """
     _check_output(folder, force)
     written = [write_whole(folder / "report.html", page_of(report))]
+    written.append(write_whole(folder / "model-card.md", card_of(report)))
     for name, table in tables_of(report).items():
         written.append(write_whole(folder / "tables" / f"{name}.csv", to_csv(table)))
         written.append(write_whole(folder / "tables" / f"{name}.tex", to_latex(table, f"tab:{name}")))
@@ -185,40 +227,3 @@ def _scored(
 ) -> ScoredFold:
     with bundle.open(options.engine, options.threads) as session:
         return score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
-
-
-def _measured(bundle: Bundle, accuracy: Accuracy | None, options: BenchOptions, progress: Progress) -> BundleBench:
-    request = Request(
-        what="parts",
-        bundle=str(bundle.path),
-        engine=options.engine,
-        threads=options.threads,
-        repeats=options.repeats,
-        warmup=options.warmup,
-        seconds=options.stream_s,
-    )
-    figures = parts_in_child(request, progress)
-    streaming = None
-    if options.stream_s > 0:
-        streaming = stream_in_child(msgspec.structs.replace(request, what="stream"), progress)
-    variant = "tensorrt" if figures.engine == "tensorrt" else "cpu"
-    manifest = bundle.manifest
-    return BundleBench(
-        name=manifest.name,
-        path=str(bundle.path),
-        size_bytes=sum(each.bytes for each in manifest.files.values()),
-        precision={
-            part.split("/", 1)[1]: each
-            for part, each in manifest.precision.parts.items()
-            if part.startswith(f"{variant}/")
-        },
-        engine=figures.engine,
-        device=figures.device,
-        threads=options.threads,
-        demo=manifest.demo,
-        loading=figures.loading,
-        latency=figures.latency,
-        streaming=streaming,
-        accuracy=accuracy,
-        notes=standing_notes(manifest),
-    )

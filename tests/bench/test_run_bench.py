@@ -8,14 +8,13 @@ import pytest
 from bench_bundles import SALT, write_bundle
 
 from emer_edge.bench import BenchOptions, BenchReport, run_bench, tables_of, write_report
-from emer_edge.bench.latency.child import Request
-from emer_edge.bench.latency.device import PARTS
-from emer_edge.bench.latency.processes import parts_in_child
-from emer_edge.bench.latency.sensors import SimulatedCamera, SimulatedTracker
+from emer_edge.bench.latency.candidate import PARTS
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import BundleError, ConfigurationError, DataError, EngineError, OutputExistsError
+from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+
+NO_TIMES = {"repeats": 1, "warmup": 0, "rests": 0, "starts": 0, "streams": (), "min_seconds": 0.0, "min_queries": 0}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(bundle: Bundle, data: Path, folder: Path) -> BenchReport:
     options = BenchOptions(
-        bundles=(bundle.path,), data=data, output=folder, repeats=12, warmup=2, stream_s=3.3, resamples=20
+        bundles=(bundle.path,),
+        data=data,
+        output=folder,
+        repeats=12,
+        warmup=2,
+        rests=0,
+        starts=0,
+        streams=(1, 2),
+        min_seconds=0.0,
+        min_queries=3,
+        stream_s=3.3,
+        resamples=20,
     )
     return run_bench(options)
 
@@ -49,6 +59,7 @@ def test_the_live_run_gives_results(report: BenchReport) -> None:
     assert streaming.results == sum(streaming.states.values()) == 11
     assert streaming.states["ok"] >= 1
     assert streaming.stages["total"].count == 11
+    assert sum(count for _, count in streaming.stages["total"].bins) == 11
     assert streaming.frames > 60
     assert streaming.samples > 250
 
@@ -113,7 +124,7 @@ def test_bundles_of_several_folds_are_averaged(
 ) -> None:
     record = DataRecord(fingerprint="", salt=SALT, fold=0, training_hashes=(), selection_hashes=())
     paths = [write_bundle(tmp_path / f"{at}.emer", parts, manifest, name=str(at), data=record).path for at in (1, 2)]
-    options = BenchOptions(bundles=tuple(paths), data=data, folds=(1, 2), repeats=1, warmup=0, stream_s=0, resamples=2)
+    options = BenchOptions(bundles=tuple(paths), data=data, folds=(1, 2), **NO_TIMES, stream_s=0, resamples=2)
     report = run_bench(options)
     values = [each.accuracy.heads["er-7"].metrics["war"].value for each in report.bundles if each.accuracy]
     spread = report.folds["er-7/war"]
@@ -137,32 +148,3 @@ def test_bundles_of_several_folds_are_averaged(
 def test_options_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         BenchOptions(**{"bundles": (Path("a.emer"),), **changes})  # type: ignore[arg-type]
-
-
-def test_errors_of_the_measuring_process_come_back_as_they_are(tmp_path: Path, bundle: Bundle) -> None:
-    missing = Request(what="parts", bundle=str(tmp_path / "no.emer"), engine="auto", threads=1, repeats=1)
-    with pytest.raises(BundleError, match=r"there is no bundle at .*no\.emer"):
-        parts_in_child(missing)
-    with pytest.raises(ConfigurationError, match="onnxruntime"):
-        parts_in_child(msgspec.structs.replace(missing, bundle=str(bundle.path), engine="abacus"))
-
-
-def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
-    monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(EngineError, match="ended with code 1 and no figures"):
-        parts_in_child(Request(what="parts", bundle=str(bundle.path), engine="auto", threads=1, repeats=1))
-
-
-def test_simulated_sensors_keep_their_pace_and_drop_what_nobody_takes() -> None:
-    camera, tracker = SimulatedCamera(), SimulatedTracker()
-    first, second = next(camera), next(camera)
-    assert second.stamp_ns - first.stamp_ns == pytest.approx(1e9 / 30, rel=0.01)
-    assert second.image.shape == (480, 640, 3)
-    samples = [next(tracker) for _ in range(6)]
-    assert samples[5].stamp_ns - samples[0].stamp_ns == pytest.approx(5e9 / 120, rel=0.01)
-    assert samples[5].arrival_ns >= samples[5].stamp_ns
-    next(camera)
-    assert camera.dropped + 3 == next(camera).index
-    camera.close()
-    with pytest.raises(StopIteration):
-        next(camera)

@@ -13,6 +13,7 @@ import numpy as np
 from emer_edge.bench.latency.loop import Turn, closed_loop
 from emer_edge.bench.records import Loading
 from emer_edge.errors import ConfigurationError
+from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["AFTER_PAUSE", "PARTS", "PAUSE_S", "QUERIES", "Candidate"]
 
@@ -96,11 +97,11 @@ class Candidate:
         self._embeddings[0, at % 8] = self._session.encode(self._queries.crop(at))[0]
         return self._session.fuse(self._embeddings, *self._queries.window(at))
 
-    def loop(self, part: str, seconds: float, queries: int, seed: int = 0) -> Turn:
+    def loop(self, part: str, seconds: float, queries: int, seed: int = 0, progress: Progress = silent) -> Turn:
         """Do a part in a closed loop (see `closed_loop`); raise ConfigurationError for a part that there is not."""
         if part not in self._work:
             raise ConfigurationError(f"there is no part {part!r} to time; there are {', '.join(self._work)}")
-        return closed_loop(self._work[part], len(self._queries), seconds, queries, seed)
+        return closed_loop(self._work[part], len(self._queries), seconds, queries, seed, progress)
 
     def rested(self, steps: int, pause_s: float = PAUSE_S) -> Turn:
         """Do live steps, each after a pause in which this process sleeps."""

@@ -56,13 +56,14 @@ def conditions_of(moments: Sequence[Moment]) -> Conditions:
         slowed=tuple(dict.fromkeys(each for moment in moments for each in moment.slowed)),
         changed=(),
     )
-    return msgspec.structs.replace(found, changed=tuple(_changed(found)))
+    return msgspec.structs.replace(found, changed=tuple(_changed(found, moments)))
 
 
-def _changed(found: Conditions) -> Iterator[str]:
-    for name, (least, most) in found.clocks_mhz.items():
+def _changed(found: Conditions, moments: Sequence[Moment]) -> Iterator[str]:
+    for name, clocks in _working(moments).items():
+        least, most = min(clocks), max(clocks)
         if most - least > CLOCK_TOLERANCE * most:
-            yield f"the clock {name} moved between {least} and {most} MHz"
+            yield f"the {name} clock moved between {least} and {most} MHz"
     if found.slowed:
         yield f"held back because of heat: {', '.join(found.slowed)}"
     before, after = found.before, found.after
@@ -72,28 +73,44 @@ def _changed(found: Conditions) -> Iterator[str]:
         yield f"the power mode changed from {before.power_mode} to {after.power_mode}"
 
 
+def _working(moments: Sequence[Moment]) -> dict[str, list[int]]:
+    """Clocks over time; of the CPU's the fastest, as idle cores go slower without harm."""
+    found: dict[str, list[int]] = {}
+    for moment in moments:
+        cpus = [clock for name, clock in moment.clocks_mhz.items() if name.startswith("CPU")]
+        if cpus:
+            found.setdefault("fastest CPU", []).append(max(cpus))
+        for name, clock in moment.clocks_mhz.items():
+            if not name.startswith("CPU"):
+                found.setdefault(name, []).append(clock)
+    return found
+
+
 class Watch:
     """Looks at the machine when entered, every second until left, and then.
 
     Args:
         root: as of `look`.
         period_s: between looks.
+
+    Attributes:
+        moments: what was seen so far.
     """
 
     def __init__(self, root: Path = Path("/"), period_s: float = _PERIOD_S) -> None:
         self._root = root
         self._period_s = period_s
-        self._moments: list[Moment] = []
+        self.moments: list[Moment] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="emer-edge watch", daemon=True)
 
     @property
     def conditions(self) -> Conditions:
-        """What was seen so far."""
-        return conditions_of([*self._moments])
+        """All that was seen so far, put together."""
+        return conditions_of(self.moments)
 
     def __enter__(self) -> Watch:
-        self._moments.append(look(self._root))
+        self.moments.append(look(self._root))
         self._thread.start()
         return self
 
@@ -102,8 +119,8 @@ class Watch:
     ) -> None:
         self._done.set()
         self._thread.join()
-        self._moments.append(look(self._root))
+        self.moments.append(look(self._root))
 
     def _run(self) -> None:
         while not self._done.wait(self._period_s):
-            self._moments.append(look(self._root))
+            self.moments.append(look(self._root))

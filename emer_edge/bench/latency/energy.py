@@ -33,6 +33,7 @@ class Meter:
         reason: why there is no sensor, empty with one.
         millijoules: drawn while entered.
         seconds: for which it was entered.
+        idle_mw: drawn with nothing to do, None where that was not measured.
     """
 
     def __init__(self, root: Path = Path("/"), period_s: float = _PERIOD_S) -> None:
@@ -48,7 +49,7 @@ class Meter:
         else:
             self.reason = f"{power.reason}; {counters.reason}"
         self.millijoules = self.seconds = 0.0
-        self._idle_mw: float | None = None
+        self.idle_mw: float | None = None
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -57,7 +58,7 @@ class Meter:
         if self.source:
             with self:
                 sleep(seconds)
-            self._idle_mw = self.millijoules / self.seconds
+            self.idle_mw = self.millijoules / self.seconds
             self.clear()
 
     def clear(self) -> None:
@@ -69,13 +70,13 @@ class Meter:
         if not self.source or not results or not self.seconds:
             return Energy(reason=self.reason or "nothing was done while it was measured")
         mean_mw = self.millijoules / self.seconds
-        above = None if self._idle_mw is None else (self.millijoules - self._idle_mw * self.seconds) / results
+        above = None if self.idle_mw is None else (self.millijoules - self.idle_mw * self.seconds) / results
         return Energy(
             source=self.source,
             millijoules=self.millijoules / results,
             above_idle_millijoules=above,
             mean_mw=mean_mw,
-            idle_mw=self._idle_mw,
+            idle_mw=self.idle_mw,
         )
 
     def __enter__(self) -> Meter:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns, process_time_ns
+from typing import Final
 
 import numpy as np
 
+from emer_edge.spec.progress import Progress, silent
+
 __all__ = ["Turn", "closed_loop"]
+
+_DRAWN: Final = 1021
+"""Query numbers drawn before the loop, over and over: drawing costs nothing between two queries."""
+
+_SECOND_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,14 @@ class Turn:
     cpu_ns: int
 
 
-def closed_loop(query: Callable[[int], object], kinds: int, seconds: float, queries: int, seed: int = 0) -> Turn:
+def closed_loop(
+    query: Callable[[int], object],
+    kinds: int,
+    seconds: float,
+    queries: int,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Turn:
     """Issue queries one after the other until so many seconds have passed and so many queries are done.
 
     Args:
@@ -35,16 +50,21 @@ def closed_loop(query: Callable[[int], object], kinds: int, seconds: float, quer
         seconds: that shall have passed.
         queries: that shall be done, too.
         seed: of the order.
+        progress: told between two queries, once a second, which second it is.
     """
-    order = np.random.default_rng(seed).integers(kinds, size=1021).tolist()  # drawn before, a prime number of them
+    order = np.random.default_rng(seed).integers(kinds, size=_DRAWN).tolist()
     durations: list[int] = []
-    wanted_ns = round(seconds * 1e9)
+    wanted_ns = round(seconds * _SECOND_NS)
+    told_ns = _SECOND_NS
     spent_ns = process_time_ns()
     started_ns = ended_ns = perf_counter_ns()
     while ended_ns - started_ns < wanted_ns or len(durations) < queries:
-        number = order[len(durations) % len(order)]
+        number = order[len(durations) % _DRAWN]
         issued_ns = perf_counter_ns()
         query(number)
         ended_ns = perf_counter_ns()
         durations.append(ended_ns - issued_ns)
+        if ended_ns - started_ns >= told_ns:
+            progress("closed loop", min(told_ns, wanted_ns) // _SECOND_NS, wanted_ns // _SECOND_NS)
+            told_ns += _SECOND_NS
     return Turn(tuple(durations), ended_ns - started_ns, process_time_ns() - spent_ns)

@@ -1,0 +1,193 @@
+"""This report against an older one: what moved, and what got worse by more than is allowed.
+
+Latencies are compared by percentiles, their medians first, as a mean would follow single outliers. A percentile is
+judged where enough measurements stand behind it (10 for a median; to claim a p90 takes 64, a p99 662), and shown where
+not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from emer_edge.bench.records import (
+    Accuracy,
+    BenchReport,
+    BundleBench,
+    Comparison,
+    Environment,
+    Latency,
+    Moved,
+)
+from emer_edge.errors import DataError
+from emer_edge.metrics.early_stopping import queries_needed
+from emer_edge.report.tables import Cell, Column, Table
+
+__all__ = ["MAX_REGRESSION", "compare", "moved_table", "read_report"]
+
+MAX_REGRESSION: Final = 0.10
+"""By how much a figure may get worse, as a share of what it was."""
+
+_ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
+_ENOUGH_STARTS: Final = 3
+_MORE_IS_WORSE: Final = frozenset({"mae", "mse", "rmse", "nll", "brier", "ece"})
+_NOISY: Final = frozenset({"ece"})  # of a few hundred clips it is mostly chance
+
+
+class _Figure(NamedTuple):
+    name: str
+    value: float
+    more_is_worse: bool = True
+    judged: bool = True
+
+
+def read_report(path: Path) -> BenchReport:
+    """Read an older report: a file, or the folder that bench wrote.
+
+    Raises:
+        DataError: it can't be read, or is not a report of this schema.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}; name the report.json that bench wrote") from None
+    return BenchReport.from_json(data, str(path))
+
+
+def compare(new: BenchReport, old: BenchReport, path: Path, max_regression: float = MAX_REGRESSION) -> Comparison:
+    """Compare bundles of the same name and engine, figure by figure.
+
+    Args:
+        new: this report.
+        old: the older one.
+        path: where the older one lies.
+        max_regression: share by which a figure may get worse.
+    """
+    machine = _other_machine(new.environment, old.environment)
+    incomparable = [machine] if machine else []
+    figures: list[Moved] = []
+    before = {(each.name, each.engine): each for each in old.bundles}
+    for bundle in new.bundles:
+        then = before.get((bundle.name, bundle.engine))
+        if then is None:
+            incomparable.append(f"{bundle.name} in {bundle.engine} is not in the older report")
+            continue
+        pairs: list[tuple[list[_Figure], list[_Figure]]] = []
+        reason = _other_setting(bundle, then)
+        if reason:
+            incomparable.append(f"{bundle.name}: {reason}")
+        elif not machine:
+            pairs.append((list(_speed(bundle)), list(_speed(then))))
+        reason = _other_clips(bundle.accuracy, then.accuracy)
+        if reason:
+            incomparable.append(f"{bundle.name}: {reason}")
+        else:
+            pairs.append((list(_accuracy(bundle.accuracy)), list(_accuracy(then.accuracy))))
+        for now, was in pairs:
+            figures += _moved(bundle.name, now, was, max_regression)
+    return Comparison(
+        path=str(path),
+        created=old.created,
+        max_regression=max_regression,
+        figures=tuple(figures),
+        incomparable=tuple(incomparable),
+    )
+
+
+def moved_table(found: Comparison) -> Table:
+    """What moved by more than the limit, the worst first; without rows when nothing did."""
+    rows: list[tuple[Cell, ...]] = [
+        (each.bundle, each.figure, each.old, each.new, f"{each.change:+.1%}", each.verdict)
+        for each in sorted(found.figures, key=lambda each: (each.verdict != "worse", -abs(each.change)))
+        if each.verdict in ("worse", "better")
+    ]
+    columns = (
+        Column("Bundle"), Column("Figure"), Column("then", "", 3), Column("now", "", 3), Column("change"), Column("")
+    )  # fmt: skip
+    note = f"{len(found.figures)} figures compared; within {found.max_regression:.0%} is the same."
+    return Table(f"Against {found.path} of {found.created}", columns, tuple(rows), note)
+
+
+def _moved(bundle: str, new: list[_Figure], old: list[_Figure], limit: float) -> Iterator[Moved]:
+    before = {each.name: each for each in old}
+    for now in new:
+        was = before.get(now.name)
+        if was is None:
+            continue
+        change = (now.value - was.value) / abs(was.value) if was.value else float(now.value != 0)
+        worse = change if now.more_is_worse else -change
+        verdict = "worse" if worse > limit else "better" if worse < -limit else "same"
+        if not (now.judged and was.judged) and verdict != "same":
+            verdict = "unjudged"
+        yield Moved(
+            bundle=bundle,
+            figure=now.name,
+            old=was.value,
+            new=now.value,
+            change=change,
+            verdict=verdict,  # type: ignore[arg-type]
+        )
+
+
+def _speed(bundle: BundleBench) -> Iterator[_Figure]:
+    for part, each in bundle.latency.items():
+        yield from _percentiles(f"latency/{part}", each)
+    for query, run in bundle.single_stream.items():
+        yield from _percentiles(f"closed loop/{query}", run.latency)
+        if run.energy.millijoules is not None:
+            yield _Figure(f"energy/{query}/millijoules", run.energy.millijoules)
+    for several in bundle.several_streams:
+        yield _Figure(f"{several.streams} streams/per_stream_ms", several.per_stream_ms)
+    if bundle.first_result is not None:
+        for name, starts in (("cold_ms", bundle.first_result.cold_ms), ("warm_ms", bundle.first_result.warm_ms)):
+            if starts:
+                yield _Figure(f"first result/{name}", median(starts), judged=len(starts) >= _ENOUGH_STARTS)
+    if bundle.streaming is not None:
+        for stage, each in bundle.streaming.stages.items():
+            yield from _percentiles(f"live run/{stage}", each)
+        if bundle.streaming.peak_rss_mb is not None:
+            yield _Figure("live run/peak_rss_mb", bundle.streaming.peak_rss_mb)
+    yield _Figure("size_bytes", float(bundle.size_bytes))
+
+
+def _percentiles(name: str, found: Latency) -> Iterator[_Figure]:
+    for percentile, enough in _ENOUGH.items():
+        yield _Figure(f"{name}/{percentile}", getattr(found, percentile), judged=found.count >= enough)
+
+
+def _accuracy(found: Accuracy | None) -> Iterator[_Figure]:
+    if found is not None:
+        for head, each in found.heads.items():
+            for metric, value in each.metrics.items():
+                name = f"accuracy/fold {found.fold}/{head}/{metric}"
+                yield _Figure(name, value.value, metric in _MORE_IS_WORSE, metric not in _NOISY)
+
+
+def _other_machine(new: Environment, old: Environment) -> str:
+    """Why times of the two can't be compared; empty where they can."""
+    for what in ("machine", "cpu", "cores", "power_mode"):
+        now, then = getattr(new, what), getattr(old, what)
+        if now != then:
+            return f"another machine: {what.replace('_', ' ')} {then} then, {now} now; no times are compared"
+    return ""
+
+
+def _other_setting(new: BundleBench, old: BundleBench) -> str:
+    for what in ("device", "threads"):
+        now, then = getattr(new, what), getattr(old, what)
+        if now != then:
+            return f"{what} {then} then, {now} now; no times are compared"
+    return ""
+
+
+def _other_clips(new: Accuracy | None, old: Accuracy | None) -> str:
+    if new is None or old is None:
+        return "" if new is old else "scored on clips in one of the two reports alone"
+    if new.fingerprint != old.fingerprint:
+        return "scored on other data; no accuracy is compared"
+    if new.fold != old.fold:
+        return f"scored on fold {old.fold} then, {new.fold} now; no accuracy is compared"
+    return ""
