@@ -25,7 +25,8 @@ def confusion_plot(title: str, classes: Sequence[str], counts: Sequence[Sequence
         counts: (C, C).
     """
     names = max(len(each) for each in classes) * CHARACTER + 10
-    side = (_WIDTH - names - 2) / len(classes)
+    # The last name leans out over its column.
+    side = (_WIDTH - names - 2 - len(classes[-1]) * CHARACTER * 0.77) / (len(classes) - 0.5)
     tall = min(side, _TALLEST)
     top = TOP + max(len(each) for each in classes) * CHARACTER * 0.62 + 8
     parts = [label(0, 16, title, class_="heading")]

@@ -16,6 +16,8 @@ __all__ = ["Bar", "Curve", "bars", "cumulative", "histogram", "reliability_plot"
 
 _HEIGHT: Final = 300.0
 _LEFT, _RIGHT = 56.0, 16.0
+_SMALL: Final = 352.0
+"""Width of plots that stand beside each other: the gallery's own, so that type has one size."""
 _ROW: Final = 26.0
 
 
@@ -116,7 +118,7 @@ def reliability_plot(title: str, bins: Sequence[ReliabilityBin] | Mapping[str, S
             parts.append(element("circle", cx=across, cy=down, r=radius, fill=colour, fill_opacity=0.6))
         told = "; ".join(f"{each.count} at {each.confidence:.2f}: {each.accuracy:.2f} right" for each in given)
         said.append(f"{name + ': ' if name else ''}{told or 'no predictions'}")
-    return drawing(_LEFT + side + _RIGHT, top + side + BOTTOM, title, ". ".join(said), parts)
+    return drawing(_SMALL, top + side + BOTTOM, title, ". ".join(said), parts)
 
 
 def histogram(title: str, unit: str, edges: Sequence[float], counts: Sequence[int]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from emer_edge.bench.pages.scored import names_of
 from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, in_order, main_metric
 from emer_edge.bench.records import BenchReport
@@ -50,7 +48,12 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             "no more than the film and the face do."
         )
     ]
-    plots = [each for metric in ("war", "mae") for each in _plots(report, metric)]
+    plots = [
+        plot
+        for at in range(len(report.bundles))
+        for metric in ("war", "mae")
+        if (plot := _plot(report, at, metric)) is not None
+    ]
     blocks += plots[:2]
     if plots[2:]:
         blocks.append(Details("The other bundles", tuple(plots[2:])))
@@ -64,17 +67,17 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     return Section("What it leans on", tuple(blocks))
 
 
-def _plots(report: BenchReport, metric: str) -> Iterator[Figure]:
-    for at, bundle in names_of(report).items():
-        probes = report.bundles[at].probes
-        items = [
-            Bar(each.name, estimate(each.heads[name][metric].change, metric), name)
-            for each in (probes.ablations if probes is not None else ())
-            for name in in_order(each.heads)
-            if metric in each.heads[name] and main_metric(each.heads[name]) == metric
-        ]
-        if items:
-            unit = "points of WAR" if metric == "war" else f"{METRIC_NAMES[metric]}, label units"
-            side = "Left of 0: worse without it." if metric == "war" else "Right of 0: worse without it."
-            plot = dots(f"Change of {METRIC_NAMES[metric]}, {bundle}", unit, items, 2, (0.0,))
-            yield Figure(plot, f"{side} Intervals are paired over participants.")
+def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
+    probes, bundle = report.bundles[at].probes, names_of(report)[at]
+    items = [
+        Bar(each.name, estimate(each.heads[name][metric].change, metric), name)
+        for each in (probes.ablations if probes is not None else ())
+        for name in in_order(each.heads)
+        if metric in each.heads[name] and main_metric(each.heads[name]) == metric
+    ]
+    if not items:
+        return None
+    unit = "points of WAR" if metric == "war" else f"{METRIC_NAMES[metric]}, label units"
+    side = "Left of 0: worse without it." if metric == "war" else "Right of 0: worse without it."
+    plot = dots(f"Change of {METRIC_NAMES[metric]}, {bundle}", unit, items, 2, (0.0,))
+    return Figure(plot, f"{side} Intervals are paired over participants.")

@@ -13,7 +13,9 @@ from emer_edge.bench.pages.words import (
     PROTOCOL,
     SHARES,
     VALUE_METRICS,
+    WHISKERS,
     estimate,
+    folded,
     in_order,
     metric_column,
     scaled,
@@ -32,11 +34,12 @@ _SET = Column("Bundle or guess")
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
-    """Class heads, value heads, probabilities, single folds, sets beside each other, export's own figures."""
+    """The seven protocols, with intervals, probabilities, single folds, sets beside each other, export's figures."""
     return {
-        "classes": _protocols(report, CLASS_METRICS, "Class protocols on held-out clips"),
-        "values": _protocols(report, VALUE_METRICS, "Value protocols on held-out clips"),
-        "probabilities": _protocols(report, ("ece", "nll", "brier"), "What the probabilities are worth", False),
+        "protocols": _paper(report),
+        "classes": _protocols(report, CLASS_METRICS, "Class heads with intervals"),
+        "values": _protocols(report, VALUE_METRICS, "Value heads with intervals"),
+        "probabilities": _protocols(report, ("ece", "nll", "brier"), "What the probabilities are worth"),
         "folds": _folds(report),
         "pairs": _pairs(report),
         "export": _export(report),
@@ -52,10 +55,12 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     for metric, title in (("war", "WAR of each class head"), ("mae", "MAE of each value head")):
         items = list(_dots(found, metric))
         if items:
-            caption = f"{_better(metric)} {INTERVALS} Guesses have no interval: they don't look at the clip."
+            caption = f"{_better(metric)} {WHISKERS} Guesses have no interval: they don't look at the clip."
             blocks.append(Figure(dots(title, unit_of(metric), items, 1 if metric in SHARES else 3), caption))
-    blocks += [tables[name] for name in ("classes", "values") if name in tables]
+    if "protocols" in tables:
+        blocks.append(tables["protocols"])
     blocks.append(Paragraph(_TERMS))
+    blocks += [folded(tables[name]) for name in ("classes", "values") if name in tables]
     if "pairs" in tables:
         blocks += [*_pair_plots(report), tables["pairs"]]
     more = tuple(tables[name] for name in ("probabilities", "folds", "export") if name in tables)
@@ -93,37 +98,50 @@ def _dots(found: tuple[Scored, ...], metric: str) -> Iterator[Bar]:
                 yield Bar(name, Estimate(scaled(value, metric)), guess)
 
 
-def _protocols(report: BenchReport, metrics: tuple[str, ...], title: str, guesses: bool = True) -> Table:
-    """A row for each head of each set or bundle, and for each guess."""
+def _paper(report: BenchReport) -> Table:
+    """The seven protocols in one table: mean and deviation over folds, or the figure of one fold, beside guesses."""
     found = scored_of(report)
-    first = metrics[0]
+    metrics = (*CLASS_METRICS, *VALUE_METRICS)
     rows: list[tuple[Cell, ...]] = []
-    folds = any(each.is_set for each in found)
     for name in in_order(set().union(*(each.heads for each in found)) if found else ()):
-        seen: dict[str, tuple[Cell, ...]] = {}
+        guesses: dict[str, tuple[Cell, ...]] = {}
         for each in found:
             head = each.heads.get(name)
-            if head is None or first not in head.metrics:
+            if head is None:
                 continue
-            over = [each.spread.get(f"{name}/newest/{metric}") for metric in metrics] if folds else []
-            figures = [estimate(head.metrics[metric]) if metric in head.metrics else None for metric in metrics]
-            means = [None if each is None else spread(each) for each in over]
-            rows.append((head.protocol, name, each.name, *figures, *means, head.clips, len(each.folds)))
-            for guess, values in head.baselines.items() if guesses else ():
-                if first in values:
-                    cells = [values.get(metric) for metric in metrics]
-                    seen.setdefault(
-                        guess, (head.protocol, name, guess, *cells, *([None] * len(over)), head.clips, None)
-                    )
-        rows += seen.values()
-    columns = [PROTOCOL, HEAD, _SET, *(metric_column(each) for each in metrics)]
+            cells = [_over_folds(each, head, name, metric) for metric in metrics]
+            rows.append((head.protocol, name, each.name, *cells, head.clips))
+            for guess, values in head.baselines.items():
+                guesses.setdefault(guess, (head.protocol, name, guess, *map(values.get, metrics), head.clips))
+        rows += guesses.values()
+    columns = (PROTOCOL, HEAD, _SET, *map(metric_column, metrics), Column("clips"))
+    folds = any(each.is_set for each in found)
+    note = "Mean ± standard deviation (n - 1) over folds. " if folds else "One fold, so that there is no deviation. "
+    return Table("The seven protocols", columns, tuple(rows), f"{note}Intervals are in the tables below.")
+
+
+def _over_folds(scored: Scored, head: HeadAccuracy, name: str, metric: str) -> Cell:
+    over = scored.spread.get(f"{name}/newest/{metric}")
+    if over is not None:
+        return spread(over)
+    return head.metrics[metric].value if metric in head.metrics else None
+
+
+def _protocols(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
+    """A row for each head of each set or bundle, with intervals."""
+    found = scored_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for name in in_order(set().union(*(each.heads for each in found)) if found else ()):
+        for each in found:
+            head = each.heads.get(name)
+            if head is not None and metrics[0] in head.metrics:
+                figures = [estimate(head.metrics[metric]) if metric in head.metrics else None for metric in metrics]
+                rows.append((name, each.name, *figures, head.clips, len(each.folds)))
+    columns = (HEAD, _SET, *map(metric_column, metrics), Column("clips"), Column("folds"))
     note = INTERVALS
-    if folds:
-        columns += [metric_column(each, " over folds") for each in metrics]
-        note += (
-            " All clips of all folds, each scored by the bundle that has not seen it; over folds: mean ± SD (n - 1)."
-        )
-    return Table(title, (*columns, Column("clips"), Column("folds")), tuple(rows), note)
+    if any(each.is_set for each in found):
+        note += " All clips of all folds together, each scored by the bundle that has not seen it."
+    return Table(title, columns, tuple(rows), note)
 
 
 def _folds(report: BenchReport) -> Table:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from emer_edge.bench.pages import films
 from emer_edge.bench.pages.method import LIMITS
 from emer_edge.bench.pages.scored import names_of, scored_of
+from emer_edge.bench.pages.words import sentence
 from emer_edge.bench.records import BenchReport, Origin
 from emer_edge.report.html import Block, Paragraph, Section
 from emer_edge.report.markdown import to_markdown
@@ -195,10 +197,4 @@ def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table
 
 
 def _films(report: BenchReport) -> tuple[str, ...]:
-    names = names_of(report)
-    found = []
-    for at, each in enumerate(report.bundles):
-        films = each.probes.films if each.probes is not None else None
-        if films is not None and films.note is not None:
-            found.append(f"{names[at]} {films.note}: {films.reason}.".replace("..", "."))
-    return tuple(found)
+    return tuple(sentence(f"{note}: {', '.join(names)}") for note, names in films.notes_of(report).items())

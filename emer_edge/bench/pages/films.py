@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, in_order, scaled, sentence
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, scaled, sentence
 from emer_edge.bench.records import BenchReport, FilmDecoding, FilmProbe
 from emer_edge.report.dots import dots
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
 from emer_edge.report.plots import Bar
 from emer_edge.report.tables import Cell, Column, Table
 
-__all__ = ["section", "tables"]
+__all__ = ["notes_of", "section", "tables"]
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
@@ -28,14 +28,17 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     found = _probes(report)
     if not found:
         return None
-    blocks: list[Block] = []
+    reasons: dict[tuple[str | None, str], list[str]] = {}
     for name, films in found.items():
-        if films.note is not None:
-            blocks.append(Paragraph(f"{name} {films.note}: {films.reason}.".replace("..", "."), warning=True))
-        else:
-            blocks.append(Paragraph(f"{name}: {sentence(films.reason)}"))
+        reasons.setdefault((films.note, films.reason), []).append(name)
+    blocks: list[Block] = []
+    for (note, reason), names in reasons.items():
+        head = f"{sentence(note)} " if note is not None else ""
+        blocks.append(Paragraph(f"{head}{sentence(reason)} ({', '.join(names)})", warning=note is not None))
+    for name, films in found.items():
         if films.decoding is not None:
             blocks.append(Paragraph(_told(name, films.decoding)))
+            break
     for name, films in list(found.items())[:1]:
         items = _bars(name, films)
         if items:
@@ -43,10 +46,19 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
                 "A guess knows the film and has seen nothing of the person. Intervals by bootstrap over participants."
             )
             blocks.append(Figure(dots("WAR beside guesses by the film", "WAR (%)", items), caption))
-    blocks += [tables[name] for name in ("film_decoding", "film_guesses", "film_means") if name in tables]
+    blocks += [folded(tables[name]) for name in ("film_decoding", "film_guesses", "film_means") if name in tables]
     if "films" in tables:
         blocks.append(Details("Film by film", (tables["films"],)))
     return Section("Person or film", tuple(blocks))
+
+
+def notes_of(report: BenchReport) -> dict[str, list[str]]:
+    """Note, such as `may decode the film` -> the bundles that it is about."""
+    found: dict[str, list[str]] = {}
+    for name, films in _probes(report).items():
+        if films.note is not None:
+            found.setdefault(films.note, []).append(name)
+    return found
 
 
 def _probes(report: BenchReport) -> dict[str, FilmProbe]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import scored_of
-from emer_edge.bench.pages.words import INTERVALS, estimate, spread
+from emer_edge.bench.pages.words import INTERVALS, estimate, folded, spread
 from emer_edge.bench.records import BenchReport
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.html import Block, Figure, Gallery, Paragraph, Section
@@ -37,7 +37,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         shares = [Line(each.name, tuple((at, _percent(value)) for at, value in each.points)) for each in lines]
         plot = curves("Labels that differ, by gap", "mean gap of a fifth of the clips", "differ (%)", shares, floor=0.0)
         blocks.append(Gallery((Figure(plot, "Should rise. Bands are 95 % intervals by bootstrap over participants."),)))
-    blocks += [tables[name] for name in ("gap", "gap_fifths") if name in tables]
+    blocks += [folded(tables[name]) for name in ("gap", "gap_fifths") if name in tables]
     return Section("The gap", tuple(blocks))
 
 

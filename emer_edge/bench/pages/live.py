@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, percentiles
+from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, folded, percentiles
 from emer_edge.bench.records import BenchReport, Streaming
 from emer_edge.report.distributions import distributions
 from emer_edge.report.html import Block, Details, Facts, Figure, Section
@@ -38,7 +38,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
                 plot = distributions(f"Every stage, {names[at]}", "ms", rows, marked)
                 held.append(Figure(plot, "Dark lines are p50, p90 and p99. Nothing was left out."))
             blocks += held if not blocks else [Details(f"The same of {names[at]}", tuple(held))]
-    return Section("Live run", (*blocks, tables["live"])) if blocks else None
+    return Section("Live run", (*blocks, folded(tables["live"]))) if blocks else None
 
 
 def _facts(name: str, stream: Streaming) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+from emer_edge.bench.pages import films
 from emer_edge.bench.pages.accuracy import guesses_of
 from emer_edge.bench.pages.scored import Scored, names_of, scored_of
 from emer_edge.bench.pages.words import estimate as estimated
@@ -150,10 +151,10 @@ def _facts(report: BenchReport, found: tuple[Scored, ...]) -> Iterator[str]:
         f"thread{'s' if threads != '1' else ''}."
     )
     for each in found:
-        folds = f"{len(each.folds)} folds" if each.is_set else f"fold {each.folds[0]}"
+        fold = "" if each.is_set else f" fold {each.folds[0]},"
         told = [text for head in ("er-7", "fer-7") if (text := _sure(each, head))]
         if told:
-            yield f"{each.name}, {folds}, {each.clips:,} clips of {each.participants} participants: {'; '.join(told)}."
+            yield f"{each.name},{fold} {each.clips:,} clips of {each.participants} participants: {'; '.join(told)}."
 
 
 def _sure(scored: Scored, head: str) -> str:
@@ -174,13 +175,8 @@ def _sure(scored: Scored, head: str) -> str:
 
 
 def _warnings(report: BenchReport) -> list[str]:
-    names = names_of(report)
-    said = [*report.notes]
-    for at, each in enumerate(report.bundles):
-        said += each.notes
-        films = each.probes.films if each.probes is not None else None
-        if films is not None and films.note is not None:
-            said.append(f"{names[at]} {films.note}")
+    said = [*report.notes, *(note for each in report.bundles for note in each.notes)]
+    said += [f"{note}: {', '.join(held)}" for note, held in films.notes_of(report).items()]
     if report.data is not None and report.data.synthetic:
         said.append(
             "the clips are synthetic: figures of accuracy show that the machinery works and say nothing about people"

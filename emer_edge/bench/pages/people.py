@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import Scored, scored_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, in_order, scaled, unit_of
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, folded, in_order, scaled, unit_of
 from emer_edge.bench.records import BenchReport, HeadAccuracy, ParticipantSpread
 from emer_edge.report.html import Block, Figure, Section
 from emer_edge.report.strips import Strip, strips
@@ -25,8 +25,8 @@ def tables(report: BenchReport) -> dict[str, Table]:
                 shown = f"{METRIC_NAMES[found.metric]}{' (%)' if found.metric in SHARES else ''}"
                 rows.append((each.name, name, shown, *five, len(found.figures)))
     columns = (
-        Column("Bundle"), HEAD, Column("Metric"), Column("lowest", "", 2), Column("quartile", "", 2),
-        Column("median", "", 2), Column("quartile ", "", 2), Column("highest", "", 2), Column("participants"),
+        Column("Bundle"), HEAD, Column("Metric"), Column("lowest", "", 2), Column("1st quartile", "", 2),
+        Column("median", "", 2), Column("3rd quartile", "", 2), Column("highest", "", 2), Column("participants"),
     )  # fmt: skip
     return {
         "people": Table("Over participants", columns, tuple(rows), "Each participant on their own clips, counted once.")
@@ -46,7 +46,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
                     "A dot is a participant on their own clips; the box holds the middle half, the line is the median."
                 )
                 blocks.append(Figure(plot, caption))
-    return Section("Participants", (*blocks, tables["people"]))
+    return Section("Participants", (*blocks, folded(tables["people"])))
 
 
 def _plot(scored: Scored, metric: str) -> str:

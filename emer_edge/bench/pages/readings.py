@@ -8,7 +8,9 @@ from emer_edge.bench.pages.words import (
     INTERVALS,
     METRIC_NAMES,
     SHARES,
+    WHISKERS,
     estimate,
+    folded,
     in_order,
     main_metric,
     metric_column,
@@ -45,9 +47,9 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             items = _items(each, metric)
             if items:
                 title = f"{METRIC_NAMES[metric]} by reading, {each.name}"
-                blocks.append(Figure(dots(title, unit_of(metric), items, 1 if metric in SHARES else 3), INTERVALS))
+                blocks.append(Figure(dots(title, unit_of(metric), items, 1 if metric in SHARES else 3), WHISKERS))
                 break
-    blocks += [tables[name] for name in ("readings", "published_batch") if name in tables]
+    blocks += [folded(tables[name]) for name in ("readings", "published_batch") if name in tables]
     if not blocks:
         return None
     used = {name for each in scored_of(report) for head in each.heads.values() for name in head.readings}

@@ -50,9 +50,11 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         held: tuple[Block, ...] = (classes, rest) if rest is not None else (classes,)
         blocks += held if not blocks else [Details(f"The same of {bundle}", held)]
     told = dict.fromkeys(
-        f"{curve.name}: {curve.about}" for at in range(len(report.bundles)) for curve in _curves(report, at)
+        f"{curve.name[:1].upper()}{curve.name[1:]}: {curve.about}"
+        for at in range(len(report.bundles))
+        for curve in _curves(report, at)
     )
-    about = Paragraph(f"The same clips, made worse step by step. {'; '.join(told)}.")
+    about = Paragraph(f"The same clips, made worse step by step. {'. '.join(told)}.")
     return Section("Worse input", (about, *blocks, Details("All points", (tables["robustness"],))))
 
 

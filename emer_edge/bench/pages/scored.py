@@ -60,7 +60,7 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
             bundles = tuple(report.bundles[at] for at in places)
             found.append(
                 Scored(
-                    f"{each.name}, {len(each.folds)} folds", bundles, each.folds, each.clips, each.participants,
+                    f"{each.name.upper()}, {len(each.folds)} folds", bundles, each.folds, each.clips, each.participants,
                     each.pooled, each.spread, each.gap,
                 )
             )  # fmt: skip

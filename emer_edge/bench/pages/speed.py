@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, percentiles
+from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, folded, percentiles
 from emer_edge.bench.records import BenchReport, Latency
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
@@ -42,7 +42,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
         if part in each.latency
     ]
     blocks: list[Block] = [Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")]
-    blocks += [tables[name] for name in ("speed",) if name in tables]
+    blocks += [folded(tables[name]) for name in ("speed",) if name in tables]
     blocks += _distributions(report)
     blocks += _unstable(report)
     blocks += [tables[name] for name in ("single_stream",) if name in tables]
@@ -57,7 +57,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
         )
         blocks += [tables[name] for name in ("ratios",) if name in tables]
     blocks += _stream_blocks(report, tables)
-    blocks += [tables[name] for name in ("energy", "first_result", "loading") if name in tables]
+    blocks += [folded(tables[name]) for name in ("energy", "first_result", "loading") if name in tables]
     return Section("Speed", tuple(blocks))
 
 

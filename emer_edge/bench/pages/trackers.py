@@ -9,7 +9,9 @@ from emer_edge.bench.pages.words import (
     INTERVALS,
     METRIC_NAMES,
     PROTOCOL,
+    WHISKERS,
     estimate,
+    folded,
     in_order,
     metric_column,
     unit_of,
@@ -30,7 +32,7 @@ def tables(report: BenchReport) -> dict[str, Table]:
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     """The section; None where nothing of it was asked for."""
-    found = tuple(tables[name] for name in ("trackers", "event_columns") if name in tables)
+    found = tuple(folded(tables[name]) for name in ("trackers", "event_columns") if name in tables)
     plots = [_plot(report, at, metric) for metric in ("war", "mae") for at in range(len(report.bundles))]
     drawn = [each for each in plots if each is not None]
     return Section("Trackers", (*drawn[:1], *found)) if found else None
@@ -49,7 +51,7 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
         if metric in heads.get(head, {})
     ]
     title = f"{METRIC_NAMES[metric]} by tracker, {names_of(report)[at]}"
-    return Figure(dots(title, unit_of(metric), items, 1 if metric == "war" else 3), INTERVALS) if items else None
+    return Figure(dots(title, unit_of(metric), items, 1 if metric == "war" else 3), WHISKERS) if items else None
 
 
 def _trackers(report: BenchReport) -> Table:

@@ -7,8 +7,9 @@ from collections.abc import Container
 from typing import Final
 
 from emer_edge.bench.records import Estimated, FoldSpread, Latency, Ranged
+from emer_edge.report.html import Details
 from emer_edge.report.plots import Curve
-from emer_edge.report.tables import Column, Deviation, Estimate
+from emer_edge.report.tables import Column, Deviation, Estimate, Table
 from emer_edge.spec.heads import HEADS
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "PROTOCOL",
     "SHARES",
     "VALUE_METRICS",
+    "WHISKERS",
     "curve_of",
     "estimate",
+    "folded",
     "in_order",
     "main_metric",
     "metric_column",
@@ -63,7 +66,10 @@ MILLISECONDS: Final = (
 )
 INTERVALS: Final = "In parentheses 95 % intervals by bootstrap over participants."
 
+WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
+
 _BINS_A_DECADE: Final = 20
+_MANY: Final = 14
 
 
 def metric_column(metric: str, suffix: str = "") -> Column:
@@ -122,5 +128,12 @@ def percentiles(found: Latency) -> dict[str, float]:
 
 
 def sentence(note: str) -> str:
-    """A note as a sentence."""
-    return f"{note[:1].upper()}{note[1:]}{'' if note.endswith(('.', '!', '?')) else '.'}"
+    """A note as a sentence; what looks like the name of a bundle keeps its first letter."""
+    first = note.split(" ", 1)[0].rstrip(":,")
+    shown = note if any(not each.isalpha() for each in first) or first.isupper() else f"{note[:1].upper()}{note[1:]}"
+    return f"{shown}{'' if note.endswith(('.', '!', '?')) else '.'}"
+
+
+def folded(table: Table) -> Table | Details:
+    """A table, to be opened by a click where it is long."""
+    return table if len(table.rows) <= _MANY else Details(f"{table.title}: {len(table.rows)} rows", (table,))
