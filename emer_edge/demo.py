@@ -129,7 +129,17 @@ def run_demo(
     visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress)
     _live_run(exported.path, visit / "video.avi", run_seconds)
     bench = run_bench(
-        BenchOptions(bundles=(exported.path,), data=dataset, output=folder / "bench", stream_s=0.0), progress
+        BenchOptions(
+            bundles=(exported.path,),
+            data=dataset,
+            output=folder / "bench",
+            rests=3,
+            starts=1,
+            streams=(1, 2),
+            min_seconds=1.0,
+            stream_s=0.0,
+        ),
+        progress,
     )
     return Demo(folder, training, exported.path, bench)
 

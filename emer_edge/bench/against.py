@@ -25,7 +25,7 @@ from emer_edge.errors import DataError
 from emer_edge.metrics.early_stopping import queries_needed
 from emer_edge.report.tables import Cell, Column, Table
 
-__all__ = ["MAX_REGRESSION", "compare", "moved_table", "read_report"]
+__all__ = ["MAX_REGRESSION", "compare", "moved_table", "read_report", "verdict_of"]
 
 MAX_REGRESSION: Final = 0.10
 """By how much a figure may get worse, as a share of what it was."""
@@ -97,6 +97,16 @@ def compare(new: BenchReport, old: BenchReport, path: Path, max_regression: floa
     )
 
 
+def verdict_of(found: Comparison) -> tuple[str, ...]:
+    """In words: what can't be compared, and how many figures moved."""
+    better = sum(each.verdict == "better" for each in found.figures)
+    moved = f"{len(found.worse)} got worse by more than {found.max_regression:.0%}, {better} got better"
+    return (
+        *(f"not compared: {each}" for each in found.incomparable),
+        f"against {found.path} of {found.created}: {len(found.figures)} figures compared, {moved}",
+    )
+
+
 def moved_table(found: Comparison) -> Table:
     """What moved by more than the limit, the worst first; without rows when nothing did."""
     rows: list[tuple[Cell, ...]] = [
@@ -107,8 +117,7 @@ def moved_table(found: Comparison) -> Table:
     columns = (
         Column("Bundle"), Column("Figure"), Column("then", "", 3), Column("now", "", 3), Column("change"), Column("")
     )  # fmt: skip
-    note = f"{len(found.figures)} figures compared; within {found.max_regression:.0%} is the same."
-    return Table(f"Against {found.path} of {found.created}", columns, tuple(rows), note)
+    return Table("What moved", columns, tuple(rows), "Changes within the limit are left out.")
 
 
 def _moved(bundle: str, new: list[_Figure], old: list[_Figure], limit: float) -> Iterator[Moved]:

@@ -58,9 +58,37 @@ def bench(
     seed: Annotated[int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")] = 0,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
+    starts: Annotated[
+        int,
+        typer.Option(min=0, help="Processes started to see when the first result comes, cold and warm; 0 starts none."),
+    ] = 3,
+    streams: Annotated[
+        str, typer.Option(help="For how many people at once a step is timed: 1,2,4,8; empty for none.")
+    ] = "1,2,4,8",
+    min_seconds: Annotated[
+        float, typer.Option(min=0, help="Least length of a closed loop by MLPerf's SingleStream rules.")
+    ] = 10.0,
+    min_queries: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Its least number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, leave it out."
+        ),
+    ] = 64,
+    mlperf: Annotated[
+        bool, typer.Option("--mlperf", help="At least 600 s a closed loop, as MLPerf asks; two loops a bundle.")
+    ] = False,
     stream_seconds: Annotated[
         float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 leaves it out.")
     ] = 20.0,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="An older report.json: say what moved since, and exit 1 when something got worse.", show_default=False
+        ),
+    ] = None,
+    max_regression: Annotated[
+        float, typer.Option(min=0.1, help="By how many per cent a figure may be worse than in --against.")
+    ] = 10.0,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
     view: ViewOption = None,
@@ -72,13 +100,17 @@ def bench(
 ) -> None:
     """Measure bundles on this machine: parts, the whole step, a live run, and the seven protocols with --data.
 
-    Clips that a bundle was trained on are refused: figures on them would mean nothing. Bundles of one precision, each
+    Clips that a bundle was trained on are refused: figures on them would mean nothing. Several bundles
+    take turns, so that their times can be compared. With --against, the exit code is 1 when a figure is worse than
+    --max-regression allows. Bundles of one precision, each
     with a fold of its own, are put together: five of them are five-fold figures, fifteen compare fp32, fp16 and int8 on
     the same clips. With --output, an interrupted run goes on after the last bundle that it finished scoring.
     """
     from emer_edge.bench import BenchOptions, run_bench
+    from emer_edge.bench.against import moved_table, verdict_of
+    from emer_edge.bench.latency.single_stream import MLPERF_SECONDS
     from emer_edge.bench.pages import tables_of
-    from emer_edge.cli.parsing import fold_numbers
+    from emer_edge.cli.parsing import fold_numbers, stream_numbers
     from emer_edge.demo import default_bundle
     from emer_edge.report.terminal import to_rich
     from emer_edge.signals.profiles import profiles_named
@@ -100,7 +132,14 @@ def bench(
                 threads=threads,
                 repeats=repeats,
                 warmup=warmup,
+                rests=min(repeats, 10),
+                starts=starts,
+                streams=stream_numbers(streams),
+                min_seconds=MLPERF_SECONDS if mlperf else min_seconds,
+                min_queries=min_queries,
                 stream_s=stream_seconds,
+                against=against,
+                max_regression=max_regression / 100,
                 profiles=profiles,
                 draws=draws,
                 loader=loader,
@@ -111,8 +150,16 @@ def bench(
     for name, table in tables_of(measured).items():
         if name in _ON_SCREEN or output is None:
             console.print(to_rich(table))
-    for warning in measured.notes:
+    for warning in dict.fromkeys([*measured.notes, *(note for each in measured.bundles for note in each.notes)]):
         say(f"note: {warning}")
     if output is not None:
         answers = f", and every answer on every clip in {output}/predictions.csv" if dataset is not None else ""
         say(f"wrote {output}/report.json and {output}/report.html{answers}")
+    if measured.against is not None:
+        moved = moved_table(measured.against)
+        if moved.rows:
+            console.print(to_rich(moved))
+        for line in verdict_of(measured.against):
+            say(line)
+        if measured.against.worse:
+            raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Final
 from emer_edge.errors import ConfigurationError
 from emer_edge.spec.heads import HEADS
 
-__all__ = ["class_orders", "duration_s", "fold_numbers", "points"]
+__all__ = ["class_orders", "duration_s", "fold_numbers", "points", "stream_numbers"]
 
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -25,6 +25,17 @@ def fold_numbers(text: str) -> tuple[int, ...]:
     if any(not 1 <= each <= 5 for each in folds):
         raise ConfigurationError(f"folds are numbers from 1 to 5, separated by commas, not {text!r}")
     return folds
+
+
+def stream_numbers(text: str) -> tuple[int, ...]:
+    """Read `1,2,4`; raise ConfigurationError on anything but numbers from 1 on; nothing is none."""
+    try:
+        numbers = tuple(int(each) for each in text.split(",") if each.strip())
+    except ValueError:
+        numbers = (0,)
+    if any(each < 1 for each in numbers):
+        raise ConfigurationError(f"streams are numbers from 1 on, separated by commas, not {text!r}")
+    return numbers
 
 
 def duration_s(text: str) -> float:

@@ -268,7 +268,7 @@ class _Bench:
             worker.turn(Loop(part=part, queries=self.options.warmup))
 
     def _in_turns(self, requests: Sequence[Request]) -> list[list[Turn]]:
-        """Ask every bundle for every turn, and return those of each; every other round the other way round, so that none always follows the same one."""
+        """Every bundle's turns; every other round goes the other way, so that none always follows the same one."""
         turns: list[list[Turn]] = [[] for _ in self.workers]
         for number, request in enumerate(requests):
             order = range(len(self.workers))
