@@ -20,7 +20,8 @@ from emer_edge.bench.latency.bundles import time_bundles
 from emer_edge.bench.latency.environment import describe, temperature_c
 from emer_edge.bench.latency.measure import LatencyOptions
 from emer_edge.bench.pages import card_of, page_of, tables_of
-from emer_edge.bench.records import BenchReport, Origin
+from emer_edge.bench.probes.run import DEFAULT_PROBES, PROBE_CLIPS, Probe, ProbeOptions, film_notes, probe_bundle
+from emer_edge.bench.records import BenchReport, Origin, Probes
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError
@@ -51,6 +52,8 @@ class BenchOptions:
         against: an older report to compare with; None compares with nothing.
         max_regression: share by which a figure may be worse than in that one.
         profiles: trackers through which the clips are scored too.
+        probes: what else is asked of the scored clips; None asks for `DEFAULT_PROBES` where there are data.
+        probe_clips: clips that robustness is measured on at most.
         draws: random draws of windows a clip.
         loader: whose draws the published reduction is taken over.
         resamples: bootstrap draws of an interval.
@@ -75,6 +78,8 @@ class BenchOptions:
     against: Path | None = None
     max_regression: float = MAX_REGRESSION
     profiles: tuple[TrackerProfile, ...] = ()
+    probes: tuple[Probe, ...] | None = None
+    probe_clips: int = PROBE_CLIPS
     draws: int = DRAWS
     loader: Loader = "default"
     resamples: int = RESAMPLES
@@ -91,10 +96,12 @@ class BenchOptions:
             raise ConfigurationError("folds are of a data set: name it with --data")
         if self.profiles and self.data is None:
             raise ConfigurationError("tracker profiles are scored on a data set: name it with --data")
+        if self.probes and self.data is None:
+            raise ConfigurationError("probes are asked of clips: name a data set with --data")
         if self.resamples < 1 or not self.max_regression > 0:
             raise ConfigurationError("resamples are at least 1, and the regression that is allowed is above 0")
         _ = self.latency
-        _ = self.plan  # refused now, not after the first bundle
+        _ = self.plan, self.probing  # refused now, not after the first bundle
 
     @property
     def latency(self) -> LatencyOptions:
@@ -116,6 +123,12 @@ class BenchOptions:
     def plan(self) -> ReadingPlan:
         """How windows are read from clips; ConfigurationError for no draws or an unknown loader."""
         return ReadingPlan(draws=self.draws, loader=self.loader, seed=self.seed)
+
+    @property
+    def probing(self) -> ProbeOptions:
+        """Which probes, and of how many clips; ConfigurationError for no clips."""
+        probes = DEFAULT_PROBES if self.probes is None else self.probes
+        return ProbeOptions(probes=probes, clips=self.probe_clips, resamples=self.resamples, seed=self.seed)
 
     def fold(self, at: int) -> int | None:
         """The fold asked for of bundle number `at`."""
@@ -139,6 +152,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     bundles = [load_bundle(each) for each in options.bundles]
     environment = describe()
     scored: list[ScoredFold] = []
+    probed: list[Probes | None] = []
     kept = None if options.output is None else Kept(options.output)
     notes: list[str] = []
     dataset: EmerDataset | None = None
@@ -148,14 +162,18 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         for bundle, fold in zip(bundles, folds, strict=True):
             refuse_known_clips(bundle.manifest, dataset.fold(fold))
         notes = data_notes([each.manifest for each in bundles], dataset)
-        scored = [
-            _scored(bundle, fold, dataset, options, kept, progress) for bundle, fold in zip(bundles, folds, strict=True)
-        ]
+        for bundle, fold in zip(bundles, folds, strict=True):
+            done, asked = _scored(bundle, fold, dataset, options, kept, progress)
+            scored.append(done)
+            probed.append(asked)
+            notes += film_notes(bundle.manifest.name, asked)
     accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
     timed = time_bundles(bundles, environment, options.latency, progress)
     records = [
-        msgspec.structs.replace(record, accuracy=accuracy, origin=Origin.of(bundle.manifest))
-        for bundle, record, accuracy in zip(bundles, timed.records, accuracies, strict=True)
+        msgspec.structs.replace(record, accuracy=accuracy, probes=probes, origin=Origin.of(bundle.manifest))
+        for bundle, record, accuracy, probes in zip(
+            bundles, timed.records, accuracies, probed or [None] * len(bundles), strict=True
+        )
     ]
     report = BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -172,6 +190,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "min_queries": options.min_queries,
             "stream_s": options.stream_s,
             "profiles": ", ".join(each.name for each in options.profiles) or None,
+            "probes": ", ".join(options.probing.probes) if dataset is not None else None,
+            "probe_clips": options.probe_clips,
             "draws": options.draws,
             "loader": options.loader,
             "resamples": options.resamples,
@@ -224,6 +244,7 @@ def _check_output(folder: Path, force: bool) -> None:
 
 def _scored(
     bundle: Bundle, fold: int, dataset: EmerDataset, options: BenchOptions, kept: Kept | None, progress: Progress
-) -> ScoredFold:
+) -> tuple[ScoredFold, Probes | None]:
     with bundle.open(options.engine, options.threads) as session:
-        return score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
+        scored = score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
+        return scored, probe_bundle(session, scored.windows, dataset.clips, options.probing, progress)

@@ -40,6 +40,19 @@ def bench(
         str,
         typer.Option(help="Score the clips as a lesser tracker would give them too: gazepoint, serial-xy, ... or all."),
     ] = "",
+    probes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What else to ask of the clips of --data, several with commas: ablations (no eyes, no face, streams "
+            "exchanged between clips; about 0.1 s a clip), films (can the film be told from the eyes, how far does it "
+            "alone get; seconds), robustness (tracker noise, lost samples, darkness, things before the face: curves; "
+            "encodes crops anew, about 1 to 3 s a clip), all, or none.",
+            show_default="ablations,films",
+        ),
+    ] = None,
+    probe_clips: Annotated[
+        int, typer.Option(min=1, help="Clips that robustness is measured on at most, spread over the participants.")
+    ] = 60,
     draws: Annotated[
         int,
         typer.Option(
@@ -110,12 +123,14 @@ def bench(
     from emer_edge.bench.against import moved_table, verdict_of
     from emer_edge.bench.latency.single_stream import MLPERF_SECONDS
     from emer_edge.bench.pages import tables_of
+    from emer_edge.bench.probes.run import probes_named
     from emer_edge.cli.parsing import fold_numbers, stream_numbers
     from emer_edge.demo import default_bundle
     from emer_edge.report.terminal import to_rich
     from emer_edge.signals.profiles import profiles_named
 
     profiles = profiles_named(tracker_profile)
+    asked = None if probes is None else probes_named(probes)
     with progress_bars() as report:
         dataset = None
         if data is not None:
@@ -141,6 +156,8 @@ def bench(
                 against=against,
                 max_regression=max_regression / 100,
                 profiles=profiles,
+                probes=asked,
+                probe_clips=probe_clips,
                 draws=draws,
                 loader=loader,
                 seed=seed,

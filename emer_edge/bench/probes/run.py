@@ -19,10 +19,21 @@ from emer_edge.metrics.intervals import RESAMPLES
 from emer_edge.runtime.session import Session
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["PROBES", "Probe", "ProbeOptions", "probe_bundle", "probes_named"]
+__all__ = [
+    "DEFAULT_PROBES",
+    "PROBES",
+    "PROBE_CLIPS",
+    "Probe",
+    "ProbeOptions",
+    "film_notes",
+    "probe_bundle",
+    "probes_named",
+]
 
 Probe = Literal["ablations", "films", "robustness"]
 PROBES: Final[tuple[Probe, ...]] = get_args(Probe)
+DEFAULT_PROBES: Final[tuple[Probe, ...]] = ("ablations", "films")
+"""What is asked of scored clips by default: all that encodes no crop again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,3 +117,9 @@ def probe_bundle(
         if "robustness" in options.probes
         else (),
     )
+
+
+def film_notes(bundle: str, probes: Probes | None) -> list[str]:
+    """What a reader has to know of a bundle's figures for the films' sake: a sentence, or none."""
+    films = None if probes is None else probes.films
+    return [] if films is None or films.note is None else [f"bundle {bundle} {films.note}: {films.reason}"]
