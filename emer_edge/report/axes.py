@@ -28,7 +28,7 @@ TOP: Final = 34.0
 """Room for the title, px."""
 BOTTOM: Final = 44.0
 """Room for figures and the unit under an axis, px."""
-CHARACTER: Final = 7.2
+CHARACTER: Final = 7.5
 """Width of an average character at the page's 13 px."""
 
 _LONGEST: Final = 34

@@ -18,7 +18,8 @@ _HEIGHT: Final = 250.0
 _LEFT, _RIGHT = 62.0, 16.0
 _ROOM: Final = 1.08
 _MARGIN: Final = 20.0
-_BAND_COLOURS: Final = ("#e69f00", "#56b4e9", "#d55e00", "#cc79a7", "#7f7f7f")
+_BAND_COLOURS: Final = ("#56b4e9", "#cc79a7", "#e69f00", "#7f7f7f", "#f0e442")
+"""Others than those of the first lines."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,14 @@ class Band:
 
 
 def time_series(
-    title: str, unit: str, time_unit: str, lines: Sequence[Line], bands: Sequence[Band] = (), *, from_zero: bool = True
+    title: str,
+    unit: str,
+    time_unit: str,
+    lines: Sequence[Line],
+    bands: Sequence[Band] = (),
+    *,
+    span: tuple[float, float] | None = None,
+    from_zero: bool = True,
 ) -> str:
     """Draw lines over time.
 
@@ -55,6 +63,7 @@ def time_series(
         time_unit: of the times.
         lines: a colour each.
         bands: drawn behind the lines over the whole height.
+        span: first and last time of the axis; those of the lines by default.
         from_zero: whether the axis begins at 0 or just below the lowest value.
     """
     held = [each for each in lines if any(map(math.isfinite, each.values))]
@@ -63,7 +72,8 @@ def time_series(
     low = 0.0 if from_zero else min(values) - (_ROOM - 1) * (max(values) - min(values) or abs(max(values)) or 1.0)
     high = max(low + (max(values) - low) * _ROOM, low + 1e-9)
     top = TOP + 20
-    x = Scale(min(times), max(max(times), min(times) + 1e-9), _LEFT, WIDTH - _RIGHT)
+    first, last = span or (min(times), max(times))
+    x = Scale(first, max(last, first + 1e-9), _LEFT, WIDTH - _RIGHT)
     y = Scale(low, high, _HEIGHT - BOTTOM, top)
     names = list(dict.fromkeys(each.name for each in bands))
     colours = [PALETTE[at % len(PALETTE)] for at in range(len(held))]

@@ -55,9 +55,10 @@ PLOTS = {
         EVIL,
         "ms",
         [Curve(EVIL, [1.0, 2.0, 90.0], [999, 4, 1]), Curve("none", [], [])],
+        1.122,
         {EVIL: {"p50": 1.0, "p99": 2.0}},
     ),
-    "distributions of nothing": distributions("Nothing", "ms", []),
+    "distributions of nothing": distributions("Nothing", "ms", [], 1.1),
     "confusion": confusion_plot(EVIL, [EVIL, "b"], [[8, 1], [0, 0]]),
 }
 
@@ -148,7 +149,7 @@ def test_a_strip_shows_every_member_and_its_median() -> None:
 
 def test_a_single_slow_item_can_be_seen() -> None:
     curve = Curve("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
-    root = ElementTree.fromstring(distributions("Latency", "ms", [curve]))
+    root = ElementTree.fromstring(distributions("Latency", "ms", [curve], 1.2))
     heights = [float(each.get("height")) for each in root.iter(f"{SVG}rect")]
     assert len(heights) == 3
     assert min(heights) >= 1.5

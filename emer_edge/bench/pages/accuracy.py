@@ -36,7 +36,8 @@ _SET = Column("Bundle or guess")
 def tables(report: BenchReport) -> dict[str, Table]:
     """The seven protocols, with intervals, probabilities, single folds, sets beside each other, export's figures."""
     return {
-        "protocols": _paper(report),
+        "class_protocols": _paper(report, CLASS_METRICS, "Class protocols"),
+        "value_protocols": _paper(report, VALUE_METRICS, "Value protocols"),
         "classes": _protocols(report, CLASS_METRICS, "Class heads with intervals"),
         "values": _protocols(report, VALUE_METRICS, "Value heads with intervals"),
         "probabilities": _protocols(report, ("ece", "nll", "brier"), "What the probabilities are worth"),
@@ -57,8 +58,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         if items:
             caption = f"{_better(metric)} {WHISKERS} Guesses have no interval: they don't look at the clip."
             blocks.append(Figure(dots(title, unit_of(metric), items, 1 if metric in SHARES else 3), caption))
-    if "protocols" in tables:
-        blocks.append(tables["protocols"])
+    blocks += [tables[name] for name in ("class_protocols", "value_protocols") if name in tables]
     blocks.append(Paragraph(_TERMS))
     blocks += [folded(tables[name]) for name in ("classes", "values") if name in tables]
     if "pairs" in tables:
@@ -98,26 +98,26 @@ def _dots(found: tuple[Scored, ...], metric: str) -> Iterator[Bar]:
                 yield Bar(name, Estimate(scaled(value, metric)), guess)
 
 
-def _paper(report: BenchReport) -> Table:
-    """The seven protocols in one table: mean and deviation over folds, or the figure of one fold, beside guesses."""
+def _paper(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
+    """As a paper has it: mean and deviation over folds, or the figure of one fold, beside guesses."""
     found = scored_of(report)
-    metrics = (*CLASS_METRICS, *VALUE_METRICS)
     rows: list[tuple[Cell, ...]] = []
     for name in in_order(set().union(*(each.heads for each in found)) if found else ()):
         guesses: dict[str, tuple[Cell, ...]] = {}
         for each in found:
             head = each.heads.get(name)
-            if head is None:
+            if head is None or metrics[0] not in head.metrics:
                 continue
             cells = [_over_folds(each, head, name, metric) for metric in metrics]
-            rows.append((head.protocol, name, each.name, *cells, head.clips))
+            protocol = head.protocol if head.protocol.lower() == name else f"{head.protocol}, {name.partition('-')[2]}"
+            rows.append((protocol, each.name, *cells, head.clips, len(each.folds)))
             for guess, values in head.baselines.items():
-                guesses.setdefault(guess, (head.protocol, name, guess, *map(values.get, metrics), head.clips))
+                guesses.setdefault(guess, (protocol, guess, *map(values.get, metrics), head.clips, None))
         rows += guesses.values()
-    columns = (PROTOCOL, HEAD, _SET, *map(metric_column, metrics), Column("clips"))
+    columns = (PROTOCOL, _SET, *map(metric_column, metrics), Column("clips"), Column("folds"))
     folds = any(each.is_set for each in found)
     note = "Mean ± standard deviation (n - 1) over folds. " if folds else "One fold, so that there is no deviation. "
-    return Table("The seven protocols", columns, tuple(rows), f"{note}Intervals are in the tables below.")
+    return Table(title, columns, tuple(rows), f"{note}Intervals are in the tables below.")
 
 
 def _over_folds(scored: Scored, head: HeadAccuracy, name: str, metric: str) -> Cell:

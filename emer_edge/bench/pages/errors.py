@@ -31,7 +31,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     if "confusions" in tables:
         blocks.append(Details("Confusions in figures", (tables["confusions"],)))
     if "excluded" in tables:
-        blocks.append(Details(f"{len(tables['excluded'].rows)} clips left out, and why", (tables["excluded"],)))
+        blocks.append(Details(f"Clips left out: {len(tables['excluded'].rows)}, and why", (tables["excluded"],)))
     return Section("Errors", tuple(blocks))
 
 
@@ -46,8 +46,8 @@ def _counts(report: BenchReport) -> str:
         folds = ", ".join(str(fold) for fold in each.folds)
         told.append(
             f"{each.name}: {each.clips} clips of {each.participants} participants of fold{'s' if each.is_set else ''} "
-            f"{folds} were scored once; {out} clips could not be used; {uncovered} of those scored are below the "
-            "coverage floors, where a live run would name no emotion."
+            f"{folds} were scored once; {out} clip{'s' if out != 1 else ''} could not be used; {uncovered} of those "
+            "scored are below the coverage floors, where a live run would name no emotion."
         )
     return " ".join(told)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, scaled, sentence
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, scaled
 from emer_edge.bench.records import BenchReport, FilmDecoding, FilmProbe
 from emer_edge.report.dots import dots
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
@@ -33,8 +33,8 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         reasons.setdefault((films.note, films.reason), []).append(name)
     blocks: list[Block] = []
     for (note, reason), names in reasons.items():
-        head = f"{sentence(note)} " if note is not None else ""
-        blocks.append(Paragraph(f"{head}{sentence(reason)} ({', '.join(names)})", warning=note is not None))
+        head = f"{', '.join(names)}{f' {note}' if note is not None else ''}"
+        blocks.append(Paragraph(f"{head}: {reason.rstrip('.')}.", warning=note is not None))
     for name, films in found.items():
         if films.decoding is not None:
             blocks.append(Paragraph(_told(name, films.decoding)))

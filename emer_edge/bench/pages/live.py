@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, folded, percentiles
+from emer_edge.bench.pages.words import BIN_RATIO, BUNDLE, MILLISECONDS, curve_of, folded, percentiles
 from emer_edge.bench.records import BenchReport, Streaming
 from emer_edge.report.distributions import distributions
 from emer_edge.report.html import Block, Details, Facts, Figure, Section
@@ -35,7 +35,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             if stages:
                 rows = [curve_of(name, found) for name, found in stages.items()]
                 marked = {name: percentiles(found) for name, found in stages.items()}
-                plot = distributions(f"Every stage, {names[at]}", "ms", rows, marked)
+                plot = distributions(f"Every stage, {names[at]}", "ms", rows, BIN_RATIO, marked)
                 held.append(Figure(plot, "Dark lines are p50, p90 and p99. Nothing was left out."))
             blocks += held if not blocks else [Details(f"The same of {names[at]}", tuple(held))]
     return Section("Live run", (*blocks, folded(tables["live"]))) if blocks else None

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from emer_edge.bench.pages import films
 from emer_edge.bench.pages.accuracy import guesses_of
 from emer_edge.bench.pages.scored import Scored, names_of, scored_of
+from emer_edge.bench.pages.speed import parts_figure
 from emer_edge.bench.pages.words import estimate as estimated
 from emer_edge.bench.pages.words import in_order, scaled, sentence, unit_of
 from emer_edge.bench.records import BenchReport, BundleBench, Latency
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section, Tile, Tiles
-from emer_edge.report.plots import Bar, bars
 from emer_edge.report.scatter import Mark, Rule, scatter
 from emer_edge.report.tables import Estimate
 
@@ -23,7 +23,7 @@ def section(report: BenchReport) -> Section:
     """The section: the picture first."""
     found = scored_of(report)
     pictures = [picture for metric, head in _choices(found) if (picture := _picture(found, head, metric))]
-    blocks: list[Block] = [pictures[0] if pictures else _step_bars(report)]
+    blocks: list[Block] = [pictures[0] if pictures else parts_figure(report)]
     if pictures[1:]:
         blocks.append(Details("The same by UAR, and of other heads", tuple(pictures[1:])))
     blocks.append(Tiles(tuple(_tiles(report, found))))
@@ -89,20 +89,6 @@ def _merged(rules: dict[str, float]) -> dict[str, float]:
 def _precision(scored: Scored) -> str:
     used = [how for bundle in scored.bundles for how in bundle.precision.values()]
     return next((each.upper() for each in ("int8", "fp16") if each in used), "FP32")
-
-
-def _step_bars(report: BenchReport) -> Figure:
-    names = names_of(report)
-    parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
-    items = [
-        Bar(part, Estimate(each.latency[part].p50_ms), names[at] if len(names) > 1 else "")
-        for part in parts
-        for at, each in enumerate(report.bundles)
-        if part in each.latency
-    ]
-    return Figure(
-        bars("Median time of each part", "ms", items, 2), "Lower is better. Without --data nothing was scored."
-    )
 
 
 def _tiles(report: BenchReport, found: tuple[Scored, ...]) -> Iterator[Tile]:
@@ -176,7 +162,9 @@ def _sure(scored: Scored, head: str) -> str:
 
 def _warnings(report: BenchReport) -> list[str]:
     said = [*report.notes, *(note for each in report.bundles for note in each.notes)]
-    said += [f"{note}: {', '.join(held)}" for note, held in films.notes_of(report).items()]
+    for note, held in films.notes_of(report).items():
+        if not any(note in each for each in said):
+            said.append(f"{note}: {', '.join(held)}")
     if report.data is not None and report.data.synthetic:
         said.append(
             "the clips are synthetic: figures of accuracy show that the machinery works and say nothing about people"

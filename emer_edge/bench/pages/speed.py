@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import BUNDLE, MILLISECONDS, curve_of, folded, percentiles
+import statistics
+
+from emer_edge.bench.pages.scored import names_of, scored_of
+from emer_edge.bench.pages.words import BIN_RATIO, BUNDLE, MILLISECONDS, curve_of, folded, percentiles
 from emer_edge.bench.records import BenchReport, Latency
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
@@ -12,7 +14,7 @@ from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Se
 from emer_edge.report.plots import Bar, bars
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
-__all__ = ["section", "tables"]
+__all__ = ["parts_figure", "section", "tables"]
 
 _MARKED = "Bars are counts, the highest as high as its row; dark lines are p50, p90 and p99. No duration was left out."
 
@@ -32,16 +34,7 @@ def tables(report: BenchReport) -> dict[str, Table]:
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     """The section."""
-    names = names_of(report)
-    several = len(report.bundles) > 1
-    parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
-    items = [
-        Bar(part, Estimate(each.latency[part].p50_ms), names[at] if several else "")
-        for part in parts
-        for at, each in enumerate(report.bundles)
-        if part in each.latency
-    ]
-    blocks: list[Block] = [Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")]
+    blocks: list[Block] = [parts_figure(report)]
     blocks += [folded(tables[name]) for name in ("speed",) if name in tables]
     blocks += _distributions(report)
     blocks += _unstable(report)
@@ -61,6 +54,21 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     return Section("Speed", tuple(blocks))
 
 
+def parts_figure(report: BenchReport) -> Figure:
+    """The median of each part, a bar a bundle; of the bundles of a set, the median of theirs."""
+    groups = {each.name: each.bundles for each in scored_of(report)}
+    known = [each for bundles in groups.values() for each in bundles]
+    groups |= {name: (report.bundles[at],) for at, name in names_of(report).items() if report.bundles[at] not in known}
+    parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
+    items = [
+        Bar(part, Estimate(statistics.median(times)), name if len(groups) > 1 else "")
+        for part in parts
+        for name, bundles in groups.items()
+        if (times := [each.latency[part].p50_ms for each in bundles if part in each.latency])
+    ]
+    return Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")
+
+
 def _distributions(report: BenchReport) -> list[Block]:
     names = names_of(report)
     steps: dict[str, Latency] = {}
@@ -74,7 +82,7 @@ def _distributions(report: BenchReport) -> list[Block]:
     for title, held in (("Every live step", steps), ("Every other part", rest)):
         if held:
             rows = [curve_of(name, each) for name, each in held.items()]
-            plot = distributions(title, "ms", rows, {name: percentiles(each) for name, each in held.items()})
+            plot = distributions(title, "ms", rows, BIN_RATIO, {name: percentiles(each) for name, each in held.items()})
             figure = Figure(plot, _MARKED)
             blocks.append(figure if held is steps else Details("Distributions of the other parts", (figure,)))
     return blocks

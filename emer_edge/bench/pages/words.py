@@ -7,12 +7,14 @@ from collections.abc import Container
 from typing import Final
 
 from emer_edge.bench.records import Estimated, FoldSpread, Latency, Ranged
+from emer_edge.metrics.latency import BINS_A_DECADE
 from emer_edge.report.html import Details
 from emer_edge.report.plots import Curve
 from emer_edge.report.tables import Column, Deviation, Estimate, Table
 from emer_edge.spec.heads import HEADS
 
 __all__ = [
+    "BIN_RATIO",
     "BUNDLE",
     "CLASS_METRICS",
     "HEAD",
@@ -68,7 +70,8 @@ INTERVALS: Final = "In parentheses 95 % intervals by bootstrap over participants
 
 WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
 
-_BINS_A_DECADE: Final = 20
+BIN_RATIO: Final = 10 ** (1 / BINS_A_DECADE)
+"""Of the edges of a bin of a latency's distribution."""
 _MANY: Final = 14
 
 
@@ -117,8 +120,8 @@ def in_order(heads: Container[str]) -> list[str]:
 
 
 def curve_of(name: str, found: Latency) -> Curve:
-    """The distribution of a latency; its bins are 20 to a decade, the last one ends at the largest duration."""
-    edges = [min(10 ** (at / _BINS_A_DECADE), found.max_ms) for at, _ in found.bins]
+    """The distribution of a latency, its bins `BIN_RATIO` wide."""
+    edges = [10 ** (at / BINS_A_DECADE) for at, _ in found.bins]
     return Curve(name, edges, [count for _, count in found.bins])
 
 
