@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["RESAMPLES", "Interval", "bootstrap", "bootstrap_difference", "bootstrap_sums", "draw_sums"]
+__all__ = ["RESAMPLES", "Interval", "bootstrap", "bootstrap_difference", "bootstrap_sums", "draw_sums", "limits"]
 
 RESAMPLES: Final = 1000
 
@@ -71,7 +71,7 @@ def bootstrap(
         for at in range(resamples):
             chosen = np.concatenate([members[each] for each in rng.integers(len(members), size=len(members))])
             drawn[at] = metric(*(each[chosen] for each in items))
-        low, high = (float(each) for each in np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
+        low, high = limits(drawn, level)
     return Interval(value, low, high, level, len(members), len(participants))
 
 
@@ -118,7 +118,7 @@ def bootstrap_sums(
     drawn, groups = draw_sums(participants, totals, resamples, seed)
     low = high = math.nan
     if groups > 1:
-        low, high = (float(each) for each in np.nanquantile(metric(drawn), [(1 - level) / 2, (1 + level) / 2]))
+        low, high = limits(metric(drawn), level)
     return Interval(float(metric(totals.sum(axis=0))), low, high, level, groups, len(participants))
 
 
@@ -149,6 +149,15 @@ def draw_sums(
     times = np.zeros((resamples, len(members)))
     np.add.at(times, (np.arange(resamples)[:, None], drawn), 1.0)
     return times @ sums, len(members)
+
+
+def limits(drawn: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of (n,) drawn figures, those that are not defined left out; NaN where none is."""
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _members(participants: Sequence[Hashable]) -> list[NDArray[np.int64]]:

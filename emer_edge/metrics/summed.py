@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.calibration import ECE_BINS, SMALLEST
-from emer_edge.metrics.intervals import RESAMPLES, Interval, draw_sums
+from emer_edge.metrics.intervals import RESAMPLES, Interval, draw_sums, limits
 
 __all__ = [
     "CLASS_METRICS",
@@ -70,9 +70,7 @@ class Summed:
         for name, value in self.figures().items():
             low = high = math.nan
             if groups > 1:
-                each = self.formulas[name](drawn)
-                if not np.isnan(each).all():
-                    low, high = (float(at) for at in np.nanquantile(each, [(1 - level) / 2, (1 + level) / 2]))
+                low, high = limits(self.formulas[name](drawn), level)
             found[name] = Interval(value, low, high, level, groups, len(participants))
         return found
 
