@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.cameras import Camera
-from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import replay
 from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.feed import Feed
-from emer_edge.runtime.pipeline.live import LiveRunner
+from emer_edge.runtime.pipeline.machine import Machine
 from emer_edge.runtime.pipeline.pairing import recorded_steps
-from emer_edge.runtime.pipeline.stepping import Stepper
 from emer_edge.runtime.pipeline.stream import Stream
-from emer_edge.runtime.pipeline.summary import Summary, resident_mb
-from emer_edge.runtime.ring import Bell
+from emer_edge.runtime.pipeline.summary import Summary
 from emer_edge.runtime.say import Say, say_to_log
-from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
 from emer_edge.spec.results import Result
@@ -102,12 +96,8 @@ class Pipeline(Stream):
             baseline_s=baseline_s,
             apply_baseline=apply_baseline,
         )
-        self._engine, self._threads = engine, threads
-        self._session: Session | None = None
-        self._runner: LiveRunner | None = None
+        self._machine = Machine(self.bundle, engine, threads, say)
         self._results: Iterator[Result] | None = None
-        self._ended_s: float | None = None
-        self._memory_mb: tuple[float | None, float | None, float | None] | None = None
 
     def validate(
         self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None
@@ -130,7 +120,7 @@ class Pipeline(Stream):
         if self.opened:
             raise ConfigurationError("the gaze is validated before a run, not in one")
         try:
-            self._prepare()
+            _ = self._machine.session  # first, as it may take minutes where engines are built
             tracker = self.open_tracker()
             targets = five_targets(self._display) if targets_px is None else targets_px
             self.validation = validate_gaze(
@@ -152,22 +142,12 @@ class Pipeline(Stream):
             raise
         return self
 
-    def _prepare(self) -> Session:
-        if self._session is None:
-            self._session = self.bundle.open(self._engine, self._threads)
-            self._session.warm_up()
-        return self._session
-
     def _open(self) -> None:
-        session = self._prepare()
-        core = self.open_core(session, session.detector)
         if self._pace == "real":
-            bell = Bell()
-            feed = Feed(core, self.camera, self.tracker, bell, self._say)
-            self._runner = LiveRunner(Stepper(session), [feed], bell, self._say)
-            self._runner.start(monotonic_ns())
-            self._results = self._runner.results()
+            self._results = self._machine.run([self])
         else:
+            session = self._machine.session
+            core = self.open_core(session, session.detector)
             self._results = self._replayed(core, self.camera, self.tracker)
 
     def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
@@ -193,20 +173,12 @@ class Pipeline(Stream):
     def stop(self) -> None:
         """Ask for the end: iteration stops soon. Safe in a signal handler and from any thread."""
         self.ask_to_stop()
-        if self._runner is not None:
-            self._runner.stop()
+        self._machine.stop()
 
     def close(self) -> None:
         """Stop, close the sources and free the engines; may be called twice. `summary` still works."""
-        self.stop()
-        if self._ended_s is None:
-            self._ended_s = monotonic()
-            self._memory_mb = self._resident_mb()
-        if self._runner is not None and not self._runner.close():
-            return  # a thread that hangs may still use its source and the engines
-        self.close_sources()
-        if self._session is not None:
-            self._session.close()
+        self.ask_to_stop()
+        self._machine.close([self])
 
     def __enter__(self) -> Pipeline:
         return self.open()
@@ -218,20 +190,6 @@ class Pipeline(Stream):
 
     def summary(self) -> Summary:
         """What the run was like so far; raise ConfigurationError before it was opened."""
-        session = self._session
-        summary = self.stream_summary(self._ended_s, "" if session is None else session.described)
-        rss_mb, peak_rss_mb, capture_rss_mb = self._memory_mb or self._resident_mb()
-        stuck = (
-            {} if self._runner is None or not self._runner.stuck_steps else {"stuck steps": self._runner.stuck_steps}
-        )
-        return replace(
-            summary,
-            dropped=summary.dropped | stuck,
-            rss_mb=rss_mb,
-            peak_rss_mb=peak_rss_mb,
-            capture_rss_mb=capture_rss_mb,
-        )
-
-    def _resident_mb(self) -> tuple[float | None, float | None, float | None]:
-        process = None if self._camera is None else self._camera.pid
-        return (*resident_mb(), None if process is None else resident_mb(process)[0])
+        machine = self._machine
+        summary = self.stream_summary(machine.ended_s, machine.told)
+        return replace(summary, dropped=summary.dropped | machine.dropped, **machine.memory_mb([self]))

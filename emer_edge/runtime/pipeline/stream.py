@@ -5,7 +5,8 @@ from __future__ import annotations
 from time import monotonic
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.baseline import BaselineMeter, check_baseline_s
 from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.faces import SUBJECTS, FaceDetector, Subject
@@ -187,6 +188,11 @@ class Stream:
             self._tracker = open_tracker(source, options) if isinstance(source, str) else source
         return self._tracker
 
+    @property
+    def latencies(self) -> dict[str, LatencyRecorder]:
+        """Stage or age -> its latencies; empty before it is opened."""
+        return {} if self._core is None else self._core.latencies
+
     def open_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
         """Open what is not open yet, and make the core.
 
@@ -198,6 +204,17 @@ class Stream:
             CameraError, TrackerError: what can't be opened.
             ConfigurationError: a fast replay of a live source.
         """
+        try:
+            core = self._core = self._opened_core(session, detector)
+        except EmerEdgeError as error:
+            if self.name is not None:
+                error.args = (f"stream {self.name}: {error}",)
+            raise
+        core.evidence.taps.extend(self._taps)
+        self._began_s = monotonic()
+        return core
+
+    def _opened_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
         tracker = self.open_tracker()
         source = self._camera_source
         camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
@@ -210,7 +227,7 @@ class Stream:
         if self.baseline_s is not None:
             length_ns = self.bundle.manifest.window.length_ns
             self._meter = BaselineMeter(self.baseline_s, length_ns, tracker.rate_hz, self.apply_baseline)
-        self._core = PipelineCore(
+        return PipelineCore(
             session,
             tracker.rate_hz,
             self._display,
@@ -225,9 +242,6 @@ class Stream:
             detector,
             self.name,
         )
-        self._core.evidence.taps.extend(self._taps)
-        self._began_s = monotonic()
-        return self._core
 
     def stream_summary(self, ended_s: float | None, engine: str) -> Summary:
         """What this stream was like so far, without memory, which all share.
