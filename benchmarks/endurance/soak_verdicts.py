@@ -22,6 +22,7 @@ _RSS_SHARE: Final = 0.02
 _P99_RATIO: Final = 1.2
 _AFTER_S: Final = 3.0  # a capture process that has just started still grows
 _SHOWN: Final = 20
+_BANDS: Final = ("camera", "tracker", "both", "outputs")
 _TOGETHER_NS: Final = 2_000_000_000  # pulling a plug takes a moment
 
 Entries = Sequence[dict[str, Any]]
@@ -195,12 +196,13 @@ def plot(entries: Entries) -> str:
     bands = _bands(run)
     times = [run.seconds(each["at_ns"]) / 60 for each in run.samples]
     shared = [each for each in run.samples if each["pss_mb"] is not None]
-    rows = [each for each in minutes(run) if each["total_ms"]["count"]]
+    span = 0.0, max([*times, 1e-9])
+    rows = [each for each in minutes(run) if each["total_ms"]["count"] and each["minute"] - 0.5 <= span[1]]
     middles = [each["minute"] - 0.5 for each in rows]
     cpu_s, shares = run.cpu_shares()
     drawings = [
         time_series(
-            "Memory of all processes of the run",
+            "Memory of all processes of the run; bands: what failed",
             "MB",
             "minutes",
             [
@@ -208,6 +210,7 @@ def plot(entries: Entries) -> str:
                 Line("PSS", [run.seconds(each["at_ns"]) / 60 for each in shared], [each["pss_mb"] for each in shared]),
             ],
             bands,
+            span=span,
         ),
         time_series(
             "Threads and file descriptors of all processes",
@@ -218,6 +221,7 @@ def plot(entries: Entries) -> str:
                 Line("file descriptors", times, [each["fds"] for each in run.samples]),
             ],
             bands,
+            span=span,
         ),
         time_series(
             "CPU time of all processes",
@@ -225,6 +229,7 @@ def plot(entries: Entries) -> str:
             "minutes",
             [Line("CPU", [at / 60 for at in cpu_s], [100 * each for each in shares])],
             bands,
+            span=span,
         ),
         time_series(
             "Hop deadline to result, by the minute",
@@ -232,6 +237,7 @@ def plot(entries: Entries) -> str:
             "minutes",
             [Line(name, middles, [each["total_ms"][name] for each in rows]) for name in ("p50", "p99", "max")],
             bands,
+            span=span,
         ),
     ]
     return stacked(f"emer-edge run for {run.start['seconds'] / 60:g} minutes, seed {run.start['seed']}", drawings)
@@ -243,10 +249,10 @@ def _bands(run: Judged) -> list[Band]:
     bands = []
     for each in run.faults:
         others = [one for one in sensors if one is not each and abs(one.from_ns - each.from_ns) < _TOGETHER_NS]
-        name = "output" if each.kind not in EFFECTS else "both" if others else EFFECTS[each.kind].source
+        name = "outputs" if each.kind not in EFFECTS else "both" if others else EFFECTS[each.kind].source
         to_s = last_s if each.to_ns is None else run.seconds(each.to_ns)
-        bands.append(Band(f"{name} fails", run.seconds(each.from_ns) / 60, to_s / 60))
-    return sorted(bands, key=lambda each: each.name)
+        bands.append(Band(name, run.seconds(each.from_ns) / 60, to_s / 60))
+    return sorted(bands, key=lambda each: _BANDS.index(each.name))
 
 
 def _faults(entries: Iterable[dict[str, Any]]) -> list[Fault]:
