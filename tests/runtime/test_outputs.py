@@ -14,7 +14,6 @@ from rich.console import Console
 from emer_edge.bundle import Bundle
 from emer_edge.metrics.latency import summarise
 from emer_edge.runtime.outputs import JsonLines, LiveView, SummaryTable, Wanted, open_outputs
-from emer_edge.runtime.outputs.live_view import render
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
@@ -57,12 +56,6 @@ SUMMARY = Summary(
 )
 
 
-def text_of(bundle: Bundle, result: Result) -> str:
-    console = Console(width=110, file=io.StringIO(), record=True)
-    console.print(render(result, bundle.manifest))
-    return console.export_text()
-
-
 def test_json_lines_are_whole_results() -> None:
     stream = io.StringIO()
     lines = JsonLines(stream)
@@ -80,15 +73,6 @@ def test_a_reader_that_has_gone_is_told() -> None:
     assert JsonLines(stream).result(OK) is False
     with contextlib.suppress(BrokenPipeError):
         stream.close()
-
-
-def test_live_view_shows_both_sides_and_the_gap(bundle: Bundle) -> None:
-    text = text_of(bundle, OK)
-    for each in ("felt (ER)", "shown (FER)", "70 %", "0.42", "wider than 93 %", "valence -0.50", "arousal +0.10"):
-        assert each in text
-    for each in ("8/8 slots", "31/32 slots", "12 ms old", "4.0 s old", "encode 3.1", "2 camera", "demo weights"):
-        assert each in text
-    assert "leaves 3 columns empty: gaze direction and pupil diameter left" in text
 
 
 def test_sentences_come_above_the_live_view_and_not_into_it(bundle: Bundle) -> None:
@@ -111,23 +95,6 @@ def test_the_summary_breaks_no_line_and_keeps_brackets() -> None:
     lines = screen.getvalue().splitlines()
     assert f"note: {note}" in lines
     assert "tracker: lab [red] tracker" in lines
-
-
-def test_live_view_counts_down_and_says_why_there_is_no_emotion(bundle: Bundle) -> None:
-    assert "9.5 s left" in text_of(bundle, Result(0, State.FILLING, filling_s=9.5))
-    text = text_of(bundle, Result(0, State.NO_FACE))
-    assert "the face is missing" in text
-    assert "%" not in text.replace("100 %", "")
-    assert "a sensor is silent" in text_of(bundle, Result(0, State.STALE))
-
-
-def test_live_view_leaves_the_terminal_as_it_was(bundle: Bundle) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=110)
-    view = LiveView(bundle.manifest, console)
-    view.begin()
-    assert view.result(OK)
-    view.end(SUMMARY)
-    assert console.file.getvalue().endswith("\x1b[?25h") or "\x1b[?25h" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_summary_table() -> None:

@@ -394,7 +394,7 @@ def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: l
     pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0, say=said.append)
     page = serve_page(pipeline, "0", say=said.append)
     summary = play(pipeline, [page])
-    assert page._feed._counts == {"frames": summary.frames, "samples": summary.samples, "seen": summary.samples}
+    assert page._feed._meter.counts == {"frames": summary.frames, "samples": summary.samples, "seen": summary.samples}
     assert page._feed._number == sum(summary.states.values()) == 20
     assert f"page: {page.url}" in said
     with pytest.raises(OSError, match="refused"):

@@ -28,11 +28,13 @@ class Camera(ABC):
         source: the argument it was opened with.
         live: whether frames come from a device; a file ends, a device does not.
         dropped: frames that were taken but never yielded, because newer ones had come.
+        losses: how often a device was lost.
     """
 
     source: str
     live: bool
     dropped: int
+    losses: int = 0
 
     @property
     @abstractmethod

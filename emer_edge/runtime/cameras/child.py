@@ -17,8 +17,8 @@ from emer_edge.runtime.cameras.content import is_black, is_repeat
 from emer_edge.runtime.cameras.grabber import Grabber
 from emer_edge.runtime.cameras.records import TEXT_LIMIT, Flags, Kind, Record, packed
 from emer_edge.runtime.cameras.registry import grabber_for
-from emer_edge.runtime.image_ring import RingWriter
 from emer_edge.runtime.cameras.source import parse_camera
+from emer_edge.runtime.image_ring import RingWriter
 
 __all__ = ["capture", "main"]
 

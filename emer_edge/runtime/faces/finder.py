@@ -142,8 +142,9 @@ class FaceFinder:
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
         if why is not None:
-            return Look(face, None, why, anew, detect_ns)
-        return Look(face, FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns), None, anew, detect_ns)
+            return Look(face, None, why, anew, detect_ns, align_ns)
+        candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
+        return Look(face, candidate, None, anew, detect_ns, align_ns)
 
     def _near(self, frame: Frame) -> _Found | None:
         """Look where the subject was; None when the whole image must be looked at."""

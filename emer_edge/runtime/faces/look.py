@@ -42,7 +42,7 @@ class Look:
         candidate: its crop where it was usable.
         missed: why there is no candidate.
         anew: whether somebody is followed anew from this frame on, after the subject had been lost.
-        detect_ns: what finding it cost.
+        detect_ns, align_ns: what finding and aligning it cost.
     """
 
     face: Face | None
@@ -50,6 +50,7 @@ class Look:
     missed: Missing | None
     anew: bool
     detect_ns: int
+    align_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

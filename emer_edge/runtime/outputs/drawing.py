@@ -22,7 +22,7 @@ _BOTH: Final = "bold white"
 def bar(share: float, width: int, style: str) -> Text:
     """A share (0 to 1, clamped) as a bar of `width` characters."""
     length = round(min(1.0, max(0.0, share)) * width)
-    return Text(_FULL * length, style) + Text(_EMPTY * (width - length), "dim")
+    return Text.assemble((_FULL * length, style), (_EMPTY * (width - length), "dim"))
 
 
 def duration(value_ms: float) -> str:

@@ -31,8 +31,8 @@ class Latencies:
         if look is None or not look.detect_ns:
             return
         self._record("detect", look.detect_ns)
-        if look.candidate is not None:
-            self._record("align", look.candidate.align_ns)
+        if look.align_ns:
+            self._record("align", look.align_ns)
 
     def result(self, result: Result) -> None:
         """Take a result's stages and ages."""

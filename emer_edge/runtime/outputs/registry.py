@@ -101,7 +101,7 @@ def _page(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Out
 
 
 def _view(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return LiveView(pipeline.bundle.manifest, wanted.console) if wanted.live else None
+    return LiveView(pipeline.bundle.manifest, wanted.console, pipeline) if wanted.live else None
 
 
 def _json(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:

@@ -150,6 +150,11 @@ class Tracker(ABC):
         return {}
 
     @property
+    def losses(self) -> int:
+        """How often the device was lost; never for a file."""
+        return 0
+
+    @property
     def clock_report(self) -> ClockReport | None:
         """How well the device's clock is known in host time; None where stamps are not mapped."""
         return None

@@ -140,6 +140,11 @@ class LiveTracker(Tracker):
         return {**self._counters.losses(), **{name: count for name, count in own.items() if count}}
 
     @property
+    def losses(self) -> int:
+        """How often the device was lost."""
+        return self._disconnects
+
+    @property
     def mapper(self) -> Clock:
         """The clock mapping, for its drift, residual and resets."""
         return self._mapper

@@ -17,6 +17,7 @@ from typing import Any, Final
 from emer_edge.bundle import Manifest
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.latencies import Latencies
+from emer_edge.runtime.outputs.sensors import SensorMeter
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Display, Frame, TrackerSample
@@ -27,7 +28,6 @@ __all__ = ["Cursor", "Feed"]
 _TRACE_S: Final = 120.0
 _GAZE_S: Final = 1 / 15
 _PULSE_S: Final = 1.0  # visitors hear something at least this often, and one that has gone is noticed
-_RATE_S: Final = 3.0  # over which the sensors' rates are counted
 
 
 class Cursor:
@@ -62,9 +62,8 @@ class Feed:
         self._gaze: tuple[float, float] | None = None
         self._gaze_number = 0
         self._gaze_s = 0.0
-        self._counts = {"frames": 0, "samples": 0, "seen": 0}
+        self._meter = SensorMeter()
         self._size_px: tuple[int, int] | None = None
-        self._rates: deque[tuple[float, dict[str, int]]] = deque(maxlen=64)
         self._visitors = 0
         self._closed = False
 
@@ -81,7 +80,7 @@ class Feed:
     def result(self, result: Result) -> None:
         """Take a result; it is written out only when a visitor reads it."""
         self._latencies.result(result)
-        self._rates.append((monotonic(), dict(self._counts)))
+        self._meter.mark()
         with self._changed:
             self._result = result
             self._number += 1
@@ -91,18 +90,14 @@ class Feed:
     def frame(self, frame: Frame, look: Look | None) -> None:
         """Count a frame, and what it cost to look at it."""
         self._latencies.look(look)
-        self._counts["frames"] += 1
+        self._meter.frame()
         if self._size_px is None:
             height, width = frame.image.shape[:2]
             self._size_px = (width, height)
 
     def sample(self, sample: TrackerSample) -> None:
         """Count a sample; while somebody watches, keep where it looks, at most 15 times a second."""
-        self._counts["samples"] += 1
-        eyes = [
-            each.gaze_px for each in (sample.left, sample.right) if each.valid and each.gaze_px[0] == each.gaze_px[0]
-        ]
-        self._counts["seen"] += bool(eyes)
+        eyes = self._meter.sample(sample)
         now_s = monotonic()
         if not self._visitors or now_s - self._gaze_s < _GAZE_S:
             return
@@ -167,14 +162,7 @@ class Feed:
         return made[1]
 
     def _sensors(self) -> dict[str, Any]:
-        rates: dict[str, float | None] = dict.fromkeys(self._counts)
-        if len(self._rates) > 1:
-            newest_s, newest = self._rates[-1]
-            oldest_s, oldest = next(each for each in list(self._rates) if newest_s - each[0] <= _RATE_S)
-            span_s = newest_s - oldest_s
-            if span_s > 0:
-                rates = {name: round((newest[name] - oldest[name]) / span_s, 1) for name in newest}
-        return {"rates_hz": rates, "counts": dict(self._counts), "camera_px": self._size_px}
+        return {"rates_hz": self._meter.rates_hz(), "counts": dict(self._meter.counts), "camera_px": self._size_px}
 
     def _hello(self) -> dict[str, Any]:
         manifest = self._manifest
