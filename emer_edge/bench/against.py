@@ -7,7 +7,7 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -69,9 +69,7 @@ def compare(new: BenchReport, old: BenchReport, path: Path, max_regression: floa
     machine = _other_machine(new.environment, old.environment)
     incomparable = [machine] if machine else []
     figures: list[Moved] = []
-    before = {(each.name, each.engine): each for each in old.bundles}
-    for bundle in new.bundles:
-        then = before.get((bundle.name, bundle.engine))
+    for bundle, then in _pairs(new.bundles, old.bundles):
         if then is None:
             incomparable.append(f"{bundle.name} in {bundle.engine} is not in the older report")
             continue
@@ -120,6 +118,16 @@ def moved_table(found: Comparison) -> Table:
     return Table("What moved", columns, tuple(rows), "Changes within the limit are left out.")
 
 
+def _pairs(new: Sequence[BundleBench], old: Sequence[BundleBench]) -> Iterator[tuple[BundleBench, BundleBench | None]]:
+    """Bundles of the same name and engine; several of one name, as of several folds, by their order."""
+    left = list(old)
+    for bundle in new:
+        then = next((each for each in left if (each.name, each.engine) == (bundle.name, bundle.engine)), None)
+        if then is not None:
+            left.remove(then)
+        yield bundle, then
+
+
 def _moved(bundle: str, new: list[_Figure], old: list[_Figure], limit: float) -> Iterator[Moved]:
     before = {each.name: each for each in old}
     for now in new:
@@ -159,6 +167,8 @@ def _speed(bundle: BundleBench) -> Iterator[_Figure]:
             yield from _percentiles(f"live run/{stage}", each)
         if bundle.streaming.peak_rss_mb is not None:
             yield _Figure("live run/peak_rss_mb", bundle.streaming.peak_rss_mb)
+    if bundle.loading.rss_mb is not None:
+        yield _Figure("loading/rss_mb", bundle.loading.rss_mb)
     yield _Figure("size_bytes", float(bundle.size_bytes))
 
 
@@ -199,4 +209,6 @@ def _other_clips(new: Accuracy | None, old: Accuracy | None) -> str:
         return "scored on other data; no accuracy is compared"
     if new.fold != old.fold:
         return f"scored on fold {old.fold} then, {new.fold} now; no accuracy is compared"
+    if new.split_hash != old.split_hash:
+        return f"fold {new.fold} holds other clips than then; no accuracy is compared"
     return ""

@@ -111,6 +111,30 @@ def test_bench_scores_the_seven_protocols_of_the_fold_that_was_held_out(
     assert "report.html" in done.stderr
 
 
+def test_bench_says_what_moved_since_an_older_report(folder: Path, bundle: Path) -> None:
+    arguments = ["--repeats", "2", "--starts", "0", "--streams", "", "--min-seconds", "0", "--min-queries", "0"]
+    command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), *arguments, "--stream-seconds", "0"]
+
+    def bench(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], cwd=folder, capture_output=True, text=True)
+
+    assert bench("--output", "older").returncode == 0
+    older = folder / "older/report.json"
+    report = json.loads(older.read_text())
+    report["bundles"][0]["size_bytes"] //= 2
+    older.write_text(json.dumps(report))
+    done = bench("--against", "older")
+    assert done.returncode == 1
+    assert "size_bytes" in done.stderr
+    assert "1 got worse by more than 10%" in done.stderr
+    assert bench("--against", "older", "--max-regression", "200").returncode == 0
+    older.write_text("{}")
+    done = bench("--against", "older")
+    assert done.returncode == 2
+    assert "older/report.json is not a report" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_bench_refuses_clips_that_the_bundle_was_trained_on(folder: Path, bundle: Path, clips: Path) -> None:
     command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), "--data", str(clips), "--folds", "2"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)

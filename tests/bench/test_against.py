@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from emer_edge.bench.against import compare, moved_table, read_report, verdict_of
+from emer_edge.bench.latency.stability import judge
+from emer_edge.bench.records import (
+    Accuracy,
+    BenchReport,
+    BundleBench,
+    Energy,
+    Environment,
+    Estimated,
+    FirstResult,
+    HeadAccuracy,
+    Latency,
+    Loading,
+    Moved,
+    SeveralStreams,
+    SingleStream,
+)
+from emer_edge.errors import DataError
+
+HERE = Path("old.json")
+
+
+def latency(p50_ms: float, count: int = 700) -> Latency:
+    return Latency.of_durations((p50_ms * 1e6 * np.linspace(0.9, 1.1, count)).astype(int).tolist())
+
+
+def closed(p50_ms: float, millijoules: float | None = None) -> SingleStream:
+    return SingleStream(
+        queries=700, seconds=10.0, turns=1, min_seconds=10.0, min_queries=64, latency=latency(p50_ms),
+        p90_claimed_ms=p50_ms, p99_claimed_ms=p50_ms, discarded=50, queries_per_s=70.0, valid=True, mlperf=False,
+        reason="", stability=judge([1, 1]), energy=Energy(millijoules=millijoules),
+    )  # fmt: skip
+
+
+def accuracy(war: float, mae: float = 0.5, **changes: Any) -> Accuracy:
+    heads = {
+        "er-7": HeadAccuracy(
+            protocol="ER-7", clips=200, metrics={"war": Estimated(value=war), "ece": Estimated(value=0.1)},
+            published_batch={},
+        ),
+        "er-valence": HeadAccuracy(
+            protocol="ER-VA", clips=200, metrics={"mae": Estimated(value=mae)}, published_batch={}
+        ),
+    }  # fmt: skip
+    found = Accuracy(
+        fold=1, fingerprint="f", events="causal", clips=200, participants=20, uncovered=0, excluded=(), heads=heads,
+        clips_per_s=1.0,
+    )  # fmt: skip
+    return msgspec.structs.replace(found, **changes)
+
+
+def bundle(step_ms: float = 5.0, **changes: Any) -> BundleBench:
+    found = BundleBench(
+        name="int8", path="int8.emer", size_bytes=40_000_000, precision={}, engine="onnxruntime",
+        device="CPU, 1 thread", threads=1, demo=False,
+        loading=Loading(start_ms=1.0, verify_ms=1.0, open_ms=1.0, first_step_ms=1.0, rss_mb=None),
+        latency={"live step": latency(step_ms)}, streaming=None, accuracy=None,
+    )  # fmt: skip
+    return msgspec.structs.replace(found, **changes)
+
+
+def report(*bundles: BundleBench, **changes: Any) -> BenchReport:
+    machine = Environment(
+        machine="x86_64", cpu="A CPU", cores=4, governor=None, memory_mb=None, load_average=0.1,
+        temperature_before_c=None, temperature_after_c=None, versions={},
+    )  # fmt: skip
+    environment = msgspec.structs.replace(machine, **changes)
+    return BenchReport(created="2026-01-01T00:00:00+00:00", options={}, environment=environment, bundles=bundles)
+
+
+def verdicts(new: BenchReport, old: BenchReport, limit: float = 0.1) -> dict[str, Moved]:
+    return {each.figure: each for each in compare(new, old, HERE, limit).figures}
+
+
+def test_equal_reports_are_equal() -> None:
+    one = report(bundle(accuracy=accuracy(0.6), single_stream={"live step": closed(5.0, 20.0)}))
+    found = compare(one, one, HERE)
+    assert {each.verdict for each in found.figures} == {"same"}
+    assert (found.worse, found.incomparable) == ((), ())
+    assert moved_table(found).rows == ()
+    assert verdict_of(found)[-1].endswith("0 got worse by more than 10%, 0 got better")
+
+
+def test_slower_by_more_than_the_limit_is_worse() -> None:
+    found = verdicts(report(bundle(5.6)), report(bundle(5.0)))
+    for percentile in ("p50_ms", "p90_ms", "p99_ms"):
+        moved = found[f"latency/live step/{percentile}"]
+        assert moved.verdict == "worse"
+        assert moved.change == pytest.approx(0.12)
+    assert verdicts(report(bundle(5.6)), report(bundle(5.0)), 0.15)["latency/live step/p50_ms"].verdict == "same"
+    assert verdicts(report(bundle(5.4)), report(bundle(5.0)))["latency/live step/p50_ms"].verdict == "same"
+
+
+def test_faster_is_better() -> None:
+    assert verdicts(report(bundle(4.0)), report(bundle(5.0)))["latency/live step/p50_ms"].verdict == "better"
+
+
+def test_tails_of_few_durations_are_shown_but_not_judged() -> None:
+    few = bundle(latency={"live step": latency(9.0, count=100)})
+    found = verdicts(report(few), report(bundle(5.0)))
+    assert found["latency/live step/p50_ms"].verdict == "worse"
+    assert found["latency/live step/p90_ms"].verdict == "worse"  # 100 queries claim a p90
+    assert found["latency/live step/p99_ms"].verdict == "unjudged"
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({"single_stream": {"live step": closed(9.0)}}, "closed loop/live step/p90_ms"),
+        ({"single_stream": {"live step": closed(5.0, 30.0)}}, "energy/live step/millijoules"),
+        ({"first_result": FirstResult(cold_ms=(900.0,) * 3, warm_ms=(500.0,) * 3)}, "first result/cold_ms"),
+        (
+            {
+                "several_streams": (
+                    SeveralStreams(
+                        streams=4, latency=latency(40.0), per_stream_ms=10.0, against_one=1.0, most_streams=50
+                    ),
+                )
+            },
+            "4 streams/per_stream_ms",
+        ),
+        ({"size_bytes": 50_000_000}, "size_bytes"),
+    ],
+    ids=["closed loop", "energy", "first result", "streams", "size"],
+)
+def test_every_kind_of_figure_is_compared(changes: dict[str, Any], figure: str) -> None:
+    before = bundle(
+        single_stream={"live step": closed(5.0, 20.0)},
+        first_result=FirstResult(cold_ms=(800.0,) * 3, warm_ms=(500.0,) * 3),
+        several_streams=(
+            SeveralStreams(streams=4, latency=latency(20.0), per_stream_ms=5.0, against_one=1.0, most_streams=100),
+        ),
+    )
+    found = compare(report(msgspec.structs.replace(before, **changes)), report(before), HERE)
+    assert figure in {each.figure for each in found.worse}
+
+
+def test_accuracy_knows_its_direction() -> None:
+    before = report(bundle(accuracy=accuracy(0.60, 0.50)))
+    worse = verdicts(report(bundle(accuracy=accuracy(0.53, 0.56))), before)
+    assert worse["accuracy/fold 1/er-7/war"].verdict == "worse"
+    assert worse["accuracy/fold 1/er-valence/mae"].verdict == "worse"
+    better = verdicts(report(bundle(accuracy=accuracy(0.67, 0.44))), before)
+    assert better["accuracy/fold 1/er-7/war"].verdict == "better"
+    assert better["accuracy/fold 1/er-valence/mae"].verdict == "better"
+
+
+def test_calibration_error_is_shown_but_not_judged() -> None:
+    heads = accuracy(0.6).heads
+    metrics = {"war": Estimated(value=0.6), "ece": Estimated(value=0.3)}
+    now = accuracy(0.6, heads=heads | {"er-7": msgspec.structs.replace(heads["er-7"], metrics=metrics)})
+    found = verdicts(report(bundle(accuracy=now)), report(bundle(accuracy=accuracy(0.6))))
+    assert found["accuracy/fold 1/er-7/ece"].verdict == "unjudged"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cpu": "Another CPU"}, "another machine: cpu A CPU then, Another CPU now"),
+        ({"cores": 8}, "another machine: cores 4 then, 8 now"),
+        ({"power_mode": "1 15W"}, "another machine: power mode None then, 1 15W now"),
+    ],
+    ids=["cpu", "cores", "power mode"],
+)
+def test_times_of_another_machine_are_not_compared_but_accuracy_is(changes: dict[str, Any], said: str) -> None:
+    old = report(bundle(1.0, accuracy=accuracy(0.6)))
+    found = compare(report(bundle(50.0, accuracy=accuracy(0.3)), **changes), old, HERE)
+    (reason,) = found.incomparable
+    assert reason.startswith(said)
+    assert {each.figure for each in found.worse} == {"accuracy/fold 1/er-7/war"}
+    assert not any(each.figure.startswith("latency") for each in found.figures)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "said"),
+    [
+        ({"name": "fp32"}, {}, "fp32 in onnxruntime is not in the older report"),
+        ({"engine": "tensorrt"}, {}, "int8 in tensorrt is not in the older report"),
+        ({"threads": 2}, {}, "threads 1 then, 2 now"),
+        ({"device": "another GPU"}, {}, "device CPU, 1 thread then, another GPU now"),
+        ({"accuracy": accuracy(0.1)}, {}, "scored on clips in one of the two reports alone"),
+        ({"accuracy": accuracy(0.1)}, {"accuracy": accuracy(0.9, fingerprint="g")}, "scored on other data"),
+        ({"accuracy": accuracy(0.1)}, {"accuracy": accuracy(0.9, fold=2)}, "scored on fold 2 then, 1 now"),
+        ({"accuracy": accuracy(0.1)}, {"accuracy": accuracy(0.9, split_hash="s")}, "fold 1 holds other clips"),
+    ],
+    ids=["name", "engine", "threads", "device", "one scored", "data", "fold", "clips"],
+)
+def test_what_differs_is_not_compared_but_said(now: dict[str, Any], then: dict[str, Any], said: str) -> None:
+    found = compare(report(bundle(**now)), report(bundle(**then)), HERE)
+    assert any(said in each for each in found.incomparable)
+    assert found.worse == ()
+    assert any(said in line for line in verdict_of(found))
+
+
+def test_bundles_of_one_name_are_paired_in_order() -> None:
+    old = report(bundle(5.0), bundle(50.0))
+    assert compare(report(bundle(5.0), bundle(50.0)), old, HERE).worse == ()
+    assert len(compare(report(bundle(5.0), bundle(5.0), bundle(5.0)), old, HERE).incomparable) == 1
+
+
+def test_the_worst_stands_first_in_the_table() -> None:
+    new = bundle(6.0, accuracy=accuracy(0.3), size_bytes=10_000_000)
+    table = moved_table(compare(report(new), report(bundle(5.0, accuracy=accuracy(0.6))), HERE))
+    assert next(row[1] for row in table.rows) == "accuracy/fold 1/er-7/war"
+    assert [row[-1] for row in table.rows] == ["worse"] * 4 + ["better"]
+
+
+def test_a_report_or_its_folder_is_read(tmp_path: Path) -> None:
+    found = report(bundle())
+    (tmp_path / "report.json").write_bytes(found.to_json())
+    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "can't be read"), (b"{", "is not a report"), (b'{"schema": "emer-edge/bench/0"}', "bench/0")],
+    ids=["missing", "no JSON", "another schema"],
+)
+def test_what_is_no_report_is_one_clear_error(tmp_path: Path, text: bytes | None, said: str) -> None:
+    path = tmp_path / "old.json"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(DataError, match=said):
+        read_report(path)
