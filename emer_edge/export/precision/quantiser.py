@@ -14,6 +14,7 @@ from emer_edge.calibration.methods import Range
 from emer_edge.calibration.mse import Grid
 from emer_edge.calibration.session import model_session
 from emer_edge.export.judging.verify import noise_db
+from emer_edge.export.precision.blocks import first_convolution_on_blocks
 from emer_edge.export.precision.correction import shift_constant
 from emer_edge.export.precision.int8 import Style, activations_to_quantise, quantisable_layers, quantise
 from emer_edge.spec.progress import Progress, silent
@@ -58,6 +59,8 @@ class EncoderQuantiser:
     def build(self, style: Style, keep: Collection[str] = ()) -> onnx.ModelProto:
         """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias."""
         rough = quantise(self._encoder, self.ranges[GRID_OF[style]], style, keep)
+        if style == "cpu":
+            rough = first_convolution_on_blocks(rough)
         error = (self._expected - self._embed(rough)).astype(np.float64).mean(axis=0)
         return shift_constant(rough, "projection.bias", error)
 
