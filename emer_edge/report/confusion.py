@@ -40,7 +40,7 @@ def confusion_plot(title: str, classes: Sequence[str], counts: Sequence[Sequence
         parts.append(label(names - 8, y + tall / 2 + 4, name, "end"))
         for column, count in enumerate(row):
             x, share = names + column * side, count / total if total else 0.0
-            shade = {"fill": PALETTE[0], "fill_opacity": f"{max(share, 0.03):.2f}"}
+            shade = {"class_": "cell", "fill": PALETTE[0], "fill_opacity": f"{max(share, 0.03):.2f}"}
             parts.append(element("rect", None, x=x, y=y, width=side - 1, height=tall - 1, **shade))
             kind = {"class_": "on"} if share > _DARK else {}
             parts.append(label(x + (side - 1) / 2, y + tall / 2 + 4, f"{count}", "middle", **kind))

@@ -10,7 +10,20 @@ from typing import Final
 
 from emer_edge.report.tables import Column, Table, cell_text
 
-__all__ = ["Block", "Code", "Details", "Facts", "Figure", "Gallery", "Paragraph", "Section", "Tile", "Tiles", "to_html"]
+__all__ = [
+    "Block",
+    "Code",
+    "Details",
+    "Facts",
+    "Figure",
+    "Gallery",
+    "Paragraph",
+    "Quote",
+    "Section",
+    "Tile",
+    "Tiles",
+    "to_html",
+]
 
 
 @dataclass(frozen=True)
@@ -30,10 +43,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot of `emer_edge.report.plots` (SVG text, taken as it is) and its caption."""
+    """A plot of `emer_edge.report` (SVG text, taken as it is) and its caption.
+
+    Attributes:
+        svg: the plot.
+        caption: below it; empty for none.
+        narrow: the same plot for narrow screens; empty where they scroll.
+    """
 
     svg: str
     caption: str = ""
+    narrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,13 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Quote:
+    """Text to be taken over into another document."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Details:
     """Blocks that open at a click and are printed open."""
 
@@ -74,7 +101,7 @@ class Details:
     blocks: tuple[Block, ...]
 
 
-Block = Paragraph | Facts | Figure | Gallery | Tiles | Code | Details | Table
+Block = Paragraph | Facts | Figure | Gallery | Tiles | Code | Quote | Details | Table
 
 
 @dataclass(frozen=True)
@@ -118,6 +145,9 @@ def _block(block: Block) -> str:
         return f"<dl>{items}</dl>"
     if isinstance(block, Figure):
         caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
+        if block.narrow:
+            plots = f'<div class="wide">{block.svg}</div><div class="narrow">{block.narrow}</div>'
+            return f"<figure>{plots}{caption}</figure>"
         return f'<figure><div class="scroll" tabindex="0">{block.svg}</div>{caption}</figure>'
     if isinstance(block, Gallery):
         return f'<div class="gallery">{"".join(_block(each) for each in block.figures)}</div>'
@@ -125,6 +155,8 @@ def _block(block: Block) -> str:
         return f'<dl class="tiles">{"".join(_tile(each) for each in block.items)}</dl>'
     if isinstance(block, Code):
         return f'<pre class="scroll" tabindex="0"><code>{escape(block.text)}</code></pre>'
+    if isinstance(block, Quote):
+        return f"<blockquote>{escape(block.text)}</blockquote>"
     if isinstance(block, Details):
         inside = "".join(_block(each) for each in block.blocks)
         return f"<details><summary>{escape(block.summary)}</summary>{inside}</details>"

@@ -53,6 +53,7 @@ def scatter(
     rules: Sequence[Rule] = (),
     digits: tuple[int, int] = (2, 1),
     logarithmic: bool = False,
+    width: float = WIDTH,
 ) -> str:
     """Marks on two axes; those without a finite place are told in words only.
 
@@ -64,15 +65,16 @@ def scatter(
         rules: horizontal lines.
         digits: decimals of what is said of x and of y.
         logarithmic: whether the horizontal axis is; all x are above 0 then.
+        width: of the plot, px.
     """
     shown = [each for each in marks if math.isfinite(each.x.value) and math.isfinite(each.y.value)]
     series = list(dict.fromkeys(each.series for each in shown))
     top = TOP + (20 if len(series) > 1 else 0)
     bottom = _HEIGHT - BOTTOM
-    x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic)
+    x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic, width - _RIGHT)
     y = _y_scale([*(end for each in shown for end in _ends(each.y)), *(each.value for each in rules)], top, bottom)
     parts = [label(0, 16, title, class_="heading"), *legend(series)]
-    parts += [*x_axis(x, top, bottom, x_unit), *y_axis(y, x, y_unit)]
+    parts += [*x_axis(x, top, bottom, x_unit, 6 if width > 500 else 3), *y_axis(y, x, y_unit)]
     rule_boxes = []
     for rule in rules:
         parts.append(element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))
@@ -100,32 +102,32 @@ def scatter(
     for rule, box in zip(rules, rule_boxes, strict=True):
         # A rule's name stands on its line, at the end with fewer marks in the way.
         near = [each for each in (*boxes, *whiskers) if each[1] < box[1] and each[3] > box[1] - 16]
-        width = len(rule.name) * 7.0
-        at_right = sum(each[2] > x.end - width - 6 for each in near) <= sum(
-            each[0] < x.start + width + 6 for each in near
+        room = len(rule.name) * 7.0
+        at_right = sum(each[2] > x.end - room - 6 for each in near) <= sum(
+            each[0] < x.start + room + 6 for each in near
         )
         anchor, at = ("end", x.end - 4) if at_right else ("start", x.start + 4)
         parts.append(label(at, box[1] - 4, rule.name, anchor, class_="soft"))
-        left = at - width if at_right else at
-        whiskers.append((left, box[1] - 16, left + width, box[1]))
+        left = at - room if at_right else at
+        whiskers.append((left, box[1] - 16, left + room, box[1]))
     names = [shortened(each.name) for each in shown]
     for name, (at, line) in zip(names, place(names, boxes, whiskers, frame), strict=True):
         parts.append(label(at, line, name))
-    return drawing(WIDTH, _HEIGHT, title, _said(marks, rules, x_unit, y_unit, digits), parts)
+    return drawing(width, _HEIGHT, title, _said(marks, rules, x_unit, y_unit, digits), parts)
 
 
 def _ends(found: Estimate) -> list[float]:
     return [each for each in (found.value, found.low, found.high) if math.isfinite(each)]
 
 
-def _x_scale(reach: Sequence[float], logarithmic: bool) -> Scale:
+def _x_scale(reach: Sequence[float], logarithmic: bool, right: float) -> Scale:
     low, high = min(reach, default=1.0), max(reach, default=2.0)
     if logarithmic:
         # At least a factor of four, so that a small difference does not look like a large one.
         room = max(math.sqrt(max(4 / (high / low), 1.0)), 1.25)
-        return Scale(low / room, high * room, _LEFT, WIDTH - _RIGHT, logarithmic=True)
+        return Scale(low / room, high * room, _LEFT, right, logarithmic=True)
     room = (high - low) * 0.12 or abs(high) * 0.2 or 1.0
-    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, _LEFT, WIDTH - _RIGHT)
+    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, _LEFT, right)
 
 
 def _y_scale(reach: Sequence[float], top: float, bottom: float) -> Scale:

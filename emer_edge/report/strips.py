@@ -69,7 +69,7 @@ def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides
         parts.append(element("rect", x=left, y=middle - 11, width=wide, height=22.0, fill=colour, fill_opacity=0.16))
         for number, value in enumerate(values):
             y = middle + _HEIGHTS[number % len(_HEIGHTS)]
-            parts.append(element("circle", cx=scale(value), cy=y, r=_RADIUS, fill=colour, fill_opacity=0.55))
+            parts.append(element("circle", cx=scale(value), cy=y, r=_RADIUS, fill=colour, fill_opacity=0.7))
         parts.append(
             element("line", x1=scale(median), y1=middle - 12, x2=scale(median), y2=middle + 12, class_="median")
         )

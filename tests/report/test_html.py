@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from emer_edge.metrics.calibration import ReliabilityBin
-from emer_edge.report.html import Facts, Figure, Paragraph, Section, to_html
+from emer_edge.report.html import Facts, Figure, Paragraph, Quote, Section, to_html
 from emer_edge.report.plots import Bar, Curve, bars, cumulative, histogram, reliability_plot
 from emer_edge.report.svg import Scale, ticks
 from emer_edge.report.tables import Column, Estimate, Table
@@ -69,7 +69,8 @@ def test_plots_are_well_formed_speak_and_stay_inside(name: str) -> None:
 def test_a_page_is_one_closed_escaped_offline_document() -> None:
     table = Table(EVIL, (Column(EVIL), Column("WAR")), ((EVIL, Estimate(1, 0, 2)),), EVIL)
     blocks = (Paragraph(EVIL), Paragraph(EVIL, warning=True), Facts(((EVIL, EVIL),)), table)
-    figures = tuple(Figure(each, EVIL) for each in PLOTS.values())
+    figures = tuple(Figure(each, EVIL, narrow) for each in PLOTS.values() for narrow in ("", each))
+    blocks = (*blocks, Quote(EVIL))
     page = to_html(EVIL, EVIL, [Section(EVIL, blocks), Section("Plots", figures)])
     parser = Tags()
     parser.feed(page)

@@ -9,9 +9,9 @@ from typing import Final
 from emer_edge.bench.pages import films
 from emer_edge.bench.pages.method import LIMITS
 from emer_edge.bench.pages.scored import names_of, scored_of
-from emer_edge.bench.pages.words import sentence
+from emer_edge.bench.pages.words import folded, sentence
 from emer_edge.bench.records import BenchReport, Origin
-from emer_edge.report.html import Block, Paragraph, Section
+from emer_edge.report.html import Block, Facts, Paragraph, Section
 from emer_edge.report.markdown import to_markdown
 from emer_edge.report.tables import Cell, Column, Table
 
@@ -64,10 +64,15 @@ def card_of(report: BenchReport, tables: dict[str, Table]) -> str:
 def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     """The card as a section: what stands elsewhere on the page is not repeated."""
     blocks: list[Block] = [Paragraph(each, warning=True) for each in _loud(report)]
+    facts: list[tuple[str, str]] = []
     for part in _parts(report, tables):
         said = [each for each in part.blocks if isinstance(each, str)]
-        blocks += [Paragraph(f"{part.heading}. {' '.join(said)}")] if said else []
-        blocks += [each for each in part.blocks if isinstance(each, Table) and each not in tables.values()]
+        new = [each for each in part.blocks if isinstance(each, Table) and each not in tables.values()]
+        facts += [(part.heading, " ".join(said))] if said else []
+        if new:
+            blocks += [Facts(tuple(facts)), *map(folded, new)]
+            facts = []
+    blocks.append(Facts(tuple(facts)))
     return Section("Model card", tuple(blocks))
 
 
@@ -76,7 +81,7 @@ def _loud(report: BenchReport) -> list[str]:
     trained = {at for at, each in enumerate(report.bundles) if each.demo or (each.origin and each.origin.synthetic)}
     if trained:
         whose = ", ".join(name for at, name in names_of(report).items() if at in trained)
-        found.append(f"SYNTHETIC WEIGHTS: {whose} was trained on synthetic clips. It knows nothing about people.")
+        found.append(f"SYNTHETIC WEIGHTS: trained on synthetic clips, they know nothing about people ({whose}).")
     if report.data is not None and report.data.synthetic:
         found.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
     return found
@@ -110,7 +115,7 @@ def _details(report: BenchReport) -> tuple[str | Table, ...]:
         precision = ", ".join(f"{part} {how.upper()}" for part, how in each.precision.items())
         rows.append(
             (
-                names[at], made.created if made else "", precision, each.size_bytes / 1e6,
+                names[at], made.created[:10] if made else "", precision, each.size_bytes / 1e6,
                 f"{made.window_s:g} s, every {made.hop_s:g} s" if made else "", made.events if made else "",
                 _gate(made) if made else "", _calibration(made) if made else "",
             )
@@ -189,7 +194,7 @@ def _training(report: BenchReport) -> tuple[str, ...]:
 
 
 def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table, ...]:
-    wanted = ("classes", "values", "class_recalls", "people", "gap", "single_stream", "speed")
+    wanted = ("class_protocols", "value_protocols", "classes", "values", "people", "gap", "single_stream", "speed")
     held = tuple(
         tables[name] for name in wanted if name in tables and not (name == "speed" and "single_stream" in tables)
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from emer_edge.bench.pages.paper import methods_of
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import sentence
 from emer_edge.bench.records import BenchReport, Conditions, Environment
-from emer_edge.report.html import Block, Code, Details, Facts, Paragraph, Section
+from emer_edge.report.html import Block, Details, Facts, Paragraph, Quote, Section
 from emer_edge.report.tables import Cell, Column, Table
 
 __all__ = ["LIMITS", "section", "tables"]
@@ -30,12 +29,12 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     names = names_of(report)
     blocks: list[Block] = [
         Paragraph("For a paper, to be pasted and cut:"),
-        Code(methods_of(report)),
+        Quote(methods_of(report)),
         Facts(_environment_facts(report.environment)),
     ]
     conditions = report.conditions
     if conditions is not None:
-        blocks += [Paragraph(f"Unsteady: {sentence(each)}", warning=True) for each in conditions.changed]
+        blocks += [Paragraph(f"Unsteady: {each.rstrip('.')}.", warning=True) for each in conditions.changed]
         blocks.append(Facts(_condition_facts(conditions)))
     blocks += [tables[name] for name in ("clocks", "splits") if name in tables]
     options = ", ".join(f"{name} {value}" for name, value in report.options.items() if value is not None)

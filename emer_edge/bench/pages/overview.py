@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
+from typing import Final
 
 from emer_edge.bench.pages import films
 from emer_edge.bench.pages.accuracy import guesses_of
@@ -12,11 +13,15 @@ from emer_edge.bench.pages.speed import parts_figure
 from emer_edge.bench.pages.words import estimate as estimated
 from emer_edge.bench.pages.words import in_order, scaled, sentence, unit_of
 from emer_edge.bench.records import BenchReport, BundleBench, Latency
+from emer_edge.report.axes import WIDTH
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section, Tile, Tiles
 from emer_edge.report.scatter import Mark, Rule, scatter
 from emer_edge.report.tables import Estimate
 
 __all__ = ["section"]
+
+_NARROW: Final = 352.0
+"""Px: a telephone held upright."""
 
 
 def section(report: BenchReport) -> Section:
@@ -68,13 +73,16 @@ def _picture(found: tuple[Scored, ...], head: str, metric: str) -> Figure | None
         return None
     title = f"{head}: {unit_of(metric).partition(' (')[0]} against the time of a live step"
     lines = [Rule(name, value) for name, value in _merged(rules).items()]
-    plot = scatter(title, "live step (ms, logarithmic)", unit_of(metric), marks, lines, logarithmic=True)
+    wide, narrow = (
+        scatter(title, "live step (ms, logarithmic)", unit_of(metric), marks, lines, logarithmic=True, width=width)
+        for width in (WIDTH, _NARROW)
+    )
     better = "Up" if metric != "mae" else "Down"
     caption = (
         f"{better} and left is better. Across: median, whisker to the p90; upright: 95 % interval by bootstrap over "
         f"participants. {clips:,} clips of {people} participants."
     )
-    return Figure(plot, caption)
+    return Figure(wide, caption, narrow)
 
 
 def _merged(rules: dict[str, float]) -> dict[str, float]:

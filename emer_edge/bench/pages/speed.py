@@ -6,7 +6,7 @@ import statistics
 
 from emer_edge.bench.pages.scored import names_of, scored_of
 from emer_edge.bench.pages.words import BIN_RATIO, BUNDLE, MILLISECONDS, curve_of, folded, percentiles
-from emer_edge.bench.records import BenchReport, Latency
+from emer_edge.bench.records import BenchReport, BundleBench, Latency
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
 from emer_edge.report.dots import dots
@@ -56,9 +56,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
 
 def parts_figure(report: BenchReport) -> Figure:
     """The median of each part, a bar a bundle; of the bundles of a set, the median of theirs."""
-    groups = {each.name: each.bundles for each in scored_of(report)}
-    known = [each for bundles in groups.values() for each in bundles]
-    groups |= {name: (report.bundles[at],) for at, name in names_of(report).items() if report.bundles[at] not in known}
+    groups = _groups(report)
     parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
     items = [
         Bar(part, Estimate(statistics.median(times)), name if len(groups) > 1 else "")
@@ -67,6 +65,14 @@ def parts_figure(report: BenchReport) -> Figure:
         if (times := [each.latency[part].p50_ms for each in bundles if part in each.latency])
     ]
     return Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")
+
+
+def _groups(report: BenchReport) -> dict[str, tuple[BundleBench, ...]]:
+    """Sets of folds, then the bundles that are in none."""
+    groups = {each.name: each.bundles for each in scored_of(report)}
+    known = {id(each) for bundles in groups.values() for each in bundles}
+    alone = {at: name for at, name in names_of(report).items() if id(report.bundles[at]) not in known}
+    return {**groups, **{name: (report.bundles[at],) for at, name in alone.items()}}
 
 
 def _distributions(report: BenchReport) -> list[Block]:
@@ -99,17 +105,19 @@ def _unstable(report: BenchReport) -> list[Block]:
 
 
 def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]:
-    names = names_of(report)
-    lines = [
-        Line(names[at], tuple((float(one.streams), Estimate(one.per_stream_ms)) for one in each.several_streams))
-        for at, each in enumerate(report.bundles)
-        if each.several_streams
-    ]
+    lines = []
+    for name, bundles in _groups(report).items():
+        times: dict[int, list[float]] = {}
+        for one in (one for each in bundles for one in each.several_streams):
+            times.setdefault(one.streams, []).append(one.per_stream_ms)
+        if times:
+            points = tuple((float(streams), Estimate(statistics.median(each))) for streams, each in times.items())
+            lines.append(Line(name, points))
     if not lines:
         return []
     plot = curves("Several people at once", "streams", "ms a stream", lines, 2, floor=0.0)
     caption = "One call for all; the engine's share alone. Lower is better."
-    return [Gallery((Figure(plot, caption),)), tables["streams"]]
+    return [Gallery((Figure(plot, caption),)), folded(tables["streams"])]
 
 
 def _speed(report: BenchReport) -> Table:
