@@ -1,0 +1,252 @@
+"""Where a running `emer-edge run` spends the processor: thread by thread, stage by stage, in ms of CPU a second.
+
+The run is the real command on a video file of 30 frames a second and a tracker file of 120 samples a second, at their
+own pace, in a process of its own. There, clocks of the processor time of the calling thread stand around the functions
+named in `STAGES`, nested ones taken off those that call them; what a thread spends outside of all of them is its rest.
+Nothing is sampled, so that short and rare stages are measured as well as long ones, and a busy machine does not matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import run as run_process
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
+from emer_edge.report.tables import Cell, Column
+
+FLOOR_MS = 100.0
+"""Of CPU a second for the whole loop without outputs but JSON: a tenth of a core."""
+
+STAGES = {
+    "engine": "emer_edge.runtime.engines.onnxruntime_engine:OnnxRuntimeEngine.run",
+    "encode": "emer_edge.runtime.session:Session.encode",
+    "fuse": "emer_edge.runtime.session:Session.fuse",
+    "crop to numbers": "emer_edge.data.windows:stack_faces",
+    "find": "emer_edge.runtime.faces.finder:FaceFinder.see",
+    "whole look": "emer_edge.runtime.faces.detector:FaceDetector.detect",
+    "near look": "emer_edge.runtime.faces.near:NearLook.look",
+    "decode faces": "emer_edge.runtime.faces.centerface:decode",
+    "align": "emer_edge.runtime.faces.align:align",
+    "appearance": "emer_edge.runtime.faces.appearance:Appearance.of",
+    "usable": "emer_edge.runtime.faces.quality:why_unusable",
+    "sample": "emer_edge.runtime.evidence:Evidence.on_sample",
+    "39 columns": "emer_edge.signals.rows:raw_row",
+    "network row": "emer_edge.signals.rows:network_row",
+    "column watch": "emer_edge.runtime.columns:ColumnWatch.add",
+    "eye ring": "emer_edge.signals.stream:EyeStream.append",
+    "cut": "emer_edge.runtime.evidence:Evidence.cut",
+    "eye movements": "emer_edge.signals.events:movement_types",
+    "event columns": "emer_edge.signals.events:event_columns",
+    "compose": "emer_edge.runtime.compose:compose",
+}
+"""What is told of a stage -> the function that it is."""
+
+_SKIPPED_S = 6.0  # of start, imports and warm-up
+_BEFORE_END_S = 1.0
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    made = parser("Where a running pipeline spends the processor.")
+    made.add_argument("--seconds", type=int, default=45, help="length of the run")
+    made.add_argument("--watched", help=argparse.SUPPRESS, nargs=argparse.REMAINDER)
+    arguments = made.parse_args()
+    if arguments.watched:
+        return watched(Path(arguments.watched[0]), float(arguments.watched[1]), arguments.watched[2:])
+    with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as folder:
+        bundle, recording = arguments.bundle or shop.bundle("int8"), shop.recording(arguments.seconds)
+        found = Path(folder) / "profile.json"
+        told = ["run", str(bundle), "--camera", str(recording / "video.avi"), "--offset-ms", "0", "--json"]
+        told += ["--tracker", str(recording / "tracker.tsv")]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.profile_loop",
+            "--watched",
+            str(found),
+            str(arguments.seconds),
+            *told,
+        ]
+        with open(os.devnull, "w") as nowhere:
+            run_process(command, stdout=nowhere, env={**os.environ, **ONE_THREAD}, check=True)
+        profile = json.loads(found.read_text())
+    total = sum(profile["threads"].values()) + sum(profile["children"].values())
+    rows: list[tuple[Cell, ...]] = []
+    for thread, spent in sorted(profile["threads"].items(), key=lambda item: -item[1]):
+        rows.append((thread, "", spent, 100 * spent / total, None, None))
+        for stage, each in sorted(profile["stages"].get(thread, {}).items(), key=lambda item: -item[1]["ms"]):
+            rows.append(
+                ("", stage, each["ms"], 100 * each["ms"] / total, each["calls"], 1e3 * each["ms"] / each["calls"])
+            )
+        inside = sum(each["ms"] for each in profile["stages"].get(thread, {}).values())
+        if inside:
+            rows.append(("", "the rest", spent - inside, 100 * (spent - inside) / total, None, None))
+    rows += [(child, "", spent, 100 * spent / total, None, None) for child, spent in profile["children"].items()]
+    show(
+        f"CPU of {profile['seconds']:.0f} s of `emer-edge run`: {total:.1f} ms a second, {total / 10:.1f} % of a core",
+        (
+            Column("Thread or process"),
+            Column("Stage"),
+            Column("ms/s", "", 2),
+            Column("share", "%", 1),
+            Column("calls/s", "", 1),
+            Column("us/call", "", 0),
+        ),
+        [row for row in rows if row[2] is not None and float(row[2] or 0) >= 0.05],  # type: ignore[arg-type]
+        "Stages leave out what the stages inside them take, which are listed beside them after a >.",
+    )
+    for name in profile["missing"]:
+        console.print(f"not there: {name}", highlight=False)
+    figures = {**profile, "total_ms_per_s": total, "bundle": bundle.name}
+    return conclude("profile_loop", [Floor("CPU of the whole loop a second", total, FLOOR_MS, False, " ms")], figures)
+
+
+class Clocks:
+    """Processor time by thread and stage. Each thread writes to a table of its own."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, dict[str, list[int]]] = {}
+        self._local = threading.local()
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with a clock around it."""
+
+        @functools.wraps(function)
+        def clocked(*args: Any, **kwargs: Any) -> Any:
+            stack, table = self._mine()
+            frame = [name if not stack else f"{stack[-1][0]} > {name}", 0]
+            stack.append(frame)
+            began_ns = time.thread_time_ns()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent_ns = time.thread_time_ns() - began_ns
+                stack.pop()
+                if stack:
+                    stack[-1][1] += spent_ns
+                entry = table[frame[0]]
+                entry[0] += spent_ns - frame[1]
+                entry[1] += 1
+
+        return clocked
+
+    def _mine(self) -> tuple[list[list[Any]], dict[str, list[int]]]:
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+            self._local.table = self.tables.setdefault(threading.get_native_id(), defaultdict(lambda: [0, 0]))
+        return self._local.stack, self._local.table
+
+    def read(self) -> dict[int, dict[str, tuple[int, int]]]:
+        """Thread -> stage -> nanoseconds, calls."""
+        return {
+            thread: {name: (entry[0], entry[1]) for name, entry in list(table.items())}
+            for thread, table in list(self.tables.items())
+        }
+
+
+def watched(found: Path, seconds: float, arguments: list[str]) -> int:
+    """Run the command with clocks in it, and write what they show."""
+    clocks = Clocks()
+    missing = [place for name, place in STAGES.items() if not _put(clocks, name, place)]
+    threading.Thread(target=_observe, args=(clocks, found, seconds, missing), name="profile", daemon=True).start()
+    from emer_edge.cli import main as command
+
+    sys.argv = ["emer-edge", *arguments]
+    try:
+        code = command()
+    except SystemExit as ended:
+        code = ended.code
+    return int(code or 0)
+
+
+def _put(clocks: Clocks, name: str, place: str) -> bool:
+    """Put a clock around a function wherever it is known by its name."""
+    importlib.import_module("emer_edge.runtime.pipeline")
+    module_name, _, path = place.partition(":")
+    try:
+        owner: Any = importlib.import_module(module_name)
+    except ImportError:
+        return False
+    *parents, last = path.split(".")
+    for each in parents:
+        owner = getattr(owner, each, None)
+    raw = None if owner is None else vars(owner).get(last)
+    if raw is None:
+        return False
+    if isinstance(raw, classmethod):
+        setattr(owner, last, classmethod(clocks.around(name, raw.__func__)))
+        return True
+    clocked = clocks.around(name, raw)
+    if parents:
+        setattr(owner, last, clocked)
+        return True
+    for module in [each for key, each in list(sys.modules.items()) if key.startswith("emer_edge")]:
+        for known, value in list(vars(module).items()):
+            if value is raw:
+                setattr(module, known, clocked)
+    return True
+
+
+def _observe(clocks: Clocks, found: Path, seconds: float, missing: list[str]) -> None:
+    time.sleep(_SKIPPED_S)
+    before, began_s = (_threads(os.getpid()), clocks.read(), _children()), time.monotonic()
+    time.sleep(max(5.0, seconds - _SKIPPED_S - _BEFORE_END_S))
+    after, lasted_s = (_threads(os.getpid()), clocks.read(), _children()), time.monotonic() - began_s
+    names = {each.native_id: each.name for each in threading.enumerate()}
+    threads: dict[str, float] = defaultdict(float)
+    stages: dict[str, dict[str, dict[str, float]]] = {}
+    for thread, spent_ns in after[0].items():
+        name = names.get(thread, "threads of libraries")
+        if name == "profile":
+            continue
+        threads[name] += (spent_ns - before[0].get(thread, 0)) * 1e-6 / lasted_s
+        for stage, (stage_ns, calls) in after[1].get(thread, {}).items():
+            earlier = before[1].get(thread, {}).get(stage, (0, 0))
+            if calls > earlier[1]:
+                entry = stages.setdefault(name, {}).setdefault(stage, {"ms": 0.0, "calls": 0.0})
+                entry["ms"] += (stage_ns - earlier[0]) * 1e-6 / lasted_s
+                entry["calls"] += (calls - earlier[1]) / lasted_s
+    children = {name: (spent - before[2].get(name, 0)) * 1e-6 / lasted_s for name, spent in after[2].items()}
+    document = {"seconds": lasted_s, "threads": threads, "stages": stages, "children": children, "missing": missing}
+    found.write_text(json.dumps(document))
+
+
+def _threads(process: int) -> dict[int, int]:
+    """Thread -> nanoseconds on a processor, of the kernel's scheduler."""
+    spent = {}
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        try:
+            spent[int(task.name)] = int((task / "schedstat").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            continue
+    return spent
+
+
+def _children() -> dict[str, int]:
+    """Child process, by what it runs -> nanoseconds on a processor."""
+    found: dict[str, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                said = (folder / "cmdline").read_text().split("\0")
+                found[f"process {folder.name}: {' '.join(said[1:4])}"] = sum(_threads(int(folder.name)).values())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
