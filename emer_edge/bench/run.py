@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -138,8 +139,8 @@ class BenchOptions:
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
     """Measure the bundles, one after the other, and write the report where one is asked for.
 
-    Whatever can be refused is refused before the first measurement. With an output folder, the scores of finished
-    bundles outlive an interruption: the same call goes on after them.
+    Whatever can be refused is refused before the first measurement. With an output folder, scores and probes of
+    finished bundles outlive an interruption: the same call goes on after them.
 
     Raises:
         OutputExistsError: there is a report in the output folder.
@@ -247,4 +248,17 @@ def _scored(
 ) -> tuple[ScoredFold, Probes | None]:
     with bundle.open(options.engine, options.threads) as session:
         scored = score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
-        return scored, probe_bundle(session, scored.windows, dataset.clips, options.probing, progress)
+
+        def ask() -> tuple[Probes, ...]:
+            found = probe_bundle(session, scored.windows, dataset.clips, options.probing, progress)
+            return () if found is None else (found,)
+
+        if kept is None:
+            asked = ask()
+        else:
+            seen = hashlib.sha256(scored.windows.face.tobytes() + scored.windows.eye.tobytes()).hexdigest()
+            key = kept.key_of(
+                bundle.path, session.engine_name, session.device, dataset.fingerprint, seen, options.probing
+            )
+            asked = kept.record(key, tuple[Probes, ...], ask)
+        return scored, asked[0] if asked else None

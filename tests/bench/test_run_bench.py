@@ -74,7 +74,7 @@ def test_only_what_the_engine_ran_is_named(report: BenchReport) -> None:
 def test_the_written_report_is_valid_and_is_the_report(report: BenchReport, folder: Path) -> None:
     text = (folder / "report.json").read_bytes()
     assert BenchReport.from_json(text) == report
-    assert json.loads(text)["schema"] == "emer-edge/bench/1"
+    assert json.loads(text)["schema"] == "emer-edge/bench/2"
     names = {each.name for each in (folder / "tables").iterdir()}
     assert {"speed.csv", "live.tex", "classes.csv", "values.tex", "published_batch.csv"} <= names
 
@@ -109,7 +109,7 @@ def test_a_report_is_not_overwritten_unasked(report: BenchReport, bundle: Bundle
     ("text", "message"),
     [
         (b"{", "not a report"),
-        (b'{"schema": "emer-edge/bench/2"}', "bench/2"),
+        (b'{"schema": "emer-edge/bench/9"}', "bench/9"),
         (b"[]", "Expected `object`"),
     ],
     ids=["no JSON", "newer", "another type"],
@@ -124,13 +124,17 @@ def test_bundles_of_several_folds_are_averaged(
 ) -> None:
     record = DataRecord(fingerprint="", salt=SALT, fold=0, training_hashes=(), selection_hashes=())
     paths = [write_bundle(tmp_path / f"{at}.emer", parts, manifest, name=str(at), data=record).path for at in (1, 2)]
-    options = BenchOptions(bundles=tuple(paths), data=data, folds=(1, 2), **NO_TIMES, stream_s=0, resamples=2)
+    options = BenchOptions(bundles=tuple(paths), data=data, folds=(1, 2), **NO_TIMES, stream_s=0, resamples=2, draws=1)
     report = run_bench(options)
     values = [each.accuracy.heads["er-7"].metrics["war"].value for each in report.bundles if each.accuracy]
-    spread = report.folds["er-7/war"]
+    (found,) = report.sets
+    assert (found.name, found.folds, found.bundles) == ("fp32", (1, 2), ("1", "2"))
+    spread = found.spread["er-7/newest/war"]
     assert list(spread.values) == values
     assert spread.mean == pytest.approx(sum(values) / 2)
     assert spread.sd == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert found.pooled["er-7"].clips == sum(each.accuracy.clips for each in report.bundles if each.accuracy)
+    assert report.pairs == ()
     assert "folds" in tables_of(report)
     assert all(each.streaming is None for each in report.bundles)
 

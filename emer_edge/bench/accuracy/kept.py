@@ -112,8 +112,8 @@ def _packed(scores: FoldScores, seconds: float) -> bytes:
 def _load(path: Path, clips: Sequence[Clip]) -> tuple[FoldScores, float] | None:
     named = {clip.name: clip for clip in clips}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         windows = EncodedWindows(
             clips=tuple(named[name] for name in arrays["names"].tolist()),
             **{name: arrays[name] for name in _WINDOW_ARRAYS},

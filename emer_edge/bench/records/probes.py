@@ -109,7 +109,8 @@ class FilmFigures(Record, frozen=True):
         film: as clip names tell it.
         induced: the emotion that it induces, or None.
         clips: scored clips of it.
-        trained_on: clips of it that the bundle was trained on, or that choices were made on; None where it does not say.
+        trained_on: clips of it that the bundle was trained on, or that choices were made on; None where it does not
+            say.
         heads: head -> figure: WAR of class heads, MAE of value heads.
     """
 
