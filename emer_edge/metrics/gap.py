@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["GAP_QUANTILES", "auroc", "gap_percentile", "gap_quantiles", "js_distance"]
+__all__ = ["GAP_QUANTILES", "auroc", "gap_percentile", "gap_quantiles", "js_distance", "roc"]
 
 GAP_QUANTILES: Final = 101
 """Percentiles 0 to 100, as the manifest holds them."""
@@ -60,6 +60,26 @@ def auroc(positive: ArrayLike, scores: ArrayLike) -> float:
     ordered = np.sort(given[~kind])
     below = np.searchsorted(ordered, given[kind], side="left") + np.searchsorted(ordered, given[kind], side="right")
     return float(below.sum() / (2 * count * len(ordered)))
+
+
+def roc(positive: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """The receiver operating characteristic whose area is `auroc`.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,).
+
+    Returns:
+        (k, 2) float64: share of negative and of positive items at or above a threshold, rising from (0, 0) to (1, 1); a
+        point for each different score. Empty where either kind is missing.
+    """
+    kind, given = np.asarray(positive, np.bool_), np.asarray(scores, np.float64)
+    if int(kind.sum()) in (0, len(kind)):
+        return np.zeros((0, 2))
+    order = np.argsort(-given, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(given[order])), len(order) - 1)
+    shares = [np.cumsum(each[order])[last] / each.sum() for each in (~kind, kind)]
+    return np.concatenate([np.zeros((1, 2)), np.stack(shares, axis=1)])
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -54,10 +54,10 @@ def x_axis(scale: Scale, top: float, bottom: float, unit: str, count: int = 6) -
     return [*parts, label((scale.start + scale.end) / 2, bottom + 36, unit, "middle")]
 
 
-def y_axis(scale: Scale, x: Scale, unit: str) -> list[str]:
-    """Horizontal grid lines over the width of `x`, figures and the unit on their left."""
+def y_axis(scale: Scale, x: Scale, unit: str, count: int = 4) -> list[str]:
+    """Horizontal grid lines over the width of `x`, about `count` figures and the unit on their left."""
     parts = []
-    for tick in scale.ticks(4):
+    for tick in scale.ticks(count):
         at = scale(tick)
         parts.append(element("line", x1=x.start, y1=at, x2=x.end, y2=at, class_="grid"))
         parts.append(label(x.start - 6, at + 4, f"{tick:g}", "end"))

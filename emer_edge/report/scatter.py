@@ -74,7 +74,7 @@ def scatter(
     x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic, width - _RIGHT)
     y = _y_scale([*(end for each in shown for end in _ends(each.y)), *(each.value for each in rules)], top, bottom)
     parts = [label(0, 16, title, class_="heading"), *legend(series)]
-    parts += [*x_axis(x, top, bottom, x_unit, 6 if width > 500 else 3), *y_axis(y, x, y_unit)]
+    parts += [*x_axis(x, top, bottom, x_unit, 6 if width > 500 else 3), *y_axis(y, x, y_unit, 7)]
     rule_boxes = []
     for rule in rules:
         parts.append(element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))

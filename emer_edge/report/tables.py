@@ -115,4 +115,7 @@ def cell_text(cell: Cell, column: Column, span: str = "{low} to {high}") -> str:
 
 
 def _figure(value: float, column: Column) -> str:
-    return f"{value * column.scale:,.{column.digits}f}" if math.isfinite(value) else ABSENT
+    if not math.isfinite(value):
+        return ABSENT
+    shown = f"{value * column.scale:,.{column.digits}f}"
+    return shown if shown.strip("-0.") else shown.lstrip("-")  # what rounds to zero has no sign

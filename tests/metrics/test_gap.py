@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.metrics.gap import gap_percentile, gap_quantiles, js_distance
+from emer_edge.metrics.gap import auroc, gap_percentile, gap_quantiles, js_distance, roc
 
 distance = pytest.importorskip("scipy.spatial.distance")
 
@@ -28,3 +28,17 @@ def test_percentile_among_what_gave_the_quantiles() -> None:
     assert gap_percentile(0.9, ()) is None
     with pytest.raises(ConfigurationError):
         gap_quantiles([])
+
+
+def test_the_area_under_the_curve_is_the_auroc_ties_included() -> None:
+    rng = np.random.default_rng(3)
+    positive = rng.random(200) < 0.4
+    scores = np.round(rng.random(200) + 0.3 * positive, 1)
+    points = roc(positive, scores)
+    assert points[0].tolist() == [0, 0]
+    assert points[-1].tolist() == [1, 1]
+    assert (np.diff(points, axis=0) >= 0).all()
+    assert len(points) == len(np.unique(scores)) + 1
+    area = float(np.sum(np.diff(points[:, 0]) * (points[1:, 1] + points[:-1, 1]) / 2))
+    assert area == pytest.approx(auroc(positive, scores))
+    assert roc(np.ones(3, bool), [1, 2, 3]).shape == (0, 2)

@@ -32,6 +32,7 @@ def test_cells_as_people_read_them() -> None:
     assert cell_text(1520, Column("Windows")) == "1,520"
     assert cell_text(None, Column("Time")) == "–"
     assert cell_text(math.nan, Column("Time")) == "–"
+    assert cell_text(Estimate(-0.0001, -0.02, 0.0001), Column("Change")) == "0.00 (-0.02 to 0.00)"
 
 
 def test_csv_keeps_every_digit_and_splits_estimates() -> None:

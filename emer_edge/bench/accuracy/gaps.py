@@ -14,12 +14,13 @@ from emer_edge.bench.accuracy.judged import JudgedHead
 from emer_edge.bench.accuracy.known import owner
 from emer_edge.bench.records import Estimated, GapAccuracy, GapBin
 from emer_edge.data.clips import Clip
-from emer_edge.metrics.gap import auroc, gap_percentile, js_distance
+from emer_edge.metrics.gap import auroc, gap_percentile, js_distance, roc
 from emer_edge.metrics.intervals import bootstrap, bootstrap_sums
 
 __all__ = ["JudgedGap", "gap_accuracy", "join_gaps", "judge_gap"]
 
 _BINS: Final = 5
+_ROC_STEPS: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ def gap_accuracy(gap: JudgedGap, resamples: int, seed: int) -> GapAccuracy:
         ),
         uniformity=_from_uniform(agreeing) if len(agreeing) else None,
         uniformity_clips=len(agreeing),
+        roc=_thinned(roc(gap.differ, gap.distances)),
     )
 
 
@@ -112,6 +114,12 @@ def _bin(gap: JudgedGap, rows: NDArray[np.int64], people: Sequence[str], resampl
         mean=float(inside.mean()),
         disagreeing=Estimated.of(share),
     )
+
+
+def _thinned(points: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """At most so many of (k, 2) points that a drawing needs, the first and the last among them."""
+    kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), _ROC_STEPS + 1)).round().astype(np.int64))
+    return tuple((round(float(x), 5), round(float(y), 5)) for x, y in points[kept])
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -194,7 +194,17 @@ def _training(report: BenchReport) -> tuple[str, ...]:
 
 
 def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table, ...]:
-    wanted = ("class_protocols", "value_protocols", "classes", "values", "people", "gap", "single_stream", "speed")
+    wanted = (
+        "class_protocols",
+        "value_protocols",
+        "classes",
+        "values",
+        "recalls",
+        "people",
+        "gap",
+        "single_stream",
+        "speed",
+    )
     held = tuple(
         tables[name] for name in wanted if name in tables and not (name == "speed" and "single_stream" in tables)
     )

@@ -14,8 +14,8 @@ __all__ = ["section", "tables"]
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
-    """Confusions in figures, and clips that were left out."""
-    return {"confusions": _confusions(report), "excluded": _excluded(report)}
+    """Confusions in figures, each class, and clips that were left out."""
+    return {"recalls": _recalls(report), "confusions": _confusions(report), "excluded": _excluded(report)}
 
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
@@ -28,8 +28,9 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         drawn = _drawings(each)
         if drawn:
             blocks.append(drawn if at == 0 else Details(f"The same of {each.name}", (drawn,)))
-    if "confusions" in tables:
-        blocks.append(Details("Confusions in figures", (tables["confusions"],)))
+    held = tuple(tables[name] for name in ("recalls", "confusions") if name in tables)
+    if held:
+        blocks.append(Details("Each class, and confusions in figures", held))
     if "excluded" in tables:
         blocks.append(Details(f"Clips left out: {len(tables['excluded'].rows)}, and why", (tables["excluded"],)))
     return Section("Errors", tuple(blocks))
@@ -63,6 +64,25 @@ def _drawings(scored: Scored) -> Gallery | None:
             caption = "On the dashed line, confidence is what it says; areas of dots are counts of clips."
             figures.append(Figure(reliability_plot(f"Reliability of {name}", head.reliability), caption))
     return Gallery(tuple(figures)) if figures else None
+
+
+def _recalls(report: BenchReport) -> Table:
+    """What a mean over classes hides."""
+    rows: list[tuple[Cell, ...]] = []
+    for each in scored_of(report):
+        for name in in_order(each.heads):
+            head = each.heads[name]
+            for at, label in enumerate(head.classes if head.confusion else ()):
+                clips, named = sum(head.confusion[at]), sum(row[at] for row in head.confusion)
+                right = head.confusion[at][at]
+                recall, precision = (right / count if count else None for count in (clips, named))
+                rows.append((each.name, name, label, recall, precision, clips, named))
+    columns = (
+        Column("Bundle"), HEAD, Column("Class"), Column("recall", "%", 1, 100), Column("precision", "%", 1, 100),
+        Column("clips"), Column("named so"),
+    )  # fmt: skip
+    note = "Recall: of the clips of a class, those that were named so. Precision: of those named so, those that are."
+    return Table("Each class", columns, tuple(rows), note)
 
 
 def _confusions(report: BenchReport) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emer_edge.bench.pages.scored import scored_of
 from emer_edge.bench.pages.words import INTERVALS, estimate, folded, spread
 from emer_edge.bench.records import BenchReport
-from emer_edge.report.curves import Line, curves
+from emer_edge.report.curves import Line, curves, roc_plot
 from emer_edge.report.html import Block, Figure, Gallery, Paragraph, Section
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
@@ -28,6 +28,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             "shows. Here it is asked to tell clips whose two labels differ. It is no lie detector."
         )
     ]
+    figures: list[Figure] = []
     lines = [
         Line(each.name, tuple((one.mean, estimate(one.disagreeing)) for one in each.gap.bins))
         for each in found
@@ -36,7 +37,15 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     if lines:
         shares = [Line(each.name, tuple((at, _percent(value)) for at, value in each.points)) for each in lines]
         plot = curves("Labels that differ, by gap", "mean gap of a fifth of the clips", "differ (%)", shares, floor=0.0)
-        blocks.append(Gallery((Figure(plot, "Should rise. Bands are 95 % intervals by bootstrap over participants."),)))
+        figures.append(Figure(plot, "Should rise. Bands are 95 % intervals by bootstrap over participants."))
+    curves_of = {each.name: each.gap.roc for each in found if each.gap is not None and each.gap.roc}
+    if curves_of:
+        areas = {
+            each.name: each.gap.auroc.value for each in found if each.gap is not None and each.gap.auroc is not None
+        }
+        plot = roc_plot("Labels that differ, told by the gap", curves_of, areas)
+        figures.append(Figure(plot, "Figures are areas under the curves; on the dashed line the gap tells nothing."))
+    blocks += [Gallery(tuple(figures))] if figures else []
     blocks += [folded(tables[name]) for name in ("gap", "gap_fifths") if name in tables]
     return Section("The gap", tuple(blocks))
 

@@ -20,6 +20,8 @@ from emer_edge.report.tables import Estimate
 
 __all__ = ["section"]
 
+_WARNINGS: Final = 7
+"""More of them are opened by a click."""
 _NARROW: Final = 352.0
 """Px: a telephone held upright."""
 
@@ -33,7 +35,10 @@ def section(report: BenchReport) -> Section:
         blocks.append(Details("The same by UAR, and of other heads", tuple(pictures[1:])))
     blocks.append(Tiles(tuple(_tiles(report, found))))
     blocks += [Paragraph(each) for each in _facts(report, found)]
-    blocks += [Paragraph(each, warning=True) for each in _warnings(report)]
+    warnings = [Paragraph(each, warning=True) for each in _warnings(report)]
+    blocks += warnings[:_WARNINGS]
+    if warnings[_WARNINGS:]:
+        blocks.append(Details(f"{len(warnings) - _WARNINGS} more to know", tuple(warnings[_WARNINGS:])))
     return Section("In short", tuple(blocks))
 
 
@@ -169,14 +174,19 @@ def _sure(scored: Scored, head: str) -> str:
 
 
 def _warnings(report: BenchReport) -> list[str]:
-    said = [*report.notes, *(note for each in report.bundles for note in each.notes)]
+    """What concerns everything, then what bundles say of themselves; unstable loops are told in one line."""
+    said = [*report.notes]
     for note, held in films.notes_of(report).items():
         if not any(note in each for each in said):
             said.append(f"{note}: {', '.join(held)}")
     if report.data is not None and report.data.synthetic:
-        said.append(
-            "the clips are synthetic: figures of accuracy show that the machinery works and say nothing about people"
-        )
+        said.append("the clips are synthetic: figures of accuracy show that the machinery works, not how people feel")
+    loops = [found for each in report.bundles for found in each.single_stream.values()]
+    unstable = [", ".join(each.stability.reasons) for each in loops if not each.stability.stable]
+    if unstable:
+        said.append(f"{len(unstable)} of {len(loops)} closed loops were unstable: see Speed")
     if report.conditions is not None and report.conditions.changed:
         said.append("the machine's conditions changed while it was measured: see Machine and method")
+    of_bundles = [note for each in report.bundles for note in each.notes]
+    said += [each for each in of_bundles if not any(reasons in each for reasons in unstable)]
     return [sentence(each) for each in dict.fromkeys(said)]

@@ -30,7 +30,7 @@ def _subject(report: BenchReport) -> str:
 
 
 def _precision(parts: dict[str, str]) -> str:
-    used = list(dict.fromkeys(each.upper() for each in parts.values()))
+    used = list(dict.fromkeys(how.upper() for part, how in parts.items() if not part.startswith("face_detector")))
     return "/".join(used) or "precision unknown"
 
 

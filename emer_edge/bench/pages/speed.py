@@ -10,7 +10,7 @@ from emer_edge.bench.records import BenchReport, BundleBench, Latency
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
 from emer_edge.report.dots import dots
-from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
+from emer_edge.report.html import Block, Details, Figure, Gallery, Section
 from emer_edge.report.plots import Bar, bars
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
@@ -24,6 +24,7 @@ def tables(report: BenchReport) -> dict[str, Table]:
     return {
         "speed": _speed(report),
         "single_stream": _single_stream(report),
+        "unstable": _unstable(report),
         "ratios": _ratios(report),
         "streams": _streams(report),
         "energy": _energy(report),
@@ -37,8 +38,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     blocks: list[Block] = [parts_figure(report)]
     blocks += [folded(tables[name]) for name in ("speed",) if name in tables]
     blocks += _distributions(report)
-    blocks += _unstable(report)
-    blocks += [tables[name] for name in ("single_stream",) if name in tables]
+    blocks += [folded(tables[name]) for name in ("single_stream", "unstable") if name in tables]
     if report.ratios:
         rows = [
             Bar(each.part, Estimate(each.ratio, each.low, each.high), f"{each.bundle} / {each.base}")
@@ -94,14 +94,16 @@ def _distributions(report: BenchReport) -> list[Block]:
     return blocks
 
 
-def _unstable(report: BenchReport) -> list[Block]:
+def _unstable(report: BenchReport) -> Table:
     names = names_of(report)
-    return [
-        Paragraph(f"Unstable: {query} of {names[at]}: {'; '.join(found.stability.reasons)}.", warning=True)
+    rows = tuple(
+        (names[at], query, "; ".join(found.stability.reasons))
         for at, each in enumerate(report.bundles)
         for query, found in each.single_stream.items()
         if not found.stability.stable
-    ]
+    )
+    note = "Conditions did not hold from beginning to end: these figures say as much of the machine as of a bundle."
+    return Table("Unstable closed loops", (BUNDLE, Column("Query"), Column("Why")), rows, note)
 
 
 def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]:
