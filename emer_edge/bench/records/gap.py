@@ -38,8 +38,8 @@ class GapAccuracy(Record, frozen=True):
             among clips whose labels agree and the uniform one that percentiles promise; None where the bundle gives
             none.
         uniformity_clips: clips it was taken over.
-        roc: false alarm rate and hit rate at falling thresholds of the gap, from (0, 0) to (1, 1), in at most 100 steps;
-            empty where all differ or all agree.
+        roc: false alarm rate and hit rate at falling thresholds of the gap, from (0, 0) to (1, 1) in at most 100
+            steps; empty where all differ or all agree.
     """
 
     clips: int
