@@ -24,7 +24,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Setting", "config_defaults", "settings", "take_config"]
+__all__ = ["STREAM_TABLES", "Setting", "TableReader", "config_defaults", "read_config", "settings", "take_config"]
+
+STREAM_TABLES: Final = "emer_edge.streams"
+"""Where a command's context keeps what its `[[stream]]` tables hold."""
+
+_STREAM: Final = "stream"
 
 _ONLY_TYPED: Final = ("config", "check")  # options about the file itself
 _TOLD: Final[Mapping[type, str]] = {
@@ -98,16 +103,35 @@ def settings(command: Callable[..., Any]) -> dict[str, Setting]:
     """
     # not get_type_hints: on Python 3.10 it wraps what is None by default into an Optional of its own
     parameters = inspect.signature(command, eval_str=True).parameters
-    found = [_setting(name, each.annotation) for name, each in parameters.items() if name not in _ONLY_TYPED]
+    found = [
+        _setting(name, each.annotation)
+        for name, each in parameters.items()
+        if name not in _ONLY_TYPED and each.annotation is not typer.Context
+    ]
     return {each.key: each for each in found}
 
 
+TableReader = Callable[[object, Mapping[str, object], Mapping[str, Setting]], tuple[list[dict[str, Any]], list[str]]]
+"""Reads `[[stream]]` tables (see `emer_edge.cli.stream_tables.read_tables`)."""
+
+
 def config_defaults(path: Path, command: Callable[..., Any]) -> dict[str, Any]:
+    """Parameter -> value of a file without `[[stream]]` tables, see `read_config`."""
+    return read_config(path, command)[0]
+
+
+def read_config(
+    path: Path, command: Callable[..., Any], tables: TableReader | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read a file into parameter -> value, ready to be a command's defaults.
 
     Args:
         path: a TOML file.
         command: see `settings`.
+        tables: reads `[[stream]]` tables; None where the command has none.
+
+    Returns:
+        The defaults, and a table's parameter -> value for every `[[stream]]`.
 
     Raises:
         ConfigurationError: no such file, no TOML, unknown keys, values of another type or out of range; the message
@@ -123,14 +147,18 @@ def config_defaults(path: Path, command: Callable[..., Any]) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     known = settings(command)
     problems = []
+    streams: list[dict[str, Any]] = []
     for key, value in document.items():
-        if key not in known:
+        if key == _STREAM and tables is not None:
+            streams, wrong = tables(value, document, known)
+            problems += wrong
+        elif key not in known:
             problems.append(_unknown(key, value, known))
         elif (problem := known[key].problem(value)) is not None:
             problems.append(f"{key} {problem}")
     if problems:
         raise ConfigurationError(f"{path}: {'; '.join(problems)}")
-    return {known[key].name: value for key, value in document.items()}
+    return {known[key].name: value for key, value in document.items() if key in known}, streams
 
 
 def _setting(name: str, hint: Any) -> Setting:
@@ -161,8 +189,6 @@ def _without_none(hint: Any, name: str) -> Any:
 
 
 def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
-    if key == "stream" and isinstance(value, list):
-        return "[[stream]] tables are not read: a run has one camera and one tracker, so start one run for each pair"
     if key in _ONLY_TYPED:
         return f"{key} belongs on the command line, as --{key}"
     if isinstance(value, dict):
@@ -181,8 +207,15 @@ def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def take_config(context: typer.Context, path: Path | None, command: Callable[..., Any]) -> Path | None:
-    """Make a file's values the defaults of the command that is being parsed; for the callback of an eager option."""
+def take_config(
+    context: typer.Context, path: Path | None, command: Callable[..., Any], tables: TableReader | None = None
+) -> Path | None:
+    """Make a file's values the defaults of the command that is being parsed; for the callback of an eager option.
+
+    What its `[[stream]]` tables hold is kept in the context's `meta`, under `STREAM_TABLES`.
+    """
     if path is not None:
-        context.default_map = {**(context.default_map or {}), **config_defaults(path, command)}
+        defaults, streams = read_config(path, command, tables)
+        context.default_map = {**(context.default_map or {}), **defaults}
+        context.meta[STREAM_TABLES] = streams
     return path

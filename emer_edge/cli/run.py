@@ -10,6 +10,7 @@ import typer
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
 from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.cli.stream_tables import read_tables, stream_sources
 
 __all__ = ["run"]
 
@@ -20,10 +21,11 @@ _MACHINE = "Machine"
 
 
 def _config(context: typer.Context, path: Path | None) -> Path | None:
-    return take_config(context, path, run)
+    return take_config(context, path, run, read_tables)
 
 
 def run(
+    context: typer.Context,
     bundle: BundleArgument = None,
     config: Annotated[
         Path | None,
@@ -31,7 +33,7 @@ def run(
             is_eager=True,
             callback=_config,
             help="A TOML file with any of these options, without their dashes: offset-ms = 12.5. Flags win. "
-            "deploy/run.toml has them all.",
+            "deploy/run.toml has them all, and how [[stream]] tables read several people in one run.",
             show_default=False,
         ),
     ] = None,
@@ -307,16 +309,25 @@ def run(
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
-    from emer_edge.runtime.pipeline import Pipeline, Validating, play
+    from emer_edge.runtime.outputs.several import check_several, open_several
+    from emer_edge.runtime.pipeline import Pipeline, Streams, Validating, play
     from emer_edge.runtime.recording.keep import asked_recording
     from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
+    several = stream_sources(
+        context,
+        offset_ms=offset_ms,
+        display=display,
+        stimulus_rect=stimulus_rect,
+        subject=subject,
+        detect_every=detect_every,
+    )
     place = None if save is None and record is not None else asked_place(save, participant, session)
     recording = asked_recording(record, record_video, record_lossless, consent_id, participant, session, retention_days)
     wanted = Wanted(
         json=json,
-        live=not json,
+        live=not json and not several,
         summary=True,
         console=console,
         session=place,
@@ -328,6 +339,8 @@ def run(
         serve_token=serve_token,
     )
     check_outputs(wanted)
+    if several:
+        check_several(wanted, pace, validate or validation_targets is not None)
     sources = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
@@ -335,6 +348,25 @@ def run(
         with progress_bars() as report:
             bundle = default_bundle(report)
         say(f"bundle: {bundle}")
+    if several:
+        streams = Streams(
+            bundle,
+            several,
+            engine=engine,
+            threads=threads,
+            arrival_allowance_ms=arrival_allowance_ms,
+            say=say,
+            baseline_s=duration_s(baseline) if baseline else None,
+            apply_baseline=apply_baseline,
+        )
+        if check:
+            from emer_edge.runtime.pipeline.checking import check_streams
+
+            check_streams(several, say, engine)
+            say(f"{streams.bundle.path} and {len(several)} streams are in order; nothing was opened")
+            return
+        play(streams, open_several(wanted, say), seconds, sources=sources)
+        return
     pipeline = Pipeline(
         bundle,
         camera,

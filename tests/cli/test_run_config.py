@@ -64,7 +64,6 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('tag = "a"', 'tag is an array, as in ["one", "two"], not "a"'),
         ("tag = [1]", "tag is a text in quotes, not 1"),
         ('config = "b.toml"', "config belongs on the command line, as --config"),
-        ("[[stream]]\ncamera = 0", "[[stream]] tables are not read"),
         ("[camera]\nname = 0", "[camera]: all keys stand at the top"),
         ("rate-hz = ", "is no TOML"),
         pytest.param("tag = " + 5000 * "[", "is no TOML", id="deep"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from emer_edge.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.cameras.registry import check_camera
 from emer_edge.runtime.engines import resolve_engine, tensorrt_engine
+from emer_edge.runtime.pipeline.streams import StreamSource
+from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.runtime.trackers.registry import check_tracker
+from emer_edge.spec.samples import Display
 
-__all__ = ["check_sources"]
+__all__ = ["check_sources", "check_streams"]
 
 
 def check_sources(camera: str, tracker: str, options: TrackerOptions, engine: str = "auto") -> None:
@@ -27,6 +32,28 @@ def check_sources(camera: str, tracker: str, options: TrackerOptions, engine: st
     Raises:
         ConfigurationError: names all that is wrong, a line each.
     """
+    _raise([*_source_problems(camera, tracker, options), *_engine_problems(engine)])
+
+
+def check_streams(sources: Sequence[StreamSource], say: Say, engine: str = "auto") -> None:
+    """Look at what several streams need, as `check_sources` does at one; each line names its stream."""
+    problems: list[str] = []
+    for each in sources:
+        if isinstance(each.camera, str) and isinstance(each.tracker, str):
+            options = TrackerOptions(display=each.display or Display(), offset_ms=each.offset_ms, say=say)
+            found = _source_problems(each.camera, each.tracker, options)
+            problems += [f"stream {each.name}: {problem}" for problem in found]
+    problems += [f"two streams read {source}" for source in _shared(sources)]
+    _raise([*problems, *_engine_problems(engine)])
+
+
+def _shared(sources: Sequence[StreamSource]) -> list[str]:
+    """Live sources that two streams would open; a file may be read twice."""
+    texts = Counter(text for each in sources for text in (each.camera, each.tracker) if isinstance(text, str))
+    return [text for text, count in texts.items() if count > 1 and not Path(text).is_file()]
+
+
+def _source_problems(camera: str, tracker: str, options: TrackerOptions) -> list[str]:
     problems: list[str] = []
     live = [
         name
@@ -38,9 +65,18 @@ def check_sources(camera: str, tracker: str, options: TrackerOptions, engine: st
     ]
     if options.pace == "fast" and live:
         problems.append(f"--pace fast replays files; live: {' and '.join(live)}. Use --pace real")
+    return problems
+
+
+def _engine_problems(engine: str) -> list[str]:
+    problems: list[str] = []
     name = _noted(problems, lambda: resolve_engine(engine))
     if name == tensorrt_engine.NAME and (reason := tensorrt_engine.why_not()) is not None:
         problems.append(f"the engine {name} can't run here: {reason}")
+    return problems
+
+
+def _raise(problems: list[str]) -> None:
     if problems:
         raise ConfigurationError("\n".join(dict.fromkeys(problems)))
 

@@ -1,0 +1,114 @@
+"""The `[[stream]]` tables of a run's configuration: several people, a camera and a tracker each.
+
+A table's keys are those options of the command that belong to one person, and a name. What a table leaves out is what
+the file says at its top, or the command line, for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from emer_edge.cli.config_file import STREAM_TABLES, Setting
+from emer_edge.errors import ConfigurationError, EmerEdgeError
+
+if TYPE_CHECKING:
+    from emer_edge.runtime.pipeline import StreamSource
+
+__all__ = ["STREAM_KEYS", "read_tables", "stream_sources"]
+
+_NEEDED: Final = ("name", "camera", "tracker")
+STREAM_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
+"""Options of `run` that a table may hold, beside `name`."""
+
+
+def read_tables(
+    tables: object, top: Mapping[str, object], known: Mapping[str, Setting]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read the tables of a file.
+
+    Args:
+        tables: the value of its key `stream`.
+        top: all that the file says.
+        known: what the command's keys may hold.
+
+    Returns:
+        A table's parameter -> value, and all that is wrong.
+    """
+    if not isinstance(tables, list) or not tables or not all(isinstance(each, dict) for each in tables):
+        return [], ["streams are tables, each under its own [[stream]]"]
+    allowed = {"name": Setting("name", "name", str)} | {key: known[key] for key in STREAM_KEYS}
+    problems = [f"{key} belongs into every [[stream]], not beside them" for key in ("camera", "tracker") if key in top]
+    found = []
+    for number, table in enumerate(tables, start=1):
+        problems += [f"[[stream]] {_told(number, table)}: {each}" for each in _wrong(table, allowed)]
+        found.append({allowed[key].name: value for key, value in table.items() if key in allowed})
+    if not problems:
+        from emer_edge.runtime.pipeline.streams import check_stream_names
+
+        try:
+            check_stream_names([each["name"] for each in found])
+        except ConfigurationError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def stream_sources(context: typer.Context, **defaults: Any) -> list[StreamSource]:
+    """The streams that the configuration of a command's run asks for; none without tables.
+
+    Args:
+        context: of the command.
+        defaults: parameter -> value, for tables that leave it out.
+
+    Raises:
+        ConfigurationError: a table's values can't be read, or `--camera` or `--tracker` was given, too.
+    """
+    tables: Sequence[dict[str, Any]] = context.meta.get(STREAM_TABLES, ())
+    if not tables:
+        return []
+    for name in ("camera", "tracker"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigurationError(
+                f"--{name} is one person's; this configuration has [[stream]] tables, each with one"
+            )
+    return [_source({**defaults, **table}) for table in tables]
+
+
+def _source(given: Mapping[str, Any]) -> StreamSource:
+    from emer_edge.runtime.pipeline import StreamSource
+    from emer_edge.spec.samples import Display, StimulusRect
+
+    try:
+        return StreamSource(
+            name=given["name"],
+            camera=given["camera"],
+            tracker=given["tracker"],
+            offset_ms=given["offset_ms"],
+            display=Display.parse(given["display"]) if given["display"] else None,
+            stimulus=StimulusRect.parse(given["stimulus_rect"]) if given["stimulus_rect"] else None,
+            subject=given["subject"],
+            detect_every=given["detect_every"],
+        )
+    except EmerEdgeError as error:
+        raise ConfigurationError(f"stream {given['name']}: {error}") from None
+
+
+def _wrong(table: Mapping[str, object], allowed: Mapping[str, Setting]) -> list[str]:
+    problems = [f"{key} is missing" for key in _NEEDED if key not in table]
+    for key, value in table.items():
+        if key not in allowed:
+            close = get_close_matches(key.replace("_", "-").lower(), allowed, 1)
+            meant = f" (did you mean {close[0]}?)" if close else f"; it may hold {', '.join(allowed)}"
+            problems.append(f"{key} is no option of a stream{meant}")
+        elif (problem := allowed[key].problem(value)) is not None:
+            problems.append(f"{key} {problem}")
+    return problems
+
+
+def _told(number: int, table: Mapping[str, object]) -> str:
+    name = table.get("name")
+    return f"{number} ({name})" if isinstance(name, str) and name else str(number)

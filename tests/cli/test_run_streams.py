@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+Run = Callable[..., Any]
+WHOLE = "[[stream]]\nname = 'a'\ntracker = 'x'\ncamera = '0'\n"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Two seconds without a face, and somebody who looks at one point; the exported bundle's hop is half a second."""
+    writer = cv2.VideoWriter(str(tmp_path / "face.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 30, (64, 48))
+    for _ in range(60):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    rows = [f"{round(at * 1e6 / 120)},0.5,0.5,1" for at in range(240)]
+    (tmp_path / "eyes.csv").write_text("\n".join(["time_us,left_x,left_y,left_valid", *rows]) + "\n")
+    return tmp_path
+
+
+def table(folder: Path, name: str, *more: str) -> str:
+    lines = ("[[stream]]", f'name = "{name}"', f'camera = "{folder}/face.avi"', f'tracker = "{folder}/eyes.csv"', *more)
+    return "\n".join(lines) + "\n"
+
+
+def written(folder: Path, *parts: str) -> Path:
+    path = folder / "streams.toml"
+    path.write_text("\n".join(parts))
+    return path
+
+
+def test_a_run_of_two_streams(emer_edge: Run, recording: Path, bundle: Path) -> None:
+    top = f'bundle = "{bundle}"\njson = true\nmarkers = ["none"]\noffset-ms = 0\n'
+    path = written(recording, top, table(recording, "left"), table(recording, "right", 'subject = "right"'))
+    outcome = emer_edge("run", "--config", path)
+    assert outcome.code == 0, outcome.err
+    lines = [json.loads(each) for each in outcome.out.splitlines()]
+    ends = {name: [each["end_ns"] for each in lines if each["stream"] == name] for name in ("left", "right")}
+    assert len(ends["left"]) >= 2
+    assert ends["left"] == ends["right"]
+    assert "unsynchronised" not in outcome.err  # offset-ms holds for both
+    assert "hop deadline to result" in outcome.err
+
+
+def test_check_looks_at_every_stream(emer_edge: Run, recording: Path, bundle: Path) -> None:
+    good = written(recording, f'bundle = "{bundle}"', table(recording, "left"), table(recording, "right"))
+    outcome = emer_edge("run", "--config", good, "--check")
+    assert outcome.code == 0, outcome.err
+    assert "2 streams are in order" in outcome.err
+    bad = table(recording, "right").replace("eyes.csv", "none.csv")
+    worse = table(recording, "third").replace("face.avi", "none.avi")
+    outcome = emer_edge("run", bundle, "--config", written(recording, table(recording, "left"), bad, worse), "--check")
+    assert outcome.code == 2
+    words = " ".join(outcome.err.split())
+    assert re.search(r"stream right: .*none\.csv", words)
+    assert re.search(r"stream third: .*none\.avi", words)
+    assert "stream left" not in words
+
+
+def test_two_streams_can_not_read_one_device(emer_edge: Run, recording: Path, bundle: Path) -> None:
+    tables = [table(recording, name).replace(f"{recording}/face.avi", "synthetic://") for name in ("one", "two")]
+    outcome = emer_edge("run", bundle, "--config", written(recording, *tables), "--check")
+    assert outcome.code == 2
+    assert "two streams read synthetic://" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[stream]\nname = 'a'", "streams are tables, each under its own [[stream]]"),
+        ("stream = 3", "streams are tables, each under its own [[stream]]"),
+        ("stream = []", "streams are tables, each under its own [[stream]]"),
+        ("[[stream]]\ncamera = '0'\ntracker = 'x'", "[[stream]] 1: name is missing"),
+        ("[[stream]]\nname = 'a'", "[[stream]] 1 (a): camera is missing; [[stream]] 1 (a): tracker is missing"),
+        ("camera = '0'\n[[stream]]\nname = 'a'\ntracker = 'x'\ncamera = '0'", "camera belongs into every [[stream]]"),
+        ("[[stream]]\nname = 'a'\ntracker = 'x'\ncamera = 0", "[[stream]] 1 (a): camera is a text in quotes, not 0"),
+        (WHOLE + "ofset-ms = 3", "ofset-ms is no option of a stream (did you"),
+        (WHOLE + "json = true", "json is no option of a stream; it may hold"),
+        (WHOLE + "subject = 'tall'", "subject is one of largest, center"),
+        (WHOLE + "detect-every = 0", "detect-every is at least 1, not 0"),
+        ("[[stream]]\nname = 'a b'\ntracker = 'x'\ncamera = '0'", "a stream can't be called 'a b'"),
+        (2 * WHOLE, "two streams are called a"),
+        (WHOLE + "display = 'wide'", "stream a: "),
+    ],
+    ids=[
+        "one table",
+        "a number",
+        "no table",
+        "no name",
+        "no sources",
+        "a camera for all",
+        "a number as camera",
+        "a misspelt key",
+        "a key for all",
+        "an unknown choice",
+        "out of range",
+        "a bad name",
+        "one name twice",
+        "a bad display",
+    ],
+)
+def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, text: str, named: str) -> None:
+    outcome = emer_edge("run", bundle, "--config", written(tmp_path, text), "--check")
+    assert outcome.code == 2
+    assert named in " ".join(outcome.err.split())
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--camera", "1"), "--camera is one person's"),
+        (("--tracker", "x"), "--tracker is one person's"),
+        (("--pace", "fast"), "--pace fast is for a run of one stream"),
+        (("--validate",), "--validate is for a run of one stream"),
+        (("--save", "here", "--participant", "p1"), "--save is for a run of one stream"),
+    ],
+    ids=["camera", "tracker", "pace", "validate", "save"],
+)
+def test_what_does_not_go_with_streams(
+    emer_edge: Run, recording: Path, bundle: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    path = written(recording, table(recording, "left"), table(recording, "right"))
+    outcome = emer_edge("run", bundle, "--config", path, "--check", *arguments)
+    assert outcome.code == 2
+    assert named in " ".join(outcome.err.split())
