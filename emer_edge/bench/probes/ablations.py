@@ -8,6 +8,7 @@ else's leaves the network the other stream alone, and one that contradicts it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from emer_edge.bench.accuracy.encoded import EncodedWindows
 from emer_edge.bench.probes.absence import no_eyes, no_face, without_gaze, without_pupils
 from emer_edge.bench.probes.exchanges import exchangeable, exchanged, strata
-from emer_edge.bench.probes.judging import Fuse, Judge, Outputs
+from emer_edge.bench.probes.judging import Fuse, Judge
 from emer_edge.bench.records import Ablation
 from emer_edge.data.clips import Clip
 from emer_edge.spec.labels import View
@@ -29,7 +30,6 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 PERMUTATIONS: Final = 10
-_COUNT: Final = 8  # ablations
 
 
 def film_of(clip: Clip) -> str | None:
@@ -76,57 +76,78 @@ def ablate(
     Returns:
         Ablations that could be made, in reading order: exchanges need clips with partners.
     """
-    face, eye, gaze, owners = windows.face, windows.eye, windows.gaze, judge.owners
-    count = len(windows)
-    before = fuse(face, eye, gaze)
-    blank_eye, blank_gaze = (np.broadcast_to(each, (count, *each.shape)) for each in no_eyes(spec, events))
+    before = fuse(windows.face, windows.eye, windows.gaze)
     found: list[Ablation] = []
-
-    def add(name: str, about: str, takes: str, after: Sequence[Outputs], drawn: int, chosen: Indices | None) -> None:
-        clips = count if chosen is None else len(chosen)
-        heads = judge.effects(before, after, chosen)
-        found.append(Ablation(name=name, about=about, takes=takes, permutations=drawn, clips=clips, heads=heads))
-        progress("ablations", len(found), _COUNT)
-
-    def exchange(name: str, about: str, takes: str, groups: list[Indices], swap: Callable[[Indices], Outputs]) -> None:
-        chosen = exchangeable(groups)
-        if len(chosen):
+    changes = _changes(windows, judge.owners, spec, events)
+    for done, change in enumerate(changes, start=1):
+        orders, chosen = [np.arange(len(windows), dtype=np.int64)], None
+        if change.groups is not None:
+            chosen = exchangeable(change.groups)
             rngs = (np.random.default_rng([judge.seed, each]) for each in range(permutations))
-            add(name, about, takes, [swap(exchanged(groups, owners, each)) for each in rngs], permutations, chosen)
-
-    def other_eyes(order: Indices) -> Outputs:
-        return fuse(face, eye[order], gaze[order])
-
-    def other_faces(order: Indices) -> Outputs:
-        return fuse(face[order], eye, gaze)
-
-    everyone = [np.arange(count, dtype=np.int64)]
-    add("no eyes", "a tracker that finds no eyes", "eyes", [fuse(face, blank_eye, blank_gaze)], 0, None)
-    add("no face", "the mean face of other people", "face", [fuse(no_face(face, owners), eye, gaze)], 0, None)
-    add(
-        "no gaze",
-        "where the eyes look is other people's mean",
-        "gaze",
-        [fuse(face, *without_gaze(eye, gaze, owners))],
-        0,
-        None,
-    )
-    add(
-        "no pupils",
-        "pupil sizes are other people's mean",
-        "pupils",
-        [fuse(face, without_pupils(eye, owners), gaze)],
-        0,
-        None,
-    )
-    exchange(
-        "eyes of same film and face", "eyes from another clip of the same film and FER class", "eyes",
-        film_and_class(windows.clips, "fer"), other_eyes,
-    )  # fmt: skip
-    exchange(
-        "faces of same film and feeling", "faces from another clip of the same film and ER class", "face",
-        film_and_class(windows.clips, "er"), other_faces,
-    )  # fmt: skip
-    exchange("anyone's eyes", "eyes from another person's clip, of any film", "eyes", everyone, other_eyes)
-    exchange("anyone's faces", "faces from another person's clip, of any film", "face", everyone, other_faces)
+            orders = [exchanged(change.groups, judge.owners, each) for each in rngs]
+        if chosen is None or len(chosen):
+            ablation = Ablation(
+                name=change.name,
+                about=change.about,
+                takes=change.takes,
+                permutations=0 if chosen is None else permutations,
+                clips=len(windows) if chosen is None else len(chosen),
+                heads=judge.effects(before, [fuse(*change.given(each)) for each in orders], chosen),
+            )
+            found.append(ablation)
+        progress("ablations", done, len(changes))
     return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What the network is given instead.
+
+    Attributes:
+        name, about, takes: as in `Ablation`.
+        given: order of the clips -> embeddings, eye and gaze.
+        groups: strata within which clips are ordered anew; None where nothing is exchanged.
+    """
+
+    name: str
+    about: str
+    takes: str
+    given: Callable[[Indices], tuple[Floats, Floats, Floats]]
+    groups: list[Indices] | None = None
+
+
+def _changes(
+    windows: EncodedWindows, owners: Sequence[str], spec: WindowSpec, events: EventsRule
+) -> tuple[_Change, ...]:
+    face, eye, gaze, count = windows.face, windows.eye, windows.gaze, len(windows)
+    blank_eye, blank_gaze = (np.broadcast_to(each, (count, *each.shape)) for each in no_eyes(spec, events))
+    everyone = [np.arange(count, dtype=np.int64)]
+
+    def eyes_of(order: Indices) -> tuple[Floats, Floats, Floats]:
+        return face, eye[order], gaze[order]
+
+    def faces_of(order: Indices) -> tuple[Floats, Floats, Floats]:
+        return face[order], eye, gaze
+
+    return (
+        _Change("no eyes", "a tracker that finds no eyes", "eyes", lambda _: (face, blank_eye, blank_gaze)),
+        _Change("no face", "the mean face of other people", "face", lambda _: (no_face(face, owners), eye, gaze)),
+        _Change(
+            "no gaze", "other people's mean for where the eyes look", "gaze",
+            lambda _: (face, *without_gaze(eye, gaze, owners)),
+        ),
+        _Change(
+            "no pupils", "other people's mean for the sizes of the pupils", "pupils",
+            lambda _: (face, without_pupils(eye, owners), gaze),
+        ),
+        _Change(
+            "eyes of same film and face", "eyes from another clip of the same film and FER class", "eyes", eyes_of,
+            film_and_class(windows.clips, "fer"),
+        ),
+        _Change(
+            "faces of same film and feeling", "faces from another clip of the same film and ER class", "face", faces_of,
+            film_and_class(windows.clips, "er"),
+        ),
+        _Change("anyone's eyes", "eyes from another person's clip, of any film", "eyes", eyes_of, everyone),
+        _Change("anyone's faces", "faces from another person's clip, of any film", "face", faces_of, everyone),
+    )  # fmt: skip

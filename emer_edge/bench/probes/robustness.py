@@ -22,6 +22,7 @@ from emer_edge.bench.records import Curve, Level
 from emer_edge.bundle import Manifest
 from emer_edge.data.windows import AlterRows, PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
+from emer_edge.spec.columns import EVENTS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.samples import Display
 
@@ -32,6 +33,7 @@ Indices = NDArray[np.int64]
 
 PROBE_CLIPS: Final = 60
 _CLIPS_AT_ONCE: Final = 16  # fused together; the images of one clip are held at a time
+_NOISE_PX: Final = (5, 10, 20, 50, 100)
 _LOST: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 _HIDDEN: Final = (0.1, 0.2, 0.3, 0.4)
 
@@ -58,9 +60,13 @@ class EyeWay(Way):
 
     Attributes:
         alter: level, random numbers, display -> what happens to the rows.
+        keeps_events: columns 33 to 39 of the window stay as they are without it.
+        draws_of: name of the curve whose random numbers it shares; its own by default.
     """
 
     alter: Callable[[float, np.random.Generator, Display], AlterRows]
+    keeps_events: bool = False
+    draws_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,12 @@ class FaceWay(Way):
 
 EYE_WAYS: Final = (
     EyeWay(
-        "tracker noise", "white noise on each eye's gaze point", "SD of the noise", "px", (5, 10, 20, 50, 100),
-        tracker_noise,
+        "tracker noise", "white noise on each eye's gaze point, and what it does to eye movements", "SD of the noise",
+        "px", _NOISE_PX, tracker_noise,
+    ),
+    EyeWay(
+        "noise, movements kept", "the same noise, columns 33 to 39 as without it", "SD of the noise",
+        "px", _NOISE_PX, tracker_noise, keeps_events=True, draws_of="tracker noise",
     ),
     EyeWay(
         "dropped samples", "samples lost one by one", "share of samples lost", "share", _LOST,
@@ -226,8 +236,10 @@ def _changed(
     found: list[tuple[tuple[str, float], _Changed]] = []
     for way in eye_ways:
         for level in way.levels:
-            alter = way.alter(level, _generator(number, way.name), display)
+            alter = way.alter(level, _generator(number, way.draws_of or way.name), display)
             window = PreparedClip(clip, manifest.window, manifest.events, alter=alter).window()
+            if way.keeps_events:
+                window.eye[:, EVENTS] = eye[:, EVENTS]
             changed = _Changed(face, window.eye, window.gaze, int(window.covered_eye.sum()))
             found.append(((way.name, level), changed))
     if face_ways:

@@ -164,8 +164,8 @@ class Curve(Record, frozen=True):
     """One kind of worse input, more and more of it.
 
     Attributes:
-        name: `tracker noise`, `dropped samples`, `dropped bursts`, `low light`, `bar over eyes`, `bar over mouth`,
-            `square`, `blur` or `compression`.
+        name: `tracker noise`, `noise, movements kept`, `dropped samples`, `dropped bursts`, `low light`, `bar over
+            eyes`, `bar over mouth`, `square`, `blur` or `compression`.
         about: what was done to the input.
         axis: name of the horizontal axis.
         unit: of the levels: `px`, `share`, `stops`.

@@ -11,8 +11,9 @@ from emer_edge.bench.probes.robustness import EYE_WAYS, FACE_WAYS, robustness, s
 from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
+from emer_edge.spec.columns import EVENTS
 
-EYES = (EYE_WAYS[0], EYE_WAYS[2])
+EYES = (EYE_WAYS[0], EYE_WAYS[3])
 FACES = (FACE_WAYS[0], FACE_WAYS[3])
 
 
@@ -97,3 +98,28 @@ def test_a_subsample_is_spread_over_people() -> None:
     assert set(Counter(owners[at] for at in chosen).values()) == {4, 5}
     assert not np.array_equal(chosen, subsample(owners, 30, 1))
     assert subsample(owners, 500, 0).tolist() == list(range(140))
+
+
+def test_noise_may_be_kept_from_the_movements_it_would_change(
+    session: Session, windows: EncodedWindows, judge: Judge, before
+) -> None:
+    kept = EYE_WAYS[1]
+    assert (kept.name, kept.keeps_events, kept.levels) == ("noise, movements kept", True, EYE_WAYS[0].levels)
+    seen = []
+
+    class Watched:
+        """The session, its eye rows noted on the way."""
+
+        bundle = session.bundle
+
+        @staticmethod
+        def fuse(face, eye, gaze):
+            seen.append(eye)
+            return session.fuse(face, eye, gaze)
+
+    robustness(Watched, windows, judge, before, 5, EYE_WAYS[:2], ())
+    levels = len(kept.levels)
+    for moved, same in zip(seen[:levels], seen[levels:], strict=True):
+        assert np.array_equal(moved[..., :32], same[..., :32])
+        assert np.array_equal(same[..., EVENTS], windows.eye[..., EVENTS])
+    assert not np.array_equal(seen[levels - 1][..., EVENTS], windows.eye[..., EVENTS])

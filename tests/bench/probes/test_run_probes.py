@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
 from emer_edge.bench.probes.run import PROBES, ProbeOptions, probe_bundle, probes_named
 from emer_edge.bench.records import Probes
+from emer_edge.bench.run import BenchOptions, run_bench
 from emer_edge.bundle import Bundle
+from emer_edge.cli.app import app
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError
+
+UNTIMED = {"repeats": 1, "warmup": 0, "rests": 0, "starts": 0, "streams": (), "min_seconds": 0.0, "min_queries": 0}
 
 
 @pytest.mark.parametrize(
@@ -54,3 +59,30 @@ def test_a_bundle_is_probed_on_its_fold(bundle: Bundle, dataset: EmerDataset) ->
     assert sum(each.clips for each in found.films.by_film) == 3
     assert found.films.decoding is None
     assert {what for what, _, _ in told} == {"ablations", "looking up training clips"}
+
+
+def test_bench_asks_for_ablations_and_films_unless_told_otherwise(bundle: Bundle, dataset: EmerDataset) -> None:
+    measured = run_bench(
+        BenchOptions(bundles=(bundle.path,), data=dataset, resamples=2, draws=1, stream_s=0, **UNTIMED)
+    )
+    found = measured.bundles[0].probes
+    assert found is not None
+    assert found.films is not None
+    assert len(found.ablations) == 8 - 2  # one person sees each film once: nobody to exchange with inside a film
+    assert found.curves == ()
+    assert measured.options["probes"] == "ablations, films"
+    assert f"bundle random may decode the film: {found.films.reason}" in measured.notes
+
+
+def test_probes_need_clips_and_only_when_asked_for(bundle: Bundle) -> None:
+    with pytest.raises(ConfigurationError, match="--data"):
+        BenchOptions(bundles=(bundle.path,), probes=("films",))
+    assert BenchOptions(bundles=(bundle.path,), probes=()).probing.probes == ()
+    assert BenchOptions(bundles=(bundle.path,)).probing.probes == ("ablations", "films")
+
+
+def test_an_unknown_probe_is_one_message_and_exit_code_2() -> None:
+    error = CliRunner().invoke(app, ["bench", "--probes", "eyes"]).exception
+    assert isinstance(error, ConfigurationError)
+    assert "there is no probe eyes" in str(error)
+    assert error.exit_code == 2
