@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from page_inputs import TOKEN
 from runtime_inputs import write_tracker, write_video
 
 from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.runtime.outputs.page import Page
 from emer_edge.runtime.session import Session
 
 
@@ -37,3 +40,27 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tracker(tmp_path_factory.mktemp("tracker") / "gaze.csv", 6.0)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What was said to people."""
+    return []
+
+
+@pytest.fixture
+def page(bundle: Bundle, said: list[str]) -> Iterator[Page]:
+    """A page without a run, on a free port."""
+    made = Page(bundle.manifest, "0", say=said.append)
+    made.begin()
+    yield made
+    made.end(None)
+
+
+@pytest.fixture
+def guarded(bundle: Bundle, said: list[str]) -> Iterator[Page]:
+    """The same behind a token."""
+    made = Page(bundle.manifest, "0", TOKEN, say=said.append)
+    made.begin()
+    yield made
+    made.end(None)

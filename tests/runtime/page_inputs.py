@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
@@ -18,7 +19,7 @@ from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.samples import Frame
 
-__all__ = ["TOKEN", "ask", "event_stream", "frame_of", "port_of", "result_of", "show_face", "show_gaze"]
+__all__ = ["TOKEN", "ask", "event_stream", "frame_of", "port_of", "result_of", "show_face", "show_gaze", "until"]
 
 TOKEN = "correct-horse-battery"
 HOP_NS = 300_000_000
@@ -102,3 +103,11 @@ def event_stream(page: Page, **headers: str) -> tuple[socket.socket, Iterator[tu
                     yield name, json.loads(value)
 
     return connection, events()
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something is true."""
+    deadline_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline_s, "it did not come"
+        time.sleep(0.01)

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from chromium import CHROMIUM, Chromium
@@ -29,14 +31,6 @@ LIT = """(() => { const canvas = document.getElementById('video'); const pen = c
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     with Chromium(tmp_path_factory.mktemp("profile")) as made:
         yield made
-
-
-@pytest.fixture
-def page(bundle: Bundle) -> Iterator[Page]:
-    made = Page(bundle.manifest, "0")
-    made.begin()
-    yield made
-    made.end(None)
 
 
 @contextmanager
@@ -162,6 +156,41 @@ def test_without_the_token_there_is_a_closed_door(browser: Chromium, bundle: Bun
         assert not any(TOKEN in each for each in browser.requests() if not each.endswith(f"#token={TOKEN}"))
     finally:
         page.end(None)
+
+
+def test_every_stage_and_age_is_shown_whole(browser: Chromium, page: Page) -> None:
+    for number in range(1, 40):
+        page.result(result_of(number))
+    page.result(replace(result_of(40), stages_ms={"wait": 0.2, "encode": 90.0, "total": 900.0}))
+    browser.open(page.url)
+    browser.until("document.querySelectorAll('#stages tr').length === 5")
+    rows = browser.value(
+        "[...document.querySelectorAll('#stages tr')].map((row) => [...row.cells].map((c) => c.textContent))"
+    )
+    assert [row[0] for row in rows][:2] == ["hop deadline to result", "waiting for the step"]
+    assert rows[0][-3:] == ["900 ms", "900 ms", "40"]  # of 40 the slowest is the p99
+    assert rows[2][2:] == ["3.1 ms", "3.1 ms", "90 ms", "90 ms", "40"]
+    bars = "[...document.querySelectorAll('#stages tr:nth-child(3) rect')].map((each) => each.height.baseVal.value)"
+    assert browser.value(f"{bars}.length") == 2  # one slow step is seen beside 39
+    assert min(browser.value(bars)) >= 2.5
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("slowest_ms", [3.1, 3.6, 90.0])
+def test_labels_of_the_histogram_do_not_overlap(browser: Chromium, page: Page, width: int, slowest_ms: float) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    for number in range(1, 120):
+        page.result(replace(result_of(number), stages_ms={"total": 3.0 if number < 100 else 3.1}))
+    page.result(replace(result_of(120), stages_ms={"total": slowest_ms}))
+    browser.open(page.url)
+    browser.until("document.querySelectorAll('#histogram .mark-text').length === 3")
+    boxes = browser.value(
+        "[...document.querySelectorAll('#histogram .mark-text')].map((each) => each.getBoundingClientRect().toJSON())"
+    )
+    for one, other in combinations(boxes, 2):
+        apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert apart or one["bottom"] <= other["top"] + 2 or other["bottom"] <= one["top"] + 2
+    assert all(each["left"] >= 0 and each["right"] <= width for each in boxes)
 
 
 def test_keys_alone_are_enough(browser: Chromium, page: Page) -> None:

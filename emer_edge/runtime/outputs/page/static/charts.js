@@ -104,17 +104,32 @@ function runs(points, holds) {
   return found;
 }
 
+const edge = (number) => 10 ** (number / 20); // of a bin, in ms
+
+// Labels one above the other where they would overlap: each in the lowest lane with room, at its mark's right or left.
+function laned(labels, right) {
+  const ends = [];
+  return labels.map(({ here, words }) => {
+    const size = 6.6 * words.length;
+    const flip = here + 4 + size > right;
+    const start = flip ? here - 4 - size : here + 4;
+    let lane = ends.findIndex((end) => end + 6 <= start);
+    if (lane < 0) lane = ends.length;
+    ends[lane] = start + size;
+    return { here, words, lane, x: flip ? here - 4 : here + 4, anchor: flip ? "end" : "start" };
+  });
+}
+
 /** All durations of a stage; `bins` are pairs of number and count, 20 a decade of ms. */
 export function histogram(stage, name) {
   const drawing = byId("histogram");
-  const [width, height, left, bottom, top] = [widthOf(drawing, 680), 190, 30, 168, 30];
+  const [width, height, left, bottom, top] = [widthOf(drawing, 680), 206, 30, 184, 46];
   const parts = [];
   if (!stage) {
     drawing.replaceChildren();
     byId("percentiles").textContent = "nothing measured yet";
     return;
   }
-  const edge = (number) => 10 ** (number / 20);
   const bins = [...stage.bins].sort((one, other) => one[0] - other[0]);
   let low = edge(bins[0][0] - 1);
   let high = Math.max(edge(bins[bins.length - 1][0]), stage.max_ms);
@@ -139,23 +154,52 @@ export function histogram(stage, name) {
     const rise = Math.max(bottom - y(count), 1.5); // one slow hop must be seen
     parts.push(shape("rect", { x: start + 0.5, y: bottom - rise, width: Math.max(x(edge(number)) - start - 1, 1), height: rise, class: "bar" }));
   }
-  const marks = [];
-  for (const [words, value] of [["p50", stage.p50_ms], ["p99", stage.p99_ms], ["max", stage.max_ms]]) {
-    const here = x(value);
-    parts.push(shape("line", { x1: here, x2: here, y1: top - 6, y2: bottom, class: "mark" }));
-    const before = marks[marks.length - 1];
-    if (before && here - before.here < 36) before.words += `, ${words}`;
-    else marks.push({ here, words });
-  }
-  for (const { here, words } of marks) {
-    const anchor = here > width - 60 ? "end" : here < left + 60 ? "start" : "middle";
-    parts.push(shape("text", { x: here, y: top - 12, "text-anchor": anchor, class: "mark-text" }, words));
+  const marks = [["p50", stage.p50_ms], ["p99", stage.p99_ms], ["max", stage.max_ms]];
+  const labels = marks.map(([words, value]) => ({ here: x(value), words: `${words} ${duration(value)}` }));
+  for (const { here, words, lane, x: at, anchor } of laned(labels, width - 4)) {
+    const y = top - 8 - 14 * lane;
+    parts.push(shape("line", { x1: here, x2: here, y1: y - 8, y2: bottom, class: "mark" }));
+    parts.push(shape("text", { x: at, y, "text-anchor": anchor, class: "mark-text" }, words));
   }
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);
   const figures = `half within ${duration(stage.p50_ms)}, 90 % ${duration(stage.p90_ms)}, 99 % ${duration(stage.p99_ms)}, the slowest ${duration(stage.max_ms)}; ${stage.count} in all, none left out`;
   byId("percentiles").textContent = figures;
   drawing.setAttribute("aria-label", `${name}: ${figures}`);
+}
+
+/** Every stage and age in a row of its own, all on one logarithmic axis; `names`: key -> words. */
+export function stages(latency, names) {
+  const known = Object.keys(names).filter((each) => latency[each]);
+  byId("stages-table").hidden = !known.length;
+  if (!known.length) return;
+  const numbers = known.flatMap((each) => latency[each].bins.map((bin) => bin[0]));
+  const [low, high] = [Math.floor((Math.min(...numbers) - 1) / 20), Math.ceil(Math.max(...numbers) / 20)];
+  byId("stages-axis").textContent = `${duration(10 ** low)} to ${duration(10 ** high)}`;
+  byId("stages").replaceChildren(...known.map((key) => {
+    const { bins, p50_ms, p90_ms, p99_ms, max_ms, count } = latency[key];
+    const [width, height] = [200, 22];
+    const x = scale(low * 20, high * 20, 0, width);
+    const most = Math.max(...bins.map((each) => each[1]));
+    const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    drawing.append(shape("line", { x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5, class: "grid" }));
+    for (const [number, share] of bins) {
+      const rise = Math.max((share / most) * height, 2.5);
+      drawing.append(shape("rect", { x: x(number - 1), y: height - rise, width: x(number) - x(number - 1), height: rise, class: "bar" }));
+    }
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = names[key];
+    const picture = document.createElement("td");
+    picture.append(drawing);
+    row.append(head, picture, ...[p50_ms, p90_ms, p99_ms, max_ms].map(duration).concat(String(count)).map((words) => {
+      const cell = document.createElement("td");
+      cell.textContent = words;
+      return cell;
+    }));
+    return row;
+  }));
 }
 
 const trail = [];

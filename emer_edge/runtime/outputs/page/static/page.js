@@ -1,6 +1,6 @@
 // Listens to the run and hands each event to the part of the page that shows it.
 
-import { gapTrace, gaze, histogram, trace } from "./charts.js";
+import { gapTrace, gaze, histogram, stages, trace } from "./charts.js";
 import { duration } from "./drawing.js";
 import { prepare, show, why } from "./emotions.js";
 import { blank, watch } from "./video.js";
@@ -9,7 +9,8 @@ const byId = (id) => document.getElementById(id);
 const SILENT_MS = 4000;
 const SPEAK_MS = 10000;
 const STAGES = {
-  total: "hop deadline to result", detect: "finding the face", align: "aligning it", encode: "encoding it", fuse: "fusing face and gaze",
+  total: "hop deadline to result", detect: "finding the face", align: "aligning it", wait: "waiting for the step",
+  encode: "encoding it", fuse: "fusing face and gaze",
   "face age": "age of the newest face", "sample age": "age of the newest gaze",
 };
 const WORDS = {
@@ -92,6 +93,7 @@ function drawLatency() {
     }
   }
   histogram(latency[select.value], STAGES[select.value]);
+  stages(latency, STAGES);
 }
 
 function sensors(told) {
