@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.data.clips import Clip
-from emer_edge.data.windows import ClipWindow, PreparedClip, load_faces
+from emer_edge.data.windows import PreparedClip, load_faces
 from emer_edge.runtime.session import Session
 from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EventsRule
 
 __all__ = ["EyeView", "ViewScores", "score_views"]
-
-_CLIPS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def score_views(
         session: the loaded bundle.
         clips: clips that can be read, such as `ClipScores.clips`.
         views: what to see.
-        progress: told after every batch.
+        progress: told after every clip.
         faces: (n, 8, width) float32, the embeddings of the clips' windows where they are known.
 
     Raises:
@@ -75,17 +73,16 @@ def score_views(
     manifest = session.bundle.manifest
     batches: list[list[dict[str, NDArray[np.float32]]]] = [[] for _ in views]
     covered: list[list[int]] = [[] for _ in views]
-    for start in range(0, len(clips), _CLIPS_AT_ONCE):
-        chosen = clips[start : start + _CLIPS_AT_ONCE]
-        embeddings = None if faces is None else faces[start : start + _CLIPS_AT_ONCE]
+    for done, clip in enumerate(clips):
+        embeddings = None if faces is None else faces[done : done + 1]
         for at, view in enumerate(views):
-            windows = [PreparedClip(clip, manifest.window, view.events, view.profile).window() for clip in chosen]
+            window = PreparedClip(clip, manifest.window, view.events, view.profile).window()
             if embeddings is None:
-                embeddings = _embeddings(session, chosen, windows)
-            eye, gaze = np.stack([each.eye for each in windows]), np.stack([each.gaze for each in windows])
-            batches[at].append(session.fuse(embeddings, eye, gaze))
-            covered[at] += [int(each.covered_eye.sum()) for each in windows]
-        progress("scoring other trackers", min(start + _CLIPS_AT_ONCE, len(clips)), len(clips))
+                embeddings = session.encode(load_faces(clip, window.frames))[None]  # the same in every view
+            # One clip a call: what else lies in a batch can change the last digit.
+            batches[at].append(session.fuse(embeddings, window.eye[None], window.gaze[None]))
+            covered[at].append(int(window.covered_eye.sum()))
+        progress("scoring other trackers", done + 1, len(clips))
     return [
         ViewScores(
             view,
@@ -95,9 +92,3 @@ def score_views(
         for view, found, slots in zip(views, batches, covered, strict=True)
         if found
     ]
-
-
-def _embeddings(session: Session, clips: Sequence[Clip], windows: Sequence[ClipWindow]) -> NDArray[np.float32]:
-    """(n, 8, width): the faces do not depend on the view."""
-    faces = np.stack([load_faces(clip, each.frames) for clip, each in zip(clips, windows, strict=True)])
-    return session.encode(faces.reshape(-1, *faces.shape[2:])).reshape(*faces.shape[:2], -1)
