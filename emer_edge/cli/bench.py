@@ -21,7 +21,10 @@ from emer_edge.cli.progress import console, progress_bars, say
 
 __all__ = ["bench"]
 
-_ON_SCREEN = ("speed", "live", "loading", "classes", "values", "trackers", "folds")
+_ON_SCREEN = (
+    "class_protocols", "value_protocols", "pairs", "gap", "film_decoding", "trackers", "speed", "single_stream",
+    "ratios", "streams", "live", "loading",
+)  # fmt: skip
 
 
 def bench(
@@ -34,7 +37,10 @@ def bench(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.json, report.html and the tables.", show_default=False),
+        typer.Option(
+            help="Folder for report.json, report.html, predictions.csv (with --data) and the tables.",
+            show_default=False,
+        ),
     ] = None,
     tracker_profile: Annotated[
         str,
@@ -113,11 +119,14 @@ def bench(
 ) -> None:
     """Measure bundles on this machine: parts, the whole step, a live run, and the seven protocols with --data.
 
-    Clips that a bundle was trained on are refused: figures on them would mean nothing. Several bundles
-    take turns, so that their times can be compared. With --against, the exit code is 1 when a figure is worse than
-    --max-regression allows. Bundles of one precision, each
-    with a fold of its own, are put together: five of them are five-fold figures, fifteen compare fp32, fp16 and int8 on
-    the same clips. With --output, an interrupted run goes on after the last bundle that it finished scoring.
+    Clips that a bundle was trained on are refused: figures on them would mean nothing. Several bundles take turns, so
+    that their times can be compared. With --against, the exit code is 1 when a figure is worse than --max-regression
+    allows.
+
+    Bundles of one precision, each with a fold of its own, are put together: five of them are five-fold figures, fifteen
+    compare fp32, fp16 and int8 on the same clips.
+
+    With --output, an interrupted run goes on after the last bundle that it finished scoring.
     """
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.bench.against import moved_table, verdict_of
@@ -165,13 +174,15 @@ def bench(
             report,
         )
     for name, table in tables_of(measured).items():
-        if name in _ON_SCREEN or output is None:
+        if name in _ON_SCREEN:
             console.print(to_rich(table))
     for warning in dict.fromkeys([*measured.notes, *(note for each in measured.bundles for note in each.notes)]):
         say(f"note: {warning}")
     if output is not None:
         answers = f", and every answer on every clip in {output}/predictions.csv" if dataset is not None else ""
-        say(f"wrote {output}/report.json and {output}/report.html{answers}")
+        say(f"wrote {output}/report.json, {output}/report.html and {output}/model-card.md{answers}")
+    else:
+        say("--output FOLDER writes all figures as a page, JSON, CSV and LaTeX, and a model card")
     if measured.against is not None:
         moved = moved_table(measured.against)
         if moved.rows:
