@@ -82,6 +82,36 @@ class TrainedColumns:
         return f"{_number(self.low[column])}..{_number(self.high[column])}"
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Some seconds of rows, their columns sorted once for all tests.
+
+    Attributes:
+        cells: (n, 39), NaN where missing.
+        filled: (39,) share of rows that fill a column.
+        low, middle, high: (39,) quartiles of what fills it, NaN where nothing does.
+    """
+
+    cells: Floats
+    filled: Floats
+    low: Floats
+    middle: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, cells: Floats) -> _Seen:
+        ordered = np.sort(cells, axis=0)  # missing cells go last
+        counts = np.isfinite(cells).sum(axis=0)
+        every, last = np.arange(cells.shape[1]), np.maximum(counts - 1, 0)
+        quartiles = []
+        for share in (0.25, 0.5, 0.75):
+            place = share * last
+            below = place.astype(np.int64)
+            one, next_one = ordered[below, every], ordered[np.minimum(below + 1, last), every]
+            quartiles.append(one + (next_one - one) * (place - below))
+        return cls(cells, counts / len(cells), *quartiles)
+
+
 def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tuple[Fault, ...]:
     """Compare some seconds of rows with training.
 
@@ -91,20 +121,21 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
         display: that the pixels and millimetres of the run refer to.
     """
     cells = np.where(np.isfinite(cells), cells, np.nan)
+    seen = _Seen.of(cells)
     faults: list[Fault] = []
-    dead = _dead(cells, trained, faults)
+    dead = _dead(seen, trained, faults)
     for group in EYE_GROUPS:
         columns = [each for each in group.columns if each not in dead and np.isfinite(trained.middle[each])]
         if not columns:
             continue
-        fault = _unit_fault(group, columns, cells, trained, display)
+        fault = _unit_fault(group, columns, seen, trained, display)
         if fault is None and group.name == "position":
-            fault = _axes_fault(cells, trained, dead) or _side_fault(columns, cells, trained)
+            fault = _axes_fault(seen, trained, dead) or _side_fault(columns, seen, trained)
         if fault is None and group.name == "gaze":
             found = gaze_fault(cells, trained.middle, trained.quarter, display)
             fault = None if found is None else Fault(*found)
         if fault is None:
-            fault = _far_fault(group, columns, cells, trained)
+            fault = _far_fault(group, columns, seen, trained)
         if fault is None:
             continue
         faults.append(fault)
@@ -113,23 +144,22 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
     return tuple(faults)
 
 
-def _dead(cells: Floats, trained: TrainedColumns, faults: list[Fault]) -> set[int]:
+def _dead(seen: _Seen, trained: TrainedColumns, faults: list[Fault]) -> set[int]:
     """Columns that are empty or frozen although training saw them move."""
-    filled = np.isfinite(cells)
     moved = trained.quarter > 0
     moved[EVENTS] = False  # computed, not sent
-    missing = moved & ~filled.any(axis=0)
+    missing = moved & (seen.filled == 0)
     with np.errstate(invalid="ignore"):
-        spread = np.fmax.reduce(cells, axis=0) - np.fmin.reduce(cells, axis=0)
-    frozen = moved & (filled.mean(axis=0) >= _LEAST_FILLED) & (spread == 0)
+        spread = np.fmax.reduce(seen.cells, axis=0) - np.fmin.reduce(seen.cells, axis=0)
+    frozen = moved & (seen.filled >= _LEAST_FILLED) & (spread == 0)
     for key, flags in (("missing", missing), ("constant", frozen)):
-        fault = _dead_fault(key, np.flatnonzero(flags).tolist(), cells, trained)
+        fault = _dead_fault(key, np.flatnonzero(flags).tolist(), seen, trained)
         if fault is not None:
             faults.append(fault)
     return set(np.flatnonzero(missing | frozen).tolist())
 
 
-def _dead_fault(key: str, columns: list[int], cells: Floats, trained: TrainedColumns) -> Fault | None:
+def _dead_fault(key: str, columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
     """One sentence for all columns that are empty, or frozen."""
     groups = [each for each in EYE_GROUPS if set(each.columns) & set(columns)]
     if not groups:
@@ -140,14 +170,14 @@ def _dead_fault(key: str, columns: list[int], cells: Floats, trained: TrainedCol
         side = sides.pop()
         return Fault(name, f"The {side} eye: not found in any row, trained on both: is it covered or switched off?")
     first = next((each for each in columns if EYE_COLUMNS[each].name.endswith("Z") and each >= 16), columns[0])
-    said = "no value in any row" if key == "missing" else f"{_number(_median(cells, first))} in every row"
+    said = "no value in any row" if key == "missing" else f"{_number(_median(seen, first))} in every row"
     others = len(columns) - 1
     more = f" (and {others} more column{'s' if others > 1 else ''})" if others else ""
     return Fault(name, f"{_named(first)}: {said}, trained on {trained.range_text(first)}{more}")
 
 
 def _unit_fault(
-    group: ColumnGroup, columns: list[int], cells: Floats, trained: TrainedColumns, display: Display
+    group: ColumnGroup, columns: list[int], seen: _Seen, trained: TrainedColumns, display: Display
 ) -> Fault | None:
     """A factor that most columns of the group share."""
     guesses = dict(_UNITS) if group.unit == "mm" else {}
@@ -157,10 +187,10 @@ def _unit_fault(
         guesses = {float(display.width_px): "pixels", 100.0: "per cent"}
     elif group.name == "pupil":
         guesses[10.0] = "pixels or tenths of a millimetre"
-    judged = [each for each in columns if abs(trained.middle[each]) > trained.quarter[each] and _filled(cells, each)]
+    judged = [each for each in columns if abs(trained.middle[each]) > trained.quarter[each] and _filled(seen, each)]
     found: dict[str, list[int]] = {}
     for column in judged:
-        ratio = _median(cells, column) / trained.middle[column]
+        ratio = _median(seen, column) / trained.middle[column]
         if ratio <= 0:
             continue
         factor = min(guesses, key=lambda each: abs(math.log(ratio / each)), default=1.0)
@@ -169,36 +199,36 @@ def _unit_fault(
     for name, hit in found.items():
         if 2 * len(hit) > len(judged):
             column = next((each for each in hit if EYE_COLUMNS[each].name.endswith("Z")), hit[0])
-            return Fault(f"{group.name} unit", f"{_value_text(column, cells, trained)}: {name}?")
+            return Fault(f"{group.name} unit", f"{_value_text(column, seen, trained)}: {name}?")
     return None
 
 
-def _axes_fault(cells: Floats, trained: TrainedColumns, dead: set[int]) -> Fault | None:
+def _axes_fault(seen: _Seen, trained: TrainedColumns, dead: set[int]) -> Fault | None:
     """Eye positions whose axes fit training far better in another order."""
     for first in (16, 19):
         axes = range(first, first + 3)
-        if any(each in dead or not _filled(cells, each) or np.isnan(trained.middle[each]) for each in axes):
+        if any(each in dead or not _filled(seen, each) or np.isnan(trained.middle[each]) for each in axes):
             continue
-        seen = np.array([_median(cells, each) for each in axes])
+        places = np.array([_median(seen, each) for each in axes])
         middle = trained.middle[list(axes)]
         scale = np.maximum(_AXIS_FLOOR_MM, (trained.high - trained.low)[list(axes)] / 4)
-        cost = {order: float(np.abs((seen[list(order)] - middle) / scale).mean()) for order in permutations(range(3))}
+        cost = {order: float(np.abs((places[list(order)] - middle) / scale).mean()) for order in permutations(range(3))}
         order = min(cost, key=lambda each: cost[each])
         if order != (0, 1, 2) and cost[0, 1, 2] > 3.0 and cost[order] < min(2.0, cost[0, 1, 2] / 3):
             moved = " and ".join("XYZ"[at] for at in range(3) if order[at] != at)
-            values = ", ".join(f"{axis} {_number(value)}" for axis, value in zip("XYZ", seen, strict=True))
+            values = ", ".join(f"{axis} {_number(value)}" for axis, value in zip("XYZ", places, strict=True))
             ranges = ", ".join(f"{axis} {trained.range_text(each)}" for axis, each in zip("XYZ", axes, strict=True))
             name = EYE_COLUMNS[first].name.rsplit(" ", 1)[0]
             return Fault("position axes", f"{name}: {values}, trained on {ranges}: {moved} swapped?")
     return None
 
 
-def _side_fault(columns: list[int], cells: Floats, trained: TrainedColumns) -> Fault | None:
+def _side_fault(columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
     """The left eye right of the right one."""
     left, right = 16, 19
     if left not in columns or right not in columns:
         return None
-    apart = cells[:, right] - cells[:, left]
+    apart = seen.cells[:, right] - seen.cells[:, left]
     both = np.isfinite(apart)
     usual = trained.middle[right] - trained.middle[left]
     if both.mean() < _LEAST_FILLED or abs(usual) < 2 * _AXIS_FLOOR_MM:
@@ -206,7 +236,7 @@ def _side_fault(columns: list[int], cells: Floats, trained: TrainedColumns) -> F
     median = float(np.median(apart[both]))
     if median * usual > 0 or abs(median) < abs(usual) / 2:
         return None
-    values = " and ".join(_number(_median(cells, each)) for each in (left, right))
+    values = " and ".join(_number(_median(seen, each)) for each in (left, right))
     ranges = " and ".join(trained.range_text(each) for each in (left, right))
     return Fault(
         "position sides",
@@ -214,30 +244,28 @@ def _side_fault(columns: list[int], cells: Floats, trained: TrainedColumns) -> F
     )
 
 
-def _far_fault(group: ColumnGroup, columns: list[int], cells: Floats, trained: TrainedColumns) -> Fault | None:
+def _far_fault(group: ColumnGroup, columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
     """Three quarters of the values far outside of all that training saw."""
     for column in columns:
-        if not _filled(cells, column):
+        if not _filled(seen, column):
             continue
-        values = cells[:, column]
-        low, high = np.percentile(values[np.isfinite(values)], (25, 75))
+        low, high = seen.low[column], seen.high[column]
         reach = _FAR * (trained.high[column] - trained.low[column])
         if low > trained.high[column] + reach or high < trained.low[column] - reach:
-            return Fault(f"{group.name} range", f"{_value_text(column, cells, trained)}: {group.guess}?")
+            return Fault(f"{group.name} range", f"{_value_text(column, seen, trained)}: {group.guess}?")
     return None
 
 
-def _filled(cells: Floats, column: int) -> bool:
-    return bool(np.isfinite(cells[:, column]).mean() >= _LEAST_FILLED)
+def _filled(seen: _Seen, column: int) -> bool:
+    return bool(seen.filled[column] >= _LEAST_FILLED)
 
 
-def _median(cells: Floats, column: int) -> float:
-    values = cells[:, column]
-    return float(np.median(values[np.isfinite(values)]))
+def _median(seen: _Seen, column: int) -> float:
+    return float(seen.middle[column])
 
 
-def _value_text(column: int, cells: Floats, trained: TrainedColumns) -> str:
-    return f"{_named(column)}: {_number(_median(cells, column))}, trained on {trained.range_text(column)}"
+def _value_text(column: int, seen: _Seen, trained: TrainedColumns) -> str:
+    return f"{_named(column)}: {_number(_median(seen, column))}, trained on {trained.range_text(column)}"
 
 
 def _named(column: int) -> str:

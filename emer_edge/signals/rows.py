@@ -50,7 +50,7 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
 
 def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
     """Turn cells from `raw_row` into (39,) float32 as the network reads them: missing ones are 0."""
-    return np.nan_to_num(cells, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    return np.where(np.isfinite(cells), cells, 0.0).astype(np.float32)
 
 
 def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:

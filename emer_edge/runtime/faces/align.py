@@ -22,6 +22,9 @@ ARCFACE_TEMPLATE: Final = (
 )
 """Landmarks in a 112 x 112 crop as the face recognition community aligns them (InsightFace, `arcface_src`)."""
 
+_SMALLEST_SCALE: Final = 1e-3
+_MARGIN_BLOCKS: Final = 2  # bilinear drawing reads one beyond
+
 
 def similarity(source: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
     """The rotation, scale and shift that bring points nearest to others.
@@ -74,14 +77,29 @@ def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int = F
         (size_px, size_px, 3) uint8, black where it leaves the image.
     """
     cv2 = import_cv2()
-    shrink = int(1.0 / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-3))
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    shrink = int(1.0 / max(scale, _SMALLEST_SCALE))
     if shrink >= 2:
-        height, width = (each // shrink for each in image.shape[:2])
+        left, top, right, bottom = _region(matrix, size_px, shrink, *image.shape[:2])
+        width, height = (right - left) // shrink, (bottom - top) // shrink
         if height and width:
-            image = cv2.resize(
-                image[: height * shrink, : width * shrink], (width, height), interpolation=cv2.INTER_AREA
-            )
-            centre = (shrink - 1) / 2  # of the first block of pixels
-            matrix = np.column_stack([matrix[:, :2] * shrink, matrix[:, :2].sum(axis=1) * centre + matrix[:, 2]])
+            image = cv2.resize(image[top:bottom, left:right], (width, height), interpolation=cv2.INTER_AREA)
+            first = np.array([left, top]) + (shrink - 1) / 2  # centre of the first block of pixels
+            matrix = np.column_stack([matrix[:, :2] * shrink, matrix[:, :2] @ first + matrix[:, 2]])
     drawn: NDArray[np.uint8] = cv2.warpAffine(image, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
     return drawn
+
+
+def _region(
+    matrix: NDArray[np.float64], size_px: int, shrink: int, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the whole blocks of `shrink` pixels that the result may read.
+
+    Nearly all of an image is not read, and averaging it is what a crop would cost most.
+    """
+    edges = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)
+    corners = (edges - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T / shrink
+    blocks = np.array([width // shrink, height // shrink])
+    low = np.clip(np.floor(corners.min(axis=0)) - _MARGIN_BLOCKS, 0, blocks).astype(int) * shrink
+    high = np.clip(np.ceil(corners.max(axis=0)) + _MARGIN_BLOCKS, 0, blocks).astype(int) * shrink
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
