@@ -12,7 +12,7 @@ from emer_edge.metrics.calibration import brier, ece, softmax
 from emer_edge.metrics.classification import uar, war
 from emer_edge.metrics.gap import auroc
 from emer_edge.metrics.intervals import bootstrap_difference, bootstrap_sums
-from emer_edge.metrics.paired import Paired, paired_ece, paired_mean, paired_uar
+from emer_edge.metrics.paired import Paired, paired_ece, paired_mean, paired_recalls, paired_uar
 
 PEOPLE = tuple(f"p{at % 11}" for at in range(300))
 
@@ -93,3 +93,10 @@ def test_auroc(positive: list[int], scores: list[float], expected: float) -> Non
 
 def test_auroc_of_one_kind_is_unknown() -> None:
     assert math.isnan(auroc([1, 1], [0.1, 0.2]))
+
+
+def test_recalls_of_hits_that_are_means_are_the_mean_of_the_recalls() -> None:
+    rng = np.random.default_rng(2)
+    truth, before, draws = rng.integers(0, 4, 300), rng.integers(0, 4, 300), rng.integers(0, 4, (5, 300))
+    paired = paired_recalls(truth, before == truth, (draws == truth).mean(axis=0))
+    assert paired.figures == pytest.approx((uar(truth, before), np.mean([uar(truth, each) for each in draws])))
