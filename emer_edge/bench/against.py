@@ -162,11 +162,12 @@ def _speed(bundle: BundleBench) -> Iterator[_Figure]:
         for name, starts in (("cold_ms", bundle.first_result.cold_ms), ("warm_ms", bundle.first_result.warm_ms)):
             if starts:
                 yield _Figure(f"first result/{name}", median(starts), judged=len(starts) >= _ENOUGH_STARTS)
-    if bundle.streaming is not None:
-        for stage, each in bundle.streaming.stages.items():
-            yield from _percentiles(f"live run/{stage}", each)
-        if bundle.streaming.peak_rss_mb is not None:
-            yield _Figure("live run/peak_rss_mb", bundle.streaming.peak_rss_mb)
+    for live in [*([bundle.streaming] if bundle.streaming else []), *bundle.live_streams]:
+        name = "live run" if live.streams == 1 else f"live run of {live.streams}"
+        for stage, each in live.stages.items():
+            yield from _percentiles(f"{name}/{stage}", each)
+        if live.peak_rss_mb is not None:
+            yield _Figure(f"{name}/peak_rss_mb", live.peak_rss_mb)
     if bundle.loading.rss_mb is not None:
         yield _Figure("loading/rss_mb", bundle.loading.rss_mb)
     yield _Figure("size_bytes", float(bundle.size_bytes))

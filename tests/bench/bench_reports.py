@@ -260,6 +260,25 @@ def single_stream(p50_ms: float, seed: int, stable: bool) -> SingleStream:
     )
 
 
+def streaming(streams: int, stages: dict[str, Latency]) -> Streaming:
+    return Streaming(
+        seconds=20.0,
+        frame_rate_hz=30.0,
+        sample_rate_hz=120.0,
+        frames=600 * streams,
+        samples=2400 * streams,
+        results=17 * streams,
+        states={"ok": 14 * streams, "filling": 3 * streams},
+        stages=stages,
+        ages={"face age": latency(20, 9)},
+        dropped={"camera ring": 1},
+        cpu_share=0.23 * streams,
+        rss_mb=160,
+        peak_rss_mb=166,
+        streams=streams,
+    )
+
+
 def bundle(name: str, precision: str, fold: int, scale: float, skill: float) -> BundleBench:
     stages = {
         stage: latency(ms * scale, at) for at, (stage, ms) in enumerate((("face", 3.0), ("step", 4.0), ("total", 9.0)))
@@ -287,21 +306,8 @@ def bundle(name: str, precision: str, fold: int, scale: float, skill: float) -> 
             )
             for n in (1, 2, 4, 8)
         ),
-        streaming=Streaming(
-            seconds=20.0,
-            frame_rate_hz=30.0,
-            sample_rate_hz=120.0,
-            frames=600,
-            samples=2400,
-            results=17,
-            states={"ok": 14, "filling": 3},
-            stages=stages,
-            ages={"face age": latency(20, 9)},
-            dropped={"camera ring": 1},
-            cpu_share=0.23,
-            rss_mb=160,
-            peak_rss_mb=166,
-        ),
+        streaming=streaming(1, stages),
+        live_streams=(streaming(4, stages),),
         accuracy=accuracy(fold, skill, fold),
         notes=("demo weights, trained on synthetic clips",),
         probes=probes(),

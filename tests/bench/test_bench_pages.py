@@ -109,7 +109,7 @@ def test_every_section_is_there_in_order_and_accuracy_against_latency_comes_firs
         ("Worse input", "noise (px)|light taken (stops)|below the coverage floors|about low light"),
         ("Trackers", "serial-xy|column-33"),
         ("Speed", "p90 claimed|shorter than 600 s|half was 9 % slower|0.312|INA3221|41.7|cold|fit into a hop"),
-        ("Live run", "1 camera ring|14 ok, 3 filling|face age"),
+        ("Live run", "1 camera ring|14 ok, 3 filling|face age|live runs of several people|56 ok, 12 filling"),
         ("Since the older report", "old/report.json|latency/live step/p50_ms|27.0|another data set"),
         ("Machine and method", "the clock of cpu0 fell|cpu-throttle step 2|split-of-2|seed 11|JetPack|1,510|9,100 mW"),
         ("Model card", "SYNTHETIC WEIGHTS|SYNTHETIC DATA|5(1)(f)|50(3)|academic use|700 synthetic clips|minmax"),

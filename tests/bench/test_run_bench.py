@@ -64,6 +64,14 @@ def test_the_live_run_gives_results(report: BenchReport) -> None:
     assert streaming.samples > 250
 
 
+def test_two_people_at_once_are_run_too(report: BenchReport) -> None:
+    (found,) = report.bundles[0].live_streams
+    assert (found.streams, found.results) == (2, 22)
+    assert found.states["ok"] >= 2
+    assert found.stages["total"].count >= 11  # one step for both
+    assert found.samples > 500
+
+
 def test_only_what_the_engine_ran_is_named(report: BenchReport) -> None:
     assert report.bundles[0].precision == {"face_encoder": "fp32"}
     assert report.bundles[0].engine == "onnxruntime"

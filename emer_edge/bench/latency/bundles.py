@@ -65,6 +65,7 @@ def _record(bundle: Bundle, found: Measured, threads: int) -> BundleBench:
         single_stream=found.single_stream,
         several_streams=found.several_streams,
         streaming=found.streaming,
+        live_streams=found.live_streams,
         accuracy=None,
         notes=(*standing_notes(manifest), *_notes(bundle, found, variant)),
     )

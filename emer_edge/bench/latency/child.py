@@ -38,7 +38,9 @@ class _Child:
         if isinstance(request, Stream):
             from emer_edge.bench.latency.streaming import measure_stream
 
-            return measure_stream(Path(request.bundle), request.engine, request.threads, request.seconds, self._report)
+            return measure_stream(
+                Path(request.bundle), request.engine, request.threads, request.seconds, request.streams, self._report
+            )
         if isinstance(request, Open):
             self._candidate = Candidate(Path(request.bundle), request.engine, request.threads, request.started_ns)
             found = self._candidate

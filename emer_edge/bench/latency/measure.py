@@ -49,9 +49,10 @@ class LatencyOptions:
         repeats, warmup: durations measured of each part, and runs before them.
         rests: live steps after a pause.
         starts: processes started with the bundle out of the page cache, and as many with it there.
-        streams: for how many people at once a step is timed.
+        streams: for how many people at once a step is timed, and the live pipeline run.
         min_seconds, min_queries: of a SingleStream run; 0 of both leaves it out.
-        stream_s: length of the open-loop run on simulated sensors; 0 leaves it out.
+        stream_s: length of each live run on simulated sensors, one stream first, then as many as `streams` names; 0
+            leaves them out.
         root: holds `proc`, `sys` and what else is read about the machine.
 
     Raises:
@@ -104,6 +105,7 @@ class Measured:
     single_stream: dict[str, SingleStream]
     several_streams: tuple[SeveralStreams, ...]
     streaming: Streaming | None
+    live_streams: tuple[Streaming, ...]
 
 
 def measure(
@@ -135,10 +137,7 @@ def measure(
             parts = bench.parts()
             several = bench.several()
             single = bench.single()
-        streaming: list[Streaming | None] = [None] * len(candidates)
-        if options.stream_s:
-            arguments = (options.engine, options.threads, options.stream_s, progress)
-            streaming = [stream_in_worker(each.path, *arguments) for each in candidates]
+        live = [_live(each.path, options, progress) for each in candidates]
     measured = [
         Measured(
             engine=found.engine,
@@ -150,7 +149,8 @@ def measure(
             },
             single_stream={query: each[at] for query, each in single.items()},
             several_streams=several[at],
-            streaming=streaming[at],
+            streaming=next((each for each in live[at] if each.streams == 1), None),
+            live_streams=tuple(each for each in live[at] if each.streams > 1),
         )
         for at, (_, found) in enumerate(workers)
     ]
@@ -161,6 +161,15 @@ def _opened(stack: ExitStack, bundle: Path, options: LatencyOptions) -> tuple[Wo
     """A process with a bundle open, alone while it opens."""
     worker = stack.enter_context(Worker(bundle, options.engine, options.threads))
     return worker, worker.open()
+
+
+def _live(bundle: Path, options: LatencyOptions, progress: Progress) -> list[Streaming]:
+    """One live run, and one for every other number of streams."""
+    if not options.stream_s:
+        return []
+    counts = dict.fromkeys((1, *sorted(options.streams)))
+    arguments = (bundle, options.engine, options.threads, options.stream_s)
+    return [stream_in_worker(*arguments, streams, progress) for streams in counts]
 
 
 def _start(bundle: Path, options: LatencyOptions) -> float:

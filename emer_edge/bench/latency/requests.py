@@ -53,6 +53,7 @@ class Stream(_Request, frozen=True, kw_only=True):
     engine: str
     threads: int
     seconds: float
+    streams: int = 1
 
 
 Request: TypeAlias = Open | Loop | Rested | Together | Stream

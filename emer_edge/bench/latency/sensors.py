@@ -22,7 +22,7 @@ from emer_edge.runtime.trackers.base import Tracker
 from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["FPS", "SIZE_PX", "SimulatedCamera", "SimulatedTracker", "scene"]
+__all__ = ["FPS", "RATE_HZ", "SIZE_PX", "SimulatedCamera", "SimulatedTracker", "scene"]
 
 FPS: Final = 30.0
 SIZE_PX: Final = (640, 480)

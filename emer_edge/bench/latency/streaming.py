@@ -12,7 +12,7 @@ __all__ = ["measure_stream"]
 
 
 def measure_stream(
-    bundle_path: Path, engine: str, threads: int, seconds: float, progress: Progress = silent
+    bundle_path: Path, engine: str, threads: int, seconds: float, streams: int = 1, progress: Progress = silent
 ) -> Streaming:
     """Run the live pipeline on simulated sensors for so many seconds of real time.
 
@@ -21,6 +21,7 @@ def measure_stream(
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         seconds: how long; a result is due every hop.
+        streams: people at once, each with a camera and a tracker.
         progress: told after each result.
 
     Raises:
@@ -28,19 +29,24 @@ def measure_stream(
         EngineError: the engine is unavailable or refuses a part.
         MissingExtraError: OpenCV is not installed.
     """
-    from emer_edge.bench.latency.sensors import SimulatedCamera, SimulatedTracker
-    from emer_edge.runtime.pipeline import Pipeline
+    from emer_edge.bench.latency.sensors import FPS, RATE_HZ, SimulatedCamera, SimulatedTracker
+    from emer_edge.runtime.pipeline import Pipeline, Streams, StreamSource
 
-    camera, tracker = SimulatedCamera(), SimulatedTracker()
-    pipeline = Pipeline(bundle_path, camera, tracker, engine=engine, threads=threads)
+    pipeline: Pipeline | Streams
+    if streams == 1:
+        pipeline = Pipeline(bundle_path, SimulatedCamera(), SimulatedTracker(), engine=engine, threads=threads)
+    else:
+        sources = [StreamSource(f"person-{each + 1}", SimulatedCamera(), SimulatedTracker()) for each in range(streams)]
+        pipeline = Streams(bundle_path, sources, engine=engine, threads=threads)
     hop_s = pipeline.bundle.manifest.window.hop_ns * 1e-9
-    wanted = max(1, round(seconds / hop_s))
+    wanted = streams * max(1, round(seconds / hop_s))
+    label = "streaming" if streams == 1 else f"streaming {streams}"
     results = 0
     with pipeline:
         spent_s = process_time()
         for _ in pipeline:
             results += 1
-            progress("streaming", results, wanted)
+            progress(label, results, wanted)
             if results >= wanted:
                 break
         spent_s = process_time() - spent_s
@@ -48,8 +54,8 @@ def measure_stream(
     bins = found.histograms
     return Streaming(
         seconds=found.seconds,
-        frame_rate_hz=camera.fps,
-        sample_rate_hz=tracker.rate_hz,
+        frame_rate_hz=FPS,
+        sample_rate_hz=RATE_HZ,
         frames=found.frames,
         samples=found.samples,
         results=results,
@@ -60,4 +66,5 @@ def measure_stream(
         cpu_share=spent_s / found.seconds,
         rss_mb=found.rss_mb,
         peak_rss_mb=found.peak_rss_mb,
+        streams=streams,
     )

@@ -95,10 +95,12 @@ class Worker:
             self._process.__exit__(kind, error, trace)  # closes the pipes and waits
 
 
-def stream_in_worker(bundle: Path, engine: str, threads: int, seconds: float, progress: Progress = silent) -> Streaming:
+def stream_in_worker(
+    bundle: Path, engine: str, threads: int, seconds: float, streams: int = 1, progress: Progress = silent
+) -> Streaming:
     """`measure_stream` in a fresh process; errors come back as they are."""
     with Worker(bundle, engine, threads) as worker:
-        request = Stream(bundle=str(bundle), engine=engine, threads=threads, seconds=seconds)
+        request = Stream(bundle=str(bundle), engine=engine, threads=threads, seconds=seconds, streams=streams)
         return worker.ask(request, Streaming, progress)
 
 

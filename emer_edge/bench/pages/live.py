@@ -13,7 +13,7 @@ __all__ = ["section", "tables"]
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
-    """Stages and ages."""
+    """Stages and ages; several people at once."""
     names = names_of(report)
     rows: list[tuple[Cell, ...]] = []
     for at, each in enumerate(report.bundles):
@@ -21,7 +21,8 @@ def tables(report: BenchReport) -> dict[str, Table]:
             for stage, found in {**each.streaming.stages, **each.streaming.ages}.items():
                 rows.append((names[at], stage, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count))
     note = "Simulated camera and tracker in real time. Total: from the hop's deadline to the result."
-    return {"live": Table("Live run", (BUNDLE, Column("Stage"), *MILLISECONDS), tuple(rows), note)}
+    live = Table("Live run", (BUNDLE, Column("Stage"), *MILLISECONDS), tuple(rows), note)
+    return {"live": live, "live_streams": _several(report)}
 
 
 def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
@@ -38,7 +39,28 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
                 plot = distributions(f"Every stage, {names[at]}", "ms", rows, BIN_RATIO, marked)
                 held.append(Figure(plot, "Dark lines are p50, p90 and p99. Nothing was left out."))
             blocks += held if not blocks else [Details(f"The same of {names[at]}", tuple(held))]
-    return Section("Live run", (*blocks, folded(tables["live"]))) if blocks else None
+    if not blocks:
+        return None
+    blocks += [folded(tables[name]) for name in ("live", "live_streams") if name in tables]
+    return Section("Live run", tuple(blocks))
+
+
+def _several(report: BenchReport) -> Table:
+    """Live runs of one person and of several, where there is any of several."""
+    names = names_of(report)
+    rows: list[tuple[Cell, ...]] = []
+    for at, each in enumerate(report.bundles):
+        for run in (each.streaming, *each.live_streams) if each.streaming and each.live_streams else ():
+            total, dropped = run.stages["total"], sum(run.dropped.values())
+            states = ", ".join(f"{count} {state}" for state, count in run.states.items())
+            figures = (total.p50_ms, total.p90_ms, total.p99_ms, total.max_ms, run.results)
+            rows.append((names[at], run.streams, *figures, states, dropped, run.cpu_share, run.peak_rss_mb))
+    columns = (
+        BUNDLE, Column("streams"), *MILLISECONDS[:4], Column("results"), Column("states"), Column("dropped"),
+        Column("one core", "%", 0, 100), Column("RSS", "MB", 0),
+    )  # fmt: skip
+    note = "From the hop's deadline to the last result of the step. A simulated camera and tracker for each stream."
+    return Table("Live runs of several people", columns, tuple(rows), note)
 
 
 def _facts(name: str, stream: Streaming) -> tuple[tuple[str, str], ...]:

@@ -215,6 +215,8 @@ class Streaming(Record, frozen=True):
         dropped: place -> count.
         cpu_share: processor time over elapsed time; 1 is one core.
         rss_mb, peak_rss_mb: resident memory at the end and at most, in 10^6 bytes.
+        streams: people at once, each with a camera and a tracker; counts are sums over them, `cpu_share` is all of it,
+            and `wait`, `encode`, `fuse` and `total` are of the one step for all.
     """
 
     seconds: float
@@ -230,3 +232,4 @@ class Streaming(Record, frozen=True):
     cpu_share: float
     rss_mb: float | None
     peak_rss_mb: float | None
+    streams: int = 1

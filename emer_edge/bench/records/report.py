@@ -40,8 +40,9 @@ class BundleBench(Record, frozen=True, kw_only=True):
         engine, device: what computed.
         threads: CPU threads.
         demo: demo weights.
-        loading, first_result, latency, single_stream, several_streams, streaming, accuracy: see their classes; None or
-            empty where not asked for. `latency` is by part, `single_stream` by query.
+        loading, first_result, latency, single_stream, several_streams, streaming, live_streams, accuracy: see their
+            classes; None or empty where not asked for. `latency` is by part, `single_stream` by query, `live_streams`
+            of several people.
         notes: what a reader should know.
         probes: what it leans on and what it bears; None where not asked for, or without data.
         origin: where it comes from, as its manifest says; None in older reports.
@@ -61,6 +62,7 @@ class BundleBench(Record, frozen=True, kw_only=True):
     single_stream: dict[str, SingleStream] = msgspec.field(default_factory=dict)
     several_streams: tuple[SeveralStreams, ...] = ()
     streaming: Streaming | None
+    live_streams: tuple[Streaming, ...] = ()
     accuracy: Accuracy | None
     notes: tuple[str, ...] = ()
     probes: Probes | None = None
