@@ -36,6 +36,7 @@ _NEWEST: Final = "queue leaky=downstream max-size-buffers=1"
 _TO_BGR: Final = "videoconvert ! video/x-raw,format=BGR"
 _PIPE_BYTES: Final = 1 << 20
 _WAIT_S: Final = 2.0
+_TIMES: Final = 64  # of images that are not read yet: the pipe holds fewer, and who writes into it waits
 _CAPS: Final = re.compile(r"E \(type: caps.*width=\(int\)(\d+), height=\(int\)(\d+)(.*)")
 _RATE: Final = re.compile(r"framerate=\(fraction\)(\d+)/(\d+)")
 _TAKEN: Final = re.compile(r"last-message = chain .*pts: (?:(\d+):(\d\d):(\d\d)\.(\d{9})|none)")
@@ -134,7 +135,7 @@ class GstLaunchGrabber(Grabber):
             raise CameraError(f"{name}: can't start {_LAUNCH}: {error}") from error
         finally:
             os.close(theirs)
-        self._taken: queue.Queue[int | None] = queue.Queue()
+        self._taken: queue.Queue[int | None] = queue.Queue(_TIMES)
         self._said = threading.Event()  # caps, or the end
         self._size_px: tuple[int, int] | None = None
         self._base_ns: int | None = None

@@ -31,6 +31,7 @@ _LOOKS: Final = 16
 _SAMPLES: Final = 4096
 _BEHIND_NS: Final = 100_000_000  # a frame this old is not looked at any more where a newer one waits
 _IDLE_S: Final = 0.1
+_FAILED_LOOKS: Final = 10
 
 
 class Feed:
@@ -38,7 +39,7 @@ class Feed:
 
     Args:
         core: takes the items, in the thread that takes the steps.
-        camera, tracker: opened sources; closed by `close`.
+        camera, tracker: opened sources.
         bell: rung when a look is there.
         say: told in a sentence what is stuck or silent, and when it goes on.
 
@@ -56,7 +57,7 @@ class Feed:
         self._samples: Ring[TrackerSample] = Ring(_SAMPLES, bell)
         self.say = say
         self._watch = FeedWatch(say)
-        self._passed_over = 0
+        self._passed_over = self._failed_looks = self._failed_in_row = 0
         self._stopping = False
         self._ends = threading.Lock()
         self.limit_ns: int | None = None
@@ -111,11 +112,9 @@ class Feed:
         """Ask for the end; safe in a signal handler."""
         self._stopping = True
 
-    def close(self) -> None:
-        """Stop, and close the sources, which ends the threads; waits for nothing else."""
-        self.stop()
-        self._camera.close()
-        self._tracker.close()
+    def closers(self) -> dict[str, Callable[[], None]]:
+        """What closes each source, which ends the threads; it may take a while."""
+        return {"camera": self._camera.close, "tracker": self._tracker.close}
 
     def _on_frame(self, frame: Frame) -> None:
         self._watch.heard("camera")
@@ -141,6 +140,7 @@ class Feed:
             **self.core.dropped,
             "camera queue": self._frames.dropped,
             "frames passed over": self._passed_over,
+            "failed looks": self._failed_looks,
             "face queue": self._looks.dropped,
             "tracker queue": self._samples.dropped,
         }
@@ -183,6 +183,21 @@ class Feed:
             if now_ns - frame.arrival_ns > _BEHIND_NS and len(self._frames) and finder.wants(frame):
                 self._passed_over += 1
                 continue
+            self._looks.put((frame, self._look(frame, now_ns)))
+
+    def _look(self, frame: Frame, now_ns: int) -> Look | None:
+        """Look at a frame; one that can't be looked at is said and counted, several in a row end the stream."""
+        try:
             with self._watch.looking(now_ns):
-                look = finder.see(frame)
-            self._looks.put((frame, look))
+                look = self.core.evidence.faces.finder.see(frame)
+        except Exception as error:
+            self._failed_looks += 1
+            self._failed_in_row += 1
+            if self._failed_in_row >= _FAILED_LOOKS:
+                raise
+            if self._failed_in_row == 1:
+                self.say(f"looking for a face failed, the next frame is tried: {error}")
+            return None
+        if look is not None:
+            self._failed_in_row = 0
+        return look

@@ -33,7 +33,7 @@ class LiveRunner:
 
     Args:
         stepper: takes the steps.
-        feeds: one for each stream, which share the lattice; closed by `close`.
+        feeds: one for each stream, which share the lattice; their sources are closed by `close`.
         bell: that the feeds ring.
         say: told in a sentence what is stuck or has failed.
 
@@ -85,7 +85,11 @@ class LiveRunner:
     def close(self) -> bool:
         """Stop, close the sources, and wait some seconds for the threads; return whether all have ended."""
         self.stop()
-        closers = [threading.Thread(target=each.close, name="emer-edge closing", daemon=True) for each in self._feeds]
+        closers = [
+            threading.Thread(target=close, name=f"emer-edge closing the {source}", daemon=True)
+            for feed in self._feeds
+            for source, close in feed.closers().items()
+        ]
         for closer in closers:
             closer.start()
         ended = True

@@ -15,6 +15,7 @@ from emer_edge.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.pipeline.pipeline import Pipeline
 from emer_edge.runtime.pipeline.streams import Streams
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
+from emer_edge.runtime.supervisor import Supervisor
 from emer_edge.runtime.validation import Presenter
 from emer_edge.spec.results import Result
 
@@ -73,7 +74,8 @@ def play(
     """Run a pipeline to its end and give every output every result.
 
     The run ends when a file does, after `seconds`, when a signal asks for it, or when an output's reader has gone. An
-    output that fails once the run has begun is said once, gets no more results and is counted in the summary.
+    output that fails once the run has begun is said once, gets no more results and is counted in the summary. A
+    supervisor hears when the run has begun, and of every result: none for long means that the run hangs.
 
     Args:
         pipeline: not opened yet.
@@ -91,6 +93,7 @@ def play(
     begun: list[Output] = []
     failed: dict[int, str] = {}
     started: list[MarkerSource] = []
+    supervisor = Supervisor()
     with stopping_on_signals(pipeline):
         try:
             if validation is not None:
@@ -103,11 +106,14 @@ def play(
             for source in sources:
                 started.append(source)
                 source.start(pipeline.markers)
+            supervisor.ready(f"reading {pipeline.told}")
             for result in pipeline:
+                supervisor.alive()
                 read = [_give(each, result, failed, pipeline) for each in outputs]
                 if not all(read) or (deadline_s is not None and monotonic() >= deadline_s):
                     break
         finally:
+            supervisor.stopping()
             for source in started:  # the keyboard gives the terminal back before anything else is shown
                 source.close()
             pipeline.close()

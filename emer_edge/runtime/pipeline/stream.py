@@ -122,6 +122,11 @@ class Stream:
         return self._camera.description, self._tracker.description
 
     @property
+    def told(self) -> str:
+        """What is read, in a line, once it is opened."""
+        return " and ".join(self.sources)
+
+    @property
     def display(self) -> Display:
         """The display the gaze falls on."""
         return self._display

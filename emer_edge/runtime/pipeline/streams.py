@@ -138,6 +138,11 @@ class Streams:
         """Whether it has been opened, so that there is a summary."""
         return self._results is not None
 
+    @property
+    def told(self) -> str:
+        """What is read, in a line."""
+        return ", ".join(self.streams)
+
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
         """Set a marker in every stream, see `Pipeline.mark`; `streams[name].mark` sets it in one."""
         return self.markers.add(label, stamp_ns=stamp_ns)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections import deque
 from dataclasses import replace
 from typing import Final
 
 from emer_edge.errors import TrackerError
 from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
+from emer_edge.runtime.ring import Ring
 from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
 from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
@@ -65,8 +65,7 @@ class LiveTracker(Tracker):
         self._rate_hz = rate_hz or 0.0
         self._measure = rate_hz is None
         self._changed = threading.Condition()
-        self._queue: deque[TrackerSample] = deque()
-        self._overrun = 0
+        self._queue: Ring[TrackerSample] = Ring(_QUEUE, self._changed)
         self._disconnects = 0
         self._connected = False
         self._failure: TrackerError | None = None
@@ -136,7 +135,7 @@ class LiveTracker(Tracker):
     @property
     def dropped(self) -> dict[str, int]:
         """What was lost on the way, in the decoder and in the queue."""
-        own = {"overrun": self._overrun, "disconnects": self._disconnects}
+        own = {"overrun": self._queue.dropped, "disconnects": self._disconnects}
         return {**self._counters.losses(), **{name: count for name, count in own.items() if count}}
 
     @property
@@ -157,8 +156,9 @@ class LiveTracker(Tracker):
     def __next__(self) -> TrackerSample:
         with self._changed:
             while not self._stop.is_set():
-                if self._queue:
-                    return self._queue.popleft()
+                sample = self._queue.take()
+                if sample is not None:
+                    return sample
                 if self._failure is not None:
                     raise self._failure
                 self._changed.wait()
@@ -209,11 +209,9 @@ class LiveTracker(Tracker):
         if not samples:
             return
         mapped = [replace(each, stamp_ns=self._stamp_ns(each)) for each in samples]
+        for each in mapped:
+            self._queue.put(each, ring=False)
         with self._changed:
-            self._queue.extend(mapped)
-            while len(self._queue) > _QUEUE:
-                self._queue.popleft()
-                self._overrun += 1
             self._changed.notify_all()
 
     def _run(self) -> None:

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, scene
+
+from emer_edge.bundle import Bundle
+from emer_edge.errors import EngineError
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.faces import FaceDetector
+from emer_edge.runtime.faces.face import Face
+from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.pipeline.feed import Feed
+from emer_edge.runtime.pipeline.live import LiveRunner
+from emer_edge.runtime.pipeline.stepping import Stepper
+from emer_edge.runtime.pipeline.watch import FeedWatch
+from emer_edge.runtime.ring import Bell
+from emer_edge.runtime.session import Session
+from emer_edge.spec.results import Result, State
+from emer_edge.spec.window import NANOSECONDS
+
+SECOND = NANOSECONDS
+
+
+def test_a_silent_source_is_said_once_counted_and_welcomed_back() -> None:
+    said: list[str] = []
+    watch = FeedWatch(said.append)
+    began_ns = monotonic_ns() - 7 * SECOND
+    watch.start(began_ns)
+    watch.look(began_ns + 4 * SECOND, frozenset())
+    assert said == []
+    for _ in range(3):
+        watch.look(began_ns + 6 * SECOND, frozenset({"tracker"}))
+    assert len(said) == 1
+    assert said[0].startswith("nothing has come from the camera for 6.0 s; ")
+    watch.heard("camera")
+    watch.look(monotonic_ns(), frozenset({"tracker"}))
+    assert said[1].startswith("the camera sends again after 7.")
+    assert watch.counts == {"camera silences": 1, "tracker silences": 0, "stuck faces": 0}
+
+
+def test_a_look_that_does_not_end_is_said_noted_and_over() -> None:
+    said: list[str] = []
+    watch = FeedWatch(said.append)
+    watch.start(0)
+    with watch.looking(10 * SECOND):
+        watch.look(11 * SECOND, frozenset({"camera", "tracker"}))
+        assert watch.troubles(11 * SECOND) == ()
+        for _ in range(2):
+            watch.look(13 * SECOND, frozenset({"camera", "tracker"}))
+        assert watch.troubles(14 * SECOND) == ("the look at a frame has not ended for 4.0 s",)
+    watch.look(15 * SECOND, frozenset({"camera", "tracker"}))
+    assert watch.troubles(15 * SECOND) == ()
+    assert said == [
+        "the look at a frame has not ended for 3.0 s; results hold no emotion until it does",
+        "faces are looked for again",
+    ]
+    assert watch.counts["stuck faces"] == 1
+
+
+class Twin(FaceDetector):
+    """The bundle's detector, but for what happens before each look at a whole image or at a face."""
+
+    def __init__(self, session: Session, before: Callable[[], None]) -> None:
+        self.__dict__ = session.detector.twin().__dict__
+        self._before = before
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+        self._before()
+        return super().detect(image)
+
+    def again(self, image: NDArray[np.uint8], face: Face, template_px: NDArray[np.float32]) -> Face | None:
+        self._before()
+        return super().again(image, face, template_px)
+
+
+def runner_of(session: Session, detector: FaceDetector, said: list[str], stepper: Stepper | None = None) -> LiveRunner:
+    bell = Bell()
+    core = PipelineCore(session, RATE_HZ, detector=detector)
+    feed = Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, said.append)
+    return LiveRunner(stepper or Stepper(session), [feed], bell, said.append)
+
+
+def test_a_face_thread_that_hangs_makes_results_stale_until_it_goes_on(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emer_edge.runtime.pipeline.watch._STUCK_NS", SECOND // 2)
+    free, said = threading.Event(), list[str]()
+    free.set()
+
+    def before() -> None:
+        free.wait(60)
+
+    runner = runner_of(session, Twin(session, before), said)
+    runner.start(monotonic_ns())
+    results: list[Result] = []
+    hung = False
+    for result in runner.results():
+        results.append(result)
+        if len(results) == 4:
+            free.clear()
+        if result.state is State.STALE and not hung:
+            hung = True
+            assert any("the look at a frame has not ended" in each for each in result.notes)
+            assert result.dropped["stuck faces"] == 1
+            assert result.dropped["camera queue"] > 0  # the newest frames wait, not the oldest
+            free.set()
+        elif hung and result.state is not State.STALE:
+            break
+        assert len(results) < 60
+    assert runner.close()
+    assert any(each.startswith("the look at a frame has not ended") for each in said)
+    assert said[-1] == "faces are looked for again"
+    assert results[-1].face_age_ms is not None
+
+
+def test_looks_that_fail_are_counted_and_the_run_goes_on(session: Session) -> None:
+    said: list[str] = []
+    failures = iter([EngineError("the GPU is away"), EngineError("the GPU is away")])
+
+    def before() -> None:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+
+    runner = runner_of(session, Twin(session, before), said)
+    runner.start(monotonic_ns())
+    results = [next(each) for each in [runner.results()] for _ in range(4)]
+    assert runner.close()
+    assert said == ["looking for a face failed, the next frame is tried: the GPU is away"]
+    assert results[-1].dropped["failed looks"] == 2
+    assert results[-1].face_slots > 0
+
+
+def test_looks_that_always_fail_end_the_run(session: Session) -> None:
+    def before() -> None:
+        raise EngineError("the GPU is away")
+
+    runner = runner_of(session, Twin(session, before), [])
+    runner.start(monotonic_ns())
+    with pytest.raises(EngineError, match="the GPU is away"):
+        list(runner.results())
+    assert runner.close()
+
+
+def test_a_step_that_hangs_is_said_and_counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emer_edge.runtime.pipeline.live._STUCK_NS", SECOND // 2)
+    said: list[str] = []
+
+    class Hanging(Stepper):
+        def step(self, cores: Sequence[PipelineCore], end_ns: int, due_ns: int | None = None) -> list[Result]:
+            if not runner.stuck_steps:
+                deadline_s = time.monotonic() + 60
+                while not runner.stuck_steps and time.monotonic() < deadline_s:
+                    time.sleep(0.01)
+            return super().step(cores, end_ns, due_ns)
+
+    runner = runner_of(session, session.detector.twin(), said, Hanging(session))
+    runner.start(monotonic_ns())
+    results = runner.results()
+    next(results)
+    assert next(results).dropped["late steps"] >= 1
+    assert runner.close()
+    assert runner.stuck_steps == 1
+    assert said[0].startswith("a step has not ended for ")
+    assert said[0].endswith("does the engine hang?")
+
+
+class Deaf(LiveCamera):
+    """A camera that neither sends nor closes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__([scene(100, 90)])
+        self.let_go = threading.Event()
+
+    def __next__(self) -> object:  # type: ignore[override]
+        self.let_go.wait(60)
+        raise StopIteration
+
+    def close(self) -> None:
+        self.let_go.wait(60)
+
+
+def test_closing_does_not_wait_for_a_camera_that_hangs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emer_edge.runtime.pipeline.live._JOIN_S", 0.5)
+    said: list[str] = []
+    camera = Deaf()
+    pipeline = Pipeline(bundle, camera, LiveTracker(), say=said.append)
+    try:
+        with pipeline:
+            states = [next(pipeline).state for _ in range(5)]
+        assert states[-1] is State.STALE
+        assert any("'emer-edge closing the camera' has not ended within 0.5 s" in each for each in said)
+        assert any("'emer-edge camera' has not ended" in each for each in said)
+        assert not any("tracker" in each for each in said)
+        assert pipeline.summary().states["stale"] >= 1
+        pipeline.close()  # once more, at once
+    finally:
+        camera.let_go.set()
