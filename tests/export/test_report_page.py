@@ -88,6 +88,15 @@ def everything(figures: dict[str, Any]) -> dict[str, Any]:
         "kept_high": ["layer2.0.add"],
         "candidates": [
             {**row, "verdict": "passed", "kept": True, "why": "kept, a step takes 5.00 ms"},
+            {
+                **row,
+                "precision": "fp32",
+                "step_ms": 15.0,
+                "step_p90_ms": 16.0,
+                "verdict": "not needed",
+                "kept": False,
+                "why": "slower",
+            },
             {"precision": "fp16", **untried, "verdict": "not tried", "kept": False, "why": "not tried: no room"},
         ],
         "fall_back": {
@@ -143,6 +152,7 @@ def test_every_drawing_speaks(everything: dict[str, Any]) -> None:
 def test_what_auto_and_the_gate_decided_is_told(everything: dict[str, Any]) -> None:
     page = Page(report_html(everything)).sections
     assert "not tried: no room" in page["Choice of precision"]
+    assert "passed INT8: 5.00 (5.00 to 6.00), 9.0; not needed FP32: 15.00" in page["Choice of precision"]
     assert "1 layers went back" in page["Choice of precision"]
     assert "0 layers failed; 1 layers passed" in page["Choice of precision"]
     assert "2 networks cost 2 face encoders" in page["Speed"]

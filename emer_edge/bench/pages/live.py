@@ -5,9 +5,10 @@ from __future__ import annotations
 from emer_edge.bench.pages.scored import names_of
 from emer_edge.bench.pages.words import BIN_RATIO, BUNDLE, MILLISECONDS, curve_of, folded, percentiles
 from emer_edge.bench.records import BenchReport, Streaming
+from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
-from emer_edge.report.html import Block, Details, Facts, Figure, Section
-from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.report.html import Block, Details, Facts, Figure, Gallery, Section
+from emer_edge.report.tables import Cell, Column, Estimate, Table
 
 __all__ = ["section", "tables"]
 
@@ -41,8 +42,24 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             blocks += held if not blocks else [Details(f"The same of {names[at]}", tuple(held))]
     if not blocks:
         return None
-    blocks += [folded(tables[name]) for name in ("live", "live_streams") if name in tables]
+    blocks += [folded(tables["live"]), *_several_figure(report)]
+    blocks += [folded(tables[name]) for name in ("live_streams",) if name in tables]
     return Section("Live run", tuple(blocks))
+
+
+def _several_figure(report: BenchReport) -> list[Block]:
+    names = names_of(report)
+    lines = []
+    for at, each in enumerate(report.bundles):
+        if each.streaming is not None and each.live_streams:
+            runs = sorted((each.streaming, *each.live_streams), key=lambda run: run.streams)
+            totals = [(float(run.streams), run.stages["total"]) for run in runs]
+            points = tuple((many, Estimate(found.p50_ms, found.p50_ms, found.p99_ms)) for many, found in totals)
+            lines.append(Line(names[at], points))
+    if not lines:
+        return []
+    plot = curves("Live, several people", "streams", "hop deadline to result (ms)", lines, 1, floor=0.0)
+    return [Gallery((Figure(plot, "Medians, bands up to the p99. Lower is better."),))]
 
 
 def _several(report: BenchReport) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 from emer_edge.report.html import Block, Details, Facts, Figure, Paragraph
 from emer_edge.report.plots import Bar, bars
+from emer_edge.report.scatter import Mark, scatter
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
 __all__ = ["layers", "precision"]
@@ -19,7 +20,7 @@ def precision(figures: Mapping[str, Any]) -> tuple[Block, ...]:
     asked = figures["facts"]["precision asked for"]
     blocks: list[Block] = []
     if figures["candidates"]:
-        blocks.append(_candidates(figures))
+        blocks += [*_tradeoff(figures), _candidates(figures)]
     else:
         blocks.append(
             Paragraph(f"{asked.upper()} was asked for by name; --precision auto times FP32, FP16 and INT8 and chooses.")
@@ -27,6 +28,26 @@ def precision(figures: Mapping[str, Any]) -> tuple[Block, ...]:
     if figures["fall_back"]:
         blocks += _fall_back(figures["fall_back"])
     return tuple(blocks)
+
+
+def _tradeoff(figures: Mapping[str, Any]) -> list[Block]:
+    """Size against time, where several precisions were timed."""
+    marks = [
+        Mark(
+            each["precision"].upper(),
+            Estimate(each["step_ms"], each["step_ms"], each["step_p90_ms"]),
+            Estimate(each["bytes"] / 1e6),
+            each["verdict"],
+        )
+        for each in figures["candidates"]
+        if each["step_ms"] is not None and each["bytes"] is not None
+    ]
+    if len(marks) < 2:
+        return []
+    plot = scatter("Size against the time of a step", "step (ms, logarithmic)", "size (MB)", marks, logarithmic=True)
+    steps = ", ".join(f"{each['precision'].upper()} {each['steps']}" for each in figures["candidates"] if each["steps"])
+    caption = f"Down and left is better; medians with a whisker to the p90 (steps: {steps}). Colours: the verdict."
+    return [Figure(plot, caption)]
 
 
 def _candidates(figures: Mapping[str, Any]) -> Table:
