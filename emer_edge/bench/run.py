@@ -139,8 +139,8 @@ class BenchOptions:
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
     """Measure the bundles, one after the other, and write the report where one is asked for.
 
-    Whatever can be refused is refused before the first measurement. With an output folder, scores and probes of
-    finished bundles outlive an interruption: the same call goes on after them.
+    Whatever can be refused is refused before the first measurement. Scores and probes of finished bundles
+    outlive an interruption in the user's cache: the same call goes on after them.
 
     Raises:
         OutputExistsError: there is a report in the output folder.
@@ -154,7 +154,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     environment = describe()
     scored: list[ScoredFold] = []
     probed: list[Probes | None] = []
-    kept = None if options.output is None else Kept(options.output)
+    kept = Kept()
     notes: list[str] = []
     dataset: EmerDataset | None = None
     if options.data is not None:
@@ -214,8 +214,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         write_report(report, options.output, options.force)
         if scored:
             write_predictions(options.output, scored, options.plan)
-    if kept is not None:
-        kept.forget()
+    kept.forget()
     return report
 
 
@@ -244,7 +243,7 @@ def _check_output(folder: Path, force: bool) -> None:
 
 
 def _scored(
-    bundle: Bundle, fold: int, dataset: EmerDataset, options: BenchOptions, kept: Kept | None, progress: Progress
+    bundle: Bundle, fold: int, dataset: EmerDataset, options: BenchOptions, kept: Kept, progress: Progress
 ) -> tuple[ScoredFold, Probes | None]:
     with bundle.open(options.engine, options.threads) as session:
         scored = score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
@@ -253,12 +252,7 @@ def _scored(
             found = probe_bundle(session, scored.windows, dataset.clips, options.probing, progress)
             return () if found is None else (found,)
 
-        if kept is None:
-            asked = ask()
-        else:
-            seen = hashlib.sha256(scored.windows.face.tobytes() + scored.windows.eye.tobytes()).hexdigest()
-            key = kept.key_of(
-                bundle.path, session.engine_name, session.device, dataset.fingerprint, seen, options.probing
-            )
-            asked = kept.record(key, tuple[Probes, ...], ask)
+        seen = hashlib.sha256(scored.windows.face.tobytes() + scored.windows.eye.tobytes()).hexdigest()
+        key = kept.key_of(bundle.path, session.engine_name, session.device, dataset.fingerprint, seen, options.probing)
+        asked = kept.record(key, tuple[Probes, ...], ask)
         return scored, asked[0] if asked else None

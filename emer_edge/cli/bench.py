@@ -126,7 +126,7 @@ def bench(
     Bundles of one precision, each with a fold of its own, are put together: five of them are five-fold figures, fifteen
     compare fp32, fp16 and int8 on the same clips.
 
-    With --output, an interrupted run goes on after the last bundle that it finished scoring.
+    An interrupted run goes on after the last bundle that it finished scoring, when the same command is given again.
     """
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.bench.against import moved_table, verdict_of

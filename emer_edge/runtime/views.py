@@ -70,6 +70,8 @@ def score_views(
     Raises:
         DataError: a clip can't be read.
     """
+    if not views:
+        return []
     manifest = session.bundle.manifest
     batches: list[list[dict[str, NDArray[np.float32]]]] = [[] for _ in views]
     covered: list[list[int]] = [[] for _ in views]

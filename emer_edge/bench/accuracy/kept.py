@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,30 +19,27 @@ from emer_edge import __version__
 from emer_edge.bench.accuracy.encoded import READINGS, EncodedWindows, Reading, ReadingPlan
 from emer_edge.bench.accuracy.scores import FoldScores
 from emer_edge.bundle.manifest import MANIFEST_NAME
+from emer_edge.data import cache
 from emer_edge.data.clips import Clip, SkippedClip
 from emer_edge.data.hashes import clip_hash
-from emer_edge.report.files import write_whole
 from emer_edge.runtime.session import Session
 
 __all__ = ["Kept"]
 
-_FOLDER = ".unfinished"
 _WINDOW_ARRAYS = ("face", "eye", "gaze", "face_slots", "eye_slots")
 Thing = TypeVar("Thing")
 
 
 class Kept:
-    """Finished parts of a run, in the hidden folder `.unfinished` of its output folder.
+    """Finished parts of a run, in the user's cache: they derive from clips, are private, and `purge` removes them.
 
     A part is found again only under the same bundle (its manifest holds the hash of every file), the same clips (by
-    content), the same options, engine and version. A part that can't be read counts as not there.
-
-    Args:
-        output: the run's output folder.
+    content), the same options, engine and version. A part that can't be read counts as not there; one that can't be
+    written costs the time that it would have saved.
     """
 
-    def __init__(self, output: Path) -> None:
-        self._folder = output / _FOLDER
+    def __init__(self) -> None:
+        self._paths: set[Path] = set()
 
     def scores(
         self,
@@ -60,11 +56,12 @@ class Kept:
             [(clip.name, sorted(clip.labels.items()), clip_hash("", clip)) for clip in clips],
             asdict(plan),
         )
-        path = self._folder / f"{key}.npz"
+        path = self._path(f"{key}.npz")
         found = _load(path, clips)
         if found is None:
             found = score()
-            write_whole(path, _packed(*found))
+            with suppress(OSError):
+                cache.write_private(path, _packed(*found))
         return found
 
     def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
@@ -75,16 +72,20 @@ class Kept:
             kind: type of the record.
             find: works it out.
         """
-        path = self._folder / f"{key}.json"
+        path = self._path(f"{key}.json")
         with suppress(OSError, msgspec.DecodeError):
             return msgspec.json.decode(path.read_bytes(), type=kind)
         found = find()
-        write_whole(path, msgspec.json.encode(found))
+        with suppress(OSError):
+            cache.write_private(path, msgspec.json.encode(found))
         return found
 
     def forget(self) -> None:
-        """Remove everything: the run is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove all that was asked for: the run is finished."""
+        for path in self._paths:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._paths.clear()
 
     @staticmethod
     def key_of(bundle: Path, *parts: Any) -> str:
@@ -93,6 +94,11 @@ class Kept:
         for each in (__version__, np.__version__, *parts):
             digest.update(f"{each!r}\x00".encode())
         return digest.hexdigest()[:32]
+
+    def _path(self, name: str) -> Path:
+        path = cache.cache_folder() / "bench" / name
+        self._paths.add(path)
+        return path
 
 
 def _packed(scores: FoldScores, seconds: float) -> bytes:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from emer_edge.bench.accuracy.scores import FoldScores, score_readings
 from emer_edge.bench.accuracy.scoring import score_fold
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle
+from emer_edge.data.cache import cache_folder
 from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
@@ -35,6 +38,14 @@ def scores(session: Session, clips: tuple[Clip, ...]) -> FoldScores:
     return FoldScores.of(score_readings(session, clips, PLAN), session.bundle.manifest)
 
 
+@pytest.fixture(autouse=True)
+def folder() -> Path:
+    """Where finished parts lie, with none in it."""
+    found = cache_folder() / "bench"
+    shutil.rmtree(found, ignore_errors=True)
+    return found
+
+
 def same(one: FoldScores, other: FoldScores) -> bool:
     assert one.windows.clips == other.windows.clips
     assert one.windows.skipped == other.windows.skipped
@@ -55,23 +66,25 @@ def test_any_partition_of_the_clips_gives_the_same_figures_to_the_last_digit(
     assert same(scores, FoldScores.of([*first, *later], bundle.manifest))
 
 
-def test_scores_are_found_again(tmp_path: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores) -> None:
-    kept = Kept(tmp_path)
+def test_scores_are_found_again(folder: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores) -> None:
+    kept = Kept()
     assert kept.scores(session, clips, PLAN, lambda: (scores, 2.5))[0] is scores
-    found, seconds = Kept(tmp_path).scores(session, clips, PLAN, lambda: pytest.fail("it was kept"))
+    found, seconds = Kept().scores(session, clips, PLAN, lambda: pytest.fail("it was kept"))
     assert seconds == 2.5
     assert same(scores, found)
+    (path,) = folder.iterdir()
+    assert path.stat().st_mode & 0o077 == 0
     kept.forget()
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("changed", ["plan", "clips", "broken", "cut"])
 def test_what_is_not_the_same_is_scored_anew(
-    tmp_path: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores, changed: str
+    folder: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores, changed: str
 ) -> None:
-    kept = Kept(tmp_path)
+    kept = Kept()
     kept.scores(session, clips, PLAN, lambda: (scores, 1.0))
-    (path,) = (tmp_path / ".unfinished").iterdir()
+    (path,) = folder.iterdir()
     plan = ReadingPlan(draws=3, loader="published") if changed == "plan" else PLAN
     some = clips[:2] if changed == "clips" else clips
     if changed == "broken":
@@ -83,19 +96,19 @@ def test_what_is_not_the_same_is_scored_anew(
     assert asked == [1]
 
 
-def test_records_are_kept_too(tmp_path: Path, bundle: Bundle) -> None:
-    kept = Kept(tmp_path)
+def test_records_are_kept_too(folder: Path, bundle: Bundle) -> None:
+    kept = Kept()
     key = kept.key_of(bundle.path, "probes", 3)
     assert key != kept.key_of(bundle.path, "probes", 4)
     record = Estimated(value=1 / 3, low=None, high=0.5)
     assert kept.record(key, Estimated, lambda: record) == record
     assert kept.record(key, Estimated, lambda: pytest.fail("it was kept")) == record
-    (tmp_path / ".unfinished" / f"{key}.json").write_bytes(b"{")
+    (folder / f"{key}.json").write_bytes(b"{")
     assert kept.record(key, Estimated, lambda: record) == record
 
 
 def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
-    tmp_path: Path, bundle: Bundle, dataset: EmerDataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: Path, bundle: Bundle, dataset: EmerDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -119,12 +132,34 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
         patch.setattr("emer_edge.bench.run.time_bundles", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(options)
-    assert sorted(each.suffix for each in (tmp_path / "out" / ".unfinished").iterdir()) == [".json", ".npz"]
+    assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".npz"]
     monkeypatch.setattr("emer_edge.bench.accuracy.scores.score_clip", interrupted)
     monkeypatch.setattr("emer_edge.bench.run.probe_bundle", interrupted)
     with bundle.open() as opened:
-        expected = score_fold(opened, dataset, 1, 5, options.plan, kept=Kept(tmp_path / "out")).accuracy
+        expected = score_fold(opened, dataset, 1, 5, options.plan, kept=Kept()).accuracy
     report = run_bench(options)
     assert report.bundles[0].accuracy == expected
-    assert not (tmp_path / "out" / ".unfinished").exists()
+    assert list(folder.iterdir()) == []
     assert (tmp_path / "out" / "predictions.csv").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(
+    monkeypatch: pytest.MonkeyPatch, session: Session, clips: tuple[Clip, ...], scores: FoldScores, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("emer_edge.data.cache.cache_folder", lambda: tmp_path / "file")
+    kept = Kept()
+    assert kept.scores(session, clips, PLAN, lambda: (scores, 1.0))[0] is scores
+    kept.forget()
+
+
+def test_images_do_not_pile_up(session: Session, dataset: EmerDataset) -> None:
+    peaks = []
+    for some in (dataset.clips[:1], dataset.clips[:5]):
+        tracemalloc.start()
+        found = FoldScores.of(score_readings(session, some, ReadingPlan(draws=1)), session.bundle.manifest)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(found.windows) == len(some)
+    image = 3 * 112 * 112 * 4
+    assert peaks[1] - peaks[0] < 4 * image
