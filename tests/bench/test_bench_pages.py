@@ -14,7 +14,7 @@ from emer_edge.bench.pages import card_of, page_of, tables_of
 from emer_edge.bench.pages.paper import methods_of
 from emer_edge.bench.pages.scored import names_of, scored_of
 from emer_edge.bench.pages.words import sentence
-from emer_edge.bench.records import BenchReport, BundleBench
+from emer_edge.bench.records import BenchReport, BundleBench, Energy
 from emer_edge.report.csv import to_csv
 from emer_edge.report.latex import to_latex
 
@@ -304,3 +304,25 @@ def test_bundles_of_one_name_are_numbered(report: BenchReport) -> None:
 )
 def test_notes_become_sentences_and_names_stay_names(note: str, expected: str) -> None:
     assert sentence(note) == expected
+
+
+def test_energy_that_no_sensor_saw_is_told_with_the_reason(report: BenchReport) -> None:
+    def blind(each: BundleBench) -> BundleBench:
+        loops = {
+            query: msgspec.structs.replace(found, energy=Energy(reason="no sensor of this board"))
+            for query, found in each.single_stream.items()
+        }
+        return msgspec.structs.replace(each, single_stream=loops)
+
+    dark = msgspec.structs.replace(report, bundles=tuple(blind(each) for each in report.bundles))
+    assert "energy" not in tables_of(dark)
+    assert Page(page_of(dark)).sections["Speed"].count("Energy was not measured: no sensor of this board.") == 1
+
+
+def test_many_warnings_do_not_push_the_figures_down(report: BenchReport) -> None:
+    page = page_of(msgspec.structs.replace(report, notes=tuple(f"warning number {at}" for at in range(20))))
+    first = page.partition('<h2 id="s1"')[0]
+    assert first.count("class=warning") > 20
+    shown, folded = first.split("<details><summary>1")[0], first
+    assert shown.count("class=warning") == 7
+    assert "Warning number 19." in folded

@@ -169,13 +169,25 @@ def _folds(report: BenchReport) -> Table:
 def _pairs(report: BenchReport) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in report.pairs:
-        war, uar, mae = (estimate(each.change[key]) if key in each.change else None for key in ("war", "uar", "mae"))
+        war, uar, mae, auroc = (
+            estimate(each.change[key]) if key in each.change else None for key in ("war", "uar", "mae", "auroc")
+        )
         disagreeing = (each.only_first, each.only_second) if war is not None else (None, None)
         rows.append(
-            (each.head, f"{each.second} less {each.first}", war, uar, mae, *disagreeing, each.mcnemar_p, each.clips)
+            (
+                each.head,
+                f"{each.second} less {each.first}",
+                war,
+                uar,
+                mae,
+                auroc,
+                *disagreeing,
+                each.mcnemar_p,
+                each.clips,
+            )
         )
     columns = (
-        HEAD, Column("Difference"), metric_column("war"), metric_column("uar"), metric_column("mae"),
+        HEAD, Column("Difference"), metric_column("war"), metric_column("uar"), metric_column("mae"), Column("AUROC", "", 3),
         Column("only first right"), Column("only second right"), Column("McNemar p", "", 3), Column("clips"),
     )  # fmt: skip
     note = (

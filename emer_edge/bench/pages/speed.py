@@ -10,7 +10,7 @@ from emer_edge.bench.records import BenchReport, BundleBench, Latency
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
 from emer_edge.report.dots import dots
-from emer_edge.report.html import Block, Details, Figure, Gallery, Section
+from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.plots import Bar, bars
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 
@@ -24,7 +24,7 @@ def tables(report: BenchReport) -> dict[str, Table]:
     return {
         "speed": _speed(report),
         "single_stream": _single_stream(report),
-        "unstable": _unstable(report),
+        "loop_limits": _limits(report),
         "ratios": _ratios(report),
         "streams": _streams(report),
         "energy": _energy(report),
@@ -38,7 +38,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
     blocks: list[Block] = [parts_figure(report)]
     blocks += [folded(tables[name]) for name in ("speed",) if name in tables]
     blocks += _distributions(report)
-    blocks += [folded(tables[name]) for name in ("single_stream", "unstable") if name in tables]
+    blocks += [folded(tables[name]) for name in ("single_stream", "loop_limits") if name in tables]
     if report.ratios:
         rows = [
             Bar(each.part, Estimate(each.ratio, each.low, each.high), f"{each.bundle} / {each.base}")
@@ -48,8 +48,11 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
         blocks.append(
             Figure(plot, "Left of 1: faster than the first. Bundles took turns; whiskers are quartiles of the turns.")
         )
-        blocks += [tables[name] for name in ("ratios",) if name in tables]
+        blocks += [folded(tables[name]) for name in ("ratios",) if name in tables]
     blocks += _stream_blocks(report, tables)
+    energies = [found.energy for each in report.bundles for found in each.single_stream.values()]
+    missing = dict.fromkeys(each.reason.rstrip(".") for each in energies if each.reason)
+    blocks += [Paragraph(f"Energy was not measured: {each}.") for each in missing]
     blocks += [folded(tables[name]) for name in ("energy", "first_result", "loading") if name in tables]
     return Section("Speed", tuple(blocks))
 
@@ -94,16 +97,17 @@ def _distributions(report: BenchReport) -> list[Block]:
     return blocks
 
 
-def _unstable(report: BenchReport) -> Table:
+def _limits(report: BenchReport) -> Table:
     names = names_of(report)
     rows = tuple(
-        (names[at], query, "; ".join(found.stability.reasons))
+        (names[at], query, "; ".join(found.stability.reasons) or "held", found.reason or "all met")
         for at, each in enumerate(report.bundles)
         for query, found in each.single_stream.items()
-        if not found.stability.stable
+        if found.reason or not found.stability.stable
     )
-    note = "Conditions did not hold from beginning to end: these figures say as much of the machine as of a bundle."
-    return Table("Unstable closed loops", (BUNDLE, Column("Query"), Column("Why")), rows, note)
+    note = "Where conditions did not hold, figures say as much of the machine as of a bundle."
+    columns = (BUNDLE, Column("Query"), Column("Conditions"), Column("Rules"))
+    return Table("What limits these closed loops", columns, rows, note)
 
 
 def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]:
@@ -150,7 +154,7 @@ def _single_stream(report: BenchReport) -> Table:
                     names[at], query, found.p90_claimed_ms, found.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms,
                     took.max_ms, found.queries, found.seconds, found.queries_per_s, found.stability.drift,
                     "stable" if found.stability.stable else "unstable",
-                    f"{kept}: {found.reason}" if found.reason else kept,
+                    kept,
                 )
             )  # fmt: skip
     columns = (
@@ -199,9 +203,9 @@ def _energy(report: BenchReport) -> Table:
     for at, each in enumerate(report.bundles):
         for query, one in each.single_stream.items():
             found = one.energy
-            if found.millijoules is not None or found.reason:
+            if found.millijoules is not None:
                 figures = (found.millijoules, found.above_idle_millijoules, found.mean_mw, found.idle_mw)
-                rows.append((names[at], query, *figures, found.source or f"none: {found.reason}"))
+                rows.append((names[at], query, *figures, found.source))
     columns = (
         BUNDLE, Column("Query"), Column("a result", "mJ", 1), Column("above idle", "mJ", 1), Column("mean", "mW", 0),
         Column("idle", "mW", 0), Column("sensor"),
