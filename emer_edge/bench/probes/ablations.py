@@ -2,7 +2,9 @@
 
 A stream that is exchanged within its stratum leaves what the stratum tells: eyes of the same film and the same shown
 emotion still tell the film and go with that face, so what is lost is what only these eyes told. A stream of anyone
-else's leaves the network the other stream alone, and one that contradicts it.
+else's leaves the network the other stream alone, and one that contradicts it. Eyes of the same film, whatever was felt,
+cost nothing if the eyes tell but the film; that they cost less than anyone's proves no such thing, as people who see
+the same film feel alike.
 """
 
 from __future__ import annotations
@@ -147,6 +149,10 @@ def _changes(
         _Change(
             "faces of same film and feeling", "faces from another clip of the same film and ER class", "face", faces_of,
             film_and_class(windows.clips, "er"),
+        ),
+        _Change(
+            "eyes of same film", "eyes from another person's clip of the same film", "eyes", eyes_of,
+            strata([film_of(each) for each in windows.clips]),
         ),
         _Change("anyone's eyes", "eyes from another person's clip, of any film", "eyes", eyes_of, everyone),
         _Change("anyone's faces", "faces from another person's clip, of any film", "face", faces_of, everyone),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted import clip, fuse, judge_of, planted
+from planted import PUPIL_LEFT, clip, fuse, judge_of, planted
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows
 from emer_edge.bench.probes.ablations import ablate, film_and_class, film_of
@@ -12,7 +12,7 @@ from emer_edge.bench.records import Ablation
 from emer_edge.metrics.classification import uar, war
 from emer_edge.spec.window import WindowSpec
 
-EYES = ("no eyes", "no pupils", "eyes of same film and face", "anyone's eyes")
+EYES = ("no eyes", "no pupils", "eyes of same film and face", "eyes of same film", "anyone's eyes")
 FACES = ("no face", "faces of same film and feeling", "anyone's faces")
 
 
@@ -73,6 +73,23 @@ def test_an_exchanged_figure_is_the_mean_over_the_draws(found: dict[str, Ablatio
         drawn = [metric(truth, each["er-7"].argmax(axis=1)) for each in outputs]
         assert effect[name].value.value == pytest.approx(np.mean(drawn))
         assert effect[name].sd == pytest.approx(np.std(drawn, ddof=1))
+
+
+def test_a_network_that_merely_tells_the_film_is_served_by_anyones_eyes_of_it() -> None:
+    source = planted()
+    clips = tuple(clip(each.name, int(str(each.stimulus)[-1])) for each in source.clips)
+    eye = source.eye.copy()
+    for at, each in enumerate(clips):
+        eye[at, :, PUPIL_LEFT] = 1 + each.labels["er-7"]
+    found = ablated(replace(source, clips=clips, eye=eye))
+    assert found["eyes of same film"].heads["er-7"]["war"].change.value == 0
+    assert found["anyone's eyes"].heads["er-7"]["war"].change.high < -0.5
+
+
+def test_one_that_reads_the_person_is_not(found: dict[str, Ablation]) -> None:
+    same, anyone = (found[each].heads["er-7"]["war"].change for each in ("eyes of same film", "anyone's eyes"))
+    assert same.high < -0.3
+    assert same.value == pytest.approx(anyone.value, abs=0.1)
 
 
 def test_clips_alone_in_their_stratum_are_not_judged() -> None:

@@ -68,7 +68,7 @@ def test_bench_asks_for_ablations_and_films_unless_told_otherwise(bundle: Bundle
     found = measured.bundles[0].probes
     assert found is not None
     assert found.films is not None
-    assert len(found.ablations) == 8 - 2  # one person sees each film once: nobody to exchange with inside a film
+    assert len(found.ablations) == 9 - 3  # one person sees each film once: nobody to exchange with inside a film
     assert found.curves == ()
     assert measured.options["probes"] == "ablations, films"
     assert f"bundle random may decode the film: {found.films.reason}" in measured.notes
