@@ -195,7 +195,7 @@ def watch(live: LiveRun) -> dict[str, Any]:
             first, before = (now_s, taken.cpu_s), spent
         else:
             shares.append((taken.cpu_s - last[1]) / (now_s - last[0]))
-            threads = {name: seconds - before.get(name, 0.0) for name, seconds in spent.items()}
+            threads |= {name: seconds - before.get(name, 0.0) for name, seconds in spent.items()}  # some end early
         last = (now_s, taken.cpu_s)
     live.wait(_LATE_S)
     length_s = max(1e-9, last[0] - first[0]) if first is not None else 1e-9
