@@ -15,9 +15,9 @@ from emer_edge.bench.accuracy.known import owner
 from emer_edge.bench.records import Estimated, GapAccuracy, GapBin
 from emer_edge.data.clips import Clip
 from emer_edge.metrics.gap import auroc, gap_percentile, js_distance, roc
-from emer_edge.metrics.intervals import bootstrap, bootstrap_sums
+from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, bootstrap_sums
 
-__all__ = ["JudgedGap", "gap_accuracy", "join_gaps", "judge_gap"]
+__all__ = ["JudgedGap", "auroc_change", "gap_accuracy", "join_gaps", "judge_gap"]
 
 _BINS: Final = 5
 _ROC_STEPS: Final = 100
@@ -38,6 +38,11 @@ class JudgedGap:
     distances: NDArray[np.float64]
     percentiles: NDArray[np.float64]
     differ: NDArray[np.bool_]
+
+    def among(self, rows: NDArray[np.int64]) -> JudgedGap:
+        """The same for some clips only, by their indices."""
+        clips = tuple(self.clips[at] for at in rows)
+        return JudgedGap(clips, self.distances[rows], self.percentiles[rows], self.differ[rows])
 
 
 def judge_gap(heads: Mapping[str, JudgedHead], quantiles: Sequence[float]) -> JudgedGap | None:
@@ -98,6 +103,14 @@ def gap_accuracy(gap: JudgedGap, resamples: int, seed: int) -> GapAccuracy:
         uniformity=_from_uniform(agreeing) if len(agreeing) else None,
         uniformity_clips=len(agreeing),
         roc=_thinned(roc(gap.differ, gap.distances)),
+    )
+
+
+def auroc_change(first: JudgedGap, second: JudgedGap, resamples: int, seed: int) -> Interval:
+    """The second's AUROC minus the first's, given the same clips in the same order; paired over participants."""
+    people = [owner(clip) for clip in first.clips]
+    return bootstrap_difference(
+        auroc, people, first.differ, first.distances, second.distances, resamples=resamples, seed=seed
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from emer_edge.bench.accuracy.encoded import ReadingPlan
 from emer_edge.bench.accuracy.figures import head_accuracy
-from emer_edge.bench.accuracy.gaps import gap_accuracy, join_gaps
+from emer_edge.bench.accuracy.gaps import JudgedGap, auroc_change, gap_accuracy, join_gaps
 from emer_edge.bench.accuracy.judged import JudgedHead, join
 from emer_edge.bench.accuracy.known import owner
 from emer_edge.bench.accuracy.scoring import ScoredFold
@@ -53,7 +53,7 @@ def fold_sets(
     for done, (name, members) in enumerate(groups.items()):
         progress("pooling folds", done, len(groups))
         people = {owner(clip) for each in members for clip in each.windows.clips}
-        gaps = [each.gap for each in members if each.gap is not None]
+        gap = _gap_of(members)
         records.append(
             FoldSet(
                 name=name,
@@ -66,7 +66,7 @@ def fold_sets(
                     head: head_accuracy(judged, plan, resamples, published=False)
                     for head, judged in _pooled(members).items()
                 },
-                gap=gap_accuracy(join_gaps(gaps), resamples, plan.seed) if len(gaps) == len(members) else None,
+                gap=None if gap is None else gap_accuracy(gap, resamples, plan.seed),
             )
         )
     progress("pooling folds", len(groups), len(groups))
@@ -75,7 +75,8 @@ def fold_sets(
 
 def pair_sets(folds: Sequence[ScoredFold], resamples: int, seed: int) -> tuple[PairedSets, ...]:
     """Every other set against the first one in FP32, else the first, on the clips that both scored."""
-    groups = {name: _pooled(members) for name, members in group(folds).items()}
+    sets = group(folds)
+    groups = {name: _pooled(members) for name, members in sets.items()}
     if len(groups) < 2:
         return ()
     reference = next((name for name in groups if name.split()[0] == "fp32"), next(iter(groups)))
@@ -87,6 +88,9 @@ def pair_sets(folds: Sequence[ScoredFold], resamples: int, seed: int) -> tuple[P
             record = _pair(reference, groups[reference][head], name, heads[head], resamples, seed)
             if record is not None:
                 found.append(record)
+        gaps = _gap_of(sets[reference]), _gap_of(sets[name])
+        if gaps[0] is not None and gaps[1] is not None:
+            found += _pair_gaps(reference, gaps[0], name, gaps[1], resamples, seed)
     return tuple(found)
 
 
@@ -119,6 +123,38 @@ def _pair(first: str, one: JudgedHead, second: str, other: JudgedHead, resamples
         mcnemar_p=mcnemar_p(counts[1], counts[2]) if one.classes else None,
         change={name: Estimated.of(each) for name, each in change.items()},
     )
+
+
+def _pair_gaps(
+    first: str, one: JudgedGap, second: str, other: JudgedGap, resamples: int, seed: int
+) -> list[PairedSets]:
+    """The gap's AUROC on the clips that both scored; nothing where all labels differ or all agree."""
+    at = {clip.name: index for index, clip in enumerate(other.clips)}
+    rows = np.array([index for index, clip in enumerate(one.clips) if clip.name in at], np.int64)
+    if not len(rows) or one.differ[rows].all() or not one.differ[rows].any():
+        return []
+    columns = np.array([at[one.clips[index].name] for index in rows], np.int64)
+    change = auroc_change(one.among(rows), other.among(columns), resamples, seed)
+    return [
+        PairedSets(
+            first=first,
+            second=second,
+            head="gap",
+            clips=len(rows),
+            participants=len({owner(one.clips[index]) for index in rows}),
+            both=0,
+            only_first=0,
+            only_second=0,
+            neither=0,
+            mcnemar_p=None,
+            change={"auroc": Estimated.of(change)},
+        )
+    ]
+
+
+def _gap_of(members: Sequence[ScoredFold]) -> JudgedGap | None:
+    gaps = [each.gap for each in members if each.gap is not None]
+    return join_gaps(gaps) if len(gaps) == len(members) else None
 
 
 def _pooled(members: Sequence[ScoredFold]) -> dict[str, JudgedHead]:

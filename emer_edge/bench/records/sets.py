@@ -56,10 +56,10 @@ class PairedSets(Record, frozen=True):
 
     Attributes:
         first, second: names of the sets.
-        head: what is compared.
+        head: what is compared; `gap` for the gap, whose figure is its `auroc`.
         clips, participants: that both scored.
-        both, only_first, only_second, neither: clips that were named right; 0 for a value head.
-        mcnemar_p: exact two-sided McNemar test of `only_first` against `only_second`; None for a value head. Clips of a
+        both, only_first, only_second, neither: clips that were named right; 0 for a value head and the gap.
+        mcnemar_p: exact two-sided McNemar test of `only_first` against `only_second`; None for these. Clips of a
             person are not independent, so this describes and does not test.
         change: metric -> the second's figure minus the first's, interval paired over participants.
     """

@@ -9,12 +9,13 @@ from judged_heads import class_head, value_head
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows, ReadingPlan
 from emer_edge.bench.accuracy.figures import head_accuracy
-from emer_edge.bench.accuracy.gaps import gap_accuracy, judge_gap
+from emer_edge.bench.accuracy.gaps import gap_accuracy, join_gaps, judge_gap
 from emer_edge.bench.accuracy.judged import JudgedHead
 from emer_edge.bench.accuracy.scoring import ScoredFold
 from emer_edge.bench.accuracy.sets import fold_sets, group, pair_sets
 from emer_edge.bench.records import Accuracy
 from emer_edge.metrics.classification import uar, war
+from emer_edge.metrics.gap import auroc
 from emer_edge.metrics.intervals import bootstrap_difference
 from emer_edge.metrics.mcnemar import mcnemar_p
 
@@ -120,6 +121,18 @@ def test_precisions_are_paired_on_the_same_clips() -> None:
     assert (change.value, change.low, change.high) == pytest.approx((expected.value, expected.low, expected.high))
     assert found["er-valence"].mcnemar_p is None
     assert found["er-valence"].change["mae"].value > 0
+
+
+def test_the_gap_is_paired_by_its_auroc() -> None:
+    folds = [scored("fp32", 1), scored("fp32", 2), scored("int8", 1, 0.3, seed=9), scored("int8", 2, 0.3, seed=9)]
+    (found,) = [each for each in pair_sets(folds, 100, 3) if each.head == "gap"]
+    gaps = [join_gaps([each.gap for each in some if each.gap is not None]) for some in (folds[:2], folds[2:])]
+    people = [clip.participant for clip in gaps[0].clips]
+    given = [each.distances for each in gaps]
+    expected = bootstrap_difference(auroc, people, gaps[0].differ, *given, resamples=100, seed=3)
+    change = found.change["auroc"]
+    assert (change.value, change.low, change.high) == (expected.value, expected.low, expected.high)
+    assert (found.clips, found.participants, found.mcnemar_p) == (60, 8, None)
 
 
 def test_clips_that_only_one_set_scored_are_left_out() -> None:
