@@ -188,7 +188,8 @@ def _pairs(report: BenchReport) -> Table:
         )
     columns = (
         HEAD, Column("Difference"), metric_column("war"), metric_column("uar"), metric_column("mae"),
-        Column("AUROC", "", 3), Column("only first right"), Column("only second right"), Column("McNemar p", "", 3), Column("clips"),
+        Column("AUROC", "", 3), Column("only first right"), Column("only second right"),
+        Column("McNemar p", "", 3), Column("clips"),
     )  # fmt: skip
     note = (
         "The same clips scored by both; differences in points. In parentheses 95 % intervals, paired over "
