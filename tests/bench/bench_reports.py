@@ -425,7 +425,7 @@ def everything(name: str = "emert") -> BenchReport:
             clips=1331,
             participants=121,
             skipped=4,
-            folds=(FoldFacts(fold=1, clips=240, participants=24),),
+            folds=(FoldFacts(fold=1, clips=240, participants=24), FoldFacts(fold=2, clips=240, participants=24)),
             regrouped=False,
             shared_participants=0,
             stimuli=12,

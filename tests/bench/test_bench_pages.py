@@ -14,7 +14,7 @@ from emer_edge.bench.pages import card_of, page_of, tables_of
 from emer_edge.bench.pages.paper import methods_of
 from emer_edge.bench.pages.scored import names_of, scored_of
 from emer_edge.bench.pages.words import sentence
-from emer_edge.bench.records import BenchReport, BundleBench, Energy
+from emer_edge.bench.records import BenchReport, BundleBench, Energy, FoldFacts
 from emer_edge.report.csv import to_csv
 from emer_edge.report.latex import to_latex
 
@@ -243,6 +243,13 @@ def test_the_methods_paragraph_names_what_a_paper_needs(report: BenchReport) -> 
         "onnxruntime 1.20 on cpu and 1 thread", "SingleStream (at least 64 queries and 10 s", "30 Hz", "120 Hz",
     ):  # fmt: skip
         assert each in text
+    two_of_five = msgspec.structs.replace(
+        report.data, folds=tuple(FoldFacts(fold=at, clips=1, participants=1) for at in range(1, 6))
+    )
+    part = methods_of(msgspec.structs.replace(report, data=two_of_five))
+    assert "Of 5 folds with participants apart, 480 clips of 48 participants of folds 1, 2 were held out." in part
+    shared = msgspec.structs.replace(report.data, shared_participants=3)
+    assert "participants apart" not in methods_of(msgspec.structs.replace(report, data=shared))
     short = methods_of(bare())
     assert "cross-validation" not in short
     assert "bootstrap" not in short

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from emer_edge.bench.pages.scored import Scored, scored_of
 from emer_edge.bench.pages.words import (
@@ -31,6 +32,13 @@ from emer_edge.report.tables import Cell, Column, Estimate, Table
 __all__ = ["guesses_of", "section", "tables"]
 
 _SET = Column("Bundle or guess")
+_GUESSES: Final = {
+    name: at
+    for at, name in enumerate(
+        ("training majority", "test majority", "prior chance", "uniform chance", "training mean", "training median")
+    )
+}
+"""In the order of rows: those that know most of the labels first."""
 
 
 def tables(report: BenchReport) -> dict[str, Table]:
@@ -111,7 +119,7 @@ def _paper(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
             cells = [_over_folds(each, head, name, metric) for metric in metrics]
             protocol = head.protocol if head.protocol.lower() == name else f"{head.protocol}, {name.partition('-')[2]}"
             rows.append((protocol, each.name, *cells, head.clips, len(each.folds)))
-            for guess, values in head.baselines.items():
+            for guess, values in sorted(head.baselines.items(), key=lambda each: _GUESSES.get(each[0], len(_GUESSES))):
                 guesses.setdefault(guess, (protocol, guess, *map(values.get, metrics), head.clips, None))
         rows += guesses.values()
     columns = (PROTOCOL, _SET, *map(metric_column, metrics), Column("clips"), Column("folds"))

@@ -20,9 +20,8 @@ def _subject(report: BenchReport) -> str:
     version = report.environment.versions.get("emer-edge")
     count = len(report.bundles)
     kinds = dict.fromkeys(_precision(each.precision) for each in report.bundles)
-    demo = (
-        " with demonstration weights, trained on synthetic clips," if any(each.demo for each in report.bundles) else ""
-    )
+    synthetic = any(each.demo or (each.origin and each.origin.synthetic) for each in report.bundles)
+    demo = " with weights trained on synthetic clips" if synthetic else ""
     return (
         f"We evaluated {count} exported EMERT bundle{'s' if count != 1 else ''}{demo} ({', '.join(kinds)}) with "
         f"emer-edge{f' {version}' if version else ''}."
@@ -57,7 +56,7 @@ def _scoring(report: BenchReport) -> list[str]:
     found = scored_of(report)
     if not found:
         return []
-    told = [_split(each) for each in found[:1]]
+    told = [_split(report, found[0])]
     origin = next((each.origin for each in found[0].bundles if each.origin is not None), None)
     window = f"a window of {origin.window_s:g} s with " if origin is not None else "a window of "
     events = found[0].bundles[0].accuracy.events if found[0].bundles[0].accuracy is not None else "causal"
@@ -72,8 +71,9 @@ def _scoring(report: BenchReport) -> list[str]:
     )
     readings = {name for each in found for head in each.heads.values() for name in head.readings}
     if readings:
+        drawn = report.options.get("draws")
         others = {
-            "draws": "random draws of the slots' items",
+            "draws": f"{f'{drawn} ' if drawn else ''}random draws of the slots' items a clip",
             "live": "all live windows inside a clip",
             "published": "the published loader",
         }
@@ -91,30 +91,33 @@ def _scoring(report: BenchReport) -> list[str]:
     return told
 
 
-def _split(scored: Scored) -> str:
-    apart = (
-        "Each was scored once by a bundle whose training, selection and calibration clips, checked by salted hashes, "
+def _split(report: BenchReport, scored: Scored) -> str:
+    data = report.data
+    apart = " with participants apart" if data is not None and not data.shared_participants else ""
+    many = len(data.folds) if data is not None else len(scored.folds)
+    known = all(each.origin is not None and each.origin.training_clips is not None for each in scored.bundles)
+    checked = (
+        " Each was scored once by a bundle whose training, selection and calibration clips, checked by salted hashes, "
         "hold none of them."
+        if known
+        else " The bundles do not say what they were trained on, so that nothing vouches that these clips are new."
     )
-    if scored.is_set:
-        return (
-            f"We used {len(scored.folds)}-fold cross-validation with participants apart; {scored.clips:,} clips of "
-            f"{scored.participants} participants were scored. {apart}"
-        )
-    return (
-        f"{scored.clips:,} clips of {scored.participants} participants of fold {scored.folds[0]} were held out. {apart}"
-    )
+    people = f"{scored.clips:,} clips of {scored.participants} participants"
+    folds = ", ".join(str(each) for each in scored.folds)
+    if len(scored.folds) > 1 and len(scored.folds) == many:
+        return f"We used {many}-fold cross-validation{apart}; {people} were scored.{checked}"
+    return f"Of {many} folds{apart}, {people} of fold{'s' if scored.is_set else ''} {folds} were held out.{checked}"
 
 
 def _latency(report: BenchReport) -> list[str]:
     machine, first = report.environment, report.bundles[0]
     cpu = f" ({machine.cpu})" if machine.cpu else ""
     cores = f"{machine.cores} core{'s' if machine.cores != 1 else ''}"
-    threads = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
+    threads = "" if "thread" in first.device else f" and {first.threads} thread{'s' if first.threads != 1 else ''}"
     runtime = machine.versions.get(first.engine)
     engine = f"{first.engine}{f' {runtime}' if runtime else ''}"
     told = [
-        f"Latency was measured on {machine.machine}{cpu}, {cores}, with {engine} on {first.device} and {threads}, at "
+        f"Latency was measured on {machine.machine}{cpu}, {cores}, with {engine} on {first.device}{threads}, at "
         "batch 1."
     ]
     queries = first.single_stream
