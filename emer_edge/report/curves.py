@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.report.axes import BOTTOM, TOP, legend_lines, x_axis, y_axis
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+from emer_edge.report.svg import PALETTE, Scale, drawing, element, hinted, label
 from emer_edge.report.tables import Estimate
 
 __all__ = ["Line", "curves", "roc_plot"]
@@ -81,7 +81,8 @@ def curves(
             path = "M" + "L".join(f"{x(where):.1f} {y(found.value):.1f}" for where, found in points)
             parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=2.0))
         for where, found in points:
-            parts.append(element("circle", cx=x(where), cy=y(found.value), r=3.0, fill=colour))
+            circle = element("circle", cx=x(where), cy=y(found.value), r=3.0, fill=colour)
+            parts.append(hinted(f"{each.name} {_told(where, found, digits)}".strip(), circle))
         told = ", ".join(_told(where, found, digits) for where, found in points)
         said.append(f"{each.name + ' ' if each.name else ''}{told or 'no figures'}")
     return drawing(width, bottom + BOTTOM, title, f"{y_unit} by {x_unit}: {'; '.join(said) or 'none'}", parts)

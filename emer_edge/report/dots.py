@@ -8,7 +8,7 @@ from typing import Final
 
 from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, name_width, shortened, x_axis
 from emer_edge.report.plots import Bar
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+from emer_edge.report.svg import PALETTE, Scale, drawing, element, hinted, label
 
 __all__ = ["dots"]
 
@@ -63,9 +63,11 @@ def dots(
             left, right = scale(each.estimate.low), scale(each.estimate.high)
             parts.append(element("path", d=f"M{left:.1f} {y:.1f}H{right:.1f}", stroke=colour, stroke_width=2.0))
         if math.isfinite(each.estimate.value):
-            parts.append(element("circle", cx=scale(each.estimate.value), cy=y, r=_RADIUS, fill=colour))
             text = f"{each.estimate.value:.{digits}f}"
         if each.estimate.has_interval:
             text += f" ({each.estimate.low:.{digits}f} to {each.estimate.high:.{digits}f})"
         said.append(f"{each.series + ' ' if each.series else ''}{each.name}: {text}")
+        if math.isfinite(each.estimate.value):
+            circle = element("circle", cx=scale(each.estimate.value), cy=y, r=_RADIUS, fill=colour)
+            parts.append(hinted(said[-1], circle))
     return drawing(WIDTH, bottom + BOTTOM, title, f"Dots in {unit}: {'; '.join(said) or 'none'}", parts)

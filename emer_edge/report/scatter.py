@@ -9,7 +9,7 @@ from typing import Final
 
 from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, shortened, x_axis, y_axis
 from emer_edge.report.labels import Box, place
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+from emer_edge.report.svg import PALETTE, Scale, drawing, element, hinted, label
 from emer_edge.report.tables import Estimate
 
 __all__ = ["Mark", "Rule", "scatter"]
@@ -97,7 +97,8 @@ def scatter(
             path += f"M{across - _CAP:.1f} {high:.1f}h{2 * _CAP:g}"
             parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((across - _CAP, high, across + _CAP, low))
-        parts.append(element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark"))
+        circle = element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark")
+        parts.append(hinted(_told(each, digits), circle))
     frame = (x.start, top, x.end, bottom)
     for rule, box in zip(rules, rule_boxes, strict=True):
         # A rule's name stands on its line, at the end with fewer marks in the way.
@@ -136,16 +137,17 @@ def _y_scale(reach: Sequence[float], top: float, bottom: float) -> Scale:
     return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
 
 
-def _said(marks: Sequence[Mark], rules: Sequence[Rule], x_unit: str, y_unit: str, digits: tuple[int, int]) -> str:
+def _told(mark: Mark, digits: tuple[int, int]) -> str:
     def number(found: Estimate, decimals: int) -> str:
         if not math.isfinite(found.value):
             return "no figure"
         text = f"{found.value:.{decimals}f}"
         return f"{text} ({found.low:.{decimals}f} to {found.high:.{decimals}f})" if found.has_interval else text
 
-    told = [
-        f"{f'{each.series} {each.name}'.strip()}: {number(each.x, digits[0])}, {number(each.y, digits[1])}"
-        for each in marks
-    ]
+    return f"{f'{mark.series} {mark.name}'.strip()}: {number(mark.x, digits[0])}, {number(mark.y, digits[1])}"
+
+
+def _said(marks: Sequence[Mark], rules: Sequence[Rule], x_unit: str, y_unit: str, digits: tuple[int, int]) -> str:
+    told = [_told(each, digits) for each in marks]
     told += [f"{each.name}: {each.value:.{digits[1]}f}" for each in rules]
     return f"{x_unit} and {y_unit}: {'; '.join(told) or 'none'}"

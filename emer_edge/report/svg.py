@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-__all__ = ["PALETTE", "Scale", "drawing", "element", "label", "ticks"]
+__all__ = ["PALETTE", "Scale", "drawing", "element", "hinted", "label", "ticks"]
 
 # After Okabe and Ito, told apart by colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f93cf", "#7f7f7f", "#7d62c4")
@@ -64,6 +64,11 @@ def element(name: str, text: str | None = None, **attributes: str | float) -> st
 def label(x: float, y: float, text: str, anchor: str = "start", **attributes: str | float) -> str:
     """Text with its baseline at (x, y)."""
     return element("text", text, x=x, y=y, text_anchor=anchor, **attributes)
+
+
+def hinted(hint: str, *parts: str) -> str:
+    """Parts together, with text that a browser shows when a pointer rests on them."""
+    return f"<g>{element('title', hint)}{''.join(parts)}</g>"
 
 
 def drawing(width: float, height: float, title: str, description: str, parts: list[str]) -> str:

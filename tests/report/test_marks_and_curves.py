@@ -94,6 +94,11 @@ def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
     slow, fast = [(float(each.get("cx")), float(each.get("cy"))) for each in root.iter(f"{SVG}circle")]
     assert slow[0] > fast[0]
     assert slow[1] < fast[1]
+    hints = [each.findtext(f"{SVG}title") for each in root.iter(f"{SVG}g")]
+    assert hints == [
+        "FP32 slow: 40.00 (38.00 to 60.00), 80.0 (70.0 to 90.0)",
+        "INT8 fast: 4.00 (3.80 to 5.00), 70.0 (60.0 to 80.0)",
+    ]
     whiskers = [each for each in root.iter(f"{SVG}path") if each.get("stroke") == PALETTE[1]]
     assert len(whiskers) == 2
     (rule,) = [each for each in root.iter(f"{SVG}line") if each.get("class") == "guide"]
