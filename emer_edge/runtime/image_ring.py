@@ -44,15 +44,31 @@ class RingWriter:
         self._slot_bytes = 0
         self.size = 0
 
-    def slot(self, number: int, height: int, width: int) -> NDArray[np.uint8]:
-        """The (height, width, 3) uint8 slot for image `number`, marked as being written."""
+    def slot(self, number: int, height: int, width: int, spare: int = 0) -> NDArray[np.uint8]:
+        """The (height, width, 3) uint8 slot for image `number`, marked as being written.
+
+        Args:
+            number: of the image.
+            height: of the image.
+            width: of the image.
+            spare: bytes behind it, for `append`.
+        """
         wanted = height * width * 3
-        if wanted > self._slot_bytes:
-            self._grow(wanted)
+        if wanted + spare > self._slot_bytes:
+            self._grow(wanted + spare)
         assert self._map is not None
         self._numbers[number % self._slots] = -1
         start = _HEADER + number % self._slots * self._slot_bytes
         return np.frombuffer(self._map, np.uint8, wanted, start).reshape(height, width, 3)
+
+    def append(self, number: int, height: int, width: int, data: bytes) -> int:
+        """Put bytes behind image `number`; return how many: all of them, or 0 where there is no room."""
+        start = number % self._slots * self._slot_bytes + height * width * 3
+        if not data or height * width * 3 + len(data) > self._slot_bytes:
+            return 0
+        assert self._map is not None
+        self._map[_HEADER + start : _HEADER + start + len(data)] = data
+        return len(data)
 
     def commit(self, number: int) -> None:
         """Say that image `number` is whole."""
@@ -88,8 +104,14 @@ class RingReader:
     def copy(self, number: int, slot_bytes: int, height: int, width: int) -> NDArray[np.uint8] | None:
         """Image `number` as (height, width, 3) uint8 of its own, or None where it has been overwritten meanwhile."""
         image = self.view(number, slot_bytes, height, width).copy()
+        return image if self._holds(number) else None
+
+    def appended(self, number: int, slot_bytes: int, height: int, width: int, length: int) -> bytes | None:
+        """The bytes behind image `number`, after `copy`; None where they have been overwritten meanwhile."""
         assert self._map is not None
-        return image if np.frombuffer(self._map, np.int64, self._slots)[number % self._slots] == number else None
+        start = _HEADER + number % self._slots * slot_bytes + height * width * 3
+        data = self._map[start : start + length]
+        return data if self._holds(number) else None
 
     def view(self, number: int, slot_bytes: int, height: int, width: int) -> NDArray[np.uint8]:
         """Image `number` as (height, width, 3) uint8 in place, which the writer may overwrite at any time."""
@@ -98,3 +120,7 @@ class RingReader:
             self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
         start = _HEADER + number % self._slots * slot_bytes
         return np.frombuffer(self._map, np.uint8, height * width * 3, start).reshape(height, width, 3)
+
+    def _holds(self, number: int) -> bool:
+        assert self._map is not None
+        return bool(np.frombuffer(self._map, np.int64, self._slots)[number % self._slots] == number)

@@ -8,7 +8,7 @@ DACS millimetres with the origin at the display area's top left corner, x right,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from emer_edge.errors import ConfigurationError
@@ -34,6 +34,7 @@ class Frame:
         arrival_ns: when it reached this process.
         clock: where `stamp_ns` comes from: `capture` (the driver), `stream` (the sender's own times mapped to the
             host's clock, late by the link's least delay), `arrival`, or `media` (a file).
+        original: the JPEG that the camera sent and that `image` was decoded from, where that was asked for.
     """
 
     index: int
@@ -41,6 +42,7 @@ class Frame:
     stamp_ns: int
     arrival_ns: int
     clock: str
+    original: bytes | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

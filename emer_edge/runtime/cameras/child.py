@@ -24,28 +24,29 @@ __all__ = ["capture", "main"]
 
 
 def main() -> None:
-    """Capture; the arguments are the source, the descriptor of the records' pipe, and that of the ring."""
-    source, records, ring = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """Capture; arguments: the source, the descriptors of the records' pipe and of the ring, 1 to keep originals."""
+    source, records, ring, originals = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with contextlib.suppress(BrokenPipeError):
-            capture(source, records, ring)
+            capture(source, records, ring, originals)
     finally:
         os._exit(0)  # a driver's own threads and destructors may hang
 
 
-def capture(source: str, records: int, ring: int) -> None:
+def capture(source: str, records: int, ring: int, originals: bool = False) -> None:
     """Open `source` and hand on its images until it ends or fails; what it failed with is the last record.
 
     Args:
         source: as written by the user.
         records: descriptor of a pipe for records.
         ring: descriptor of the shared memory.
+        originals: whether the JPEGs of a camera that sends such go along.
     """
     try:
         grabber = grabber_for(parse_camera(source))
         try:
-            _hand_on(grabber, records, RingWriter(ring))
+            _hand_on(grabber, records, RingWriter(ring), originals and grabber.keep_originals())
         finally:
             grabber.close()
     except EmerEdgeError as error:
@@ -56,16 +57,18 @@ def capture(source: str, records: int, ring: int) -> None:
         _tell(records, Kind.FAILED, {"error": f"{source} failed: {error!r}"[:TEXT_LIMIT]})
 
 
-def _hand_on(grabber: Grabber, records: int, ring: RingWriter) -> None:
+def _hand_on(grabber: Grabber, records: int, ring: RingWriter, originals: bool) -> None:
     previous = slot = None
     last_ns = number = 0
     while True:
         grab = grabber.read(slot)
         height, width = grab.image.shape[:2]
+        spare = height * width if originals else 0  # a JPEG of best quality takes a byte a pixel
         if slot is None or slot.shape != grab.image.shape:
-            slot = ring.slot(number, height, width)
+            slot = ring.slot(number, height, width, spare)
         if grab.image.ctypes.data != slot.ctypes.data:
             slot[:] = grab.image
+        original = ring.append(number, height, width, grab.original)
         ring.commit(number)
         if number == 0:
             opened = {"fps": grabber.fps, "size": [width, height], "mode": grabber.mode, "clock": grab.clock}
@@ -75,11 +78,11 @@ def _hand_on(grabber: Grabber, records: int, ring: RingWriter) -> None:
             Flags.BLACK if is_black(slot) else Flags.NONE
         )
         last_ns = max(grab.stamp_ns, last_ns + 1)
-        record = Record(Kind.IMAGE, flags, height, width, ring.slot_bytes, number, last_ns, grab.clock)
+        record = Record(Kind.IMAGE, flags, height, width, ring.slot_bytes, number, last_ns, grab.clock, original)
         with contextlib.suppress(BlockingIOError):  # nobody has read a thousand of them: the image is lost
             os.write(records, packed(record))
         number += 1
-        previous, slot = slot, ring.slot(number, height, width)
+        previous, slot = slot, ring.slot(number, height, width, spare)
 
 
 def _tell(records: int, kind: Kind, text: dict[str, object]) -> None:

@@ -18,6 +18,7 @@ from emer_edge.spec.window import NANOSECONDS
 __all__ = ["CaptureGrabber", "Grab", "Grabber", "frame_stamp"]
 
 _TRUSTED_NS: Final = NANOSECONDS
+_MOTION_JPEG: Final = "MJPG"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,11 +29,13 @@ class Grab:
         image: (H, W, 3) uint8, B, G, R; the buffer given to `Grabber.read` where the driver could fill it.
         stamp_ns: when it was taken, as far as `clock` knows.
         clock: `capture`, `arrival` or `stream`.
+        original: the JPEG that the image was decoded from; empty where it is not kept.
     """
 
     image: NDArray[np.uint8]
     stamp_ns: int
     clock: str
+    original: bytes = b""
 
 
 class Grabber(ABC):
@@ -45,6 +48,10 @@ class Grabber(ABC):
 
     fps: float = 0.0
     mode: str = ""
+
+    def keep_originals(self) -> bool:
+        """Have the images' own JPEGs kept, before the first `read`; whether there are any."""
+        return False
 
     @abstractmethod
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
@@ -90,19 +97,35 @@ class CaptureGrabber(Grabber):
         self._source = source
         self._capture = capture
         self._count = 0
+        self._originals = False
         self.mode = mode
         fps = float(capture.get(self._cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps <= 1000 else 0.0
 
+    def keep_originals(self) -> bool:
+        """See `Grabber`: of Motion JPEG, read by Video4Linux or FFmpeg, which then leave decoding to us."""
+        cv2, capture = self._cv2, self._capture
+        raw = {"V4L2": (cv2.CAP_PROP_CONVERT_RGB, 0), "FFMPEG": (cv2.CAP_PROP_FORMAT, -1)}.get(capture.getBackendName())
+        if raw is None or int(capture.get(cv2.CAP_PROP_FOURCC)) != cv2.VideoWriter.fourcc(*_MOTION_JPEG):
+            return False
+        self._originals = bool(capture.set(*raw))
+        return self._originals
+
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
         """See `Grabber`."""
-        got, image = self._capture.read() if into is None else self._capture.read(into)
-        arrival_ns = monotonic_ns()
-        if not got or image is None:
-            raise CameraError(f"{self._source} stopped sending frames after {self._count}; is it still there?")
-        self._count += 1
+        image, original = None, b""
+        while image is None:
+            got, data = self._capture.read() if into is None or self._originals else self._capture.read(into)
+            arrival_ns = monotonic_ns()
+            if not got or data is None:
+                raise CameraError(f"{self._source} stopped sending frames after {self._count}; is it still there?")
+            self._count += 1
+            image = data
+            if self._originals:
+                original = data.tobytes()
+                image = self._cv2.imdecode(data.ravel(), self._cv2.IMREAD_COLOR | self._cv2.IMREAD_IGNORE_ORIENTATION)
         stamp_ns, clock = self.stamp(float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)), arrival_ns)
-        return Grab(as_bgr(image, self._source, self._cv2), stamp_ns, clock)
+        return Grab(as_bgr(image, self._source, self._cv2), stamp_ns, clock, original)
 
     def stamp(self, position_ms: float, arrival_ns: int) -> tuple[int, str]:
         """An image's stamp and its clock."""

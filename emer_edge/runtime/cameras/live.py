@@ -78,6 +78,7 @@ class LiveCapture(Camera):
         say: told in a sentence when the camera is lost and when it is back.
         target: where the process finds it, and whether it is there at all; as `source` says by default.
         patience: see there.
+        originals: whether frames bring along the JPEGs of a camera that sends such.
 
     Raises:
         CameraError: it can't be opened, or gives no image in time.
@@ -95,6 +96,7 @@ class LiveCapture(Camera):
         say: Say = say_to_log,
         target: Target | None = None,
         patience: Patience | None = None,
+        originals: bool = False,
     ) -> None:
         self.source = source.name
         self.dropped = 0
@@ -103,6 +105,7 @@ class LiveCapture(Camera):
         self._say = say
         self._target = target or Target(source.text)
         self._patience = patience or Patience()
+        self._originals = originals
         self._fps = 0.0
         self._size_px = (0, 0)
         self._mode = ""
@@ -126,7 +129,7 @@ class LiveCapture(Camera):
         self._lock = threading.Lock()  # of the channels, between the reader and `close`
         self._process: CaptureProcess | None = None
         try:
-            self._process = CaptureProcess(self._target.text)
+            self._process = CaptureProcess(self._target.text, self._originals)
             self._await_opening()
         except BaseException:
             self.close()
@@ -248,7 +251,7 @@ class LiveCapture(Camera):
         if not fit:
             return None
         record = fit[-1]
-        image = self._process.image(record)
+        image, original = self._process.image(record), self._process.original(record)
         if image is None:  # overwritten while it was copied: a newer one is there
             self.dropped += len(fit)
             return None
@@ -257,7 +260,7 @@ class LiveCapture(Camera):
             return None
         self._last_image = image
         self.dropped += len(fit) - 1
-        return self._frame(record, image)
+        return self._frame(record, image, original)
 
     def _judge(self, images: list[Record]) -> None:
         """Note since when the camera has been repeating itself, and since when it has been black."""
@@ -291,7 +294,7 @@ class LiveCapture(Camera):
             return True
         return False
 
-    def _frame(self, record: Record, image: NDArray[np.uint8]) -> Frame:
+    def _frame(self, record: Record, image: NDArray[np.uint8], original: bytes | None) -> Frame:
         now_ns = monotonic_ns()
         if self._trouble is not None:
             self._say(f"{self.source} is back after {(now_ns - self._lost_ns) / NANOSECONDS:.1f} s")
@@ -300,7 +303,8 @@ class LiveCapture(Camera):
             self._tried_s = None
         self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
         self._clock = record.clock
-        return Frame(self._first_index + record.number, image, self._last_stamp_ns, now_ns, record.clock)
+        index = self._first_index + record.number
+        return Frame(index, image, self._last_stamp_ns, now_ns, record.clock, original=original)
 
     def _lose(self, why: str, pauses_s: tuple[float, float] | None = None) -> None:
         """End the process, say why once, and set the time of the next try."""
@@ -325,7 +329,7 @@ class LiveCapture(Camera):
         self._repeated = 0
         self._opened = False
         try:
-            self._process = CaptureProcess(self._target.text)
+            self._process = CaptureProcess(self._target.text, self._originals)
         except CameraError as error:
             self._lose(str(error))
 

@@ -26,6 +26,7 @@ class CaptureProcess:
 
     Args:
         source: as written by the user.
+        originals: whether the JPEGs of a camera that sends such are kept.
 
     Raises:
         CameraError: the system can't start it.
@@ -34,14 +35,13 @@ class CaptureProcess:
         over: whether it has closed its end of the pipe.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, originals: bool = False) -> None:
         self._ring = make_ring()
         self._records, theirs = os.pipe()
         self.over = False
         try:
-            self._process = start_child(
-                "emer_edge.runtime.cameras.child", [source, str(theirs), str(self._ring)], [theirs, self._ring]
-            )
+            arguments = [source, str(theirs), str(self._ring), str(int(originals))]
+            self._process = start_child("emer_edge.runtime.cameras.child", arguments, [theirs, self._ring])
         except OSError as error:
             os.close(self._ring)
             os.close(self._records)
@@ -79,6 +79,12 @@ class CaptureProcess:
     def image(self, record: Record) -> NDArray[np.uint8] | None:
         """A copy of the image that a record announces, or None where it has been overwritten meanwhile."""
         return self._reader.copy(record.number, record.slot_bytes, record.height, record.width)
+
+    def original(self, record: Record) -> bytes | None:
+        """The camera's own JPEG of that image, after `image`; None where there is none, or it has been overwritten."""
+        if not record.original:
+            return None
+        return self._reader.appended(record.number, record.slot_bytes, record.height, record.width, record.original)
 
     def ending(self) -> str:
         """How it ended, for a sentence."""

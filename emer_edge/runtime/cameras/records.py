@@ -1,7 +1,8 @@
-"""What the capture process tells us, over a pipe: a record of 40 bytes an image, and a text when it opens or fails.
+"""What the capture process tells us, over a pipe: a record of 44 bytes an image, and a text when it opens or fails.
 
 A write of less than PIPE_BUF (4096) bytes is never cut, so that records need no marks between them. Layout, native byte
-order (both ends are this machine): kind, flags, clock, height, width, slot bytes, image number, stamp, length of text.
+order (both ends are this machine): kind, flags, clock, height, width, slot bytes, image number, stamp, length of text,
+length of the camera's own JPEG behind the image.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from emer_edge.errors import CameraError
 
 __all__ = ["TEXT_LIMIT", "Flags", "Kind", "Record", "Records", "packed"]
 
-_LAYOUT: Final = struct.Struct("=BBHIIQqqi")
+_LAYOUT: Final = struct.Struct("=BBHIIQqqiI")
+_TEXT_AT: Final = 8
 _CLOCKS: Final = ("arrival", "capture", "stream")
 TEXT_LIMIT: Final = 3500
 _TEXT_BYTES: Final = 1 << 16  # of such a text as JSON, at the very most
@@ -55,6 +57,7 @@ class Record:
         number: of the image since the process began.
         stamp_ns: when the image was taken, as far as the clock knows.
         clock: `capture`, `arrival` or `stream`.
+        original: bytes of the camera's own JPEG behind the image; 0 where it is not kept.
         text: of `OPENED` what was opened, of `FAILED` the sentence.
     """
 
@@ -66,6 +69,7 @@ class Record:
     number: int = 0
     stamp_ns: int = 0
     clock: str = "arrival"
+    original: int = 0
     text: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,6 +86,7 @@ def packed(record: Record) -> bytes:
         record.number,
         record.stamp_ns,
         len(text),
+        record.original,
     )
     return head + text
 
@@ -102,7 +107,7 @@ class Records:
         found = []
         while len(self._rest) >= _LAYOUT.size:
             head = _LAYOUT.unpack_from(self._rest)
-            end = _LAYOUT.size + head[-1]
+            end = _LAYOUT.size + head[_TEXT_AT]
             if not _LAYOUT.size <= end <= _LAYOUT.size + _TEXT_BYTES:
                 raise CameraError(_NONSENSE)
             if len(self._rest) < end:
@@ -113,13 +118,15 @@ class Records:
 
 
 def _record(head: tuple[int, ...], text: bytes) -> Record:
-    kind, flags, clock, height, width, slot_bytes, number, stamp_ns, _ = head
+    kind, flags, clock, height, width, slot_bytes, number, stamp_ns, _, original = head
     try:
         told = json.loads(text) if text else {}
-        record = Record(Kind(kind), Flags(flags), height, width, slot_bytes, number, stamp_ns, _CLOCKS[clock], told)
+        record = Record(
+            Kind(kind), Flags(flags), height, width, slot_bytes, number, stamp_ns, _CLOCKS[clock], original, told
+        )
     except (ValueError, IndexError, RecursionError) as error:
         raise CameraError(_NONSENSE) from error
-    fits = 0 < height * width * 3 <= slot_bytes <= _SLOT_BYTES and number >= 0
+    fits = 0 < height * width * 3 <= slot_bytes - original and slot_bytes <= _SLOT_BYTES and number >= 0
     if not isinstance(told, dict) or not _TOLD[record.kind] <= set(told) or (record.kind is Kind.IMAGE and not fits):
         raise CameraError(_NONSENSE)
     return record

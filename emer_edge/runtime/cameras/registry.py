@@ -64,7 +64,9 @@ CAMERAS: Final = (
 )
 
 
-def open_camera(source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log) -> Camera:
+def open_camera(
+    source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log, originals: bool = False
+) -> Camera:
     """Open a camera or a video.
 
     Args:
@@ -72,6 +74,7 @@ def open_camera(source: str, pace: str = "real", start_ns: int | None = None, sa
         pace: files only: `real` plays it as a camera would deliver it, `fast` never sleeps and loses no frame.
         start_ns: files only: host time of the video's time 0; None: the first read with pace `real`, 0 with `fast`.
         say: live cameras only: told in a sentence when the camera is lost and when it is back.
+        originals: live cameras only: whether frames bring along the JPEGs of a camera that sends such.
 
     Raises:
         CameraError: it does not exist, can't be opened, or is no video.
@@ -84,7 +87,7 @@ def open_camera(source: str, pace: str = "real", start_ns: int | None = None, sa
     if driver.play is not None:
         return driver.play(parsed, pace, start_ns)
     assert driver.check is not None
-    return LiveCapture(parsed, say, driver.check(parsed))
+    return LiveCapture(parsed, say, driver.check(parsed), originals=originals)
 
 
 def check_camera(source: str, pace: str = "real") -> bool:

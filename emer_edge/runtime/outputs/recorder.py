@@ -58,6 +58,7 @@ def record(pipeline: Pipeline, options: RecordOptions, say: Say, encoder: Encode
     check_writable(path)
     if options.retention_days is not None:
         expire(path.parent, options.retention_days, say)
+    pipeline.keep_originals = options.images == "jpeg"
     recorder = Recorder(pipeline, path, options, say, encoder or Encoder(say))
     output = Background(recorder, say, dict(_LIMITS), wait=pipeline.pace == "fast")
     pipeline.tap(_Tap(output))

@@ -41,6 +41,7 @@ class Stream:
     Attributes:
         bundle, name, baseline_s, apply_baseline: as above.
         markers: all markers; `markers.listen` has them told at once.
+        keep_originals: whether a camera that sends JPEGs is asked for them; set before it is opened.
         validation: of the gaze before the run, None without one.
 
     Raises:
@@ -87,6 +88,7 @@ class Stream:
         self._meter: BaselineMeter | None = None
         self._taps: list[Tap] = []
         self.markers = MarkerLog()
+        self.keep_originals = False
         self.validation: Validation | None = None
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
@@ -222,7 +224,11 @@ class Stream:
     def _opened_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
         tracker = self.open_tracker()
         source = self._camera_source
-        camera = self._camera = open_camera(source, self._pace, say=self._say) if isinstance(source, str) else source
+        camera = self._camera = (
+            open_camera(source, self._pace, say=self._say, originals=self.keep_originals)
+            if isinstance(source, str)
+            else source
+        )
         for word, each, given in (("camera", camera, source), ("tracker", tracker, self._tracker_source)):
             if each.live and self._pace == "fast":
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")

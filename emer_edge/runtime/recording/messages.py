@@ -238,8 +238,11 @@ def look_of(message: FrameMessage) -> Look | None:
 
 
 def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = encoded) -> ImageMessage:
-    """A frame's image: JPEG of quality 90, or PNG; `encode` makes it."""
-    data = encode(frame.image, WHOLE if lossless else LOOK)
+    """A frame's image: the camera's own JPEG where the frame has it, else JPEG of quality 90, or PNG by `encode`."""
+    if frame.original is not None and not lossless:
+        data = frame.original
+    else:
+        data = encode(frame.image, WHOLE if lossless else LOOK)
     return ImageMessage(_Time(*divmod(unix_ns, 1_000_000_000)), "camera", data, "png" if lossless else "jpeg")
 
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from camera_devices import HEIGHT, WIDTH, MjpegServer, VideoPipe, level_of, number_of
 
@@ -252,6 +254,22 @@ def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: 
     assert (done.returncode, done.stderr) == (0, "")
     wait_gone(int(done.stdout.split()[0]))
     assert set(os.listdir("/dev/shm")) == before
+
+
+@pytest.mark.parametrize("originals", [True, False])
+def test_originals_are_what_the_images_were_decoded_from(server: MjpegServer, originals: bool) -> None:
+    with open_camera(server.url, originals=originals) as camera:
+        frames = [next(camera) for _ in range(20)]
+    assert [number_of(each.image) for each in frames] == sorted({number_of(each.image) for each in frames})
+    for each in frames:
+        assert (each.original is not None) == originals
+        if each.original is not None:
+            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(each.original, np.uint8), 1), each.image)
+
+
+def test_a_camera_that_sends_no_jpeg_has_no_originals() -> None:
+    with open_camera("synthetic://?fps=30&seed=0", originals=True) as camera:
+        assert next(camera).original is None
 
 
 def test_the_capture_process_holds_no_engine(server: MjpegServer) -> None:

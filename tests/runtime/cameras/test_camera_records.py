@@ -7,7 +7,7 @@ import pytest
 from emer_edge.errors import CameraError
 from emer_edge.runtime.cameras.records import Flags, Kind, Record, Records, packed
 
-IMAGE = Record(Kind.IMAGE, Flags.BLACK, 480, 640, 921_600, 7, 10**12, "capture")
+IMAGE = Record(Kind.IMAGE, Flags.BLACK, 480, 640, 1_228_800, 7, 10**12, "capture", 40_000)
 FAILED = Record(Kind.FAILED, text={"error": "ä" * 300})
 
 
@@ -36,11 +36,24 @@ def scribbled(at: int, layout: str, *numbers: int) -> bytes:
         scribbled(20, "=q", -1),
         scribbled(36, "=i", -40),
         scribbled(36, "=i", 2**31 - 1),
+        scribbled(40, "=I", 400_000),
         packed(Record(Kind.FAILED)),
         packed(Record(Kind.FAILED, text={"error": "x"})).replace(b'"error"', b'"error '),
         packed(FAILED).replace(b'{"error"', b'["error",', 1)[:-1] + b"]",
     ],
-    ids=["kind", "clock", "size", "slot", "number", "length", "endless", "no-error", "no-json", "no-object"],
+    ids=[
+        "kind",
+        "clock",
+        "size",
+        "slot",
+        "number",
+        "length",
+        "endless",
+        "original",
+        "no-error",
+        "no-json",
+        "no-object",
+    ],
 )
 def test_what_no_capture_process_writes_is_one_error(data: bytes) -> None:
     with pytest.raises(CameraError, match="nonsense"):

@@ -196,8 +196,9 @@ def test_the_synthetic_camera_draws_a_moving_face_at_its_rate() -> None:
         assert camera.size_px == (320, 240)
         frames = [next(camera) for _ in range(10)]
     assert frames[-1].clock == "capture"
-    steps_ms = np.diff([each.stamp_ns for each in frames]) / np.diff([each.index for each in frames]) * 1e-6
-    assert np.allclose(steps_ms, 50.0, atol=0.01)
+    steps = np.diff([each.stamp_ns for each in frames]) / 50e6
+    assert np.allclose(steps, np.round(steps), atol=1e-3)  # a busy machine skips some
+    assert (np.round(steps) >= np.diff([each.index for each in frames])).all()
     assert began_ns < frames[0].stamp_ns < frames[-1].arrival_ns
     assert not any(is_repeat(a.image, b.image) for a, b in itertools.pairwise(frames))
     assert camera.repeats == 0  # type: ignore[attr-defined]

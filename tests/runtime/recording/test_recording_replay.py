@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
+from camera_devices import MjpegServer, number_of
 from recording_inputs import assert_same, heads_of, recorded, replayed
 from runtime_inputs import LiveCamera, LiveTracker, scene, write_video
 
@@ -89,6 +91,27 @@ def test_a_bundle_that_aligns_otherwise_looks_for_faces_again(bundle: Bundle, ru
     assert sum("aligns faces otherwise" in each for each in told) == 1
     assert pipeline.summary().stages["detect"].count > 0
     assert [each.state for each in results] == [each.state for each in run[1]]
+
+
+def test_a_camera_that_sends_jpegs_is_recorded_with_them(bundle: Bundle, tmp_path: Path) -> None:
+    class Remembering(MjpegServer):
+        sent: ClassVar[set[bytes]] = set()
+
+        def next_jpeg(self) -> bytes | None:
+            made = super().next_jpeg()
+            self.sent.add(made or b"")
+            return made
+
+    path, server = tmp_path / "sent.mcap", Remembering()
+    try:
+        recorded(Pipeline(bundle, server.url, LiveTracker(), say=lambda sentence: None), path, seconds=1.0)
+    finally:
+        server.unplug()
+    images = [each.decode().data for each in read_messages(path, {CAMERA})]
+    assert len(images) > 5
+    assert set(images) <= server.sent
+    frames = list(open_camera(str(path), "fast"))  # the very pixels that the run saw
+    assert [number_of(each.image) for each in frames] == sorted({number_of(each.image) for each in frames})
 
 
 def test_what_is_in_it(bundle: Bundle, run: tuple[Path, list[Result]], tracker: Path) -> None:
