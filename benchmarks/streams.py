@@ -1,0 +1,140 @@
+"""What a stream costs: 1, 2, 4 and 8 people read by one process, from a 30 fps video and a 120 Hz tracker file each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.common import ONE_THREAD, conclude, console, parser, show, workshop
+from emer_edge.report.tables import Column
+from emer_edge.runtime.pipeline import Streams, StreamSource
+
+COUNTS: Final = (1, 2, 4, 8)
+_WARM_S: Final = 3.0  # until all threads run and the first looks at whole images are over
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_ROLES: Final = ("camera", "tracker", "faces", "steps")
+
+
+def main() -> int:
+    """Run it; return the exit code."""
+    made = parser(
+        "Read 1, 2, 4 and 8 people in one process, each count in a process of its own. Every stream decodes its own "
+        "640x480 video at its pace, as a capture process would for a camera."
+    )
+    made.add_argument("--seconds", type=float, default=60.0, help="measured time of each count")
+    made.add_argument("--counts", nargs="+", type=int, default=list(COUNTS), help="streams")
+    made.add_argument("--output", type=Path, help="where the figures go; results/streams.json by default")
+    made.add_argument("--child", nargs=4, metavar=("COUNT", "BUNDLE", "RECORDING", "SECONDS"), help=argparse.SUPPRESS)
+    arguments = made.parse_args()
+    if arguments.child:
+        count, bundle, recording, seconds = arguments.child
+        print(json.dumps(measure(int(count), Path(bundle), Path(recording), float(seconds))))
+        return 0
+    with workshop(arguments.work) as shop:
+        bundle = arguments.bundle or shop.bundle("int8")
+        recording = shop.recording(round(arguments.seconds + _WARM_S + 20))
+        rows = []
+        for count in arguments.counts:
+            console.print(f"{count} streams for {arguments.seconds:g} s", highlight=False)
+            rows.append(in_child(count, bundle, recording, arguments.seconds))
+    figures = [
+        "streams",
+        *("cpu_share", "cpu_share_a_stream", "total_p50_ms", "total_p99_ms", "wait_p99_ms", "encode_p50_ms"),
+        *("encode_a_crop_ms", "face_age_p99_ms", "peak_rss_mb", "lost"),
+    ]
+    show(
+        "several people in one process",
+        tuple(Column(each.replace("_", " ")) for each in figures),
+        [tuple(_cell(row[each]) for each in figures) for row in rows],
+        "cpu share: of one core, decoding of the videos included; total: hop deadline to the last result of a step",
+    )
+    command = f"python -m benchmarks.streams --seconds {arguments.seconds:g}"
+    return conclude("streams", [], {"command": command, "seconds": arguments.seconds, "rows": rows}, arguments.output)
+
+
+def in_child(count: int, bundle: Path, recording: Path, seconds: float) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.streams", "--child", str(count), str(bundle), str(recording)]
+    done = subprocess.run(
+        [*command, str(seconds)], env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"the run of {count} streams ended with code {done.returncode}")
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[str, Any]:
+    """Run so many streams for so long; return what they cost."""
+    sources = [
+        StreamSource(f"seat-{number}", str(recording / "video.avi"), str(recording / "tracker.tsv"), offset_ms=0.0)
+        for number in range(1, count + 1)
+    ]
+    with Streams(bundle, sources, say=lambda sentence: None) as streams:
+        length_s = streams.bundle.manifest.window.length_ns * 1e-9
+        began_s = time.monotonic()
+        from_s: float | None = None
+        cpu_s, roles_s = 0.0, {}
+        for _ in streams:
+            now_s = time.monotonic()
+            if from_s is None and now_s - began_s >= min(_WARM_S, length_s):
+                from_s, cpu_s, roles_s = now_s, time.process_time(), thread_cpu_s()
+            if from_s is not None and now_s - from_s >= seconds:
+                break
+        else:
+            sys.exit("the recording was too short")
+        assert from_s is not None
+        span_s = time.monotonic() - from_s
+        cpu_s = time.process_time() - cpu_s
+        roles_s = {role: after_s - roles_s.get(role, 0.0) for role, after_s in thread_cpu_s().items()}
+    summary = streams.summary()
+    total, stages = summary.stages["total"], summary.stages
+    faces = [each.ages["face age"] for each in summary.streams.values() if "face age" in each.ages]
+    return {
+        "streams": count,
+        "cpu_share": cpu_s / span_s,
+        "cpu_share_a_stream": cpu_s / span_s / count,
+        "cpu_share_by_thread": {role: used_s / span_s for role, used_s in sorted(roles_s.items())},
+        "total_p50_ms": total.p50_ms,
+        "total_p99_ms": total.p99_ms,
+        "total_max_ms": total.max_ms,
+        "steps": total.count,
+        "wait_p99_ms": stages["wait"].p99_ms,
+        "encode_p50_ms": stages["encode"].p50_ms,
+        "encode_a_crop_ms": stages["encode"].p50_ms / count,
+        "fuse_p50_ms": stages["fuse"].p50_ms if "fuse" in stages else None,
+        "detect_p50_ms": stages["detect"].p50_ms,
+        "detect_p99_ms": stages["detect"].p99_ms,
+        "face_age_p99_ms": max((each.p99_ms for each in faces), default=None),
+        "peak_rss_mb": summary.peak_rss_mb,
+        "states": summary.states,
+        "dropped": summary.dropped,
+        "lost": sum(summary.dropped.values()),
+    }
+
+
+def thread_cpu_s() -> dict[str, float]:
+    """What the pipeline's threads have used so far, by their role; `rest` is all others."""
+    names = {each.native_id: each.name.removeprefix("emer-edge ") for each in threading.enumerate()}
+    used: dict[str, float] = defaultdict(float)
+    for task in Path("/proc/self/task").iterdir():
+        name = names.get(int(task.name), "rest")
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        used[name if name in _ROLES else "rest"] += (int(fields[11]) + int(fields[12])) / _TICKS
+    return dict(used)
+
+
+def _cell(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
