@@ -19,20 +19,15 @@ from emer_edge.metrics.calibration import ECE_BINS, SMALLEST
 from emer_edge.metrics.intervals import RESAMPLES, Interval, draw_sums, limits
 
 __all__ = [
-    "CLASS_METRICS",
     "CORRELATIONS",
-    "PROBABILITY_METRICS",
-    "VALUE_METRICS",
     "Summed",
     "summed_choices",
     "summed_classes",
     "summed_values",
 ]
 
-CLASS_METRICS = ("war", "uar", "weighted_f1")
-PROBABILITY_METRICS = ("ece", "nll", "brier")
-VALUE_METRICS = ("mae", "mse", "rmse", "ccc", "pearson")
 CORRELATIONS = ("ccc", "pearson")
+"""Figures of values that need a prediction which varies."""
 
 Sums = NDArray[np.float64]
 _FLAT = 1e-12
