@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.report.axes import BOTTOM, TOP, WIDTH, name_width, shortened, x_axis
-from emer_edge.report.plots import Curve
 from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
 
-__all__ = ["distributions"]
+__all__ = ["Distribution", "distributions"]
 
 _ROW: Final = 46.0
 _LEAST: Final = 1.5
 """Height of a single item's bar, px: the tail has to be seen."""
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """One row.
+
+    Attributes:
+        name: stands to its left.
+        edges: upper edges of its bins, ascending.
+        counts: items in each bin.
+    """
+
+    name: str
+    edges: Sequence[float]
+    counts: Sequence[int]
+
+
 def distributions(
     title: str,
     unit: str,
-    rows: Sequence[Curve],
+    rows: Sequence[Distribution],
     ratio: float,
     marked: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:

@@ -1,4 +1,4 @@
-"""Plots as SVG text: bars with intervals, reliability, histogram, cumulative distribution."""
+"""Plots as SVG text: bars with intervals, and reliability."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, name_width, shorte
 from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
 from emer_edge.report.tables import Estimate
 
-__all__ = ["Bar", "Curve", "bars", "cumulative", "histogram", "reliability_plot"]
+__all__ = ["Bar", "bars", "reliability_plot"]
 
 _HEIGHT: Final = 300.0
 _LEFT, _RIGHT = 56.0, 16.0
@@ -34,21 +34,6 @@ class Bar:
     name: str
     estimate: Estimate
     series: str = ""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A distribution.
-
-    Attributes:
-        name: for the legend.
-        edges: upper edges of its bins, ascending.
-        counts: items in each bin.
-    """
-
-    name: str
-    edges: Sequence[float]
-    counts: Sequence[int]
 
 
 def bars(title: str, unit: str, items: Sequence[Bar], digits: int = 1, highest: float | None = None) -> str:
@@ -119,40 +104,3 @@ def reliability_plot(title: str, bins: Sequence[ReliabilityBin] | Mapping[str, S
         told = "; ".join(f"{each.count} at {each.confidence:.2f}: {each.accuracy:.2f} right" for each in given)
         said.append(f"{name + ': ' if name else ''}{told or 'no predictions'}")
     return drawing(_SMALL, top + side + BOTTOM, title, ". ".join(said), parts)
-
-
-def histogram(title: str, unit: str, edges: Sequence[float], counts: Sequence[int]) -> str:
-    """Counts between consecutive edges (one more edge than counts)."""
-    x = Scale(edges[0], edges[-1], _LEFT, WIDTH - _RIGHT)
-    y = Scale(0, max([*counts, 1]), _HEIGHT - BOTTOM, TOP)
-    parts = [label(0, 16, title, class_="heading"), *x_axis(x, TOP, _HEIGHT - BOTTOM, unit), *y_axis(y, x, "count")]
-    for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
-        if count:
-            width = max(x(high) - x(low) - 1, 0.5)
-            parts.append(element("rect", x=x(low), y=y(count), width=width, height=y(0) - y(count), fill=PALETTE[0]))
-    total = sum(counts)
-    return drawing(WIDTH, _HEIGHT, title, f"{total} values from {edges[0]:g} to {edges[-1]:g} {unit}", parts)
-
-
-def cumulative(title: str, unit: str, curves: Sequence[Curve]) -> str:
-    """Cumulative distributions on a logarithmic axis; every item counts, the slowest too."""
-    held = [each for each in curves if sum(each.counts)]
-    low = min([edge for each in held for edge in each.edges if edge > 0] + [1.0])
-    high = max([edge for each in held for edge in each.edges] + [low * 10])
-    if high < low * 2:
-        low, high = low / 2, high * 2
-    top = TOP + 20
-    x = Scale(low, high, _LEFT, WIDTH - _RIGHT, logarithmic=True)
-    y = Scale(0, 1, _HEIGHT - BOTTOM, top)
-    parts = [label(0, 16, title, class_="heading"), *legend([each.name for each in held])]
-    parts += [*x_axis(x, top, _HEIGHT - BOTTOM, unit), *y_axis(y, x, "share")]
-    for at, each in enumerate(held):
-        total, seen = sum(each.counts), 0
-        path = [f"M{x(each.edges[0]):.1f} {y(0):.1f}"]
-        for edge, count in zip(each.edges, each.counts, strict=True):
-            seen += count
-            path.append(f"H{x(edge):.1f}V{y(seen / total):.1f}")
-        colour = PALETTE[at % len(PALETTE)]
-        parts.append(element("path", d="".join(path), fill="none", stroke=colour, stroke_width=2.0))
-    said = "; ".join(f"{each.name}: {sum(each.counts)} values up to {each.edges[-1]:.3g} {unit}" for each in held)
-    return drawing(WIDTH, _HEIGHT, title, said or "no values", parts)

@@ -9,7 +9,7 @@ import pytest
 
 from emer_edge.metrics.calibration import ReliabilityBin
 from emer_edge.report.html import Facts, Figure, Paragraph, Quote, Section, to_html
-from emer_edge.report.plots import Bar, Curve, bars, cumulative, histogram, reliability_plot
+from emer_edge.report.plots import Bar, bars, reliability_plot
 from emer_edge.report.svg import Scale, ticks
 from emer_edge.report.tables import Column, Estimate, Table
 
@@ -24,9 +24,6 @@ PLOTS = {
     "reliability": reliability_plot(
         "Reliability", [ReliabilityBin(0.5, 0.6, 10, 0.55, 0.6), ReliabilityBin(0, 1, 0, 0, 0)]
     ),
-    "histogram": histogram("Gap", "distance", [0, 0.5, 1], [3, 0]),
-    "cumulative": cumulative("Latency", "ms", [Curve("step", [1.0, 2.0, 90.0], [5, 4, 1]), Curve("none", [], [])]),
-    "cumulative of one value": cumulative("Latency", "ms", [Curve("step", [1.0], [1])]),
     "no bars": bars("Nothing", "%", []),
 }
 

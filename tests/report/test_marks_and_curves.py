@@ -8,9 +8,8 @@ import pytest
 from emer_edge.report.axes import CHARACTER, legend_lines
 from emer_edge.report.confusion import confusion_plot
 from emer_edge.report.curves import Line, curves, roc_plot
-from emer_edge.report.distributions import distributions
+from emer_edge.report.distributions import Distribution, distributions
 from emer_edge.report.labels import place
-from emer_edge.report.plots import Curve
 from emer_edge.report.scatter import Mark, Rule, scatter
 from emer_edge.report.strips import Strip, strips
 from emer_edge.report.svg import PALETTE
@@ -54,7 +53,7 @@ PLOTS = {
     "distributions": distributions(
         EVIL,
         "ms",
-        [Curve(EVIL, [1.0, 2.0, 90.0], [999, 4, 1]), Curve("none", [], [])],
+        [Distribution(EVIL, [1.0, 2.0, 90.0], [999, 4, 1]), Distribution("none", [], [])],
         1.122,
         {EVIL: {"p50": 1.0, "p99": 2.0}},
     ),
@@ -153,7 +152,7 @@ def test_a_strip_shows_every_member_and_its_median() -> None:
 
 
 def test_a_single_slow_item_can_be_seen() -> None:
-    curve = Curve("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
+    curve = Distribution("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
     root = ElementTree.fromstring(distributions("Latency", "ms", [curve], 1.2))
     heights = [float(each.get("height")) for each in root.iter(f"{SVG}rect")]
     assert len(heights) == 3

@@ -8,8 +8,8 @@ from typing import Final
 
 from emer_edge.bench.records import Estimated, FoldSpread, Latency, Ranged
 from emer_edge.metrics.latency import BINS_A_DECADE
+from emer_edge.report.distributions import Distribution
 from emer_edge.report.html import Details
-from emer_edge.report.plots import Curve
 from emer_edge.report.tables import Column, Deviation, Estimate, Table
 from emer_edge.spec.heads import HEADS
 
@@ -119,10 +119,10 @@ def in_order(heads: Container[str]) -> list[str]:
     return [name for name in HEADS if name in heads]
 
 
-def curve_of(name: str, found: Latency) -> Curve:
+def curve_of(name: str, found: Latency) -> Distribution:
     """The distribution of a latency, its bins `BIN_RATIO` wide."""
     edges = [10 ** (at / BINS_A_DECADE) for at, _ in found.bins]
-    return Curve(name, edges, [count for _, count in found.bins])
+    return Distribution(name, edges, [count for _, count in found.bins])
 
 
 def percentiles(found: Latency) -> dict[str, float]:
