@@ -297,6 +297,12 @@ def test_bundles_of_one_name_are_numbered(report: BenchReport) -> None:
     renamed = msgspec.structs.replace(report, bundles=same, sets=(), pairs=())
     assert list(names_of(renamed).values()) == ["emert #1", "emert #2", "emert #3", "emert #4"]
     assert len({each.name for each in scored_of(renamed)}) == 4
+    sets = tuple(msgspec.structs.replace(each, bundles=("emert", "emert")) for each in report.sets)
+    together = scored_of(msgspec.structs.replace(renamed, sets=sets))
+    assert [[bundle.path for bundle in each.bundles] for each in together] == [
+        [each.path for each in same[:2]],
+        [each.path for each in same[2:]],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emer_edge.bench.records import BenchReport, BundleBench, FoldSpread, GapAccuracy, HeadAccuracy
+from emer_edge.bench.records import BenchReport, BundleBench, FoldSet, FoldSpread, GapAccuracy, HeadAccuracy
 
 __all__ = ["Scored", "names_of", "scored_of"]
 
@@ -54,7 +54,7 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
     used: set[int] = set()
     names = names_of(report)
     for each in report.sets:
-        places = _places(report, each.bundles, each.folds)
+        places = _places(report, each, used)
         if len(each.folds) > 1 and each.pooled and len(places) == len(each.folds):
             used |= set(places)
             bundles = tuple(report.bundles[at] for at in places)
@@ -76,12 +76,15 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
     return tuple(found)
 
 
-def _places(report: BenchReport, names: tuple[str, ...], folds: tuple[int, ...]) -> list[int]:
-    """The bundles of a set: by name and fold, since bundles of several folds may share a name."""
-    found: list[int] = []
-    for name, fold in zip(names, folds, strict=True):
+def _places(report: BenchReport, found: FoldSet, used: set[int]) -> list[int]:
+    """The bundles of a set: by name, fold and precision, since bundles of several folds and sets may share a name."""
+    places: list[int] = []
+    precision = found.name.split(" ", 1)[0]
+    for name, fold in zip(found.bundles, found.folds, strict=True):
         for at, each in enumerate(report.bundles):
-            if at not in found and each.name == name and each.accuracy is not None and each.accuracy.fold == fold:
-                found.append(at)
+            taken = at in used or at in places
+            fits = each.name == name and each.accuracy is not None and each.accuracy.fold == fold
+            if fits and not taken and (each.origin is None or each.origin.requested == precision):
+                places.append(at)
                 break
-    return found
+    return places
