@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -21,13 +22,16 @@ from emer_edge.bundle import Bundle
 from emer_edge.errors import CameraError, DataError, TrackerError
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.registry import check_camera
-from emer_edge.runtime.faces import RecordedFrame
+from emer_edge.runtime.faces import Look, RecordedFrame
+from emer_edge.runtime.faces.finder import FaceFinder
 from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.recording.keep import Images
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, RESULTS, SAMPLES
 from emer_edge.runtime.recording.reader import read_head, read_messages
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.spec.results import Result, State
+from emer_edge.spec.samples import Frame
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,31 @@ def test_a_live_run_is_replayed_with_what_had_come_in_time(bundle: Bundle, tmp_p
     taken = {each.end_ns - origin_ns for each in first}  # one more step may have been taken than was read
     assert_same(first, [each for each in again if each.end_ns in taken], origin_ns)
     assert len(again) <= len(first) + 1
+
+
+@pytest.mark.parametrize("images", ["jpeg", "lossless"])
+def test_looks_that_come_too_late_are_too_late_in_the_replay(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Images
+) -> None:
+    pictures = [scene(100 + int(60 * np.sin(at / 30)), 80) for at in range(120)]
+    path, rng, see = tmp_path / "slow.mcap", np.random.default_rng(0), FaceFinder.see
+
+    def slowly(finder: FaceFinder, frame: Frame) -> Look | None:
+        if finder.wants(frame):
+            time.sleep(rng.uniform(0.0, 0.15))
+        return see(finder, frame)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FaceFinder, "see", slowly)
+        pipeline = Pipeline(bundle, LiveCamera(pictures), LiveTracker())
+        first = recorded(pipeline, path, images, seconds=5.0)
+    dropped = pipeline.summary().dropped
+    assert dropped["frames after their step"] > 0  # else nothing was tried
+    again = replayed(bundle, path)
+    origin_ns = read_head(path).origin_ns
+    taken = {each.end_ns - origin_ns for each in first}
+    assert sum(each.state is State.OK for each in first) >= 3
+    assert_same(first, [each for each in again if each.end_ns in taken], origin_ns, 0.0)
 
 
 def test_at_real_pace_too(bundle: Bundle, run: tuple[Path, list[Result]]) -> None:
