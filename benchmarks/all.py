@@ -11,6 +11,9 @@ from benchmarks.common import console, workshop
 
 SCRIPTS = (
     "step_ratio",
+    "peers",
+    "limits",
+    "profile_loop",
     "face_stage",
     "import_time",
     "memory",
