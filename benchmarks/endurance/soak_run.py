@@ -201,7 +201,10 @@ class Soak:
                 stalls += 1
             if monotonic() >= next_minute_s:
                 next_minute_s += 60.0
-                self._minute()
+                try:
+                    self._minute()
+                except Exception as error:  # what is printed must not end what is measured
+                    self._journal.write("trouble", at_ns=monotonic_ns(), text=repr(error))
 
     def _summary(self) -> dict[str, Any]:
         path = self._folder / "sessions" / "soak" / "run" / "session.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,12 +12,22 @@ from emer_edge.spec.progress import Progress as Report
 
 __all__ = ["console", "progress_bars", "say"]
 
-console = Console(stderr=True, highlight=False)
+
+class _ForPeople(Console):
+    """Stderr; silent once nobody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more. Rich would send stdout, where data goes, to nowhere, and end the thread that spoke."""
+        self.quiet = True
+
+
+console = _ForPeople(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """Print one line for people."""
-    console.print(text, soft_wrap=True, markup=False)
+    """Print one line for people; nothing where nobody reads stderr any more."""
+    with suppress(BrokenPipeError):  # rich before 13.9 leaves it to the caller
+        console.print(text, soft_wrap=True, markup=False)
 
 
 @contextmanager
