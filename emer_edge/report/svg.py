@@ -37,12 +37,16 @@ class Scale:
 
 
 def ticks(low: float, high: float, count: int = 5, logarithmic: bool = False) -> list[float]:
-    """Round values in low..high: multiples of 1, 2 or 5 times a power of ten, or those themselves on a log axis."""
+    """Round values in low..high: multiples of 1, 2 or 5 times a power of ten; on a log axis those themselves.
+
+    A log axis of less than a decade has more of them.
+    """
     if high <= low:
         return [low]
     if logarithmic:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        steps = (1, 2, 5) if math.log10(high / low) < 3 else (1,)
+        decades = math.log10(high / low)
+        steps: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if decades < 0.9 else (1, 2, 5) if decades < 3 else (1,)
         found = [step * 10.0**power for power in powers for step in steps]
         return [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
     rough = (high - low) / count

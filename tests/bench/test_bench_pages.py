@@ -339,3 +339,10 @@ def test_many_warnings_do_not_push_the_figures_down(report: BenchReport) -> None
     shown, folded = first.split("<details><summary>1")[0], first
     assert shown.count("class=warning") == 7
     assert "Warning number 19." in folded
+
+
+def test_a_column_without_any_cell_is_left_out(report: BenchReport) -> None:
+    assert "over folds" in [each.name for each in tables_of(report)["gap"].columns]
+    alone = tables_of(msgspec.structs.replace(report, sets=()))["gap"]
+    assert "over folds" not in [each.name for each in alone.columns]
+    assert {len(row) for row in alone.rows} == {len(alone.columns)}

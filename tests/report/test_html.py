@@ -83,10 +83,11 @@ def test_a_page_is_one_closed_escaped_offline_document() -> None:
         (0, 1, False, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
         (0, 97, False, [0, 20, 40, 60, 80]),
         (3, 70, True, [5, 10, 20, 50]),
+        (11, 44, True, [15, 20, 30]),
         (0.01, 5000, True, [0.01, 0.1, 1, 10, 100, 1000]),
         (2, 2, False, [2]),
     ],
-    ids=["unit", "hundred", "log short", "log long", "one value"],
+    ids=["unit", "hundred", "log short", "log shorter", "log long", "one value"],
 )
 def test_ticks_are_round(low: float, high: float, logarithmic: bool, expected: list[float]) -> None:
     assert ticks(low, high, 5, logarithmic) == pytest.approx(expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emer_edge.bench.pages import (
     ablations,
     accuracy,
@@ -31,9 +33,15 @@ _WITH_TABLES = (
 
 
 def tables_of(report: BenchReport) -> dict[str, Table]:
-    """All tables that have rows, in reading order, by a name that files can have."""
+    """All tables that have rows, in reading order, by a name that files can have; no column is empty."""
     found = {name: table for each in _WITH_TABLES for name, table in each.tables(report).items()}
-    return {name: table for name, table in found.items() if table.rows}
+    return {name: _filled(table) for name, table in found.items() if table.rows}
+
+
+def _filled(table: Table) -> Table:
+    kept = [at for at in range(len(table.columns)) if any(row[at] not in (None, "") for row in table.rows)]
+    rows = tuple(tuple(row[at] for at in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[at] for at in kept), rows=rows)
 
 
 def page_of(report: BenchReport) -> str:
