@@ -17,6 +17,7 @@ _FULL, _EMPTY = "█", "·"
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # rows of a braille cell, left and right
 _BOTH: Final = "bold white"
+_LOWEST: Final = -2
 
 
 def bar(share: float, width: int, style: str) -> Text:
@@ -35,12 +36,15 @@ def duration(value_ms: float) -> str:
 
 
 def decades_of(histograms: Iterable[Sequence[tuple[int, int]]]) -> tuple[int, int]:
-    """The powers of ten of a millisecond between which all bins lie; (0, 1) where there are none."""
+    """The powers of ten of a millisecond between which all bins lie; (0, 1) where there are none.
+
+    Never below 0.01 ms: evidence that is 0 ms old would take the room of the rest.
+    """
     numbers = [number for bins in histograms for number, _ in bins]
     if not numbers:
         return 0, 1
-    low, high = math.floor((min(numbers) - 1) / BINS_A_DECADE), math.ceil(max(numbers) / BINS_A_DECADE)
-    return low, max(high, low + 1)
+    low = max(_LOWEST, math.floor((min(numbers) - 1) / BINS_A_DECADE))
+    return low, max(math.ceil(max(numbers) / BINS_A_DECADE), low + 1)
 
 
 def histogram(bins: Sequence[tuple[int, int]], decades: tuple[int, int], width: int) -> str:

@@ -17,7 +17,7 @@ from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
 
-__all__ = ["TRACE_S", "Shown", "lines_of"]
+__all__ = ["TRACE_S", "Shown", "lines_of", "state_words"]
 
 TRACE_S: Final = 60.0
 """How far back the trace of valence and arousal goes."""
@@ -29,8 +29,8 @@ _STAGES: Final = {"total": "total", "wait": "wait", "encode": "encode", "fuse": 
                   "align": "align", "face age": "face age", "sample age": "gaze age"}  # fmt: skip
 _CELL: Final = 9
 _SHORTER: Final = (
-    *("trace", "emotions", "gap", "notes", "latency", "trace", "session"),
-    *("latency", "trace", "sensors", "notes", "emotions", "latency"),
+    *("trace", "emotions", "gap", "notes", "trace", "latency", "latency"),
+    *("session", "trace", "sensors", "notes", "emotions", "latency"),
 )
 _WHY: Final = {
     State.FILLING: "filling the first window",
@@ -69,7 +69,6 @@ def lines_of(shown: Shown, width: int, height: int) -> list[Text]:
     """
     result = shown.result
     sections = {
-        "state": [[_state(result)]],
         "emotions": [_emotions(shown, width, depth) for depth in (2, 1, 0)],
         "gap": [_gap(result.gap), _gap(result.gap)[:1]],
         "trace": [*(_trace(shown, width, rows) for rows in (6, 3, 2)), _affect(shown)],
@@ -90,7 +89,8 @@ def lines_of(shown: Shown, width: int, height: int) -> list[Text]:
     return lines[:height]
 
 
-def _state(result: Result) -> Text:
+def state_words(result: Result) -> Text:
+    """The state in words: why there is no emotion, where there is none."""
     if result.state is State.OK:
         return Text("ok", "bold green")
     if result.state is State.FILLING:

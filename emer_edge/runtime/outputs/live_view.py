@@ -13,7 +13,7 @@ from rich.text import Text
 from emer_edge.bundle import Manifest
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.latencies import Latencies
-from emer_edge.runtime.outputs.live_rows import TRACE_S, Shown, lines_of
+from emer_edge.runtime.outputs.live_rows import TRACE_S, Shown, lines_of, state_words
 from emer_edge.runtime.outputs.sensors import SensorHealth, SensorMeter, camera_health, tracker_health
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.spec.results import Result, State
@@ -64,7 +64,7 @@ class LiveView:
         if self._drawn:
             self._live.update(render(shown, *self._console.size), refresh=True)
         elif result.state is not self._state:
-            self._console.print(lines_of(shown, 200, 1)[0].plain, soft_wrap=True, markup=False, highlight=False)
+            self._console.print(state_words(result).plain, soft_wrap=True, markup=False, highlight=False)
         self._state = result.state
         return True
 
@@ -104,6 +104,6 @@ def render(shown: Shown, width: int, height: int) -> RenderableType:
     lines = lines_of(shown, max(1, width - _BORDER_COLUMNS), max(1, height - _BORDER_LINES))
     return Panel(
         Group(*lines),
-        title=f"emer-edge · {shown.manifest.name}",
-        subtitle="emotion inference is running · Ctrl-C ends",
+        title=Text.assemble("emer-edge: ", state_words(shown.result)),
+        subtitle=f"{shown.manifest.name} · emotion inference is running · Ctrl-C ends",
     )

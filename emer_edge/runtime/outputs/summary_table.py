@@ -20,8 +20,7 @@ _NAMES: Final = {
     "face age": "age of newest face",
     "sample age": "age of newest sample",
 }
-_FIGURES: Final = 66  # characters of the table beside its histograms
-_NARROWEST, _WIDEST = 14, 40
+_NARROWEST, _WIDEST = 10, 40
 
 
 class SummaryTable:
@@ -46,7 +45,7 @@ class SummaryTable:
         if summary is None:
             return
         states = ", ".join(f"{count} {state}" for state, count in summary.states.items()) or "none"
-        table = _latencies(summary, max(_NARROWEST, min(_WIDEST, self._console.width - _FIGURES)))
+        table = _latencies(summary, self._console.width)
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
         missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
         missed = f" ({missed})" if missed else ""
@@ -82,19 +81,27 @@ class SummaryTable:
             print_line(f"note: {note}")
 
 
-def _latencies(summary: Summary, width: int) -> Table:
-    """Every stage and age: the whole distribution as a histogram `width` characters wide, and its figures."""
+def _latencies(summary: Summary, room: int) -> Table:
+    """Every stage and age in `room` characters: the whole distribution as a histogram, and its figures."""
     latencies = summary.stages | summary.ages
+    figures = ("p50", "p90", "p99", "max", "count")
+    rows = [
+        (_NAMES.get(name, name), *map(duration, (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms)), str(each.count))
+        for name, each in latencies.items()
+    ]
+    widths = [max(map(len, cells)) for cells in zip(("stage", *figures), *rows, strict=True)]
+    width = min(
+        _WIDEST, max(_NARROWEST, room - sum(widths) - 3 * (len(widths) + 1) - 1)
+    )  # a rule and two blanks a column
     decades = decades_of(summary.histograms.get(name, []) for name in latencies)
     table = Table(title="latency, ms; histograms of all, none left out", title_justify="left")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     table.add_column(Text(axis(decades, width)), width=width, no_wrap=True)
-    for name in ("p50", "p90", "p99", "max", "count"):
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
-    for name, each in latencies.items():
-        figures = (duration(figure) for figure in (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms))
+    for name, (stage, *cells) in zip(latencies, rows, strict=True):
         drawn = Text(histogram(summary.histograms.get(name, []), decades, width), "cyan")
-        table.add_row(_NAMES.get(name, name), drawn, *figures, str(each.count))
+        table.add_row(stage, drawn, *cells)
     return table
 
 

@@ -25,6 +25,8 @@ def test_the_axis_spans_whole_decades() -> None:
     assert decades_of([]) == (0, 1)
     assert decades_of([[(0, 3)]]) == (-1, 0)  # up to 1 ms
     assert decades_of([[(1, 3)], [(41, 1)]]) == (0, 3)
+    assert decades_of([[(-60, 3), (5, 1)]]) == (-2, 1)  # what is 0 ms old
+    assert histogram([(-60, 3), (5, 1)], (-2, 1), 9) == "█     ▃  "
     assert axis((-1, 4), 25) == "0.1  1    10   100  1 s  "
     assert axis((-1, 4), 10) == "0.1 10    "  # as many as there is room for
 

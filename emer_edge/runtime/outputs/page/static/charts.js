@@ -174,7 +174,8 @@ export function stages(latency, names) {
   byId("stages-table").hidden = !known.length;
   if (!known.length) return;
   const numbers = known.flatMap((each) => latency[each].bins.map((bin) => bin[0]));
-  const [low, high] = [Math.floor((Math.min(...numbers) - 1) / 20), Math.ceil(Math.max(...numbers) / 20)];
+  const low = Math.max(-2, Math.floor((Math.min(...numbers) - 1) / 20)); // what is 0 ms old must not take the room of the rest
+  const high = Math.max(Math.ceil(Math.max(...numbers) / 20), low + 1);
   byId("stages-axis").textContent = `${duration(10 ** low)} to ${duration(10 ** high)}`;
   byId("stages").replaceChildren(...known.map((key) => {
     const { bins, p50_ms, p90_ms, p99_ms, max_ms, count } = latency[key];
@@ -185,7 +186,7 @@ export function stages(latency, names) {
     drawing.append(shape("line", { x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5, class: "grid" }));
     for (const [number, share] of bins) {
       const rise = Math.max((share / most) * height, 2.5);
-      drawing.append(shape("rect", { x: x(number - 1), y: height - rise, width: x(number) - x(number - 1), height: rise, class: "bar" }));
+      drawing.append(shape("rect", { x: x(number - 1), y: height - rise, width: Math.max(x(number) - x(number - 1), 1), height: rise, class: "bar" }));
     }
     const row = document.createElement("tr");
     const head = document.createElement("th");
