@@ -73,7 +73,7 @@ def _scoring(report: BenchReport) -> list[str]:
     if readings:
         drawn = report.options.get("draws")
         others = {
-            "draws": f"{f'{drawn} ' if drawn else ''}random draws of the slots' items a clip",
+            "draws": f"{f'{drawn} ' if drawn else ''}random draw{'' if drawn == 1 else 's'} of the slots' items a clip",
             "live": "all live windows inside a clip",
             "published": "the published loader",
         }

@@ -119,11 +119,11 @@ def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]
         times: dict[int, list[float]] = {}
         for one in (one for each in bundles for one in each.several_streams):
             times.setdefault(one.streams, []).append(one.per_stream_ms)
-        if times:
+        if len(times) > 1:
             points = tuple((float(streams), Estimate(statistics.median(each))) for streams, each in times.items())
             lines.append(Line(name, points))
     if not lines:
-        return []
+        return [folded(tables["streams"])] if "streams" in tables else []
     plot = curves("Several people at once", "streams", "ms a stream", lines, 2, floor=0.0)
     caption = "One call for all; the engine's share alone. Lower is better."
     return [Gallery((Figure(plot, caption),)), folded(tables["streams"])]
