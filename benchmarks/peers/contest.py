@@ -25,11 +25,11 @@ class Contest:
     """What one number of threads gave.
 
     Attributes:
-        durations_ns: candidate -> turn -> runs.
+        durations_ns: candidate -> turn -> runs, each the time by the clock and the processor time of all threads.
         left_out: candidate -> why.
     """
 
-    durations_ns: dict[str, list[list[int]]] = field(default_factory=dict)
+    durations_ns: dict[str, list[list[tuple[int, int]]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -49,8 +49,8 @@ def prepared(candidates: Sequence[Candidate], material: Material) -> dict[str, s
     return missing
 
 
-def held(candidates: Sequence[Candidate], material: Material, threads: int, rounds: int, check: bool) -> Contest:
-    """Time all candidates side by side; with `check`, have each write `outputs-NAME.npz` first."""
+def held(candidates: Sequence[Candidate], material: Material, threads: int, rounds: int) -> Contest:
+    """Time all candidates side by side; each writes `outputs-NAME.npz` first where it is not there."""
     contest = Contest()
     workers: dict[str, subprocess.Popen[str]] = {}
     try:
@@ -62,8 +62,8 @@ def held(candidates: Sequence[Candidate], material: Material, threads: int, roun
             if "left_out" in said:
                 contest.left_out[each.name] = said["left_out"]
                 _end(workers.pop(each.name))
-            elif check:
-                _ask(worker, each.name, f"check {material.folder / f'outputs-{each.name}.npz'}")
+            elif not material.outputs(each.name).exists():
+                _ask(worker, each.name, f"check {material.outputs(each.name)}")
         contest.durations_ns = {name: [] for name in workers}
         for number in range(rounds):
             if number % max(1, rounds // 5) == 0:

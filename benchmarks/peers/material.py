@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,10 @@ class Material:
         with np.load(self.folder / f"{name}.npz") as file:
             return Windows(file["faces"], file["eye"], file["gaze"])
 
+    def outputs(self, name: str) -> Path:
+        """Where a candidate says what it makes of the checked windows."""
+        return self.folder / f"outputs-{name}.npz"
+
     def comparable(self, logits: Outputs) -> Outputs:
         """Logits of class heads as probabilities, by the bundle's temperatures; values of value heads as they are."""
         heads = {each.name: each for each in self.bundle.manifest.heads}
@@ -74,6 +80,15 @@ class Material:
             name: softmax(each, heads[name].temperature).astype(np.float32) if heads[name].classes else each
             for name, each in logits.items()
         }
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of those that candidates are made of."""
+    found = {}
+    for package in ("nncf", "numpy", "onnxruntime", "openvino", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> Material:
@@ -87,7 +102,7 @@ def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> M
     (folder / "bundle").write_text(str(bundle.resolve()))
     (folder / "checkpoint").write_text(str(checkpoint.resolve()) if checkpoint else "")
     manifest = made.bundle.manifest
-    state = sha256(manifest.to_json() + str(data.resolve()).encode())
+    state = sha256(manifest.to_json() + f"{data.resolve()} {versions()}".encode())
     stamp = folder / "stamp"
     if stamp.exists() and stamp.read_text() == state.hexdigest():
         return made

@@ -45,10 +45,10 @@ class Agreement:
 def agreements(material: Material, names: Mapping[str, object], reference: str) -> dict[str, Agreement]:
     """Compare what candidates wrote with what `reference` wrote."""
     heads = {each.name: bool(each.classes) for each in material.bundle.manifest.heads}
-    expected = _read(material.folder / f"outputs-{reference}.npz")
+    expected = _read(material.outputs(reference))
     found = {}
     for name in names:
-        got = _read(material.folder / f"outputs-{name}.npz")
+        got = _read(material.outputs(name))
         off = {head: float(np.abs(got[head] - expected[head]).max()) for head in heads}
         same = {
             head: 100 * float((got[head].argmax(axis=1) == expected[head].argmax(axis=1)).mean())
