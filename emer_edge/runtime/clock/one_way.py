@@ -12,6 +12,7 @@ a serial link the time its bytes take.
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -38,7 +39,7 @@ _LONG_SINCE: Final[tuple[int, int] | None] = (-(1 << 63), -(1 << 63))
 
 
 class ClockMapper:
-    """Maps device time to host monotonic time, sample by sample.
+    """Maps device time to host monotonic time, sample by sample: one thread maps, any thread asks how well it does.
 
     Restarts by itself when the device's clock resets, jumps or pauses; never runs backwards, and never answers later
     than the sample's arrival by more than the nanoseconds that keep stamps apart.
@@ -57,6 +58,7 @@ class ClockMapper:
         self._drift = 0.0
         self._stamp_ns: int | None = None
         self.resets = 0
+        self._lock = threading.Lock()
         self._restart()
 
     @property
@@ -67,14 +69,14 @@ class ClockMapper:
     @property
     def residual_ms(self) -> float:
         """Mean delay of the kept points above the line: the jitter that the mapping takes away."""
-        if not self._points:
-            return 0.0
-        return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
+        with self._lock:
+            return self._residual_ms()
 
     @property
     def report(self) -> ClockReport:
         """How well it does."""
-        return ClockReport("one-way", self.drift_ppm, self.residual_ms, self.resets)
+        with self._lock:
+            return ClockReport("one-way", self.drift_ppm, self._residual_ms(), self.resets)
 
     def map(self, device_ns: int | None, arrival_ns: int) -> int:
         """Return the host time of a sample.
@@ -83,15 +85,22 @@ class ClockMapper:
             device_ns: the device's stamp; None where it has none: then arrival is all there is.
             arrival_ns: when the sample reached this process, never before the last one's arrival.
         """
-        mapped = arrival_ns if device_ns is None else self._mapped(device_ns, arrival_ns)
-        if self._stamp_ns is not None:
-            mapped = max(mapped, self._stamp_ns + 1)
-        self._stamp_ns = mapped
-        return mapped
+        with self._lock:
+            mapped = arrival_ns if device_ns is None else self._mapped(device_ns, arrival_ns)
+            if self._stamp_ns is not None:
+                mapped = max(mapped, self._stamp_ns + 1)
+            self._stamp_ns = mapped
+            return mapped
 
     def resume(self) -> None:
         """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
-        self._late_since = _LONG_SINCE
+        with self._lock:
+            self._late_since = _LONG_SINCE
+
+    def _residual_ms(self) -> float:
+        if not self._points:
+            return 0.0
+        return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
 
     def _restart(self) -> None:
         self._origin: tuple[int, int] | None = None  # device and host time that points count from

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +10,7 @@ from clock_inputs import errors_ms, mapped, p99_ms, simulate
 from hypothesis import given
 from hypothesis import strategies as some
 
-from emer_edge.runtime.clock import ClockMapper
+from emer_edge.runtime.clock import ClockMapper, TwoWayClock
 
 
 @pytest.mark.parametrize("drift_ppm", [100.0, -100.0, 15.0], ids=["slow", "fast", "as-logged"])
@@ -137,3 +139,28 @@ def test_stamps_rise_whatever_comes(samples: list[tuple[int | None, int]]) -> No
     mapper = ClockMapper()
     stamps = [mapper.map(device_ns, arrival_ns) for device_ns, arrival_ns in samples]
     assert all(after > before for before, after in pairwise(stamps))
+
+
+@pytest.mark.parametrize("mapper", [ClockMapper(), TwoWayClock()], ids=["one-way", "two-way"])
+def test_how_well_it_does_can_be_asked_while_another_thread_maps(mapper: ClockMapper | TwoWayClock) -> None:
+    over, failed = threading.Event(), []
+
+    def ask() -> None:
+        try:
+            while not over.is_set():
+                assert mapper.report.residual_ms >= 0.0
+        except BaseException as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask)
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asking.start()
+        for number in range(1500):
+            mapper.map(number * 300_000_000, number * 300_000_000 + number % 7 * 100_000)
+    finally:
+        sys.setswitchinterval(before_s)
+        over.set()
+        asking.join()
+    assert failed == []
