@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from emer_edge.spec.window import EYE_COLUMN_COUNT
 __all__ = ["column_words", "network_row", "raw_row", "unfilled_columns"]
 
 _BLANK_EYE = EyeReading()
+_NO_EVENT: Final = (math.nan,) * (EYE_COLUMN_COUNT - 32)
 
 
 def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
@@ -30,22 +32,31 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
     Returns:
         (39,) float64; columns 33 to 39 are NaN.
     """
-    row = np.full(EYE_COLUMN_COUNT, math.nan)
-    eyes = [_completed(each, display) if each.valid else _BLANK_EYE for each in (sample.left, sample.right)]
-    points = [each.gaze_px for each in eyes if not math.isnan(each.gaze_px[0])]
+    left, right = (_completed(each, display) if each.valid else _BLANK_EYE for each in (sample.left, sample.right))
+    points = [each.gaze_px for each in (left, right) if not math.isnan(each.gaze_px[0])]
     combined = MISSING_2
     if points:
         combined = (sum(each[0] for each in points) / len(points), sum(each[1] for each in points) / len(points))
-    left, right = eyes
-    row[0:2] = combined
-    row[2:6] = *left.gaze_px, *right.gaze_px
-    row[6:12] = *left.direction, *right.direction
-    row[12:14] = left.pupil_mm, right.pupil_mm
-    row[14:16] = float(left.valid), float(right.valid)
-    row[16:22] = *left.position_mm, *right.position_mm
-    row[22:26] = *left.gaze_mm, *right.gaze_mm
-    row[26:32] = *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus)
-    return row
+    cells = (
+        *combined,
+        *left.gaze_px,
+        *right.gaze_px,
+        *left.direction,
+        *right.direction,
+        left.pupil_mm,
+        right.pupil_mm,
+        float(left.valid),
+        float(right.valid),
+        *left.position_mm,
+        *right.position_mm,
+        *left.gaze_mm,
+        *right.gaze_mm,
+        *_mcs(combined, stimulus),
+        *_mcs(left.gaze_px, stimulus),
+        *_mcs(right.gaze_px, stimulus),
+        *_NO_EVENT,
+    )
+    return np.array(cells, np.float64)
 
 
 def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -82,6 +93,8 @@ def column_words(keys: Sequence[str]) -> str:
 
 def _completed(eye: EyeReading, display: Display) -> EyeReading:
     gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
+    if not any(math.isnan(each[0]) for each in (gaze_px, gaze_mm, direction)):
+        return eye
     scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
     if math.isnan(gaze_px[0]) and math.isnan(gaze_mm[0]):
         gaze_mm = _met_display(eye)
