@@ -8,6 +8,7 @@ multiplies by zeros on top of them is time lost.
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
 import sys
@@ -202,7 +203,7 @@ def _candidates(encoder: Path, folder: Path) -> dict[str, Work]:
     work: dict[str, Work] = {}
     for name, (path, inputs) in graphs.items():
         session = onnxruntime.InferenceSession(str(path), _options(), providers=["CPUExecutionProvider"])
-        work[f"{name}, ONNX Runtime"] = lambda session=session, inputs=inputs: session.run(None, inputs)
+        work[f"{name}, ONNX Runtime"] = functools.partial(session.run, None, inputs)
     if find_spec("openvino") is None:
         console.print("left out: OpenVINO is not installed here (pip install openvino)", highlight=False)
         return work
@@ -215,7 +216,7 @@ def _candidates(encoder: Path, folder: Path) -> dict[str, Work]:
         if "MatMul" in name:
             continue  # it has neither operator; its own form is the Q/DQ pair
         request = core.compile_model(core.read_model(str(path)), "CPU", told).create_infer_request()
-        work[f"{name}, OpenVINO"] = lambda request=request, inputs=inputs: request.infer(inputs, share_inputs=True)
+        work[f"{name}, OpenVINO"] = functools.partial(request.infer, inputs, share_inputs=True)
     return work
 
 

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import run as run_process
 from tempfile import TemporaryDirectory
@@ -113,6 +114,14 @@ def main() -> int:
     return conclude("profile_loop", [Floor("CPU of the whole loop a second", total, FLOOR_MS, False, " ms")], figures)
 
 
+@dataclass
+class _Frame:
+    """A call that goes on: the stages it lies in, and what those inside it took."""
+
+    path: str
+    inside_ns: int = 0
+
+
 class Clocks:
     """Processor time by thread and stage. Each thread writes to a table of its own."""
 
@@ -126,7 +135,7 @@ class Clocks:
         @functools.wraps(function)
         def clocked(*args: Any, **kwargs: Any) -> Any:
             stack, table = self._mine()
-            frame = [name if not stack else f"{stack[-1][0]} > {name}", 0]
+            frame = _Frame(name if not stack else f"{stack[-1].path} > {name}")
             stack.append(frame)
             began_ns = time.thread_time_ns()
             try:
@@ -135,14 +144,14 @@ class Clocks:
                 spent_ns = time.thread_time_ns() - began_ns
                 stack.pop()
                 if stack:
-                    stack[-1][1] += spent_ns
-                entry = table[frame[0]]
-                entry[0] += spent_ns - frame[1]
+                    stack[-1].inside_ns += spent_ns
+                entry = table[frame.path]
+                entry[0] += spent_ns - frame.inside_ns
                 entry[1] += 1
 
         return clocked
 
-    def _mine(self) -> tuple[list[list[Any]], dict[str, list[int]]]:
+    def _mine(self) -> tuple[list[_Frame], dict[str, list[int]]]:
         if not hasattr(self._local, "stack"):
             self._local.stack = []
             self._local.table = self.tables.setdefault(threading.get_native_id(), defaultdict(lambda: [0, 0]))
@@ -165,10 +174,10 @@ def watched(found: Path, seconds: float, arguments: list[str]) -> int:
 
     sys.argv = ["emer-edge", *arguments]
     try:
-        code = command()
+        command()
     except SystemExit as ended:
-        code = ended.code
-    return int(code or 0)
+        return int(ended.code or 0)
+    return 0
 
 
 def _put(clocks: Clocks, name: str, place: str) -> bool:
