@@ -95,10 +95,11 @@ class Quote:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that open at a click and are printed open."""
+    """Blocks that open at a click; they are printed open unless `printed` is false."""
 
     summary: str
     blocks: tuple[Block, ...]
+    printed: bool = True
 
 
 Block = Paragraph | Facts | Figure | Gallery | Tiles | Code | Quote | Details | Table
@@ -159,7 +160,8 @@ def _block(block: Block) -> str:
         return f"<blockquote>{escape(block.text)}</blockquote>"
     if isinstance(block, Details):
         inside = "".join(_block(each) for each in block.blocks)
-        return f"<details><summary>{escape(block.summary)}</summary>{inside}</details>"
+        kind = "" if block.printed else " class=unprinted"
+        return f"<details{kind}><summary>{escape(block.summary)}</summary>{inside}</details>"
     return _table(block)
 
 

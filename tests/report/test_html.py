@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from emer_edge.metrics.calibration import ReliabilityBin
-from emer_edge.report.html import Facts, Figure, Paragraph, Quote, Section, to_html
+from emer_edge.report.html import Details, Facts, Figure, Paragraph, Quote, Section, to_html
 from emer_edge.report.plots import Bar, bars, reliability_plot
 from emer_edge.report.svg import Scale, ticks
 from emer_edge.report.tables import Column, Estimate, Table
@@ -67,8 +67,10 @@ def test_a_page_is_one_closed_escaped_offline_document() -> None:
     table = Table(EVIL, (Column(EVIL), Column("WAR")), ((EVIL, Estimate(1, 0, 2)),), EVIL)
     blocks = (Paragraph(EVIL), Paragraph(EVIL, warning=True), Facts(((EVIL, EVIL),)), table)
     figures = tuple(Figure(each, EVIL, narrow) for each in PLOTS.values() for narrow in ("", each))
-    blocks = (*blocks, Quote(EVIL))
+    blocks = (*blocks, Quote(EVIL), Details(EVIL, (Paragraph("a"),)), Details("long", (Paragraph("b"),), printed=False))
     page = to_html(EVIL, EVIL, [Section(EVIL, blocks), Section("Plots", figures)])
+    assert page.count("<details>") == page.count("<details class=unprinted>") == 1
+    assert page.count('class="narrow"') == len(PLOTS)
     parser = Tags()
     parser.feed(page)
     assert parser.open == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, in_order, main_metric
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, main_metric
 from emer_edge.bench.records import BenchReport
 from emer_edge.report.dots import dots
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
@@ -63,7 +63,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         if bundle.probes is not None
         for each in bundle.probes.ablations
     )
-    blocks.append(Details("What was done, and all figures", (Paragraph("; ".join(told) + "."), tables["ablations"])))
+    blocks += [Details("What was done", (Paragraph("; ".join(told) + "."),)), folded(tables["ablations"])]
     return Section("What it leans on", tuple(blocks))
 
 

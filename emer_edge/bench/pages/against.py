@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from emer_edge.bench.pages.words import folded
 from emer_edge.bench.records import BenchReport
-from emer_edge.report.html import Block, Details, Paragraph, Section
+from emer_edge.report.html import Block, Paragraph, Section
 from emer_edge.report.tables import Cell, Column, Table
 
 __all__ = ["section", "tables"]
@@ -52,5 +53,5 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     if found.incomparable:
         blocks.append(Paragraph(f"Not compared: {'; '.join(found.incomparable)}."))
     if "against" in tables:
-        blocks.append(Details("All figures, then and now", (tables["against"],)))
+        blocks.append(folded(tables["against"]))
     return Section("Since the older report", tuple(blocks))

@@ -30,7 +30,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             blocks.append(drawn if at == 0 else Details(f"The same of {each.name}", (drawn,)))
     held = tuple(tables[name] for name in ("recalls", "confusions") if name in tables)
     if held:
-        blocks.append(Details("Each class, and confusions in figures", held))
+        blocks.append(Details("Each class, and confusions in figures", held, printed=False))
     if "excluded" in tables:
         blocks.append(Details(f"Clips left out: {len(tables['excluded'].rows)}, and why", (tables["excluded"],)))
     return Section("Errors", tuple(blocks))

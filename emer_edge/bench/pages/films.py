@@ -6,7 +6,7 @@ from emer_edge.bench.pages.scored import names_of
 from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, scaled
 from emer_edge.bench.records import BenchReport, FilmDecoding, FilmProbe
 from emer_edge.report.dots import dots
-from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
+from emer_edge.report.html import Block, Figure, Paragraph, Section
 from emer_edge.report.plots import Bar
 from emer_edge.report.tables import Cell, Column, Table
 
@@ -48,7 +48,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
             blocks.append(Figure(dots("WAR beside guesses by the film", "WAR (%)", items), caption))
     blocks += [folded(tables[name]) for name in ("film_decoding", "film_guesses", "film_means") if name in tables]
     if "films" in tables:
-        blocks.append(Details("Film by film", (tables["films"],)))
+        blocks.append(folded(tables["films"]))
     return Section("Person or film", tuple(blocks))
 
 

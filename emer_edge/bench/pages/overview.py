@@ -14,7 +14,7 @@ from emer_edge.bench.pages.words import estimate as estimated
 from emer_edge.bench.pages.words import in_order, scaled, sentence, unit_of
 from emer_edge.bench.records import BenchReport, BundleBench, Latency
 from emer_edge.report.axes import WIDTH
-from emer_edge.report.html import Block, Details, Figure, Paragraph, Section, Tile, Tiles
+from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section, Tile, Tiles
 from emer_edge.report.scatter import Mark, Rule, scatter
 from emer_edge.report.tables import Estimate
 
@@ -31,14 +31,15 @@ def section(report: BenchReport) -> Section:
     found = scored_of(report)
     pictures = [picture for metric, head in _choices(found) if (picture := _picture(found, head, metric))]
     blocks: list[Block] = [pictures[0] if pictures else parts_figure(report)]
-    if pictures[1:]:
-        blocks.append(Details("The same by UAR, and of other heads", tuple(pictures[1:])))
     blocks.append(Tiles(tuple(_tiles(report, found))))
     blocks += [Paragraph(each) for each in _facts(report, found)]
     warnings = [Paragraph(each, warning=True) for each in _warnings(report)]
     blocks += warnings[:_WARNINGS]
     if warnings[_WARNINGS:]:
         blocks.append(Details(f"{len(warnings) - _WARNINGS} more to know", tuple(warnings[_WARNINGS:])))
+    if pictures[1:]:
+        others = Gallery(tuple(Figure(each.narrow, each.caption) for each in pictures[1:]))
+        blocks.append(Details("Accuracy against time by UAR, and of other heads", (others,)))
     return Section("In short", tuple(blocks))
 
 

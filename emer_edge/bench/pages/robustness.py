@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, in_order, unit_of
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, unit_of
 from emer_edge.bench.records import BenchReport, Curve
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
@@ -55,7 +55,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
         for curve in _curves(report, at)
     )
     about = Paragraph(f"The same clips, made worse step by step. {'. '.join(told)}.")
-    return Section("Worse input", (about, *blocks, Details("All points", (tables["robustness"],))))
+    return Section("Worse input", (about, *blocks, folded(tables["robustness"])))
 
 
 def _curves(report: BenchReport, at: int) -> tuple[Curve, ...]:

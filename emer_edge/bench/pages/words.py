@@ -73,6 +73,7 @@ WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
 BIN_RATIO: Final = 10 ** (1 / BINS_A_DECADE)
 """Of the edges of a bin of a latency's distribution."""
 _MANY: Final = 14
+_SHEET: Final = 45
 
 
 def metric_column(metric: str, suffix: str = "") -> Column:
@@ -138,5 +139,7 @@ def sentence(note: str) -> str:
 
 
 def folded(table: Table) -> Table | Details:
-    """A table, to be opened by a click where it is long."""
-    return table if len(table.rows) <= _MANY else Details(f"{table.title}: {len(table.rows)} rows", (table,))
+    """A table, to be opened by a click where it is long, and not printed where it fills sheets."""
+    if len(table.rows) <= _MANY:
+        return table
+    return Details(f"{table.title}: {len(table.rows)} rows", (table,), len(table.rows) <= _SHEET)
