@@ -77,11 +77,19 @@ def _picture(found: tuple[Scored, ...], head: str, metric: str) -> Figure | None
                 rules[guess] = scaled(value, metric)
     if not marks:
         return None
-    title = f"{head}: {unit_of(metric).partition(' (')[0]} against the time of a live step"
+    what = f"{head}: {unit_of(metric).partition(' (')[0]} against"
     lines = [Rule(name, value) for name, value in _merged(rules).items()]
     wide, narrow = (
-        scatter(title, "live step (ms, logarithmic)", unit_of(metric), marks, lines, logarithmic=True, width=width)
-        for width in (WIDTH, _NARROW)
+        scatter(
+            f"{what} {title}",
+            "live step (ms, logarithmic)",
+            unit_of(metric),
+            marks,
+            lines,
+            logarithmic=True,
+            width=width,
+        )
+        for width, title in ((WIDTH, "the time of a live step"), (_NARROW, "step time"))
     )
     better = "Up" if metric != "mae" else "Down"
     caption = (
