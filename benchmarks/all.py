@@ -24,6 +24,7 @@ SCRIPTS = (
     "calibration",
     "fusion_forms",
     "camera_path",
+    "image_encoding",
     "replug",
 )
 
