@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -152,7 +152,7 @@ def outputs(stack: contextlib.ExitStack, folder: Path, others: dict[str, Callabl
 
 
 @contextlib.contextmanager
-def simulated_tracker(link: Path) -> Any:
+def simulated_tracker(link: Path) -> Iterator[str]:
     """A tracker in a process of its own; yields what `--tracker` takes."""
     command = [sys.executable, "-m", "emer_edge", "simulate", "tracker", "--link", str(link)]
     quiet = subprocess.DEVNULL
