@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.bench.pages.scored import names_of
-from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, scaled
+from emer_edge.bench.pages.words import HEAD, METRIC_NAMES, SHARES, estimate, folded, in_order, metric_of, scaled
 from emer_edge.bench.records import BenchReport, FilmDecoding, FilmProbe
 from emer_edge.report.dots import dots
 from emer_edge.report.html import Block, Figure, Paragraph, Section
@@ -132,7 +132,7 @@ def _films(report: BenchReport) -> Table:
     for name, films in _probes(report).items():
         for each in films.by_film:
             for head in in_order(each.heads):
-                metric = "war" if head.endswith(("-7", "-3")) else "mae"
+                metric = metric_of(head)
                 cells = (scaled(each.heads[head], metric), METRIC_NAMES[metric] + (" (%)" if metric in SHARES else ""))
                 rows.append(
                     (name, each.film, each.induced or "", head, cells[1], cells[0], each.clips, each.trained_on)
@@ -149,7 +149,7 @@ def _means(report: BenchReport) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, films in _probes(report).items():
         for head in in_order(films.over_films):
-            metric = "war" if head.endswith(("-7", "-3")) else "mae"
+            metric = metric_of(head)
             unseen = films.unseen_films.get(head, {}).get(metric)
             figures = (estimate(films.over_films[head], metric), None if unseen is None else estimate(unseen, metric))
             rows.append((name, head, METRIC_NAMES[metric] + (" (%)" if metric in SHARES else ""), *figures))

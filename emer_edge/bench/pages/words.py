@@ -11,7 +11,7 @@ from emer_edge.metrics.latency import BINS_A_DECADE
 from emer_edge.report.distributions import Distribution
 from emer_edge.report.html import Details
 from emer_edge.report.tables import Column, Deviation, Estimate, Table
-from emer_edge.spec.heads import HEADS
+from emer_edge.spec.heads import HEADS, ClassHead
 
 __all__ = [
     "BIN_RATIO",
@@ -31,6 +31,7 @@ __all__ = [
     "in_order",
     "main_metric",
     "metric_column",
+    "metric_of",
     "percentiles",
     "ranged",
     "scaled",
@@ -85,6 +86,11 @@ def metric_column(metric: str, suffix: str = "") -> Column:
 def main_metric(metrics: Container[str]) -> str:
     """What one figure speaks for a head: WAR of class heads, MAE of value heads."""
     return "war" if "war" in metrics else "mae"
+
+
+def metric_of(head: str) -> str:
+    """What one figure speaks for a head, by its name."""
+    return "war" if isinstance(HEADS[head], ClassHead) else "mae"
 
 
 def unit_of(metric: str) -> str:
