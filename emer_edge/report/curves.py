@@ -97,6 +97,8 @@ def roc_plot(title: str, series: Mapping[str, Sequence[tuple[float, float]]], ar
         areas: name -> area under the curve, for the legend.
     """
     shown = {name: f"{name} {areas[name]:.2f}" if name in areas else name for name in series}
+    if len(series) == 1 and areas:
+        title = f"{title}: {next(iter(areas.values())):.2f}"
     names = legend_lines(list(shown.values()), _WIDTH)
     top = TOP + 18.0 * len(names.rows)
     side = 250.0

@@ -143,6 +143,12 @@ def test_a_curve_breaks_where_there_is_no_figure_and_has_a_band_where_there_are_
     assert "60.0 (50.0 to 70.0) at 0, 40.0 (30.0 to 50.0) at 2" in root.findtext(f"{SVG}desc")
 
 
+def test_the_area_of_a_lone_curve_stands_in_the_title() -> None:
+    points = [(0.0, 0.0), (0.25, 0.75), (1.0, 1.0)]
+    assert "Gap: 0.75" in texts(roc_plot("Gap", {"int8": points}, {"int8": 0.75}))
+    assert "int8 0.75" in texts(roc_plot("Gap", {"int8": points, "fp32": points}, {"int8": 0.75, "fp32": 0.7}))
+
+
 def test_a_strip_shows_every_member_and_its_median() -> None:
     svg = strips("People", "%", [Strip("er-7", [float(each) for each in range(101)])])
     root = ElementTree.fromstring(svg)

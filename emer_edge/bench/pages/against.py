@@ -49,7 +49,7 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     moved = [each for each in found.figures if each.verdict in ("worse", "better")]
     if moved:
         rows = tuple((each.bundle, each.figure, each.old, each.new, each.change, each.verdict) for each in moved)
-        blocks.append(Table("What moved", _COLUMNS, rows))
+        blocks.append(folded(Table("What moved", _COLUMNS, rows)))
     if found.incomparable:
         blocks.append(Paragraph(f"Not compared: {'; '.join(found.incomparable)}."))
     if "against" in tables:
