@@ -47,7 +47,7 @@ class HopWindow:
         end_ns: its end.
         state: `ok`, or why there is no emotion.
         filling_s: seconds until the first window is full.
-        face: the hop's newest usable face, to be encoded as number `faces_taken - 1`.
+        face: the newest usable face since the last step, to be encoded as number `faces_taken - 1`.
         faces_taken: candidates so far.
         face_numbers: (8,) number of the candidate in each face slot, -1 where the window holds none.
         face_covered: (8,) bool.

@@ -316,7 +316,7 @@ def test_results_that_nobody_takes_are_dropped_and_counted(bundle: Bundle) -> No
         runner.close()
     assert len(results) <= 17  # one may be taken while the last one comes
     assert results[-1].end_ns > now_ns + 18 * quick.hop_ns
-    assert core.drops()["results"] == core.latencies["total"].count - len(results)
+    assert core.drops().get("results", 0) == core.latencies["total"].count - len(results)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from emer_edge.errors import EngineError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.pipeline import Pipeline, PipelineCore, Summary, play
 from emer_edge.runtime.pipeline.feed import Feed
 from emer_edge.runtime.pipeline.live import LiveRunner
 from emer_edge.runtime.pipeline.stepping import Stepper
@@ -22,7 +23,7 @@ from emer_edge.runtime.pipeline.watch import FeedWatch
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
-from emer_edge.spec.window import NANOSECONDS
+from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SECOND = NANOSECONDS
 
@@ -202,3 +203,55 @@ def test_closing_does_not_wait_for_a_camera_that_hangs(bundle: Bundle, monkeypat
         pipeline.close()  # once more, at once
     finally:
         camera.let_go.set()
+
+
+def test_where_faces_take_longer_than_frames_the_newest_is_looked_at(session: Session) -> None:
+    said: list[str] = []
+    bell = Bell()
+    core = PipelineCore(session, RATE_HZ, detector=Twin(session, lambda: time.sleep(0.2)), detect_every=1)
+    runner = LiveRunner(
+        Stepper(session),
+        [Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, said.append)],
+        bell,
+        said.append,
+    )
+    runner.start(monotonic_ns())
+    results = [next(each) for each in [runner.results()] for _ in range(12)]
+    assert runner.close()
+    lost = results[-1].dropped
+    assert lost["camera queue"] + lost.get("frames passed over", 0) > 30  # of about 110
+    assert "late steps" not in lost or lost["late steps"] < 6  # the step does not wait for faces
+    ages_ms = [each.face_age_ms for each in results[4:]]
+    assert all(each is not None and each < 1500 for each in ages_ms)  # a look may take two tries, and one hop
+    assert said == []
+
+
+def test_a_slow_output_delays_no_step_and_what_it_misses_is_counted(bundle: Bundle) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.ends_ns: list[int] = []
+
+        def begin(self) -> None:
+            pass
+
+        def result(self, result: Result) -> bool:
+            self.ends_ns.append(result.end_ns)
+            time.sleep(0.35)
+            return True
+
+        def end(self, summary: Summary | None) -> None:
+            pass
+
+    quick = WindowSpec(length_ns=800_000_000, hops_per_slot=2)  # a result every 50 ms, and places for 16
+    output = Slow()
+    pipeline = Pipeline(
+        Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, window=quick)),
+        LiveCamera([scene(100, 90)]),
+        LiveTracker(),
+    )
+    summary = play(pipeline, [output], seconds=3.0)
+    steps = summary.stages["total"].count
+    lost = summary.dropped["results"]
+    assert lost > 0
+    assert steps + summary.dropped.get("late steps", 0) >= 50  # of 60 in three seconds: none waited for the output
+    assert len(output.ends_ns) <= steps - lost <= len(output.ends_ns) + 17  # the rest still waited at the end

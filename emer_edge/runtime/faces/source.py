@@ -36,7 +36,7 @@ class FaceSource:
         detections: frames looked at.
         found: frames in which the subject was found and usable.
         missed: why there was no usable face -> number of looks.
-        late: looks that were finished after their hop had been stepped.
+        late: looks that were finished after their hop had been stepped: their faces are for later windows only.
         reacquired_ns: when a face was followed anew after the subject had been lost, or None.
 
     Raises:
@@ -53,7 +53,6 @@ class FaceSource:
         say: Say | None = None,
     ) -> None:
         self.finder = FaceFinder(detector, record, hop_ns, every, subject, say)
-        self._hop_ns = hop_ns
         self._waiting: deque[FaceCandidate] = deque(maxlen=_MOST_WAITING)
         self._misses: deque[tuple[int, Missing]] = deque(maxlen=_MOST_MISSES)
         self._stepped_ns: int | None = None
@@ -75,7 +74,7 @@ class FaceSource:
         return self.on_look(frame, self.finder.see(frame))
 
     def on_look(self, frame: Frame, look: Look | None) -> FaceCandidate | None:
-        """Keep what `finder.see` saw in a frame; return the subject's face when it is usable and not too late."""
+        """Keep what `finder.see` saw in a frame; return the subject's face when it is usable."""
         self.frames += 1
         if look is None:
             return None
@@ -84,7 +83,6 @@ class FaceSource:
             self.reacquired_ns = frame.stamp_ns
         if self._stepped_ns is not None and frame.stamp_ns <= self._stepped_ns:
             self.late += 1
-            return None
         if look.candidate is not None:
             self.found += 1
             self._waiting.append(look.candidate)
@@ -94,9 +92,12 @@ class FaceSource:
         return look.candidate
 
     def take(self, end_ns: int) -> FaceCandidate | None:
-        """The newest usable face of the hop that ends at `end_ns`, or None; older ones are let go."""
+        """The newest usable face up to `end_ns`, None where none has come since the last step; older ones are let go.
+
+        It is of the hop that ends there, or, where that has none, one that came too late for its own step.
+        """
         self._stepped_ns = end_ns
         taken = None
         while self._waiting and self._waiting[0].stamp_ns <= end_ns:
             taken = self._waiting.popleft()
-        return taken if taken is not None and taken.stamp_ns > end_ns - self._hop_ns else None
+        return taken

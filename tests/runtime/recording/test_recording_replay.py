@@ -25,7 +25,6 @@ from emer_edge.runtime.cameras.registry import check_camera
 from emer_edge.runtime.faces import Look, RecordedFrame
 from emer_edge.runtime.faces.finder import FaceFinder
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.recording.keep import Images
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, RESULTS, SAMPLES
 from emer_edge.runtime.recording.reader import read_head, read_messages
 from emer_edge.runtime.trackers import open_tracker
@@ -76,9 +75,8 @@ def test_a_live_run_is_replayed_with_what_had_come_in_time(bundle: Bundle, tmp_p
     assert len(again) <= len(first) + 1
 
 
-@pytest.mark.parametrize("images", ["jpeg", "lossless"])
 def test_looks_that_come_too_late_are_too_late_in_the_replay(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Images
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [scene(100 + int(60 * np.sin(at / 30)), 80) for at in range(120)]
     path, rng, see = tmp_path / "slow.mcap", np.random.default_rng(0), FaceFinder.see
@@ -91,7 +89,7 @@ def test_looks_that_come_too_late_are_too_late_in_the_replay(
     with monkeypatch.context() as patched:
         patched.setattr(FaceFinder, "see", slowly)
         pipeline = Pipeline(bundle, LiveCamera(pictures), LiveTracker())
-        first = recorded(pipeline, path, images, seconds=5.0)
+        first = recorded(pipeline, path, seconds=5.0)
     dropped = pipeline.summary().dropped
     assert dropped["frames after their step"] > 0  # else nothing was tried
     again = replayed(bundle, path)
