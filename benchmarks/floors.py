@@ -37,6 +37,7 @@ _LOOP_S: Final = 60
 _SAMPLE_S: Final = 1.0
 _PROPORTIONAL_EVERY: Final = 20
 _WARM_S: Final = 10.0
+_LEAST_SHARE: Final = 5e-4  # of a core; the page has a thread for every image
 _OPENING_S: Final = 120.0
 _LATE_S: Final = 120.0
 
@@ -206,7 +207,11 @@ def watch(live: LiveRun) -> dict[str, Any]:
         "threads": names,
         "cpu_share": (last[1] - first[1]) / length_s if first is not None else float("nan"),
         "cpu_share_each_second": percentiles(shares),
-        "cpu_share_of_threads": {name: seconds / length_s for name, seconds in sorted(threads.items(), key=_by_time)},
+        "cpu_share_of_threads": {
+            name: seconds / length_s
+            for name, seconds in sorted(threads.items(), key=_by_time)
+            if seconds > _LEAST_SHARE * length_s
+        },
     }
 
 
