@@ -225,7 +225,7 @@ def test_live_run(bundle: Bundle) -> None:
     assert {b.end_ns - a.end_ns for a, b in itertools.pairwise(results)} == {HOP_NS}
     for each in results[1:]:
         assert each.face_age_ms is not None
-        assert each.face_age_ms <= 200
+        assert each.face_age_ms <= (1000 if each.dropped else 200)  # a busy machine finishes looks too late
         assert each.sample_age_ms is not None
         assert each.sample_age_ms < 100
     summary = pipeline.summary()
