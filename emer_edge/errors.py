@@ -18,6 +18,7 @@ __all__ = [
     "MissingExtraError",
     "OutputExistsError",
     "TrackerError",
+    "WorkerError",
 ]
 
 
@@ -62,6 +63,10 @@ class CameraError(EmerEdgeError):
 
 class TrackerError(EmerEdgeError):
     """An eye tracker can't be opened, read, or understood."""
+
+
+class WorkerError(EmerEdgeError):
+    """A process or a machine that shares the work ended, or can't be used."""
 
 
 class OutputExistsError(EmerEdgeError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,18 @@ from emer_edge.bench.latency.bundles import time_bundles
 from emer_edge.bench.latency.environment import describe, temperature_c
 from emer_edge.bench.latency.measure import LatencyOptions
 from emer_edge.bench.pages import card_of, page_of, tables_of
-from emer_edge.bench.probes.run import DEFAULT_PROBES, PROBE_CLIPS, Probe, ProbeOptions, film_notes, probe_bundle
+from emer_edge.bench.probes.run import (
+    DEFAULT_PROBES,
+    PROBE_CLIPS,
+    Probe,
+    ProbeOptions,
+    film_notes,
+    joined_probes,
+    probe_bundle,
+)
 from emer_edge.bench.records import BenchReport, Origin, Probes
+from emer_edge.bench.spreading.base import Spread
+from emer_edge.bench.spreading.choice import Spreading
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError
@@ -30,6 +41,7 @@ from emer_edge.metrics.intervals import RESAMPLES
 from emer_edge.report.csv import to_csv
 from emer_edge.report.files import write_whole
 from emer_edge.report.latex import to_latex
+from emer_edge.runtime.session import Session
 from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.spec.progress import Progress, silent
 
@@ -59,6 +71,8 @@ class BenchOptions:
         loader: whose draws the published reduction is taken over.
         resamples: bootstrap draws of an interval.
         seed: of every draw.
+        workers: processes that score clips, each with one thread; 0 and 1 score in this one.
+        scheduler: address of a Dask scheduler whose workers score clips; None asks no other machine.
     """
 
     bundles: tuple[Path, ...]
@@ -85,6 +99,8 @@ class BenchOptions:
     loader: Loader = "default"
     resamples: int = RESAMPLES
     seed: int = 0
+    workers: int = 1
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         if not self.bundles:
@@ -101,7 +117,9 @@ class BenchOptions:
             raise ConfigurationError("probes are asked of clips: name a data set with --data")
         if self.resamples < 1 or not self.max_regression > 0:
             raise ConfigurationError("resamples are at least 1, and the regression that is allowed is above 0")
-        _ = self.latency
+        if (self.workers > 1 or self.scheduler is not None) and self.data is None:
+            raise ConfigurationError("workers and a scheduler score clips: name a data set with --data")
+        _ = self.latency, self.spreading
         _ = self.plan, self.probing  # refused now, not after the first bundle
 
     @property
@@ -131,6 +149,11 @@ class BenchOptions:
         probes = DEFAULT_PROBES if self.probes is None else self.probes
         return ProbeOptions(probes=probes, clips=self.probe_clips, resamples=self.resamples, seed=self.seed)
 
+    @property
+    def spreading(self) -> Spreading:
+        """Who scores clips; ConfigurationError for workers here and elsewhere both, MissingExtraError without Dask."""
+        return Spreading(workers=self.workers, scheduler=self.scheduler)
+
     def fold(self, at: int) -> int | None:
         """The fold asked for of bundle number `at`."""
         return None if not self.folds else self.folds[at if len(self.folds) > 1 else 0]
@@ -146,6 +169,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         OutputExistsError: there is a report in the output folder.
         BundleError, EngineError, DataError, MissingExtraError: a bundle or the data set can't be used; DataError too
             when a bundle was trained on clips that it is to be scored on, or the older report can't be read.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
     """
     if options.output is not None:
         _check_output(options.output, options.force)
@@ -164,10 +188,10 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             refuse_known_clips(bundle.manifest, dataset.fold(fold))
         notes = data_notes([each.manifest for each in bundles], dataset)
         for bundle, fold in zip(bundles, folds, strict=True):
-            done, asked = _scored(bundle, fold, dataset, options, kept, progress)
+            done, asked, told = _scored(bundle, fold, dataset, options, kept, progress)
             scored.append(done)
             probed.append(asked)
-            notes += film_notes(bundle.manifest.name, asked)
+            notes += [*told, *film_notes(bundle.manifest.name, asked)]
     accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
     timed = time_bundles(bundles, environment, options.latency, progress)
     records = [
@@ -197,6 +221,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             "loader": options.loader,
             "resamples": options.resamples,
             "seed": options.seed,
+            "workers": options.workers,
+            "scheduler": options.scheduler,
         },
         environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
         conditions=timed.conditions,
@@ -244,15 +270,32 @@ def _check_output(folder: Path, force: bool) -> None:
 
 def _scored(
     bundle: Bundle, fold: int, dataset: EmerDataset, options: BenchOptions, kept: Kept, progress: Progress
-) -> tuple[ScoredFold, Probes | None]:
-    with bundle.open(options.engine, options.threads) as session:
-        scored = score_fold(session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept)
-
-        def ask() -> tuple[Probes, ...]:
-            found = probe_bundle(session, scored.windows, dataset.clips, options.probing, progress)
-            return () if found is None else (found,)
-
+) -> tuple[ScoredFold, Probes | None, tuple[str, ...]]:
+    """A bundle's scores and probes, and what is to be said of the machines that worked them out."""
+    with (
+        bundle.open(options.engine, options.threads) as session,
+        options.spreading.over(session, dataset.fold(fold)) as spread,
+    ):
+        scored = score_fold(
+            session, dataset, fold, options.resamples, options.plan, progress, options.profiles, kept, spread
+        )
         seen = hashlib.sha256(scored.windows.face.tobytes() + scored.windows.eye.tobytes()).hexdigest()
-        key = kept.key_of(bundle.path, session.engine_name, session.device, dataset.fingerprint, seen, options.probing)
-        asked = kept.record(key, tuple[Probes, ...], ask)
-        return scored, asked[0] if asked else None
+        found: list[Probes] = []
+        for probe in options.probing.probes:
+            asked = replace(options.probing, probes=(probe,))
+            key = kept.key_of(bundle.path, session.engine_name, session.device, dataset.fingerprint, seen, asked)
+            ask = partial(_asked, session, scored, dataset, asked, progress, spread)
+            found += kept.record(key, tuple[Probes, ...], ask)
+        return scored, joined_probes(found), spread.notes
+
+
+def _asked(
+    session: Session,
+    scored: ScoredFold,
+    dataset: EmerDataset,
+    options: ProbeOptions,
+    progress: Progress,
+    spread: Spread,
+) -> tuple[Probes, ...]:
+    found = probe_bundle(session, scored.windows, dataset.clips, options, progress, spread)
+    return () if found is None else (found,)

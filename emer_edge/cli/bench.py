@@ -74,6 +74,22 @@ def bench(
             "the authors' loader draws them (frames by last digit, gaze apart from eyes, Tobii's own events)."
         ),
     ] = "default",
+    workers: Annotated[
+        str,
+        typer.Option(
+            help="Processes that score the clips of --data, each with one thread and a bundle of its own in memory: a "
+            "number, or auto for one a core. Figures are the same to the last digit."
+        ),
+    ] = "1",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Score clips on the workers of a Dask cluster (extra `distributed`), tcp://HOST:8786. Bundle and data "
+            "must lie under the same paths there; images never travel, gaze and answers do.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")] = 0,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
@@ -126,14 +142,15 @@ def bench(
     Bundles of one precision, each with a fold of its own, are put together: five of them are five-fold figures, fifteen
     compare fp32, fp16 and int8 on the same clips.
 
-    An interrupted run goes on after the last bundle that it finished scoring, when the same command is given again.
+    An interrupted run goes on after the last bundle that it finished scoring, and the last probe of it, when the same
+    command is given again.
     """
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.bench.against import moved_table, verdict_of
     from emer_edge.bench.latency.single_stream import MLPERF_SECONDS
     from emer_edge.bench.pages import tables_of
     from emer_edge.bench.probes.run import probes_named
-    from emer_edge.cli.parsing import fold_numbers, stream_numbers
+    from emer_edge.cli.parsing import fold_numbers, stream_numbers, worker_number
     from emer_edge.demo import default_bundle
     from emer_edge.report.terminal import to_rich
     from emer_edge.signals.profiles import profiles_named
@@ -170,6 +187,8 @@ def bench(
                 draws=draws,
                 loader=loader,
                 seed=seed,
+                workers=worker_number(workers),
+                scheduler=scheduler,
             ),
             report,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from math import isfinite
@@ -10,7 +11,7 @@ from typing import Final
 from emer_edge.errors import ConfigurationError
 from emer_edge.spec.heads import HEADS
 
-__all__ = ["class_orders", "duration_s", "fold_numbers", "points", "stream_numbers"]
+__all__ = ["class_orders", "duration_s", "fold_numbers", "points", "stream_numbers", "worker_number"]
 
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -36,6 +37,15 @@ def stream_numbers(text: str) -> tuple[int, ...]:
     if any(each < 1 for each in numbers):
         raise ConfigurationError(f"streams are numbers from 1 on, separated by commas, not {text!r}")
     return numbers
+
+
+def worker_number(text: str) -> int:
+    """Read `3`, or `auto` for one a core; raise ConfigurationError on anything but numbers from 0 on."""
+    if text.strip().lower() == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.strip().isdecimal():
+        raise ConfigurationError(f"workers are a number from 0 on, or auto for one a core, not {text!r}")
+    return int(text)
 
 
 def duration_s(text: str) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.encoded import EncodedClip, EncodedWindows, Reading, ReadingPlan, encode_clip
+from emer_edge.bench.spreading.base import InTurn, Spread
 from emer_edge.bundle import Manifest
 from emer_edge.data.clips import Clip, SkippedClip
 from emer_edge.errors import DataError
@@ -63,7 +65,7 @@ class FoldScores:
                     kept = outputs.setdefault(reading, {})
                     for head, rows in heads.items():
                         kept.setdefault(head, []).append(rows)
-                    count = len(each.encoded.windows[reading])
+                    count = len(next(iter(heads.values()), ()))
                     owners.setdefault(reading, []).append(np.full(count, done, np.int64))
                 done += 1
                 yield each.encoded
@@ -101,12 +103,41 @@ def score_clip(session: Session, clip: Clip, plan: ReadingPlan | None = None) ->
 
 
 def score_readings(
-    session: Session, clips: Sequence[Clip], plan: ReadingPlan | None = None, progress: Progress = silent
+    session: Session,
+    clips: Sequence[Clip],
+    plan: ReadingPlan | None = None,
+    progress: Progress = silent,
+    spread: Spread | None = None,
 ) -> Iterator[ClipScore | SkippedClip]:
-    """Score clips one after the other, in order; a clip that can't be read is given with the reason."""
-    for at, clip in enumerate(clips):
-        try:
-            yield score_clip(session, clip, plan)
-        except DataError as error:
-            yield SkippedClip(clip.name, str(error).removeprefix(f"clip {clip.name}: "))
+    """Score clips in order; a clip that can't be read is given with the reason.
+
+    Of a clip's windows the deterministic one alone is given: the others are in the outputs.
+
+    Args:
+        session: the loaded bundle.
+        clips: the clips.
+        plan: the readings; None reads `newest` alone.
+        progress: told after every clip.
+        spread: who does the work; this process by default.
+    """
+    work = partial(_scored_or_skipped, plan=plan)
+    for at, found in enumerate((spread or InTurn(session)).map_ordered(work, clips)):
+        clip = clips[at]
+        if isinstance(found, SkippedClip):
+            # What another machine can't read, this one may: its copy is the data set that is reported.
+            yield found if spread is None else work(session, clip)
+        else:
+            yield replace(found, encoded=replace(found.encoded, clip=clip))
         progress("scoring clips", at + 1, len(clips))
+
+
+def _scored_or_skipped(session: Session, clip: Clip, plan: ReadingPlan | None) -> ClipScore | SkippedClip:
+    try:
+        found = score_clip(session, clip, plan)
+    except DataError as error:
+        return SkippedClip(clip.name, str(error).removeprefix(f"clip {clip.name}: "))
+    newest = found.encoded.windows["newest"]
+    frames = np.unique(newest.frames)
+    rows = np.searchsorted(found.encoded.frames, frames)
+    bare = replace(clip)  # without the list of its frames
+    return replace(found, encoded=EncodedClip(bare, frames, found.encoded.embeddings[rows], {"newest": newest}))

@@ -18,6 +18,7 @@ from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.accuracy.known import owner, refuse_known_clips, split_hash
 from emer_edge.bench.accuracy.scores import FoldScores, score_readings
 from emer_edge.bench.records import Accuracy, EventColumn, Excluded, HeadAccuracy, ViewAccuracy
+from emer_edge.bench.spreading.base import Spread
 from emer_edge.bundle import Manifest
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.event_columns import compare_events
@@ -60,6 +61,7 @@ def score_fold(
     progress: Progress = silent,
     profiles: Sequence[TrackerProfile] = (),
     kept: Kept | None = None,
+    spread: Spread | None = None,
 ) -> ScoredFold:
     """Score the test clips of a fold in every reading.
 
@@ -73,10 +75,12 @@ def score_fold(
         profiles: trackers through which the same clips are scored too, and with the other rule of eye movements
             where the sheets hold any.
         kept: where scores of an interrupted run lie, and those of this one are put.
+        spread: who scores clips; this process by default.
 
     Raises:
         ConfigurationError: the fold has no clips.
         DataError: the bundle knows some of them, or none can be scored.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
     """
     manifest = session.bundle.manifest
     clips = dataset.fold(fold)
@@ -84,7 +88,7 @@ def score_fold(
 
     def score() -> tuple[FoldScores, float]:
         began = perf_counter()
-        found = FoldScores.of(score_readings(session, clips, plan, progress), manifest)
+        found = FoldScores.of(score_readings(session, clips, plan, progress, spread), manifest)
         return found, perf_counter() - began
 
     scores, seconds = score() if kept is None else kept.scores(session, clips, plan, score)

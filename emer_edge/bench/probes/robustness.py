@@ -7,8 +7,10 @@ luck. Level 0 is not computed again: it is the untouched reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -16,113 +18,24 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows, clip_generator
 from emer_edge.bench.probes.judging import Judge, Outputs
-from emer_edge.bench.probes.worse_eyes import dropped_bursts, dropped_samples, tracker_noise
-from emer_edge.bench.probes.worse_faces import AlterImage, bar, blur, compression, low_light, square
+from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS, CropRows, EyeWay, FaceWay, Way
 from emer_edge.bench.records import Curve, Level
+from emer_edge.bench.spreading.base import InTurn, Spread
 from emer_edge.bundle import Manifest
-from emer_edge.data.windows import AlterRows, PreparedClip, stack_faces
+from emer_edge.data.clips import Clip
+from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import EVENTS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.samples import Display
 
-__all__ = ["EYE_WAYS", "FACE_WAYS", "PROBE_CLIPS", "EyeWay", "FaceWay", "Way", "robustness", "subsample"]
+__all__ = ["PROBE_CLIPS", "robustness", "subsample"]
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 PROBE_CLIPS: Final = 60
 _CLIPS_AT_ONCE: Final = 16  # fused together; the images of one clip are held at a time
-_NOISE_PX: Final = (5, 10, 20, 50, 100)
-_LOST: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
-_HIDDEN: Final = (0.1, 0.2, 0.3, 0.4)
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way for the input to get worse.
-
-    Attributes:
-        name, about, axis, unit: as in `Curve`.
-        levels: ascending, above 0.
-    """
-
-    name: str
-    about: str
-    axis: str
-    unit: str
-    levels: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class EyeWay(Way):
-    """One way for eye rows to get worse.
-
-    Attributes:
-        alter: level, random numbers, display -> what happens to the rows.
-        keeps_events: columns 33 to 39 of the window stay as they are without it.
-        draws_of: name of the curve whose random numbers it shares; its own by default.
-    """
-
-    alter: Callable[[float, np.random.Generator, Display], AlterRows]
-    keeps_events: bool = False
-    draws_of: str = ""
-
-
-@dataclass(frozen=True)
-class FaceWay(Way):
-    """One way for face crops to get worse.
-
-    Attributes:
-        alter: level, random numbers, rows of eyes and mouth in the crop -> what happens to a crop.
-    """
-
-    alter: Callable[[float, np.random.Generator, tuple[float, float]], AlterImage]
-
-
-EYE_WAYS: Final = (
-    EyeWay(
-        "tracker noise", "white noise on each eye's gaze point, and what it does to eye movements", "SD of the noise",
-        "px", _NOISE_PX, tracker_noise,
-    ),
-    EyeWay(
-        "noise, movements kept", "the same noise, columns 33 to 39 as without it", "SD of the noise",
-        "px", _NOISE_PX, tracker_noise, keeps_events=True, draws_of="tracker noise",
-    ),
-    EyeWay(
-        "dropped samples", "samples lost one by one", "share of samples lost", "share", _LOST,
-        lambda level, rng, _: dropped_samples(level, rng),
-    ),
-    EyeWay(
-        "dropped bursts", "samples lost in bursts of 0.5 s on average", "share of samples lost", "share", _LOST,
-        lambda level, rng, _: dropped_bursts(level, rng),
-    ),
-)  # fmt: skip
-FACE_WAYS: Final = (
-    FaceWay(
-        "low light", "less light, up to 16 times amplified, with the noise of a small sensor", "light lost", "stops",
-        (2, 4, 6, 8), lambda level, rng, _: low_light(level, rng),
-    ),
-    FaceWay(
-        "bar over eyes", "a grey bar across the crop", "share of the crop hidden", "share", _HIDDEN,
-        lambda level, _, rows: bar(level, rows[0]),
-    ),
-    FaceWay(
-        "bar over mouth", "a grey bar across the crop", "share of the crop hidden", "share", _HIDDEN,
-        lambda level, _, rows: bar(level, rows[1]),
-    ),
-    FaceWay(
-        "square", "a grey square somewhere in the crop, the same place in all of a clip's", "share of the crop hidden",
-        "share", (0.1, 0.25, 0.5, 0.75), lambda level, rng, _: square(level, rng),
-    ),
-    FaceWay(
-        "blur", "a Gaussian", "SD of the blur", "px", (1, 2, 4), lambda level, _, __: blur(level),
-    ),
-    FaceWay(
-        "compression", "JPEG, once more", "100 minus the quality", "", (50, 80, 95),
-        lambda level, _, __: compression(level),
-    ),
-)  # fmt: skip
 
 
 def subsample(owners: Sequence[str], count: int, seed: int) -> Indices:
@@ -148,6 +61,7 @@ def robustness(
     eye_ways: Sequence[EyeWay] = EYE_WAYS,
     face_ways: Sequence[FaceWay] = FACE_WAYS,
     progress: Progress = silent,
+    spread: Spread | None = None,
 ) -> tuple[Curve, ...]:
     """Draw every curve over the same clips.
 
@@ -160,9 +74,11 @@ def robustness(
         eye_ways: curves of the eye rows.
         face_ways: curves of the face crops.
         progress: told after every clip.
+        spread: who changes clips and encodes them; this process by default.
 
     Raises:
         DataError: a clip that could be read can't be read again.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
     """
     manifest = session.bundle.manifest
     ways: tuple[Way, ...] = (*eye_ways, *face_ways)
@@ -172,14 +88,18 @@ def robustness(
         for way in ways
         for level in way.levels
     }
-    done = 0
+    asked = [
+        _Untouched(windows.clips[at], windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at]))
+        for at in chosen
+    ]
+    work = partial(_changed, eye_ways=tuple(eye_ways), face_ways=tuple(face_ways), seed=judge.seed)
+    answers = (spread or InTurn(session)).map_ordered(work, asked)
     for start in range(0, len(chosen), _CLIPS_AT_ONCE):
         part = chosen[start : start + _CLIPS_AT_ONCE]
         held: dict[tuple[str, float], list[_Changed]] = {}
-        for at in part:
-            for key, changed in _changed(session, windows, int(at), eye_ways, face_ways, judge.seed):
+        for done, each in enumerate(islice(answers, len(part)), start=start + 1):
+            for key, changed in each:
                 held.setdefault(key, []).append(changed)
-            done += 1
             progress("making clips worse", done, len(chosen))
         for key, found in held.items():
             outputs, slots = after[key]
@@ -212,6 +132,17 @@ def robustness(
 
 
 @dataclass(frozen=True, eq=False)
+class _Untouched:
+    """One clip as `EncodedWindows` has it."""
+
+    clip: Clip
+    face: Floats
+    eye: Floats
+    gaze: Floats
+    eye_slots: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Changed:
     """One clip at one level."""
 
@@ -222,15 +153,10 @@ class _Changed:
 
 
 def _changed(
-    session: Session,
-    windows: EncodedWindows,
-    at: int,
-    eye_ways: Sequence[EyeWay],
-    face_ways: Sequence[FaceWay],
-    seed: int,
+    session: Session, asked: _Untouched, eye_ways: Sequence[EyeWay], face_ways: Sequence[FaceWay], seed: int
 ) -> list[tuple[tuple[str, float], _Changed]]:
-    manifest, clip = session.bundle.manifest, windows.clips[at]
-    face, eye, gaze, slots = windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at])
+    manifest, clip = session.bundle.manifest, asked.clip
+    face, eye, gaze, slots = asked.face, asked.eye, asked.gaze, asked.eye_slots
     number = int(clip_generator(seed, clip, "robustness").integers(2**62))
     display = manifest.display or Display()
     found: list[tuple[tuple[str, float], _Changed]] = []
@@ -260,7 +186,7 @@ def _generator(number: int, name: str) -> np.random.Generator:
     return np.random.default_rng([number, *name.encode()])
 
 
-def _eyes_and_mouth(manifest: Manifest) -> tuple[float, float]:
+def _eyes_and_mouth(manifest: Manifest) -> CropRows:
     """Rows of a crop: the eyes' and the mouth's middle, from the landmarks that faces are aligned to."""
     points = np.array(manifest.face.template_px)
     return float(points[:2, 1].mean()), float(points[3:, 1].mean())

@@ -13,6 +13,7 @@ from emer_edge.bench.probes.films import known_clips, probe_films
 from emer_edge.bench.probes.judging import Judge, targets_of
 from emer_edge.bench.probes.robustness import PROBE_CLIPS, robustness
 from emer_edge.bench.records import Probes
+from emer_edge.bench.spreading.base import Spread
 from emer_edge.data.clips import Clip
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.intervals import RESAMPLES
@@ -26,6 +27,7 @@ __all__ = [
     "Probe",
     "ProbeOptions",
     "film_notes",
+    "joined_probes",
     "probe_bundle",
     "probes_named",
 ]
@@ -83,6 +85,7 @@ def probe_bundle(
     clips: Sequence[Clip],
     options: ProbeOptions,
     progress: Progress = silent,
+    spread: Spread | None = None,
 ) -> Probes | None:
     """Run the probes asked for on clips that the bundle has never seen.
 
@@ -92,12 +95,14 @@ def probe_bundle(
         clips: all clips of their data set, to tell which films the bundle was trained on.
         options: which probes.
         progress: told of ablations and clips.
+        spread: who encodes crops again; this process by default.
 
     Returns:
         None where no probe is asked for.
 
     Raises:
         DataError: a label is a class that the bundle lacks, or a clip can't be read.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
     """
     if not options.probes:
         return None
@@ -113,9 +118,21 @@ def probe_bundle(
         films=probe_films(before, windows, judge, known_clips(manifest, clips, progress))
         if "films" in options.probes
         else None,
-        curves=robustness(session, windows, judge, before, options.clips, progress=progress)
+        curves=robustness(session, windows, judge, before, options.clips, progress=progress, spread=spread)
         if "robustness" in options.probes
         else (),
+    )
+
+
+def joined_probes(found: Sequence[Probes]) -> Probes | None:
+    """One record of several that were asked one after the other; None of none."""
+    if not found:
+        return None
+    return Probes(
+        seed=found[0].seed,
+        ablations=tuple(ablation for each in found for ablation in each.ablations),
+        films=next((each.films for each in found if each.films is not None), None),
+        curves=tuple(curve for each in found for curve in each.curves),
     )
 
 

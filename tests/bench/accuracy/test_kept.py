@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
         patch.setattr("emer_edge.bench.run.time_bundles", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(options)
-    assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".npz"]
+    assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".json", ".npz"]
     monkeypatch.setattr("emer_edge.bench.accuracy.scores.score_clip", interrupted)
     monkeypatch.setattr("emer_edge.bench.run.probe_bundle", interrupted)
     with bundle.open() as opened:

@@ -7,7 +7,8 @@ import pytest
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
 from emer_edge.bench.probes.judging import Judge, targets_of
-from emer_edge.bench.probes.robustness import EYE_WAYS, FACE_WAYS, robustness, subsample
+from emer_edge.bench.probes.robustness import robustness, subsample
+from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS
 from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
