@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -48,16 +49,38 @@ class Floor:
         return f"{'met   ' if self.met else 'MISSED'}  {self.what}: {self.value:.4g}{self.unit} ({asked})"
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a command cost: time by the clock, and processor time of it and of the processes that it waited for."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def run_measured(command: list[str]) -> tuple[int, Spent]:
+    """Run a command to its end; return its exit code and its cost."""
+    began = monotonic()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cost = Spent(round(monotonic() - began, 1), round(usage.ru_utime + usage.ru_stime, 1))
+    return process.returncode, cost
+
+
 class Workshop:
     """Builds what a benchmark needs once, in `folder`, and finds it there the next time.
 
     Args:
         folder: where it lies.
         participants, clips: size of the synthetic set, clips a participant.
+
+    Attributes:
+        spent: name of what was made here, this time -> what it cost.
     """
 
     def __init__(self, folder: Path, participants: int = 60, clips: int = 10) -> None:
         self.folder, self.participants, self.clips = folder, participants, clips
+        self.spent: dict[str, Spent] = {}
 
     def data(self) -> Path:
         """The synthetic set."""
@@ -106,9 +129,9 @@ class Workshop:
 
     def _make(self, path: Path, *arguments: str) -> Path:
         console.print(f"making {path}: emer-edge {' '.join(arguments)}", soft_wrap=True, highlight=False)
-        done = subprocess.run([sys.executable, "-m", "emer_edge", *arguments], check=False)
-        if done.returncode not in (0, 1) or not path.exists():  # 1 is a failed gate, which is a finding
-            sys.exit(f"emer-edge {arguments[0]} ended with code {done.returncode}")
+        code, self.spent[path.name] = run_measured([sys.executable, "-m", "emer_edge", *arguments])
+        if code not in (0, 1) or not path.exists():  # 1 is a failed gate, which is a finding
+            sys.exit(f"emer-edge {arguments[0]} ended with code {code}")
         return path
 
 
