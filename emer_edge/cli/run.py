@@ -10,7 +10,7 @@ import typer
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
 from emer_edge.cli.progress import console, progress_bars, say
-from emer_edge.cli.stream_tables import read_tables, stream_sources
+from emer_edge.cli.stream_tables import read_tables, stream_people, stream_sources
 
 __all__ = ["run"]
 
@@ -309,7 +309,7 @@ def run(
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
-    from emer_edge.runtime.outputs.several import check_several, open_several
+    from emer_edge.runtime.outputs.several import Keeping, check_several, wanted_of_streams
     from emer_edge.runtime.pipeline import Pipeline, Streams, Validating, play
     from emer_edge.runtime.recording.keep import asked_recording
     from emer_edge.runtime.validation import presenter
@@ -323,11 +323,15 @@ def run(
         subject=subject,
         detect_every=detect_every,
     )
-    place = None if save is None and record is not None else asked_place(save, participant, session)
-    recording = asked_recording(record, record_video, record_lossless, consent_id, participant, session, retention_days)
+    place = recording = None
+    if not several:
+        place = None if save is None and record is not None else asked_place(save, participant, session)
+        recording = asked_recording(
+            record, record_video, record_lossless, consent_id, participant, session, retention_days
+        )
     wanted = Wanted(
         json=json,
-        live=not json and not several,
+        live=not json,
         summary=True,
         console=console,
         session=place,
@@ -338,9 +342,11 @@ def run(
         serve=serve,
         serve_token=serve_token,
     )
-    check_outputs(wanted)
     if several:
-        check_several(wanted, pace, validate or validation_targets is not None)
+        check_several(pace, validate or validation_targets is not None)
+        keeping = Keeping(save, record, record_video, record_lossless, session, retention_days, participant, consent_id)
+        wanted = wanted_of_streams(wanted, stream_people(context), keeping)
+    check_outputs(wanted)
     sources = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
@@ -365,7 +371,7 @@ def run(
             check_streams(several, say, engine)
             say(f"{streams.bundle.path} and {len(several)} streams are in order; nothing was opened")
             return
-        play(streams, open_several(wanted, say), seconds, sources=sources)
+        play(streams, open_outputs(streams, wanted, say), seconds, sources=sources)
         return
     pipeline = Pipeline(
         bundle,

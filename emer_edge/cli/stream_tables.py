@@ -16,12 +16,15 @@ from emer_edge.cli.config_file import STREAM_TABLES, Setting
 from emer_edge.errors import ConfigurationError, EmerEdgeError
 
 if TYPE_CHECKING:
+    from emer_edge.runtime.outputs.several import Whose
     from emer_edge.runtime.pipeline import StreamSource
 
-__all__ = ["STREAM_KEYS", "read_tables", "stream_sources"]
+__all__ = ["STREAM_KEYS", "read_tables", "stream_people", "stream_sources"]
 
 _NEEDED: Final = ("name", "camera", "tracker")
-STREAM_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
+_SOURCE_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
+_PERSON_KEYS: Final = ("participant", "consent-id")
+STREAM_KEYS: Final = (*_SOURCE_KEYS, *_PERSON_KEYS)
 """Options of `run` that a table may hold, beside `name`."""
 
 
@@ -76,6 +79,14 @@ def stream_sources(context: typer.Context, **defaults: Any) -> list[StreamSource
                 f"--{name} is one person's; this configuration has [[stream]] tables, each with one"
             )
     return [_source({**defaults, **table}) for table in tables]
+
+
+def stream_people(context: typer.Context) -> dict[str, Whose]:
+    """Stream -> whose it is, as the tables say it."""
+    from emer_edge.runtime.outputs.several import Whose
+
+    tables: Sequence[dict[str, Any]] = context.meta.get(STREAM_TABLES, ())
+    return {each["name"]: Whose(each.get("participant"), each.get("consent_id")) for each in tables}
 
 
 def _source(given: Mapping[str, Any]) -> StreamSource:

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from emer_edge.runtime.recording.reader import read_head
+
 Run = Callable[..., Any]
 WHOLE = "[[stream]]\nname = 'a'\ntracker = 'x'\ncamera = '0'\n"
 
@@ -121,9 +123,38 @@ def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, tex
         (("--tracker", "x"), "--tracker is one person's"),
         (("--pace", "fast"), "--pace fast is for a run of one stream"),
         (("--validate",), "--validate is for a run of one stream"),
-        (("--save", "here", "--participant", "p1"), "--save is for a run of one stream"),
+        (("--save", "here", "--participant", "p1"), "--participant is one person's, and this run reads several"),
+        (
+            ("--save", "here"),
+            "--save needs a participant of every person: add participant to the [[stream]] left, right",
+        ),
+        (("--consent-id", "form-1"), "--consent-id is one person's, and this run reads several"),
+        (("--record", ".", "--record-video"), "--record-video needs a consent-id of every person"),
+        (("--record", "visit.mcap"), "several streams are recorded as a file each: mkdir -p visit.mcap"),
+        (("--session", "first"), "stream left: --participant and --session name what is saved"),
+        (("--retention-days", "3"), "stream left: --retention-days belong to a recording"),
+        (("--mqtt", "mqtt:/"), "can't read the broker"),
+        (("--metrics", "nine"), "can't read the address of --metrics"),
+        (("--lsl-out", 98 * "x"), "stream left: an LSL stream's name is 1 to 100"),
+        (("--serve", "0.0.0.0:0"), "token"),
     ],
-    ids=["camera", "tracker", "pace", "validate", "save"],
+    ids=[
+        "camera",
+        "tracker",
+        "pace",
+        "validate",
+        "one participant",
+        "no participants",
+        "one consent",
+        "no consent",
+        "one file",
+        "a session of none",
+        "keeping nothing",
+        "broker",
+        "metrics",
+        "a long name",
+        "no token",
+    ],
 )
 def test_what_does_not_go_with_streams(
     emer_edge: Run, recording: Path, bundle: Path, arguments: tuple[str, ...], named: str
@@ -132,3 +163,35 @@ def test_what_does_not_go_with_streams(
     outcome = emer_edge("run", bundle, "--config", path, "--check", *arguments)
     assert outcome.code == 2
     assert named in " ".join(outcome.err.split())
+
+
+def test_every_person_has_a_session_and_a_recording(emer_edge: Run, recording: Path, bundle: Path) -> None:
+    top = f'bundle = "{bundle}"\njson = true\nmarkers = ["none"]\noffset-ms = 0\nsession = "first"\n'
+    top += f'save = "{recording}/people"\nrecord = "{recording}"\nrecord-video = true\n'
+    tables = [
+        table(recording, name, f'participant = "{who}"', f'consent-id = "form-{who}"')
+        for name, who in (("left", "p1"), ("right", "p2"), ("above", "p2"))
+    ]
+    outcome = emer_edge("run", "--config", written(recording, top, *tables))
+    assert outcome.code == 0, outcome.err
+    sessions = {
+        str(each.parent.relative_to(recording / "people")) for each in recording.glob("people/*/*/session.json")
+    }
+    assert sessions == {"p1/first", "p2/first-right", "p2/first-above"}
+    for stream, place in (("left", "p1/first"), ("right", "p2/first-right")):
+        lines = (recording / "people" / place / "results.jsonl").read_text().splitlines()
+        assert len(lines) >= 2
+        assert {json.loads(each)["stream"] for each in lines} == {stream}
+        head = json.loads((recording / "people" / place / "session.json").read_text())
+        assert head["summary"]["frames"] > 0
+        assert head["summary"]["streams"] == {}
+    heads = [read_head(each) for each in recording.glob("*.mcap")]
+    assert {(each.stream, each.participant, each.consent_id) for each in heads} == {
+        ("left", "p1", "form-p1"),
+        ("right", "p2", "form-p2"),
+        ("above", "p2", "form-p2"),
+    }
+    assert {each.stem.rpartition("-")[2] for each in recording.glob("*.mcap")} == {"left", "right", "above"}
+    outcome = emer_edge("purge", "--participant", "p2", "--sessions", recording / "people", "--recordings", recording)
+    assert outcome.code == 0, outcome.err
+    assert [read_head(each).participant for each in recording.glob("*.mcap")] == ["p1"]

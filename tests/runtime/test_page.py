@@ -36,7 +36,7 @@ def test_events_greet_and_then_tell_what_is_newest(page: Page) -> None:
     total = told["latency"]["total"]
     assert (total["count"], total["max_ms"]) == (5, 9.0)
     assert sum(count for _, count in total["bins"]) == 5
-    until(lambda: page._feed.visitors == 1)
+    until(lambda: page.channels[None].feed.visitors == 1)
     show_gaze(page)
     assert next(each for each in events if each[0] == "gaze") == ("gaze", {"at": [0.5, 0.5]})
     page.end(None)
@@ -60,7 +60,7 @@ def test_sensors_rates_are_counted(page: Page) -> None:
 def test_an_eye_that_is_not_seen_is_no_gaze(page: Page) -> None:
     _, events = event_stream(page)
     next(events)
-    until(lambda: page._feed.visitors == 1)
+    until(lambda: page.channels[None].feed.visitors == 1)
     show_gaze(page, seen=False)
     assert next(each for each in events if each[0] == "gaze") == ("gaze", {"at": None})
 
@@ -80,44 +80,44 @@ def test_images_come_newest_first_with_the_face_in_them(page: Page) -> None:
 
 
 def test_a_visitor_of_an_earlier_run_is_not_kept_waiting(page: Page) -> None:
-    page._video._asked_s = time.monotonic()
+    page.channels[None].video._asked_s = time.monotonic()
     show_face(page, 1)
     assert ask(page, "/frame?after=5000")[0].headers["X-Number"] == "1"
 
 
 def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:
-    page._video._asked_s = time.monotonic()
+    page.channels[None].video._asked_s = time.monotonic()
     show_face(page, 1)
-    one, two = (page._video.newest(0, 1.0) for _ in range(2))
+    one, two = (page.channels[None].video.newest(0, 1.0) for _ in range(2))
     assert one is two
-    assert page._video.newest(1, 0.05) is None
+    assert page.channels[None].video.newest(1, 0.05) is None
 
 
 def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> None:
     began_s = time.monotonic()
     with ThreadPoolExecutor(5) as visitors:
-        assert list(visitors.map(lambda _: page._video.newest(0, 0.6), range(5))) == [None] * 5
+        assert list(visitors.map(lambda _: page.channels[None].video.newest(0, 0.6), range(5))) == [None] * 5
     assert time.monotonic() - began_s < 2.4  # 3 s one after the other
 
 
 def test_without_visitors_no_image_is_kept(page: Page) -> None:
     show_face(page, 1)
-    assert page._video._frame is None
-    page._video._asked_s = time.monotonic()
+    assert page.channels[None].video._frame is None
+    page.channels[None].video._asked_s = time.monotonic()
     show_face(page, 2)
-    assert page._video._frame is not None
-    page._video._asked_s -= 60
+    assert page.channels[None].video._frame is not None
+    page.channels[None].video._asked_s -= 60
     show_face(page, 3)
-    assert page._video._frame is None
-    assert page._video._picture is None
-    page._video._asked_s = time.monotonic()
+    assert page.channels[None].video._frame is None
+    assert page.channels[None].video._picture is None
+    page.channels[None].video._asked_s = time.monotonic()
     show_face(page, 4)
-    page._video._asked_s -= 60  # the camera is silent from now on
-    assert page._video.newest(0, 0.05) is None
+    page.channels[None].video._asked_s -= 60  # the camera is silent from now on
+    assert page.channels[None].video.newest(0, 0.05) is None
 
 
 def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -> None:
-    page.on_frame(None, None, 0)  # type: ignore[arg-type]
+    page.channels[None].on_frame(None, None, 0)  # type: ignore[arg-type]
     assert "the run goes on" in said[-1]
     count = len(said)
     assert page.result(result_of(1))
@@ -131,8 +131,12 @@ def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: l
     pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0, say=said.append)
     page = serve_page(pipeline, "0", say=said.append)
     summary = play(pipeline, [page])
-    assert page._feed._meter.counts == {"frames": summary.frames, "samples": summary.samples, "seen": summary.samples}
-    assert page._feed._number == sum(summary.states.values()) == 20
+    assert page.channels[None].feed._meter.counts == {
+        "frames": summary.frames,
+        "samples": summary.samples,
+        "seen": summary.samples,
+    }
+    assert page.channels[None].feed._number == sum(summary.states.values()) == 20
     assert f"page: {page.url}" in said
     with pytest.raises(OSError, match="refused"):
         ask(page)

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.outputs import SummaryTable
+from emer_edge.runtime.outputs.live_rows import Shown
 from emer_edge.runtime.outputs.live_view import render
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
@@ -25,7 +26,7 @@ def test_the_live_view_shows_markers_and_the_distance_from_the_baseline(bundle: 
         from_baseline=FromBaseline({"fer-valence": -0.25}, None, {"left": 3.5}, {"left": 0.4}),
     )
     console = Console(width=110, file=io.StringIO(), record=True)
-    console.print(render(result, bundle.manifest))
+    console.print(render(Shown(bundle.manifest, result), 110, 60))
     text = console.export_text()
     assert "marker: key a" in text
     assert "this window crosses: 2 more and three, four, key a" in text

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from emer_edge.bundle import Manifest
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.pipeline import Stream, Summary
 from emer_edge.runtime.trackers.lsl import import_pylsl
 from emer_edge.spec.results import Result, State
 
@@ -58,8 +58,8 @@ class LslResults:
     """An outlet of results.
 
     Args:
-        pipeline: whose results.
-        name: of the stream.
+        stream: whose results.
+        name: of the LSL stream.
 
     Attributes:
         name: `lsl`.
@@ -72,12 +72,13 @@ class LslResults:
 
     name = "lsl"
 
-    def __init__(self, pipeline: Pipeline, name: str) -> None:
+    def __init__(self, stream: Stream, name: str) -> None:
         check_name(name)
         self._pylsl = import_pylsl()
-        self._stream, self._live = name, pipeline.pace == "real"
-        self._manifest: Manifest = pipeline.bundle.manifest
+        self._announced, self._live = name, stream.pace == "real"
+        self._manifest: Manifest = stream.bundle.manifest
         self._heads = {each.name: tuple(each.classes) for each in self._manifest.heads}
+        self._whose = stream.name
         self._outlet: Any = None
         self._ahead_s = 0.0
 
@@ -86,11 +87,18 @@ class LslResults:
         pylsl = self._pylsl
         channels = result_channels(self._heads)
         info = pylsl.StreamInfo(
-            self._stream, "Emotion", len(channels), pylsl.IRREGULAR_RATE, pylsl.cf_float32, f"emer-edge-{self._stream}"
+            self._announced,
+            "Emotion",
+            len(channels),
+            pylsl.IRREGULAR_RATE,
+            pylsl.cf_float32,
+            f"emer-edge-{self._announced}",
         )
         described = info.desc()
         described.append_child_value("manufacturer", "emer-edge")
         described.append_child_value("bundle", self._manifest.name)
+        if self._whose is not None:
+            described.append_child_value("stream", self._whose)
         described.append_child_value("states", ", ".join(f"{code} {each.value}" for each, code in STATE_CODES.items()))
         described.append_child_value("hop_s", f"{self._manifest.window.hop_ns * 1e-9:g}")
         listed = described.append_child("channels")

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from emer_edge import __version__
 from emer_edge.errors import ConfigurationError
 from emer_edge.extras import require
+from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Losing, Output
 from emer_edge.runtime.outputs.latencies import Latencies
+from emer_edge.runtime.outputs.of_stream import OfStream, Run, streams_of
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.pipeline.core import AGES, STAGES
+from emer_edge.runtime.pipeline.stepping import STEP_STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame, TrackerSample
@@ -41,15 +44,19 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class Metrics:
-    """Serves `/metrics`; hears items as a tap of the pipeline.
+    """Serves `/metrics`; hears items as a tap of each stream.
+
+    In a run of several streams whatever belongs to one of them has the label `stream`; of a step, which all share, and
+    of the process, there is one series. To Prometheus a label that is empty and one that is not there are the same.
 
     Args:
-        pipeline: not opened yet.
+        run: not opened yet.
         address: see `parse_address`; the port is taken at once, port 0 takes a free one.
 
     Attributes:
         name: `metrics`.
         outputs: those whose losses are told.
+        series: stream -> its tap; one stream's under None.
 
     Raises:
         MissingExtraError: the package `prometheus-client` is not installed.
@@ -58,44 +65,31 @@ class Metrics:
 
     name = "metrics"
 
-    def __init__(self, pipeline: Pipeline, address: str) -> None:
+    def __init__(self, run: Run, address: str) -> None:
         require("--metrics", ["prometheus_client"], "metrics")
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Info, start_http_server
+        from prometheus_client import CollectorRegistry, Gauge, Info, start_http_server
 
         host, port = parse_address(address)
         registry: Any = CollectorRegistry()
         self.outputs: Sequence[Output] = ()
-
-        def counter(name: str, text: str, *labels: str) -> Any:
-            return Counter(f"emer_edge_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Any:
-            return Gauge(f"emer_edge_{name}", text, labels, registry=registry)
-
-        self._latencies = Latencies((*STAGES, *AGES))
-        self._states = counter("results", "Results by state", "state")
-        self._dropped = counter("dropped", "Items lost, by place", "place")
-        self._frames = counter("frames", "Camera frames taken")
-        self._samples = counter("samples", "Tracker samples taken")
-        self._slots = gauge("covered_slots", "Covered slots of the window: 8 of the face, 32 of the eyes", "source")
-        self._filling = gauge("filling_seconds", "Seconds until the first window is full")
-        self._degraded = gauge("degraded_columns", "Eye columns that the tracker leaves empty")
-        memory = gauge("resident_bytes", "Resident memory of the process")
+        memory = Gauge("emer_edge_resident_bytes", "Resident memory of the process", registry=registry)
         memory.set_function(lambda: (resident_mb()[0] or 0.0) * 1e6)
-        for state in State:
-            self._states.labels(state.value)
         Info("emer_edge", "Version and bundle", registry=registry).info(
-            {"version": __version__, "bundle": pipeline.bundle.manifest.name}
+            {"version": __version__, "bundle": run.bundle.manifest.name}
         )
-        registry.register(_Histograms(self._latencies))
-        registry.register(_OutputLosses(self))
-        self._seen: dict[str, int] = {}
+        streams = streams_of(run)
+        families = _Families(registry, several=None not in streams)
+        series = self.series = {name: _Series(families, name) for name in streams}
+        step = None if isinstance(run, Pipeline) else lambda: run.step_latencies
+        registry.register(_Histograms({name: each.latencies for name, each in series.items()}, step))
+        registry.register(_OutputLosses(self, several=step is not None))
         try:
             self._server, self._thread = start_http_server(port, host, registry)
         except OSError as error:
             raise ConfigurationError(_busy(host, port, error)) from None
         self._host = host
-        pipeline.tap(self)
+        for name, stream in streams.items():
+            stream.tap(series[name])
 
     @property
     def url(self) -> str:
@@ -116,13 +110,50 @@ class Metrics:
         self._server.server_close()
         self._thread.join()
 
+
+class _Families:
+    """What is counted and measured of a stream."""
+
+    def __init__(self, registry: Any, several: bool) -> None:
+        from prometheus_client import Counter, Gauge
+
+        own = ("stream",) if several else ()
+
+        def counter(name: str, text: str, *labels: str) -> Any:
+            return Counter(f"emer_edge_{name}", text, (*labels, *own), registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Any:
+            return Gauge(f"emer_edge_{name}", text, (*labels, *own), registry=registry)
+
+        self.states = counter("results", "Results by state", "state")
+        self.dropped = counter("dropped", "Items lost, by place", "place")
+        self.frames = counter("frames", "Camera frames taken")
+        self.samples = counter("samples", "Tracker samples taken")
+        self.slots = gauge("covered_slots", "Covered slots of the window: 8 of the face, 32 of the eyes", "source")
+        self.filling = gauge("filling_seconds", "Seconds until the first window is full")
+        self.degraded = gauge("degraded_columns", "Eye columns that the tracker leaves empty")
+
+
+class _Series:
+    """One stream's series: a tap of it."""
+
+    def __init__(self, families: _Families, stream: str | None) -> None:
+        self._families = families
+        self._own: tuple[str, ...] = () if stream is None else (stream,)
+        self.latencies = Latencies((*STAGES, *AGES))
+        self._frames, self._samples = self._of(families.frames), self._of(families.samples)
+        self._filling, self._degraded = self._of(families.filling), self._of(families.degraded)
+        self._seen: dict[str, int] = {}
+        for state in State:
+            self._of(families.states, state.value)
+
     def on_origin(self, origin_ns: int) -> None:
         """Nothing to do."""
 
     def on_frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
-        """Count a frame, and time every look at one, also those that no window uses."""
+        """Count a frame, and time what it cost to look at it."""
         self._frames.inc()
-        self._latencies.look(look)
+        self.latencies.look(look)
 
     def on_sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """Count a sample."""
@@ -130,37 +161,51 @@ class Metrics:
 
     def on_step(self, result: Result) -> None:
         """Count and time a step."""
-        self._states.labels(result.state.value).inc()
-        self._latencies.result(result)
-        self._slots.labels("face").set(result.face_slots)
-        self._slots.labels("sample").set(result.eye_slots)
+        families = self._families
+        self._of(families.states, result.state.value).inc()
+        self.latencies.result(result)
+        self._of(families.slots, "face").set(result.face_slots)
+        self._of(families.slots, "sample").set(result.eye_slots)
         self._filling.set(result.filling_s)
         self._degraded.set(len(result.degraded))
         for place, count in result.dropped.items():
-            self._dropped.labels(place).inc(max(0, count - self._seen.get(place, 0)))
+            self._of(families.dropped, place).inc(max(0, count - self._seen.get(place, 0)))
             self._seen[place] = count
+
+    def _of(self, family: Any, *labels: str) -> Any:
+        """This stream's child of a family."""
+        labels = (*labels, *self._own)
+        return family.labels(*labels) if labels else family
 
 
 class _Histograms:
-    """Stages and ages as they stand at a scrape."""
+    """Stages and ages as they stand at a scrape.
 
-    def __init__(self, latencies: Latencies) -> None:
-        self._latencies = latencies
+    Args:
+        of_streams: stream -> its latencies; the only one's under None.
+        step: latencies of the steps that all streams share; None where there is one stream.
+    """
+
+    def __init__(
+        self,
+        of_streams: Mapping[str | None, Latencies],
+        step: Callable[[], Mapping[str, LatencyRecorder]] | None,
+    ) -> None:
+        self._of_streams, self._step = of_streams, step
 
     def collect(self) -> Iterator[Any]:
         """Cumulative histograms, and the largest value of each: a bucket tells it to a quarter only."""
         from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 
-        recorders = dict(self._latencies.recorders)
-        ages = {name: recorders.pop(name) for name in AGES}
+        own = ["stream"] if self._step is not None else []
         for name, text, label, kept in (
-            ("stage", "Time a stage took; total is hop deadline to result", "stage", recorders),
-            ("evidence_age", "Age of the newest evidence at its window's end", "source", ages),
+            ("stage", "Time a stage took; total is hop deadline to result", "stage", self._stages()),
+            ("evidence_age", "Age of the newest evidence at its window's end", "source", self._ages()),
         ):
-            histogram = HistogramMetricFamily(f"emer_edge_{name}_seconds", text, labels=[label])
-            slowest = GaugeMetricFamily(f"emer_edge_{name}_max_seconds", f"{text}: the largest", labels=[label])
-            for key, recorder in kept.items():
-                labels = [key.removesuffix(" age")]
+            histogram = HistogramMetricFamily(f"emer_edge_{name}_seconds", text, labels=[label, *own])
+            slowest = GaugeMetricFamily(f"emer_edge_{name}_max_seconds", f"{text}: the largest", labels=[label, *own])
+            for key, stream, recorder in kept:
+                labels = [key, stream][: 1 + len(own)]
                 counts = recorder.within([*(1e3 * edge for edge in EDGES_S), math.inf])
                 buckets = list(zip((*map(str, EDGES_S), "+Inf"), counts, strict=True))
                 histogram.add_metric(labels, buckets, recorder.sum_ns * 1e-9)
@@ -168,22 +213,40 @@ class _Histograms:
             yield histogram
             yield slowest
 
+    def _stages(self) -> Iterator[tuple[str, str, LatencyRecorder]]:
+        """(stage, stream, latencies); a step's are of no stream, so that a sum over streams counts none twice."""
+        for stream, latencies in self._of_streams.items():
+            for name, recorder in dict(latencies.recorders).items():
+                if name not in AGES and (self._step is None or name not in STEP_STAGES):
+                    yield name, stream or "", recorder
+        for name, recorder in ({} if self._step is None else self._step()).items():
+            yield name, "", recorder
+
+    def _ages(self) -> Iterator[tuple[str, str, LatencyRecorder]]:
+        for stream, latencies in self._of_streams.items():
+            for name in AGES:
+                yield name.removesuffix(" age"), stream or "", latencies.recorders[name]
+
 
 class _OutputLosses:
     """What the other outputs have lost, asked for at every scrape."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, several: bool) -> None:
+        self._metrics, self._several = metrics, several
 
     def collect(self) -> Iterator[Any]:
         """The one metric."""
         from prometheus_client.core import CounterMetricFamily
 
-        family = CounterMetricFamily("emer_edge_output_lost", "Items an output has lost", labels=["output", "what"])
+        own = ["stream"] if self._several else []
+        family = CounterMetricFamily(
+            "emer_edge_output_lost", "Items an output has lost", labels=["output", "what", *own]
+        )
         for each in self._metrics.outputs:
+            name, stream = (each.kind, each.stream) if isinstance(each, OfStream) else (getattr(each, "name", ""), "")
             if isinstance(each, Losing):
                 for what, count in each.lost().items():
-                    family.add_metric([each.name, what], count)
+                    family.add_metric([name, what, stream][: 2 + len(own)], count)
         yield family
 
 

@@ -4,6 +4,8 @@
     TOPIC/status    retained: {"state": "online"}, {"state": "offline", "reason": "ended"}, or, by the broker when this
                     device has gone, {"state": "offline", "reason": "lost"}
 
+A run of several streams publishes each under its name, TOPIC/STREAM/results, and names them all in its one status.
+
 Results wait in a bounded buffer while the broker is away; when it is full the oldest go and are counted. QoS 1 delivers
 at least once: after a break the last ones may come twice, with the same `end_ns`.
 """
@@ -15,6 +17,7 @@ import socket
 import threading
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -31,7 +34,7 @@ from emer_edge.spec.results import Result
 __all__ = ["BUFFERED", "CREDENTIALS", "Broker", "Mqtt", "parse_broker"]
 
 BUFFERED: Final = 1200
-"""Results that wait for the broker: ten minutes of two a second."""
+"""Results of a stream that wait for the broker: ten minutes of two a second."""
 
 CREDENTIALS: Final = {
     "username": "EMER_EDGE_MQTT_USERNAME",
@@ -100,7 +103,8 @@ class Mqtt:
     Args:
         broker: where to.
         say: told when the broker goes and comes back.
-        buffered: most results that wait.
+        buffered: most results of a stream that wait; those of all share one buffer.
+        streams: names, of a run of several.
 
     Attributes:
         name: `mqtt`.
@@ -112,14 +116,15 @@ class Mqtt:
 
     name = "mqtt"
 
-    def __init__(self, broker: Broker, say: Say, buffered: int = BUFFERED) -> None:
+    def __init__(self, broker: Broker, say: Say, buffered: int = BUFFERED, streams: Sequence[str] = ()) -> None:
         require("--mqtt", ["paho"], "mqtt")
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._broker, self._say = broker, say
-        self._waiting: deque[bytes] = deque()
-        self._buffered = buffered
+        self._streams = tuple(streams)
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._buffered = buffered * max(1, len(self._streams))
         self._in_flight: list[Any] = []
         self._dropped = self._unsent = 0
         self._changed = threading.Condition()
@@ -130,7 +135,7 @@ class Mqtt:
         client.max_inflight_messages_set(_IN_FLIGHT)
         client.reconnect_delay_set(*_PAUSES_S)
         _identify(client, broker)
-        client.will_set(self._topic("status"), _status("offline", "lost"), qos=1, retain=True)
+        client.will_set(self._topic("status"), self._status("offline", "lost"), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._away("it does not answer")
         client.on_disconnect = self._on_disconnect
@@ -145,9 +150,10 @@ class Mqtt:
 
     def result(self, result: Result) -> bool:
         """Queue a result."""
+        topic = self._topic("results" if result.stream is None else f"{result.stream}/results")
         payload = msgspec.json.encode(result.to_dict())
         with self._changed:
-            self._waiting.append(payload)
+            self._waiting.append((topic, payload))
             if len(self._waiting) > self._buffered:
                 self._waiting.popleft()
                 self._dropped += 1
@@ -167,7 +173,7 @@ class Mqtt:
         self._thread.join()
         self._unsent = len(self._waiting) + self._pending()
         if self._client.is_connected():
-            told = self._client.publish(self._topic("status"), _status("offline", "ended"), qos=1, retain=True)
+            told = self._client.publish(self._topic("status"), self._status("offline", "ended"), qos=1, retain=True)
             told.wait_for_publish(max(0.1, deadline_s - monotonic()))
         self._client.disconnect()
         self._client.loop_stop()
@@ -181,6 +187,10 @@ class Mqtt:
 
     def _topic(self, name: str) -> str:
         return f"{self._broker.topic}/{name}"
+
+    def _status(self, state: str, reason: str | None = None) -> bytes:
+        told: dict[str, Any] = {"state": state} if reason is None else {"state": state, "reason": reason}
+        return msgspec.json.encode(told | ({"streams": self._streams} if self._streams else {}))
 
     def _pending(self) -> int:
         self._in_flight = [each for each in self._in_flight if not each.is_published()]
@@ -198,14 +208,14 @@ class Mqtt:
                 if not ready:
                     self._changed.wait(_POLL_S)
                     continue
-                payload = self._waiting.popleft()
-            self._in_flight.append(self._client.publish(self._topic("results"), payload, qos=1))
+                topic, payload = self._waiting.popleft()
+            self._in_flight.append(self._client.publish(topic, payload, qos=1))
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._away(str(reason))
             return
-        client.publish(self._topic("status"), _status("online"), qos=1, retain=True)
+        client.publish(self._topic("status"), self._status("online"), qos=1, retain=True)
         if self._told_away:
             self._say(f"mqtt: {self._broker} is back; {len(self._waiting)} results waited")
         self._told_away = False
@@ -236,7 +246,3 @@ def _identify(client: Any, broker: Broker) -> None:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         named = ", ".join(f"{variable}={path}" for variable, path in files.items()) or "this system's authorities"
         raise ConfigurationError(f"can't set up TLS with {named}: {error}") from None
-
-
-def _status(state: str, reason: str | None = None) -> bytes:
-    return msgspec.json.encode({"state": state} if reason is None else {"state": state, "reason": reason})

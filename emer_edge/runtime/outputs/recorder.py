@@ -13,7 +13,7 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.outputs.background import Background
-from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.pipeline import Stream
 from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
 from emer_edge.runtime.recording.messages import (
     CAMERA,
@@ -39,11 +39,11 @@ __all__ = ["Recorder", "record"]
 _LIMITS: Final = {"frame": 16, "sample": 8192, "step": 256, "marker": 1024, "origin": 8}
 
 
-def record(pipeline: Pipeline, options: RecordOptions, say: Say, encoder: Encoder | None = None) -> Background:
+def record(stream: Stream, options: RecordOptions, say: Say, encoder: Encoder | None = None) -> Background:
     """Record a run.
 
     Args:
-        pipeline: not opened yet.
+        stream: not opened yet; a `Pipeline` is one.
         options: where, what, whose, and for how long.
         say: told of recordings that are too old, of failures, and what was written.
         encoder: makes the images; one of its own by default.
@@ -58,16 +58,16 @@ def record(pipeline: Pipeline, options: RecordOptions, say: Say, encoder: Encode
     check_writable(path)
     if options.retention_days is not None:
         expire(path.parent, options.retention_days, say)
-    pipeline.keep_originals = options.images == "jpeg"
-    recorder = Recorder(pipeline, path, options, say, encoder or Encoder(say))
-    output = Background(recorder, say, dict(_LIMITS), wait=pipeline.pace == "fast")
-    pipeline.tap(_Tap(output))
-    pipeline.markers.listen(lambda marker: output.put("marker", marker))
+    stream.keep_originals = options.images == "jpeg"
+    recorder = Recorder(stream, path, options, say, encoder or Encoder(say))
+    output = Background(recorder, say, dict(_LIMITS), wait=stream.pace == "fast")
+    stream.tap(_Tap(output))
+    stream.markers.listen(lambda marker: output.put("marker", marker))
     return output
 
 
 class _Tap:
-    """Puts everything that the pipeline takes into the recorder's queue."""
+    """Puts everything that a stream takes into the recorder's queue."""
 
     def __init__(self, output: Background) -> None:
         self._put = output.put
@@ -89,7 +89,7 @@ class Recorder:
     """Writes what a `Background` gives it.
 
     Args:
-        pipeline: what is recorded.
+        stream: what is recorded.
         path: the file, which does not exist.
         options: what goes into it.
         say: told what was written.
@@ -98,8 +98,8 @@ class Recorder:
 
     name = "record"
 
-    def __init__(self, pipeline: Pipeline, path: Path, options: RecordOptions, say: Say, encoder: Encoder) -> None:
-        self._pipeline, self._path, self._options, self._say = pipeline, path, options, say
+    def __init__(self, stream: Stream, path: Path, options: RecordOptions, say: Say, encoder: Encoder) -> None:
+        self._stream, self._path, self._options, self._say = stream, path, options, say
         self._encoder = encoder.hold()
         if options.images != "none":
             self._encoder.start()  # before any frame comes, so that none waits for it
@@ -129,7 +129,7 @@ class Recorder:
         elif kind == "frame":
             self._frame(writer, *item)
         else:
-            due_ns = item.end_ns + self._pipeline.allowance_ns
+            due_ns = item.end_ns + self._stream.allowance_ns
             writer.write(RESULTS, without_nulls(item.to_dict()), due_ns, item.end_ns)
 
     def end(self) -> dict[str, int]:
@@ -147,7 +147,7 @@ class Recorder:
         if self._writer is not None:
             return
         # A replay's time is the recording's: its origin is put at the wall clock's now.
-        reference_ns = origin_ns if self._pipeline.pace == "fast" else now_ns
+        reference_ns = origin_ns if self._stream.pace == "fast" else now_ns
         self._writer = RecordingWriter(self._path, self._head(origin_ns, unix_ns, reference_ns))
         early, self._early = self._early, []
         for marker in early:
@@ -169,12 +169,12 @@ class Recorder:
         writer.write(FRAMES, message, frame.arrival_ns, frame.stamp_ns)
 
     def _head(self, origin_ns: int, unix_ns: int, reference_ns: int) -> RecordingHead:
-        pipeline, options = self._pipeline, self._options
-        camera, tracker, manifest = pipeline.camera, pipeline.tracker, pipeline.bundle.manifest
-        described = pipeline.sources
+        stream, options = self._stream, self._options
+        camera, tracker, manifest = stream.camera, stream.tracker, stream.bundle.manifest
+        described = stream.sources
         width_px, height_px = camera.size_px
-        detect_every, subject = pipeline.face_settings
-        stimulus = pipeline.stimulus
+        detect_every, subject = stream.face_settings
+        stimulus = stream.stimulus
         return RecordingHead(
             schema=RECORD_SCHEMA,
             version=__version__,
@@ -191,16 +191,17 @@ class Recorder:
             rate_hz=tracker.rate_hz,
             missing_columns=tuple(tracker.missing_columns),
             synchronised=tracker.synchronised and camera.live == tracker.live,
-            display=asdict(pipeline.display),
+            display=asdict(stream.display),
             stimulus=None if stimulus is None else asdict(stimulus),
             bundle=manifest.name,
             heads={each.name: tuple(each.classes) for each in manifest.heads},
             aligned_to=alignment_key(manifest.face),
             hop_ns=manifest.window.hop_ns,
             length_ns=manifest.window.length_ns,
-            allowance_ns=pipeline.allowance_ns,
+            allowance_ns=stream.allowance_ns,
             detect_every=detect_every,
             subject=subject,
+            stream=stream.name,
             participant=options.participant,
             session=options.session,
             consent_id=options.consent_id,

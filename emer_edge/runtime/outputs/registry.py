@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
 
 from emer_edge.data.sessions import SessionPlace
+from emer_edge.errors import ConfigurationError
 from emer_edge.extras import require
 from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.outputs.json_lines import JsonLines
+from emer_edge.runtime.outputs.live_streams import LiveStreams
 from emer_edge.runtime.outputs.live_view import LiveView
 from emer_edge.runtime.outputs.lsl import LslResults, check_name
 from emer_edge.runtime.outputs.metrics import Metrics, parse_address
 from emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker
+from emer_edge.runtime.outputs.of_stream import OfStream, Run, say_of, streams_of
 from emer_edge.runtime.outputs.page import page_address
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.outputs.summary_table import SummaryTable
-from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.pipeline import Pipeline, Stream
 from emer_edge.runtime.recording.keep import RecordOptions, recording_path
 from emer_edge.runtime.recording.writer import check_writable
 from emer_edge.runtime.say import Say, say_to_log
@@ -44,6 +47,7 @@ class Wanted:
         metrics: an address (see `emer_edge.runtime.outputs.metrics.parse_address`).
         lsl: name of an LSL stream.
         serve, serve_token: the page's address and its token (see `Page`).
+        streams: of a run of several streams: stream -> its own `session`, `record` and `lsl`.
     """
 
     json: bool = False
@@ -57,71 +61,80 @@ class Wanted:
     lsl: str | None = None
     serve: str | None = None
     serve_token: str | None = None
+    streams: Mapping[str, Wanted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class OutputDriver:
-    """One kind of output.
+    """One kind of output: each stream has one, or all streams of a run share one.
 
     Attributes:
         name: short name.
-        open: makes it, or None where it was not asked for; told the run's encoder, which outputs share.
+        of_stream: makes a stream's, or None where it was not asked for; told the run's encoder, which outputs share.
+        of_run: makes that of the whole run.
     """
 
     name: str
-    open: Callable[[Pipeline, Wanted, Say, Encoder], Output | None]
+    of_stream: Callable[[Stream, Wanted, Say, Encoder], Output | None] | None = None
+    of_run: Callable[[Run, Wanted, Say, Encoder], Output | None] | None = None
 
 
-def _session(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.session is None else SessionFolder(pipeline, wanted.session, say)
+def _session(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return None if wanted.session is None else SessionFolder(stream, wanted.session, say)
 
 
-def _record(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.record is None else record(pipeline, wanted.record, say, encoder)
+def _record(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return None if wanted.record is None else record(stream, wanted.record, say, encoder)
 
 
-def _mqtt(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.mqtt is None else Mqtt(parse_broker(wanted.mqtt), say)
+def _mqtt(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    if wanted.mqtt is None:
+        return None
+    return Mqtt(parse_broker(wanted.mqtt), say, streams=[each for each in streams_of(run) if each is not None])
 
 
-def _metrics(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.metrics is None else Metrics(pipeline, wanted.metrics)
+def _metrics(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return None if wanted.metrics is None else Metrics(run, wanted.metrics)
 
 
-def _lsl(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.lsl is None else LslResults(pipeline, wanted.lsl)
+def _lsl(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    return None if wanted.lsl is None else LslResults(stream, wanted.lsl)
 
 
-def _page(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+def _page(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     if wanted.serve is None:
         return None
     from emer_edge.runtime.outputs.page import serve_page  # loads HTTP and TLS
 
-    return serve_page(pipeline, wanted.serve, wanted.serve_token, say, encoder)
+    return serve_page(run, wanted.serve, wanted.serve_token, say, encoder)
 
 
-def _view(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return LiveView(pipeline.bundle.manifest, wanted.console, pipeline) if wanted.live else None
+def _view(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+    if not wanted.live:
+        return None
+    if isinstance(run, Pipeline):
+        return LiveView(run.bundle.manifest, wanted.console, run)
+    return LiveStreams(run, wanted.console)
 
 
-def _json(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+def _json(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return JsonLines() if wanted.json else None
 
 
-def _summary(pipeline: Pipeline, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
+def _summary(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     return SummaryTable(wanted.console) if wanted.summary else None
 
 
 OUTPUTS: Final = (
-    OutputDriver("session", _session),
-    OutputDriver("record", _record),
-    OutputDriver("mqtt", _mqtt),
-    OutputDriver("metrics", _metrics),
-    OutputDriver("lsl", _lsl),
-    OutputDriver("page", _page),
-    OutputDriver("json", _json),
-    OutputDriver("live", _view),
-    OutputDriver("summary", _summary),
+    OutputDriver("session", of_stream=_session),
+    OutputDriver("record", of_stream=_record),
+    OutputDriver("mqtt", of_run=_mqtt),
+    OutputDriver("metrics", of_run=_metrics),
+    OutputDriver("lsl", of_stream=_lsl),
+    OutputDriver("page", of_run=_page),
+    OutputDriver("json", of_run=_json),
+    OutputDriver("live", of_run=_view),
+    OutputDriver("summary", of_run=_summary),
 )
 """In the order in which they take results, and end: the table at the end tells what the others have lost."""
 
@@ -147,13 +160,18 @@ def check_outputs(wanted: Wanted) -> None:
         check_name(wanted.lsl)
     if wanted.serve is not None:
         page_address(wanted.serve, wanted.serve_token)
+    for name, each in wanted.streams.items():
+        try:
+            check_outputs(each)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"stream {name}: {error}") from None
 
 
-def open_outputs(pipeline: Pipeline, wanted: Wanted, say: Say = say_to_log) -> list[Output]:
+def open_outputs(run: Run, wanted: Wanted, say: Say = say_to_log) -> list[Output]:
     """Make the outputs that a run was asked for.
 
     Args:
-        pipeline: not opened yet.
+        run: a pipeline, or several streams; not opened yet.
         wanted: which.
         say: told what outputs have to say.
 
@@ -166,9 +184,8 @@ def open_outputs(pipeline: Pipeline, wanted: Wanted, say: Say = say_to_log) -> l
     encoder = Encoder(say)  # one for all; its process starts when images are needed
     try:
         for driver in OUTPUTS:
-            output = driver.open(pipeline, wanted, say, encoder)
-            if output is not None:
-                made.append(output)
+            for output in _opened(driver, run, wanted, say, encoder):
+                made.append(output)  # one by one: those before one that can't be had are ended
     except BaseException:
         for each in made:
             each.end(None)
@@ -178,3 +195,16 @@ def open_outputs(pipeline: Pipeline, wanted: Wanted, say: Say = say_to_log) -> l
         if isinstance(each, Metrics):
             each.outputs = made
     return made
+
+
+def _opened(driver: OutputDriver, run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Iterator[Output]:
+    """Make the outputs of one kind."""
+    if driver.of_run is not None and (output := driver.of_run(run, wanted, say, encoder)) is not None:
+        yield output
+    if driver.of_stream is None:
+        return
+    for name, stream in streams_of(run).items():
+        asked, told = (wanted, say) if name is None else (wanted.streams.get(name, Wanted()), say_of(say, name))
+        output = driver.of_stream(stream, asked, told, encoder)
+        if output is not None:
+            yield output if name is None else OfStream(output, name)

@@ -24,7 +24,7 @@ from emer_edge.data.sessions import (
 )
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.pipeline import Stream, Summary
 from emer_edge.runtime.say import Say
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
@@ -39,20 +39,25 @@ class SessionFolder:
     """Writes a session as it goes. What can't be written is said once, and the run goes on.
 
     Args:
-        pipeline: whose markers, baseline and validation are saved.
+        stream: whose markers, baseline and validation are saved.
         place: where; its folder must not exist.
         say: told when writing fails, and what was written at the end.
+
+    Attributes:
+        name: `session`.
     """
 
-    def __init__(self, pipeline: Pipeline, place: SessionPlace, say: Say) -> None:
-        self._pipeline, self._place, self._say = pipeline, place, say
+    name = "session"
+
+    def __init__(self, stream: Stream, place: SessionPlace, say: Say) -> None:
+        self._stream, self._place, self._say = stream, place, say
         self._lock = threading.Lock()  # markers come from other threads
         self._files: dict[str, int] = {}
         self._counts = {RESULTS_FILE: 0, MARKERS_FILE: 0}
         self._head: SessionHead | None = None
         self._failed = False
         self._early: deque[Marker] = deque(maxlen=_EARLY)
-        pipeline.markers.listen(self._marker)
+        stream.markers.listen(self._marker)
 
     def begin(self) -> None:
         """Make the folder and its files.
@@ -83,8 +88,8 @@ class SessionFolder:
     def result(self, result: Result) -> bool:
         """Write a result; and the head anew once the baseline is complete."""
         self._line(RESULTS_FILE, msgspec.json.encode(result.to_dict()))
-        if self._head is not None and self._head.baseline is None and self._pipeline.baseline is not None:
-            self._head.baseline = self._pipeline.baseline
+        if self._head is not None and self._head.baseline is None and self._stream.baseline is not None:
+            self._head.baseline = self._stream.baseline
             self._try_head()
         return True
 
@@ -98,7 +103,7 @@ class SessionFolder:
             os.close(each)
         self._head.state, self._head.ended = "ended", _now()
         self._head.results, self._head.markers = self._counts[RESULTS_FILE], self._counts[MARKERS_FILE]
-        self._head.baseline = self._pipeline.baseline
+        self._head.baseline = self._stream.baseline
         self._head.summary = None if summary is None else _plain(summary)
         self._try_head()
         if not self._failed:
@@ -142,9 +147,9 @@ class SessionFolder:
         write_private(self._place.folder / SESSION_FILE, content + b"\n")
 
     def _first_head(self) -> SessionHead:
-        pipeline, place = self._pipeline, self._place
-        manifest = pipeline.bundle.manifest
-        camera, tracker = pipeline.sources
+        stream, place = self._stream, self._place
+        manifest = stream.bundle.manifest
+        camera, tracker = stream.sources
         return SessionHead(
             schema=SESSION_SCHEMA,
             participant=place.participant,
@@ -154,14 +159,14 @@ class SessionFolder:
             started_ns=monotonic_ns(),
             version=__version__,
             bundle=manifest.name,
-            manifest_sha256=sha256_of(Path(pipeline.bundle.path) / "manifest.json"),
+            manifest_sha256=sha256_of(Path(stream.bundle.path) / "manifest.json"),
             research_only=manifest.research_only,
             camera=camera,
             tracker=tracker,
-            display=pipeline.display,
-            baseline_s=pipeline.baseline_s,
-            apply_baseline=pipeline.apply_baseline,
-            validation=pipeline.validation,
+            display=stream.display,
+            baseline_s=stream.baseline_s,
+            apply_baseline=stream.apply_baseline,
+            validation=stream.validation,
         )
 
 

@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from emer_edge.metrics.latency import LatencySummary
 from emer_edge.runtime.outputs.drawing import axis, decades_of, duration, histogram
 from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.pipeline.core import AGES
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.results import Result
 
@@ -65,20 +67,52 @@ class SummaryTable:
             print_line(
                 f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}{encoder}"
             )
-        if summary.tracker:
-            clock = "" if summary.clock is None else f"; its clock {summary.clock}"
-            print_line(f"tracker: {summary.tracker}{clock}")
         if summary.markers:
             print_line(f"markers: {summary.markers}")
-        if summary.validation is not None:
-            print_line(f"gaze validation: {summary.validation}")
-        if summary.baseline is not None:
-            for line in baseline_lines(summary.baseline):
-                print_line(line)
+        if summary.streams:
+            self._console.print(_streams(summary))
+        for line in _own_lines(summary):
+            print_line(line)
+        for name, each in summary.streams.items():
+            for line in _own_lines(each):
+                print_line(f"{name}: {line}")
         for name, counts in summary.outputs.items():
             print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         for note in summary.notes:
             print_line(f"note: {note}")
+
+
+def _own_lines(summary: Summary) -> list[str]:
+    """What belongs to one person: the tracker, the validation and the baseline."""
+    lines = []
+    if summary.tracker:
+        clock = "" if summary.clock is None else f"; its clock {summary.clock}"
+        lines.append(f"tracker: {summary.tracker}{clock}")
+    if summary.validation is not None:
+        lines.append(f"gaze validation: {summary.validation}")
+    if summary.baseline is not None:
+        lines += baseline_lines(summary.baseline)
+    return lines
+
+
+def _streams(summary: Summary) -> Table:
+    """A row a stream: its results, its items and what they cost it alone."""
+    ages = [each for each in AGES if any(each in one.ages for one in summary.streams.values())]
+    table = Table(title="streams; figures in ms are p50 / p99", title_justify="left")
+    table.add_column("stream", overflow="fold")
+    table.add_column("results")
+    for name in ("frames", "faces", "samples", "lost", "finding a face", *(_NAMES[each] for each in ages)):
+        table.add_column(name, justify="right")
+    for name, each in summary.streams.items():
+        states = ", ".join(f"{count} {state}" for state, count in each.states.items()) or "none"
+        counts = (each.frames, each.faces, each.samples, sum(each.dropped.values()))
+        cells = [_two(each.stages.get("detect")), *(_two(each.ages.get(age)) for age in ages)]
+        table.add_row(name, states, *map(str, counts), *cells)
+    return table
+
+
+def _two(latency: LatencySummary | None) -> str:
+    return "--" if latency is None else f"{duration(latency.p50_ms)} / {duration(latency.p99_ms)}"
 
 
 def _latencies(summary: Summary, room: int) -> Table:

@@ -143,6 +143,11 @@ class Streams:
         """What is read, in a line."""
         return ", ".join(self.streams)
 
+    @property
+    def step_latencies(self) -> Mapping[str, LatencyRecorder]:
+        """`wait`, `encode`, `fuse` or `total` -> that of the steps, which all streams share; empty before the start."""
+        return self._machine.latencies
+
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
         """Set a marker in every stream, see `Pipeline.mark`; `streams[name].mark` sets it in one."""
         return self.markers.add(label, stamp_ns=stamp_ns)

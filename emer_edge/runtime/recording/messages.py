@@ -74,6 +74,7 @@ class RecordingHead(msgspec.Struct, omit_defaults=True):
         heads: head -> class names, empty for values.
         aligned_to: `alignment_key` that the crops were made for.
         hop_ns, length_ns, allowance_ns, detect_every, subject: how the run was set.
+        stream: its name, of a run that read several people.
         participant, session, consent_id: who, as pseudonyms.
     """
 
@@ -102,6 +103,7 @@ class RecordingHead(msgspec.Struct, omit_defaults=True):
     detect_every: int
     subject: str
     stimulus: dict[str, float] | None = None
+    stream: str | None = None
     participant: str | None = None
     session: str | None = None
     consent_id: str | None = None

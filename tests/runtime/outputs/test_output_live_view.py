@@ -191,9 +191,9 @@ def test_a_run_shows_its_sensors(bundle: Bundle, video: Path, tracker: Path) -> 
     pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
     view = LiveView(bundle.manifest, Console(file=screen, force_terminal=True, width=120, height=50), pipeline)
     summary = play(pipeline, [view])
-    assert view._meter.counts["frames"] == summary.frames
-    assert view._latencies.recorders["detect"].count == summary.stages["detect"].count
-    assert view._latencies.recorders["align"].count == summary.stages["align"].count
+    assert view._watched.meter.counts["frames"] == summary.frames
+    assert view._watched.latencies.recorders["detect"].count == summary.stages["detect"].count
+    assert view._watched.latencies.recorders["align"].count == summary.stages["align"].count
     assert re.search(r"/30 .*media", re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()))
 
 

@@ -103,7 +103,7 @@ def test_drops_are_counted_once(bundle: Bundle) -> None:
     metrics = Metrics(Pipeline(bundle), ":0")
     try:
         for dropped in ({"camera": 2}, {"camera": 2}, {"camera": 5, "results": 1}):
-            metrics.on_step(Result(1, State.STALE, dropped=dropped))
+            metrics.series[None].on_step(Result(1, State.STALE, dropped=dropped))
         seen = scrape(metrics.url)
     finally:
         metrics.end(None)

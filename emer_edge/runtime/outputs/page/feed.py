@@ -11,6 +11,7 @@ import json
 import math
 import threading
 from collections import deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
@@ -47,10 +48,19 @@ class Feed:
     Args:
         manifest: which heads there are.
         display: what the gaze refers to.
+        stream: whose; None where the run reads one person.
+        feeds: of all streams, this one included: visitors of one hear how the others do.
     """
 
-    def __init__(self, manifest: Manifest, display: Display) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        display: Display,
+        stream: str | None = None,
+        feeds: Mapping[str | None, Feed] | None = None,
+    ) -> None:
         self._manifest, self._display = manifest, display
+        self._stream, self._feeds = stream, {} if feeds is None else feeds
         self._changed = threading.Condition()
         self._result: Result | None = None
         self._number = 0
@@ -158,15 +168,27 @@ class Feed:
         made = self._made
         if made[0] != number:
             told = result.to_dict() | {"sensors": self._sensors(), "latency": self._latencies.to_dict()}
+            if self._stream is not None:
+                told["streams"] = self._streams()
             made = self._made = (number, event("result", told))
         return made[1]
 
     def _sensors(self) -> dict[str, Any]:
         return {"rates_hz": self._meter.rates_hz(), "counts": dict(self._meter.counts), "camera_px": self._size_px}
 
+    def _streams(self) -> list[dict[str, Any]]:
+        """How all streams do."""
+        told = []
+        for name, feed in self._feeds.items():
+            result = feed._result
+            gap = None if result is None or result.gap is None else round(result.gap.distance, 4)
+            told.append({"name": name, "state": None if result is None else result.state.value, "gap": gap})
+        return told
+
     def _hello(self) -> dict[str, Any]:
         manifest = self._manifest
-        return {
+        of_several = {} if self._stream is None else {"stream": self._stream, "streams": self._streams()}
+        return of_several | {
             "bundle": manifest.name,
             "heads": [_head(each.name, each.classes) for each in manifest.heads],
             "display": [self._display.width_px, self._display.height_px],

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
+    from emer_edge.runtime.outputs.page.feed import Feed
     from emer_edge.runtime.outputs.page.server import PageServer
+    from emer_edge.runtime.outputs.page.video import Video
 
 __all__ = ["POLICY", "PageHandler", "static_files"]
 
@@ -91,10 +93,15 @@ class PageHandler(BaseHTTPRequestHandler):
             self._lock(target.path)
         elif target.path == "/":
             self._send(HTTPStatus.OK, *self._page.files["index.html"])
-        elif target.path == "/events":
-            self._events()
         else:
-            self._picture(target.query)
+            query = parse_qs(target.query)
+            channel = self._page.channel(query.get("stream", [None])[0])
+            if channel is None:
+                self._refuse(HTTPStatus.NOT_FOUND, "this run has no such stream")
+            elif target.path == "/events":
+                self._events(channel.feed)
+            else:
+                self._picture(channel.video, query.get("after", ["0"])[0])
 
     def _enter(self) -> None:
         if self._page.access.knows_token(self.headers):
@@ -109,10 +116,9 @@ class PageHandler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.UNAUTHORIZED, b"the token is missing or wrong\n", "text/plain", more=more)
 
-    def _picture(self, query: str) -> None:
-        given = parse_qs(query).get("after", ["0"])[0]
+    def _picture(self, video: Video, given: str) -> None:
         after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
-        picture = self._page.video.newest(after, _PICTURE_S)
+        picture = video.newest(after, _PICTURE_S)
         if picture is None:
             self._send(HTTPStatus.NO_CONTENT)
         else:
@@ -121,11 +127,10 @@ class PageHandler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, picture.jpeg, "image/jpeg", more)
             self.connection.settimeout(self.timeout)
 
-    def _events(self) -> None:
+    def _events(self, feed: Feed) -> None:
         if not self._page.visitors.acquire(blocking=False):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already")
             return
-        feed = self._page.feed
         cursor = feed.enter()
         try:
             self.close_connection = True

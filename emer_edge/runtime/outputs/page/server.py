@@ -6,15 +6,15 @@ import contextlib
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Final
 
 from emer_edge.runtime.outputs.page.access import Access
 from emer_edge.runtime.outputs.page.address import Address, refused_binding
-from emer_edge.runtime.outputs.page.feed import Feed
+from emer_edge.runtime.outputs.page.channel import Channel
 from emer_edge.runtime.outputs.page.handler import PageHandler, static_files
-from emer_edge.runtime.outputs.page.video import Video
 from emer_edge.runtime.say import Say
 
 __all__ = ["CONNECTIONS", "VISITORS", "PageServer"]
@@ -35,8 +35,7 @@ class PageServer(ThreadingHTTPServer):
     Args:
         address: where to; port 0 takes a free one.
         token: what visitors must know, or None.
-        feed: results and gaze.
-        video: images.
+        channels: stream -> its results, gaze and images; one stream's under None.
         say: told once when answering fails.
 
     Raises:
@@ -48,9 +47,9 @@ class PageServer(ThreadingHTTPServer):
     allow_reuse_port = False  # newer Pythons would share a busy port silently
     request_queue_size = 16
 
-    def __init__(self, address: Address, token: str | None, feed: Feed, video: Video, say: Say) -> None:
+    def __init__(self, address: Address, token: str | None, channels: Mapping[str | None, Channel], say: Say) -> None:
         self.address_family = address.family
-        self.feed, self.video, self._say = feed, video, say
+        self._channels, self._say = channels, say
         self.files = static_files()
         self.visitors = threading.BoundedSemaphore(VISITORS)
         self._free = threading.BoundedSemaphore(CONNECTIONS)
@@ -62,6 +61,10 @@ class PageServer(ThreadingHTTPServer):
             raise refused_binding(address, error) from None
         self.address = Address(address.host, self.server_port)
         self.access = Access(self.address, token)
+
+    def channel(self, stream: str | None) -> Channel | None:
+        """The channel of a stream, the first where none is named; None where there is no such stream."""
+        return next(iter(self._channels.values())) if stream is None else self._channels.get(stream)
 
     def server_bind(self) -> None:
         """Bind without asking the network for this machine's name, which can take long."""
@@ -101,7 +104,8 @@ class PageServer(ThreadingHTTPServer):
 
     def service_actions(self) -> None:
         """Between connections, several times a second."""
-        self.video.rest()
+        for each in self._channels.values():
+            each.video.rest()
 
     def end(self) -> None:
         """Close every connection and the address."""

@@ -3,7 +3,8 @@
 import { gapTrace, gaze, histogram, stages, trace } from "./charts.js";
 import { duration } from "./drawing.js";
 import { prepare, show, why } from "./emotions.js";
-import { blank, watch } from "./video.js";
+import { asked, forget, introduce, onChoice, stream, update } from "./streams.js";
+import { blank, restart, watch } from "./video.js";
 
 const byId = (id) => document.getElementById(id);
 const SILENT_MS = 4000;
@@ -18,6 +19,7 @@ const WORDS = {
   connecting: "connecting", lost: "connection lost, trying again", ended: "the run has ended",
 };
 
+let source = null;
 let about = null;
 let points = [];
 let latency = {};
@@ -52,7 +54,8 @@ function hello(told) {
   about = told;
   points = [];
   byId("bundle").textContent = told.bundle;
-  document.title = `emer-edge · ${told.bundle}`;
+  introduce(told);
+  document.title = `emer-edge · ${stream() === null ? "" : `${stream()} · `}${told.bundle}`;
   prepare(told);
   gaze(null, told.display);
   byId("trace-card").hidden = !told.heads.some((each) => each.target === "valence" || each.target === "arousal");
@@ -83,6 +86,24 @@ function result(told) {
   latency = told.latency;
   drawLatency();
   sensors(told);
+  update(told.streams ?? [], WORDS);
+}
+
+// Nothing of the one who was shown stays when another is chosen.
+function choose() {
+  source.close();
+  points = [];
+  latency = {};
+  setState("connecting");
+  show({ heads: {}, gap: null, state: "connecting", filling_s: 0 });
+  drawTraces();
+  drawLatency();
+  for (const name of ["sensors", "notes"]) byId(name).replaceChildren();
+  byId("dropped").textContent = "nothing";
+  gaze(null, about.display);
+  blank("");
+  restart();
+  connect();
 }
 
 function drawLatency() {
@@ -146,8 +167,9 @@ function sensor(name, hz, words, full, all, floor, age, runState) {
 }
 
 function connect() {
-  const source = new EventSource("/events");
-  const on = (name, act) => source.addEventListener(name, (event) => {
+  const own = new EventSource(asked("/events"));
+  source = own;
+  const on = (name, act) => own.addEventListener(name, (event) => {
     heard = performance.now();
     act(JSON.parse(event.data));
   });
@@ -157,17 +179,19 @@ function connect() {
   on("gaze", (told) => gaze(told.at, about.display));
   on("pulse", () => {});
   on("end", () => setState("ended"));
-  source.addEventListener("error", () => {
+  own.addEventListener("error", () => {
+    if (own !== source) return; // another stream was chosen
     if (state !== "ended") setState("lost");
-    if (source.readyState === EventSource.CLOSED) {
-      // Refused outright: the token has changed, or too many watch. The browser gives up; we ask again.
+    if (own.readyState === EventSource.CLOSED) {
+      // Refused outright: the token has changed, the stream is not there, or too many watch. The browser gives up; we ask again.
       setTimeout(async () => {
         try {
           if ((await fetch("/", { cache: "no-store" })).status === 401) location.reload();
+          if (stream() !== null && (await fetch(asked("/frame"), { cache: "no-store" })).status === 404) forget();
         } catch {
           // not there: the next attempt tells
         }
-        connect();
+        if (own === source) connect();
       }, 2000);
     }
   });
@@ -176,6 +200,7 @@ function connect() {
 setInterval(() => {
   if (heard && performance.now() - heard > SILENT_MS && state !== "ended") setState("lost");
 }, 1000);
+onChoice(choose);
 byId("stage").addEventListener("change", drawLatency);
 window.addEventListener("resize", () => {
   if (about) drawTraces();

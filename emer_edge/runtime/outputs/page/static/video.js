@@ -1,5 +1,7 @@
 // Video: one image after the other, each asked for when the last one is drawn, so that a slow line gets fewer.
 
+import { asked, stream } from "./streams.js";
+
 const canvas = document.getElementById("video");
 const note = document.getElementById("video-note");
 const faceNote = document.getElementById("face-note");
@@ -24,6 +26,11 @@ export function blank(why) {
   faceNote.textContent = "";
 }
 
+/** Begin anew: another stream counts its own images. */
+export function restart() {
+  number = 0;
+}
+
 /** Ask for images for ever; nothing is asked for while the page is hidden or the video paused. */
 export async function watch() {
   for (;;) {
@@ -32,12 +39,14 @@ export async function watch() {
       continue;
     }
     try {
-      const reply = await fetch(`/frame?after=${number}`, { cache: "no-store" });
+      const whose = stream();
+      const reply = await fetch(asked("/frame", { after: number }), { cache: "no-store" });
+      if (stream() !== whose) continue; // nobody sees another's face under this name
       if (reply.status === 200) {
         number = Number(reply.headers.get("X-Number"));
         const face = JSON.parse(reply.headers.get("X-Face") ?? "{}");
         const image = await createImageBitmap(await reply.blob());
-        if (!paused) draw(image, face);
+        if (!paused && stream() === whose) draw(image, face);
         image.close();
       } else if (reply.status === 204) {
         if (!paused) blank("no image from the camera");

@@ -1,0 +1,300 @@
+"""Every output of a run that reads two people, with two recordings at real pace."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_inputs import result_of
+from recording_inputs import Kept, assert_same, replayed
+from rich.console import Console
+from runtime_inputs import LiveCamera, LiveTracker, scene, write_tracker, write_video
+from test_output_metrics import scrape
+from test_output_mqtt import PATIENCE_S, RealBroker, Subscriber, needs_mosquitto, until
+
+from emer_edge.bundle import Bundle
+from emer_edge.data.sessions import open_session
+from emer_edge.runtime.outputs import JsonLines, Wanted, open_outputs
+from emer_edge.runtime.outputs.live_rows import Shown
+from emer_edge.runtime.outputs.live_streams import LiveStreams, StreamRow, render_streams, streams_lines
+from emer_edge.runtime.outputs.metrics import Metrics
+from emer_edge.runtime.outputs.of_stream import OfStream
+from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
+from emer_edge.runtime.pipeline import Streams, StreamSource, Summary, play
+from emer_edge.runtime.recording.messages import RESULTS
+from emer_edge.runtime.recording.reader import read_head, read_messages
+from emer_edge.spec.results import Result, State
+
+NAMES = ("left", "right")
+PEOPLE = {"left": Whose("p1", "form 1"), "right": Whose("p2", "form 2")}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[StreamSource]:
+    """Two people; the right one has no face in view for a while."""
+    folder = tmp_path_factory.mktemp("people")
+    tracker = str(write_tracker(folder / "eyes.csv", 4.2))
+    videos = [write_video(folder / "left.avi", 4.2), write_video(folder / "right.avi", 4.2, hidden=(0.5, 1.0))]
+    return [StreamSource(name, str(video), tracker, offset_ms=0.0) for name, video in zip(NAMES, videos, strict=True)]
+
+
+class Scraping(Kept):
+    """Looks at the metrics once the steps have come to an end point, and sets markers on the way."""
+
+    def __init__(self, run: Streams) -> None:
+        super().__init__()
+        self._run = run
+        self.metrics: Metrics | None = None
+        self.scraped: dict[str, float] = {}
+
+    def result(self, result: Result) -> bool:
+        super().result(result)
+        if len(self.results) == 4:
+            self._run.mark("for all")
+            self._run.streams["right"].mark("its own")
+        if len(self.results) == 22:
+            assert self.metrics is not None
+            self.scraped = scrape(self.metrics.url)
+        return True
+
+
+@dataclass
+class Played:
+    """What a run has left."""
+
+    results: list[Result]
+    summary: Summary
+    folder: Path
+    scraped: dict[str, float]
+    table: str
+    json: list[dict[str, Any]]
+    said: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def played(bundle: Bundle, sources: list[StreamSource], tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder, said = tmp_path_factory.mktemp("kept"), []
+    run = Streams(bundle, sources, say=said.append)
+    screen, lines = io.StringIO(), io.StringIO()
+    asked = Wanted(summary=True, console=Console(file=screen, width=200), metrics=":0")
+    keeping = Keeping(save=folder / "sessions", record=folder, video=True, session="s1")
+    outputs = open_outputs(run, wanted_of_streams(asked, PEOPLE, keeping), said.append)
+    kept = Scraping(run)
+    kept.metrics = next(each for each in outputs if isinstance(each, Metrics))
+    summary = play(run, [*outputs, JsonLines(lines), kept])
+    told = [json.loads(each) for each in lines.getvalue().splitlines()]
+    return Played(kept.results, summary, folder, kept.scraped, screen.getvalue(), told, said)
+
+
+def of(results: Sequence[Result], stream: str) -> list[Result]:
+    return [each for each in results if each.stream == stream]
+
+
+def test_lines_and_the_summary_tell_streams_apart(played: Played) -> None:
+    assert [each["stream"] for each in played.json] == [each.stream for each in played.results]
+    assert {each["stream"] for each in played.json} == set(NAMES)
+    assert played.summary.outputs == {}
+    rows = {each.split("│")[1].strip(): each for each in played.table.splitlines() if each.count("│") > 8}
+    for name, each in played.summary.streams.items():
+        assert f"{each.frames}" in rows[name]
+        assert f"{each.states['ok']} ok" in rows[name]
+        assert f"{name}: tracker: " in played.table
+    assert f"{played.summary.frames} frames" in played.table
+    assert "hop deadline to result" in played.table
+
+
+def test_each_stream_has_its_session(played: Played) -> None:
+    for name, whose in PEOPLE.items():
+        session = open_session(played.folder / "sessions" / str(whose.participant) / "s1")
+        mine = of(played.results, name)
+        assert [each["end_ns"] for each in session.results] == [each.end_ns for each in mine]
+        assert session.head.state == "ended"
+        assert session.head.summary is not None
+        assert session.head.summary["frames"] == played.summary.streams[name].frames
+        assert session.head.summary["rss_mb"] == played.summary.rss_mb
+        labels = [each.label for each in session.markers]
+        assert labels == (["for all"] if name == "left" else ["for all", "its own"])
+    assert sum("saved" in each for each in played.said) == 2
+
+
+def test_each_stream_has_its_recording_and_a_replay_gives_its_results(bundle: Bundle, played: Played) -> None:
+    found = {read_head(each).stream: each for each in played.folder.glob("*.mcap")}
+    assert set(found) == set(NAMES)
+    for name, whose in PEOPLE.items():
+        path, mine = found[name], of(played.results, name)
+        head = read_head(path)
+        assert path.stem.endswith(f"Z-{name}")
+        assert (head.participant, head.consent_id) == (whose.participant, whose.consent_id)
+        recorded = [each.decode() for each in read_messages(path, [RESULTS])]
+        assert {each["stream"] for each in recorded} == {name}
+        again = {each.end_ns + head.origin_ns: each for each in replayed(bundle, path)}
+        assert sum(each.state is State.OK for each in mine) >= 3
+        assert_same(mine, [again[each.end_ns] for each in mine], head.origin_ns)
+
+
+def test_metrics_have_a_label_for_what_is_a_streams_own(played: Played) -> None:
+    seen = played.scraped
+    for name in NAMES:
+        mine = of(played.results[:22], name)
+        own = f'stream="{name}"'
+        states = {state: seen[f'emer_edge_results_total{{state="{state.value}",{own}}}'] for state in State}
+        assert sum(states.values()) >= len(mine)  # steps may have been taken that were not read yet
+        assert seen[f"emer_edge_frames_total{{{own}}}"] > 60
+        assert seen[f"emer_edge_samples_total{{{own}}}"] > 300
+        assert seen[f'emer_edge_covered_slots{{source="face",{own}}}'] <= 8
+        assert seen[f'emer_edge_stage_seconds_count{{stage="detect",{own}}}'] > 5
+        assert seen[f'emer_edge_evidence_age_seconds_count{{source="face",{own}}}'] >= 8
+        assert f'emer_edge_stage_seconds_count{{stage="total",{own}}}' not in seen
+    for stage in ("wait", "encode", "fuse", "total"):
+        assert seen[f'emer_edge_stage_seconds_count{{stage="{stage}",stream=""}}'] > 2
+    steps = seen['emer_edge_stage_seconds_count{stage="total",stream=""}']
+    results = sum(value for name, value in seen.items() if name.startswith("emer_edge_results_total"))
+    assert 2 * steps == results  # one step for both
+    assert "emer_edge_resident_bytes" in seen
+
+
+class Breaks(Kept):
+    name = "breaks"
+
+    def result(self, result: Result) -> bool:
+        raise OSError("no space left")
+
+    def lost(self) -> dict[str, int]:
+        return {"items": 2}
+
+
+def test_an_output_of_one_stream_fails_alone(bundle: Bundle) -> None:
+    said: list[str] = []
+    live = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in NAMES]
+    run = Streams(bundle, live, say=said.append)
+    metrics, whole = Metrics(run, ":0"), Kept()
+    outputs = [OfStream(Breaks(), "left"), OfStream(whole, "right"), metrics]
+    metrics.outputs = outputs
+    lost = scrape(metrics.url)
+    summary = play(run, outputs, 1.0)
+    assert lost['emer_edge_output_lost_total{output="breaks",stream="left",what="items"}'] == 2
+    assert {each.stream for each in whole.results} == {"right"}
+    assert len(whole.results) >= 2
+    assert summary.outputs == {"breaks of left": {"items": 2, "failed": 1}}
+    assert sum("the output breaks of left failed" in each for each in said) == 1
+
+
+@needs_mosquitto
+def test_a_broker_hears_each_stream_under_its_name(bundle: Bundle, tmp_path: Path) -> None:
+    broker = RealBroker(tmp_path)
+    broker.start()
+    subscriber = Subscriber(broker.port, "lab/#")
+    try:
+        assert subscriber.subscribed.wait(PATIENCE_S)
+        live = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in NAMES]
+        run, kept = Streams(bundle, live), Kept()
+        wanted = Wanted(mqtt=f"mqtt://127.0.0.1:{broker.port}/lab")
+        play(run, [*open_outputs(run, wanted), kept], 1.2)
+        until(lambda: subscriber.states()[-1:] == [("offline", "ended")])
+        for name in NAMES:
+            heard = [body["end_ns"] for topic, body, _ in subscriber.heard if topic == f"lab/{name}/results"]
+            assert heard == [each.end_ns for each in of(kept.results, name)] != []
+        statuses = [body for topic, body, _ in subscriber.heard if topic == "lab/status"]
+        assert [each["state"] for each in statuses] == ["online", "offline"]
+        assert all(each["streams"] == list(NAMES) for each in statuses)
+        assert {topic for topic, _, _ in subscriber.heard} == {"lab/left/results", "lab/right/results", "lab/status"}
+    finally:
+        subscriber.close()
+        broker.kill()
+
+
+def test_each_stream_has_an_outlet(bundle: Bundle) -> None:
+    pylsl = pytest.importorskip("pylsl", reason="needs pylsl and its liblsl")
+    name = f"emotions {uuid.uuid4().hex[:8]}"
+    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
+    run = Streams(bundle, live)
+    outputs = open_outputs(run, wanted_of_streams(Wanted(lsl=name), {each: Whose() for each in NAMES}, Keeping()))
+    inlets = {}
+    for each in outputs:
+        each.begin()
+    try:
+        for each in NAMES:
+            (found,) = pylsl.resolve_byprop("name", f"{name}-{each}", 1, 10.0)
+            inlets[each] = pylsl.StreamInlet(found)
+            inlets[each].open_stream(10.0)
+            assert inlets[each].info().desc().child_value("stream") == each
+        for each in outputs:
+            for stream, state in (("left", State.NO_FACE), ("right", State.NO_GAZE)):
+                assert each.result(replace(result_of(1, state=state), stream=stream))
+        assert [inlets[each].pull_sample(10.0)[0][0] for each in NAMES] == [2.0, 3.0]
+        assert all(inlet.pull_sample(0.1)[0] is None for inlet in inlets.values())  # none of the other's
+    finally:
+        for inlet in inlets.values():
+            inlet.close_stream()
+        for each in outputs:
+            each.end(None)
+
+
+def rows_of(bundle: Bundle, count: int) -> list[StreamRow]:
+    shown = [
+        Shown(bundle.manifest, replace(result_of(1, 0.5 + 0.05 * at), stream=f"seat-{at}"), ()) for at in range(count)
+    ]
+    return [StreamRow(f"seat-{at}", each) for at, each in enumerate(shown)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8, 30])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16), (40, 8)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_live_view_fits(bundle: Bundle, count: int, size: tuple[int, int]) -> None:
+    width, height = size
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, height=height)
+    console.print(render_streams(bundle.manifest, rows_of(bundle, count), {}, width, height))
+    lines = screen.getvalue().splitlines()
+    assert len(lines) <= height - 1
+    assert max(map(len, lines)) <= width
+    assert "seat-0" in screen.getvalue()
+    left_out = "more: a taller" in screen.getvalue()
+    assert left_out or all(f"seat-{at}" in screen.getvalue() for at in range(count))
+    assert left_out == (count > height - 5 and (height - 4) // count < 7)
+
+
+def test_two_have_a_block_each_and_eight_a_line(bundle: Bundle) -> None:
+    both = "\n".join(each.plain for each in streams_lines(bundle.manifest, rows_of(bundle, 2), {}, 76, 21))
+    assert both.count("tracker ") == both.count("camera ") == 2
+    assert both.count("felt minus shown") + both.count("wider than") >= 2
+    rows = rows_of(bundle, 8)
+    rows[3] = StreamRow("seat-3", Shown(bundle.manifest, result_of(1, state=State.NO_FACE)))
+    rows[4] = StreamRow("a-very-long-name", None)
+    lines = [each.plain for each in streams_lines(bundle.manifest, rows, {}, 76, 21)]
+    assert len(lines) == 10
+    first = next(iter(result_of(1).heads["er-7"]))  # type: ignore[arg-type]
+    assert lines[1].split()[:4] == ["seat-0", "ok", f"{first:.10}", "50%"]
+    assert "0.25" in lines[1]
+    assert lines[4].split()[:4] == ["seat-3", "no_face", "--", "--"]
+    assert lines[5].startswith("a-very-lo…")
+
+
+def test_a_live_view_draws_once_a_step(bundle: Bundle) -> None:
+    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
+    screen = io.StringIO()
+    view = LiveStreams(Streams(bundle, live), Console(file=screen, force_terminal=True, width=80, height=24))
+    view.begin()
+    drawn = []
+    for number, stream in [(1, "left"), (1, "right"), (2, "left"), (2, "right"), (3, "right"), (4, "right")]:
+        before = len(screen.getvalue())
+        view.result(replace(result_of(number), stream=stream))
+        drawn.append(len(screen.getvalue()) > before)
+    view.end(None)
+    assert drawn == [True, True, False, True, True, True]
+
+
+def test_a_log_has_a_line_a_change(bundle: Bundle) -> None:
+    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
+    screen = io.StringIO()
+    view = LiveStreams(Streams(bundle, live), Console(file=screen))
+    view.begin()
+    for stream, state in [("left", State.OK), ("right", State.OK), ("left", State.OK), ("right", State.STALE)]:
+        view.result(replace(result_of(1, state=state), stream=stream))
+    view.end(None)
+    assert screen.getvalue().splitlines() == ["left: ok", "right: ok", "right: no emotion: a sensor is silent"]
