@@ -188,6 +188,8 @@ def _p99(recorder: LatencyRecorder | None) -> str:
 def _common(steps: Mapping[str, LatencyRecorder]) -> Text:
     """What a step of all streams costs."""
     told = [
-        f"{name} {duration(each.percentile_ns(0.5) * 1e-6)}/{_p99(each)}" for name, each in steps.items() if each.count
+        f"{name} {duration(each.percentile_ns(0.5) * 1e-6)}/{_p99(each)}"
+        for name, each in reversed(list(steps.items()))  # total first: what a narrow terminal cuts off goes last
+        if each.count
     ]
-    return Text(f"all, ms p50/p99: {'  '.join(told) or '--'}", "dim")
+    return Text(f"all, ms p50/p99: {', '.join(told) or '--'}", "dim")
