@@ -2,8 +2,8 @@
 
 Synthesises the set, trains a network a fold (frozen backbone), exports each in FP32 and INT8 (a bundle in FP16 computes
 in FP32 on a CPU), and has `emer-edge bench` score every network on the fold it has never seen, in two reports: all ten
-bundles beside each other, and how much the five in INT8 bear (robustness). What is done is found in `--work` and not done again, so an
-interrupted run goes on where it was; what each step cost is kept there, too, in `spent.json`.
+bundles beside each other, and how much the five in INT8 bear (robustness). What is done is found in `--work` and not
+done again, so an interrupted run goes on where it was; what each step cost is kept there, too, in `spent.json`.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ def main() -> int:
 
     def make_fold(fold: int) -> None:
         shop.checkpoint(fold)
+        ledger.enter(dict(shop.spent))
         for precision in PRECISIONS:
             shop.bundle(precision, fold)
-        ledger.enter(dict(shop.spent))
+            ledger.enter(dict(shop.spent))
 
     with ThreadPoolExecutor(arguments.at_once) as pool:
         list(pool.map(make_fold, FOLDS))
@@ -90,6 +91,7 @@ def main() -> int:
         "participants": PARTICIPANTS,
         "clips": PARTICIPANTS * CLIPS,
         "folds_at_once": arguments.at_once,
+        "not_timed": sorted({each.name for each in folder.iterdir()} - {"spent.json"} - set(ledger.spent)),
         "spent": {name: asdict(each) for name, each in sorted(ledger.spent.items())},
     }
     return conclude("full_size", floors, figures)
