@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common import ONE_THREAD, conclude, console, parser, show, workshop
-from emer_edge.report.tables import Column
+from benchmarks.tables import put_table
+from emer_edge.report.tables import Column, Table
 from emer_edge.runtime.pipeline import Streams, StreamSource
 
+SCALING: Final = Path(__file__).parents[1] / "docs" / "scaling.md"
 COUNTS: Final = (1, 2, 4, 8)
 _WARM_S: Final = 3.0  # until all threads run and the first looks at whole images are over
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -56,8 +59,31 @@ def main() -> int:
         [tuple(_cell(row[each]) for each in figures) for row in rows],
         "cpu share: of one core, decoding of the videos included; total: hop deadline to the last result of a step",
     )
+    if arguments.output is None:
+        put_table(SCALING, "streams", table_of(rows, arguments.seconds))
     command = f"python -m benchmarks.streams --seconds {arguments.seconds:g}"
     return conclude("streams", [], {"command": command, "seconds": arguments.seconds, "rows": rows}, arguments.output)
+
+
+def table_of(rows: list[dict[str, Any]], seconds: float) -> Table:
+    """The table in docs/scaling.md."""
+    columns = (
+        Column("Streams"),
+        Column("Processor, all", "% of a core", 0, 100.0),
+        Column("Processor, each", "% of a core", 1, 100.0),
+        Column("Deadline to last result, p50", "ms", 1),
+        Column("p99", "ms", 1),
+        Column("Encoder, each crop", "ms", 2),
+        Column("Memory", "MB", 0),
+        Column("Lost"),
+    )
+    keys = ("streams", "cpu_share", "cpu_share_a_stream", "total_p50_ms", "total_p99_ms", "encode_a_crop_ms")
+    cells = [tuple(row[each] for each in (*keys, "peak_rss_mb", "lost")) for row in rows]
+    note = (
+        f"{platform.machine()} server, {os.cpu_count()} cores, INT8, one thread; {seconds:g} s each; every stream "
+        "decodes a 640x480 video at 30 frames a second and reads 120 samples a second (`python -m benchmarks.streams`)."
+    )
+    return Table("A process with several streams (measured)", columns, tuple(cells), note)
 
 
 def in_child(count: int, bundle: Path, recording: Path, seconds: float) -> dict[str, Any]:
