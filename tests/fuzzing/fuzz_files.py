@@ -1,0 +1,200 @@
+"""Readers of files: each returns, or raises an EmerEdgeError that says something."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from fuzz_base import Target
+from fuzz_mutations import mutated, mutated_archive, mutated_json
+from fuzz_seeds import (
+    FOLDS,
+    GAZEPOINT,
+    RECORDING,
+    TOML,
+    cache_seeds,
+    golden_seeds,
+    label_seeds,
+    manifest_seeds,
+    session_seeds,
+    tobii_seeds,
+    workbook_seeds,
+)
+
+from emer_edge.bundle.golden import read_golden
+from emer_edge.bundle.manifest import Manifest
+from emer_edge.cli.config_file import config_defaults
+from emer_edge.cli.run import run
+from emer_edge.data import sheets
+from emer_edge.data.labels import open_labels
+from emer_edge.data.layout import parse_folds
+from emer_edge.data.recordings import open_recording
+from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session
+from emer_edge.data.sheets import read_sheet
+from emer_edge.data.tobii import read_export
+from emer_edge.errors import EmerEdgeError
+from emer_edge.runtime.trackers.gazepoint_file import read_gazepoint_csv
+from emer_edge.spec.samples import Display
+
+_TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
+                b"seconds = nan\n", b"threads = " + b"9" * 5000 + b"\n", b"0x", b"inf", b'"""', b"{a = 1}")  # fmt: skip
+_ARCHIVE_TOKENS = (b"<c r='XFD1048576'><v>1</v></c>", b"<row r='1048576'>", b"XFD1048576", b"A900000", b't="s"',
+                   b"<v>99999999999</v>", b"<f4", b"|O", b"(1000000000000,)", b"(99999,99999,99)",
+                   b"'fortran_order': True", b"<f8", b"(-1,)")  # fmt: skip
+
+
+@cache
+def _folder() -> Path:
+    """A folder in memory that goes with the process."""
+    memory = Path("/dev/shm")
+    _folder.kept = tempfile.TemporaryDirectory(  # type: ignore[attr-defined]
+        prefix="emer-edge-fuzz-", dir=memory if os.access(memory, os.W_OK) else None
+    )
+    return Path(_folder.kept.name)  # type: ignore[attr-defined]
+
+
+def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes, Random], None]:
+    def one(data: bytes, random: Random) -> None:
+        path = _folder() / name
+        path.write_bytes(data)
+        try:
+            read(path)
+        except EmerEdgeError as error:
+            assert str(error), "an error without words"  # noqa: PT017
+
+    return one
+
+
+def _recording(path: Path) -> None:
+    for name in ("video.avi", "tracker.tsv"):
+        (path.parent / name).touch()
+    open_recording(path.parent)
+
+
+def _session(path: Path) -> None:
+    """What is in the file: session.json, then results, then markers, between lines of dashes."""
+    parts = [*path.read_bytes().split(b"\n---\n"), b"", b""]
+    for name, content in zip((SESSION_FILE, RESULTS_FILE, MARKERS_FILE), parts, strict=False):
+        (path.parent / name).write_bytes(content)
+    open_session(path.parent)
+
+
+def _tobii(path: Path) -> None:
+    export = read_export(path)
+    list(export.samples())
+    assert export.rows.shape[1] == 39
+
+
+def _labels(path: Path) -> None:
+    table = open_labels(path, view="er")
+    try:
+        order = table.code_order(None)
+    except EmerEdgeError:
+        order = {}
+    for name in list(table.cells)[:20]:
+        try:
+            table.labels(name, order)
+        except EmerEdgeError:
+            continue
+
+
+def _mutated_session(random: Random, data: bytes) -> bytes:
+    parts = data.split(b"\n---\n")
+    at = random.randrange(len(parts))
+    parts[at] = mutated_json(random, parts[at]) if at == 0 else mutated(random, parts[at])
+    return b"\n---\n".join(parts)
+
+
+def _in_archive(random: Random, data: bytes) -> bytes:
+    return mutated_archive(random, data, _ARCHIVE_TOKENS)
+
+
+FILES: tuple[Target, ...] = (
+    Target(
+        "gazepoint-csv",
+        lambda: (GAZEPOINT, GAZEPOINT.replace(b",", b"\t").replace(b"TIME(", b"TIMER(")),
+        mutated,
+        _file("g.csv", lambda path: read_gazepoint_csv(path, Display())),
+        1_000_000,
+        ("emer_edge.runtime.trackers.gazepoint_file", "emer_edge.runtime.trackers.gazepoint"),
+    ),
+    Target(
+        "tobii-text",
+        tobii_seeds,
+        mutated,
+        _file("t.tsv", _tobii),
+        200_000,
+        ("emer_edge.data.tobii", "emer_edge.data.tables", "emer_edge.data.sheets"),
+    ),
+    Target("tobii-xlsx", workbook_seeds, _in_archive, _file("t.xlsx", _tobii), 50_000, ("emer_edge.data.tables",)),
+    Target(
+        "eye-sheet",
+        tobii_seeds,
+        mutated,
+        _file("e.tsv", lambda path: read_sheet(path, use_cache=False)),
+        200_000,
+        ("emer_edge.data.sheets", "emer_edge.data.tables"),
+    ),
+    Target(
+        "sheet-cache",
+        cache_seeds,
+        _in_archive,
+        _file("e.npz", lambda path: sheets._load(path, np.arange(3))),
+        200_000,
+        ("emer_edge.data.sheets",),
+    ),
+    Target(
+        "session",
+        session_seeds,
+        _mutated_session,
+        _file("session.json", _session),
+        200_000,
+        ("emer_edge.data.sessions",),
+    ),
+    Target("labels", label_seeds, mutated, _file("l.csv", _labels), 500_000, ("emer_edge.data.labels",)),
+    Target(
+        "folds",
+        lambda: (FOLDS,),
+        mutated,
+        _file("emer_set.txt", lambda path: parse_folds(path.read_bytes().decode("utf-8-sig", "replace"))),
+        500_000,
+        ("emer_edge.data.layout",),
+    ),
+    Target(
+        "recording.json",
+        lambda: (RECORDING,),
+        mutated_json,
+        _file("recording.json", _recording),
+        1_000_000,
+        ("emer_edge.data.recordings",),
+    ),
+    Target(
+        "manifest.json",
+        manifest_seeds,
+        mutated_json,
+        _file("manifest.json", lambda path: Manifest.from_json(path.read_bytes())),
+        200_000,
+        ("emer_edge.bundle.manifest",),
+    ),
+    Target(
+        "run.toml",
+        lambda: (TOML,),
+        lambda random, data: mutated(random, data, _TOML_TOKENS),
+        _file("run.toml", lambda path: config_defaults(path, run)),
+        100_000,
+        ("emer_edge.cli.config_file",),
+    ),
+    Target(
+        "golden.npz",
+        golden_seeds,
+        _in_archive,
+        _file("golden.npz", read_golden),
+        200_000,
+        ("emer_edge.bundle.golden",),
+    ),
+)
