@@ -145,7 +145,9 @@ def run(
     participant: Annotated[
         str | None,
         typer.Option(
-            help="Who is saved: a pseudonym such as p017, not a name.", show_default=False, rich_help_panel=_SESSIONS
+            help="Who is saved: a pseudonym such as p017, not a name; of several streams, in each [[stream]] table.",
+            show_default=False,
+            rich_help_panel=_SESSIONS,
         ),
     ] = None,
     session: Annotated[
@@ -160,7 +162,7 @@ def run(
         Path | None,
         typer.Option(
             help="Record samples, results and markers in a new MCAP file (opens in Foxglove; given as --camera and "
-            "--tracker, it is played back), or in a folder, named by the time. Extra: mcap.",
+            "--tracker, it is played back), or in a folder, named by the time and the stream. Extra: mcap.",
             show_default=False,
             rich_help_panel=_OUTPUTS,
         ),
@@ -184,7 +186,7 @@ def run(
     consent_id: Annotated[
         str | None,
         typer.Option(
-            help="What the consent to be filmed is filed as; kept in the recording.",
+            help="What the consent to be filmed is filed as; kept in the recording. Each [[stream]] table has its own.",
             show_default=False,
             rich_help_panel=_OUTPUTS,
         ),
@@ -217,7 +219,9 @@ def run(
     lsl_out: Annotated[
         str | None,
         typer.Option(
-            help="Send results as an LSL stream of this name. Extra: lsl.", show_default=False, rich_help_panel=_OUTPUTS
+            help="Send results as an LSL stream of this name; of several streams, NAME-STREAM each. Extra: lsl.",
+            show_default=False,
+            rich_help_panel=_OUTPUTS,
         ),
     ] = None,
     baseline: Annotated[

@@ -52,6 +52,18 @@ def test_a_run_of_two_streams(emer_edge: Run, recording: Path, bundle: Path) -> 
     assert "hop deadline to result" in outcome.err
 
 
+def test_the_example_of_tables_can_be_uncommented(emer_edge: Run, recording: Path, bundle: Path) -> None:
+    example = Path(__file__).parents[2] / "deploy" / "run.toml"
+    lines = [each.removeprefix("#").strip() for each in example.read_text().splitlines() if each.startswith("#   ")]
+    text = "\n".join(lines)
+    assert text.count("[[stream]]") == text.count("participant") == text.count("consent-id") == 2
+    text = re.sub(r'camera = ".*"', f'camera = "{recording}/face.avi"', text)
+    text = re.sub(r'tracker = ".*"', f'tracker = "{recording}/eyes.csv"', text)
+    top = f'bundle = "{bundle}"\nrecord = "{recording}"\nrecord-video = true\nsave = "{recording}/people"\n'
+    outcome = emer_edge("run", "--config", written(recording, top, text), "--check")
+    assert outcome.code == 0, outcome.err
+
+
 def test_check_looks_at_every_stream(emer_edge: Run, recording: Path, bundle: Path) -> None:
     good = written(recording, f'bundle = "{bundle}"', table(recording, "left"), table(recording, "right"))
     outcome = emer_edge("run", "--config", good, "--check")
