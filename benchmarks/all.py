@@ -26,6 +26,7 @@ SCRIPTS = (
     "camera_path",
     "image_encoding",
     "replug",
+    "spreading",
 )
 
 

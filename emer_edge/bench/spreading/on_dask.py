@@ -53,6 +53,7 @@ class OnDask:
         self._opening = opening
         self._clips = clips
         self._client: Any = None
+        self._gone = False
         self._notes: tuple[str, ...] = ()
 
     @property
@@ -77,17 +78,19 @@ class OnDask:
                 yield from self._taken(dealt.popleft())
                 given += 1
         finally:
-            for each in dealt:
-                with suppress(Exception):  # the connection may be what failed
-                    each.cancel()
+            if dealt and not self._gone:
+                with suppress(Exception):  # it may go just now
+                    self._client.cancel(list(dealt))
 
     def close(self) -> None:
         """Free the workers' sessions and disconnect; may be called twice. The cluster goes on."""
         client, self._client = self._client, None
-        if client is not None:
-            with suppress(Exception):  # what can't be told any more is forgotten with the worker
-                client.run(forget, self._opening, on_error="ignore")
-            client.close()
+        if client is None:
+            return
+        if not self._gone:  # nothing that is asked of a lost scheduler ever returns
+            with suppress(Exception):
+                client.run(forget, self._opening, wait=False)
+        client.close(timeout=_LOOK_S)
 
     def _connect(self) -> None:
         from distributed import Client
@@ -142,18 +145,21 @@ class OnDask:
 
     def _waited(self, future: Any) -> Any:
         """The result; an error as well when there is nobody left who could work it out."""
-        from distributed import KilledWorker
+        from distributed import KilledWorker, wait
 
         alone_since: float | None = None
         while True:
             try:
-                return future.result(timeout=_LOOK_S)
+                with self._client.as_current():
+                    wait([future], timeout=_LOOK_S)
+                return future.result(timeout=_LOOK_S)  # which its worker still holds, if it lives
             except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
                 if self._threads():
                     alone_since = None
                     continue
                 alone_since = alone_since or monotonic()
                 if monotonic() - alone_since > _PATIENCE_S:
+                    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else it tells of every wait given up
                     raise WorkerError(
                         f"the last worker of the Dask scheduler at {self._address} has gone; start workers again, and "
                         "this command"
@@ -171,6 +177,7 @@ class OnDask:
                 ) from None
 
     def _lost(self, error: BaseException) -> WorkerError:
+        self._gone = True
         return WorkerError(
             f"the Dask scheduler at {self._address} was lost ({_first_line(error)}); start it again, and this command"
         )

@@ -147,7 +147,7 @@ def test_what_work_raises_is_raised_here_and_workers_start_again_afterwards(open
     spread = InProcesses(opening, 2)
     with pytest.raises(EngineError, match="the engine refuses item 3"):
         list(spread.map_ordered(spread_work.refused, range(9)))
-    with pytest.raises(RuntimeError, match="(?s)a worker failed:.*ZeroDivisionError"):
+    with pytest.raises(RuntimeError, match=r"(?s)a worker failed:.*ZeroDivisionError"):
         list(spread.map_ordered(spread_work.mistaken, range(1)))
     with pytest.raises(EmerEdgeError, match=r"item needs a package.*emer-edge\[extra\]") as found:
         list(spread.map_ordered(spread_work.lacking, (3,)))
