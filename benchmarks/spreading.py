@@ -1,8 +1,8 @@
 """Scoring clips with several processes: how much faster, and whether memory grows with the data set.
 
 Every run is `run_bench` without timings in a process of its own, on clips of the fold that the bundle has never seen;
-four times as many are the same ones under other names and of other people. Peaks are the kernel's: of the process that
-deals, and of the largest worker.
+four times as many are the same ones under other names and of other people. The peak is the kernel's, of the process that
+deals and collects.
 """
 
 from __future__ import annotations
@@ -68,13 +68,11 @@ def scored(bundle: Path, data: Path, count: int, times: int, workers: int) -> di
     )  # fmt: skip
     accuracy = report.bundles[0].accuracy
     assert accuracy is not None
-    own, others = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "workers": workers,
         "clips": accuracy.clips,
         "clips_per_s": accuracy.clips_per_s,
-        "peak_rss_mb": own * 1024 / 1e6,
-        "largest_child_mb": others * 1024 / 1e6,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         "load_average_before": load,
         "heads": {name: each.metrics["war" if each.classes else "mae"].value for name, each in accuracy.heads.items()},
     }
@@ -97,8 +95,8 @@ def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
     ratios = [b["clips_per_s"] / a["clips_per_s"] for a, b in zip(alone, together[:-1], strict=True)]
     few, many = together[0], together[-1]
     more = many["clips"] - few["clips"]
-    grown = {name: (many[name] - few[name]) / more for name in ("peak_rss_mb", "largest_child_mb")}
-    columns = ("workers", "clips", "clips_per_s", "peak_rss_mb", "largest_child_mb", "load_average_before")
+    grown = (many["peak_rss_mb"] - few["peak_rss_mb"]) / more
+    columns = ("workers", "clips", "clips_per_s", "peak_rss_mb", "load_average_before")
     show(
         "scoring",
         tuple(Column(each, "", 2) for each in columns),
@@ -108,10 +106,9 @@ def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
         f"{workers} processes score {median(ratios):.2f} times as many clips a second as one", highlight=False
     )
     floors = [
-        Floor("peak RSS of the process that deals, a further clip", grown["peak_rss_mb"], _MOST_MB, False, " MB"),
-        Floor("peak RSS of the largest worker, a further clip", grown["largest_child_mb"], _MOST_MB, False, " MB"),
+        Floor("peak RSS of the process that deals, a further clip", grown, _MOST_MB, False, " MB"),
         Floor("runs whose figures differ from those of one process", _different(runs, clips), 1, False),
-    ]  # fmt: skip
+    ]
     figures = {"runs": runs, "speed_up": ratios, "grown_mb_a_clip": grown, "cores": len(os.sched_getaffinity(0))}
     return conclude("spreading", floors, figures)
 
