@@ -1,8 +1,8 @@
 """Scoring clips with several processes: how much faster, and whether memory grows with the data set.
 
 Every run is `run_bench` without timings in a process of its own, on clips of the fold that the bundle has never seen;
-four times as many are the same ones under other names and of other people. The peak is the kernel's, of the process that
-deals and collects.
+four times as many are the same ones under other names and of other people. The peak is the kernel's, of the process
+that deals and collects.
 """
 
 from __future__ import annotations
