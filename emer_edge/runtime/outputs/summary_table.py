@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from rich.console import Console
@@ -46,7 +47,7 @@ class SummaryTable:
         """Print the table."""
         if summary is None:
             return
-        states = ", ".join(f"{count} {state}" for state, count in summary.states.items()) or "none"
+        states = _counted(summary.states)
         table = _latencies(summary, self._console.width)
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
         missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
@@ -74,12 +75,16 @@ class SummaryTable:
         for line in _own_lines(summary):
             print_line(line)
         for name, each in summary.streams.items():
-            for line in _own_lines(each):
+            for line in (f"results: {_counted(each.states)}", *_own_lines(each)):
                 print_line(f"{name}: {line}")
         for name, counts in summary.outputs.items():
             print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         for note in summary.notes:
             print_line(f"note: {note}")
+
+
+def _counted(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
 
 
 def _own_lines(summary: Summary) -> list[str]:
@@ -96,23 +101,20 @@ def _own_lines(summary: Summary) -> list[str]:
 
 
 def _streams(summary: Summary) -> Table:
-    """A row a stream: its results, its items and what they cost it alone."""
-    ages = [each for each in AGES if any(each in one.ages for one in summary.streams.values())]
-    table = Table(title="streams; figures in ms are p50 / p99", title_justify="left")
+    """A row a stream: its items and what they cost it alone."""
+    table = Table(title="streams; times in ms, p50 and p99", title_justify="left")
     table.add_column("stream", overflow="fold")
-    table.add_column("results")
-    for name in ("frames", "faces", "samples", "lost", "finding a face", *(_NAMES[each] for each in ages)):
-        table.add_column(name, justify="right")
+    for name in ("frames", "faces", "samples", "lost", "detect", *AGES):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, each in summary.streams.items():
-        states = ", ".join(f"{count} {state}" for state, count in each.states.items()) or "none"
         counts = (each.frames, each.faces, each.samples, sum(each.dropped.values()))
-        cells = [_two(each.stages.get("detect")), *(_two(each.ages.get(age)) for age in ages)]
-        table.add_row(name, states, *map(str, counts), *cells)
+        cells = [_two(each.stages.get("detect")), *(_two(each.ages.get(age)) for age in AGES)]
+        table.add_row(name, *map(str, counts), *cells)
     return table
 
 
 def _two(latency: LatencySummary | None) -> str:
-    return "--" if latency is None else f"{duration(latency.p50_ms)} / {duration(latency.p99_ms)}"
+    return "--" if latency is None else f"{duration(latency.p50_ms)} {duration(latency.p99_ms)}"
 
 
 def _latencies(summary: Summary, room: int) -> Table:

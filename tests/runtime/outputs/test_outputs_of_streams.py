@@ -1,4 +1,4 @@
-"""Every output of a run that reads two people, with two recordings at real pace."""
+"""Every output of a run that reads two people, before live cameras."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from page_inputs import result_of
 from recording_inputs import Kept, assert_same, replayed
 from rich.console import Console
-from runtime_inputs import LiveCamera, LiveTracker, scene, write_tracker, write_video
+from runtime_inputs import LiveCamera, LiveTracker, scene
 from test_output_metrics import scrape
 from test_output_mqtt import PATIENCE_S, RealBroker, Subscriber, needs_mosquitto, until
 
 from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import open_session
-from emer_edge.runtime.outputs import JsonLines, Wanted, open_outputs
+from emer_edge.runtime.outputs import JsonLines, Wanted, open_outputs, recorder
 from emer_edge.runtime.outputs.live_rows import Shown
 from emer_edge.runtime.outputs.live_streams import LiveStreams, StreamRow, render_streams, streams_lines
 from emer_edge.runtime.outputs.metrics import Metrics
@@ -35,33 +35,30 @@ NAMES = ("left", "right")
 PEOPLE = {"left": Whose("p1", "form 1"), "right": Whose("p2", "form 2")}
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[StreamSource]:
-    """Two people; the right one has no face in view for a while."""
-    folder = tmp_path_factory.mktemp("people")
-    tracker = str(write_tracker(folder / "eyes.csv", 4.2))
-    videos = [write_video(folder / "left.avi", 4.2), write_video(folder / "right.avi", 4.2, hidden=(0.5, 1.0))]
-    return [StreamSource(name, str(video), tracker, offset_ms=0.0) for name, video in zip(NAMES, videos, strict=True)]
+def two_people() -> list[StreamSource]:
+    """Two people before live cameras, for as long as it takes."""
+    pictures = {"left": [scene(100 + at, 80) for at in range(60)], "right": [scene(200, 100, 0.7)]}
+    return [StreamSource(name, LiveCamera(each), LiveTracker()) for name, each in pictures.items()]
 
 
 class Scraping(Kept):
-    """Looks at the metrics once the steps have come to an end point, and sets markers on the way."""
+    """Looks at the metrics as results come, and sets markers on the way."""
 
     def __init__(self, run: Streams) -> None:
         super().__init__()
         self._run = run
         self.metrics: Metrics | None = None
         self.scraped: dict[str, float] = {}
+        self.read = 0
 
     def result(self, result: Result) -> bool:
         super().result(result)
         if len(self.results) == 4:
             self._run.mark("for all")
             self._run.streams["right"].mark("its own")
-        if len(self.results) == 22:
-            assert self.metrics is not None
-            self.scraped = scrape(self.metrics.url)
-        return True
+        if result.stream == "right" and self.metrics is not None:
+            self.scraped, self.read = scrape(self.metrics.url), len(self.results)
+        return min(sum(each.state is State.OK for each in of(self.results, name)) for name in NAMES) < 3
 
 
 @dataclass
@@ -72,24 +69,28 @@ class Played:
     summary: Summary
     folder: Path
     scraped: dict[str, float]
+    read: int
     table: str
     json: list[dict[str, Any]]
     said: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
-def played(bundle: Bundle, sources: list[StreamSource], tmp_path_factory: pytest.TempPathFactory) -> Played:
+def played(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder, said = tmp_path_factory.mktemp("kept"), []
-    run = Streams(bundle, sources, say=said.append)
+    patch = pytest.MonkeyPatch()  # however busy the machine is, nothing is to be lost
+    patch.setattr(recorder, "_LIMITS", dict.fromkeys(recorder._LIMITS, 100_000))
+    run = Streams(bundle, two_people(), say=said.append)
     screen, lines = io.StringIO(), io.StringIO()
-    asked = Wanted(summary=True, console=Console(file=screen, width=200), metrics=":0")
+    asked = Wanted(summary=True, console=Console(file=screen, width=80), metrics=":0")
     keeping = Keeping(save=folder / "sessions", record=folder, video=True, session="s1")
     outputs = open_outputs(run, wanted_of_streams(asked, PEOPLE, keeping), said.append)
     kept = Scraping(run)
     kept.metrics = next(each for each in outputs if isinstance(each, Metrics))
-    summary = play(run, [*outputs, JsonLines(lines), kept])
+    summary = play(run, [*outputs, JsonLines(lines), kept], 30.0)
+    patch.undo()
     told = [json.loads(each) for each in lines.getvalue().splitlines()]
-    return Played(kept.results, summary, folder, kept.scraped, screen.getvalue(), told, said)
+    return Played(kept.results, summary, folder, kept.scraped, kept.read, screen.getvalue(), told, said)
 
 
 def of(results: Sequence[Result], stream: str) -> list[Result]:
@@ -99,11 +100,13 @@ def of(results: Sequence[Result], stream: str) -> list[Result]:
 def test_lines_and_the_summary_tell_streams_apart(played: Played) -> None:
     assert [each["stream"] for each in played.json] == [each.stream for each in played.results]
     assert {each["stream"] for each in played.json} == set(NAMES)
+    assert "…" not in played.table
     assert played.summary.outputs == {}
-    rows = {each.split("│")[1].strip(): each for each in played.table.splitlines() if each.count("│") > 8}
+    rows = {each.split("│")[1].strip(): each for each in played.table.splitlines() if each.count("│") == 9}
     for name, each in played.summary.streams.items():
         assert f"{each.frames}" in rows[name]
-        assert f"{each.states['ok']} ok" in rows[name]
+        told = ", ".join(f"{count} {state}" for state, count in each.states.items())
+        assert f"{name}: results: {told}" in played.table
         assert f"{name}: tracker: " in played.table
     assert f"{played.summary.frames} frames" in played.table
     assert "hop deadline to result" in played.table
@@ -134,28 +137,28 @@ def test_each_stream_has_its_recording_and_a_replay_gives_its_results(bundle: Bu
         recorded = [each.decode() for each in read_messages(path, [RESULTS])]
         assert {each["stream"] for each in recorded} == {name}
         again = {each.end_ns + head.origin_ns: each for each in replayed(bundle, path)}
-        assert sum(each.state is State.OK for each in mine) >= 3
+        assert any(each.state is State.OK for each in mine)
         assert_same(mine, [again[each.end_ns] for each in mine], head.origin_ns)
 
 
 def test_metrics_have_a_label_for_what_is_a_streams_own(played: Played) -> None:
     seen = played.scraped
     for name in NAMES:
-        mine = of(played.results[:22], name)
+        mine = of(played.results[: played.read], name)
         own = f'stream="{name}"'
         states = {state: seen[f'emer_edge_results_total{{state="{state.value}",{own}}}'] for state in State}
         assert sum(states.values()) >= len(mine)  # steps may have been taken that were not read yet
-        assert seen[f"emer_edge_frames_total{{{own}}}"] > 60
-        assert seen[f"emer_edge_samples_total{{{own}}}"] > 300
+        assert seen[f"emer_edge_frames_total{{{own}}}"] > 5
+        assert seen[f"emer_edge_samples_total{{{own}}}"] > 50
         assert seen[f'emer_edge_covered_slots{{source="face",{own}}}'] <= 8
-        assert seen[f'emer_edge_stage_seconds_count{{stage="detect",{own}}}'] > 5
-        assert seen[f'emer_edge_evidence_age_seconds_count{{source="face",{own}}}'] >= 8
+        assert seen[f'emer_edge_stage_seconds_count{{stage="detect",{own}}}'] > 1
+        assert seen[f'emer_edge_evidence_age_seconds_count{{source="face",{own}}}'] >= 1
         assert f'emer_edge_stage_seconds_count{{stage="total",{own}}}' not in seen
     for stage in ("wait", "encode", "fuse", "total"):
-        assert seen[f'emer_edge_stage_seconds_count{{stage="{stage}",stream=""}}'] > 2
+        assert seen[f'emer_edge_stage_seconds_count{{stage="{stage}",stream=""}}'] >= 1
     steps = seen['emer_edge_stage_seconds_count{stage="total",stream=""}']
     results = sum(value for name, value in seen.items() if name.startswith("emer_edge_results_total"))
-    assert 2 * steps == results  # one step for both
+    assert abs(2 * steps - results) <= 2  # one step for both; one may be under way
     assert "emer_edge_resident_bytes" in seen
 
 
@@ -177,10 +180,10 @@ def test_an_output_of_one_stream_fails_alone(bundle: Bundle) -> None:
     outputs = [OfStream(Breaks(), "left"), OfStream(whole, "right"), metrics]
     metrics.outputs = outputs
     lost = scrape(metrics.url)
-    summary = play(run, outputs, 1.0)
+    summary = play(run, outputs, 2.0)
     assert lost['emer_edge_output_lost_total{output="breaks",stream="left",what="items"}'] == 2
     assert {each.stream for each in whole.results} == {"right"}
-    assert len(whole.results) >= 2
+    assert whole.results
     assert summary.outputs == {"breaks of left": {"items": 2, "failed": 1}}
     assert sum("the output breaks of left failed" in each for each in said) == 1
 
@@ -195,7 +198,7 @@ def test_a_broker_hears_each_stream_under_its_name(bundle: Bundle, tmp_path: Pat
         live = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in NAMES]
         run, kept = Streams(bundle, live), Kept()
         wanted = Wanted(mqtt=f"mqtt://127.0.0.1:{broker.port}/lab")
-        play(run, [*open_outputs(run, wanted), kept], 1.2)
+        play(run, [*open_outputs(run, wanted), kept], 2.0)
         until(lambda: subscriber.states()[-1:] == [("offline", "ended")])
         for name in NAMES:
             heard = [body["end_ns"] for topic, body, _ in subscriber.heard if topic == f"lab/{name}/results"]
