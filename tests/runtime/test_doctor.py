@@ -15,6 +15,7 @@ from emer_edge.bundle.golden import GOLDEN_NAME, Golden, write_golden
 from emer_edge.cli.app import app
 from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.runtime.doctor import Finding, examine, worst
+from emer_edge.runtime.doctor.machine import look_at_machine
 from emer_edge.runtime.engines import open_engine
 
 
@@ -79,6 +80,21 @@ def test_a_damaged_bundle_is_a_problem_not_an_error(bundle: Bundle, tmp_path: Pa
     found = by_subject(list(examine(copy, "onnxruntime")))
     assert found["bundle"].level == "problem"
     assert "wrong hash" in found["bundle"].told
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [("1\n", "within its login session only"), ("0\n", "every process of its cgroup"), (None, "every process")],
+    ids=["autogroup", "no-autogroup", "not-told"],
+)
+def test_what_a_niceness_ranks_against_is_told(tmp_path: Path, setting: str | None, told: str) -> None:
+    if setting is not None:
+        path = tmp_path / "proc/sys/kernel/sched_autogroup_enabled"
+        path.parent.mkdir(parents=True)
+        path.write_text(setting)
+    found = by_subject(list(look_at_machine(tmp_path)))["priority"]
+    assert found.level == "ok"
+    assert told in found.told
 
 
 @pytest.mark.parametrize(("change", "code"), [(0.0, 0), (0.5, 1)], ids=["sound", "wrong"])

@@ -1,4 +1,4 @@
-"""What a run needs of the machine: Python, its packages, an engine."""
+"""What a run needs of the machine: Python, its packages, an engine, its share of the processor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from emer_edge import __version__
 from emer_edge.runtime.board import read_l4t
@@ -16,11 +17,15 @@ from emer_edge.runtime.engines.tensorrt.driver import find_gpu
 
 __all__ = ["look_at_machine"]
 
+_AUTOGROUP: Final = "proc/sys/kernel/sched_autogroup_enabled"
 _BASE = ("numpy", "onnxruntime", "msgspec", "pyserial")
 
 
 def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
-    """Findings about Python, the base packages, OpenCV, the GPU and TensorRT; `root` tells whether this is a Jetson."""
+    """Findings about Python, the base packages, OpenCV, the GPU, TensorRT and the scheduler.
+
+    `root` holds the machine's `etc` and `proc`.
+    """
     yield Finding(
         "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {platform.node()}"
     )
@@ -46,6 +51,7 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
         yield Finding("tensorrt", "warning", f"not here, parts run in ONNX Runtime on the CPU: {reason}", mend)
     else:
         yield Finding("tensorrt", "ok", f"not here, parts run in ONNX Runtime on the CPU: {reason}")
+    yield _priority(root)
 
 
 def _opencv(jetson: bool) -> Finding:
@@ -64,6 +70,18 @@ def _opencv(jetson: bool) -> Finding:
         told += ": a wheel hides the system's OpenCV, and CSI cameras and hardware decoding with it"
         return Finding("opencv", "warning", told, "pip uninstall opencv-python opencv-python-headless")
     return Finding("opencv", "ok", told)
+
+
+def _priority(root: Path) -> Finding:
+    """What `--nice` ranks a run against; see sched(7), the autogroup feature."""
+    try:
+        autogroup = (root / _AUTOGROUP).read_text().strip() == "1"
+    except (OSError, ValueError):
+        autogroup = False
+    if not autogroup:
+        return Finding("priority", "ok", "--nice ranks a run against every process of its cgroup")
+    told = "--nice ranks a run within its login session only (autogroup); a service is ranked by its CPUWeight="
+    return Finding("priority", "ok", told)
 
 
 def _version(package: str) -> str:
