@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.spec.samples import Frame
 
-__all__ = ["Camera", "Pace", "as_bgr", "check_pace", "open_capture"]
-
-Pace = Literal["real", "fast"]
-"""How a file is played: every frame when it is due, late ones dropped, or all frames as fast as they are asked for."""
+__all__ = ["Camera", "as_bgr", "check_pace", "open_capture"]
 
 
 class Camera(ABC):
