@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from emer_edge.bundle.manifest import (
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.data.synth.dataset import synthesise
+from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.window import NANOSECONDS, WindowSpec
@@ -93,3 +95,10 @@ def manifest(dataset: EmerDataset) -> Manifest:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, bytes], manifest: Manifest) -> Bundle:
     return write_bundle(tmp_path_factory.mktemp("bundles") / "random.emer", parts, manifest)
+
+
+@pytest.fixture(scope="session")
+def session(bundle: Bundle) -> Iterator[Session]:
+    """The bundle, loaded once for all tests that read with it."""
+    with bundle.open() as opened:
+        yield opened

@@ -15,7 +15,6 @@ from emer_edge.bench.accuracy.encoded import (
     encode_clip,
     encode_clips,
 )
-from emer_edge.bundle import Bundle
 from emer_edge.data.clips import Clip, SkippedClip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import load_faces
@@ -24,12 +23,6 @@ from emer_edge.runtime.predict import score_clips
 from emer_edge.runtime.session import Session
 
 PLAN = ReadingPlan(draws=2, loader="published")
-
-
-@pytest.fixture(scope="module")
-def session(bundle: Bundle):
-    with bundle.open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

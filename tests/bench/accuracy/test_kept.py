@@ -23,12 +23,6 @@ PLAN = ReadingPlan(draws=2, loader="published")
 
 
 @pytest.fixture(scope="module")
-def session(bundle: Bundle):
-    with bundle.open() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def clips(dataset: EmerDataset) -> tuple[Clip, ...]:
     return dataset.fold(1)
 

@@ -9,19 +9,12 @@ from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
 from emer_edge.bench.probes.judging import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness, subsample
 from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS
-from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import EVENTS
 
 EYES = (EYE_WAYS[0], EYE_WAYS[3])
 FACES = (FACE_WAYS[0], FACE_WAYS[3])
-
-
-@pytest.fixture(scope="module")
-def session(bundle: Bundle):
-    with bundle.open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

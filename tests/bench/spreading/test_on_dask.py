@@ -15,19 +15,12 @@ from emer_edge.bench.spreading import on_dask
 from emer_edge.bench.spreading.base import AHEAD, CHUNK, Opening
 from emer_edge.bench.spreading.machines import Machine, SharedClips, differences, look
 from emer_edge.bench.spreading.on_dask import OnDask
-from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import EngineError, WorkerError
 from emer_edge.runtime.session import Session
 
 PLAN = ReadingPlan(draws=2)
 READINGS = ("newest", "draws", "live")
-
-
-@pytest.fixture(scope="module")
-def session(bundle: Bundle):
-    with bundle.open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -22,19 +22,12 @@ from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS
 from emer_edge.bench.spreading.base import AHEAD, CHUNK, InTurn, Opening
 from emer_edge.bench.spreading.processes import InProcesses
-from emer_edge.bundle import Bundle
 from emer_edge.data.clips import SkippedClip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import BundleError, ConfigurationError, EmerEdgeError, EngineError, WorkerError
 from emer_edge.runtime.session import Session
 
 PLAN = ReadingPlan(draws=2, loader="published")
-
-
-@pytest.fixture(scope="module")
-def session(bundle: Bundle):
-    with bundle.open() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
