@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import ConfigurationError
@@ -15,6 +14,7 @@ from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.pipeline.machine import Machine
 from emer_edge.runtime.pipeline.pairing import recorded_steps
+from emer_edge.runtime.pipeline.running import Running
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.pipeline.summary import Summary
 from emer_edge.runtime.say import Say, say_to_log
@@ -28,7 +28,7 @@ from emer_edge.spec.window import NANOSECONDS
 __all__ = ["Pipeline"]
 
 
-class Pipeline(Stream):
+class Pipeline(Stream, Running):
     """Reads a face and an eye tracker together and gives one Result a hop.
 
     Use as a context manager and iterate. Sources open, and threads start, on entry.
@@ -97,7 +97,6 @@ class Pipeline(Stream):
             apply_baseline=apply_baseline,
         )
         self._machine = Machine(self.bundle, engine, threads, say)
-        self._results: Iterator[Result] | None = None
 
     def validate(
         self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None
@@ -131,24 +130,12 @@ class Pipeline(Stream):
             raise
         return self.validation
 
-    def open(self) -> Pipeline:
-        """Load the bundle, open both sources, start; entering the context does this."""
-        if self._results is not None:
-            return self
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def _open(self) -> None:
+    def _begin(self) -> Iterator[Result]:
         if self._pace == "real":
-            self._results = self._machine.run([self])
-        else:
-            session = self._machine.session
-            core = self.open_core(session, session.detector)
-            self._results = self._replayed(core, self.camera, self.tracker)
+            return self._machine.run([self])
+        session = self._machine.session
+        core = self.open_core(session, session.detector)
+        return self._replayed(core, self.camera, self.tracker)
 
     def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
         frame_ns, sample_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
@@ -157,18 +144,6 @@ class Pipeline(Stream):
             if self._stopping:
                 return
             yield core.step(end_ns)
-
-    def __iter__(self) -> Iterator[Result]:
-        return self
-
-    def __next__(self) -> Result:
-        self.open()
-        assert self._results is not None
-        try:
-            return next(self._results)
-        except BaseException:
-            self.close()
-            raise
 
     def stop(self) -> None:
         """Ask for the end: iteration stops soon. Safe in a signal handler and from any thread."""
@@ -179,14 +154,6 @@ class Pipeline(Stream):
         """Stop, close the sources and free the engines; may be called twice. `summary` still works."""
         self.ask_to_stop()
         self._machine.close([self])
-
-    def __enter__(self) -> Pipeline:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def summary(self) -> Summary:
         """What the run was like so far; raise ConfigurationError before it was opened."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Final
 
 from emer_edge.bundle import Bundle, load_bundle
@@ -18,6 +17,7 @@ from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.faces import Subject
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.pipeline.machine import Machine
+from emer_edge.runtime.pipeline.running import Running
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.pipeline.summary import Summary, told_latencies
 from emer_edge.runtime.say import Say, say_to_log
@@ -66,7 +66,7 @@ def check_stream_names(names: Sequence[str]) -> None:
         raise ConfigurationError(f"two streams are called {twice[0]}; each needs a name of its own")
 
 
-class Streams:
+class Streams(Running):
     """Reads several people, and gives one Result for each a hop; `Result.stream` tells whose it is.
 
     All windows of a step end at the same time; their crops go through the encoder in one call, and the windows through
@@ -130,7 +130,6 @@ class Streams:
         self.markers = MarkerLog()
         self.markers.listen(self._mark_all)
         self._machine = Machine(self.bundle, engine, threads, say)
-        self._results: Iterator[Result] | None = None
         self._began_s = monotonic()
 
     @property
@@ -152,28 +151,10 @@ class Streams:
         """Set a marker in every stream, see `Pipeline.mark`; `streams[name].mark` sets it in one."""
         return self.markers.add(label, stamp_ns=stamp_ns)
 
-    def open(self) -> Streams:
-        """Load the bundle, open all sources, start; entering the context does this."""
-        if self._results is None:
-            try:
-                self._results = self._machine.run(list(self.streams.values()))
-            except BaseException:
-                self.close()
-                raise
-            self._began_s = monotonic()
-        return self
-
-    def __iter__(self) -> Iterator[Result]:
-        return self
-
-    def __next__(self) -> Result:
-        self.open()
-        assert self._results is not None
-        try:
-            return next(self._results)
-        except BaseException:
-            self.close()
-            raise
+    def _begin(self) -> Iterator[Result]:
+        results = self._machine.run(list(self.streams.values()))
+        self._began_s = monotonic()
+        return results
 
     def stop(self) -> None:
         """Ask for the end: iteration stops soon. Safe in a signal handler and from any thread."""
@@ -185,14 +166,6 @@ class Streams:
         """Stop, close all sources and free the engines; may be called twice. `summary` still works."""
         self.stop()
         self._machine.close(list(self.streams.values()))
-
-    def __enter__(self) -> Streams:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def summary(self) -> Summary:
         """What the run was like so far, and in `Summary.streams` each stream; ConfigurationError before it was opened.
