@@ -115,7 +115,7 @@ def test_each_stream_ends_with_its_own_file(bundle: Bundle, tmp_path: Path) -> N
     assert set(summary.streams) == {"short", "long"}
     assert summary.frames == sum(each.frames for each in summary.streams.values())
     assert summary.stages["total"].count >= summary.streams["long"].stages["total"].count
-    assert summary.stages["detect"].count == summary.detections
+    assert 0 <= summary.stages["detect"].count - summary.detections <= 2  # a look each may end with its file
     assert {"wait", "encode", "total"} <= set(summary.stages)
     json.dumps(summary.to_dict(), allow_nan=False)
 
@@ -137,11 +137,12 @@ def test_a_stream_that_fails_is_stale_and_the_others_go_on(bundle: Bundle) -> No
         StreamSource("sound", LiveCamera(pictures), LiveTracker()),
     ]
     with Streams(bundle, sources, say=said.append) as streams:
-        results = list(itertools.islice(streams, 24))
+        results = list(itertools.islice(streams, 28))
     last = {each.stream: each for each in results}
+    failed_ns = min(each.end_ns for each in results if any("has failed" in note for note in each.notes))
     assert last["pulled"].state is State.STALE
     assert any("this stream has failed: test camera was pulled out" in each for each in last["pulled"].notes)
-    assert last["sound"].state is State.OK
+    assert any(each.state is State.OK for each in results if each.stream == "sound" and each.end_ns > failed_ns)
     assert not any("failed" in each for each in last["sound"].notes)
     assert sum(each.startswith("pulled: this stream has failed") for each in said) == 1
     summary = streams.summary()
