@@ -9,35 +9,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from result_inputs import OK
 from rich.console import Console
 
 from emer_edge.bundle import Bundle
 from emer_edge.metrics.latency import summarise
 from emer_edge.runtime.outputs import JsonLines, LiveView, SummaryTable, Wanted, open_outputs
 from emer_edge.runtime.pipeline import Pipeline, Summary
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.results import Gap, Result, State
 
-HEAD_VALUES: dict[str, dict[str, float] | float] = {
-    name: {each: 0.7 if at == 1 else 0.05 for at, each in enumerate(head.classes)}
-    if isinstance(head, ClassHead)
-    else 0.25
-    for name, head in HEADS.items()
-}
-OK = Result(
-    5_000_000_000,
-    State.OK,
-    heads=HEAD_VALUES,
-    gap=Gap(0.42, 93.0, -0.5, 0.1),
-    face_age_ms=12.0,
-    sample_age_ms=4000.0,
-    face_slots=8,
-    eye_slots=31,
-    degraded=("Gaze direction left X", "Gaze direction right X", "Pupil diameter left [mm]"),
-    stages_ms={"encode": 3.1, "total": 4.2},
-    dropped={"camera": 2},
-    notes=("demo weights, trained on synthetic clips",),
-)
 SUMMARY = Summary(
     seconds=60.0,
     engine="onnxruntime (CPU, 1 thread)",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import result_inputs
 from page_inputs import result_of
 from rich.console import Console
 from runtime_inputs import LiveTracker
@@ -27,30 +28,10 @@ from emer_edge.runtime.outputs.live_view import render
 from emer_edge.runtime.outputs.sensors import SensorHealth, camera_health, tracker_health
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.spec.baseline import FromBaseline
-from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Gap, Result, State
+from emer_edge.spec.results import Result, State
 
-HEAD_VALUES: dict[str, dict[str, float] | float] = {
-    name: {each: 0.7 if at == 1 else 0.05 for at, each in enumerate(head.classes)}
-    if isinstance(head, ClassHead)
-    else 0.25
-    for name, head in HEADS.items()
-}
-OK = Result(
-    60_000_000_000,
-    State.OK,
-    heads=HEAD_VALUES,
-    gap=Gap(0.42, 93.0, -0.5, 0.1),
-    face_age_ms=12.0,
-    sample_age_ms=4000.0,
-    face_slots=8,
-    eye_slots=31,
-    degraded=("Gaze direction left X", "Gaze direction right X", "Pupil diameter left [mm]"),
-    stages_ms={"encode": 3.1, "total": 4.2},
-    dropped={"camera": 2},
-    notes=("demo weights, trained on synthetic clips", "another note"),
-)
+OK = replace(result_inputs.OK, end_ns=60_000_000_000, notes=(*result_inputs.OK.notes, "another note"))
 SENSORS = (
     SensorHealth("camera", 29.9, 30.0, None, 0, 2, "capture"),
     SensorHealth("tracker", 119.6, 120.0, None, 1, 3, "device ±0.4 ms +21 ppm"),
