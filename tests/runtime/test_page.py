@@ -96,8 +96,8 @@ def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:
 def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> None:
     began_s = time.monotonic()
     with ThreadPoolExecutor(5) as visitors:
-        assert list(visitors.map(lambda _: page.channels[None].video.newest(0, 0.6), range(5))) == [None] * 5
-    assert time.monotonic() - began_s < 2.4  # 3 s one after the other
+        assert list(visitors.map(lambda _: page.channels[None].video.newest(0, 1.0), range(5))) == [None] * 5
+    assert time.monotonic() - began_s < 4.5  # 5 s one after the other
 
 
 def test_without_visitors_no_image_is_kept(page: Page) -> None:

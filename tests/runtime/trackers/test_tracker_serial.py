@@ -106,7 +106,7 @@ def test_the_format_and_the_rate_are_found(player: Player, name: str) -> None:
 def test_a_named_format_and_rate_open_at_once(line: Line) -> None:
     began = time.monotonic()
     with open_tracker(f"serial://{line.path}?baud=921600&format=emer&rate=250") as tracker:
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 1.8
         assert tracker.rate_hz == 250.0
         assert "921600 baud" in tracker.description
         line.write(b"".join(map(packet, range(3))))
