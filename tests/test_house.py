@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,8 @@ def test_the_doors_of_the_house_lead_to_its_rooms() -> None:
         door = ROOT.parent / room
         if door.parent.joinpath("pyproject.toml").exists():
             assert door.resolve() == (ROOT / room).resolve()
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    names = Counter(each.name for each in (ROOT.parent / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

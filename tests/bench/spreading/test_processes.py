@@ -167,12 +167,14 @@ def test_ctrl_c_ends_all_workers_at_once(opening: Opening, tmp_path: Path) -> No
     folder = tmp_path / "pids"
     folder.mkdir()
     script.write_text(
+        "import signal\n"
         "import sys\n"
         "from pathlib import Path\n"
         "import spread_work\n"
         "from emer_edge.bench.spreading.base import Opening\n"
         "from emer_edge.bench.spreading.processes import InProcesses\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it\n"
         f"    opening = Opening(Path({str(opening.bundle)!r}), {opening.manifest_sha256!r}, {opening.engine!r})\n"
         "    with InProcesses(opening, 2) as spread:\n"
         f"        list(spread.map_ordered(spread_work.waiting, [Path({str(folder)!r})] * 8))\n"
