@@ -191,7 +191,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             done, asked, told = _scored(bundle, fold, dataset, options, kept, progress)
             scored.append(done)
             probed.append(asked)
-            notes += [*told, *film_notes(bundle.manifest.name, asked)]
+            notes += told
+        notes += film_notes((bundle.manifest.name, asked) for bundle, asked in zip(bundles, probed, strict=True))
     accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
     timed = time_bundles(bundles, environment, options.latency, progress)
     records = [

@@ -136,7 +136,11 @@ def joined_probes(found: Sequence[Probes]) -> Probes | None:
     )
 
 
-def film_notes(bundle: str, probes: Probes | None) -> list[str]:
-    """What a reader has to know of a bundle's figures for the films' sake: a sentence, or none."""
-    films = None if probes is None else probes.films
-    return [] if films is None or films.note is None else [f"bundle {bundle} {films.note}: {films.reason}"]
+def film_notes(named: Iterable[tuple[str, Probes | None]]) -> list[str]:
+    """What a reader has to know of bundles' figures for the films' sake: a sentence for all that it is true of."""
+    told: dict[str, list[str]] = {}
+    for bundle, probes in named:
+        films = None if probes is None else probes.films
+        if films is not None and films.note is not None:
+            told.setdefault(f"{films.note}: {films.reason}", []).append(bundle)
+    return [f"bundle{'s' if len(names) > 1 else ''} {', '.join(names)} {what}" for what, names in told.items()]

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
-from emer_edge.bench.probes.run import PROBES, ProbeOptions, probe_bundle, probes_named
-from emer_edge.bench.records import Probes
+from emer_edge.bench.probes.run import PROBES, ProbeOptions, film_notes, probe_bundle, probes_named
+from emer_edge.bench.records import FilmProbe, Probes
 from emer_edge.bench.run import BenchOptions, run_bench
 from emer_edge.bundle import Bundle
 from emer_edge.cli.app import app
@@ -86,3 +86,15 @@ def test_an_unknown_probe_is_one_message_and_exit_code_2() -> None:
     assert isinstance(error, ConfigurationError)
     assert "there is no probe eyes" in str(error)
     assert error.exit_code == 2
+
+
+def test_a_note_that_is_true_of_several_bundles_is_told_once() -> None:
+    same, other = (
+        Probes(seed=0, films=FilmProbe(note="may decode the film", reason=reason))
+        for reason in ("each film was trained on too", "another reason")
+    )
+    told = film_notes([("one", same), ("two", None), ("three", same), ("four", other)])
+    assert told == [
+        "bundles one, three may decode the film: each film was trained on too",
+        "bundle four may decode the film: another reason",
+    ]
