@@ -1,10 +1,12 @@
-# `make demo` runs the main job, `make test` the tests; both set up what they need on a machine with Python and make.
+# `make demo` runs the main job, `make test` the tests; both set up what they need on a machine with Python and make. Debian's
+# packages, which some tests need, come from `make test-deps`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+APT = $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --option Acquire::Retries=3
 
-.PHONY: demo test test-slow test-oldest lint bench bench-data demo-weights lock clean help
+.PHONY: demo test test-deps test-slow test-oldest lint bench bench-data demo-weights lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +26,10 @@ demo: $(VENV)/installed  ## synthesise, train, export, run and bench, in the fol
 
 test: $(VENV)/installed  ## run the tests, a process a core
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-deps: requirements/debian.txt  ## install the Debian packages that the tests use (as root, or with sudo)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends $$(sed 's/#.*//' $<)
 
 test-slow: $(VENV)/installed  ## run the proofs that take minutes
 	$(BIN)/python -m pytest -m slow

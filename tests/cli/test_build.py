@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 
 pytestmark = [
     pytest.mark.skipif(find_tensorrt() != "tensorrt_rtx", reason="tensorrt_rtx is not installed"),
-    pytest.mark.skipif(find_gpu() is not None, reason="with a GPU engines go into the cache"),
+    pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU here: engines go into the cache"),
 ]
 
 

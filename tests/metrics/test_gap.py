@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import distance
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.gap import auroc, gap_percentile, gap_quantiles, js_distance, roc
-
-distance = pytest.importorskip("scipy.spatial.distance")
 
 
 def test_it_is_scipys_base_2_distance() -> None:

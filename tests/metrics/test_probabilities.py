@@ -4,12 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.calibration import brier, ece, fit_temperature, nll, reliability, softmax
-
-special = pytest.importorskip("scipy.special")
-optimize = pytest.importorskip("scipy.optimize")
 
 PROBABILITIES = [[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]
 TRUTH = [0, 1, 1]

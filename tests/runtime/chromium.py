@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -15,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from machine import find_program
+
 __all__ = ["CHROMIUM", "Chromium"]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = find_program("chromium", "chromium-browser", "google-chrome")
 
 # Chromium reads commands from descriptor 3 and writes to 4.
 _LAUNCH = (

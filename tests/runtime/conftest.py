@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lsl_streams import Outlet
 from page_inputs import TOKEN
 from runtime_inputs import write_tracker, write_video
 
@@ -46,6 +47,20 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said() -> list[str]:
     """What was said to people."""
     return []
+
+
+@pytest.fixture
+def outlet() -> Iterator[Callable[..., Outlet]]:
+    """Makes LSL streams (see `Outlet`) that end with the test, whatever becomes of it."""
+    made: list[Outlet] = []
+
+    def make(*args, **options) -> Outlet:
+        made.append(Outlet(*args, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from lsl_streams import unique
+from machine import needs
 
 from emer_edge.runtime.devices import Device, Devices, list_devices
 from emer_edge.runtime.devices.cameras import find_cameras, told_modes
@@ -71,10 +73,8 @@ def test_modes_are_told_largest_first() -> None:
     assert second == "YUYV: 640x480"
 
 
+@needs("cc")
 def test_questions_are_laid_out_as_the_kernel_lays_them_out(tmp_path: Path) -> None:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not Path("/usr/include/linux/videodev2.h").exists():
-        pytest.skip("no C compiler, or no linux/videodev2.h")
     structures = {
         "VIDIOC_QUERYCAP": ("v4l2_capability", ("card", "bus_info", "capabilities", "device_caps")),
         "VIDIOC_ENUM_FMT": ("v4l2_fmtdesc", ("type", "description", "pixelformat")),
@@ -96,7 +96,7 @@ def test_questions_are_laid_out_as_the_kernel_lays_them_out(tmp_path: Path) -> N
         prints.append('printf("\\n");')
     source = tmp_path / "sizes.c"
     source.write_text(f"#include <stdio.h>\n#include <linux/videodev2.h>\nint main(void) {{ {' '.join(prints)} }}\n")
-    subprocess.run([compiler, str(source), "-o", str(tmp_path / "sizes")], check=True)
+    subprocess.run(["cc", str(source), "-o", str(tmp_path / "sizes")], check=True)
     lines = subprocess.run([str(tmp_path / "sizes")], capture_output=True, text=True, check=True).stdout.splitlines()
     for name, line in zip(structures, lines, strict=True):
         number, size, *places = (int(each) for each in line.split())
@@ -121,7 +121,7 @@ def test_ports_are_listed_by_the_link_that_stays(tmp_path: Path) -> None:
     assert all(each.problem is None for each in found)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can look through another user's eyes")
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: looking through another user's eyes")
 def test_a_device_of_another_group_names_the_group_to_join(tmp_path: Path) -> None:
     import grp
 
@@ -157,13 +157,14 @@ def test_lsl_streams_are_found_by_type() -> None:
     pytest.importorskip("pylsl", reason="pylsl is not installed")
     from emer_edge.runtime.simulate.lsl_outlet import LslOutlet
 
-    outlet = LslOutlet(Display(), 120.0, "left lab")
+    name = unique("left lab")
+    outlet = LslOutlet(Display(), 120.0, name)
     try:
         found = {each.argument: each for each in find_lsl(2.0)}
     finally:
         outlet.unplug()
-    device = found["--tracker lsl://left%20lab"]
-    assert device.name == "left lab"
+    device = found[f"--tracker lsl://{quote(name)}"]
+    assert device.name == name
     assert "120 Hz" in device.details[0]
 
 

@@ -11,7 +11,7 @@ from emer_edge.runtime.engines import open_engine, resolve_engine
 from emer_edge.runtime.engines.tensorrt_engine import why_not
 
 
-@pytest.mark.skipif(why_not() is None, reason="TensorRT can run here, so auto is TensorRT")
+@pytest.mark.skipif(why_not() is None, reason="there is a GPU here: auto is TensorRT")
 def test_auto_runs_parts_on_onnxruntime(bundle: Bundle) -> None:
     engine = open_engine("auto", bundle.part("cpu", "face_encoder"))
     assert engine.name == "onnxruntime"
@@ -46,7 +46,7 @@ def test_wrong_input_and_closed_engine(bundle: Bundle) -> None:
         engine.run({})
 
 
-@pytest.mark.skipif(why_not() is None, reason="TensorRT can run here, so nothing is missing")
+@pytest.mark.skipif(why_not() is None, reason="there is a GPU here: nothing is missing")
 def test_tensorrt_says_what_it_needs(bundle: Bundle) -> None:
     with pytest.raises(EmerEdgeError, match=r"can't run .*fusion\.onnx: it needs .*choose --engine onnxruntime|pycuda"):
         open_engine("tensorrt", bundle.part("cpu", "fusion"))

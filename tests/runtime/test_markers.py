@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 
 import pytest
+from lsl_streams import Outlet, unique
 from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
@@ -232,75 +233,70 @@ def test_the_measurement_that_errs_least_counts() -> None:
     assert keeper.offset_s(401.0) == 5.010
 
 
-class Outlet:
-    """A stream of markers, as an experiment's program opens it."""
-
-    def __init__(self, name: str, type: str = "Markers") -> None:  # noqa: A002
-        self._pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
-        info = self._pylsl.StreamInfo(name, type, 1, 0.0, self._pylsl.cf_string, f"{name}-{id(self)}")
-        self._outlet = self._pylsl.StreamOutlet(info)
-
-    def ready(self) -> bool:
-        return bool(self._outlet.wait_for_consumers(5.0))
-
-    def push(self, label: str | bytes, ago_s: float = 0.0) -> int:
-        """Send a marker that was `ago_s` ago; return its host time."""
-        before_ns = monotonic_ns()
-        stamp_s = self._pylsl.local_clock() - ago_s
-        now_ns = (before_ns + monotonic_ns()) // 2
-        self._outlet.push_sample([label], stamp_s)  # bytes are sent as they are
-        return now_ns - round(ago_s * 1e9)
+@pytest.fixture
+def markers(outlet):
+    """Makes streams of markers, as an experiment's program opens them."""
+    return lambda name, kind="Markers": outlet(name, kind, labels="marker", rate_hz=0.0, text=True)
 
 
-def test_markers_of_an_lsl_stream_have_its_times() -> None:
-    told, said = Told(), []
-    source = LslMarkers("stimuli", said.append)
+def push(stream: Outlet, label: str | bytes, ago_s: float = 0.0) -> int:
+    """Send a marker that was `ago_s` ago; return its host time."""
+    before_ns = monotonic_ns()
+    stamp_s = stream.pylsl.local_clock() - ago_s
+    now_ns = (before_ns + monotonic_ns()) // 2
+    stream.push([label], stamp_s)  # bytes are sent as they are
+    return now_ns - round(ago_s * 1e9)
+
+
+def test_markers_of_an_lsl_stream_have_its_times(markers) -> None:
+    told, said, name = Told(), [], unique("stimuli")
+    source = LslMarkers(name, said.append)
     source.start(told.log)
     try:
         assert wait_for(lambda: bool(said))  # the experiment's program is started later
-        outlet = Outlet("stimuli")
-        assert outlet.ready()
+        stream = markers(name)
+        assert stream.ready()
         assert wait_for(lambda: len(said) == 2)
-        sent = {"stimulus 1": outlet.push("stimulus 1"), "half a second ago": outlet.push("half a second ago", 0.5)}
-        outlet.push("of another clock", 9_999.0)
-        outlet.push(b"caf\xe9")
+        sent = {"stimulus 1": push(stream, "stimulus 1"), "half a second ago": push(stream, "half a second ago", 0.5)}
+        push(stream, "of another clock", 9_999.0)
+        push(stream, b"caf\xe9")
         arrived_ns = monotonic_ns()
         assert wait_for(lambda: len(told) == 4)
     finally:
         source.close()
     for marker, stamp_ns in zip(told, sent.values(), strict=False):
-        assert (marker.clock, marker.source) == ("lsl", "lsl stimuli")
+        assert (marker.clock, marker.source) == ("lsl", f"lsl {name}")
         assert abs(marker.stamp_ns - stamp_ns) < 5_000_000
     assert [each.label for each in told] == [*sent, "of another clock", "café"]
     for marker in told[2:]:
         assert marker.clock == "arrival"
         assert abs(marker.stamp_ns - arrived_ns) < 1_000_000_000
-    assert said == ["no LSL marker stream stimuli so far; looking for it", "markers from the LSL stream stimuli"]
+    assert said == [f"no LSL marker stream {name} so far; looking for it", f"markers from the LSL stream {name}"]
 
 
-def test_a_stream_that_ends_and_comes_back_is_followed() -> None:
-    told, said = Told(), []
-    outlet = Outlet("trial", "markers")
+def test_a_stream_that_ends_and_comes_back_is_followed(markers) -> None:
+    told, said, name = Told(), [], unique("trial")
+    stream = markers(name, "markers")
     source = LslMarkers("", said.append)
     source.start(told.log)
     try:
-        assert outlet.ready()
-        outlet.push("1")
+        assert stream.ready()
+        push(stream, "1")
         assert wait_for(lambda: len(told) == 1)
-        del outlet
+        stream.close()
         assert wait_for(lambda: any("lost" in each for each in said))
-        again = Outlet("trial", "markers")
+        again = markers(name, "markers")
         assert again.ready()
-        again.push("2")
+        push(again, "2")
         assert wait_for(lambda: len(told) == 2)
     finally:
         source.close()
     assert [each.label for each in told] == ["1", "2"]
-    assert said[-1] == "markers from the LSL stream trial"
+    assert said[-1] == f"markers from the LSL stream {name}"
 
 
-def test_several_streams_are_named_and_none_is_guessed() -> None:
-    outlets = [Outlet("one"), Outlet("two")]
+def test_several_streams_are_named_and_none_is_guessed(markers) -> None:
+    one, two = (markers(unique(name)).name for name in ("one", "two"))
     told, said = Told(), []
     source = LslMarkers("", said.append)
     source.start(told.log)
@@ -309,9 +305,9 @@ def test_several_streams_are_named_and_none_is_guessed() -> None:
     finally:
         source.close()
     assert said == [
-        "several LSL marker streams: no markers until one is left; name one: --markers lsl://one, --markers lsl://two"
+        f"several LSL marker streams: no markers until one is left; name one: --markers lsl://{one}, "
+        f"--markers lsl://{two}"
     ]
-    assert len(outlets) == 2
 
 
 def test_without_pylsl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

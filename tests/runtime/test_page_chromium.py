@@ -19,7 +19,7 @@ from emer_edge.runtime.outputs.page import Page, serve_page
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.spec.results import State
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make test-deps)")
 
 FIGURE = "document.querySelector('#venn .figure').textContent"
 LIT = """(() => { const canvas = document.getElementById('video'); const pen = canvas.getContext('2d');

@@ -40,7 +40,7 @@ def both(bundle: Bundle) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
+        pytest.skip("chromium is not installed (make test-deps)")
     with Chromium(tmp_path_factory.mktemp("profile")) as made:
         yield made
 

@@ -173,7 +173,7 @@ def test_plan_that_is_not_ours_is_never_used(
     assert not cache.get(part).built
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: giving a file to another user")
 def test_plan_of_another_user_is_not_trusted(cache: PlanCache, part: Path, told: list[str]) -> None:
     path = cache.get(part).path
     assert path is not None

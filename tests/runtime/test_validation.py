@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from machine import needs
 from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
@@ -255,9 +255,8 @@ def test_a_target_is_drawn_where_it_is() -> None:
     assert (target_image((0.0, 1080.0), DISPLAY) != 128).any()
 
 
+@needs("Xvfb")
 def test_a_window_fills_the_display_with_targets() -> None:
-    if shutil.which("Xvfb") is None:
-        pytest.skip("Xvfb, a display without a screen, is not installed")
     code = (
         "from emer_edge.runtime.validation.present import has_window, presenter\n"
         "from emer_edge.spec.samples import Display\n"

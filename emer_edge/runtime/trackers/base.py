@@ -48,6 +48,7 @@ class Counters:
         overlong: packets and lines cut because they never end.
         unsupported: intact packets of another version, and intact fields this version does not know.
         out_of_range: numbers no eye can have (see `emer_edge.runtime.trackers.readings`), taken as missing.
+        unstamped: samples whose stamp is no time, timed by their arrival.
     """
 
     samples: int = 0
@@ -59,6 +60,7 @@ class Counters:
     overlong: int = 0
     unsupported: int = 0
     out_of_range: int = 0
+    unstamped: int = 0
 
     def losses(self) -> dict[str, int]:
         """What was lost: name -> count, those above zero, `samples` left out."""

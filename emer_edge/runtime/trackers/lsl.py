@@ -220,8 +220,18 @@ class LslTracker(LiveTracker):
         return [each for each in read if each is not None]
 
     def _sample(self, row: Sequence[float], stamp_s: float, arrival_ns: int) -> TrackerSample | None:
-        timed = self._stamped != "arrival" and 0 <= stamp_s < LATEST_NS * 1e-9
-        return self._reader.read(row, round(stamp_s * 1e9) if timed else None, arrival_ns)
+        device_ns: int | None = None
+        if self._stamped != "arrival":
+            if abs(stamp_s) < LATEST_NS * 1e-9:  # a clock of the tracker's own may count up to 0
+                device_ns = round(stamp_s * 1e9)
+            else:
+                self._counters.unstamped += 1
+                if self._counters.unstamped == 1:
+                    self._say(
+                        f"the LSL stream {self._title} sends stamps that are no time ({stamp_s:g}): such samples are "
+                        "timed by their arrival and counted as unstamped"
+                    )
+        return self._reader.read(row, device_ns, arrival_ns)
 
     def _check_clock(self, stamp_s: float, arrival_ns: int) -> None:
         """Notice an outlet that stamps with a clock of its own, as Tobii's connector does."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from camera_devices import picture
+from machine import needs
 from rtsp_server import RtspServer
 
 from emer_edge.errors import CameraError, ConfigurationError
@@ -23,8 +23,7 @@ from emer_edge.runtime.cameras.synthetic import SyntheticGrabber
 from emer_edge.runtime.cameras.v4l2 import check, device_paths, stable_path
 from emer_edge.runtime.clock import monotonic_ns
 
-needs_gst = pytest.mark.skipif(shutil.which("gst-launch-1.0") is None, reason="gst-launch-1.0 is not installed")
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+needs_gst = needs("gst-launch-1.0")
 BALL = "gst://videotestsrc is-live=true pattern=ball ! video/x-raw,width={width},height=48,framerate=25/1"
 
 
@@ -121,9 +120,8 @@ def test_a_device_that_is_there_is_handed_to_the_capture_process_with_its_parame
     assert target.present()
 
 
+@needs_gst
 def test_csi_names_the_package_that_it_needs() -> None:
-    if shutil.which("gst-inspect-1.0") is None:
-        pytest.skip("gst-inspect-1.0 is not installed")
     if os.path.exists("/etc/nv_tegra_release"):
         pytest.skip("this is a Jetson: the element is there")
     with pytest.raises(CameraError, match=r"nvarguscamerasrc.*Jetson"):
@@ -177,7 +175,7 @@ def test_without_gstreamer_the_packages_are_named(monkeypatch: pytest.MonkeyPatc
         open_camera("gst://videotestsrc")
 
 
-@needs_ffmpeg
+@needs("ffmpeg")
 def test_rtsp_is_stamped_with_the_senders_times() -> None:
     with RtspServer() as server, open_camera(server.url) as camera:
         frames = [next(camera) for _ in range(30)]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machine import find_program, needs
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -20,8 +20,8 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.outputs.mqtt import CREDENTIALS, Broker, Mqtt, parse_broker
 from emer_edge.spec.results import Result, State
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto, the MQTT broker, is not installed")
+MOSQUITTO = find_program("mosquitto")
+needs_mosquitto = needs("mosquitto")
 PATIENCE_S = 20.0
 
 
@@ -205,8 +205,7 @@ def test_credentials_and_tls_come_from_the_environment(tmp_path: Path, monkeypat
     subprocess.run(made, check=True, capture_output=True)
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
-    tool = shutil.which("mosquitto_passwd") or "mosquitto_passwd"
-    subprocess.run([tool, "-b", str(passwords), "board", "secret"], check=True, capture_output=True)
+    subprocess.run(["mosquitto_passwd", "-b", str(passwords), "board", "secret"], check=True, capture_output=True)
     settings = (f"certfile {certificate}", f"keyfile {key}", f"password_file {passwords}", "allow_anonymous false")
     broker = RealBroker(tmp_path, *settings)
     broker.start()

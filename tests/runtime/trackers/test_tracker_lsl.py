@@ -1,18 +1,20 @@
-"""The LSL driver on real outlets; tests/lsl_api.cfg keeps them on this machine."""
+"""The LSL driver on real outlets, in an LSL session of their own (tests/conftest.py)."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
 import pytest
+from lsl_streams import Outlet, unique
 
 from emer_edge.errors import ConfigurationError, MissingExtraError, TrackerError
 from emer_edge.runtime.clock import monotonic_ns
@@ -23,24 +25,16 @@ from emer_edge.spec.samples import TrackerSample
 pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
 
 
-def outlet(name: str, type: str, labels: str, unit: str = "", rate_hz: float = 100.0, format: int = 2):  # noqa: A002
-    info = pylsl.StreamInfo(name, type, len(labels.split()), rate_hz, format, f"{name}-id")
-    channels = info.desc().append_child("channels")
-    for label in labels.split():
-        node = channels.append_child("channel")
-        node.append_child_value("label", label)
-        node.append_child_value("unit", unit)
-    return pylsl.StreamOutlet(info)
-
-
 @contextmanager
-def pushing(made, values, offset_s: float = 0.0) -> Iterator[None]:
-    """Push a sample every 10 ms, stamped by the LSL clock plus an offset."""
+def pushing(made: Outlet, values: list[float], stamp: Callable[[float], float] = float) -> Iterator[None]:
+    """Push a sample every 10 ms, stamped with what `stamp` makes of when it was due by the LSL clock, in s."""
     stopped = threading.Event()
 
     def push() -> None:
-        while not stopped.wait(0.01):
-            made.push_sample(values, pylsl.local_clock() + offset_s)
+        due_s = pylsl.local_clock()
+        while not stopped.wait(max(0.0, due_s - pylsl.local_clock())):
+            made.push(values, stamp(due_s))
+            due_s += 0.01
 
     thread = threading.Thread(target=push, daemon=True)
     thread.start()
@@ -90,9 +84,9 @@ def same_left(sent: TrackerSample, read: TrackerSample) -> bool:
     )
 
 
-def test_stamps_are_host_time_to_a_millisecond() -> None:
-    made = outlet("steady", "Gaze", "x y")
-    with pushing(made, [0.5, 0.5]), open_tracker("lsl://steady") as tracker:
+def test_stamps_are_host_time_to_a_millisecond(outlet) -> None:
+    made = outlet(unique("steady"))
+    with pushing(made, [0.5, 0.5]), open_tracker(f"lsl://{made.name}") as tracker:
         samples = list(islice(tracker, 100))
     stamps = np.array([each.stamp_ns for each in samples])
     # On one machine the LSL clock and the host's differ by a constant.
@@ -101,10 +95,10 @@ def test_stamps_are_host_time_to_a_millisecond() -> None:
     assert np.all(np.diff(stamps) > 0)
 
 
-def test_the_type_is_matched_in_any_case_and_units_count() -> None:
-    made = outlet("GazepointEyeTracker", "gaze", "left_x left_y right_x right_y", "screencoords")
+def test_the_type_is_matched_in_any_case_and_units_count(outlet) -> None:
+    made = outlet(unique("GazepointEyeTracker"), "gaze", "left_x left_y right_x right_y", "screencoords")
     with pushing(made, [960.0, 540.0, float("nan"), float("nan")]), open_tracker("lsl://") as tracker:
-        assert "GazepointEyeTracker" in tracker.description
+        assert made.name in tracker.description
         assert tracker.rate_hz == 100.0
         assert "Pupil diameter left [mm]" in tracker.missing_columns
         sample = next(tracker)
@@ -112,36 +106,59 @@ def test_the_type_is_matched_in_any_case_and_units_count() -> None:
     assert (sample.left.valid, sample.right.valid) == (True, False)
 
 
-def test_a_stream_without_rate_is_measured() -> None:
-    made = outlet("irregular", "Gaze", "x y", rate_hz=0.0)
-    with pushing(made, [0.5, 0.5]), open_tracker("lsl://irregular") as tracker:
-        assert 60 < tracker.rate_hz < 110
+def test_a_stream_without_rate_is_measured(outlet) -> None:
+    made = outlet(unique("irregular"), rate_hz=0.0)
+    with pushing(made, [0.5, 0.5]), open_tracker(f"lsl://{made.name}") as tracker:
+        assert tracker.rate_hz == pytest.approx(100, abs=0.1)
 
 
-def test_an_outlet_that_stamps_with_its_own_clock_is_noticed() -> None:
-    made = outlet("connector", "Gaze", "x y")
+other_clocks = pytest.mark.parametrize("ahead_s", [5e3, -1e7], ids=["ahead", "behind, so that stamps are negative"])
+
+
+@other_clocks
+def test_an_outlet_that_stamps_with_its_own_clock_is_noticed(outlet, ahead_s: float) -> None:
+    made = outlet(unique("connector"))
     said: list[str] = []
     with (
-        pushing(made, [0.5, 0.5], offset_s=-5000.0),
-        open_tracker("lsl://connector", TrackerOptions(say=said.append)) as tracker,
+        pushing(made, [0.5, 0.5], lambda lsl_s: lsl_s + ahead_s),
+        open_tracker(f"lsl://{made.name}", TrackerOptions(say=said.append)) as tracker,
     ):
         samples = list(islice(tracker, 30))
     assert "stamps with a clock of its own" in said[0]
     assert all(-1_000_000 < each.arrival_ns - each.stamp_ns < 200_000_000 for each in samples)
 
 
+@other_clocks
 @pytest.mark.parametrize("clock", ["device", "arrival"])
-def test_the_clock_can_be_said(clock: str) -> None:
-    made = outlet("connector2", "Gaze", "x y")
+def test_the_clock_can_be_said(outlet, clock: str, ahead_s: float) -> None:
+    made = outlet(unique("connector"))
     said: list[str] = []
     with (
-        pushing(made, [0.5, 0.5], offset_s=-5000.0),
-        open_tracker(f"lsl://connector2?clock={clock}", TrackerOptions(say=said.append)) as tracker,
+        pushing(made, [0.5, 0.5], lambda lsl_s: lsl_s + ahead_s),
+        open_tracker(f"lsl://{made.name}?clock={clock}", TrackerOptions(say=said.append)) as tracker,
     ):
         assert tracker.clock == clock
         sample = next(tracker)
+        assert tracker.dropped == {}
     assert said == []
+    assert (sample.device_ns is not None) == (clock == "device")
     assert -1_000_000 < sample.arrival_ns - sample.stamp_ns < 200_000_000
+
+
+@pytest.mark.parametrize("clock", ["lsl", "device"])
+def test_stamps_that_are_no_time_are_counted_and_said_once(outlet, clock: str) -> None:
+    made = outlet(unique("broken"))
+    said: list[str] = []
+    with (
+        pushing(made, [0.5, 0.5], lambda lsl_s: math.nan),
+        open_tracker(f"lsl://{made.name}?clock={clock}", TrackerOptions(say=said.append)) as tracker,
+    ):
+        assert tracker.clock == "arrival"
+        samples = list(islice(tracker, 20))
+        assert tracker.dropped["unstamped"] >= 20
+    assert all(each.device_ns is None and each.stamp_ns >= each.arrival_ns for each in samples)
+    assert len(said) == 1
+    assert f"{made.name} sends stamps that are no time (nan)" in said[0]
 
 
 def test_a_stream_that_goes_is_said_and_found_again() -> None:
@@ -164,23 +181,23 @@ def test_a_stream_that_goes_is_said_and_found_again() -> None:
         assert tracker._counters.samples > counted >= 20  # what became of samples stays counted
 
 
-def test_streams_that_will_not_do_are_refused() -> None:
+def test_streams_that_will_not_do_are_refused(outlet) -> None:
     with pytest.raises(
         TrackerError, match=r"no LSL stream named nobody was found for 0\.3 s; streams on the network: none"
     ):
         open_tracker("lsl://nobody", TrackerOptions(wait_s=0.3))
-    text = outlet("text", "Gaze", "x y", format=pylsl.cf_string)
+    text = outlet(unique("text"), text=True)
     with pytest.raises(TrackerError, match="sends text, not numbers"):
-        open_tracker("lsl://text")
-    other = outlet("heart", "ECG", "lead_one lead_two")
+        open_tracker(f"lsl://{text.name}")
+    heart = outlet(unique("heart"), "ECG", "lead_one lead_two")
     with pytest.raises(TrackerError, match=r"no channel that names a gaze point \(lead_one, lead_two\)"):
-        open_tracker("lsl://heart")
-    second = outlet("second", "GAZE", "x y")
-    with pytest.raises(TrackerError, match="several LSL streams would do; name one: lsl://second, lsl://text"):
+        open_tracker(f"lsl://{heart.name}")
+    second = outlet(unique("second"), "GAZE")
+    several = f"several LSL streams would do; name one: lsl://{second.name}, lsl://{text.name}"
+    with pytest.raises(TrackerError, match=several):
         open_tracker("lsl://")
     with pytest.raises(TrackerError, match=r"has sent nothing for 0\.5 s"):
-        open_tracker("lsl://second", TrackerOptions(wait_s=0.5))
-    del text, other, second
+        open_tracker(f"lsl://{second.name}", TrackerOptions(wait_s=0.5))
 
 
 def test_mistakes_are_named() -> None:

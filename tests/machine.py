@@ -1,0 +1,34 @@
+"""What tests ask of the machine that they run on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+__all__ = ["NATURE", "find_program", "needs"]
+
+NATURE = (
+    "needs root",
+    "root may write anywhere",
+    "there is a GPU here",
+    "tensorrt is installed",
+    "this is a Jetson",
+    "this OpenCV has GStreamer built in",
+    "this systemd is older",
+    "no file system can be mounted here",
+    "there is no /dev/shm",
+)
+"""How reasons to skip begin that are about what a machine is; any other one is about a component that it lacks."""
+
+
+def find_program(*names: str) -> str | None:
+    """Path of the first of these programs that is installed; servers lie where a user's PATH does not lead."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where none of these programs is installed."""
+    return pytest.mark.skipif(find_program(*names) is None, reason=f"{names[0]} is not installed (make test-deps)")
