@@ -241,11 +241,12 @@ def markers(outlet):
 
 def push(stream: Outlet, label: str | bytes, ago_s: float = 0.0) -> int:
     """Send a marker that was `ago_s` ago; return its host time."""
-    before_ns = monotonic_ns()
-    stamp_s = stream.pylsl.local_clock() - ago_s
-    now_ns = (before_ns + monotonic_ns()) // 2
+    while True:
+        before_ns, stamp_s, after_ns = monotonic_ns(), stream.pylsl.local_clock() - ago_s, monotonic_ns()
+        if after_ns - before_ns < 500_000:  # a busy machine takes breaks
+            break
     stream.push([label], stamp_s)  # bytes are sent as they are
-    return now_ns - round(ago_s * 1e9)
+    return (before_ns + after_ns) // 2 - round(ago_s * 1e9)
 
 
 def test_markers_of_an_lsl_stream_have_its_times(markers) -> None:
@@ -317,11 +318,11 @@ def test_without_pylsl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_closing_waits_for_the_reader() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     read, write = os.pipe()
     for source in (Lines(read, print), LslMarkers("nobody", lambda sentence: None)):
         source.start(MarkerLog())
         source.close()
     os.close(read)
     os.close(write)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before

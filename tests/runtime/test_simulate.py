@@ -76,7 +76,7 @@ def test_arrivals_follow_the_device_clock() -> None:
         stop.set()
         thread.join()
     late_ms = np.array([each.arrival_ns - (each.device_ns or 0) for each in samples]) * 1e-6
-    assert np.percentile(late_ms - late_ms.min(), 50) < 20.0
+    assert np.ptp(late_ms.reshape(6, 30).min(axis=1)) < 20.0  # a busy machine delays some of each quarter second
 
 
 def test_the_path_stands_alone_on_the_first_line_of_output() -> None:

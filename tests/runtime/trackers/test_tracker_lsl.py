@@ -90,7 +90,8 @@ def test_stamps_are_host_time_to_a_millisecond(outlet) -> None:
         samples = list(islice(tracker, 100))
     stamps = np.array([each.stamp_ns for each in samples])
     # On one machine the LSL clock and the host's differ by a constant.
-    lsl_ns = np.array([each.device_ns for each in samples]) + monotonic_ns() - round(pylsl.local_clock() * 1e9)
+    ahead_ns = max(round(pylsl.local_clock() * 1e9) - monotonic_ns() for _ in range(50))  # the reading without a break
+    lsl_ns = np.array([each.device_ns for each in samples]) - ahead_ns
     assert np.abs(stamps - lsl_ns).max() < 1e6
     assert np.all(np.diff(stamps) > 0)
 
@@ -125,7 +126,7 @@ def test_an_outlet_that_stamps_with_its_own_clock_is_noticed(outlet, ahead_s: fl
     ):
         samples = list(islice(tracker, 30))
     assert "stamps with a clock of its own" in said[0]
-    assert all(-1_000_000 < each.arrival_ns - each.stamp_ns < 200_000_000 for each in samples)
+    assert all(-1_000_000 < each.arrival_ns - each.stamp_ns < 1_000_000_000 for each in samples)
 
 
 @other_clocks
@@ -142,7 +143,7 @@ def test_the_clock_can_be_said(outlet, clock: str, ahead_s: float) -> None:
         assert tracker.dropped == {}
     assert said == []
     assert (sample.device_ns is not None) == (clock == "device")
-    assert -1_000_000 < sample.arrival_ns - sample.stamp_ns < 200_000_000
+    assert -1_000_000 < sample.arrival_ns - sample.stamp_ns < 1_000_000_000
 
 
 @pytest.mark.parametrize("clock", ["lsl", "device"])
