@@ -21,6 +21,7 @@ from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.judging.gate import compare, verdict_of
 from emer_edge.report.tables import Cell, Column
+from emer_edge.runtime.session import Session
 
 FLOOR = 98.0
 WINDOWS = 500
@@ -44,7 +45,7 @@ def main() -> int:
         windows = windows_of(int8, clips, draws)
         outputs, logits = [], []
         for bundle in (int8, fp32):
-            with bundle.open(engine="onnxruntime") as session:
+            with Session(bundle, engine="onnxruntime") as session:
                 given = windows.embeddings(session), windows.eye, windows.gaze
                 outputs.append(session.fuse(*given))
                 logits.append(session.logits(*given))

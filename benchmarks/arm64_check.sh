@@ -26,7 +26,7 @@ int8=$(cd "$3" && pwd)
 root=$work/root share=$work/share
 seconds=${SECONDS_REPLAYED:-64}
 tests=${TESTS-tests/spec tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
-tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/test_engines.py tests/runtime/test_evidence.py \
+tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/engines/test_engines.py tests/runtime/test_evidence.py \
 tests/runtime/test_session.py tests/runtime/test_predictions.py}
 one_thread=(OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1)
 registered=

@@ -41,7 +41,7 @@ def main() -> int:
             made.error("a bundle of your own needs --data")
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         clips = held_out_clips(bundle, EmerDataset.open(arguments.data or shop.data()))
-        with bundle.open(engine="onnxruntime") as session:
+        with Session(bundle, engine="onnxruntime") as session:
             whole, found = measure(session, EncodedWindows.of(encode_clips(session, clips)))
     rows: list[tuple[Cell, ...]] = [
         (each.name, each.permutations, each.clips, *(_cost(each, head) for head in HEADS_SCORED)) for each in found

@@ -37,7 +37,7 @@ from emer_edge.model.parts import FusionPart
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import build_plan
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
 SHIPPED = "LSTM operator"
 SMALL = "INT8, LSTMs and wide products"

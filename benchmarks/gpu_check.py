@@ -30,11 +30,10 @@ from emer_edge.metrics.regression import largest_error
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-from emer_edge.runtime.engines.tensorrt.driver import find_gpu
-from emer_edge.runtime.engines.tensorrt.inspect import precision_counts
-from emer_edge.runtime.engines.tensorrt.machine import describe_machine
-from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
-from emer_edge.runtime.engines.tensorrt_engine import TensorRtEngine, why_not
+from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
+from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
+from emer_edge.runtime.engines.tensorrt.plan_tensors import precision_counts
+from emer_edge.runtime.engines.tensorrt.toolkit import describe_machine, load_toolkit
 
 BATCHES = (1, 3, 16, 17)
 TOLERANCE = {"fp32": 1e-3, "fp16": 0.03, "int8": 0.1}

@@ -148,7 +148,7 @@ def live(bundle: Path) -> dict[str, Work]:
     """The live step of a bundle in ONNX Runtime, and its two halves."""
     import emer_edge
 
-    session = emer_edge.load_bundle(bundle).open(engine="onnxruntime", threads=1)
+    session = emer_edge.Session(bundle, engine="onnxruntime", threads=1)
     face, eye, gaze = inputs()
     crop = face[0, :1]
     embeddings = session.encode(face[0])[None]

@@ -17,7 +17,7 @@ from benchmarks.common import ONE_THREAD, Floor, conclude, console, show, worksh
 from benchmarks.tensorrt_cases import Case, demo, given
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
 
 def main() -> int:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emer_edge.bundle import load_bundle
-from emer_edge.runtime.engines.tensorrt.building import tensorrt_parts
+from emer_edge.bundle import TENSORRT, load_bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -30,7 +29,7 @@ def given(paths: Sequence[Path]) -> Iterator[Case]:
     for each in paths:
         bundle = load_bundle(each)
         precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
-        for part, path in tensorrt_parts(bundle).items():
+        for part, path in bundle.parts(TENSORRT).items():
             cpu = f"cpu/{part}.onnx"
             yield Case(
                 each.name.removesuffix(".emer"),

@@ -17,6 +17,7 @@ FLOORS = {
     "spec": 0,
     "errors": -1,
     "extras": 0,
+    "plugins": 0,
     "signals": 1,
     "metrics": 1,
     "bundle": 1,
@@ -108,3 +109,43 @@ def test_the_doors_of_the_house_lead_to_its_rooms() -> None:
 def test_no_two_test_files_share_a_name() -> None:
     names = Counter(each.name for each in (ROOT.parent / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+NAMES = ("cpu", "tensorrt", "onnxruntime")
+SPELLERS = ("bundle/variants.py", "runtime/engines/onnxruntime_engine.py", "runtime/engines/tensorrt/")
+
+
+def spelled(path: Path) -> list[str]:
+    """Names of engines and variants in a module's strings, those among packages, processors or keys left out."""
+    found, meant = [], set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
+            strings = [
+                each
+                for each in (node.keys if isinstance(node, ast.Dict) else node.elts)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            ]
+            if any(each.value.partition("/")[0] not in NAMES for each in strings):
+                meant.update(strings)
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "figures":  # a document's keys
+            meant.add(node.slice)
+        elif isinstance(node, ast.Constant) and str(node.value).partition("/")[0] in NAMES and node not in meant:
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.value!r}")
+    return found
+
+
+def test_engines_and_variants_are_named_by_their_records_alone() -> None:
+    rooms = [path for path in MODULES if room_of(path) not in ("model", "training")]  # whose "cpu" is torch's
+    modules = [path for path in rooms if not str(path.relative_to(ROOT)).startswith(SPELLERS)]
+    assert [each for path in modules for each in spelled(path)] == []
+
+
+def test_a_spelled_engine_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_house.ROOT", tmp_path)
+    (tmp_path / "a.py").write_text('"cpu"; ("cpu/fusion", "tensorrt"); ("numpy", "onnxruntime"); f"tensorrt/{1}"')
+    assert spelled(tmp_path / "a.py") == [
+        "a.py:1 'cpu'",
+        "a.py:1 'cpu/fusion'",
+        "a.py:1 'tensorrt'",
+        "a.py:1 'tensorrt/'",
+    ]

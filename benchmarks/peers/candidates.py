@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.peers import graphs
 from benchmarks.peers.material import Inputs, Material, Outputs
+from emer_edge.runtime.session import Session
 from emer_edge.spec.window import FACE_SLOTS
 
 Kind = Literal["published", "peer", "ours"]
@@ -117,13 +118,13 @@ def _openvino(graph: Callable[[Material], Path], precision: str) -> Build:
 
 
 def _whole(material: Material, threads: int) -> Runner:
-    session = material.bundle.open(engine="onnxruntime", threads=threads)
+    session = Session(material.bundle, engine="onnxruntime", threads=threads)
     return Runner(lambda window: window, lambda window: session.predict(*window))
 
 
 def _step(material: Material, threads: int) -> Runner:
     """What a live run does at a hop: the seven older faces of a window were encoded at earlier ones."""
-    session = material.bundle.open(engine="onnxruntime", threads=threads)
+    session = Session(material.bundle, engine="onnxruntime", threads=threads)
 
     def take(window: Inputs) -> tuple[Any, ...]:
         face, eye, gaze = window

@@ -274,7 +274,7 @@ def _scored(
 ) -> tuple[ScoredFold, Probes | None, tuple[str, ...]]:
     """A bundle's scores and probes, and what is to be said of the machines that worked them out."""
     with (
-        bundle.open(options.engine, options.threads) as session,
+        Session(bundle, options.engine, options.threads) as session,
         options.spreading.over(session, dataset.fold(fold)) as spread,
     ):
         scored = score_fold(

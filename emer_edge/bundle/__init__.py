@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from emer_edge.bundle.artefact import Bundle, BundleWriter, load_bundle
 from emer_edge.bundle.manifest import Manifest
-from emer_edge.bundle.reader import Bundle, load_bundle
-from emer_edge.bundle.writer import BundleWriter
+from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, VariantRecord
 
-__all__ = ["Bundle", "BundleWriter", "Manifest", "load_bundle"]
+__all__ = [
+    "CPU",
+    "TENSORRT",
+    "VARIANTS",
+    "Bundle",
+    "BundleWriter",
+    "Manifest",
+    "Variant",
+    "VariantRecord",
+    "load_bundle",
+]

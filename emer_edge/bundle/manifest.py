@@ -28,7 +28,6 @@ __all__ = [
     "Manifest",
     "NetworkRecord",
     "PrecisionRecord",
-    "Variant",
     "VerificationRecord",
 ]
 
@@ -36,8 +35,6 @@ MANIFEST_NAME: Final = "manifest.json"
 SCHEMA: Final = 1
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The quantiles that `Manifest.eye_quantiles` holds of each eye column."""
-
-Variant = Literal["cpu", "tensorrt"]
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

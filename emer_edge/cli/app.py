@@ -16,6 +16,7 @@ from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
 from emer_edge.cli.export import export
+from emer_edge.cli.options import HelpfulCommand
 from emer_edge.cli.predict import predict
 from emer_edge.cli.prepare import prepare
 from emer_edge.cli.progress import say
@@ -37,17 +38,17 @@ app = typer.Typer(
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
 app.command()(export)
-app.command()(run)
-app.command()(bench)
+app.command(cls=HelpfulCommand)(run)
+app.command(cls=HelpfulCommand)(bench)
 app.command()(train)
 app.command()(synth)
-app.command()(predict)
+app.command(cls=HelpfulCommand)(predict)
 app.command()(prepare)
 app.command()(convert)
 app.command()(build)
 app.add_typer(simulate, name="simulate")
 app.command()(devices)
-app.command()(doctor)
+app.command(cls=HelpfulCommand)(doctor)
 app.command()(demo)
 app.command()(purge)
 

@@ -55,18 +55,19 @@ def build(
     from emer_edge.demo import default_bundle
     from emer_edge.report.tables import Column, Table
     from emer_edge.report.terminal import to_rich
+    from emer_edge.runtime.engines.tensorrt.ahead_of_time import build_bundle
     from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-    from emer_edge.runtime.engines.tensorrt.building import build_bundle
+    from emer_edge.runtime.engines.tensorrt.engine import DRIVER
 
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
         done = build_bundle(
             opened,
             BuildOptions(package=package, workspace_mb=workspace_mb, compute_capability=compute_capability),
-            output,
-            timing_cache,
-            report,
-            say,
+            output=output,
+            timing_cache=timing_cache,
+            progress=report,
+            say=say,
         )
     rows = tuple(
         (each.part, each.seconds, each.plan_bytes / 1e6, "built" if each.built else "was there") for each in done.parts
@@ -77,7 +78,7 @@ def build(
         if each.path is not None:
             say(f"wrote {each.path}" if each.built else f"kept {each.path}")
     if done.runnable:
-        say(f"next: emer-edge run {opened.path} --engine tensorrt")
+        say(f"next: emer-edge run {opened.path} --engine {DRIVER.name}")
     else:
         say(
             f"every part of {opened.path} parses and builds; on the machine that runs it: "

@@ -44,13 +44,14 @@ def predict(
     from emer_edge.errors import OutputExistsError
     from emer_edge.runtime.fixation_maps import INDEX_FILE, write_fixation_maps
     from emer_edge.runtime.predictions import predict_paths, write_csv
+    from emer_edge.runtime.session import Session
 
     if output.exists() and not force:
         raise OutputExistsError(output)
     skipped: list[SkippedClip] = []
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
-        with opened.open(engine, threads, report) as session:
+        with Session(opened, engine, threads, progress=report) as session:
             predictions = predict_paths(
                 session, paths, strict=strict, subject=subject, skipped=skipped, progress=report
             )

@@ -45,13 +45,15 @@ def prepare(
     from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
     from emer_edge.demo import default_bundle
+    from emer_edge.runtime.engines import CPU_ENGINE
     from emer_edge.runtime.faces import ARCFACE_TEMPLATE
     from emer_edge.runtime.prepare import REPORT_FILE, prepare_videos
+    from emer_edge.runtime.session import Session
 
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
-        with opened.open("onnxruntime") as session:
+        with Session(opened, CPU_ENGINE) as session:
             done = prepare_videos(
                 videos, output, session.detector, record,
                 subject=subject, image_format=image_format, force=force, progress=report,

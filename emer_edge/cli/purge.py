@@ -37,7 +37,7 @@ def purge(
     from emer_edge.data.cache import cache_folder, purge_cache
     from emer_edge.data.sessions import purge_participant
     from emer_edge.errors import ConfigurationError
-    from emer_edge.runtime.engines.tensorrt.cache import engine_folder, purge_engines
+    from emer_edge.runtime.engines.tensorrt.plan_cache import engine_folder, purge_engines
     from emer_edge.runtime.recording.keep import purge_recordings
 
     if participant is not None or sessions is not None or recordings is not None:

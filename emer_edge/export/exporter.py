@@ -15,7 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from emer_edge import __version__
-from emer_edge.bundle.golden import GOLDEN_NAME, write_golden
+from emer_edge.bundle import CPU, TENSORRT, VARIANTS
+from emer_edge.bundle.artefact import BundleWriter
+from emer_edge.bundle.golden_file import GOLDEN_NAME, write_golden
 from emer_edge.bundle.manifest import (
     SCHEMA,
     BundledHead,
@@ -25,7 +27,6 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
-from emer_edge.bundle.writer import BundleWriter
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.errors import BundleError, ConfigurationError
 from emer_edge.export.choosing.calibrating import calibration_clips
@@ -101,9 +102,9 @@ def _written(options: ExportOptions, progress: Progress) -> ExportSummary:
     with BundleWriter(options.output, options.force) as writer:
         sources = open_sources(options)
         detector = load_detector(options.face_detector)
-        for variant in ("cpu", "tensorrt"):
+        for variant in VARIANTS:
             for name, model in detector.parts.items():
-                writer.add(f"{variant}/{name}.onnx", model.SerializeToString())
+                writer.add(VARIANTS[variant].file(name), model.SerializeToString())
         with open_slices(sources, options, progress) as slices:
             return _export(writer, sources, detector, slices, options, progress)
 
@@ -124,7 +125,7 @@ def _export(
     written = write_networks(writer.file, sources, slices, evidence, options, progress)
     choice, classes = written.choice, sources.classes
     checks = check_parts(
-        {name: writer.file(f"tensorrt/{name}.onnx") for name in (*written.part_names, *detector.parts)}, progress
+        {name: writer.file(VARIANTS[TENSORRT].file(name)) for name in (*written.part_names, *detector.parts)}, progress
     )
     temperatures = dict.fromkeys(classes, 1.0)
     gap: tuple[float, ...] = ()
@@ -132,7 +133,7 @@ def _export(
     probabilities: dict[str, Any] = {}
     accuracy: dict[str, Any] = {}
     if evidence is not None:
-        outputs = choice.trials["cpu"].outputs
+        outputs = choice.trials[CPU].outputs
         temperatures = fit_temperatures(outputs, evidence.labels, classes, evidence.clips)
         gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures, evidence.clips)
         gate = _gate_record(choice, evidence)
@@ -202,7 +203,7 @@ def _match(
         return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
     clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
     crops, rows = training_samples(clips, sources.window, sources.events, progress)
-    paths = [writer.file(f"cpu/{name}.onnx") for name in detector.parts]
+    paths = [writer.file(VARIANTS[CPU].file(name)) for name in detector.parts]
     finder = open_detector(detector.record, paths, threads=os.cpu_count() or 1)
     face = measure_faces(crops, finder, progress, options.match_brightness)
     finder.close()
@@ -211,7 +212,7 @@ def _match(
 
 def _gate_record(choice: Choice, evidence: Evidence) -> GateRecord:
     """The cpu variant's figures with the worse verdict of the two."""
-    record = record_of(choice.trials["cpu"].changes, evidence.participants, evidence.clips)
+    record = record_of(choice.trials[CPU].changes, evidence.participants, evidence.clips)
     if record.verdict == "not run":
         return record
     return msgspec.structs.replace(record, verdict=choice.verdict)

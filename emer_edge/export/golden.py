@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import onnx
 
-from emer_edge.bundle.golden import Golden, Tensors
-from emer_edge.bundle.manifest import NetworkRecord, Variant
+from emer_edge.bundle import CPU, VARIANTS, Variant
+from emer_edge.bundle.golden_file import Golden, Tensors
+from emer_edge.bundle.manifest import NetworkRecord
 from emer_edge.export.judging.seeded import seeded_windows
-from emer_edge.export.precision.variants import VARIANTS
-from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.window import FACE_SLOTS
 
@@ -53,7 +53,7 @@ def make_golden(
         run(name, {"face": face.reshape(-1, *face.shape[2:])})
         progress("keeping golden outputs", len(inputs), total)
     for network in networks:
-        embeddings = outputs["cpu", network.encoder]["embedding"].reshape(_WINDOWS, FACE_SLOTS, -1)
+        embeddings = outputs[CPU, network.encoder]["embedding"].reshape(_WINDOWS, FACE_SLOTS, -1)
         run(network.fusion, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
         progress("keeping golden outputs", len(inputs), total)
     for name, model in detectors.items():
@@ -63,7 +63,7 @@ def make_golden(
 
 
 def _run(path: Path, given: Tensors) -> Tensors:
-    engine = open_engine("onnxruntime", path, 1)
+    engine = open_engine(CPU_ENGINE, path, 1)
     try:
         return {name: np.asarray(each, np.float32) for name, each in engine.run(given).items()}
     finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from emer_edge.bundle import VARIANTS
 from emer_edge.bundle.manifest import NetworkRecord
 from emer_edge.errors import GateError
 from emer_edge.export.choosing.choice import Choice, choose
@@ -16,7 +17,7 @@ from emer_edge.export.judging.evidence import Evidence
 from emer_edge.export.judging.verify import reference_of, verify
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts import face_encoder, fusion
-from emer_edge.export.precision.variants import VARIANTS, PartPrecision, precisions_of
+from emer_edge.export.precision.variants import PartPrecision, precisions_of
 from emer_edge.export.sources import Slices, Source, Sources
 from emer_edge.export.workshop import Workshop
 from emer_edge.spec.progress import Progress

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emer_edge.errors import EngineError
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["NOT_CHECKED", "TensorRtCheck", "check_parts"]

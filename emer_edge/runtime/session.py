@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import Bundle
+from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.metrics.calibration import softmax
-from emer_edge.runtime.engines import VARIANTS, onnxruntime_engine, open_engine, resolve_engine
-from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, engines, open_engine, resolve_engine
 from emer_edge.runtime.faces import FaceDetector, fastest_detector
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.progress import Progress, silent
@@ -46,8 +45,8 @@ class Session:
     """The loaded parts of a bundle. Not to be used by two threads at once.
 
     Args:
-        bundle: what to load.
-        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        bundle: what to load, or its folder.
+        engine: name of an engine, such as `onnxruntime` or `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         progress: told while engines are built, which TensorRT needs once a machine.
 
@@ -57,13 +56,16 @@ class Session:
 
     Raises:
         EngineError: the engine is unavailable or refuses a part.
-        BundleError: the parts are not those that the manifest describes.
+        BundleError: no sound bundle in the folder, or its parts are not those that the manifest describes.
     """
 
-    def __init__(self, bundle: Bundle, engine: str = "auto", threads: int = 1, progress: Progress = silent) -> None:
-        self.bundle = bundle
+    def __init__(
+        self, bundle: Bundle | str | Path, engine: str = "auto", threads: int = 1, *, progress: Progress = silent
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self._progress = progress
-        self.engine_name = self.detector_engine = resolve_engine(engine)
+        self._driver = resolve_engine(engine)
+        self.engine_name = self.detector_engine = self._driver.name
         self._named = engine != "auto"
         self._threads = threads
         self._detector: FaceDetector | None = None
@@ -96,7 +98,9 @@ class Session:
         if self._detector is None:
             record = self.bundle.manifest.detector
             names = ("face_detector", "face_detector_near") if record.near_px else ("face_detector",)
-            parts = {each: [self.bundle.part(VARIANTS[each], name) for name in names] for each in self._face_engines()}
+            parts = {
+                each.name: [self.bundle.part(each.variant, name) for name in names] for each in self._face_engines()
+            }
             self._detector, self.detector_engine = fastest_detector(record, parts, self._threads)
         return self._detector
 
@@ -209,14 +213,16 @@ class Session:
     ) -> None:
         self.close()
 
-    def _face_engines(self) -> tuple[str, ...]:
+    def _face_engines(self) -> tuple[EngineDriver, ...]:
         """Engines that faces may be found with: that of the other parts and, unless it was named, the CPU's."""
-        cpu = onnxruntime_engine.NAME
-        usable = f"{VARIANTS[cpu]}/face_detector.onnx" in self.bundle.manifest.files and find_spec("onnxruntime")
-        return (self.engine_name,) if self._named or not usable else tuple(dict.fromkeys((self.engine_name, cpu)))
+        cpu = engines()[CPU_ENGINE]
+        usable = "face_detector" in self.bundle.parts(cpu.variant) and cpu.why_not() is None
+        if self._named or not usable or cpu.name == self._driver.name:
+            return (self._driver,)
+        return self._driver, cpu
 
     def _part(self, name: str) -> Any:
-        return self.bundle.part(VARIANTS[self.engine_name], name)
+        return self.bundle.part(self._driver.variant, name)
 
     def _load_networks(self) -> tuple[_Network, ...]:
         manifest = self.bundle.manifest

@@ -100,5 +100,5 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, bytes], ma
 @pytest.fixture(scope="session")
 def session(bundle: Bundle) -> Iterator[Session]:
     """The bundle, loaded once for all tests that read with it."""
-    with bundle.open() as opened:
+    with Session(bundle) as opened:
         yield opened

@@ -10,6 +10,7 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.event_columns import compare_events
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.predict import score_clips
+from emer_edge.runtime.session import Session
 from emer_edge.runtime.views import EyeView, score_views
 from emer_edge.signals.profiles import PROFILES, TrackerProfile
 from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
@@ -20,7 +21,7 @@ EVERYTHING = TrackerProfile("everything", "all columns", 1e6)
 
 @pytest.fixture(scope="module")
 def accuracy(bundle: Bundle, dataset: EmerDataset):
-    with bundle.open() as session:
+    with Session(bundle) as session:
         found = score_fold(session, dataset, 1, 20, ReadingPlan(draws=1), profiles=(EVERYTHING, PROFILES["serial-xy"]))
         return found.accuracy
 
@@ -57,7 +58,7 @@ def test_types_agree_and_durations_do_not_over_the_length_of_a_clip(dataset: Eme
 
 def test_views_are_those_of_the_plain_score(bundle: Bundle, dataset: EmerDataset) -> None:
     clips = dataset.fold(1)
-    with bundle.open() as session:
+    with Session(bundle) as session:
         plain = score_clips(session, clips, events="published")
         (view,) = score_views(session, clips, [EyeView("published")])
     for name, values in plain.outputs.items():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emer_edge.bundle.golden import Golden, read_golden, write_golden
+from emer_edge.bundle.golden_file import Golden, read_golden, write_golden
 from emer_edge.errors import BundleError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tensorrt_bundles import write_bundle
 
-from emer_edge.runtime.engines.tensorrt.driver import find_gpu
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
+from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
 Command = Callable[..., Any]
 

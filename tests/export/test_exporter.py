@@ -20,6 +20,7 @@ from emer_edge.export.tensorrt_check import find_tensorrt
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.doctor import examine, worst
+from emer_edge.runtime.session import Session
 
 
 def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
@@ -75,7 +76,7 @@ def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
 
 def test_session_opens_what_export_wrote(int8: Any, nine: Emert) -> None:
     face, eye, gaze = seeded_windows(2)
-    with load_bundle(int8.path).open(engine="onnxruntime") as session:
+    with Session(int8.path, engine="onnxruntime") as session:
         outputs = session.predict(face, eye, gaze)
     assert tuple(outputs) == nine.head_names
     np.testing.assert_allclose(outputs["er-7"].sum(axis=1), 1.0, atol=1e-5)

@@ -21,6 +21,7 @@ from emer_edge.export.sources import open_sources
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.runtime.session import Session
 from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 
@@ -60,7 +61,7 @@ def windows(count: int = 2) -> tuple[Any, Any, Any]:
 
 def logits(path: Path, given: tuple[Any, Any, Any]) -> dict[str, Any]:
     face, eye, gaze = given
-    with load_bundle(path).open() as session:
+    with Session(path) as session:
         embeddings = session.encode(face.reshape(-1, 3, 112, 112)).reshape(len(face), 8, -1)
         return session.logits(embeddings, eye, gaze)
 

@@ -18,7 +18,7 @@ from emer_edge.export.precision.violations import find_qdq_violations
 from emer_edge.export.tensorrt_check import check_parts
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines.tensorrt.builder import build_plan
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
 needs_tensorrt = pytest.mark.skipif(find_tensorrt() is None, reason="neither tensorrt nor tensorrt_rtx is installed")
 

@@ -26,7 +26,7 @@ from fuzz_seeds import (
     workbook_seeds,
 )
 
-from emer_edge.bundle.golden import read_golden
+from emer_edge.bundle.golden_file import read_golden
 from emer_edge.bundle.manifest import Manifest
 from emer_edge.cli.config_file import config_defaults
 from emer_edge.cli.run import run
@@ -195,6 +195,6 @@ FILES: tuple[Target, ...] = (
         _in_archive,
         _file("golden.npz", read_golden),
         200_000,
-        ("emer_edge.bundle.golden",),
+        ("emer_edge.bundle.golden_file",),
     ),
 )

@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def session(bundle: Bundle) -> Session:
-    return bundle.open()
+    return Session(bundle)
 
 
 @pytest.fixture(scope="session")

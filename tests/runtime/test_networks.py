@@ -72,7 +72,7 @@ def test_every_head_comes_from_its_own_network(
         networks[1].subnet.f_extractor.load_state_dict(networks[0].subnet.f_extractor.state_dict())
         networks[1].proj_v1.load_state_dict(networks[0].proj_v1.state_dict())
     made = load_bundle(bundled(networks, bundle, tmp_path / "pair.emer", shared).path)
-    with made.open() as session:
+    with Session(made) as session:
         assert session.embedding_width == (128 if shared else 256)
         crops = face.reshape(-1, 3, 112, 112)
         embeddings = session.encode(crops)
@@ -92,7 +92,11 @@ def test_pipeline_and_offline_scores_agree(pair: Bundle, video: Path, tracker: P
     with Pipeline(pair, str(video), str(tracker), pace="fast", offset_ms=0.0) as pipeline:
         live = list(pipeline)
     options = TrackerOptions(pace="fast", offset_ms=0.0)
-    with pair.open() as session, open_camera(str(video), "fast") as camera, open_tracker(str(tracker), options) as eyes:
+    with (
+        Session(pair) as session,
+        open_camera(str(video), "fast") as camera,
+        open_tracker(str(tracker), options) as eyes,
+    ):
         offline = list(score_recording(session, camera, eyes))
     assert len(live) == len(offline) > 10
     whole = [(one, other) for one, other in zip(live, offline, strict=True) if one.heads]

@@ -97,7 +97,11 @@ def test_heads_and_gap(replayed: list[Result]) -> None:
 def test_offline_scoring_gives_the_replays_numbers(
     bundle: Bundle, video: Path, tracker: Path, replayed: list[Result]
 ) -> None:
-    with bundle.open() as session, open_camera(str(video), "fast") as camera, open_tracker(str(tracker), FAST) as eyes:
+    with (
+        Session(bundle) as session,
+        open_camera(str(video), "fast") as camera,
+        open_tracker(str(tracker), FAST) as eyes,
+    ):
         offline = list(score_recording(session, camera, eyes))
     assert len(offline) == len(replayed)
     spread = np.std([numbers(each) for each in replayed[7:]], axis=0)
@@ -311,7 +315,7 @@ def test_late_steps_are_skipped_and_counted(session: Session) -> None:
 
 def test_results_that_nobody_takes_are_dropped_and_counted(bundle: Bundle) -> None:
     quick = WindowSpec(length_ns=800_000_000, hops_per_slot=1)
-    with Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, window=quick)).open() as session:
+    with Session(Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, window=quick))) as session:
         core = PipelineCore(session, RATE_HZ)
         runner = live_runner(Stepper(session), core)
         now_ns = monotonic_ns()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from runtime_inputs import TEMPLATE, scene
 from emer_edge.bundle import Bundle
 from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.errors import BundleError, ConfigurationError, EngineError
-from emer_edge.runtime.engines import ENGINES, VARIANTS, open_engine
+from emer_edge.runtime.engines import ENGINES, open_engine, registry
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from emer_edge.runtime.faces import (
@@ -117,8 +118,8 @@ def slow_engine(monkeypatch: pytest.MonkeyPatch) -> list[SlowEngine]:
         opened.append(SlowEngine(path, threads))
         return opened[-1]
 
-    monkeypatch.setitem(ENGINES, "slow", open_slow)
-    monkeypatch.setitem(VARIANTS, "slow", "cpu")
+    slow = dataclasses.replace(ENGINES[0], name="slow", open=open_slow, rank=3)
+    monkeypatch.setattr(registry, "ENGINES", (*ENGINES, slow))
     return opened
 
 
@@ -136,13 +137,10 @@ def test_faces_are_found_with_the_engine_that_is_fastest(
     detector.close()
 
 
-def test_a_session_times_engines_for_faces_unless_one_was_named(
-    bundle: Bundle, slow_engine: list[SlowEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_times_engines_for_faces_unless_one_was_named(bundle: Bundle, slow_engine: list[SlowEngine]) -> None:
     with Session(bundle, "slow") as session:
         assert session.detector.engines
         assert (session.engine_name, session.detector_engine) == ("slow", "slow")
-    monkeypatch.setattr("emer_edge.runtime.session.resolve_engine", lambda name: "slow")
     with Session(bundle, "auto") as session:
         assert session.detector.engines
         assert (session.engine_name, session.detector_engine) == ("slow", "onnxruntime")

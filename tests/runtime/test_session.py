@@ -70,8 +70,8 @@ def test_bad_input(session: Session, windows: Window, change: object, message: s
         session.predict(*change(*windows))  # type: ignore[operator]
 
 
-def test_closed_session_says_so(bundle: Bundle, windows: Window) -> None:
-    with bundle.open() as session:
+def test_a_session_takes_a_folder_too_and_once_closed_says_so(bundle: Bundle, windows: Window) -> None:
+    with Session(bundle.path) as session:
         pass
     with pytest.raises(EngineError, match="closed"):
         session.predict(*windows)
@@ -88,7 +88,7 @@ def _rewritten(bundle: Bundle, folder: Path, fusion: bytes) -> Bundle:
 def test_fusion_of_another_bundle(bundle: Bundle, tmp_path: Path) -> None:
     other = _rewritten(bundle, tmp_path, bundle.part("cpu", "face_encoder").read_bytes())
     with pytest.raises(BundleError, match="takes face and gives embedding"):
-        other.open()
+        Session(other)
 
 
 def test_infinite_output_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_infinite_output_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     graph = helper.make_graph(nodes, "fusion", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    with _rewritten(bundle, tmp_path, model.SerializeToString()).open() as session:
+    with Session(_rewritten(bundle, tmp_path, model.SerializeToString())) as session:
         embeddings, gaze = np.zeros((1, 8, 128), np.float32), np.zeros((1, 32, 2), np.float32)
         assert session.fuse(embeddings, np.ones((1, 32, 39), np.float32), gaze)["er-7"].shape == (1, 7)
         with pytest.raises(EngineError, match="not finite for er-7"):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from emer_edge.bench.latency.measure import LatencyOptions, Measured, Timed, measure
 from emer_edge.bench.latency.stability import load_reason
 from emer_edge.bench.records import BundleBench, Conditions, Environment, Ratio
-from emer_edge.bundle import Bundle
+from emer_edge.bundle import CPU, Bundle
 from emer_edge.runtime.compose import standing_notes
-from emer_edge.runtime.engines import VARIANTS
+from emer_edge.runtime.engines import engines
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["TimedBundles", "time_bundles"]
@@ -45,7 +45,7 @@ def time_bundles(
 
 
 def _record(bundle: Bundle, found: Measured, threads: int) -> BundleBench:
-    manifest, variant = bundle.manifest, VARIANTS[found.engine]
+    manifest, variant = bundle.manifest, engines()[found.engine].variant
     return BundleBench(
         name=manifest.name,
         path=str(bundle.path),
@@ -73,7 +73,7 @@ def _record(bundle: Bundle, found: Measured, threads: int) -> BundleBench:
 
 def _notes(bundle: Bundle, found: Measured, variant: str) -> Iterator[str]:
     name = bundle.manifest.name
-    if bundle.manifest.precision.requested == "fp16" and variant == "cpu":
+    if bundle.manifest.precision.requested == "fp16" and variant == CPU:
         yield f"{name}: FP16 means FP32 on the CPU, so its times are those of FP32"
     for query, each in found.single_stream.items():
         if not each.valid:

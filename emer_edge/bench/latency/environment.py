@@ -11,8 +11,7 @@ from typing import Final
 
 from emer_edge import __version__
 from emer_edge.bench.records import Environment
-from emer_edge.runtime.board import read_heat, read_jetson
-from emer_edge.runtime.board.files import read_number, read_text
+from emer_edge.runtime.board import read_heat, read_jetson, read_number, read_text
 
 __all__ = ["describe", "temperature_c"]
 

@@ -30,6 +30,7 @@ from emer_edge.bench.records import (
     Streaming,
 )
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.engines import CPU_ENGINE
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["LatencyOptions", "Measured", "Timed", "measure"]
@@ -255,7 +256,7 @@ class _Bench:
                     options.min_queries,
                     options.warmup,
                     meter.energy(sum(len(turn.durations_ns) for turn in each)),
-                    one_core=options.threads == 1 and opened.engine == "onnxruntime",
+                    one_core=options.threads == 1 and opened.engine == CPU_ENGINE,
                     changed=changed,
                     load=self.load,
                 )

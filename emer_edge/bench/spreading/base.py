@@ -98,7 +98,7 @@ class Opening:
         bundle = load_bundle(self.bundle)
         if _manifest_hash(self.bundle) != self.manifest_sha256:
             raise BundleError(f"{self.bundle} is another bundle than the one that is measured; copy that one here")
-        return bundle.open(self.engine, 1)
+        return Session(bundle, self.engine, 1)
 
 
 @dataclass(frozen=True)

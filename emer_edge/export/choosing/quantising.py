@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emer_edge.bundle import CPU
 from emer_edge.export.choosing.calibrating import Calibrated, calibrate
 from emer_edge.export.choosing.candidates import Candidate, build
 from emer_edge.export.choosing.searching import fewest_that_hold
@@ -67,7 +68,7 @@ class Quantised:
             notes.append(f"kept in high precision by --exclude: {', '.join(self.excluded)}")
         cost = self.fall_back(timing)
         if cost:
-            before, after = (each["cpu/step"] for each in self.shares)
+            before, after = (each[f"{CPU}/step"] for each in self.shares)
             slower = f"{cost['step_ms_before']:.2f} -> {cost['step_ms']:.2f} ms"
             notes.append(
                 f"kept in high precision for the gate, most sensitive first: {', '.join(self.put_back)}; INT8 share "

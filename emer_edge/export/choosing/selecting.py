@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from emer_edge.bundle import VARIANTS
 from emer_edge.export.choosing.candidates import Candidate
 from emer_edge.export.choosing.timing import Timing
 from emer_edge.export.judging.evidence import Evidence
-from emer_edge.runtime.engines import VARIANTS
+from emer_edge.runtime.engines import engines
 
 __all__ = ["Selection", "select"]
 
@@ -50,10 +51,10 @@ def select(
         evidence: what they were judged on.
         untried: precision that is not among them -> why not.
     """
-    variant = VARIANTS[timing.engine]
+    variant = engines()[timing.engine].variant
 
     def rank(each: Candidate) -> tuple[float, int]:
-        return timing.medians_ms(each.precision)["step"], each.bytes_of("cpu") + each.bytes_of("tensorrt")
+        return timing.medians_ms(each.precision)["step"], sum(map(each.bytes_of, VARIANTS))
 
     allowed = [each for each in candidates if each.verdict in _ALLOWED]
     chosen = min(allowed, key=rank)

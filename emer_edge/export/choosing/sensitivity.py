@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from emer_edge.bundle import CPU
 from emer_edge.calibration.choice import choose_clips
 from emer_edge.calibration.session import model_session
 from emer_edge.errors import GateError
@@ -106,8 +107,8 @@ def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[La
         shop.progress("measuring the sensitivity of layers", done, len(layers) + len(products))
         decibels = None
         if layer in layers:
-            ranges = quantiser.ranges[GRID_OF["cpu"]]
-            got = _encoded(quantise(shop.encoder, ranges, "cpu", set(layers) - {layer}), crops, shop.threads)
+            ranges = quantiser.ranges[GRID_OF[CPU]]
+            got = _encoded(quantise(shop.encoder, ranges, CPU, set(layers) - {layer}), crops, shop.threads)
             got = (got - (got - expected).mean(axis=0)).astype(np.float32)
             decibels = noise_db(got, expected)
             after = _fused(fuse, {"embeddings": got[places], **rows})

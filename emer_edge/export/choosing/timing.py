@@ -20,7 +20,7 @@ from emer_edge.errors import EngineError, MissingExtraError
 from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.export.precision.variants import Parts
 from emer_edge.metrics.latency import LatencySummary, summarise
-from emer_edge.runtime.engines import VARIANTS, Engine, open_engine, resolve_engine
+from emer_edge.runtime.engines import CPU_ENGINE, Engine, engines, open_engine, resolve_engine
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["ROUNDS", "Timing", "time_steps"]
@@ -81,19 +81,19 @@ def time_steps(
     Raises:
         EngineError: ONNX Runtime refuses a part.
     """
-    name = resolve_engine(engine)
+    name = resolve_engine(engine).name
     try:
         return _timed(name, candidates, progress, rounds, ())
     except (EngineError, MissingExtraError) as error:
-        if name == "onnxruntime":
+        if name == CPU_ENGINE:
             raise
-        return _timed("onnxruntime", candidates, progress, rounds, (f"timed on the CPU instead of {name}: {error}",))
+        return _timed(CPU_ENGINE, candidates, progress, rounds, (f"timed on the CPU instead of {name}: {error}",))
 
 
 def _timed(
     engine: str, candidates: Mapping[str, Parts], progress: Progress, rounds: int, notes: tuple[str, ...]
 ) -> Timing:
-    variant = VARIANTS[engine]
+    variant = engines()[engine].variant
     files = {name: [parts[f"{variant}/{part}"] for part in _PARTS] for name, parts in candidates.items()}
     same_as: dict[str, str] = {}
     first: dict[bytes, str] = {}

@@ -11,15 +11,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle import CPU, VARIANTS
 from emer_edge.export.judging.evidence import Evidence, Outputs, embeddings_of, outputs_of
 from emer_edge.export.judging.gate import Change, Verdict, agreement, compare, verdict_of
 from emer_edge.export.judging.health import check_outputs, new_faults, thin_labels
 from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.overflow import overflows
-from emer_edge.export.precision.variants import VARIANTS, PartPrecision, Parts, precisions_of
+from emer_edge.export.precision.variants import PartPrecision, Parts, precisions_of
 from emer_edge.export.workshop import FullOutputs, Workshop
-from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["Judge", "Trial", "run_encoder", "run_fusion"]
@@ -99,8 +100,8 @@ class Judge:
         self.notes: tuple[str, ...] = ()
         if shop.evidence is not None:
             label = "running fp32 on selection windows"
-            embeddings = run_encoder(full["cpu/face_encoder"], shop.evidence, shop.threads, shop.progress, label)
-            outputs = run_fusion(full["cpu/fusion"], embeddings, shop.evidence, shop.threads)
+            embeddings = run_encoder(full[f"{CPU}/face_encoder"], shop.evidence, shop.threads, shop.progress, label)
+            outputs = run_fusion(full[f"{CPU}/fusion"], embeddings, shop.evidence, shop.threads)
             labels = shop.evidence.labels
             self.notes = (*check_outputs(outputs), *thin_labels(outputs, labels, shop.evidence.clips))
             self.full = FullOutputs(embeddings, outputs)
@@ -183,7 +184,7 @@ def run_encoder(
     path: Path, evidence: Evidence, threads: int, progress: Progress = silent, label: str = "encoding selection crops"
 ) -> NDArray[np.float32]:
     """Embeddings (m, 128) of the evidence's crops by an encoder part."""
-    engine = open_engine("onnxruntime", path, threads)
+    engine = open_engine(CPU_ENGINE, path, threads)
     try:
         return embeddings_of(engine, evidence, progress, label)
     finally:
@@ -192,7 +193,7 @@ def run_encoder(
 
 def run_fusion(path: Path, embeddings: NDArray[np.float32], evidence: Evidence, threads: int) -> Outputs:
     """Outputs of the windows by a fusion part."""
-    engine = open_engine("onnxruntime", path, threads)
+    engine = open_engine(CPU_ENGINE, path, threads)
     try:
         return outputs_of(engine, embeddings, evidence)
     finally:

@@ -16,7 +16,7 @@ from emer_edge.export.judging.evidence import Evidence
 from emer_edge.export.judging.seeded import seeded_windows
 from emer_edge.metrics.regression import largest_error
 from emer_edge.model.emert import Emert
-from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 
 __all__ = ["FP32_TOLERANCE", "Reference", "noise_db", "reference_of", "verify"]
 
@@ -82,7 +82,7 @@ def verify(parts: dict[str, Path], precisions: Mapping[str, str], reference: Ref
     """
     errors = {}
     for key, path in parts.items():
-        engine = open_engine("onnxruntime", path, _THREADS)
+        engine = open_engine(CPU_ENGINE, path, _THREADS)
         try:
             expected: dict[str, NDArray[Any]]
             if key.endswith("face_encoder"):

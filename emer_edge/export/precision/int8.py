@@ -15,20 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from emer_edge.bundle import CPU, Variant
 from emer_edge.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex
 from emer_edge.export.precision.rounding import round_preserving_sums
 
-__all__ = ["Style", "activations_to_quantise", "quantisable_layers", "quantise"]
+__all__ = ["activations_to_quantise", "quantisable_layers", "quantise"]
 
-Style = Literal["cpu", "tensorrt"]
 Range = tuple[float, float]
 
 _SMALLEST_SCALE: Final = 1e-8
@@ -43,7 +43,7 @@ def quantisable_layers(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(each.name for each in model.graph.node if _is_conv(each, index) or _is_residual(each, index))
 
 
-def activations_to_quantise(model: onnx.ModelProto, style: Style, keep: Collection[str] = ()) -> dict[str, list[str]]:
+def activations_to_quantise(model: onnx.ModelProto, style: Variant, keep: Collection[str] = ()) -> dict[str, list[str]]:
     """Where activations are quantised.
 
     Args:
@@ -62,10 +62,10 @@ def activations_to_quantise(model: onnx.ModelProto, style: Style, keep: Collecti
         if _is_conv(node, index):
             taken.setdefault(node.input[0], []).append(node.name)
         elif _is_residual(node, index):
-            inputs = list(node.input) if style == "cpu" else [_skip_input(node, index)]
+            inputs = list(node.input) if style == CPU else [_skip_input(node, index)]
             for each in inputs:
                 taken.setdefault(each, []).append(node.name)
-    if style == "cpu":
+    if style == CPU:
         # A pooling between quantised layers runs in INT8 too, on the scale of its input.
         for node in model.graph.node:
             if node.op_type == "MaxPool" and node.name not in keep and node.output[0] in taken:
@@ -74,7 +74,7 @@ def activations_to_quantise(model: onnx.ModelProto, style: Style, keep: Collecti
 
 
 def quantise(
-    model: onnx.ModelProto, ranges: Mapping[str, Range], style: Style, keep: Collection[str] = ()
+    model: onnx.ModelProto, ranges: Mapping[str, Range], style: Variant, keep: Collection[str] = ()
 ) -> onnx.ModelProto:
     """Return a quantised copy of an FP32 part.
 
@@ -138,7 +138,7 @@ def _range_of(name: str, ranges: Mapping[str, Range], taken: Mapping[str, list[s
 
 @dataclass
 class _Rewriter:
-    style: Style
+    style: Variant
     index: GraphIndex
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class _Rewriter:
     def plan(self, tensor: str, measured: Range, users: Sequence[str]) -> None:
         """Make the Q/DQ pair of an activation."""
         low, high = min(measured[0], 0.0), max(measured[1], 0.0)
-        if self.style == "cpu":
+        if self.style == CPU:
             scale = max((high - low) / 255.0, _SMALLEST_SCALE)
             zero: NDArray[Any] = np.array(round(-low / scale), np.uint8)
         else:
@@ -188,21 +188,21 @@ class _Rewriter:
         if tensor not in self.users:
             return False
         # On the CPU a second, unquantised reader would keep the Relu before it from fusing.
-        return self.style == "cpu" or node.name in self.users[tensor]
+        return self.style == CPU or node.name in self.users[tensor]
 
     def _weights(self, node: onnx.NodeProto, input_scale: float) -> list[onnx.NodeProto]:
         weight = self.index.array(node.input[1]).astype(np.float64)
         largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
         scale = np.maximum(largest / 127.0, _SMALLEST_SCALE)
         bias = self.index.array(node.input[2]).astype(np.float64) if len(node.input) > 2 else None
-        if bias is not None and self.style == "cpu":
+        if bias is not None and self.style == CPU:
             # Else the int32 bias of a nearly dead channel would overflow.
             scale = np.maximum(scale, np.abs(bias) / (input_scale * _INT32) * 1.001)
         scale = scale.astype(np.float32)
         steps = (weight / scale.reshape(-1, 1, 1, 1)).reshape(-1, weight.shape[2] * weight.shape[3])
         quantised = np.clip(round_preserving_sums(steps), -127, 127).astype(np.int8).reshape(weight.shape)
         added = [self._dequantised(node, 1, quantised, scale, np.zeros(len(scale), np.int8))]
-        if bias is not None and self.style == "cpu":
+        if bias is not None and self.style == CPU:
             bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
             integers = np.clip(np.rint(bias / bias_scale), -_INT32, _INT32).astype(np.int32)
             added.append(self._dequantised(node, 2, integers, bias_scale, np.zeros(len(scale), np.int32)))

@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from emer_edge.bundle.manifest import Variant
+from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.session import model_session
 from emer_edge.errors import BundleError
 from emer_edge.export.parts.graph import GraphIndex
@@ -80,7 +80,7 @@ def count_macs(model: onnx.ModelProto) -> tuple[ProductMacs, ...]:
 
 def macs_of_variant(path: Path, variant: Variant) -> tuple[ProductMacs, ...]:
     """Count the MACs of a part's file as its variant runs it (see the module's first lines)."""
-    return count_macs(_as_run(path) if variant == "cpu" else onnx.load(path))
+    return count_macs(_as_run(path) if variant == CPU else onnx.load(path))
 
 
 def int8_shares(parts: Mapping[str, Path]) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
@@ -95,7 +95,7 @@ def int8_shares(parts: Mapping[str, Path]) -> tuple[dict[str, float], dict[str, 
     """
     counts: dict[str, dict[str, int]] = {}
     for key, path in parts.items():
-        variant: Variant = "cpu" if key.startswith("cpu/") else "tensorrt"
+        variant: Variant = CPU if key.startswith(f"{CPU}/") else TENSORRT
         found = macs_of_variant(path, variant)
         counts[key] = {"total": sum(each.macs for each in found), "int8": sum(each.macs for each in found if each.int8)}
         step = counts.setdefault(f"{variant}/step", {"total": 0, "int8": 0})

@@ -10,13 +10,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.methods import Range
 from emer_edge.calibration.mse import Grid
 from emer_edge.calibration.session import model_session
 from emer_edge.export.judging.verify import noise_db
 from emer_edge.export.precision.blocks import first_convolution_on_blocks
 from emer_edge.export.precision.correction import shift_constant
-from emer_edge.export.precision.int8 import Style, activations_to_quantise, quantisable_layers, quantise
+from emer_edge.export.precision.int8 import activations_to_quantise, quantisable_layers, quantise
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = ["GRID_OF", "PROBES", "EncoderQuantiser", "tensors_to_measure"]
@@ -26,7 +27,7 @@ PROBES: Final = 12
 _SENSITIVITY_PROBES: Final = 2
 """How many of them show how sensitive a layer is: 28 layers are tried one by one."""
 
-GRID_OF: Final[dict[Style, Grid]] = {"cpu": "unsigned", "tensorrt": "signed"}
+GRID_OF: Final[dict[Variant, Grid]] = {CPU: "unsigned", TENSORRT: "signed"}
 """How each style's 8 bits lie on a range."""
 
 
@@ -56,10 +57,10 @@ class EncoderQuantiser:
         other.ranges = ranges
         return other
 
-    def build(self, style: Style, keep: Collection[str] = ()) -> onnx.ModelProto:
+    def build(self, style: Variant, keep: Collection[str] = ()) -> onnx.ModelProto:
         """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias."""
         rough = quantise(self._encoder, self.ranges[GRID_OF[style]], style, keep)
-        if style == "cpu":
+        if style == CPU:
             rough = first_convolution_on_blocks(rough)
         error = (self._expected - self._embed(rough)).astype(np.float64).mean(axis=0)
         return shift_constant(rough, "projection.bias", error)
@@ -69,7 +70,7 @@ class EncoderQuantiser:
         layers = quantisable_layers(self._encoder)
         found = {}
         for done, layer in enumerate(layers, start=1):
-            alone = quantise(self._encoder, self.ranges["unsigned"], "cpu", keep=set(layers) - {layer})
+            alone = quantise(self._encoder, self.ranges["unsigned"], CPU, keep=set(layers) - {layer})
             got = self._embed(alone, _SENSITIVITY_PROBES)
             expected = self._expected[: len(got)]
             found[layer] = noise_db(got - (got - expected).mean(axis=0), expected)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import onnx
 
-from emer_edge.bundle.manifest import Variant
+from emer_edge.bundle import CPU, TENSORRT, VARIANTS
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.precision.quantiser import EncoderQuantiser
 
-__all__ = ["VARIANTS", "PartPrecision", "Parts", "precisions_of", "write_parts"]
+__all__ = ["PartPrecision", "Parts", "precisions_of", "write_parts"]
 
 PartPrecision = Literal["fp32", "fp16", "int8"]
 Parts = dict[str, Path]
 """`cpu/face_encoder` and so on -> ONNX file."""
-
-VARIANTS: Final[tuple[Variant, Variant]] = ("cpu", "tensorrt")
 
 
 def precisions_of(asked: PartPrecision, fusion: onnx.ModelProto) -> dict[str, PartPrecision]:
@@ -35,14 +33,14 @@ def precisions_of(asked: PartPrecision, fusion: onnx.ModelProto) -> dict[str, Pa
     """
     quick: PartPrecision = "fp16" if asked != "fp32" else "fp32"
     return {
-        "cpu/face_encoder": "int8" if asked == "int8" else "fp32",
-        "cpu/fusion": "int8" if asked == "int8" and quantisable_products(fusion) else "fp32",
-        "cpu/face_detector": "fp32",
-        "cpu/face_detector_near": "fp32",
-        "tensorrt/face_encoder": asked,
-        "tensorrt/fusion": quick,
-        "tensorrt/face_detector": "fp32",
-        "tensorrt/face_detector_near": "fp32",
+        f"{CPU}/face_encoder": "int8" if asked == "int8" else "fp32",
+        f"{CPU}/fusion": "int8" if asked == "int8" and quantisable_products(fusion) else "fp32",
+        f"{CPU}/face_detector": "fp32",
+        f"{CPU}/face_detector_near": "fp32",
+        f"{TENSORRT}/face_encoder": asked,
+        f"{TENSORRT}/fusion": quick,
+        f"{TENSORRT}/face_detector": "fp32",
+        f"{TENSORRT}/face_detector_near": "fp32",
     }
 
 

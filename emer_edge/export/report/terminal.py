@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from emer_edge.bundle import CPU, TENSORRT
 from emer_edge.export.options import ExportSummary
 from emer_edge.export.report.speed import bundle_bytes
 from emer_edge.export.report.wording import METRICS, precision_of, variant_precision
@@ -18,20 +19,20 @@ def summary_table(summary: ExportSummary) -> Table:
     rows = [
         (
             "precision",
-            f"{precision_of(figures)} (cpu {variant_precision(figures, 'cpu')}; tensorrt "
-            f"{variant_precision(figures, 'tensorrt')})",
+            f"{precision_of(figures)} (cpu {variant_precision(figures, CPU)}; tensorrt "
+            f"{variant_precision(figures, TENSORRT)})",
         ),
         ("accuracy gate", _gate(figures)),
         ("a step", _step(figures)),
         (
             "size",
-            f"cpu variant {bundle_bytes(figures, 'cpu') / 1e6:.1f} MB, tensorrt variant "
-            f"{bundle_bytes(figures, 'tensorrt') / 1e6:.1f} MB",
+            f"cpu variant {bundle_bytes(figures, CPU) / 1e6:.1f} MB, tensorrt variant "
+            f"{bundle_bytes(figures, TENSORRT) / 1e6:.1f} MB",
         ),
     ]
     shares = figures["int8_macs"]
     if any(shares.values()):
-        told = f"cpu {shares['cpu/step']:.1%}, tensorrt {shares['tensorrt/step']:.1%} of a step's operations"
+        told = f"cpu {shares[f'{CPU}/step']:.1%}, tensorrt {shares[f'{TENSORRT}/step']:.1%} of a step's operations"
         rows.append(("in INT8", told))
     if figures["calibration"] is not None:
         found = figures["calibration"]

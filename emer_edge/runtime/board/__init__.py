@@ -1,4 +1,4 @@
-"""What a board says about itself in /etc, /proc and /sys: its release, power mode, clocks, heat and power draw.
+"""What a board says about itself in /etc, /proc and /sys: its release, power mode, clocks, heat, memory and power draw.
 
 Every reader takes the root under which those folders lie. The layouts are those of the kernel's documentation and of
 NVIDIA's Jetson Linux Developer Guide; they were never compared with a board.
@@ -6,18 +6,31 @@ NVIDIA's Jetson Linux Developer Guide; they were never compared with a board.
 
 from __future__ import annotations
 
-from emer_edge.runtime.board.clocks import Clock, read_clocks
-from emer_edge.runtime.board.energy import EnergyCounter, EnergyCounters, read_energy
-from emer_edge.runtime.board.heat import Heat, read_heat
-from emer_edge.runtime.board.jetson import Jetson, PowerMode, read_jetson, read_l4t
-from emer_edge.runtime.board.power import Power, Rail, read_power
+from emer_edge.runtime.board.power import EnergyCounter, EnergyCounters, Power, Rail, read_energy, read_power
+from emer_edge.runtime.board.state import (
+    ADD_SWAP,
+    Clock,
+    Heat,
+    Jetson,
+    Memory,
+    PowerMode,
+    read_clocks,
+    read_heat,
+    read_jetson,
+    read_l4t,
+    read_memory,
+    read_number,
+    read_text,
+)
 
 __all__ = [
+    "ADD_SWAP",
     "Clock",
     "EnergyCounter",
     "EnergyCounters",
     "Heat",
     "Jetson",
+    "Memory",
     "Power",
     "PowerMode",
     "Rail",
@@ -26,5 +39,8 @@ __all__ = [
     "read_heat",
     "read_jetson",
     "read_l4t",
+    "read_memory",
+    "read_number",
     "read_power",
+    "read_text",
 ]

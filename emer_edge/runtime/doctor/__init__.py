@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from emer_edge.runtime.doctor.examine import examine
-from emer_edge.runtime.doctor.finding import Finding, worst
+from emer_edge.runtime.doctor.host import Finding, worst
 
 __all__ = ["Finding", "examine", "worst"]

@@ -1,18 +1,20 @@
-"""What every inference engine offers."""
+"""What every inference engine offers, and the record by which it is known."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle import Variant
 from emer_edge.spec.progress import Progress
 
-__all__ = ["Engine", "Factory", "InTurn", "Shape"]
+__all__ = ["Engine", "EngineDriver", "Factory", "InTurn", "Shape"]
 
 Shape = tuple[int | None, ...]
 """Dimensions of a tensor; None where any size is taken."""
@@ -70,3 +72,34 @@ class InTurn:
 
 Factory = Callable[[Path, int, Progress], Engine]
 """Loads an ONNX part: its file, the number of intra-op threads, and who is told while an engine is built."""
+
+
+@dataclass(frozen=True)
+class EngineDriver:
+    """One engine: all that others know of it.
+
+    Attributes:
+        name: what `--engine` calls it.
+        title: its name, for people.
+        help: what it computes on, in a few words, for `--help`.
+        variant: which variant of a bundle it runs.
+        open: loads a part.
+        why_not: says why it can't run parts on this machine, None where it can; asking must be cheap.
+        package: the Python package that it needs.
+        builds: it builds plans of parts before it can run them, which takes minutes and memory.
+        rank: `auto` takes the usable engine of the highest rank; one of rank 0 has to be named.
+        fix: how to install what it lacks.
+        fix_on_jetson: how a Jetson gets it, where that is worth a warning; else empty.
+    """
+
+    name: str
+    title: str
+    help: str
+    variant: Variant
+    open: Factory
+    why_not: Callable[[], str | None]
+    package: str
+    builds: bool = False
+    rank: int = 0
+    fix: str = ""
+    fix_on_jetson: str = ""

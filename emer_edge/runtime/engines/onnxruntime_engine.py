@@ -7,19 +7,21 @@ between steps would burn a core for nothing. Graph optimisation ALL is what make
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle import CPU
 from emer_edge.errors import EngineError
-from emer_edge.runtime.engines.base import Engine, Shape
+from emer_edge.runtime.engines.base import Engine, EngineDriver, Shape
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["NAME", "OnnxRuntimeEngine", "open_onnxruntime"]
+__all__ = ["DRIVER", "OnnxRuntimeEngine"]
 
-NAME = "onnxruntime"
+_NAME: Final = "onnxruntime"
 
 
 class OnnxRuntimeEngine:
@@ -33,7 +35,7 @@ class OnnxRuntimeEngine:
         EngineError: ONNX Runtime can't be imported or refuses the part.
     """
 
-    name = NAME
+    name = _NAME
     parallel = True
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -77,13 +79,12 @@ class OnnxRuntimeEngine:
         self._session = None
 
 
-def open_onnxruntime(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
-    """Load a part; nothing is built, so `progress` hears nothing.
+def _open(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
+    return OnnxRuntimeEngine(path, threads)  # nothing is built, so progress hears nothing
 
-    Raises:
-        EngineError: ONNX Runtime can't be imported or refuses the part.
-    """
-    return OnnxRuntimeEngine(path, threads)
+
+def _why_not() -> str | None:
+    return "it needs the package onnxruntime" if find_spec("onnxruntime") is None else None
 
 
 def _shape(dimensions: list[Any]) -> Shape:
@@ -92,3 +93,16 @@ def _shape(dimensions: list[Any]) -> Shape:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+DRIVER: Final = EngineDriver(
+    name=_NAME,
+    title="ONNX Runtime",
+    help="ONNX Runtime on the CPU",
+    variant=CPU,
+    open=_open,
+    why_not=_why_not,
+    package="onnxruntime",
+    rank=1,
+    fix="pip install onnxruntime",
+)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import BundleError, ConfigurationError
-from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.runtime.engines.base import Engine, InTurn
 from emer_edge.runtime.faces import centerface, yunet
 from emer_edge.runtime.faces.face import Face
@@ -150,14 +150,14 @@ class FaceDetector:
 
 
 def open_detector(
-    record: DetectorRecord, paths: Sequence[Path], engine: str = "onnxruntime", threads: int = 1
+    record: DetectorRecord, paths: Sequence[Path], engine: str = CPU_ENGINE, threads: int = 1
 ) -> FaceDetector:
     """Load a detector.
 
     Args:
         record: what the manifest says about it.
         paths: its part `face_detector`, and `face_detector_near` if the record has a size for it.
-        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        engine: name of an engine, or `auto`.
         threads: intra-op threads of CPU engines.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from emer_edge import __version__
-from emer_edge.bundle.reader import sha256_of
+from emer_edge.bundle.artefact import sha256_of
 from emer_edge.data.cache import write_private
 from emer_edge.data.sessions import (
     MARKERS_FILE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emer_edge.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.cameras.registry import check_camera
-from emer_edge.runtime.engines import resolve_engine, tensorrt_engine
+from emer_edge.runtime.engines import check_engine
 from emer_edge.runtime.pipeline.streams import StreamSource
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.base import TrackerOptions
@@ -27,7 +27,7 @@ def check_sources(camera: str, tracker: str, options: TrackerOptions, engine: st
         camera: as `open_camera` takes it.
         tracker: as `open_tracker` takes it.
         options: of the tracker; its pace is the camera's, too.
-        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        engine: name of an engine, or `auto`.
 
     Raises:
         ConfigurationError: names all that is wrong, a line each.
@@ -70,9 +70,7 @@ def _source_problems(camera: str, tracker: str, options: TrackerOptions) -> list
 
 def _engine_problems(engine: str) -> list[str]:
     problems: list[str] = []
-    name = _noted(problems, lambda: resolve_engine(engine))
-    if name == tensorrt_engine.NAME and (reason := tensorrt_engine.why_not()) is not None:
-        problems.append(f"the engine {name} can't run here: {reason}")
+    _noted(problems, lambda: check_engine(engine))
     return problems
 
 
@@ -81,7 +79,7 @@ def _raise(problems: list[str]) -> None:
         raise ConfigurationError("\n".join(dict.fromkeys(problems)))
 
 
-def _noted(problems: list[str], look: Callable[[], bool | str]) -> bool | str:
+def _noted(problems: list[str], look: Callable[[], bool | None]) -> bool | None:
     try:
         return look()
     except EmerEdgeError as error:

@@ -48,7 +48,7 @@ class Machine:
     def session(self) -> Session:
         """The loaded bundle, every part run once."""
         if self._session is None:
-            self._session = self._bundle.open(self._engine, self._threads)
+            self._session = Session(self._bundle, self._engine, self._threads)
             self._session.warm_up()
         return self._session
 

@@ -54,7 +54,7 @@ def same(one: FoldScores, other: FoldScores) -> bool:
 def test_any_partition_of_the_clips_gives_the_same_figures_to_the_last_digit(
     session: Session, bundle: Bundle, clips: tuple[Clip, ...], scores: FoldScores
 ) -> None:
-    with bundle.open() as other:
+    with Session(bundle) as other:
         later = list(score_readings(other, clips[1:], PLAN))
     first = list(score_readings(session, clips[:1], PLAN))
     assert same(scores, FoldScores.of([*first, *later], bundle.manifest))
@@ -129,7 +129,7 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
     assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".json", ".npz"]
     monkeypatch.setattr("emer_edge.bench.accuracy.scores.score_clip", interrupted)
     monkeypatch.setattr("emer_edge.bench.run.probe_bundle", interrupted)
-    with bundle.open() as opened:
+    with Session(bundle) as opened:
         expected = score_fold(opened, dataset, 1, 5, options.plan, kept=Kept()).accuracy
     report = run_bench(options)
     assert report.bundles[0].accuracy == expected

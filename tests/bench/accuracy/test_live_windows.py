@@ -12,6 +12,7 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip
 from emer_edge.runtime.evidence import Evidence
 from emer_edge.runtime.faces import FaceCandidate, Look
+from emer_edge.runtime.session import Session
 from emer_edge.signals.slots import clip_times_ns
 from emer_edge.spec.samples import Display, Frame
 
@@ -28,7 +29,7 @@ def test_live_windows_are_those_of_a_run_that_sees_the_clip(bundle: Bundle, data
     frame_times = clip_times_ns(len(clip.frame_names), spec.length_ns).tolist()
     row_times = clip_times_ns(len(track.rows), spec.length_ns).tolist()
     expected = []
-    with bundle.open() as session:
+    with Session(bundle) as session:
         run = Evidence(manifest, session.detector, RATE_HZ, Display())
         run.start(-2 * spec.length_ns)  # under way for long when the clip begins
         frames, rows = iter(enumerate(frame_times)), iter(range(len(row_times)))
@@ -67,7 +68,7 @@ def test_live_windows_of_a_clip_are_few_when_little_is_covered(dataset: EmerData
 
 def test_the_last_live_window_of_a_clip_of_a_windows_length_is_its_own(bundle: Bundle, dataset: EmerDataset) -> None:
     spec = bundle.manifest.window
-    with bundle.open() as session:
+    with Session(bundle) as session:
         found = encode_clip(session, dataset.fold(1)[0], ReadingPlan(draws=1))
     live, newest = found.windows["live"], found.windows["newest"]
     np.testing.assert_array_equal(live.frames[-1], newest.frames[0])

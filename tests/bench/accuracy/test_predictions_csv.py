@@ -12,6 +12,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.metrics.gap import js_distance
 from emer_edge.runtime.predict import score_clips
+from emer_edge.runtime.session import Session
 from emer_edge.spec.heads import HEADS
 
 PLAN = ReadingPlan(draws=3)
@@ -19,7 +20,7 @@ PLAN = ReadingPlan(draws=3)
 
 @pytest.fixture(scope="module")
 def fold(bundle: Bundle, dataset: EmerDataset) -> ScoredFold:
-    with bundle.open() as session:
+    with Session(bundle) as session:
         return score_fold(session, dataset, 1, 5, PLAN)
 
 
@@ -43,7 +44,7 @@ def test_a_row_a_clip_head_and_reading(rows: list[dict[str, str]], dataset: Emer
 
 
 def test_answers_are_those_of_predict(rows: list[dict[str, str]], bundle: Bundle, dataset: EmerDataset) -> None:
-    with bundle.open() as session:
+    with Session(bundle) as session:
         scores = score_clips(session, dataset.fold(1))
     order = {each.name: each.classes for each in bundle.manifest.heads}
     for at, clip in enumerate(scores.clips):

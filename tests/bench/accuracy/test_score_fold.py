@@ -13,12 +13,13 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.errors import DataError
+from emer_edge.runtime.session import Session
 from emer_edge.spec.heads import HEADS
 
 
 @pytest.fixture(scope="module")
 def accuracy(bundle: Bundle, dataset: EmerDataset):
-    with bundle.open() as session:
+    with Session(bundle) as session:
         return score_fold(session, dataset, 1, 50, ReadingPlan(draws=3)).accuracy
 
 
@@ -34,7 +35,7 @@ def test_figures_are_those_of_the_predictions_in_the_bundles_own_class_order(
     accuracy, bundle: Bundle, dataset: EmerDataset
 ) -> None:
     right, errors = [], []
-    with bundle.open() as session:
+    with Session(bundle) as session:
         for clip in dataset.fold(1):
             window = clip_window(clip, bundle.manifest.window)
             faces = load_faces(clip, window.frames)[None]
@@ -63,7 +64,7 @@ def test_clips_it_was_trained_on_are_refused_and_counted(bundle: Bundle, dataset
     chosen = {clip.name for clip in dataset.selection(1)}
     by = sum(clip.name in chosen for clip in known)
     with (
-        bundle.open() as session,
+        Session(bundle) as session,
         pytest.raises(DataError, match=r"trained on \d of these 3 clips.*fold 1, which it has never seen"),
     ):
         score_fold(session, dataset, 2, 10, ReadingPlan())

@@ -12,6 +12,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.cli.app import app
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.session import Session
 
 UNTIMED = {"repeats": 1, "warmup": 0, "rests": 0, "starts": 0, "streams": (), "min_seconds": 0.0, "min_queries": 0}
 
@@ -46,7 +47,7 @@ def test_robustness_needs_a_clip() -> None:
 
 def test_a_bundle_is_probed_on_its_fold(bundle: Bundle, dataset: EmerDataset) -> None:
     told = []
-    with bundle.open() as session:
+    with Session(bundle) as session:
         windows = EncodedWindows.of(encode_clips(session, dataset.fold(1)))
         options = ProbeOptions(probes=("ablations", "films"), resamples=50)
         found = probe_bundle(session, windows, dataset.clips, options, lambda *each: told.append(each))

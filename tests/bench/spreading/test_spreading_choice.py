@@ -16,6 +16,7 @@ from emer_edge.cli.app import app
 from emer_edge.cli.parsing import worker_number
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import ConfigurationError, MissingExtraError
+from emer_edge.runtime.session import Session
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from emer_edge.errors import ConfigurationError, MissingExtraError
     ids=["default", "none", "two", "machines"],
 )
 def test_who_works(bundle: Bundle, dataset: EmerDataset, chosen: Spreading, kind: type) -> None:
-    with bundle.open() as session, chosen.over(session, dataset.clips) as spread:
+    with Session(bundle) as session, chosen.over(session, dataset.clips) as spread:
         assert type(spread) is kind
 
 

@@ -1,22 +1,31 @@
-"""Parsing a part and building its plan, with whichever TensorRT is here."""
+"""Parsing a part and building its plan, with whichever TensorRT is here.
+
+Parts name every type: FP16 regions lie between Casts, INT8 between Q and DQ, the rest is FP32 and must stay so (the
+LSTMs' input projection sees raw columns that FP16 can't hold). Strong typing says just that. TensorRT before 10 chooses
+types itself: there builder flags say what may be used, and a constraint holds each layer to the type that it names.
+"""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from emer_edge.errors import ConfigurationError, EngineError
-from emer_edge.runtime.engines.tensorrt.memory import Memory, advice, ensure_enough, read_memory, workspace_cap_mb
-from emer_edge.runtime.engines.tensorrt.monitor import progress_monitor
-from emer_edge.runtime.engines.tensorrt.packages import Toolkit, load_toolkit
-from emer_edge.runtime.engines.tensorrt.weak_types import hold_types
+from emer_edge.runtime.board import Memory, read_memory
+from emer_edge.runtime.engines.tensorrt.toolkit import (
+    Toolkit,
+    advice,
+    ensure_enough,
+    load_toolkit,
+    workspace_cap_mb,
+)
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["RECIPE", "BuildOptions", "BuiltPlan", "build_plan"]
+__all__ = ["RECIPE", "BuildOptions", "BuiltPlan", "PhaseTree", "build_plan", "hold_types"]
 
 RECIPE: Final = 1
 """Raised whenever a change here makes other plans of the same part."""
@@ -75,6 +84,7 @@ def build_plan(
     path: Path,
     options: BuildOptions | None = None,
     progress: Progress = silent,
+    *,
     timing_cache: bytes = b"",
     memory: Callable[[], Memory | None] = read_memory,
 ) -> BuiltPlan:
@@ -102,7 +112,7 @@ def build_plan(
     cap_mb = options.workspace_mb or workspace_cap_mb(free)
     began_s = time.perf_counter()
     toolkit.forget()
-    work = _Work(toolkit, path, options, cap_mb, progress, timing_cache)
+    work = _Work(toolkit, path, options, cap_mb=cap_mb, progress=progress, known=timing_cache)
     if toolkit.can.typing != "weak":
         plan, learnt = work.build()
     else:
@@ -112,14 +122,21 @@ def build_plan(
     if plan is None:
         raise EngineError(work.refusal(free))
     progress(work.label, 100, 100)
-    return BuiltPlan(plan, toolkit.can.package, toolkit.can.version, time.perf_counter() - began_s, cap_mb, learnt)
+    return BuiltPlan(
+        plan=plan,
+        package=toolkit.can.package,
+        version=toolkit.can.version,
+        seconds=time.perf_counter() - began_s,
+        workspace_mb=cap_mb,
+        timing_cache=learnt,
+    )
 
 
 class _Work:
     """One part's build; TensorRT's objects die with it, in the order that they need."""
 
     def __init__(
-        self, toolkit: Toolkit, path: Path, options: BuildOptions, cap_mb: int, progress: Progress, known: bytes
+        self, toolkit: Toolkit, path: Path, options: BuildOptions, *, cap_mb: int, progress: Progress, known: bytes
     ) -> None:
         self.label = f"building {path.stem}, percent"
         self._toolkit, self._path, self._options, self._cap_mb = toolkit, path, options, cap_mb
@@ -155,7 +172,7 @@ class _Work:
         if can.typing == "weak":
             hold_types(trt, network, config, obey)
         cache = self._timing_cache(config)
-        monitor = progress_monitor(trt, self.label, self._progress) if can.progress else None
+        monitor = _progress_monitor(trt, self.label, self._progress) if can.progress else None
         if monitor is not None:
             config.progress_monitor = monitor
         try:
@@ -223,3 +240,153 @@ def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
             profile.set_shape(tensor.name, *(tuple(size if each == -1 else each for each in shape) for size in sizes))
     if dynamic:
         config.add_optimization_profile(profile)
+
+
+_FREE: Final = (
+    "CONSTANT", "SHAPE", "CAST", "IDENTITY", "QUANTIZE", "DEQUANTIZE", "TRIP_LIMIT", "ITERATOR", "RECURRENCE",
+    "LOOP_OUTPUT", "CONDITION", "CONDITIONAL_INPUT", "CONDITIONAL_OUTPUT",
+)  # fmt: skip
+"""Layers that convert, repeat or only carry: a constraint on them means nothing or is refused."""
+
+
+def hold_types(trt: Any, network: Any, config: Any, obey: bool) -> None:
+    """Set the builder flags that the network's types need, and hold each layer to its own.
+
+    Without an FP16 tensor no FP16 flag is set, so nothing can be lowered and nothing is held. Layers beside a Q or DQ
+    are left free: their precision is what the Q/DQ pair says.
+
+    Args:
+        trt: the package.
+        network: as parsed.
+        config: the builder's configuration; changed.
+        obey: fail the build where a type can't be kept; otherwise TensorRT may deviate, with a warning of its own.
+    """
+    layers = [network.get_layer(number) for number in range(network.num_layers)]
+    made_by = {tensor.name: each for each in layers for tensor in _outputs(each)}
+    quantised = [each for each in layers if each.type in (trt.LayerType.QUANTIZE, trt.LayerType.DEQUANTIZE)]
+    if quantised:
+        config.set_flag(trt.BuilderFlag.INT8)
+    floats = (trt.DataType.FLOAT, trt.DataType.HALF)
+    if not any(tensor.dtype == trt.DataType.HALF for each in layers for tensor in _outputs(each)):
+        return
+    config.set_flag(trt.BuilderFlag.FP16)
+    config.set_flag(
+        trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS if obey else trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS
+    )
+    beside = _beside(trt, layers, made_by)
+    free = {getattr(trt.LayerType, name) for name in _FREE if hasattr(trt.LayerType, name)}
+    for each in layers:
+        outputs = _outputs(each)
+        if each.type in free or each.name in beside or not outputs or any(one.dtype not in floats for one in outputs):
+            continue
+        each.precision = outputs[0].dtype
+        for number, tensor in enumerate(outputs):
+            each.set_output_type(number, tensor.dtype)
+
+
+def _outputs(layer: Any) -> list[Any]:
+    return [layer.get_output(at) for at in range(layer.num_outputs) if layer.get_output(at) is not None]
+
+
+def _inputs(layer: Any) -> list[Any]:
+    return [layer.get_input(at) for at in range(layer.num_inputs) if layer.get_input(at) is not None]
+
+
+def _beside(trt: Any, layers: list[Any], made_by: dict[str, Any]) -> set[str]:
+    """Names of the layers that a DQ feeds or a Q reads."""
+    found = set()
+    for each in layers:
+        sources = [made_by[one.name] for one in _inputs(each) if one.name in made_by]
+        if any(one.type == trt.LayerType.DEQUANTIZE for one in sources):
+            found.add(each.name)
+        if each.type == trt.LayerType.QUANTIZE:
+            found.update(one.name for one in sources)
+    return found
+
+
+@dataclass
+class _Phase:
+    steps: int
+    parent: str
+    done: int = 0
+    children: set[str] = field(default_factory=set)
+
+
+class PhaseTree:
+    """How far nested phases are: a phase's running step counts by the share that its sub-phase has done."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, _Phase] = {}
+        self._root = ""
+        self._percent = 0
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        """Enter a phase of so many steps."""
+        self._phases[name] = _Phase(max(1, steps), parent or "")
+        if parent in self._phases:
+            self._phases[parent].children.add(name)
+        elif not self._root:
+            self._root = name
+
+    def step(self, name: str, number: int) -> None:
+        """End step `number`, counted from 0."""
+        if name in self._phases:
+            self._phases[name].done = number + 1
+
+    def finish(self, name: str) -> None:
+        """Leave a phase."""
+        phase = self._phases.pop(name, None)
+        if phase is not None and phase.parent in self._phases:
+            self._phases[phase.parent].children.discard(name)
+        if name == self._root:
+            self._percent = 100
+
+    @property
+    def percent(self) -> int:
+        """Share done, 0 to 100; never less than before."""
+        if self._root in self._phases:
+            self._percent = max(self._percent, int(100 * self._share(self._root)))
+        return self._percent
+
+    def _share(self, name: str) -> float:
+        phase = self._phases[name]
+        running = max((self._share(each) for each in phase.children), default=0.0)
+        return min(1.0, (phase.done + running) / phase.steps)
+
+
+def _progress_monitor(trt: Any, label: str, progress: Progress) -> Any:
+    """Make an `IProgressMonitor` that tells `progress` percentages.
+
+    Its `stopped` holds what `progress`, or Ctrl-C, raised: the build is then given up, and the caller raises it.
+    """
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.stopped: BaseException | None = None
+            self._tree = PhaseTree()
+            self._told = -1
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._tree.start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            self._tree.step(phase_name, step)
+            self._tell()
+            return self.stopped is None
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._tree.finish(phase_name)
+            self._tell()
+
+        def _tell(self) -> None:
+            percent = self._tree.percent
+            if percent == self._told or self.stopped is not None:
+                return
+            self._told = percent
+            try:
+                progress(label, percent, 100)
+            except BaseException as error:  # must not pass through NVIDIA's frames
+                self.stopped = error
+
+    return Monitor()

@@ -1,31 +1,213 @@
-"""The GPU's context and buffers, by pycuda: retained, current only around calls, freed by the thread that owns them.
+"""CUDA: which GPU is here, its context and buffers, and graphs of captured work.
 
+pycuda makes contexts and buffers: retained, current only around calls, freed by the thread that owns them.
 `pycuda.autoinit` is never used: it makes a second context that stays current for ever, while TensorRT works in the
-primary one. Buffers are freed while the context is current, or pycuda leaks them.
+primary one. Buffers are freed while the context is current, or pycuda leaks them. The few calls that pycuda lacks go to
+NVIDIA's driver library by ctypes, by the prototypes of cuda.h; each is in every driver since CUDA 11.4, JetPack 5's.
 """
 
 from __future__ import annotations
 
+import ctypes
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import EngineError, MissingExtraError
-from emer_edge.runtime.engines.tensorrt.buffers import Buffer
-from emer_edge.runtime.engines.tensorrt.driver import DriverError, load_driver
+from emer_edge.runtime.engines.tensorrt.plan_tensors import Buffer
 
-__all__ = ["CudaOwner", "Memory"]
+__all__ = [
+    "PROTOTYPES",
+    "CudaGraph",
+    "CudaOwner",
+    "Driver",
+    "DriverError",
+    "Gpu",
+    "TensorMemory",
+    "find_gpu",
+    "load_driver",
+]
+
+_INT_OUT = ctypes.POINTER(ctypes.c_int)
+_HANDLE_OUT = ctypes.POINTER(ctypes.c_void_p)
+
+PROTOTYPES: Final[dict[str, tuple[Any, ...]]] = {
+    "cuInit": (ctypes.c_uint,),
+    "cuDriverGetVersion": (_INT_OUT,),
+    "cuDeviceGetCount": (_INT_OUT,),
+    "cuDeviceGet": (_INT_OUT, ctypes.c_int),
+    "cuDeviceGetName": (ctypes.c_void_p, ctypes.c_int, ctypes.c_int),
+    "cuDeviceGetAttribute": (_INT_OUT, ctypes.c_int, ctypes.c_int),
+    "cuGetErrorName": (ctypes.c_int, ctypes.POINTER(ctypes.c_char_p)),
+    "cuCtxPopCurrent_v2": (_HANDLE_OUT,),
+    "cuStreamBeginCapture_v2": (ctypes.c_void_p, ctypes.c_int),
+    "cuStreamEndCapture": (ctypes.c_void_p, _HANDLE_OUT),
+    "cuGraphInstantiateWithFlags": (_HANDLE_OUT, ctypes.c_void_p, ctypes.c_ulonglong),
+    "cuGraphLaunch": (ctypes.c_void_p, ctypes.c_void_p),
+    "cuGraphExecDestroy": (ctypes.c_void_p,),
+    "cuGraphDestroy": (ctypes.c_void_p,),
+}
+"""Function -> argument types; all return a CUresult, 0 for success."""
+
+_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED = 75, 76, 18  # CU_DEVICE_ATTRIBUTE_*
+_THREAD_LOCAL: Final = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on using CUDA meanwhile
+
+
+class DriverError(Exception):
+    """A call to the driver failed; the message names the call and CUDA's error."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that is used.
+
+    Attributes:
+        name: as the driver says it, for example `Orin`.
+        compute_capability: for example `8.7`.
+        integrated: it shares the CPU's memory.
+        cuda: the newest CUDA version that the driver knows, for example `12.6`.
+    """
+
+    name: str
+    compute_capability: str
+    integrated: bool
+    cuda: str
+
+
+class Driver:
+    """libcuda.
+
+    Args:
+        library: the loaded library, or anything with the functions of `PROTOTYPES`.
+
+    Raises:
+        DriverError: it lacks one of them.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._calls: dict[str, Any] = {}
+        for name, arguments in PROTOTYPES.items():
+            try:
+                call = getattr(library, name)
+            except AttributeError:
+                raise DriverError(f"the NVIDIA driver is older than CUDA 11.4: it lacks {name}") from None
+            call.argtypes, call.restype = list(arguments), ctypes.c_int
+            self._calls[name] = call
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function; raise DriverError unless it succeeds."""
+        code = self._calls[name](*arguments)
+        if code:
+            told = ctypes.c_char_p()
+            self._calls["cuGetErrorName"](code, ctypes.byref(told))
+            raise DriverError(f"{name}: {told.value.decode() if told.value else f'CUDA error {code}'}")
+
+    def gpu(self) -> Gpu:
+        """Describe the first GPU, the one that pycuda and TensorRT use; raise DriverError where there is none."""
+        self.call("cuInit", 0)
+        if not self._integer("cuDeviceGetCount"):
+            raise DriverError("cuDeviceGetCount: no GPU")
+        device = ctypes.c_int()
+        self.call("cuDeviceGet", ctypes.byref(device), 0)
+        name = ctypes.create_string_buffer(256)
+        self.call("cuDeviceGetName", name, len(name), device)
+        version = self._integer("cuDriverGetVersion")
+        found = {}
+        for attribute in (_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED):
+            value = ctypes.c_int()
+            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+            found[attribute] = value.value
+        return Gpu(
+            name=name.value.decode(errors="replace"),
+            compute_capability=f"{found[_COMPUTE_MAJOR]}.{found[_COMPUTE_MINOR]}",
+            integrated=bool(found[_INTEGRATED]),
+            cuda=f"{version // 1000}.{version % 1000 // 10}",
+        )
+
+    def pop_context(self) -> None:
+        """Take the current context off this thread's stack."""
+        self.call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+
+    def capture(self, stream: int, enqueue: Callable[[], None]) -> CudaGraph:
+        """Record what `enqueue` puts on a stream, without running it.
+
+        The stream is out of capture again whatever happens.
+
+        Args:
+            stream: handle of a stream other than the default one.
+            enqueue: puts work on it; what it raises is passed on.
+
+        Raises:
+            DriverError: the work can't be captured, for example because it waits for the GPU (loops do).
+        """
+        self.call("cuStreamBeginCapture_v2", stream, _THREAD_LOCAL)
+        graph = ctypes.c_void_p()
+        try:
+            enqueue()
+        except BaseException:
+            if not self._calls["cuStreamEndCapture"](stream, ctypes.byref(graph)) and graph:
+                self.call("cuGraphDestroy", graph)
+            raise
+        self.call("cuStreamEndCapture", stream, ctypes.byref(graph))
+        executable = ctypes.c_void_p()
+        try:
+            self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, 0)
+        finally:
+            self.call("cuGraphDestroy", graph)
+        return CudaGraph(self, executable)
+
+    def _integer(self, name: str) -> int:
+        value = ctypes.c_int()
+        self.call(name, ctypes.byref(value))
+        return value.value
+
+
+class CudaGraph:
+    """Captured work, ready to be launched at the price of one call."""
+
+    def __init__(self, driver: Driver, executable: ctypes.c_void_p) -> None:
+        self._driver, self._executable = driver, executable
+
+    def launch(self, stream: int) -> None:
+        """Put the work on a stream; raise DriverError when that fails."""
+        self._driver.call("cuGraphLaunch", self._executable, stream)
+
+    def close(self) -> None:
+        """Free it; may be called twice."""
+        if self._executable:
+            executable, self._executable = self._executable, ctypes.c_void_p()
+            self._driver.call("cuGraphExecDestroy", executable)
+
+
+@lru_cache(maxsize=1)
+def load_driver() -> Driver:
+    """Load libcuda; raise DriverError where there is no NVIDIA driver."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise DriverError(f"no NVIDIA driver ({error})") from None
+    return Driver(library)
+
+
+def find_gpu() -> Gpu | None:
+    """The GPU that is used, or None where there is none, or no driver."""
+    try:
+        return load_driver().gpu()
+    except DriverError:
+        return None
+
 
 _NON_BLOCKING: Final = 1  # CU_STREAM_NON_BLOCKING: the default stream's work does not wait for ours, nor ours for it
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class TensorMemory:
     """The memory of one tensor.
 
     Attributes:
@@ -92,16 +274,16 @@ class CudaOwner:
         except (self._cuda.Error, DriverError) as error:
             raise EngineError(f"CUDA failed: {error}") from None
 
-    def allocate(self, buffer: Buffer) -> Memory:
+    def allocate(self, buffer: Buffer) -> TensorMemory:
         """Get the memory of one tensor; the context must be current."""
         flags = self._cuda.host_alloc_flags.DEVICEMAP if buffer.mapped else 0
         host = self._cuda.pagelocked_empty(buffer.elements, buffer.spec.dtype, mem_flags=flags)
         if buffer.mapped:
-            return Memory(buffer, host, None, int(host.base.get_device_pointer()))
+            return TensorMemory(buffer, host, None, int(host.base.get_device_pointer()))
         device = self._cuda.mem_alloc(buffer.bytes)
-        return Memory(buffer, host, device, int(device))
+        return TensorMemory(buffer, host, device, int(device))
 
-    def free(self, memories: Sequence[Memory]) -> None:
+    def free(self, memories: Sequence[TensorMemory]) -> None:
         """Give memory back; the context must be current, in the thread that opened it."""
         for each in memories:
             if each.device is not None:
@@ -109,12 +291,12 @@ class CudaOwner:
             allocation: Any = each.host.base
             allocation.free()
 
-    def upload(self, memory: Memory, batch: int) -> None:
+    def upload(self, memory: TensorMemory, batch: int) -> None:
         """Queue the copy of an input to the GPU; nothing where it is mapped."""
         if memory.device is not None:
             self._cuda.memcpy_htod_async(memory.device, memory.view(batch), self.stream)
 
-    def download(self, memory: Memory, batch: int) -> None:
+    def download(self, memory: TensorMemory, batch: int) -> None:
         """Queue the copy of an output from the GPU; nothing where it is mapped."""
         if memory.device is not None:
             self._cuda.memcpy_dtoh_async(memory.view(batch), memory.device, self.stream)

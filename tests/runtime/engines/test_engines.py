@@ -8,7 +8,7 @@ import pytest
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, EmerEdgeError, EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
-from emer_edge.runtime.engines.tensorrt_engine import why_not
+from emer_edge.runtime.engines.tensorrt.engine import why_not
 
 
 @pytest.mark.skipif(why_not() is None, reason="there is a GPU here: auto is TensorRT")

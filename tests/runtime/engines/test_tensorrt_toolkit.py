@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from emer_edge.errors import ConfigurationError, EngineError
-from emer_edge.runtime.engines.tensorrt.packages import PACKAGES, find_tensorrt, load_toolkit, probe
+from emer_edge.runtime.engines.tensorrt.cuda import Gpu
+from emer_edge.runtime.engines.tensorrt.toolkit import (
+    PACKAGES,
+    UNKNOWN,
+    Capabilities,
+    describe_machine,
+    find_tensorrt,
+    load_toolkit,
+    probe,
+)
 
 
 class _Logger:
@@ -94,7 +104,7 @@ def test_unknown_package() -> None:
 
 
 def test_no_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emer_edge.runtime.engines.tensorrt.packages.find_spec", lambda name: None)
+    monkeypatch.setattr("emer_edge.runtime.engines.tensorrt.toolkit.find_spec", lambda name: None)
     with pytest.raises(EngineError, match=r"neither tensorrt nor tensorrt_rtx .*JetPack.*emer-edge\[rtx\]"):
         load_toolkit()
 
@@ -103,3 +113,17 @@ def test_no_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_package_that_is_asked_for_and_absent() -> None:
     with pytest.raises(EngineError, match="tensorrt can't be imported"):
         load_toolkit(PACKAGES[0])
+
+
+def test_machine_is_read_from_the_kernel_and_from_jetson_linux(tmp_path: Path) -> None:
+    (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "proc/driver/nvidia/version").write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  (buildbrain)\n"
+    )
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n")
+    can = Capabilities("tensorrt", "10.3.0", "strong by flag", 2, True, True, False, ())
+    here = describe_machine(can, Gpu("Orin", "8.7", True, "12.6"), tmp_path)
+    assert (here.driver, here.l4t, here.tensorrt) == ("540.4.0", "36.4.3", "tensorrt 10.3.0")
+    nothing = describe_machine(can, None, tmp_path / "absent")
+    assert (nothing.gpu, nothing.driver, nothing.l4t, nothing.cuda) == (UNKNOWN,) * 4

@@ -14,12 +14,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle.manifest import Variant
+from emer_edge.bundle.variants import VARIANTS, Variant
 from emer_edge.errors import BundleError
 
 __all__ = ["GOLDEN_NAME", "Golden", "Tensors", "read_golden", "write_golden"]
@@ -78,8 +78,8 @@ def read_golden(path: Path) -> Golden:
                 match key.split("/"):
                     case ["in", part, name]:
                         inputs.setdefault(part, {})[name] = array
-                    case ["out", "cpu" | "tensorrt" as variant, part, name]:
-                        outputs.setdefault((variant, part), {})[name] = array
+                    case ["out", variant, part, name] if variant in VARIANTS:
+                        outputs.setdefault((cast(Variant, variant), part), {})[name] = array
                     case _:
                         raise BundleError(
                             f"{path} holds {key!r}, which this emer-edge does not know; upgrade emer-edge"

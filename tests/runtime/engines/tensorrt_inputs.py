@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from emer_edge.runtime.engines.tensorrt.machine import Machine
+from emer_edge.runtime.engines.tensorrt.toolkit import Machine
 
 ORIN = Machine(
     gpu="Orin", compute_capability="8.7", tensorrt="tensorrt 10.3.0", cuda="12.6", driver="540.4.0", l4t="36.4.0"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from emer_edge.runtime.engines.tensorrt.driver import PROTOTYPES
+from emer_edge.runtime.engines.tensorrt.cuda import PROTOTYPES
 
 __all__ = ["Library", "StandIn"]
 

@@ -18,22 +18,27 @@ from typing import Any, Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle import TENSORRT
 from emer_edge.data.cache import write_private
 from emer_edge.errors import EngineError, MissingExtraError
-from emer_edge.runtime.engines.base import Engine
-from emer_edge.runtime.engines.tensorrt.buffers import BufferPlan, TensorSpec
+from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-from emer_edge.runtime.engines.tensorrt.cache import KeptPlan, PlanCache, read_private
-from emer_edge.runtime.engines.tensorrt.cuda import CudaOwner, Memory
-from emer_edge.runtime.engines.tensorrt.driver import CudaGraph, DriverError, find_gpu, load_driver
-from emer_edge.runtime.engines.tensorrt.inspect import LayerInfo, layers_of
-from emer_edge.runtime.engines.tensorrt.machine import describe_machine
-from emer_edge.runtime.engines.tensorrt.packages import PACKAGES, find_tensorrt, load_toolkit
+from emer_edge.runtime.engines.tensorrt.cuda import (
+    CudaGraph,
+    CudaOwner,
+    DriverError,
+    TensorMemory,
+    find_gpu,
+    load_driver,
+)
+from emer_edge.runtime.engines.tensorrt.plan_cache import KeptPlan, PlanCache, read_private
+from emer_edge.runtime.engines.tensorrt.plan_tensors import BufferPlan, LayerInfo, TensorSpec, layers_of
+from emer_edge.runtime.engines.tensorrt.toolkit import PACKAGES, describe_machine, find_tensorrt, load_toolkit
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["NAME", "TensorRtEngine", "open_tensorrt", "why_not"]
+__all__ = ["DRIVER", "TensorRtEngine", "why_not"]
 
-NAME = "tensorrt"
+_NAME: Final = "tensorrt"
 _MOST_GRAPHS: Final = 2
 _SEEN_BEFORE_CAPTURE: Final = 2  # a batch size that comes once (the rest of a data set) is not worth a graph
 
@@ -56,7 +61,7 @@ def why_not() -> str | None:
     return None
 
 
-def open_tensorrt(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
+def _open(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
     """Load a part, building its plan first where none is kept.
 
     Raises:
@@ -101,7 +106,7 @@ class TensorRtEngine:
         EngineError: no GPU, no TensorRT, or it refuses the part, in its own words.
     """
 
-    name = NAME
+    name = _NAME
     parallel = False
 
     def __init__(
@@ -114,7 +119,7 @@ class TensorRtEngine:
             raise EngineError(f"the engine tensorrt can't run {path}: there is no NVIDIA GPU, or no driver for it")
         self._cache = PlanCache(describe_machine(self._toolkit.can, gpu))
         self._graphs, self.graph_note = graphs, "" if graphs else "not asked for"
-        self._memories: tuple[Memory, ...] = ()
+        self._memories: tuple[TensorMemory, ...] = ()
         self._lanes: dict[int, _Lane] = {}
         self._seen: dict[int, int] = {}
         self._runtime_config: Any = None
@@ -214,7 +219,7 @@ class TensorRtEngine:
         self._set_up_kernels()
         specs = tuple(self._spec(self._engine.get_tensor_name(at)) for at in range(self._engine.num_io_tensors))
         least, most = self._profile(specs)
-        self._buffers = BufferPlan.of(specs, least, most, self._cuda.integrated, options.usual)
+        self._buffers = BufferPlan.of(specs, least, most, self._cuda.integrated, usual=options.usual)
         self._memories = tuple(self._cuda.allocate(each) for each in self._buffers.buffers)
         self._lanes[0] = self._lane(0)
 
@@ -357,3 +362,18 @@ def _close_left_open() -> None:
     """TensorRT's objects must go before Python's modules do, or they complain of a dead context."""
     for each in list(_left_open):
         each.close()
+
+
+DRIVER: Final = EngineDriver(
+    name=_NAME,
+    title="TensorRT",
+    help="TensorRT on an NVIDIA GPU",
+    variant=TENSORRT,
+    open=_open,
+    why_not=why_not,
+    package="tensorrt",
+    builds=True,
+    rank=2,
+    fix="pip install 'emer-edge[jetson]'",
+    fix_on_jetson="sudo apt install nvidia-jetpack, and a virtual environment made with --system-site-packages",
+)

@@ -12,9 +12,8 @@ from tensorrt_inputs import ORIN, write_network
 
 from emer_edge.errors import EngineError
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-from emer_edge.runtime.engines.tensorrt.cache import PlanCache, purge_engines
-from emer_edge.runtime.engines.tensorrt.machine import UNKNOWN, Machine, difference
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
+from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, purge_engines
+from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, Machine, difference, find_tensorrt
 
 pytestmark = pytest.mark.skipif(find_tensorrt() is None, reason="neither tensorrt nor tensorrt_rtx is installed")
 
@@ -198,7 +197,7 @@ def test_several_processes_build_a_plan_once(tmp_path: Path, part: Path) -> None
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from tensorrt_inputs import ORIN\n"
-        "from emer_edge.runtime.engines.tensorrt.cache import PlanCache\n"
+        "from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache\n"
         "kept = PlanCache(ORIN, Path(sys.argv[2])).get(Path(sys.argv[3]))\n"
         "print(kept.built, kept.sidecar.plan_sha256)\n"
     )

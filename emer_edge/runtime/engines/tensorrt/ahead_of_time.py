@@ -9,19 +9,18 @@ from pathlib import Path
 
 from msgspec.structs import replace as replace_struct
 
-from emer_edge.bundle import Bundle
-from emer_edge.bundle.reader import sha256_of
+from emer_edge.bundle import TENSORRT, Bundle
+from emer_edge.bundle.artefact import sha256_of
 from emer_edge.data.cache import write_private
 from emer_edge.errors import BundleError, EngineError
+from emer_edge.runtime.board import read_memory
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
-from emer_edge.runtime.engines.tensorrt.cache import PlanCache, encode, make_sidecar, read_private
-from emer_edge.runtime.engines.tensorrt.driver import find_gpu
-from emer_edge.runtime.engines.tensorrt.machine import UNKNOWN, describe_machine
-from emer_edge.runtime.engines.tensorrt.memory import advice, read_memory
-from emer_edge.runtime.engines.tensorrt.packages import load_toolkit
+from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
+from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, encode, make_sidecar, read_private
+from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, advice, describe_machine, load_toolkit
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["BundleBuild", "PartBuild", "build_bundle", "tensorrt_parts"]
+__all__ = ["BundleBuild", "PartBuild", "build_bundle"]
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,10 @@ class BundleBuild:
     parts: tuple[PartBuild, ...]
 
 
-def tensorrt_parts(bundle: Bundle) -> dict[str, Path]:
-    """The parts of the tensorrt variant, whatever they are called; raise BundleError where there is none."""
-    names = [Path(each) for each in bundle.manifest.files if each.startswith("tensorrt/") and each.endswith(".onnx")]
-    if not names:
-        raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
-    return {each.stem: bundle.part("tensorrt", each.stem) for each in sorted(names)}
-
-
 def build_bundle(
     bundle: Bundle,
     options: BuildOptions | None = None,
+    *,
     output: Path | None = None,
     timing_cache: Path | None = None,
     progress: Progress = silent,
@@ -96,7 +88,9 @@ def build_bundle(
         EngineError: no TensorRT, too little memory, or a part is refused, in TensorRT's words.
     """
     options, say = options or BuildOptions(), say or logging.getLogger("emer_edge").warning
-    parts = tensorrt_parts(bundle)
+    parts = bundle.parts(TENSORRT)
+    if not parts:
+        raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
     toolkit = load_toolkit(options.package)
     options = replace(options, package=toolkit.can.package)
     gpu = find_gpu()
@@ -124,11 +118,12 @@ def build_bundle(
         if runnable:
             kept = cache.get(path, options, progress)
             plan, sidecar = kept.plan, kept.sidecar
-            done.append(PartBuild(name, sidecar.seconds, len(plan), kept.built, kept.path))
+            done.append(PartBuild(name, sidecar.seconds, len(plan), built=kept.built, path=kept.path))
         else:
-            built = build_plan(path, options, progress, (timing_cache and read_private(timing_cache)) or b"")
-            plan, sidecar = built.plan, make_sidecar(name, sha256_of(path), options, machine, built)
-            done.append(PartBuild(name, built.seconds, len(plan), True, target))
+            known = (timing_cache and read_private(timing_cache)) or b""
+            built = build_plan(path, options, progress, timing_cache=known)
+            plan, sidecar = built.plan, make_sidecar(name, sha256_of(path), options, machine=machine, built=built)
+            done.append(PartBuild(name, built.seconds, len(plan), built=True, path=target))
         if target is not None:
             _write(target, plan)
             _write(target.with_suffix(".json"), encode(sidecar))

@@ -22,8 +22,8 @@ from tensorrt_inputs import write_network
 
 from emer_edge.errors import EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
-from emer_edge.runtime.engines.tensorrt import driver, packages
-from emer_edge.runtime.engines.tensorrt_engine import TensorRtEngine, why_not
+from emer_edge.runtime.engines.tensorrt import cuda, toolkit
+from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
 
 
 @pytest.fixture(params=[False, True], ids=["a GPU of its own", "integrated"])
@@ -32,19 +32,19 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
     load = ctypes.CDLL
     package, module = ModuleType("pycuda"), stand_in.pycuda()
     package.driver = module  # type: ignore[attr-defined]
-    package.__spec__ = packages.find_spec("json")
+    package.__spec__ = toolkit.find_spec("json")
     monkeypatch.setitem(sys.modules, "pycuda", package)
     monkeypatch.setitem(sys.modules, "pycuda.driver", module)
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in.tensorrt())
     monkeypatch.setattr(
-        driver.ctypes, "CDLL", lambda name, *given: stand_in.library if name == "libcuda.so.1" else load(name, *given)
+        cuda.ctypes, "CDLL", lambda name, *given: stand_in.library if name == "libcuda.so.1" else load(name, *given)
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    driver.load_driver.cache_clear()
-    packages._toolkit.cache_clear()
+    cuda.load_driver.cache_clear()
+    toolkit._toolkit.cache_clear()
     yield stand_in
-    driver.load_driver.cache_clear()
-    packages._toolkit.cache_clear()
+    cuda.load_driver.cache_clear()
+    toolkit._toolkit.cache_clear()
 
 
 def batch(size: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -199,12 +199,12 @@ def test_second_opening_builds_nothing(gpu: StandIn, part: Path) -> None:
 
 def test_auto_is_tensorrt_where_it_can_run(gpu: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     assert why_not() is None
-    assert resolve_engine("auto") == "tensorrt"
+    assert resolve_engine("auto").name == "tensorrt"
     monkeypatch.delitem(sys.modules, "pycuda.driver")
     monkeypatch.delitem(sys.modules, "pycuda")
     if why_not() is not None:  # pycuda is not installed here either
         with caplog.at_level(logging.WARNING):
-            assert resolve_engine("auto") == "onnxruntime"
+            assert resolve_engine("auto").name == "onnxruntime"
         assert "TensorRT can't run here, as it needs the package pycuda" in caplog.text
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from emer_edge.errors import EngineError
-from emer_edge.runtime.engines.tensorrt.buffers import ALIGNMENT, BufferPlan, TensorSpec
+from emer_edge.runtime.engines.tensorrt.plan_tensors import (
+    ALIGNMENT,
+    BufferPlan,
+    TensorSpec,
+    layers_of,
+    precision_counts,
+)
 
 FLOAT = np.dtype(np.float32)
 SPECS = (
@@ -97,3 +103,36 @@ def test_inputs_are_checked_by_name() -> None:
 def test_plans_that_no_part_has_are_refused(specs: tuple[TensorSpec, ...], told: str) -> None:
     with pytest.raises(EngineError, match=told):
         BufferPlan.of(specs, 1, 4, False)
+
+
+class _Engine:
+    """Gives the inspector's text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def create_engine_inspector(self) -> _Engine:
+        return self
+
+    def get_engine_information(self, kind: object) -> str:
+        return self._text
+
+
+class _Trt:
+    class LayerInformationFormat:
+        JSON = 1
+
+
+def test_inspector_tells_what_layers_compute_in() -> None:
+    text = """{"Layers": [
+      {"Name": "conv1 + relu1", "LayerType": "CaskConvolution",
+       "Inputs": [{"Name": "q", "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
+       "Outputs": [{"Format/Datatype": "Row major linear FP32"}]},
+      {"Name": "fc", "LayerType": "gemm", "Inputs": [{"Datatype": "Half"}], "Outputs": []},
+      {"Name": "shape", "LayerType": "Constant", "Inputs": [], "Outputs": []},
+      "a layer whose details were left out"], "Bindings": []}"""
+    layers = layers_of(_Trt, _Engine(text))
+    assert [each.precision for each in layers] == ["int8", "fp16", "other"]
+    assert layers[0].outputs == ("fp32",)
+    assert precision_counts(layers) == {"int8": 1, "fp16": 1, "other": 1}
+    assert layers_of(_Trt, _Engine("no JSON")) == ()

@@ -9,19 +9,16 @@ import pytest
 from tensorrt_inputs import write_network
 
 from emer_edge.errors import ConfigurationError, EngineError
-from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
-from emer_edge.runtime.engines.tensorrt.memory import (
+from emer_edge.runtime.board import Memory, read_memory
+from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, PhaseTree, build_plan, hold_types
+from emer_edge.runtime.engines.tensorrt.toolkit import (
     ADVISED_MB,
     NEEDED_MB,
-    Memory,
     advice,
     ensure_enough,
-    read_memory,
+    find_tensorrt,
     workspace_cap_mb,
 )
-from emer_edge.runtime.engines.tensorrt.monitor import PhaseTree
-from emer_edge.runtime.engines.tensorrt.packages import find_tensorrt
-from emer_edge.runtime.engines.tensorrt.weak_types import hold_types
 
 needs_tensorrt = pytest.mark.skipif(find_tensorrt() is None, reason="neither tensorrt nor tensorrt_rtx is installed")
 needs_rtx = pytest.mark.skipif(find_tensorrt() != "tensorrt_rtx", reason="tensorrt_rtx is not installed")

@@ -1,20 +1,63 @@
-"""NVIDIA's two packages, and everything that differs between their versions in one table."""
+"""What there is to build with: NVIDIA's packages, the machine, and its memory.
+
+All that differs between versions of the two packages is in one table. A plan belongs to a GPU and to the versions of
+everything between it and us. How much memory a build may take is asked before it begins: one that runs out is killed
+without a word.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Literal
 
-from emer_edge.errors import ConfigurationError, EngineError
+import msgspec
 
-__all__ = ["PACKAGES", "Capabilities", "Toolkit", "find_tensorrt", "load_toolkit", "probe"]
+from emer_edge.errors import ConfigurationError, EngineError
+from emer_edge.runtime.board import ADD_SWAP, Memory, read_l4t, read_text
+from emer_edge.runtime.engines.tensorrt.cuda import Gpu
+
+__all__ = [
+    "ADVISED_MB",
+    "NEEDED_MB",
+    "PACKAGES",
+    "UNKNOWN",
+    "Capabilities",
+    "Machine",
+    "Toolkit",
+    "advice",
+    "describe_machine",
+    "difference",
+    "ensure_enough",
+    "find_tensorrt",
+    "load_toolkit",
+    "probe",
+    "workspace_cap_mb",
+]
 
 PACKAGES: Final = ("tensorrt", "tensorrt_rtx")
 """In order of preference: the one that a board runs, the one that any machine can check with."""
+
+UNKNOWN: Final = "unknown"
+_TOLD: Final = {
+    "gpu": "GPU",
+    "compute_capability": "compute capability",
+    "tensorrt": "",  # its value names it
+    "cuda": "CUDA",
+    "driver": "driver",
+    "l4t": "L4T",
+}
+NEEDED_MB: Final = 1000
+"""Below this much free memory and swap a build is not begun: CUDA and TensorRT's libraries alone take most of it."""
+ADVISED_MB: Final = 3000
+"""Below this much a build may be killed halfway, and swap is advised. Both figures are cautious, not measured."""
+_SHARE: Final = 4
+_LEAST_MB, _MOST_MB = 64, 2048
 
 Typing = Literal["weak", "strong by flag", "strong"]
 
@@ -165,3 +208,88 @@ def _listener(trt: Any) -> Any:
                 self.errors.append(message)
 
     return Listener()
+
+
+class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A machine as far as a plan is concerned; `unknown` where something can't be known.
+
+    Attributes:
+        gpu: its name.
+        compute_capability: for example `8.7`.
+        tensorrt: package and version.
+        cuda: the newest CUDA version that the driver knows.
+        driver: version of the kernel's NVIDIA driver.
+        l4t: version of Jetson Linux, for example `36.3.0`.
+    """
+
+    gpu: str = UNKNOWN
+    compute_capability: str = UNKNOWN
+    tensorrt: str = UNKNOWN
+    cuda: str = UNKNOWN
+    driver: str = UNKNOWN
+    l4t: str = UNKNOWN
+
+
+def describe_machine(capabilities: Capabilities, gpu: Gpu | None, root: Path = Path("/")) -> Machine:
+    """Describe this machine.
+
+    Args:
+        capabilities: of the package in use.
+        gpu: from `find_gpu`.
+        root: where /etc and /proc are found.
+    """
+    return Machine(
+        gpu=gpu.name if gpu else UNKNOWN,
+        compute_capability=gpu.compute_capability if gpu else UNKNOWN,
+        tensorrt=capabilities.told,
+        cuda=gpu.cuda if gpu else UNKNOWN,
+        driver=_driver(root / "proc/driver/nvidia/version"),
+        l4t=read_l4t(root) or UNKNOWN,
+    )
+
+
+def difference(built: Machine, here: Machine) -> str | None:
+    """Name what differs, both sides, in one sentence; None where nothing that is known differs."""
+    parts = []
+    for name, told in _TOLD.items():
+        then, now = getattr(built, name), getattr(here, name)
+        if then != now and UNKNOWN not in (then, now):
+            parts.append((f"{told} {then}".strip(), f"{told} {now}".strip()))
+    if not parts:
+        return None
+    then, now = (", ".join(each) for each in zip(*parts, strict=True))
+    return f"it was built with {then}, and this machine has {now}"
+
+
+def _driver(path: Path) -> str:
+    """`NVRM version: NVIDIA UNIX ... Kernel Module  540.3.0  ...` -> `540.3.0`."""
+    found = re.search(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", read_text(path) or "")
+    return found[1] if found else UNKNOWN
+
+
+def workspace_cap_mb(memory: Memory | None) -> int:
+    """Scratch memory that TensorRT's kernels may ask for, MB: a quarter of what is available, 64 to 2048.
+
+    A quarter, because on a Jetson the GPU's memory is the same memory, and weights, the kernels under trial and
+    TensorRT's libraries take their share of it at the same time. The network's own kernels need little.
+    """
+    if memory is None:
+        return _LEAST_MB * 4
+    return max(_LEAST_MB, min(_MOST_MB, memory.available_mb // _SHARE))
+
+
+def advice(memory: Memory | None) -> str | None:
+    """Say what to do where a build may be killed for memory; None where there is enough."""
+    if memory is None or memory.total_mb >= ADVISED_MB:
+        return None
+    return (
+        f"{memory.available_mb} MB of memory and {memory.swap_mb} MB of swap are free, and building engines can take "
+        f"{ADVISED_MB} MB: stop other programs (the desktop, too: sudo systemctl isolate multi-user), or add swap "
+        f"({ADD_SWAP})"
+    )
+
+
+def ensure_enough(memory: Memory | None) -> None:
+    """Raise EngineError where a build would be killed for memory."""
+    if memory is not None and memory.total_mb < NEEDED_MB:
+        raise EngineError(f"no engine is built: {advice(memory)}; then run emer-edge build again")

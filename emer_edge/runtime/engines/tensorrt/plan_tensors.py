@@ -1,12 +1,14 @@
-"""Which memory each tensor of a plan lives in, in plain Python: no CUDA is needed to plan, or to test, it.
+"""What a plan takes: the memory that each of its tensors lives in, and what its layers compute in.
 
-On a GPU of its own a tensor has page-locked host memory, which copies run from at full speed and which CUDA graphs
-require, and device memory. On an integrated GPU (every Jetson) both are the same chips: the host buffer is mapped into
-the GPU's address space, and nothing is copied.
+All in plain Python: no CUDA is needed to lay memory out, or to test it. On a GPU of its own a tensor has page-locked
+host memory, which copies run from at full speed and which CUDA graphs require, and device memory. On an integrated GPU
+(every Jetson) both are the same chips: the host buffer is mapped into the GPU's address space, and nothing is copied.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from emer_edge.errors import EngineError
 from emer_edge.runtime.engines.base import Shape
 
-__all__ = ["ALIGNMENT", "Buffer", "BufferPlan", "TensorSpec"]
+__all__ = ["ALIGNMENT", "Buffer", "BufferPlan", "LayerInfo", "TensorSpec", "layers_of", "precision_counts"]
 
 ALIGNMENT: Final = 256
 """Bytes that sizes are rounded up to: CUDA's own allocation grain, so that no two tensors share a line."""
@@ -91,7 +93,7 @@ class BufferPlan:
 
     @classmethod
     def of(
-        cls, specs: tuple[TensorSpec, ...], least: int, most: int, integrated: bool, usual: int | None = None
+        cls, specs: tuple[TensorSpec, ...], least: int, most: int, integrated: bool, *, usual: int | None = None
     ) -> BufferPlan:
         """Begin with room for the usual batch.
 
@@ -110,7 +112,8 @@ class BufferPlan:
         if not inputs[0].dynamic:
             fixed = inputs[0].shape[0] if inputs[0].shape else 1
             least = most = usual = int(fixed or 1)
-        return cls(specs, least, most, max(least, min(usual or least, most)), integrated)
+        capacity = max(least, min(usual or least, most))
+        return cls(specs, least, most, capacity=capacity, integrated=integrated)
 
     @property
     def inputs(self) -> dict[str, Shape]:
@@ -196,3 +199,62 @@ class BufferPlan:
 
 def _rounded(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+_TYPES = {"Half": "fp16", "FP16": "fp16", "Float": "fp32", "FP32": "fp32", "Int8": "int8", "INT8": "int8"}
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of a plan.
+
+    Attributes:
+        name: TensorRT's, which joins the names of the nodes fused into it.
+        kind: its type.
+        inputs, outputs: types of its tensors, such as `fp16`.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def precision(self) -> str:
+        """The narrowest type that it reads, which is what it multiplies in; `other` where it reads no float or int8."""
+        for each in ("int8", "fp16", "fp32"):
+            if each in self.inputs:
+                return each
+        return "other"
+
+
+def layers_of(trt: Any, engine: Any) -> tuple[LayerInfo, ...]:
+    """Ask the inspector; empty where it says nothing (a plan without detailed layer information)."""
+    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    try:
+        layers = json.loads(text).get("Layers", [])
+    except (ValueError, AttributeError):
+        return ()
+    return tuple(
+        LayerInfo(
+            str(each.get("Name", "")),
+            str(each.get("LayerType", "")),
+            tuple(_type(one) for one in each.get("Inputs", [])),
+            tuple(_type(one) for one in each.get("Outputs", [])),
+        )
+        for each in layers
+        if isinstance(each, dict)
+    )
+
+
+def precision_counts(layers: tuple[LayerInfo, ...]) -> dict[str, int]:
+    """Layers a precision."""
+    return dict(Counter(each.precision for each in layers))
+
+
+def _type(tensor: Any) -> str:
+    """`Format/Datatype` such as `Row major linear FP16 format`, or a Datatype of its own."""
+    if not isinstance(tensor, dict):
+        return "other"
+    told = f"{tensor.get('Datatype', '')} {tensor.get('Format/Datatype', '')}"
+    return next((name for word, name in _TYPES.items() if word in told), "other")

@@ -21,10 +21,10 @@ from typing import Final
 import msgspec
 from platformdirs import user_cache_path
 
-from emer_edge.bundle.reader import sha256_of
+from emer_edge.bundle.artefact import sha256_of
 from emer_edge.data.cache import write_private
 from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, BuiltPlan, build_plan
-from emer_edge.runtime.engines.tensorrt.machine import Machine, difference
+from emer_edge.runtime.engines.tensorrt.toolkit import Machine, difference
 from emer_edge.spec.progress import Progress, silent
 
 __all__ = [
@@ -141,18 +141,20 @@ class PlanCache:
         name = self._name(part.stem, digest, options)
         try:
             with self._locked(name):
-                return self._get(part, digest, name, options, progress)
+                return self._get(part, digest, options, progress)
         except _NotKeptError as error:
             self._say(f"engines can't be kept in {self.folder} ({error}); building {part.stem} for this run alone")
         built = build_plan(part, options, progress)
-        return KeptPlan(built.plan, make_sidecar(part.stem, digest, options, self.machine, built), None, True)
+        return KeptPlan(
+            built.plan, make_sidecar(part.stem, digest, options, machine=self.machine, built=built), None, True
+        )
 
     def runtime_cache_path(self, kept: KeptPlan) -> Path | None:
         """Where the kernels that TensorRT-RTX compiles for a plan are kept."""
         return kept.path.with_suffix(".kernels") if kept.path is not None else None
 
-    def _get(self, part: Path, digest: str, name: str, options: BuildOptions, progress: Progress) -> KeptPlan:
-        path = self.folder / f"{name}.plan"
+    def _get(self, part: Path, digest: str, options: BuildOptions, progress: Progress) -> KeptPlan:
+        path = self.folder / f"{self._name(part.stem, digest, options)}.plan"
         try:
             plan, sidecar = self._read(path, digest)
             return KeptPlan(plan, sidecar, path, False)
@@ -165,7 +167,7 @@ class PlanCache:
             f"this takes minutes{f': {reason}' if reason else ''}"
         )
         built = build_plan(part, options, progress, timing_cache=read_private(self._timing) or b"")
-        sidecar = make_sidecar(part.stem, digest, options, self.machine, built)
+        sidecar = make_sidecar(part.stem, digest, options, machine=self.machine, built=built)
         try:
             if built.timing_cache:
                 write_private(self._timing, built.timing_cache)
@@ -246,7 +248,7 @@ def _options_text(options: BuildOptions) -> str:
     return f"recipe {RECIPE}, batch {batch}, for {options.compute_capability or 'the GPU here'}"
 
 
-def make_sidecar(part: str, digest: str, options: BuildOptions, machine: Machine, built: BuiltPlan) -> Sidecar:
+def make_sidecar(part: str, digest: str, options: BuildOptions, *, machine: Machine, built: BuiltPlan) -> Sidecar:
     """Describe a plan that was just built."""
     return Sidecar(
         schema=_SCHEMA,

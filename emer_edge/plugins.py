@@ -1,0 +1,73 @@
+"""What other packages add: tracker formats, cameras, outputs, engines; found by their entry points.
+
+A package adds a record of ours, such as a `CameraDriver`, by naming it in its metadata::
+
+    [project.entry-points."emer_edge.cameras"]
+    acme = "acme_camera:CAMERA"
+
+A registry keeps its own records in a tuple and is asked through a function, so that both kinds are one to its callers::
+
+    def cameras() -> dict[str, CameraDriver]:
+        return with_plugins("emer_edge.cameras", CAMERAS, CameraDriver)
+
+The groups are `emer_edge.trackers`, `emer_edge.cameras`, `emer_edge.outputs` and `emer_edge.engines`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol, TypeVar
+
+__all__ = ["Named", "with_plugins"]
+
+
+class Named(Protocol):
+    """A record of a registry."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+
+Record = TypeVar("Record", bound=Named)
+
+
+def with_plugins(group: str, own: Iterable[Record], kind: type[Record]) -> dict[str, Record]:
+    """Name -> record: our own in their order, then those of other packages by name.
+
+    What can't be loaded, is no `kind`, or has the name of one before is left out with a warning in the log.
+
+    Args:
+        group: of entry points.
+        own: our own records.
+        kind: class of the records.
+    """
+    records = {record.name: record for record in own}
+    return records | _added(group, kind, frozenset(records), tuple(sys.path))
+
+
+@cache  # a warning once, and one look at the disk
+def _added(group: str, kind: type[Record], taken: frozenset[str], path: tuple[str, ...]) -> dict[str, Record]:
+    added: dict[str, Record] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        try:
+            record = entry.load()
+        except Exception as error:  # whatever a stranger's module raises
+            _leave_out(group, entry.name, f"{entry.value} can't be loaded: {error}")
+            continue
+        if not isinstance(record, kind):
+            _leave_out(group, entry.name, f"{entry.value} is no {kind.__name__}")
+        elif record.name in taken or record.name in added:
+            _leave_out(group, entry.name, f"there is a {record.name} already")
+        else:
+            added[record.name] = record
+    return added
+
+
+def _leave_out(group: str, name: str, why: str) -> None:
+    logging.getLogger("emer_edge").warning("the plug-in %s of %s is left out: %s", name, group, why)

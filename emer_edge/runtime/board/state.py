@@ -1,0 +1,281 @@
+"""How a board is: its release and power mode, its clocks, its heat and its free memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = [
+    "ADD_SWAP",
+    "Clock",
+    "Heat",
+    "Jetson",
+    "Memory",
+    "PowerMode",
+    "read_clocks",
+    "read_heat",
+    "read_jetson",
+    "read_l4t",
+    "read_memory",
+    "read_number",
+    "read_text",
+]
+
+
+ADD_SWAP: Final = (
+    "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
+)
+"""The command that adds 4 GB of swap."""
+_JETPACKS: Final[Mapping[str, str]] = {"32": "4", "35": "5", "36": "6", "38": "7"}
+_MODE: Final = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
+_INSTALLED: Final = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", re.MULTILINE)
+_MEMORY_CLOCK: Final = "sys/kernel/debug/bpmp/debug/clk/emc"  # Tegra's; root's alone
+_SLOWING: Final = ("cpufreq", "devfreq", "throttle", "processor", "gpu", "cpu")
+_PLAUSIBLE_C: Final = (-40.0, 150.0)  # a zone whose part is switched off reads -256
+
+
+def read_text(path: Path) -> str | None:
+    """The text without white space and NULs around it, None where it can't be read or is empty."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \t\n") or None
+    except OSError:
+        return None
+
+
+def read_number(path: Path) -> int | None:
+    """The whole number in a file, None where there is none."""
+    text = read_text(path)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class PowerMode:
+    """A power mode.
+
+    Attributes:
+        number: what `nvpmodel -m` takes.
+        name: for example `MAXN` or `15W`.
+    """
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Jetson:
+    """A board.
+
+    Attributes:
+        model: for example `NVIDIA Jetson Orin NX Engineering Reference Developer Kit`.
+        l4t: release of Jetson Linux, for example `36.4.3`.
+        jetpack: for example `6.2`, or the major version alone where JetPack's package is not installed; None where
+            the release is not known here.
+        mode: power mode that is set, None where it can't be read.
+        fastest: the mode with the most power, None where the modes can't be read.
+    """
+
+    model: str
+    l4t: str
+    jetpack: str | None
+    mode: PowerMode | None
+    fastest: PowerMode | None
+
+
+def read_l4t(root: Path = Path("/")) -> str | None:
+    """`# R36 (release), REVISION: 3.0, ...` of /etc/nv_tegra_release -> `36.3.0`; None on other machines."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release") or "")
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def read_jetson(root: Path = Path("/")) -> Jetson | None:
+    """Describe the board; None where this is no Jetson.
+
+    The power modes are those of /etc/nvpmodel.conf, the one that is set is `pmode:0002` of /var/lib/nvpmodel/status,
+    which nvpmodel writes.
+    """
+    l4t = read_l4t(root)
+    if l4t is None:
+        return None
+    modes = _modes(read_text(root / "etc/nvpmodel.conf") or "")
+    set_to = re.search(r"pmode:(\d+)", read_text(root / "var/lib/nvpmodel/status") or "")
+    number = int(set_to[1]) if set_to else -1
+    installed = _INSTALLED.search(read_text(root / "var/lib/dpkg/status") or "")
+    return Jetson(
+        model=read_text(root / "proc/device-tree/model") or "a Jetson",
+        l4t=l4t,
+        jetpack=installed[1] if installed else _JETPACKS.get(l4t.partition(".")[0]),
+        mode=next((each for each in modes if each.number == number), None),
+        fastest=max(modes, key=_power, default=None),
+    )
+
+
+def _modes(text: str) -> list[PowerMode]:
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return [PowerMode(int(number), name) for number, name in _MODE.findall(lines)]
+
+
+def _power(mode: PowerMode) -> tuple[bool, bool, int]:
+    """Sorts by power: MAXN_SUPER, MAXN, then the watts in the name."""
+    watts = re.search(r"(\d+)W", mode.name)
+    return mode.name.startswith("MAXN_SUPER"), mode.name.startswith("MAXN"), int(watts[1]) if watts else 0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock, or several CPU cores that share one.
+
+    Attributes:
+        name: `CPU 0-3`, `GPU` or `memory`.
+        now_mhz: where it is, None where that can't be read.
+        least_mhz, most_mhz: between what it may move; equal: it is held.
+        governor: what moves it, None where nothing does.
+    """
+
+    name: str
+    now_mhz: int | None
+    least_mhz: int | None
+    most_mhz: int | None
+    governor: str | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it stands at its highest, as after jetson_clocks or with the governor `performance`."""
+        if self.governor == "performance":
+            return True
+        return self.least_mhz is not None and self.least_mhz == self.most_mhz
+
+    def told(self) -> str:
+        """In a few words: `CPU 0-3 729 of 729 to 1984 MHz (schedutil)`."""
+        now = "unknown" if self.now_mhz is None else str(self.now_mhz)
+        span = "" if self.least_mhz is None or self.most_mhz is None else f" of {self.least_mhz} to {self.most_mhz}"
+        return f"{self.name} {now}{span} MHz" + ("" if self.governor is None else f" ({self.governor})")
+
+
+def read_clocks(root: Path = Path("/")) -> tuple[Clock, ...]:
+    """The clocks that can be read: cpufreq's policies, the GPU's devfreq node, and for root a Jetson's memory clock."""
+    found = [*_cpus(root / "sys/devices/system/cpu/cpufreq"), *_gpus(root / "sys/class/devfreq")]
+    memory = root / _MEMORY_CLOCK
+    if (rate := read_number(memory / "rate")) is not None:
+        most = read_number(memory / "max_rate")
+        found.append(Clock("memory", rate // 10**6, None, None if most is None else most // 10**6))
+    return tuple(found)
+
+
+def _cpus(folder: Path) -> Iterator[Clock]:
+    for policy in sorted(folder.glob("policy*"), key=lambda each: int(each.name[6:] or 0)):
+        cores = (read_text(policy / "affected_cpus") or policy.name[6:]).split()
+        name = cores[0] if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
+        now, least, most = (_mhz(read_number(policy / f"scaling_{each}_freq"), 1000) for each in ("cur", "min", "max"))
+        yield Clock(f"CPU {name}", now, least, most, governor=read_text(policy / "scaling_governor"))
+
+
+def _gpus(folder: Path) -> Iterator[Clock]:
+    """Nodes such as 17000000.gpu (JetPack 6) or 17000000.ga10b (5), in Hz."""
+    for node in sorted(folder.glob("*")):
+        if node.name.rpartition(".")[2] not in ("gpu", "ga10b", "gv11b", "gp10b"):
+            continue
+        now, least, most = (_mhz(read_number(node / f"{each}_freq"), 10**6) for each in ("cur", "min", "max"))
+        yield Clock("GPU", now, least, most, governor=read_text(node / "governor"))
+
+
+def _mhz(value: int | None, unit: int) -> int | None:
+    return None if value is None else round(value / unit)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Temperatures.
+
+    Attributes:
+        hottest: name of the hottest thermal zone, empty where none can be read.
+        hottest_c: its temperature.
+        limit_c: where the kernel begins to slow something down in that zone (its lowest passive or hot trip point),
+            None where it has none.
+        slowed: cooling devices that hold something back now, with their step: `cpufreq-cpu0 3 of 10`. Fans are none.
+        over_current: how often the board has cut its clocks because of too much current, None where it does not count.
+    """
+
+    hottest: str
+    hottest_c: float | None
+    limit_c: float | None
+    slowed: tuple[str, ...]
+    over_current: int | None
+
+
+def read_heat(root: Path = Path("/")) -> Heat:
+    """Read the thermal zones, cooling devices, and a Jetson's over-current counters (hwmon's oc1_event_cnt ...)."""
+    zones = []
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        temperature = read_number(zone / "temp")
+        if temperature is not None and _PLAUSIBLE_C[0] < temperature / 1000 < _PLAUSIBLE_C[1]:
+            zones.append((temperature / 1000, read_text(zone / "type") or zone.name, zone))
+    hottest_c, name, where = max(zones, default=(None, "", None))
+    counts = [read_number(each) for each in (root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")]
+    known = [each for each in counts if each is not None]
+    return Heat(
+        hottest=name,
+        hottest_c=hottest_c,
+        limit_c=None if where is None else _limit_c(where),
+        slowed=_slowed(root),
+        over_current=sum(known) if known else None,
+    )
+
+
+def _limit_c(zone: Path) -> float | None:
+    limits = []
+    for kind in zone.glob("trip_point_*_type"):
+        limit = read_number(kind.with_name(kind.name.replace("_type", "_temp")))
+        if read_text(kind) in ("passive", "hot") and limit is not None and limit > 0:
+            limits.append(limit / 1000)
+    return min(limits, default=None)
+
+
+def _slowed(root: Path) -> tuple[str, ...]:
+    found = []
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        kind, now = read_text(device / "type") or "", read_number(device / "cur_state")
+        most = read_number(device / "max_state") or 0
+        if now and any(each in kind.lower() for each in _SLOWING):
+            found.append(f"{kind} {now} of {most}")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Free memory, in 10^6 bytes.
+
+    Attributes:
+        available_mb: what programs can get without swapping (MemAvailable).
+        swap_mb: free swap.
+    """
+
+    available_mb: int
+    swap_mb: int
+
+    @property
+    def total_mb(self) -> int:
+        """Both."""
+        return self.available_mb + self.swap_mb
+
+
+def read_memory(path: Path = Path("/proc/meminfo")) -> Memory | None:
+    """Read the kernel's figures; None where they can't be had."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    found = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        figure = rest.split()
+        if figure and figure[0].isdigit():
+            found[name] = int(figure[0]) * 1024 // 10**6
+    if "MemAvailable" not in found:
+        return None
+    return Memory(found["MemAvailable"], found.get("SwapFree", 0))
