@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -10,15 +12,19 @@ import pytest
 from machine import NATURE
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
+    os.environ.pop(_name, None)  # what rich and typer print must not depend on who runs the tests
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Give LSL a session of its own before it is loaded: no test meets streams of another process or laboratory."""
-    folder = tempfile.TemporaryDirectory(prefix="emer-edge-lsl-")
-    config.add_cleanup(folder.cleanup)
-    path = Path(folder.name) / "lsl_api.cfg"
-    path.write_text(Path(__file__).with_name("lsl_api.cfg").read_text().replace("SESSION", uuid.uuid4().hex))
-    os.environ["LSLAPICFG"] = str(path)
+# LSL reads its settings when it is loaded: a session for each process, so that no test meets the streams of another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _folder = Path(os.environ["LSLAPICFG"]).parent  # its parent's, which outlives it
+else:
+    _folder = Path(tempfile.mkdtemp(prefix="emer-edge-lsl-"))
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+_session = uuid.uuid4().hex
+_settings = Path(__file__).with_name("lsl_api.cfg").read_text().replace("SESSION", _session)
+os.environ["LSLAPICFG"] = str(_folder / f"{_session}.cfg")
+Path(os.environ["LSLAPICFG"]).write_text(_settings)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -86,6 +86,12 @@ class Chromium:
                 return result
             self.events.append(answer)
 
+    def forget(self) -> None:
+        """Leave the page, and forget what it has asked for and complained of."""
+        self.open("about:blank")
+        self.value("0")
+        self.events.clear()
+
     def open(self, url: str) -> None:
         """Go to an address and wait until its scripts have run."""
         self.call("Page.navigate", url=url)

@@ -61,7 +61,7 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
     pipeline = Pipeline(bundle, LiveCamera(pictures), LiveTracker())
     page = serve_page(pipeline, "0")
     run = threading.Thread(target=play, args=(pipeline, [page]))
-    browser.events.clear()
+    browser.forget()
     run.start()
     try:
         time.sleep(0.1)

@@ -142,7 +142,7 @@ def test_a_reader_chooses_with_the_keyboard(browser: Chromium, both: Page) -> No
     both.result(replace(result_of(1, 0.6), stream="left"))
     both.result(replace(result_of(1, 0.9), stream="right"))
     both.result(replace(result_of(2, 0.6), stream="left"))
-    browser.events.clear()
+    browser.forget()
     browser.open(both.url)
     browser.until(f"{FIGURE} === '0.30'")
     assert browser.value(CHOSEN) == "left"
@@ -211,7 +211,7 @@ def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
     thread = threading.Thread(target=play, args=(run, [page]))
     browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
     browser.open("about:blank")  # the page before asks its own server no more
-    browser.events.clear()
+    browser.forget()
     thread.start()
     try:
         browser.open(page.url)

@@ -74,7 +74,7 @@ class OpenGazeServer(Transport):
         """Drop the clients and stop listening."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.close()
+            _close(listener)
         with self._lock:
             clients, self._clients = self._clients, []
         for each in clients:
@@ -103,6 +103,9 @@ class OpenGazeServer(Transport):
                 return  # unplugged
             client = _Client(connection, self._facts)
             with self._lock:
+                if self._listener is not listener:  # unplugged meanwhile
+                    client.close()
+                    return
                 self._clients.append(client)
             threading.Thread(target=self._serve, args=(client,), name="Open Gaze client", daemon=True).start()
 
@@ -156,7 +159,7 @@ class _Client:
         """Hang up."""
         self._open = False
         with self._lock:
-            self._connection.close()
+            _close(self._connection)
 
     def _answer(self, line: bytes) -> bytes:
         match = _COMMAND.match(line)
@@ -171,3 +174,10 @@ class _Client:
                 (self._on.add if state == "1" else self._on.discard)(group)
             return f'<ACK ID="{name}" STATE="{int(group in self._on)}" />\r\n'.encode()
         return f'<NACK ID="{name}" />\r\n'.encode()
+
+
+def _close(connection: socket.socket) -> None:
+    """Close at once: closing alone leaves a socket open for as long as another thread waits for it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -207,6 +207,23 @@ def test_a_server_that_stays_silent_is_asked_again_on_a_new_connection(
         assert tracker.dropped["disconnects"] == 1
 
 
+def test_a_port_is_free_again_at_once() -> None:
+    server = OpenGazeServer(Display(), 60.0)
+    host, port = server.address.removeprefix("opengaze://").split(":")
+    for _ in range(20):
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            assert b"SIMULATED" in asked(client, b'<GET ID="PRODUCT_ID" />')
+            server.unplug()
+            assert client.recv(100) == b""
+        server.plug()
+    server.unplug()
+
+
+def asked(client: socket.socket, question: bytes) -> bytes:
+    client.sendall(question + b"\r\n")
+    return client.recv(200)
+
+
 def test_nobody_there_and_a_server_that_answers_nothing_are_refused_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
