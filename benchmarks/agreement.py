@@ -20,6 +20,7 @@ from benchmarks.held_out import held_out_clips, windows_of
 from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.judging.gate import compare, verdict_of
+from emer_edge.export.judging.workshop import Truth
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.session import Session
 
@@ -78,14 +79,13 @@ def main() -> int:
         rows,
         f"Gate on {gate.windows} selection windows: {gate.verdict}.",
     )
-    changes = compare(
-        logits[1],
-        logits[0],
+    truth = Truth(
         {name: np.array([each.labels.get(name, np.nan) for each in windows.clips]) for name in outputs[0]},
-        [each.participant or each.name for each in windows.clips],
+        tuple(each.participant or each.name for each in windows.clips),
+        np.unique(names, return_inverse=True)[1],
         {head.name: head.classes for head in int8.manifest.heads if head.classes},
-        clips=np.unique(names, return_inverse=True)[1],
     )
+    changes = compare(logits[1], logits[0], truth)
     for change in changes:
         console.print(str(change), soft_wrap=True, highlight=False)
     held_out = verdict_of(changes)

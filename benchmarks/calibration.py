@@ -22,19 +22,16 @@ import onnx
 from benchmarks.common import Floor, conclude, parser, show, workshop
 from benchmarks.held_out import held_out_clips
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.calibration.choice import choose_clips
-from emer_edge.calibration.crops import plan_crops
+from emer_edge.calibration.crops import choose_clips, plan_crops
 from emer_edge.calibration.measurement import measure
 from emer_edge.calibration.methods import METHODS
 from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
-from emer_edge.export.choosing.method_trial import try_methods
-from emer_edge.export.judging.evidence import embeddings_of, outputs_of, read_evidence
+from emer_edge.export.choosing.calibrating import try_methods
+from emer_edge.export.judging.workshop import FullOutputs, embeddings_of, outputs_of, read_evidence
 from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
-from emer_edge.export.workshop import FullOutputs
 from emer_edge.report.tables import Cell, Column
-from emer_edge.runtime.engines import open_engine
 
 GROWTH = 1.1
 SIZES = (200, 2000)
@@ -112,14 +109,10 @@ def compare(bundle: Bundle, dataset: EmerDataset) -> tuple[list[tuple[Cell, ...]
     manifest, training = bundle.manifest, training_of(bundle, dataset)
     encoder, fusion = (onnx.load(str(bundle.path / "cpu" / f"{part}.onnx")) for part in ("face_encoder", "fusion"))
     clips = choose_clips(held_out_clips(bundle, dataset), JUDGED)
-    evidence = read_evidence(clips, manifest.head_names, manifest.window, manifest.events, draws=0)
-    engines = [
-        open_engine("onnxruntime", bundle.path / "cpu" / f"{part}.onnx", 2) for part in ("face_encoder", "fusion")
-    ]
-    embeddings = embeddings_of(engines[0], evidence)
-    full = FullOutputs(embeddings, outputs_of(engines[1], embeddings, evidence))
-    for each in engines:
-        each.close()
+    evidence = read_evidence(clips, manifest.window, manifest.events, heads=manifest.head_names, draws=0)
+    parts = bundle.path / "cpu"
+    embeddings = embeddings_of(parts / "face_encoder.onnx", evidence, 2)
+    full = FullOutputs(embeddings, outputs_of(parts / "fusion.onnx", embeddings, evidence, 2))
     rows: list[tuple[Cell, ...]] = []
     compared: list[dict[str, Any]] = []
     for windows, draws in DRAWS:
@@ -127,7 +120,7 @@ def compare(bundle: Bundle, dataset: EmerDataset) -> tuple[list[tuple[Cell, ...]
             plan = plan_crops(choose_clips(training, windows, seed), manifest.window, manifest.events, seed=seed)
             measured = measure(encoder, tensors_to_measure(encoder), plan, use_cache=False)
             quantiser = EncoderQuantiser(encoder, measured.ranges("minmax"), plan.probes(PROBES))
-            tried = try_methods(fusion, evidence, full, quantiser, measured, threads=2)
+            tried = try_methods(fusion, evidence, full, quantiser, measured=measured, threads=2)
             compared += [
                 {"windows": windows, "seed": seed, "method": method, **each.figures} for method, each in tried.items()
             ]

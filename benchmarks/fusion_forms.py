@@ -23,17 +23,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Floor, conclude, show
-from emer_edge.export.judging.seeded import seeded_windows
-from emer_edge.export.parts import fusion
-from emer_edge.export.parts.fusion import high_precision_nodes
+from benchmarks.unrolled_lstms import unrolled_lstms
+from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
+from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.regression import largest_error
-from emer_edge.model.checkpoint import load_checkpoint
-from emer_edge.model.demo import load_demo_checkpoint
+from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.model.parts import FusionPart
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import build_plan
@@ -118,7 +116,7 @@ def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
         "as torch exports it": _traced(model, folder / "traced.onnx"),
         SHIPPED: operator,
         "LSTM operator, batch of 1 fixed": _fixed(operator),
-        "LSTMs unrolled": fusion(model, lstm="unrolled"),
+        "LSTMs unrolled": fusion(model, unrolled_lstms),
     }
     if able := quantisable_products(operator):
         lstms = [each for each in able if "lstm" in each]
@@ -132,12 +130,23 @@ def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
     return parts
 
 
+class _Fusion(torch.nn.Module):
+    """Fusion as a module of its own, which is what torch traces."""
+
+    def __init__(self, model: Emert) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, embeddings: torch.Tensor, eye: torch.Tensor, gaze: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.model.fuse(embeddings, eye, gaze).values())
+
+
 def _traced(model: Emert, path: Path) -> onnx.ModelProto:
-    part = FusionPart(model).eval()
+    part = _Fusion(model).eval()
     given = tuple(torch.from_numpy(each) for each in _inputs(model, 1).values())
     names = ["embeddings", "eye", "gaze"]
     torch.onnx.export(
-        part, given, path, dynamo=False, opset_version=17, input_names=names, output_names=list(part.output_names)
+        part, given, path, dynamo=False, opset_version=17, input_names=names, output_names=list(model.head_names)
     )
     return onnx.load(path)
 
@@ -183,8 +192,8 @@ def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     rows: list[tuple[Cell, ...]] = []
-    for form in ("op", "unrolled"):
-        full = fusion(model, lstm=form)
+    for form, write_lstms in (("op", None), ("unrolled", unrolled_lstms)):
+        full = fusion(model, write_lstms)
         for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
             path = folder / f"tensorrt_{form}_{precision}.onnx"
             path.write_bytes(part.SerializeToString())

@@ -88,9 +88,9 @@ def _build(case: Case) -> dict[str, Any]:
 def _violations(path: Path) -> int:
     import onnx
 
-    from emer_edge.export.precision.violations import count_qdq_violations
+    from benchmarks.qdq_rules import find_qdq_violations
 
-    return count_qdq_violations(onnx.load(str(path)))
+    return len(find_qdq_violations(onnx.load(str(path))))
 
 
 def _child(path: Path) -> int:

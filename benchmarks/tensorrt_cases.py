@@ -63,15 +63,15 @@ def demo(folder: Path, refuse: Callable[[Case, str], None]) -> Iterator[Case]:
 
 def forms(folder: Path) -> list[Case]:
     """Fusion of the demo weights with its LSTMs as operators and unrolled."""
-    from emer_edge.export.parts import fusion
-    from emer_edge.export.parts.fusion import high_precision_nodes
+    from benchmarks.unrolled_lstms import unrolled_lstms
+    from emer_edge.export.parts.fusion import fusion, high_precision_nodes
     from emer_edge.export.precision.fp16 import to_fp16
-    from emer_edge.model.demo import load_demo_checkpoint
+    from emer_edge.model.checkpoint import load_demo_checkpoint
 
     model, _ = load_demo_checkpoint()
     cases = []
-    for form in ("op", "unrolled"):
-        full = fusion(model, lstm=form)
+    for form, write_lstms in (("op", None), ("unrolled", unrolled_lstms)):
+        full = fusion(model, write_lstms)
         for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
             path = folder / f"fusion_{form}_{precision}.onnx"
             path.write_bytes(part.SerializeToString())

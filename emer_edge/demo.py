@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from platformdirs import user_cache_path
-
 from emer_edge import __version__
-from emer_edge.bundle import load_bundle
 from emer_edge.errors import BundleError, ConfigurationError, DataError, EmerEdgeError, OutputExistsError
 from emer_edge.extras import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
 from emer_edge.spec.progress import Progress, silent
@@ -25,10 +22,29 @@ if TYPE_CHECKING:
     from emer_edge.bench import BenchReport
     from emer_edge.training.train import TrainingSummary
 
-__all__ = ["Demo", "default_bundle", "run_demo"]
+__all__ = ["Demo", "DemoOptions", "default_bundle", "run_demo"]
 
 _MARKER: Final = ".emer-edge-demo"
 _FOLD: Final = 1
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a demo is to do.
+
+    Attributes:
+        folder: made for the demo.
+        participants: synthetic people, ten clips each.
+        epochs: of training.
+        run_seconds: length of the live run; a window takes 12 s to fill.
+        force: replace the folder, if it is a demo's.
+    """
+
+    folder: Path = Path("demo")
+    participants: int = 20
+    epochs: int = 80
+    run_seconds: float = 20.0
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,10 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
     Raises:
         BundleError: there is none, and none can be made here; the message names the command that makes one.
     """
+    from platformdirs import user_cache_path
+
+    from emer_edge.bundle import load_bundle
+
     folder = folder or Path.cwd()
     here = sorted(folder.glob("*.emer"), key=lambda each: each.stat().st_mtime)
     if here:
@@ -81,23 +101,8 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
     return export_bundle(ExportOptions(output=cached), progress).path
 
 
-def run_demo(
-    folder: Path,
-    participants: int = 20,
-    epochs: int = 80,
-    run_seconds: float = 20.0,
-    force: bool = False,
-    progress: Progress = silent,
-) -> Demo:
-    """Do the whole job in `folder`.
-
-    Args:
-        folder: made for the demo.
-        participants: synthetic people, ten clips each.
-        epochs: of training.
-        run_seconds: length of the live run; a window takes 12 s to fill.
-        force: replace the folder, if it is a demo's.
-        progress: told of every stage.
+def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
+    """Do the whole job in a folder, every stage told to `progress`.
 
     Raises:
         OutputExistsError: the folder exists.
@@ -105,9 +110,10 @@ def run_demo(
         MissingExtraError: packages for training or export are missing.
     """
     require("the demo", (*EXPORT_PACKAGES, *SYNTH_PACKAGES), "export,train,synth")
+    folder, run_seconds = options.folder, options.run_seconds
     if run_seconds < 1:
         raise ConfigurationError(f"the live run lasts a second at least, not {run_seconds:g} s")
-    _make(folder, force)
+    _make(folder, options.force)
     from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.synth import synthesise, write_recording
@@ -116,12 +122,11 @@ def run_demo(
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train
 
-    clips = synthesise(folder / "clips", participants, progress=progress)
+    clips = synthesise(folder / "clips", options.participants, progress=progress)
     dataset = EmerDataset.open(clips, progress=progress)
     checkpoint = folder / "emert.pt"
-    training = train(
-        dataset, TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=epochs), progress
-    )
+    config = TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=options.epochs)
+    training = train(dataset, config, progress)
     exported = export_bundle(
         ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD),
         progress,

@@ -58,8 +58,7 @@ class Material:
 
     def model(self) -> Any:
         """The torch network, in evaluation mode."""
-        from emer_edge.model.checkpoint import load_checkpoint
-        from emer_edge.model.demo import load_demo_checkpoint
+        from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 
         named = (self.folder / "checkpoint").read_text()
         return (load_checkpoint(Path(named)) if named else load_demo_checkpoint())[0]

@@ -1,20 +1,133 @@
-"""One pass over the calibration crops, kept and continued: what every method takes its ranges from."""
+"""One pass over the calibration crops, kept and continued: what every method takes its ranges from.
+
+Graphs that are still in memory are run here by ONNX Runtime, for whoever measures ranges, layers or methods.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
+import numpy as np
 import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
-from emer_edge.calibration.cache import CalibrationCache, Ranges, measurement_key
 from emer_edge.calibration.crops import CropPlan
-from emer_edge.calibration.histogram import RunningHistogram
-from emer_edge.calibration.mse import GRIDS
-from emer_edge.calibration.ranges import Tally, collect_histograms, ranges_of
+from emer_edge.calibration.kept_ranges import CalibrationCache, Ranges, Tally, measurement_key
+from emer_edge.calibration.methods import GRIDS, METHODS, Grid, Range, RunningHistogram
+from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["Measurement", "measure"]
+__all__ = ["Measurement", "collect_histograms", "embed", "fuse", "measure", "model_session", "ranges_of"]
+
+SAVE_EVERY: Final = 16
+"""Batches between two checkpoints of the histograms."""
+
+_ENCODE_AT_ONCE: Final = 16
+
+
+def model_session(model: onnx.ModelProto, threads: int = 0, *, optimised: bool = True, also: Sequence[str] = ()) -> Any:
+    """Load a graph for the CPU.
+
+    Args:
+        model: any graph; smaller than 2 GB.
+        threads: intra-op threads; 0 takes one for each core.
+        optimised: fuse operators as a run does; without, every tensor of the graph can be asked for as it stands.
+        also: names of tensors that it gives besides its outputs.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+    """
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    given = {each.name for each in model.graph.output}
+    wide.graph.output.extend(onnx.ValueInfoProto(name=each) for each in also if each not in given)
+    options = onnxruntime.SessionOptions()
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(wide.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def embed(encoder: onnx.ModelProto, crops: NDArray[np.float32], threads: int = 0) -> NDArray[np.float32]:
+    """Embeddings (m, 128) of crops (m, 3, 112, 112) by a face encoder, a few at a time."""
+    session = model_session(encoder, threads)
+    parts = (crops[at : at + _ENCODE_AT_ONCE] for at in range(0, len(crops), _ENCODE_AT_ONCE))
+    return np.concatenate([session.run(None, {"face": each})[0] for each in parts])
+
+
+def fuse(session: Any, given: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Head -> (n, C) of a fusion part's session."""
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(given)), strict=True))
+
+
+def collect_histograms(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    batches: Iterable[Mapping[str, NDArray[np.float32]]],
+    *,
+    total: int = 0,
+    progress: Progress = silent,
+    tally: Tally | None = None,
+    save: Callable[[Tally], None] | None = None,
+) -> dict[str, RunningHistogram]:
+    """Run `model` over batches of inputs and count the values of `tensors`; one batch is in memory at a time.
+
+    Args:
+        model: an FP32 part.
+        tensors: names of float32 tensors, inputs of the graph included.
+        batches: input name -> array; those that follow the ones in `tally`.
+        total: number of batches, those in `tally` included, for progress.
+        progress: told of each batch.
+        tally: what an interrupted run had counted; it is filled further. The result is the same as without a break.
+        save: called with the tally every `SAVE_EVERY` batches.
+
+    Raises:
+        DataError: no batch at all, or an activation that is not finite.
+    """
+    tally = tally if tally is not None else Tally()
+    tally.histograms = {each: tally.histograms.get(each) or RunningHistogram() for each in tensors}
+    given = {each.name for each in model.graph.input}
+    inner = [each for each in tensors if each not in given]
+    session = _session(model, inner)
+    for batch in batches:
+        values = dict(zip(inner, session.run(None, dict(batch)), strict=True))
+        for name, histogram in tally.histograms.items():
+            try:
+                histogram.add(values[name] if name in values else batch[name])
+            except FloatingPointError:
+                raise DataError(
+                    f"calibration: {name} is not finite on batch {tally.batches + 1}; check the weights and the clips"
+                ) from None
+        tally.batches += 1
+        progress("calibrating", tally.batches, max(total, tally.batches))
+        if save is not None and tally.batches % SAVE_EVERY == 0:
+            save(tally)
+    if not tally.batches:
+        raise DataError("calibration got no crops at all; check that --data holds clips of the training folds")
+    return tally.histograms
+
+
+def ranges_of(histograms: Mapping[str, RunningHistogram], method: str, grid: Grid = "unsigned") -> dict[str, Range]:
+    """Turn histograms into ranges for a grid by a method of `METHODS`; ConfigurationError for an unknown one."""
+    if method not in METHODS:
+        raise ConfigurationError(f"no calibration method is called {method!r}; choose {', '.join(METHODS)}")
+    return {name: METHODS[method](histogram, grid) for name, histogram in histograms.items()}
+
+
+def _session(model: onnx.ModelProto, outputs: Sequence[str]) -> Any:
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(helper.make_tensor_value_info(each, TensorProto.FLOAT, None) for each in outputs)
+    return model_session(probe)
 
 
 @dataclass(eq=False)
@@ -76,8 +189,9 @@ def measure(
 ) -> Measurement:
     """Count the activations of a part over the crops of a plan.
 
-    A pass that was made before under the same key (`emer_edge.calibration.cache`) is taken from the cache, and one that
-    was interrupted goes on after its last checkpoint; both give what an uninterrupted pass gives, to the last count.
+    A pass that was made before under the same key (`emer_edge.calibration.kept_ranges`) is taken from the cache, and
+    one that was interrupted goes on after its last checkpoint; both give what an uninterrupted pass gives, to the last
+    count.
 
     Args:
         model: the FP32 part.
@@ -90,32 +204,19 @@ def measure(
     Raises:
         DataError: a crop can't be read, there is none, or an activation is not finite.
     """
+    total = len(plan)
     if not use_cache:
-        histograms = collect_histograms(model, tensors, plan.batches(), len(plan), progress)
-        return Measurement(histograms)
+        return Measurement(collect_histograms(model, tensors, plan.batches(), total=total, progress=progress))
     cache = CalibrationCache(measurement_key(model, tensors, fingerprint, plan.digest()), tensors)
     tally = cache.tally()
-    if tally is not None and tally.batches > len(plan):
-        tally = None
-    began = tally.batches if tally is not None else 0
-    if tally is None or began < len(plan):
-        histograms = collect_histograms(
-            model,
-            tensors,
-            plan.batches(began),
-            len(plan),
-            progress,
-            tally,
-            lambda counted: cache.keep(counted, finished=False),
-        )
-        cache.keep(Tally(histograms, len(plan)), finished=True)
+    if tally is None or tally.batches > total:
+        tally = Tally()
+    began = tally.batches
+    if began < total or not total:
+        keep = partial(cache.keep, finished=False)
+        how: dict[str, Any] = {"total": total, "progress": progress, "tally": tally, "save": keep}
+        cache.keep(Tally(collect_histograms(model, tensors, plan.batches(began), **how), total), finished=True)
     else:
-        histograms = tally.histograms
-        progress("calibrating", len(plan), len(plan))
-    return Measurement(
-        histograms,
-        from_cache=began == len(plan),
-        continued_at=began if began < len(plan) else 0,
-        batches=len(plan),
-        _cache=cache,
-    )
+        progress("calibrating", total, total)
+    continued_at = began if began < total else 0
+    return Measurement(tally.histograms, began == total, continued_at, total, _cache=cache)

@@ -9,26 +9,29 @@ import typer
 
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.demo import DemoOptions, run_demo
 
 __all__ = ["demo"]
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo"),
-    participants: Annotated[int, typer.Option(min=5, help="Synthetic people, ten clips each.")] = 20,
-    epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = 80,
+    output: Annotated[Path, typer.Option(help="Folder to make.")] = DemoOptions.folder,
+    participants: Annotated[
+        int, typer.Option(min=5, help="Synthetic people, ten clips each.")
+    ] = DemoOptions.participants,
+    epochs: Annotated[int, typer.Option(min=1, help="Of training.")] = DemoOptions.epochs,
     run_seconds: Annotated[
         float, typer.Option(min=1, help="Length of the live run; a window takes 12 s to fill.")
-    ] = 20.0,
+    ] = DemoOptions.run_seconds,
     force: ForceOption = False,
 ) -> None:
     """Synthesise clips, train, export to INT8, run live on simulated sensors, and bench: a few minutes on two cores."""
     from emer_edge.bench.pages import tables_of
-    from emer_edge.demo import run_demo
     from emer_edge.report.terminal import to_rich
 
+    options = DemoOptions(folder=output, participants=participants, epochs=epochs, run_seconds=run_seconds, force=force)
     with progress_bars() as report:
-        done = run_demo(output, participants, epochs, run_seconds, force, report)
+        done = run_demo(options, report)
     tables = tables_of(done.bench)
     for name in ("speed", "classes"):
         console.print(to_rich(tables[name]))

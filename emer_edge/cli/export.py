@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.options import DataOption, ForceOption
 from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.export.options import CalibrationMethod, ExportOptions, Precision
 from emer_edge.extras import EXPORT_PACKAGES, require
 
 __all__ = ["export"]
@@ -26,9 +27,8 @@ __all__ = ["export"]
 def export(
     output: Annotated[Path, typer.Option(help="The bundle to write, a folder NAME.emer.")],
     precision: Annotated[
-        Literal["fp32", "fp16", "int8", "auto"],
-        typer.Option(help="auto builds all and keeps the fastest that passes the accuracy gate here."),
-    ] = "int8",
+        Precision, typer.Option(help="auto builds all and keeps the fastest that passes the accuracy gate here.")
+    ] = ExportOptions.precision,
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,8 +51,7 @@ def export(
         ),
     ] = None,
     face_detector: Annotated[
-        Path | None,
-        typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False),
+        Path | None, typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False)
     ] = None,
     match_brightness: Annotated[
         bool,
@@ -61,24 +60,24 @@ def export(
             help="Record in the bundle that live crops darker or brighter than the data set's usual ones are scaled to "
             "its mean grey level plus or minus one standard deviation. Crops of data sets stay as they are.",
         ),
-    ] = False,
+    ] = ExportOptions.match_brightness,
     calibration_method: Annotated[
-        Literal["minmax", "percentile", "entropy", "mse", "auto"],
+        CalibrationMethod,
         typer.Option(
             help="How INT8 ranges are chosen: all that was met, all but the outermost 1 in 100,000, least divergence, "
             "least squared error. auto tries all four on selection windows, takes what moves the heads least."
         ),
-    ] = "mse",
+    ] = ExportOptions.calibration_method,
     calibration_windows: Annotated[
         int, typer.Option(min=8, help="EMER windows to calibrate on, spread over emotions and participants.")
-    ] = 200,
+    ] = ExportOptions.calibration_windows,
     cache: Annotated[
         bool,
         typer.Option(
             help="Keep what calibration measured, and use it again while weights, crops and window are the same; "
             "`emer-edge purge` removes it."
         ),
-    ] = True,
+    ] = ExportOptions.use_cache,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,12 +89,11 @@ def export(
     sensitivity: Annotated[
         bool,
         typer.Option(help="Measure for the report what INT8 does to each layer alone: half a minute on two cores."),
-    ] = True,
+    ] = ExportOptions.sensitivity,
     fall_back: Annotated[
-        bool,
-        typer.Option(help="Return sensitive layers to high precision when the gate fails; else fail at once."),
-    ] = True,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+        bool, typer.Option(help="Return sensitive layers to high precision when the gate fails; else fail at once.")
+    ] = ExportOptions.fall_back,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = ExportOptions.seed,
     view: ViewOption = None,
     label_column: LabelColumnOption = None,
     strict: StrictOption = False,
@@ -109,40 +107,35 @@ def export(
     require("emer-edge export", EXPORT_PACKAGES, "export")
     from emer_edge.cli.parsing import class_orders
     from emer_edge.export.exporter import export_bundle
-    from emer_edge.export.options import ExportOptions
-    from emer_edge.export.report import summary_table
+    from emer_edge.export.report.page import summary_table
     from emer_edge.report.terminal import to_rich
 
     common, orders = class_orders(classes or ())
+    choices = DataChoices(view=view, classes=common, columns=label_column, strict=strict, keep_folds=keep_folds)
     with progress_bars() as report:
-        dataset = None
-        if data is not None:
-            dataset = open_dataset(data, DataChoices(view, common, label_column, strict, keep_folds), report)
-        done = export_bundle(
-            ExportOptions(
-                output=output,
-                precision=precision,
-                checkpoints=checkpoint or (),
-                label_classes=common,
-                classes=orders,
-                data=dataset,
-                fold=fold,
-                face_detector=face_detector,
-                match_brightness=match_brightness,
-                calibration_method=calibration_method,
-                calibration_windows=calibration_windows,
-                use_cache=cache,
-                exclude=exclude or (),
-                sensitivity=sensitivity,
-                fall_back=fall_back,
-                force=force,
-                seed=seed,
-                arguments=sys.argv[1:],
-            ),
-            report,
+        options = ExportOptions(
+            output=output,
+            precision=precision,
+            checkpoints=checkpoint or (),
+            label_classes=common,
+            classes=orders,
+            data=None if data is None else open_dataset(data, choices, report),
+            fold=fold,
+            face_detector=face_detector,
+            match_brightness=match_brightness,
+            calibration_method=calibration_method,
+            calibration_windows=calibration_windows,
+            use_cache=cache,
+            exclude=exclude or (),
+            sensitivity=sensitivity,
+            fall_back=fall_back,
+            force=force,
+            seed=seed,
+            arguments=sys.argv[1:],
         )
+        done = export_bundle(options, report)
     for note in done.notes:
         say(note)
-    console.print(to_rich(summary_table(done)))
+    console.print(to_rich(summary_table(done.report)))
     say(f"wrote {done.path}; read {done.path}/report.html")
     say(f"next: emer-edge bench {done.path}" + (f" --data {data}" if data else ""))

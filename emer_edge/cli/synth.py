@@ -29,6 +29,15 @@ def synth(
     from emer_edge.data.synth import synthesise
 
     with progress_bars() as report:
-        made = synthesise(output, participants, seed, clips, frames, report, workers, force)
+        made = synthesise(
+            output,
+            participants,
+            seed,
+            clips_per_participant=clips,
+            frames=frames,
+            progress=report,
+            workers=workers,
+            force=force,
+        )
     say(f"wrote {made}: {participants * clips} clips")
     say(f"next: emer-edge train --data {made} --fold 1 --frozen-backbone --output emert.pt")

@@ -19,6 +19,7 @@ from emer_edge.cli.datasets import (
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
 from emer_edge.extras import TRAIN_PACKAGES, require
+from emer_edge.training.config import Device, Recipe, TrainingConfig
 
 __all__ = ["train"]
 
@@ -28,17 +29,19 @@ def train(
         Path, typer.Option("--data", help="Root of an EMER data set, or of one made by `emer-edge synth`.")
     ],
     output: Annotated[Path, typer.Option(help="Checkpoint to write; an unfinished run is kept beside it.")],
-    fold: Annotated[int, typer.Option(min=1, max=5, help="The held-out fold; the other four are trained on.")] = 1,
+    fold: Annotated[
+        int, typer.Option(min=1, max=5, help="The held-out fold; the other four are trained on.")
+    ] = TrainingConfig.fold,
     frozen_backbone: Annotated[
         bool, typer.Option("--frozen-backbone", help="Compute face features once and fit the rest: minutes on a CPU.")
-    ] = False,
+    ] = TrainingConfig.frozen_backbone,
     backbone_weights: Annotated[
         Path | None, typer.Option(help="A torchvision ResNet-18 state dict to start from.", show_default=False)
     ] = None,
     recipe: Annotated[
-        Literal["emer-edge", "published"],
+        Recipe,
         typer.Option(help="emer-edge: all heads in one network. published: one head, as the authors trained it."),
-    ] = "emer-edge",
+    ] = TrainingConfig.recipe,
     head: Annotated[
         str | None, typer.Option(help="The head of a published recipe, such as er-7.", show_default=False)
     ] = None,
@@ -52,16 +55,16 @@ def train(
         float | None, typer.Option(help="Default 1e-4; 1e-3 with a frozen backbone.", show_default=False)
     ] = None,
     eye_loss: Annotated[
-        float | None,
-        typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False),
+        float | None, typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False)
     ] = None,
     drop_columns: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack."),
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of initial weights, draws and dropout.")] = 0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
-    resume: Annotated[bool, typer.Option(help="Continue an unfinished run of the same settings.")] = True,
+        float, typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack.")
+    ] = TrainingConfig.drop_columns,
+    seed: Annotated[int, typer.Option(help="Of initial weights, draws and dropout.")] = TrainingConfig.seed,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = TrainingConfig.device,
+    resume: Annotated[
+        bool, typer.Option(help="Continue an unfinished run of the same settings.")
+    ] = TrainingConfig.resume,
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
@@ -75,7 +78,6 @@ def train(
     continues it.
     """
     require("emer-edge train", TRAIN_PACKAGES, "train")
-    from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train as fit
 
     config = TrainingConfig(
@@ -95,8 +97,9 @@ def train(
         resume=resume,
         force=force,
     )
+    choices = DataChoices(view=view, classes=classes, columns=label_column, strict=strict, keep_folds=keep_folds)
     with progress_bars() as report:
-        dataset = open_dataset(data, DataChoices(view, classes, label_column, strict, keep_folds), report, events)
+        dataset = open_dataset(data, choices, report, events)
         summary = fit(dataset, config, report)
     say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}")
     say(", ".join(f"{name} {value:.3f}" for name, value in summary.scores.items()) + " on the selection slice")

@@ -30,24 +30,8 @@ Classes = Sequence[str] | Mapping[int, str]
 """Emotions in the order of their codes, or code -> emotion."""
 
 _ID: Final = "id"
-_BOTH_VIEWS: Final = {
-    "ER_Emotion": "er-7",
-    "ER_Polarity": "er-3",
-    "ER_Valence": "er-valence",
-    "ER_Arousal": "er-arousal",
-    "FER_Emotion": "fer-7",
-    "FER_Polarity": "fer-3",
-    "FER_Valence": "fer-valence",
-    "FER_Arousal": "fer-arousal",
-    "FER_Intensity": "fer-intensity",
-}
-_ONE_VIEW: Final = {
-    "Emotion": "7",
-    "Polarity": "3",
-    "Valence": "valence",
-    "Arousal": "arousal",
-    "Intensity": "intensity",
-}
+_BOTH_VIEWS: Final = {head.column: name for name, head in HEADS.items()}
+_ONE_VIEW: Final = {head.column.partition("_")[2]: head.target for head in HEADS.values()}
 _SIGNED_POLARITY: Final = {1: "positive", -1: "negative", 0: "neutral"}
 
 

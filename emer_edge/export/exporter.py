@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -27,36 +27,27 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
-from emer_edge.calibration.choice import choose_clips
+from emer_edge.calibration.crops import choose_clips
 from emer_edge.errors import BundleError, ConfigurationError
+from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
-from emer_edge.export.choosing.choice import Choice
-from emer_edge.export.golden import make_golden
-from emer_edge.export.judging.accuracy import accuracy_of
-from emer_edge.export.judging.evidence import MOST_CLIPS, Evidence, read_evidence
-from emer_edge.export.judging.fitting import fit_temperatures, gap_of_agreeing
+from emer_edge.export.judging.fitting import accuracy_of, fit_temperatures, gap_of_agreeing, probabilities_of
 from emer_edge.export.judging.gate import record_of
-from emer_edge.export.matching import (
-    ARCFACE_TEMPLATE,
-    FEWEST_FACES,
-    eye_quantiles,
-    find_display,
-    measure_faces,
-    training_samples,
-)
-from emer_edge.export.networks import write_networks
-from emer_edge.export.options import ExportOptions, ExportSummary
-from emer_edge.export.parts.detector import DetectorPart, load_detector
-from emer_edge.export.report import report_html
-from emer_edge.export.report.figures import figures_of, probabilities_of
+from emer_edge.export.judging.workshop import MOST_CLIPS, Evidence, read_evidence
+from emer_edge.export.networks import WrittenNetworks, write_networks
+from emer_edge.export.options import ExportOptions
+from emer_edge.export.parts.face_parts import DetectorPart, load_detector
+from emer_edge.export.report.collecting import Judged, report_of
+from emer_edge.export.report.export_report import ExportReport, TensorRtCheck
+from emer_edge.export.report.page import report_html
 from emer_edge.export.sources import Slices, Sources, open_slices, open_sources
-from emer_edge.export.tensorrt_check import TensorRtCheck, check_parts
+from emer_edge.export.verification import check_parts, make_golden
 from emer_edge.runtime.faces import open_detector
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.samples import Display
 
-__all__ = ["export_bundle"]
+__all__ = ["ExportSummary", "export_bundle"]
 
 _MATCHED_CLIPS: Final = 150
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -65,10 +56,23 @@ _TOOLS: Final = ("numpy", "onnx", "onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
-class _Matched:
-    face: FaceRecord
-    display: Display | None
-    quantiles: dict[str, tuple[float, ...]]
+class ExportSummary:
+    """What was made.
+
+    Attributes:
+        path: the bundle's folder.
+        manifest: its manifest.
+        report: its `report.json`, the notes for the user among it.
+    """
+
+    path: Path
+    manifest: Manifest
+    report: ExportReport
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, a sentence each."""
+        return self.report.notes
 
 
 def export_bundle(options: ExportOptions, progress: Progress = silent) -> ExportSummary:
@@ -88,7 +92,14 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         BundleError: the bundle can't be written.
     """
     try:
-        return _written(options, progress)
+        with BundleWriter(options.output, options.force) as writer:
+            sources = open_sources(options)
+            detector = load_detector(options.face_detector)
+            for variant in VARIANTS:
+                for name, model in detector.parts.items():
+                    writer.add(VARIANTS[variant].file(name), model.SerializeToString())
+            with open_slices(sources, options, progress) as slices:
+                return _Export(writer, sources, detector, slices, options=options, progress=progress).written()
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -98,157 +109,157 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         ) from None
 
 
-def _written(options: ExportOptions, progress: Progress) -> ExportSummary:
-    with BundleWriter(options.output, options.force) as writer:
-        sources = open_sources(options)
-        detector = load_detector(options.face_detector)
-        for variant in VARIANTS:
-            for name, model in detector.parts.items():
-                writer.add(VARIANTS[variant].file(name), model.SerializeToString())
-        with open_slices(sources, options, progress) as slices:
-            return _export(writer, sources, detector, slices, options, progress)
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    face: FaceRecord
+    display: Display | None
+    quantiles: dict[str, tuple[float, ...]]
 
 
-def _export(
-    writer: BundleWriter,
-    sources: Sources,
-    detector: DetectorPart,
-    slices: Slices | None,
-    options: ExportOptions,
-    progress: Progress,
-) -> ExportSummary:
-    if slices is not None and options.precision == "int8":
-        # What calibration would refuse is refused before minutes of work, not after.
-        calibration_clips(slices, options)
-    evidence = _selection(sources, slices, options, progress)
-    matched = _match(writer, detector, sources, slices, options, progress)
-    written = write_networks(writer.file, sources, slices, evidence, options, progress)
-    choice, classes = written.choice, sources.classes
-    checks = check_parts(
-        {name: writer.file(VARIANTS[TENSORRT].file(name)) for name in (*written.part_names, *detector.parts)}, progress
-    )
-    temperatures = dict.fromkeys(classes, 1.0)
-    gap: tuple[float, ...] = ()
-    gate = GateRecord(verdict="not run")
-    probabilities: dict[str, Any] = {}
-    accuracy: dict[str, Any] = {}
-    if evidence is not None:
-        outputs = choice.trials[CPU].outputs
-        temperatures = fit_temperatures(outputs, evidence.labels, classes, evidence.clips)
-        gap = gap_of_agreeing(outputs, evidence.labels, classes, temperatures, evidence.clips)
-        gate = _gate_record(choice, evidence)
+@dataclass(frozen=True, eq=False)
+class _Export:
+    """An export under way: all that its steps need."""
+
+    writer: BundleWriter
+    sources: Sources
+    detector: DetectorPart
+    slices: Slices | None
+    options: ExportOptions
+    progress: Progress
+
+    def written(self) -> ExportSummary:
+        writer, sources, options, progress = self.writer, self.sources, self.options, self.progress
+        if self.slices is not None and options.precision == "int8":
+            # What calibration would refuse is refused before minutes of work, not after.
+            calibration_clips(self.slices, options)
+        evidence = self.selection()
+        matched = self.match()
+        made = write_networks(writer.file, sources, self.slices, evidence, options=options, progress=progress)
+        parts = (*made.part_names, *self.detector.parts)
+        checks = check_parts({name: writer.file(VARIANTS[TENSORRT].file(name)) for name in parts}, progress)
+        judged = self.judged(made, evidence)
+        manifest = self.manifest(made, matched, judged)
+        golden = make_golden(writer.file, manifest.all_networks, self.detector.parts, progress)
+        writer.add(GOLDEN_NAME, write_golden(golden))
+        notes = tuple(self.notes(manifest, made.choice.notes, checks))
+        report = report_of(
+            manifest, made.choice, judged, writer.folder, checks=checks, notes=notes, arguments=options.arguments
+        )
+        writer.add("report.json", report.to_json())
+        writer.add("report.html", report_html(report).encode())
+        bundle = writer.commit(manifest)
+        return ExportSummary(bundle.path, bundle.manifest, report)
+
+    def selection(self) -> Evidence | None:
+        """Windows to judge on; None without selection clips."""
+        sources, slices, seed = self.sources, self.slices, self.options.seed
+        if slices is None or not slices.selection:
+            return None
+        return read_evidence(
+            choose_clips(slices.selection, MOST_CLIPS, seed),
+            sources.window,
+            sources.events,
+            heads=sources.heads,
+            classes=sources.classes,
+            seed=seed,
+            progress=self.progress,
+        )
+
+    def match(self) -> _Matched:
+        """What a device must match, measured on training clips."""
+        sources, options = self.sources, self.options
+        if self.slices is None:
+            if options.match_brightness:
+                raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
+            return _Matched(FaceRecord(template_px=matching.ARCFACE_TEMPLATE), None, {})
+        clips = choose_clips(self.slices.training, _MATCHED_CLIPS, options.seed + 1)
+        crops, rows = matching.training_samples(clips, sources.window, sources.events, self.progress)
+        paths = [self.writer.file(VARIANTS[CPU].file(name)) for name in self.detector.parts]
+        finder = open_detector(self.detector.record, paths, threads=os.cpu_count() or 1)
+        face = matching.measure_faces(crops, finder, self.progress, options.match_brightness)
+        finder.close()
+        return _Matched(face, matching.find_display(rows), matching.eye_quantiles(rows))
+
+    def judged(self, made: WrittenNetworks, evidence: Evidence | None) -> Judged:
+        """What selection windows tell of the networks as written."""
+        choice, classes = made.choice, self.sources.classes
+        if evidence is None:
+            return Judged(dict.fromkeys(classes, 1.0), GateRecord(verdict="not run"))
+        truth, outputs = evidence.truth, choice.trials[CPU].outputs
+        temperatures = fit_temperatures(outputs, truth)
+        gate = record_of(choice.trials[CPU].changes, truth)
+        if gate.verdict != "not run":
+            gate = msgspec.structs.replace(gate, verdict=choice.verdict)
         compared = {"fp32": choice.fp32_outputs, **{name: each.outputs for name, each in choice.trials.items()}}
-        probabilities = probabilities_of(compared, evidence, classes)
-        accuracy = accuracy_of(compared, evidence, classes, options.seed)
-    manifest = Manifest(
-        schema=SCHEMA,
-        name=options.output.name.removesuffix(".emer"),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions=_versions(sources.versions),
-        heads=tuple(
-            BundledHead(name=name, classes=classes.get(name, ()), temperature=temperatures.get(name, 1.0))
-            for name in sources.heads
-        ),
-        window=sources.window,
-        events=sources.events,
-        eye_columns=COLUMN_KEYS,
-        eye_quantiles=matched.quantiles,
-        face=matched.face,
-        detector=detector.record,
-        display=matched.display,
-        precision=PrecisionRecord(
-            requested=options.precision,
-            parts=written.precisions,
-            kept_high=choice.kept_high,
-            int8_macs=choice.int8_macs,
-        ),
-        calibration=choice.calibration,
-        data=slices.record if slices is not None else sources.data,
-        gate=gate,
-        verification=VerificationRecord(inputs=written.verified_on, largest_error=written.errors),
-        gap_quantiles=gap,
-        networks=written.records,
-        demo=sources.demo,
-        research_only=sources.research_only or (slices is not None and not slices.synthetic),
-        files={},
-    )
-    golden = make_golden(writer.file, manifest.all_networks, detector.parts, progress)
-    writer.add(GOLDEN_NAME, write_golden(golden))
-    notes = _notes(manifest, choice, slices, matched.face, checks)
-    figures = figures_of(manifest, choice, writer.folder, checks, notes, probabilities, accuracy, options.arguments)
-    writer.add("report.json", json.dumps(figures, indent=2, allow_nan=False).encode() + b"\n")
-    writer.add("report.html", report_html(figures).encode())
-    bundle = writer.commit(manifest)
-    return ExportSummary(bundle.path, bundle.manifest, notes, figures)
-
-
-def _selection(sources: Sources, slices: Slices | None, options: ExportOptions, progress: Progress) -> Evidence | None:
-    if slices is None or not slices.selection:
-        return None
-    clips = choose_clips(slices.selection, MOST_CLIPS, options.seed)
-    return read_evidence(clips, sources.heads, sources.window, sources.events, progress, seed=options.seed)
-
-
-def _match(
-    writer: BundleWriter,
-    detector: DetectorPart,
-    sources: Sources,
-    slices: Slices | None,
-    options: ExportOptions,
-    progress: Progress,
-) -> _Matched:
-    if slices is None:
-        if options.match_brightness:
-            raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
-        return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
-    clips = choose_clips(slices.training, _MATCHED_CLIPS, options.seed + 1)
-    crops, rows = training_samples(clips, sources.window, sources.events, progress)
-    paths = [writer.file(VARIANTS[CPU].file(name)) for name in detector.parts]
-    finder = open_detector(detector.record, paths, threads=os.cpu_count() or 1)
-    face = measure_faces(crops, finder, progress, options.match_brightness)
-    finder.close()
-    return _Matched(face, find_display(rows), eye_quantiles(rows))
-
-
-def _gate_record(choice: Choice, evidence: Evidence) -> GateRecord:
-    """The cpu variant's figures with the worse verdict of the two."""
-    record = record_of(choice.trials[CPU].changes, evidence.participants, evidence.clips)
-    if record.verdict == "not run":
-        return record
-    return msgspec.structs.replace(record, verdict=choice.verdict)
-
-
-def _notes(
-    manifest: Manifest,
-    choice: Choice,
-    slices: Slices | None,
-    face: FaceRecord,
-    checks: tuple[TensorRtCheck, ...] | None,
-) -> tuple[str, ...]:
-    notes = list(choice.notes)
-    if manifest.demo:
-        notes.insert(0, "demo weights, trained on synthetic clips: for trying the tools, not for reading people")
-    if slices is not None and slices.made_up:
-        notes.append("calibrated on synthetic clips that were made for it, as no data was given")
-    if slices is not None and slices.skipped:
-        notes.append(f"{slices.skipped} clips could not be used and were left out")
-    if slices is None:
-        notes.append("no data was given: the generic landmark template is used, and nothing was gated or fitted")
-    elif face.template_faces == 0:
-        notes.append(
-            f"fewer than {FEWEST_FACES} faces were found in the data set's own crops, so live faces are aligned to the "
-            "generic landmark template"
+        return Judged(
+            temperatures,
+            gate,
+            gap=gap_of_agreeing(outputs, truth, temperatures),
+            probabilities=probabilities_of(compared, truth),
+            accuracy=accuracy_of(compared, truth, self.options.seed),
         )
-    if manifest.gate.verdict == "inconclusive":
-        notes.append(
-            f"the accuracy gate is inconclusive on {manifest.gate.windows} windows of {manifest.gate.clips} clips of "
-            f"{manifest.gate.participants} participants: intervals are wider than the margins, and more participants "
-            "are what narrows them"
+
+    def manifest(self, made: WrittenNetworks, matched: _Matched, judged: Judged) -> Manifest:
+        sources, slices, choice, classes = self.sources, self.slices, made.choice, self.sources.classes
+        return Manifest(
+            schema=SCHEMA,
+            name=self.options.output.name.removesuffix(".emer"),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            versions=_versions(sources.versions),
+            heads=tuple(
+                BundledHead(name=name, classes=classes.get(name, ()), temperature=judged.temperatures.get(name, 1.0))
+                for name in sources.heads
+            ),
+            window=sources.window,
+            events=sources.events,
+            eye_columns=COLUMN_KEYS,
+            eye_quantiles=matched.quantiles,
+            face=matched.face,
+            detector=self.detector.record,
+            display=matched.display,
+            precision=PrecisionRecord(
+                requested=self.options.precision,
+                parts=made.precisions,
+                kept_high=choice.kept_high,
+                int8_macs=choice.int8_macs,
+            ),
+            calibration=choice.calibration,
+            data=slices.record if slices is not None else sources.data,
+            gate=judged.gate,
+            verification=VerificationRecord(inputs=made.verified_on, largest_error=made.errors),
+            gap_quantiles=judged.gap,
+            networks=made.records,
+            demo=sources.demo,
+            research_only=sources.research_only or (slices is not None and not slices.synthetic),
+            files={},
         )
-    if manifest.research_only:
-        notes.append("research only: EMER's agreement covers the data behind this bundle")
-    notes += [f"TensorRT refuses {each.part}: {each.error}" for each in checks or () if not each.ok]
-    return tuple(notes)
+
+    def notes(self, manifest: Manifest, chosen: list[str], checks: tuple[TensorRtCheck, ...] | None) -> Iterator[str]:
+        """What the user should know, a sentence each."""
+        slices, gate = self.slices, manifest.gate
+        if manifest.demo:
+            yield "demo weights, trained on synthetic clips: for trying the tools, not for reading people"
+        yield from chosen
+        if slices is not None and slices.made_up:
+            yield "calibrated on synthetic clips that were made for it, as no data was given"
+        if slices is not None and slices.skipped:
+            yield f"{slices.skipped} clips could not be used and were left out"
+        if slices is None:
+            yield "no data was given: the generic landmark template is used, and nothing was gated or fitted"
+        elif manifest.face.template_faces == 0:
+            yield (
+                f"fewer than {matching.FEWEST_FACES} faces were found in the data set's own crops, so live faces are "
+                "aligned to the generic landmark template"
+            )
+        if gate.verdict == "inconclusive":
+            yield (
+                f"the accuracy gate is inconclusive on {gate.windows} windows of {gate.clips} clips of "
+                f"{gate.participants} participants: intervals are wider than the margins, and more participants are "
+                "what narrows them"
+            )
+        if manifest.research_only:
+            yield "research only: EMER's agreement covers the data behind this bundle"
+        yield from (f"TensorRT refuses {each.part}: {each.error}" for each in checks or () if not each.ok)
 
 
 def _versions(trained_with: Mapping[str, str]) -> dict[str, str]:

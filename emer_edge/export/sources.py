@@ -16,19 +16,20 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
+from emer_edge.data.synth.dataset import MARKER
 from emer_edge.errors import CheckpointError, ConfigurationError
 from emer_edge.export.options import ExportOptions
-from emer_edge.model.checkpoint import open_checkpoints
-from emer_edge.model.demo import load_demo_checkpoint
+from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.spec.labels import EMOTIONS
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.window import NANOSECONDS, EventsRule, WindowSpec
 
 __all__ = ["Slices", "Source", "Sources", "open_slices", "open_sources"]
 
-_MARKER: Final = "synthetic.json"
 _DEMO_PARTICIPANTS: Final = 18
 _DEMO_FRAMES: Final = 12
 _DEMO_SEED: Final = 1_000_003
@@ -107,8 +108,8 @@ class Slices:
     selection: tuple[Clip, ...]
     record: DataRecord
     synthetic: bool
-    made_up: bool
-    skipped: int
+    made_up: bool = False
+    skipped: int = 0
 
     def hashes(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Salted hashes of clips, sorted so that their order tells nothing."""
@@ -126,7 +127,8 @@ def open_sources(options: ExportOptions) -> Sources:
         return Sources((_checked(Source(*load_demo_checkpoint()), "the demo checkpoint"),))
     orders = dict(options.classes)
     if options.label_classes:
-        orders = {**dict.fromkeys(("er-7", "fer-7"), _code_order(options.label_classes)), **orders}
+        emotions = [name for name, head in HEADS.items() if isinstance(head, ClassHead) and head.classes == EMOTIONS]
+        orders = {**dict.fromkeys(emotions, _code_order(options.label_classes)), **orders}
     opened = open_checkpoints(options.checkpoints, orders)
     networks = tuple(_checked(Source(*each), name) for name, each in zip(options.checkpoints, opened, strict=True))
     for name, each in zip(options.checkpoints[1:], networks[1:], strict=True):
@@ -135,14 +137,12 @@ def open_sources(options: ExportOptions) -> Sources:
 
 
 def _checked(source: Source, name: str) -> Source:
-    broken = [each for each, tensor in source.model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    tensors = source.model.state_dict()
+    broken = [each for each, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(f"{name} holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again")
-    negative = [
-        each
-        for each, tensor in source.model.state_dict().items()
-        if each.endswith("running_var") and bool((tensor < 0).any())
-    ]
+    variances = {each: tensor for each, tensor in tensors.items() if each.endswith("running_var")}
+    negative = [each for each, tensor in variances.items() if bool((tensor < 0).any())]
     if negative:
         raise CheckpointError(
             f"{name} holds negative variances in {', '.join(negative[:5])}, whose square root is no number; "
@@ -213,7 +213,7 @@ def open_slices(sources: Sources, options: ExportOptions, progress: Progress) ->
 
 
 def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> Slices:
-    synthetic = (dataset.root / _MARKER).is_file()
+    synthetic = (dataset.root / MARKER).is_file()
     known = sources.data
     if known is not None:
         if options.fold is not None and known.fold and options.fold != known.fold:
@@ -225,20 +225,12 @@ def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> S
         training = tuple(hashed[each] for each in known.training_hashes if each in hashed)
         selection = tuple(hashed[each] for each in known.selection_hashes if each in hashed)
         if training and selection:
-            return Slices(training, selection, known, synthetic, False, len(dataset.skipped))
+            return Slices(training, selection, known, synthetic, skipped=len(dataset.skipped))
     fold = options.fold or (known.fold if known is not None and known.fold else 1)
     training, selection = dataset.training(fold), dataset.selection(fold)
     if known is None:
-        salt = new_salt()
-        known = DataRecord(
-            fingerprint=dataset.fingerprint,
-            salt=salt,
-            fold=fold,
-            training_hashes=tuple(sorted(clip_hash(salt, each) for each in training)),
-            selection_hashes=tuple(sorted(clip_hash(salt, each) for each in selection)),
-            synthetic=synthetic,
-        )
-    return Slices(training, selection, known, synthetic, False, len(dataset.skipped))
+        known = _record(dataset, fold, training, selection)
+    return Slices(training, selection, known, synthetic, skipped=len(dataset.skipped))
 
 
 def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
@@ -246,15 +238,17 @@ def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
 
     synthesise(root, participants=_DEMO_PARTICIPANTS, seed=_DEMO_SEED, frames=_DEMO_FRAMES, progress=progress)
     dataset = EmerDataset.open(root, events=sources.events, progress=progress)
-    known = sources.data or DataRecord(
-        fingerprint=dataset.fingerprint,
-        salt=new_salt(),
-        fold=0,
-        training_hashes=(),
-        selection_hashes=(),
-        synthetic=True,
-    )
+    known = sources.data or _record(dataset, 0)
     selection = (*dataset.fold(1), *dataset.fold(2))
     chosen = set(map(id, selection))
     training = tuple(each for each in dataset.clips if id(each) not in chosen)
-    return Slices(training, selection, known, True, True, 0)
+    return Slices(training, selection, known, True, made_up=True)
+
+
+def _record(
+    dataset: EmerDataset, fold: int, training: tuple[Clip, ...] = (), selection: tuple[Clip, ...] = ()
+) -> DataRecord:
+    salt, synthetic = new_salt(), (dataset.root / MARKER).is_file()
+    hashes = (tuple(sorted(clip_hash(salt, each) for each in clips)) for clips in (training, selection))
+    named = dict(zip(("training_hashes", "selection_hashes"), hashes, strict=True))
+    return DataRecord(fingerprint=dataset.fingerprint, salt=salt, fold=fold, **named, synthetic=synthetic)

@@ -1,27 +1,160 @@
-"""Checkpoints: those of this project, which describe themselves, and published ones, which say nothing."""
+"""Checkpoints: those of this project, which describe themselves, published ones, which say nothing, and the demo's.
+
+Tensors are read out of files that anybody may have written, and compared with what a network needs. The demo checkpoint
+ships with the package, trained on synthetic clips, to show the house at work. It is small because its backbone is drawn
+from a seed: the file holds the other tensors, matrices as float16, and the metadata as JSON in the safetensors header.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from emer_edge.errors import CheckpointError, ConfigurationError
+from emer_edge.model.backbone import seeded_convolutions
 from emer_edge.model.emert import Emert
-from emer_edge.model.metadata import FORMAT, CheckpointMetadata
-from emer_edge.model.tensors import fill, read_pickle, state_dict_in, write_pickle
-from emer_edge.model.variants import variant_of
+from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
 from emer_edge.spec.window import WindowSpec
 
 __all__ = [
+    "DEMO_SIZE_LIMIT",
+    "fill",
     "load_checkpoint",
+    "load_demo_checkpoint",
     "load_published",
     "metadata_of",
     "open_checkpoints",
     "parse_checkpoint_argument",
+    "read_pickle",
     "save_checkpoint",
+    "save_demo_checkpoint",
+    "state_dict_in",
+    "write_pickle",
 ]
+
+DEMO_SIZE_LIMIT: Final = 8_000_000
+"""Bytes that the demo checkpoint may take in the package."""
+
+_PACKAGED: Final = "assets/demo.safetensors"
+_BACKBONE: Final = "subnet.f_extractor."
+_HEADER: Final = "emer-edge"
+_WRAPPERS = ("state_dict", "model")
+_PREFIX = "module."
+
+
+def read_pickle(path: Path) -> Any:
+    """Load a file that torch.save wrote, tensors and plain values only, to the CPU.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it holds objects that could run code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise CheckpointError(
+                f"{path} holds Python objects besides tensors; loading them could run code, so it was refused; "
+                "save the state dict alone: torch.save(model.state_dict(), path)"
+            ) from None
+        raise CheckpointError(f"{path} is not a checkpoint, or it is damaged; copy or save it again") from None
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file can fail anywhere inside the reader
+        raise CheckpointError(
+            f"{path} is not a checkpoint, or it is damaged ({type(error).__name__}); copy or save it again"
+        ) from None
+
+
+def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
+    """Write with torch.save under a temporary name, then rename; raise CheckpointError when the disk refuses."""
+    with _whole(path) as temporary:
+        torch.save(dict(content), temporary)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"can't write {path}: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the state dict: bare, or under `state_dict` or `model`, with or without `module.` before its names."""
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not isinstance(content, dict) or not content or not all(isinstance(each, str) for each in content):
+        raise CheckpointError(f"{path} holds no state dict; save one: torch.save(model.state_dict(), path)")
+    others = [name for name, each in content.items() if not isinstance(each, Tensor)]
+    if others:
+        raise CheckpointError(
+            f"{path} holds no state dict, but {', '.join(others[:5])}; save one: torch.save(model.state_dict(), path)"
+        )
+    if all(name.startswith(_PREFIX) for name in content):
+        return {name.removeprefix(_PREFIX): each for name, each in content.items()}
+    return dict(content)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: object, what: str) -> None:
+    """Copy tensors into a network.
+
+    Args:
+        network: receives the tensors, as float32 where they are floating.
+        tensors: name -> tensor.
+        path: where they come from, for messages.
+        what: what they should be, for messages: "the discrete variant of EMERT".
+
+    Raises:
+        CheckpointError: one message listing every missing, surplus and misshapen tensor and every one that is not
+            finite; or saying that these are the tensors of another network.
+    """
+    expected = network.state_dict()
+    common = expected.keys() & tensors.keys()
+    if len(common) * 2 < len(expected):
+        seen = ", ".join(sorted(tensors)[:4])
+        raise CheckpointError(
+            f"{path} is a checkpoint of another network: {len(common)} of the {len(expected)} tensors of {what} "
+            f"are in it; it holds {seen}, ..."
+        )
+    faults = []
+    missing = [name for name in expected if name not in tensors]
+    surplus = [name for name in tensors if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(each.shape)}"
+        for name, each in expected.items()
+        if name in common and tensors[name].shape != each.shape
+    ]
+    broken = [name for name in tensors if name in common and not torch.isfinite(tensors[name]).all()]
+    for label, names in (("missing", missing), ("surplus", surplus), ("misshapen", misshapen), ("not finite", broken)):
+        if names:
+            faults.append(f"{label} ({len(names)}): {', '.join(names)}")
+    if faults:
+        raise CheckpointError(f"{path} does not fit {what}; {'; '.join(faults)}")
+    network.load_state_dict({name: tensors[name].to(each.dtype) for name, each in expected.items()})
 
 
 def save_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
@@ -68,13 +201,12 @@ def load_published(path: Path, head: str, classes: Sequence[str] | None = None) 
         CheckpointError: missing, damaged, unsafe, or the tensors do not fit; all of them are listed.
         ConfigurationError: an unknown head, or other classes than the head has.
     """
-    variant = variant_of(head)
+    heads = published_heads(head)
     content = read_pickle(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         raise CheckpointError(f"{path} is a checkpoint of emer-edge and names its heads: pass --checkpoint {path}")
-    heads = None if variant == "intensity" else (head,)
-    class_head = "fer-7" if variant == "intensity" else head
-    model = Emert(variant, heads, {class_head: classes} if classes and variant != "va" else None)
+    variant = variant_of(head)
+    model = Emert(variant, heads, {heads[0]: classes} if classes else None)
     fill(model, state_dict_in(content, path), path, f"the {variant} variant of EMERT, which predicts {head}")
     return model.eval()
 
@@ -128,15 +260,71 @@ def open_checkpoints(
         if head is None:
             opened.append(load_checkpoint(path))
             continue
-        order = (classes or {}).get("fer-7" if head == "fer-intensity" else head)
-        model = load_published(path, head, order)
+        model = load_published(path, head, (classes or {}).get(published_heads(head)[0]))
         opened.append((model, metadata_of(model)))
     heads = [name for model, _ in opened for name in model.head_names]
     twice = sorted({name for name in heads if heads.count(name) > 1})
     if twice:
-        raise ConfigurationError(
-            f"more than one checkpoint predicts {', '.join(twice)}"
-            + (" (fer-intensity predicts fer-7 too)" if "fer-7" in twice else "")
-            + "; leave one out"
-        )
+        also = [
+            f" ({head} predicts {names[0]} too)"
+            for head, names in ((head, published_heads(head)) for head, _ in parsed if head is not None)
+            if names[0] in twice and len(names) > 1
+        ]
+        raise ConfigurationError(f"more than one checkpoint predicts {', '.join(twice)}{''.join(also)}; leave one out")
     return tuple(opened)
+
+
+def save_demo_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
+    """Write a network with a seeded backbone as a demo checkpoint.
+
+    Raises:
+        ConfigurationError: its backbone does not come from a seed, or the file would pass 8 MB.
+        CheckpointError: the file can't be written.
+    """
+    if metadata.backbone_seed is None:
+        raise ConfigurationError("a demo checkpoint needs a network trained with --frozen-backbone on no other weights")
+    drawn = {_BACKBONE + name: each for name, each in seeded_convolutions(metadata.backbone_seed).items()}
+    tensors = {}
+    for name, each in model.state_dict().items():
+        if name in drawn:
+            if not torch.equal(each, drawn[name]):
+                raise ConfigurationError(f"{name} is not what seed {metadata.backbone_seed} draws")
+            continue
+        half = each.is_floating_point() and each.dim() > 1
+        tensors[name] = (each.half() if half else each).detach().cpu().contiguous()
+    size = sum(each.numel() * each.element_size() for each in tensors.values())
+    if size > DEMO_SIZE_LIMIT:
+        raise ConfigurationError(f"the demo checkpoint would take {size} bytes, more than {DEMO_SIZE_LIMIT}")
+    document = {**metadata.to_builtins(), "demo": True}
+    with _whole(path) as temporary:
+        save_file(tensors, temporary, {_HEADER: json.dumps(document)})
+
+
+def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMetadata]:
+    """Read a demo checkpoint, by default the packaged one.
+
+    Returns:
+        The network in evaluation mode, and its metadata with `demo` set.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    if path is None:
+        with as_file(files("emer_edge.model").joinpath(_PACKAGED)) as packaged:
+            return load_demo_checkpoint(packaged)
+    if not path.is_file():
+        raise CheckpointError(f"there is no demo checkpoint {path}; install emer-edge again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            written = (file.metadata() or {}).get(_HEADER, "null")
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        document = json.loads(written)
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is no demo checkpoint, or it is damaged: {error}") from None
+    metadata = CheckpointMetadata.from_builtins(document, str(path))
+    if metadata.backbone_seed is None:
+        raise CheckpointError(f"{path} does not name the seed of its backbone")
+    drawn = {_BACKBONE + name: each for name, each in seeded_convolutions(metadata.backbone_seed).items()}
+    model = Emert(metadata.variant, metadata.heads, metadata.classes)
+    fill(model, {**tensors, **drawn}, path, f"its own description, the {metadata.variant} variant")
+    return model.eval(), metadata

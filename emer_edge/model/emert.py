@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.model.backbone import FEATURES
-from emer_edge.model.decoupling import MODALITIES, projection, reverse_gradient
-from emer_edge.model.encoders import STATE, Encoders
-from emer_edge.model.transformer import CrossTransformer
-from emer_edge.model.variants import VARIANTS, VariantName, build_head, check_heads
+from emer_edge.model.layers import MODALITIES, STATE, CrossTransformer, Encoders, projection, reverse_gradient
+from emer_edge.model.metadata import VARIANTS, VariantName, check_heads
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, FACE_SLOTS
 
-__all__ = ["STANDARDISED_LIMIT", "Emert", "Fused"]
+__all__ = ["STANDARDISED_LIMIT", "Emert"]
 
 STANDARDISED_LIMIT: Final = 5.0
 """Standardised columns are clipped to plus and minus this: a lost eye or a wild cell can't drown the rest."""
@@ -73,26 +72,31 @@ class Emert(nn.Module):
         self.variant = VARIANTS[variant]
         self.head_names = check_heads(variant, heads)
         self.classes = _classes(self.head_names, classes or {})
-        dim, layers = self.variant.dim, self.variant.projection_layers
+        dim = self.variant.dim
         self.subnet = Encoders(published=self.variant.published)
         self.proj_v1 = nn.Linear(FEATURES, STATE)
         self.stream_dropout = nn.Dropout(_STREAM_DROPOUT)
-        self.specific_projection_v = projection(dim, layers)
-        self.specific_projection_a = projection(dim, layers)
-        self.specific_projection_l = projection(dim, layers)
-        self.invariant_projection = projection(dim, layers)
+        self.specific_projection_v = projection(dim, self.variant.projection_layers)
+        self.specific_projection_a = projection(dim, self.variant.projection_layers)
+        self.specific_projection_l = projection(dim, self.variant.projection_layers)
+        self.invariant_projection = projection(dim, self.variant.projection_layers)
         self.distriminator = nn.Sequential(nn.Linear(dim, len(MODALITIES)))  # spelt as published
         self.transformer = CrossTransformer(dim)
-        if variant == "nine":
-            self.heads = nn.ModuleDict({name: build_head(name, dim) for name in self.head_names})
+        built = {name: _build_head(name, dim) for name in self.head_names}
+        if not self.variant.published:
+            self.heads = nn.ModuleDict(built)
             for stream, columns in (("eye", EYE_COLUMN_COUNT), ("gaze", 2)):
                 self.register_buffer(f"{stream}_mean", torch.zeros(columns))
                 self.register_buffer(f"{stream}_scale", torch.ones(columns))
-        elif variant == "intensity":
-            self.cls_head_e = build_head("fer-7", dim)
-            self.cls_head_in = build_head("fer-intensity", dim)
-        else:
-            self.cls_head = build_head(self.head_names[0], dim)
+        for module, layers in zip(self.variant.modules, built.values(), strict=self.variant.published):
+            self.add_module(module, layers)
+
+    @property
+    def head_modules(self) -> dict[str, nn.Sequential]:
+        """Head -> its layers, whatever they are called in the checkpoint."""
+        if not self.variant.published:
+            return {name: cast("nn.Sequential", self.heads[name]) for name in self.head_names}
+        return {name: getattr(self, each) for name, each in zip(self.head_names, self.variant.modules, strict=True)}
 
     @property
     def standardised(self) -> bool:
@@ -132,7 +136,9 @@ class Emert(nn.Module):
         face_i, eye_i, gaze_i = (self.invariant_projection(each) for each in streams)
         specific, invariant = (face_s, eye_s, gaze_s), (face_i, eye_i, gaze_i)
         tokens: Tensor = self.transformer(torch.cat(specific, dim=1), torch.cat(invariant, dim=1))
-        return Fused(self._predict(tokens.mean(dim=1)), specific, invariant, tokens)
+        feature = tokens.mean(dim=1)
+        predicted = {name: layers(feature) for name, layers in self.head_modules.items()}
+        return Fused(predicted, specific, invariant, tokens)
 
     def forward(self, face: Tensor, eye: Tensor, gaze: Tensor) -> dict[str, Tensor]:
         """Map whole windows, face (N, 8, 3, 112, 112), eye (N, 32, 39), gaze (N, 32, 2), to head -> (N, C)."""
@@ -154,32 +160,16 @@ class Emert(nn.Module):
         }
         return specific, invariant
 
-    def intermediates(self, face: Tensor, eye: Tensor, gaze: Tensor) -> dict[str, Tensor]:
-        """Compute every stage of whole windows, for checks against another implementation.
 
-        Returns:
-            `face_embedding` (N, 8, 512), `eye_states` and `gaze_states` (N, 32, 128), `specific_*` and `invariant_*`
-            (N, 3) modality logits for face, eye and gaze, and each head under its name.
-        """
-        features = self.subnet.face(face.reshape(-1, 3, FACE_SIZE_PX, FACE_SIZE_PX)).reshape(-1, FACE_SLOTS, FEATURES)
-        eye, gaze = self.standardise(eye, gaze)
-        fused = self.fuse_standardised(self.project(features), eye, gaze)
-        specific, invariant = self.modality_logits(fused)
-        return {
-            "face_embedding": features,
-            "eye_states": self.subnet.eye(eye),
-            "gaze_states": self.subnet.gaze(gaze),
-            **{f"specific_{name}": each for name, each in specific.items()},
-            **{f"invariant_{name}": each for name, each in invariant.items()},
-            **fused.heads,
-        }
-
-    def _predict(self, feature: Tensor) -> dict[str, Tensor]:
-        if self.variant.name == "nine":
-            return {name: self.heads[name](feature) for name in self.head_names}
-        if self.variant.name == "intensity":
-            return {"fer-7": self.cls_head_e(feature), "fer-intensity": self.cls_head_in(feature)}
-        return {self.head_names[0]: self.cls_head(feature)}
+def _build_head(name: str, dim: int) -> nn.Sequential:
+    """One head dim -> width: a stack for valence and arousal, one layer for anything else, as published."""
+    found = HEADS[name]
+    if isinstance(found, ClassHead) or found.target == "intensity":
+        return nn.Sequential(nn.Linear(dim, found.width))
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((dim, 32, 16, 8, 1)):
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers[:-1])
 
 
 def _classes(heads: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -1,20 +1,104 @@
-"""What a checkpoint of this project says about itself."""
+"""What a checkpoint of this project says about itself, and the variants of EMERT that it may hold."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
 
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.errors import CheckpointError, ConfigurationError
-from emer_edge.model.variants import VARIANTS, VariantName, check_heads
 from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.heads import HEADS, ClassHead, head
 from emer_edge.spec.window import EventsRule, WindowSpec
 
-__all__ = ["FORMAT", "CheckpointMetadata"]
+__all__ = [
+    "FORMAT",
+    "VARIANTS",
+    "CheckpointMetadata",
+    "Variant",
+    "VariantName",
+    "check_heads",
+    "published_heads",
+    "variant_of",
+]
+
+VariantName = Literal["discrete", "va", "intensity", "nine"]
 
 FORMAT: Final = "emer-edge/1"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant.
+
+    Attributes:
+        name: `discrete`, `va` and `intensity` are the published ones, `nine` is this project's.
+        dim: width of a token.
+        projection_layers: layers of the four projections 128 -> dim.
+        modules: published names of its heads' layers, in the order of the heads; none for `nine`.
+    """
+
+    name: VariantName
+    dim: int
+    projection_layers: int
+    modules: tuple[str, ...]
+
+    @property
+    def published(self) -> bool:
+        """Whether parameters carry published names and columns enter raw."""
+        return bool(self.modules)
+
+
+VARIANTS: Final[dict[str, Variant]] = {
+    each.name: each
+    for each in (
+        Variant("discrete", 32, 2, ("cls_head",)),
+        Variant("va", 64, 1, ("cls_head",)),
+        Variant("intensity", 64, 1, ("cls_head_e", "cls_head_in")),
+        Variant("nine", 64, 1, ()),
+    )
+}
+
+
+def variant_of(name: str) -> VariantName:
+    """Return the published variant that predicts a head; raise ConfigurationError for an unknown head."""
+    found = head(name)
+    if isinstance(found, ClassHead):
+        return "discrete"
+    return "intensity" if found.target == "intensity" else "va"
+
+
+def published_heads(name: str) -> tuple[str, ...]:
+    """All heads of the published network that predicts a head: intensity comes with the seven classes of its view."""
+    return (f"{head(name).view}-7", name) if variant_of(name) == "intensity" else (name,)
+
+
+def check_heads(variant: VariantName, heads: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the heads of a network in the order of its outputs.
+
+    Args:
+        variant: the variant.
+        heads: names; None means all for `nine`, and for a published variant that leaves no choice.
+
+    Raises:
+        ConfigurationError: the variant has no such heads.
+    """
+    if variant != "nine":
+        fitting = [published_heads(each) for each in HEADS if variant_of(each) == variant]
+        chosen = tuple(heads) if heads is not None else fitting[0]
+        if chosen not in fitting or (heads is None and len(fitting) > 1):
+            listed = ", ".join(" with ".join(each) for each in fitting)
+            raise ConfigurationError(f"the {variant} variant predicts one of {listed}")
+        return chosen
+    chosen = tuple(HEADS) if heads is None else tuple(heads)
+    for each in chosen:
+        head(each)
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigurationError("a network needs at least one head, and each head once")
+    return chosen
 
 
 class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +106,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     Attributes:
         format: `emer-edge/1`.
-        variant: see `emer_edge.model.variants`.
+        variant: see `emer_edge.model.metadata`.
         heads: names of its heads in output order.
         classes: class names of each class head in output order.
         columns: keys of the 39 eye columns in input order.

@@ -1,32 +1,54 @@
-"""The nine outputs of EMERT and the seven protocols they are scored by.
+"""The outputs of EMERT and the protocols they are scored by.
 
 A head is one output of the network: class logits or one value. A protocol is one row of the paper's tables; valence and
-arousal share one.
+arousal share one. A protocol is added by one entry of `PROTOCOLS`: the heads, the columns of label files, what training
+fits and what bench scores follow from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.spec.labels import AROUSAL_RANGE, EMOTIONS, INTENSITY_RANGE, POLARITIES, VALENCE_RANGE, View
 
-__all__ = ["HEADS", "PROTOCOLS", "ClassHead", "Head", "Protocol", "ValueHead", "head", "protocols_of"]
+__all__ = ["GAP_HEADS", "HEADS", "PROTOCOLS", "ClassHead", "Head", "Protocol", "ValueHead", "head", "protocols_of"]
 
 
 @dataclass(frozen=True)
-class ClassHead:
-    """A head of class logits.
+class _Named:
+    """What every head has.
 
     Attributes:
-        name: `er-7`, `er-3`, `fer-7` or `fer-3`.
-        view: whose emotion it names, `er` or `fer`.
-        classes: class names in output order.
+        name: view and target, for example `er-7` or `fer-valence`.
+        column: its column in label files that hold both views, for example `ER_Emotion`; files of one view leave the
+            view out.
     """
 
     name: str
-    view: View
+    column: str
+
+    @property
+    def view(self) -> View:
+        """Whose emotion it names, `er` or `fer`."""
+        return cast("View", self.name.partition("-")[0])
+
+    @property
+    def target(self) -> str:
+        """What is named: `7` or `3` classes, `valence`, `arousal` or `intensity`."""
+        return self.name.partition("-")[2]
+
+
+@dataclass(frozen=True)
+class ClassHead(_Named):
+    """A head of class logits.
+
+    Attributes:
+        name, column: see `_Named`.
+        classes: class names in output order.
+    """
+
     classes: tuple[str, ...]
     kind: Literal["class"] = "class"
 
@@ -37,73 +59,68 @@ class ClassHead:
 
 
 @dataclass(frozen=True)
-class ValueHead:
+class ValueHead(_Named):
     """A head of one value.
 
     Attributes:
-        name: for example `er-valence`.
-        view: `er` or `fer`.
-        target: `valence`, `arousal` or `intensity`.
+        name, column: see `_Named`.
         low, high: range of the label.
     """
 
-    name: str
-    view: View
-    target: Literal["valence", "arousal", "intensity"]
     low: float
     high: float
     kind: Literal["value"] = "value"
-
-    @property
-    def width(self) -> int:
-        """Number of outputs."""
-        return 1
+    width: int = 1
 
 
 Head = ClassHead | ValueHead
 
-HEADS: Final[dict[str, Head]] = {
-    each.name: each
-    for each in (
-        ClassHead("er-7", "er", EMOTIONS),
-        ClassHead("er-3", "er", POLARITIES),
-        ValueHead("er-valence", "er", "valence", *VALENCE_RANGE),
-        ValueHead("er-arousal", "er", "arousal", *AROUSAL_RANGE),
-        ClassHead("fer-7", "fer", EMOTIONS),
-        ClassHead("fer-3", "fer", POLARITIES),
-        ValueHead("fer-valence", "fer", "valence", *VALENCE_RANGE),
-        ValueHead("fer-arousal", "fer", "arousal", *AROUSAL_RANGE),
-        ValueHead("fer-intensity", "fer", "intensity", *INTENSITY_RANGE),
-    )
-}
-
 
 @dataclass(frozen=True)
 class Protocol:
-    """One of the seven protocols of the paper.
+    """One of the protocols of the paper.
 
     Attributes:
         name: for example `ER-7`.
-        heads: names of the heads it scores (two for valence and arousal, one otherwise).
+        outputs: the heads it scores (two for valence and arousal, one otherwise).
     """
 
     name: str
-    heads: tuple[str, ...]
+    outputs: tuple[Head, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads it scores."""
+        return tuple(each.name for each in self.outputs)
 
 
 PROTOCOLS: Final = (
-    Protocol("ER-7", ("er-7",)),
-    Protocol("ER-3", ("er-3",)),
-    Protocol("ER-VA", ("er-valence", "er-arousal")),
-    Protocol("FER-7", ("fer-7",)),
-    Protocol("FER-3", ("fer-3",)),
-    Protocol("FER-VA", ("fer-valence", "fer-arousal")),
-    Protocol("FER-intensity", ("fer-intensity",)),
+    Protocol("ER-7", (ClassHead("er-7", "ER_Emotion", EMOTIONS),)),
+    Protocol("ER-3", (ClassHead("er-3", "ER_Polarity", POLARITIES),)),
+    Protocol(
+        "ER-VA",
+        (ValueHead("er-valence", "ER_Valence", *VALENCE_RANGE), ValueHead("er-arousal", "ER_Arousal", *AROUSAL_RANGE)),
+    ),
+    Protocol("FER-7", (ClassHead("fer-7", "FER_Emotion", EMOTIONS),)),
+    Protocol("FER-3", (ClassHead("fer-3", "FER_Polarity", POLARITIES),)),
+    Protocol(
+        "FER-VA",
+        (
+            ValueHead("fer-valence", "FER_Valence", *VALENCE_RANGE),
+            ValueHead("fer-arousal", "FER_Arousal", *AROUSAL_RANGE),
+        ),
+    ),
+    Protocol("FER-intensity", (ValueHead("fer-intensity", "FER_Intensity", *INTENSITY_RANGE),)),
 )
+
+HEADS: Final[dict[str, Head]] = {each.name: each for protocol in PROTOCOLS for each in protocol.outputs}
+
+GAP_HEADS: Final = ("er-7", "fer-7")
+"""Felt and shown, whose distributions the gap lies between."""
 
 
 def head(name: str) -> Head:
-    """Return the head of that name; raise ConfigurationError naming the nine that exist."""
+    """Return the head of that name; raise ConfigurationError naming those that exist."""
     try:
         return HEADS[name]
     except KeyError:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.model.variants import VariantName, variant_of
 from emer_edge.spec.window import WindowSpec
 
-__all__ = ["LossWeights", "Recipe", "TrainingConfig"]
+if TYPE_CHECKING:
+    from emer_edge.model.metadata import VariantName
 
+__all__ = ["Device", "LossWeights", "Recipe", "TrainingConfig"]
+
+Device = Literal["auto", "cpu", "cuda"]
 Recipe = Literal["emer-edge", "published"]
 """`emer-edge`: all heads in one network, standardised columns, the eye-behaviour task. `published`: as its authors."""
 
@@ -50,7 +53,7 @@ class TrainingConfig:
         frozen_backbone: compute the faces' features once and fit the rest.
         backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
             `backbone_seed`.
-        backbone_seed: see `emer_edge.model.seeded`.
+        backbone_seed: see `emer_edge.model.backbone`.
         seed: of initial weights, draws and dropout.
         selection_seed: of the selection slice.
         window: the window.
@@ -78,7 +81,7 @@ class TrainingConfig:
     seed: int = 0
     selection_seed: int = 0
     window: WindowSpec = field(default_factory=WindowSpec)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     resume: bool = True
     force: bool = False
 
@@ -88,7 +91,7 @@ class TrainingConfig:
         if self.recipe == "published":
             if self.head is None:
                 raise ConfigurationError("the published recipe trains one head a checkpoint: name it with --head")
-            variant_of(self.head)
+            _ = self.variant  # an unknown head is said here
             if self.frozen_backbone:
                 raise ConfigurationError("the published recipe trains the backbone: leave --frozen-backbone out")
             if self.eye_loss:
@@ -110,6 +113,8 @@ class TrainingConfig:
     @property
     def variant(self) -> VariantName:
         """The variant of EMERT that is trained."""
+        from emer_edge.model.metadata import variant_of
+
         return "nine" if self.head is None else variant_of(self.head)
 
     @property
@@ -141,21 +146,11 @@ class TrainingConfig:
 
     def settings(self) -> dict[str, str | int | float | bool | None]:
         """Return all that decides the result, as plain values: kept in the checkpoint, compared on resuming."""
+        plain = ("recipe", "head", "fold", "weight_decay", "drop_columns", "frozen_backbone", "backbone_seed", "seed")
         return {
-            "recipe": self.recipe,
-            "head": self.head,
-            "fold": self.fold,
-            "epochs": self.chosen_epochs,
-            "batch": self.chosen_batch,
-            "learning_rate": self.chosen_learning_rate,
-            "weight_decay": self.weight_decay,
-            "eye_loss": self.chosen_eye_loss,
-            "drop_columns": self.drop_columns,
-            "frozen_backbone": self.frozen_backbone,
+            **{name: getattr(self, name) for name in (*plain, "selection_seed")},
+            **{name: getattr(self, f"chosen_{name}") for name in ("epochs", "batch", "learning_rate", "eye_loss")},
             "backbone_weights": self.backbone_weights.name if self.backbone_weights else None,
-            "backbone_seed": self.backbone_seed,
-            "seed": self.seed,
-            "selection_seed": self.selection_seed,
             "window_ns": self.window.length_ns,
             "hops_per_slot": self.window.hops_per_slot,
             "pick": self.window.pick,

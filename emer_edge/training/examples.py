@@ -1,9 +1,10 @@
-"""Clips held ready for thousands of draws, and the batches drawn from them."""
+"""Clips held ready for thousands of draws, the batches drawn from them, and what is done to drawn windows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,11 +13,17 @@ from torch import Tensor
 
 from emer_edge.data.clips import Clip
 from emer_edge.data.windows import ClipWindow, PreparedClip
-from emer_edge.spec.progress import Progress
+from emer_edge.model.emert import Emert
+from emer_edge.signals.profiles import DROPPED_GROUPS, TrackerProfile
+from emer_edge.spec.columns import EVENTS, GAZE_POINT, VALIDITY
+from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EventsRule, WindowSpec
-from emer_edge.training.faces import FaceSource
+from emer_edge.training.face_features import FaceSource
 
-__all__ = ["Batch", "Examples"]
+__all__ = ["Batch", "Examples", "drop_columns", "fit_standardisation"]
+
+_CHANCE: Final = 0.4  # of each group, in a window that loses any
+_SMALLEST: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class Batch:
     eye: Tensor
     gaze: Tensor
     labels: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        labels = {name: each.to(device) for name, each in self.labels.items()}
+        return Batch(self.face.to(device), self.eye.to(device), self.gaze.to(device), labels)
 
 
 class Examples:
@@ -57,8 +69,9 @@ class Examples:
         heads: Sequence[str],
         spec: WindowSpec,
         events: EventsRule,
-        progress: Progress,
-        label: str,
+        *,
+        progress: Progress = silent,
+        label: str = "reading clips",
     ) -> None:
         self.clips = tuple(clips)
         self._prepared: list[PreparedClip] = []
@@ -93,6 +106,7 @@ class Examples:
         faces: FaceSource,
         size: int,
         device: torch.device,
+        *,
         order: NDArray[np.int64] | None = None,
     ) -> Iterator[Batch]:
         """Cut windows, one a clip, into batches of about `size`, in the given order or in that of the clips."""
@@ -103,9 +117,54 @@ class Examples:
         for chosen in np.array_split(order, max(1, round(len(order) / size))):
             at = torch.from_numpy(chosen)
             crops = faces.batch([self.clips[each] for each in chosen], [windows[each].frames for each in chosen])
-            yield Batch(
-                crops.to(device),
-                eye[at].to(device),
-                gaze[at].to(device),
-                {name: each[at].to(device) for name, each in labels.items()},
-            )
+            yield Batch(crops, eye[at], gaze[at], {name: each[at] for name, each in labels.items()}).to(device)
+
+
+def drop_columns(windows: Sequence[ClipWindow], share: float, rng: np.random.Generator) -> list[ClipWindow]:
+    """Take groups of columns out of some windows, as a tracker that lacks them would.
+
+    Args:
+        windows: as drawn.
+        share: of windows that lose columns, 0 to 1. Each group goes by chance, never both eyes; windows in which chance
+            spares all groups stay whole.
+        rng: source of the choice.
+    """
+    names = list(DROPPED_GROUPS)
+    found = []
+    for window in windows:
+        # The same numbers are drawn for every window, so that what one loses does not depend on another.
+        chosen, chances, eye = rng.random(), rng.random(len(names)), rng.integers(2)
+        if chosen >= share:
+            found.append(window)
+            continue
+        spared = ("left eye", "right eye")[eye]
+        lacks = tuple(name for name, chance in zip(names, chances, strict=True) if chance < _CHANCE and name != spared)
+        rows, still = TrackerProfile("training", "", 0.0, lacks).rows(window.eye, window.covered_eye)
+        found.append(replace(window, eye=rows, gaze=rows[:, GAZE_POINT].copy(), covered_eye=still))
+    return found
+
+
+def fit_standardisation(model: Emert, windows: Sequence[ClipWindow]) -> None:
+    """Set a network's column constants to the mean and standard deviation of drawn training windows.
+
+    A missing cell is 0 and would pull both, so measured columns count only cells that are not 0; validity and the
+    columns of eye movements, where 0 means something, count all. A column that never varies keeps scale 1.
+    """
+    eye = np.concatenate([each.eye for each in windows]).astype(np.float64)
+    gaze = np.concatenate([each.gaze for each in windows]).astype(np.float64)
+    measured = np.ones(eye.shape[1], np.bool_)
+    measured[VALIDITY] = False
+    measured[EVENTS] = False
+    for stream, values, counts in (("eye", eye, measured), ("gaze", gaze, np.ones(2, np.bool_))):
+        mean, scale = _moments(values, np.where(counts, values != 0, True))
+        getattr(model, f"{stream}_mean").copy_(torch.from_numpy(mean))
+        getattr(model, f"{stream}_scale").copy_(torch.from_numpy(scale))
+
+
+def _moments(
+    values: NDArray[np.float64], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = (values * present).sum(axis=0) / count
+    deviation = np.sqrt((((values - mean) * present) ** 2).sum(axis=0) / count)
+    return mean, np.where(deviation > _SMALLEST, deviation, 1.0)

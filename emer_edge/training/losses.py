@@ -1,17 +1,38 @@
-"""The loss: every head on the clips that have its label, and the game over modalities."""
+"""What training minimises, and the figure on the selection slice that chooses the epoch.
+
+The loss is that of every head on the clips that have its label, the game over modalities, and the eye-behaviour task:
+EMERT's authors train eye behaviour beside emotion in one transformer (arXiv 2512.16485). Here rows are hidden at random
+from the network, and its transformed eye tokens must tell the movement type of those rows, their pupils and where
+they looked. Only while training: the task has its own head, which no checkpoint keeps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional
 
-from emer_edge.model.decoupling import MODALITIES
-from emer_edge.spec.heads import HEADS
+from emer_edge.metrics.classification import uar, war
+from emer_edge.metrics.regression import mae
+from emer_edge.model.emert import Emert
+from emer_edge.model.layers import MODALITIES, STATE
+from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, PUPILS, VALIDITY, MovementType
+from emer_edge.spec.heads import HEADS, ValueHead
+from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
+from emer_edge.training.examples import Batch
 
-__all__ = ["modality_loss", "task_loss"]
+__all__ = ["EyeTask", "embed", "modality_loss", "overall", "predict", "scores", "task_loss"]
+
+_SHARE: Final = 0.15
+_VALUES: Final = (*range(EYE_COLUMN_COUNT)[GAZE_POINT], *range(EYE_COLUMN_COUNT)[PUPILS])
+# Gaze points in every frame of reference and gaze directions tell each other, and the event columns tell the type.
+_HIDDEN: Final = (*range(14), *range(22, EYE_COLUMN_COUNT))
 
 
 def task_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
@@ -43,3 +64,112 @@ def modality_loss(logits: Mapping[str, Tensor]) -> Tensor:
     stacked = torch.cat([logits[name] for name in MODALITIES])
     truth = torch.arange(len(MODALITIES), device=stacked.device).repeat_interleave(len(logits[MODALITIES[0]]))
     return functional.cross_entropy(stacked, truth)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Windows with hidden rows.
+
+    Attributes:
+        eye, gaze: (b, 32, 39) and (b, 32, 2) standardised, hidden cells 0.
+        rows: (b, 32) bool, the rows that are hidden.
+    """
+
+    eye: Tensor
+    gaze: Tensor
+    rows: Tensor
+
+
+class EyeTask(nn.Module):
+    """Hides rows and scores what is said about them.
+
+    Args:
+        dim: width of the network's tokens.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(dim, len(MovementType) + len(_VALUES))
+        columns = torch.zeros(EYE_COLUMN_COUNT, dtype=torch.bool)
+        columns[list(_HIDDEN)] = True
+        self.register_buffer("columns", columns, persistent=False)
+        self.columns: Tensor
+
+    def hide(self, eye: Tensor, gaze: Tensor) -> Hidden:
+        """Hide a random seventh or so of the rows of standardised streams."""
+        rows = torch.rand(eye.shape[:2], device=eye.device) < _SHARE
+        return Hidden(
+            eye.masked_fill(rows[..., None] & self.columns, 0.0), gaze.masked_fill(rows[..., None], 0.0), rows
+        )
+
+    def loss(self, tokens: Tensor, hidden: Hidden, raw: Tensor, standardised: Tensor) -> Tensor:
+        """Score the predictions for hidden rows.
+
+        Args:
+            tokens: (b, 72, dim) after the transformer.
+            hidden: what the network saw.
+            raw: (b, 32, 39) eye rows as read.
+            standardised: (b, 32, 39) eye rows before hiding.
+
+        Returns:
+            () cross entropy of the type plus SmoothL1 of the values of rows in which both eyes were seen.
+        """
+        said = self.head(tokens[:, FACE_SLOTS : FACE_SLOTS + EYE_SLOTS])
+        kinds = len(MovementType)
+        weight = hidden.rows.float()
+        kind = raw[..., MOVEMENT_TYPE].long().clamp(0, kinds - 1)
+        losses = functional.cross_entropy(said[..., :kinds].transpose(1, 2), kind, reduction="none")
+        type_loss = (losses * weight).sum() / weight.sum().clamp(min=1)
+        seen = weight * (raw[..., VALIDITY] != 0).all(dim=-1)
+        errors = functional.smooth_l1_loss(said[..., kinds:], standardised[..., list(_VALUES)], reduction="none")
+        value_loss = (errors.mean(dim=-1) * seen).sum() / seen.sum().clamp(min=1)
+        total: Tensor = type_loss + value_loss
+        return total
+
+
+def embed(model: Emert, batch: Batch) -> torch.Tensor:
+    """Map a batch's crops or features to embeddings (b, 8, 128)."""
+    if batch.face.dim() == 3:
+        return model.project(batch.face)
+    return model.encode(batch.face.flatten(0, 1)).reshape(*batch.face.shape[:2], STATE)
+
+
+def predict(model: Emert, batches: Iterable[Batch]) -> dict[str, NDArray[np.float32]]:
+    """Run a network over batches in evaluation mode; return head -> (n, C) logits or (n, 1) values."""
+    model.eval()
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.head_names}
+    with torch.inference_mode():
+        for batch in batches:
+            for name, each in model.fuse(embed(model, batch), batch.eye, batch.gaze).items():
+                found[name].append(each.cpu().numpy())
+    return {name: np.concatenate(each) for name, each in found.items()}
+
+
+def scores(outputs: Mapping[str, NDArray[np.float32]], labels: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
+    """Score outputs against labels, NaN for none: `<head>/war` and `<head>/uar`, or `<head>/mae`."""
+    found: dict[str, float] = {}
+    for name, output in outputs.items():
+        known = np.isfinite(labels[name])
+        if not known.any():
+            continue
+        truth = labels[name][known]
+        if HEADS[name].kind == "class":
+            predicted = output[known].argmax(axis=1)
+            found[f"{name}/war"] = war(truth.astype(np.int64), predicted)
+            found[f"{name}/uar"] = uar(truth.astype(np.int64), predicted)
+        else:
+            found[f"{name}/mae"] = mae(truth, output[known, 0])
+    return found
+
+
+def overall(figures: Mapping[str, float]) -> float:
+    """Fold the figures into one to choose by: the mean over heads of UAR, and of 1 - MAE / range of the label."""
+    parts = []
+    for key, value in figures.items():
+        name, _, metric = key.partition("/")
+        head = HEADS[name]
+        if metric == "uar":
+            parts.append(value)
+        elif metric == "mae" and isinstance(head, ValueHead):
+            parts.append(1.0 - value / (head.high - head.low))
+    return float(np.mean(parts)) if parts else 0.0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from emer_edge.errors import CheckpointError
-from emer_edge.model.tensors import read_pickle, write_pickle
+from emer_edge.model.checkpoint import read_pickle, write_pickle
 
 __all__ = ["RunState", "forget_run", "resume_path", "resume_run", "write_run"]
 
@@ -45,6 +45,7 @@ def write_run(
     output: Path,
     identity: Mapping[str, Any],
     state: RunState,
+    *,
     tensors: Mapping[str, Tensor],
     optimiser: torch.optim.Optimizer,
 ) -> None:

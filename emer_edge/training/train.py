@@ -22,23 +22,17 @@ from emer_edge.data.hashes import clip_hash, new_salt
 from emer_edge.data.synth.dataset import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.model.backbone import seed_backbone
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.model.seeded import seed_backbone
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EventsRule
-from emer_edge.training.backbone_weights import load_backbone_weights
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.dropping import drop_columns
-from emer_edge.training.examples import Batch, Examples
-from emer_edge.training.eye_task import EyeTask
-from emer_edge.training.faces import FaceSource, FrozenFaces, ImageFaces
-from emer_edge.training.losses import modality_loss, task_loss
+from emer_edge.training.examples import Batch, Examples, drop_columns, fit_standardisation
+from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
+from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
 from emer_edge.training.resume import RunState, forget_run, resume_run, write_run
-from emer_edge.training.selection import embed, overall, predict, scores
-from emer_edge.training.standardisation import fit_standardisation
-from emer_edge.training.threads import one_thread
 
 __all__ = ["TrainingSummary", "train"]
 
@@ -108,8 +102,10 @@ class _Run:
         self.events: EventsRule = "published" if config.recipe == "published" else dataset.events
         self.model = self._network(training)
         heads = self.model.head_names
-        self.training = Examples(training, heads, config.window, self.events, progress, "reading training clips")
-        self.selection = Examples(selection, heads, config.window, self.events, progress, "reading selection clips")
+        self.training, self.selection = (
+            Examples(clips, heads, config.window, self.events, progress=progress, label=f"reading {name} clips")
+            for name, clips in (("training", training), ("selection", selection))
+        )
         if self.model.standardised:
             rng = np.random.default_rng([config.seed, 0])
             drawn = [self._draw(rng) for _ in range(_STANDARDISING_DRAWS)]
@@ -142,7 +138,8 @@ class _Run:
             self._epoch(state.epoch)
             state.epoch += 1
             self._judge(state)
-            write_run(config.output, identity, state, self._fitted(self.network), self.optimiser)
+            tensors = self._fitted(self.network)
+            write_run(config.output, identity, state, tensors=tensors, optimiser=self.optimiser)
             self.progress(self._label(state), state.epoch, config.chosen_epochs)
         self.model.load_state_dict(state.best_tensors, strict=False)
         save_checkpoint(config.output, self.model.eval(), self._metadata(state))
@@ -225,7 +222,7 @@ class _Run:
             self.model.subnet.f_extractor.eval()
         with torch.random.fork_rng():
             torch.manual_seed(int(rng.integers(2**63)))
-            for batch in self.training.batches(windows, self.faces, config.chosen_batch, self.device, order):
+            for batch in self.training.batches(windows, self.faces, config.chosen_batch, self.device, order=order):
                 self._step(batch, epoch)
 
     def _step(self, batch: Batch, epoch: int) -> None:
@@ -257,7 +254,9 @@ class _Run:
         """Keep this epoch if the selection slice likes it most so far; the last one where there is no slice."""
         figures: dict[str, float] = {}
         if self.selection_batches:
-            figures = scores(predict(self.model, map(self._moved, self.selection_batches)), self.selection.labels)
+            figures = scores(
+                predict(self.model, (each.to(self.device) for each in self.selection_batches)), self.selection.labels
+            )
         score = overall(figures)
         if figures and score <= state.best_score:
             return
@@ -268,10 +267,6 @@ class _Run:
         """The tensors that fitting changes: a frozen backbone comes from its seed or file, not from what is kept."""
         frozen = "f_extractor." if self.config.frozen_backbone else None
         return {name: each for name, each in network.state_dict().items() if frozen is None or frozen not in name}
-
-    def _moved(self, batch: Batch) -> Batch:
-        labels = {name: each.to(self.device) for name, each in batch.labels.items()}
-        return Batch(batch.face.to(self.device), batch.eye.to(self.device), batch.gaze.to(self.device), labels)
 
     def _label(self, state: RunState) -> str:
         if not state.best_figures:

@@ -43,8 +43,8 @@ def parts() -> dict[str, bytes]:
     """The nine-head network with random weights, FP32, and CenterFace."""
     import torch
 
-    from emer_edge.export.parts import face_encoder, fusion
-    from emer_edge.export.parts.detector import load_detector
+    from emer_edge.export.parts.face_parts import face_encoder, load_detector
+    from emer_edge.export.parts.fusion import fusion
     from emer_edge.model.emert import Emert
 
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def parts() -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def manifest(dataset: EmerDataset) -> Manifest:
     """Trained on folds 2 to 5, as it says; classes in another order than this project's."""
-    from emer_edge.export.parts.detector import load_detector
+    from emer_edge.export.parts.face_parts import load_detector
 
     heads = tuple(
         BundledHead(name=each.name, classes=tuple(reversed(each.classes)))

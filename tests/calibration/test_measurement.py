@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from emer_edge.calibration import cache as cache_module
+from emer_edge.calibration import kept_ranges as cache_module
 from emer_edge.calibration.crops import BATCH, CropPlan, plan_crops
 from emer_edge.calibration.measurement import Measurement, measure
 from emer_edge.calibration.methods import METHODS
@@ -151,7 +151,7 @@ def test_one_changed_frame_makes_another_key(clips: tuple[Clip, ...], tmp_path: 
     assert not measured((moved, *clips[1:])).from_cache
 
 
-@pytest.mark.parametrize("name", ["__version__", "_HISTOGRAMS_VERSION", "BINS"])
+@pytest.mark.parametrize("name", ["__version__", "HISTOGRAMS_VERSION", "BINS"])
 def test_another_version_of_the_tool_makes_another_key(
     clips: tuple[Clip, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

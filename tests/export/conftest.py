@@ -11,20 +11,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from emer_edge.calibration.ranges import collect_histograms, ranges_of
+from emer_edge.calibration.measurement import collect_histograms, ranges_of
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
-from emer_edge.export.exporter import export_bundle
-from emer_edge.export.options import ExportOptions, ExportSummary
-from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.exporter import ExportSummary, export_bundle
+from emer_edge.export.options import ExportOptions
+from emer_edge.export.parts.face_parts import face_encoder
+from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.precision.int8 import activations_to_quantise
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.window import WindowSpec
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "model" / "golden"), str(Path(__file__).parent)]
 
+from described import described  # noqa: E402
 from export_inputs import eye_rows, smooth_crops  # noqa: E402
 
 Run = Callable[[onnx.ModelProto, Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]
@@ -94,14 +94,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> EmerDataset:
 @pytest.fixture(scope="session")
 def nine_checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "nine.pt"
-    metadata = CheckpointMetadata(
-        variant="nine",
-        heads=nine.head_names,
-        classes=nine.classes,
-        standardised=True,
-        events="causal",
-        window=WindowSpec(),
-    )
+    metadata = described(nine)
     save_checkpoint(path, nine, metadata)
     return path
 

@@ -17,17 +17,14 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, DataError, GateError
-from emer_edge.export.choosing.calibrating import calibrate
-from emer_edge.export.choosing.method_trial import MethodFigures, best_method, shift_of
+from emer_edge.export.choosing.calibrating import MethodFigures, best_method, calibrate
 from emer_edge.export.exporter import export_bundle
-from emer_edge.export.judging.evidence import embeddings_of, outputs_of, read_evidence
+from emer_edge.export.judging.gate import shift_of
+from emer_edge.export.judging.workshop import FullOutputs, Workshop, embeddings_of, outputs_of, read_evidence
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices
-from emer_edge.export.workshop import FullOutputs, Workshop
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.runtime.engines import open_engine
-from emer_edge.spec.progress import silent
 
 SALT = "salt"
 
@@ -52,11 +49,10 @@ def shop(
         target=Path,
         metadata=metadata,
         options=ExportOptions(Path("x.emer"), "int8", calibration_windows=12),
-        slices=Slices(dataset.training(1), selection, record, True, False, 0),
-        evidence=read_evidence(selection, metadata.heads, metadata.window, metadata.events, draws=0),
-        classes=nine.classes,
-        threads=1,
-        progress=silent,
+        slices=Slices(dataset.training(1), selection, record, True),
+        evidence=read_evidence(
+            selection, metadata.window, metadata.events, heads=metadata.heads, classes=nine.classes, draws=0
+        ),
     )
 
 
@@ -66,11 +62,8 @@ def full(shop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> FullOutput
     folder = tmp_path_factory.mktemp("full")
     onnx.save(shop.encoder, str(folder / "encoder.onnx"))
     onnx.save(shop.fusion, str(folder / "fusion.onnx"))
-    encoder, fusion = (open_engine("onnxruntime", folder / f"{each}.onnx", 1) for each in ("encoder", "fusion"))
-    embeddings = embeddings_of(encoder, shop.evidence)
-    outputs = outputs_of(fusion, embeddings, shop.evidence)
-    encoder.close()
-    fusion.close()
+    embeddings = embeddings_of(folder / "encoder.onnx", shop.evidence)
+    outputs = outputs_of(folder / "fusion.onnx", embeddings, shop.evidence)
     return FullOutputs(embeddings, outputs)
 
 
@@ -108,15 +101,15 @@ def record_class(clip: Clip) -> str:
 
 def test_layers_say_what_was_met_and_what_was_kept_of_it(shop: Workshop) -> None:
     made = calibrate(shop)
-    assert {each["name"] for each in made.layers} == set(made.quantiser.ranges["unsigned"]) - {"face"}
+    assert {each.name for each in made.layers} == set(made.quantiser.ranges["unsigned"]) - {"face"}
     for each in made.layers:
-        for style in ("cpu", "tensorrt"):
-            assert each["low"] <= each[style]["low"] <= each[style]["high"] <= each["high"]
-            assert 0 <= each[style]["clipped"] < 0.001
-            assert 20 < each[style]["noise_db"] < 60
-        if each["low"] >= 0:
+        for kept in each.styles.values():
+            assert each.low <= kept.low <= kept.high <= each.high
+            assert 0 <= kept.clipped < 0.001
+            assert 20 < (kept.noise_db or 0) < 60
+        if each.low >= 0:
             # Symmetric levels leave half of their codes unused after a ReLU: up to a bit, which is 6 dB.
-            assert 4.0 < each["cpu"]["noise_db"] - each["tensorrt"]["noise_db"] < 6.5
+            assert 4.0 < (each.cpu.noise_db or 0) - (each.tensorrt.noise_db or 0) < 6.5
 
 
 def test_auto_tries_every_method_and_takes_the_one_that_moves_the_heads_least(
@@ -203,8 +196,8 @@ def test_dead_layers_are_told(shop: Workshop) -> None:
     (note,) = (each for each in made.notes if "one and the same value" in each)
     assert "1 of " in note
     assert "layer2.0.relu1" in note
-    dead = next(each for each in made.layers if each["name"] == "layer2.0.relu1")
-    assert dead["cpu"]["noise_db"] is None
+    dead = next(each for each in made.layers if each.name == "layer2.0.relu1")
+    assert dead.cpu.noise_db is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -16,16 +16,16 @@ from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.errors import CheckpointError, ConfigurationError, GateError
 from emer_edge.export.choosing.candidates import build
-from emer_edge.export.choosing.choice import Workshop, choose
-from emer_edge.export.choosing.sensitivity import all_layers
-from emer_edge.export.judging.evidence import Evidence
+from emer_edge.export.choosing.precision_choice import choose
+from emer_edge.export.choosing.quantising import all_layers, fewest_that_hold, layers_named_by
 from emer_edge.export.judging.trial import Judge
+from emer_edge.export.judging.workshop import Evidence, Truth, Workshop
 from emer_edge.export.options import ExportOptions
-from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.parts.face_parts import face_encoder
+from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.sources import Slices
 from emer_edge.model.checkpoint import metadata_of
 from emer_edge.model.emert import Emert
-from emer_edge.spec.progress import silent
 
 CLIPS = 8
 BREAKS = "layer2.0.conv2"
@@ -69,9 +69,7 @@ def judged_by_itself(model: Emert, clips: int, seed: int, least_margin: float = 
         np.arange(count)[:, None].repeat(8, axis=1),
         eye.repeat(count, axis=0),
         gaze.repeat(count, axis=0),
-        {"fer-7": labels},
-        tuple(f"p{at // 2}" for at in range(count)),
-        np.arange(count),
+        Truth({"fer-7": labels}, tuple(f"p{at // 2}" for at in range(count)), np.arange(count), model.classes),
     )
 
 
@@ -97,11 +95,8 @@ def shop(dataset: EmerDataset, tmp_path: Path) -> Shop:
             target=target,
             metadata=metadata_of(model),
             options=options,
-            slices=Slices(dataset.training(1), (), record, True, False, 0),
+            slices=Slices(dataset.training(1), (), record, True),
             evidence=evidence,
-            classes=model.classes,
-            threads=1,
-            progress=silent,
         )
 
     return make
@@ -123,13 +118,13 @@ def test_the_layer_that_breaks_is_put_back(
     assert shifts == sorted(shifts, reverse=True)
     assert min(each.embedding_db or 99 for each in choice.sensitivities) == choice.sensitivities[0].embedding_db
     told = choice.fall_back
-    assert told["layers"] == list(choice.kept_high)
-    tried = {each["layers"]: each["verdict"] for each in told["tried"]}
+    assert told.layers == choice.kept_high
+    tried = {each.layers: each.verdict for each in told.tried}
     fewest = len(choice.kept_high)
     assert tried[0] == tried.get(fewest - 1) == "failed"
     assert tried[fewest] != "failed"
-    assert told["int8_macs"]["cpu/step"] < told["int8_macs_before"]["cpu/step"]
-    assert min(told["step_ms"], told["step_ms_before"]) > 0
+    assert told.int8_macs["cpu/step"] < told.int8_macs_before["cpu/step"]
+    assert min(told.step_ms, told.step_ms_before) > 0
     assert any("kept in high precision for the gate" in note and BREAKS in note for note in choice.notes)
     # Candidates lay aside and are gone; what was chosen lies where the bundle wants it.
     assert {each.name for each in tmp_path.iterdir()} == {"cpu", "tensorrt"}
@@ -139,7 +134,7 @@ def test_the_layer_that_breaks_is_put_back(
 def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate(
     nine: Emert, shop: Shop, options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emer_edge.export.choosing.sensitivity.WINDOWS", 1)
+    monkeypatch.setattr("emer_edge.export.choosing.quantising.WINDOWS", 1)
     model = deepcopy(nine)
     made = replace(shop(model, judged_by_itself(model, CLIPS, 21), options), evidence=None)
     choice = choose(replace(made, options=replace(options, sensitivity=True)))
@@ -150,13 +145,12 @@ def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate
     assert all(0.0 <= share <= 1.0 for each in found.values() for share in each.agreement.values())
     assert found["layer1.0.add"].macs == 0 < found["layer1.0.conv1"].macs
     assert {each.part for each in found.values() if each.embedding_db is None} == {"fusion"}
-    assert json.dumps([each.to_builtins() for each in choice.sensitivities])
 
 
 def test_layers_are_excluded_by_hand(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
     excluding = replace(options, exclude=(r"layer2\.0\.conv2", r"^layer4\."), fall_back=False)
     model, evidence = fragile
-    choice = choose(shop(model, replace(evidence, labels={}), excluding))
+    choice = choose(shop(model, replace(evidence, truth=replace(evidence.truth, labels={})), excluding))
     assert choice.kept_high[0] == BREAKS
     assert set(choice.kept_high[1:]) >= {"layer4.0.conv1", "layer4.1.add"}
     assert choice.int8_macs["cpu/face_encoder"] < 0.85
@@ -189,13 +183,13 @@ def test_without_falling_back_the_gate_fails_with_its_figures(
 
 def test_auto_drops_int8_that_fails(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
     choice = choose(shop(*fragile, replace(options, precision="auto", fall_back=False)))
-    rows = {each["precision"]: each for each in choice.candidates}
+    rows = {each.precision: each for each in choice.candidates}
     assert choice.precision != "int8"
-    assert [name for name, each in rows.items() if each["kept"]] == [choice.precision]
-    assert rows["int8"]["verdict"] == "failed"
-    assert "the gate fails: fer-7/war" in rows["int8"]["why"]
-    assert rows["fp32"]["verdict"] == "passed"
-    assert all(each["step_ms"] > 0 and each["bytes"] > 0 for each in rows.values())
+    assert [name for name, each in rows.items() if each.kept] == [choice.precision]
+    assert rows["int8"].verdict == "failed"
+    assert "the gate fails: fer-7/war" in rows["int8"].why
+    assert rows["fp32"].verdict == "passed"
+    assert all(each.step_ms > 0 and each.bytes > 0 for each in rows.values())
     assert choice.calibration is None
     assert any(note.startswith(f"auto keeps {choice.precision}") for note in choice.notes)
 
@@ -205,12 +199,12 @@ def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: Ex
     evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
     assert len(evidence) >= 16
     choice = choose(shop(model, evidence, replace(options, precision="auto")))
-    rows = {each["precision"]: each for each in choice.candidates}
-    assert rows["int8"]["verdict"] == "passed"
-    fastest = min((each for each in rows.values() if each["verdict"] == "passed"), key=lambda each: each["step_ms"])
-    assert rows[choice.precision]["kept"]
-    assert rows[choice.precision]["step_ms"] == fastest["step_ms"]
-    assert choice.final_ms["step"] == pytest.approx(fastest["step_ms"])
+    rows = {each.precision: each for each in choice.candidates}
+    assert rows["int8"].verdict == "passed"
+    fastest = min((each for each in rows.values() if each.verdict == "passed"), key=lambda each: each.step_ms)
+    assert rows[choice.precision].kept
+    assert rows[choice.precision].step_ms == fastest.step_ms
+    assert choice.final_ms["step"] == pytest.approx(fastest.step_ms)
     if choice.precision == "int8":
         assert choice.calibration is not None
         assert choice.int8_macs["cpu/face_encoder"] > 0.99
@@ -237,7 +231,7 @@ def test_a_variant_that_gives_nan_or_stands_still_fails(
         "fer-7 gives the same output on all 8 windows",
         "fer-3 is saturated: every probability is 0 or 1 on all 8 windows",
     )
-    assert trials["tensorrt"].to_builtins()["changes"] == []
+    assert trials["tensorrt"].figures.changes == ()
 
 
 def test_fp16_that_overflows_between_layers_fails(nine: Emert, shop: Shop, options: ExportOptions) -> None:
@@ -251,11 +245,11 @@ def test_auto_drops_what_can_not_be_built(nine: Emert, shop: Shop, options: Expo
     model = grown(nine, 1e6)
     evidence = judged_by_itself(model, CLIPS, 21)
     choice = choose(shop(model, evidence, replace(options, precision="auto", calibration_windows=4)))
-    rows = {each["precision"]: each for each in choice.candidates}
+    rows = {each.precision: each for each in choice.candidates}
     assert choice.precision == "fp32"
-    assert "more than FP16 can" in rows["fp16"]["why"]
-    assert "4 windows" in rows["int8"]["why"]
-    assert rows["int8"]["verdict"] == rows["fp16"]["verdict"] == "not tried"
+    assert "more than FP16 can" in rows["fp16"].why
+    assert "4 windows" in rows["int8"].why
+    assert rows["int8"].verdict == rows["fp16"].verdict == "not tried"
 
 
 def test_a_network_that_gives_nan_in_fp32_is_refused(nine: Emert, shop: Shop, options: ExportOptions) -> None:
@@ -271,8 +265,45 @@ def test_selection_clips_of_one_class_are_said_to_say_little(
     fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions
 ) -> None:
     model, evidence = fragile
-    one = replace(evidence, labels={"fer-7": np.full(CLIPS, 2.0)})
+    one = replace(evidence, truth=replace(evidence.truth, labels={"fer-7": np.full(CLIPS, 2.0)}))
     choice = choose(shop(model, one, replace(options, precision="fp32")))
     assert choice.verdict == "passed"
     assert any("every selection clip that is labelled for fer-7 shows" in note for note in choice.notes)
     assert any("no selection clip is labelled for er-7" in note for note in choice.notes)
+
+
+LAYERS = ("conv1", "layer1.0.conv1", "layer1.0.add", "eye_lstm.0")
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 28, 33])
+def test_the_fewest_are_found_in_few_tries(most: int) -> None:
+    for least in range(1, most + 1):
+        tried: list[int] = []
+
+        def holds(count: int, least: int = least, tried: list[int] = tried) -> bool:
+            tried.append(count)
+            return count >= least
+
+        assert fewest_that_hold(holds, most) == least
+        assert len(tried) == len(set(tried)) <= 2 * math.log2(most) + 2
+        assert least in tried
+
+
+def test_where_nothing_holds_the_answer_is_all() -> None:
+    tried: list[int] = []
+    assert fewest_that_hold(lambda count: bool(tried.append(count)), 28) == 28
+    assert tried == [1, 2, 4, 8, 16, 28]
+
+
+def test_layers_are_named_by_patterns_in_their_own_order() -> None:
+    assert layers_named_by((), LAYERS) == ()
+    assert layers_named_by(("lstm", r"^conv1$"), LAYERS) == ("conv1", "eye_lstm.0")
+    assert layers_named_by(("conv",), LAYERS) == ("conv1", "layer1.0.conv1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("fc", "matches no layer; .*conv1, layer1.0.conv1"), ("[", "regular")]
+)
+def test_patterns_that_name_nothing_are_refused(pattern: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        layers_named_by((pattern,), LAYERS)

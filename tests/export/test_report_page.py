@@ -9,9 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from emer_edge.export.options import ExportSummary
-from emer_edge.export.report import report_html, summary_table
-from emer_edge.export.report.figures import command_of
+from emer_edge.errors import DataError
+from emer_edge.export.exporter import ExportSummary
+from emer_edge.export.report.collecting import command_of
+from emer_edge.export.report.export_report import ExportReport
+from emer_edge.export.report.page import report_html as render
+from emer_edge.export.report.page import summary_table
 
 EVIL = '<script>alert("&")</script><b>'
 HEADINGS = (
@@ -63,7 +66,11 @@ class Page(HTMLParser):
 @pytest.fixture
 def figures(int8: ExportSummary) -> dict[str, Any]:
     """As `report.json` holds them."""
-    return json.loads(json.dumps(int8.figures))
+    return json.loads(int8.report.to_json())
+
+
+def report_html(figures: dict[str, Any]) -> str:
+    return render(ExportReport.from_json(json.dumps(figures).encode()))
 
 
 @pytest.fixture
@@ -122,7 +129,7 @@ def everything(figures: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_real_export_tells_every_section(int8: ExportSummary) -> None:
     written = (int8.path / "report.html").read_text("utf-8")
-    assert written == report_html(json.loads((int8.path / "report.json").read_text("utf-8")))
+    assert written == render(ExportReport.from_json((int8.path / "report.json").read_bytes())) == render(int8.report)
     page = Page(written)
     assert tuple(page.sections) == HEADINGS
     assert not page.tags & {"script", "link", "img", "iframe", "object"}
@@ -215,8 +222,8 @@ def poisoned(value: Any, below: str = "") -> Any:
         }
     if isinstance(value, list):
         return [poisoned(each, below) for each in value]
-    # Where they come from and what they compute in are words of this project's own.
-    return value + EVIL if isinstance(value, str) and below not in ("source", "precision") else value
+    # Where they come from, what they compute in and what the gate says are words of this project's own.
+    return value + EVIL if isinstance(value, str) and below not in ("source", "precision", "verdict") else value
 
 
 def test_markup_in_names_stays_text(everything: dict[str, Any]) -> None:
@@ -248,7 +255,7 @@ def test_accuracy_is_what_the_gate_compared(figures: dict[str, Any]) -> None:
 
 
 def test_the_terminal_gets_the_essentials(int8: ExportSummary) -> None:
-    rows = dict(summary_table(int8).rows)
+    rows = dict(summary_table(int8.report).rows)
     assert rows["precision"] == "INT8 (cpu INT8; tensorrt INT8 and FP16)"
     assert "windows" in rows["accuracy gate"]
     assert "FP32" in rows["a step"]
@@ -256,3 +263,20 @@ def test_the_terminal_gets_the_essentials(int8: ExportSummary) -> None:
     assert "%" in rows["in INT8"]
     assert "8 windows" in rows["calibration"]
     assert "TensorRT" in rows
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda figures: figures.pop("gate"), "gate"),
+        (lambda figures: figures.update(schema=4), r"\$\.schema"),
+        (lambda figures: figures["timing"].update(threads="one"), r"\$\.timing\.threads"),
+        (lambda figures: figures.update(extra=1), "extra"),
+    ],
+    ids=["missing", "schema", "type", "unknown"],
+)
+def test_a_report_is_read_strictly(figures: dict[str, Any], spoil: Any, told: str) -> None:
+    assert ExportReport.from_json(json.dumps(figures).encode()).to_json().startswith(b'{\n  "schema": 3,\n  "name": ')
+    spoil(figures)
+    with pytest.raises(DataError, match=f"x.json is no report of export, schema 3: .*{told}"):
+        ExportReport.from_json(json.dumps(figures).encode(), "x.json")

@@ -7,15 +7,15 @@ import numpy as np
 import onnx
 import pytest
 
-from emer_edge.calibration.ranges import collect_histograms, ranges_of
+from benchmarks.qdq_rules import find_qdq_violations
+from benchmarks.unrolled_lstms import unrolled_lstms
+from emer_edge.calibration.measurement import collect_histograms, ranges_of
 from emer_edge.errors import EngineError
-from emer_edge.export.parts import fusion
-from emer_edge.export.parts.detector import load_detector
-from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.parts.face_parts import load_detector
+from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.precision.int8 import activations_to_quantise, quantise
-from emer_edge.export.precision.violations import find_qdq_violations
-from emer_edge.export.tensorrt_check import check_parts
+from emer_edge.export.verification import check_parts
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines.tensorrt.builder import build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
@@ -50,9 +50,9 @@ def test_face_encoder_builds_in_every_precision(encoder_part: onnx.ModelProto, r
 
 
 @needs_tensorrt
-@pytest.mark.parametrize(("variant", "form"), [("nine", "op"), ("discrete", "op"), ("nine", "unrolled")])
+@pytest.mark.parametrize(("variant", "form"), [("nine", None), ("discrete", None), ("nine", unrolled_lstms)])
 def test_fusion_builds_in_fp32_and_fp16(variant: str, form: Any, nine: Emert, tmp_path: Path) -> None:
-    part = fusion(nine if variant == "nine" else Emert("discrete", ("er-7",)).eval(), lstm=form)
+    part = fusion(nine if variant == "nine" else Emert("discrete", ("er-7",)).eval(), form)
     assert find_qdq_violations(part) == []
     assert built(part, tmp_path) > 0
     assert built(to_fp16(part, high_precision_nodes(part)), tmp_path) > 0

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from emer_edge.bundle import Bundle, BundleWriter
 from emer_edge.bundle.golden_file import GOLDEN_NAME, Golden, write_golden
 from emer_edge.cli.app import app
-from emer_edge.export.judging.seeded import seeded_windows
+from emer_edge.export.verification import seeded_windows
 from emer_edge.runtime.doctor import Finding, examine, worst
 from emer_edge.runtime.doctor.host import look_at_machine
 from emer_edge.runtime.engines import open_engine

@@ -13,7 +13,8 @@ from emer_edge.bench.latency.candidate import PARTS, Candidate
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
 from emer_edge.errors import BundleError
-from emer_edge.export.parts import face_encoder, fusion
+from emer_edge.export.parts.face_parts import face_encoder
+from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.pipeline import Pipeline

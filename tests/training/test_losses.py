@@ -5,11 +5,10 @@ import math
 import pytest
 import torch
 
-from emer_edge.model.decoupling import reverse_gradient
 from emer_edge.model.emert import Emert
+from emer_edge.model.layers import reverse_gradient
 from emer_edge.spec.columns import MOVEMENT_TYPE, VALIDITY
-from emer_edge.training.eye_task import EyeTask
-from emer_edge.training.losses import modality_loss, task_loss
+from emer_edge.training.losses import EyeTask, modality_loss, task_loss
 
 
 def test_missing_labels_weigh_nothing() -> None:

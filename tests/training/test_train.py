@@ -12,14 +12,12 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.hashes import clip_hash
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.errors import ConfigurationError, OutputExistsError
-from emer_edge.model.checkpoint import load_checkpoint
-from emer_edge.model.demo import load_demo_checkpoint, save_demo_checkpoint
-from emer_edge.spec.progress import silent
+from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint, save_demo_checkpoint
 from emer_edge.training.config import LossWeights, TrainingConfig
 from emer_edge.training.examples import Examples
-from emer_edge.training.faces import ImageFaces
+from emer_edge.training.face_features import ImageFaces
+from emer_edge.training.losses import overall, predict, scores
 from emer_edge.training.resume import resume_path
-from emer_edge.training.selection import overall, predict, scores
 from emer_edge.training.train import train
 
 
@@ -57,7 +55,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(trained: Path, small: EmerData
 
 def test_its_scores_are_those_of_the_network_it_holds(trained: Path, small: EmerDataset) -> None:
     model, metadata = load_checkpoint(trained)
-    examples = Examples(small.selection(1), metadata.heads, metadata.window, metadata.events, silent, "reading")
+    examples = Examples(small.selection(1), metadata.heads, metadata.window, metadata.events)
     outputs = predict(model, examples.batches(examples.windows(), ImageFaces(), 4, torch.device("cpu")))
     assert scores(outputs, examples.labels) == pytest.approx(metadata.scores, abs=1e-4)
     clip = small.selection(1)[0]
@@ -71,7 +69,7 @@ def test_its_scores_are_those_of_the_network_it_holds(trained: Path, small: Emer
 
 def test_columns_come_in_at_one_scale(trained: Path, small: EmerDataset) -> None:
     model, metadata = load_checkpoint(trained)
-    examples = Examples(small.training(1), metadata.heads, metadata.window, metadata.events, silent, "reading")
+    examples = Examples(small.training(1), metadata.heads, metadata.window, metadata.events)
     windows = examples.windows()
     eye, gaze = model.standardise(
         torch.from_numpy(np.stack([each.eye for each in windows])),

@@ -1,29 +1,41 @@
-"""The INT8 ranges of an export: which clips they are measured on, and by which method."""
+"""The INT8 ranges of an export: which clips they are measured on, and by which method.
+
+The trial of methods builds each one, runs it on selection windows, whose participants are not those that calibrate, and
+compares; at most 48 windows, so that all methods together take less than a minute. A method is judged by its `shift`:
+how far the heads' answers move from FP32, 0 to 1, averaged over windows and heads, in the variant where they move more.
+For class heads that is the base-2 Jensen-Shannon distance of the probabilities, for values the difference as a share of
+the label's range. Labels play no part: how many windows tip over is a matter of a few windows, how far all of them move
+is not.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import onnx
+
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.calibration.choice import choose_clips, composition_of
-from emer_edge.calibration.crops import plan_crops
-from emer_edge.calibration.measurement import Measurement, measure
-from emer_edge.calibration.methods import DEFAULT_METHOD, METHODS
-from emer_edge.calibration.mse import expected_squared_error
+from emer_edge.calibration.crops import choose_clips, composition_of, plan_crops
+from emer_edge.calibration.measurement import Measurement, embed, fuse, measure, model_session
+from emer_edge.calibration.methods import METHODS, Grid, RunningHistogram, expected_squared_error
 from emer_edge.data.clips import Clip
 from emer_edge.errors import ConfigurationError, GateError
-from emer_edge.export.choosing.method_trial import JUDGED_WINDOWS, MethodFigures, best_method, try_methods
-from emer_edge.export.judging.health import check_weights
+from emer_edge.export.judging.gate import shift_of
+from emer_edge.export.judging.trial import check_weights
+from emer_edge.export.judging.workshop import Evidence, FullOutputs, Workshop
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.export.report.export_report import StyleRange, TensorRange
 from emer_edge.export.sources import Slices
-from emer_edge.export.workshop import FullOutputs, Workshop
+from emer_edge.export.verification import noise_db
+from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["Calibrated", "calibrate", "calibration_clips"]
+__all__ = ["Calibrated", "MethodFigures", "best_method", "calibrate", "calibration_clips", "try_methods"]
 
+JUDGED_WINDOWS: Final = 48
 _DEAD_NAMED: Final = 5
 
 
@@ -35,15 +47,13 @@ class Calibrated:
         quantiser: quantises the encoder by the chosen method's ranges; `build(variant, keep)` gives a part.
         record: for the manifest.
         notes: for the user, a sentence each.
-        layers: for the report, a tensor each but the image, whose range is fixed: `name`, what was met (`low`, `high`),
-            and for each variant the range it got, the share of values outside of it (`clipped`) and the expected signal
-            to noise (`noise_db`; None where it has none).
+        layers: for the report, a tensor each but the image, whose range is fixed.
     """
 
     quantiser: EncoderQuantiser
     record: CalibrationRecord
     notes: tuple[str, ...]
-    layers: tuple[dict[str, Any], ...] = ()
+    layers: tuple[TensorRange, ...] = ()
 
 
 def calibration_clips(slices: Slices, options: ExportOptions) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
@@ -62,7 +72,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     """Measure the ranges of the encoder's activations on windows of the training slice, and choose the method.
 
     One pass of histograms serves every method. It is kept in the user's cache and continued when it was interrupted,
-    unless `options.use_cache` is off; see `emer_edge.calibration.cache` for what a kept result depends on.
+    unless `options.use_cache` is off; see `emer_edge.calibration.kept_ranges` for what a kept result depends on.
 
     Args:
         shop: the export; its `slices` must be there.
@@ -80,26 +90,21 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     asked = options.calibration_method
     if asked not in (*METHODS, "auto"):
         raise ConfigurationError(f"no calibration method is called {asked!r}; choose {', '.join(METHODS)} or auto")
-    check_weights(shop.encoder)
-    check_weights(shop.fusion)
+    for part in (shop.encoder, shop.fusion):
+        check_weights(part)
     clips, thin = calibration_clips(slices, options)
     composition = composition_of(clips)
     notes = list(thin)
     plan = plan_crops(clips, shop.metadata.window, shop.metadata.events, seed=options.seed, progress=shop.progress)
-    measured = measure(
-        shop.encoder,
-        tensors_to_measure(shop.encoder),
-        plan,
-        slices.record.fingerprint,
-        use_cache=options.use_cache,
-        progress=shop.progress,
-    )
+    tensors, fingerprint = tensors_to_measure(shop.encoder), slices.record.fingerprint
+    measured = measure(shop.encoder, tensors, plan, fingerprint, use_cache=options.use_cache, progress=shop.progress)
     notes += _dead(measured)
-    method = DEFAULT_METHOD if asked == "auto" else asked
+    method: str = ExportOptions.calibration_method if asked == "auto" else asked
     quantiser = EncoderQuantiser(shop.encoder, measured.ranges(method), plan.probes(PROBES))
     tried: dict[str, MethodFigures] = {}
     if asked == "auto" and full is not None and shop.evidence is not None:
-        tried = try_methods(shop.fusion, shop.evidence, full, quantiser, measured, shop.threads, shop.progress)
+        how: dict[str, Any] = {"measured": measured, "threads": shop.threads, "progress": shop.progress}
+        tried = try_methods(shop.fusion, shop.evidence, full, quantiser, **how)
         method = best_method(tried)
         quantiser = quantiser.using(measured.ranges(method))
         notes.append(_told(method, tried, len(shop.evidence.first_of_clips(JUDGED_WINDOWS))))
@@ -116,9 +121,8 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         participants=composition.participants,
         methods={name: each.figures for name, each in tried.items()},
     )
-    return Calibrated(
-        quantiser, record, tuple(notes), _layers(measured, method, {each.name for each in shop.encoder.graph.input})
-    )
+    images = {each.name for each in shop.encoder.graph.input}
+    return Calibrated(quantiser, record, tuple(notes), _layers(measured, method, images))
 
 
 def _told(method: str, tried: dict[str, MethodFigures], windows: int) -> str:
@@ -140,23 +144,94 @@ def _dead(measured: Measurement) -> list[str]:
     ]
 
 
-def _layers(measured: Measurement, method: str, given: Collection[str]) -> tuple[dict[str, Any], ...]:
+def _layers(measured: Measurement, method: str, images: Collection[str]) -> tuple[TensorRange, ...]:
     ranges = measured.ranges(method)
-    found = []
-    for name, histogram in measured.histograms.items():
-        if name in given:
-            continue
-        told: dict[str, Any] = {"name": name, "low": histogram.low, "high": histogram.high}
-        for style, grid in GRID_OF.items():
-            low, high = ranges[grid][name]
-            error = expected_squared_error(histogram, low, high, grid)
-            told[style] = {
-                "low": low,
-                "high": high,
-                "clipped": histogram.share_outside(low, high),
-                "noise_db": 10.0 * math.log10(histogram.mean_square / error)
-                if error and histogram.mean_square
-                else None,
-            }
-        found.append(told)
-    return tuple(found)
+    return tuple(
+        TensorRange(
+            name=name,
+            low=histogram.low,
+            high=histogram.high,
+            **{style: _style_range(histogram, *ranges[grid][name], grid=grid) for style, grid in GRID_OF.items()},
+        )
+        for name, histogram in measured.histograms.items()
+        if name not in images
+    )
+
+
+def _style_range(histogram: RunningHistogram, low: float, high: float, grid: Grid) -> StyleRange:
+    error, signal = expected_squared_error(histogram, low, high, grid), histogram.mean_square
+    decibels = 10.0 * math.log10(signal / error) if error and signal else None
+    return StyleRange(low=low, high=high, clipped=histogram.share_outside(low, high), noise_db=decibels)
+
+
+@dataclass(frozen=True)
+class MethodFigures:
+    """How a method did.
+
+    Attributes:
+        shift: variant -> mean movement of the heads, 0 to 1.
+        embedding_db: variant -> signal to noise of the embeddings, dB.
+    """
+
+    shift: Mapping[str, float]
+    embedding_db: Mapping[str, float]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """All of it by name, for the manifest."""
+        return {
+            **{f"{variant}/shift": round(each, 5) for variant, each in self.shift.items()},
+            **{f"{variant}/embedding_db": round(each, 2) for variant, each in self.embedding_db.items()},
+        }
+
+
+def try_methods(
+    fusion: onnx.ModelProto,
+    evidence: Evidence,
+    full: FullOutputs,
+    quantiser: EncoderQuantiser,
+    *,
+    measured: Measurement,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> dict[str, MethodFigures]:
+    """Build the encoder by every method in both variants, and compare with FP32 on one window of each clip.
+
+    Args:
+        fusion: the FP32 part, which all of them share.
+        evidence: selection windows.
+        full: FP32 results on them.
+        quantiser: of the encoder, with any ranges.
+        measured: the histograms.
+        threads: of the engines.
+        progress: told of each method.
+
+    Raises:
+        DataError: a selection clip can't be read.
+    """
+    windows = evidence.first_of_clips(JUDGED_WINDOWS)
+    faces = evidence.faces(windows)
+    crops = faces.reshape(-1, *faces.shape[2:])
+    rows = {"eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
+    session = model_session(fusion, threads)
+    expected = full.embeddings[evidence.frames[windows]]
+    flat = expected.reshape(-1, expected.shape[-1])
+    before = {name: each[windows] for name, each in full.outputs.items()}
+    found = {}
+    for done, method in enumerate(METHODS):
+        progress("trying calibration methods", done, len(METHODS))
+        tried = quantiser.using(measured.ranges(method))
+        shifts: dict[str, float] = {}
+        decibels: dict[str, float] = {}
+        for style in GRID_OF:
+            got = embed(tried.build(style), crops, threads)
+            shifts[style] = shift_of(before, fuse(session, {"embeddings": got.reshape(expected.shape), **rows}))
+            decibels[style] = noise_db(got, flat)
+        found[method] = MethodFigures(shifts, decibels)
+    progress("trying calibration methods", len(METHODS), len(METHODS))
+    return found
+
+
+def best_method(tried: Mapping[str, MethodFigures]) -> str:
+    """The method whose worse variant moves the heads least; the first of equals."""
+    return min(tried, key=lambda method: max(tried[method].shift.values()))

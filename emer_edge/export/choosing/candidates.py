@@ -1,19 +1,47 @@
-"""One precision that a bundle might get: its parts, written aside, and how they do."""
+"""Precisions that a bundle might get: their parts written aside, timed side by side, and the one that `auto` keeps.
+
+Every round of timing runs each candidate once, in an order that is drawn anew: whatever slows the machine down for a
+while slows all of them down alike, and none finds its weights in the cache because it has just run.
+
+`auto` keeps the fastest precision that passes the gate on the machine at hand. Only one that passed is kept: an
+inconclusive gate has shown no loss beyond a margin, and has not shown its absence either, which is for a person to
+decide (`--precision int8` takes it). FP32 always passes, being what the others are held against. Without selection
+windows nothing is gated, and FP16 is kept on the strength of its verification.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from emer_edge.export.judging.gate import Verdict
-from emer_edge.export.judging.trial import Judge, Trial
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle import VARIANTS
+from emer_edge.errors import EngineError, MissingExtraError
+from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
+from emer_edge.export.judging.workshop import Evidence, Workshop
 from emer_edge.export.precision.quantiser import EncoderQuantiser
-from emer_edge.export.precision.variants import PartPrecision, Parts, write_parts
-from emer_edge.export.workshop import Workshop
+from emer_edge.export.precision.writing import PartPrecision, Parts, write_parts
+from emer_edge.export.report.export_report import CandidateRow, Timing, Verdict
+from emer_edge.export.verification import seeded_windows
+from emer_edge.metrics.latency import summarise
+from emer_edge.runtime.engines import CPU_ENGINE, Engine, engines, open_engine, resolve_engine
+from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["Candidate", "build", "gate_verdict"]
+__all__ = ["Candidate", "build", "select", "time_steps"]
+
+ROUNDS: Final = 40
+_WARM_UPS: Final = 3
+_PARTS: Final = ("face_encoder", "fusion")
+_ALLOWED: Final = ("passed", "not run")
+
+Inputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +78,7 @@ def build(
     shop: Workshop,
     folder: Path,
     precision: PartPrecision,
+    *,
     quantiser: EncoderQuantiser | None = None,
     keep: Collection[str] = (),
 ) -> Candidate:
@@ -62,19 +91,155 @@ def build(
         quantiser: needed for int8.
         keep: layers that stay in floating point.
     """
-
-    def target(relative: str) -> Path:
-        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        return folder / relative
-
-    return Candidate(precision, write_parts(target, shop.encoder, shop.fusion, precision, quantiser, keep), tuple(keep))
+    parts = write_parts(folder, (shop.encoder, shop.fusion), precision, quantiser=quantiser, keep=keep)
+    return Candidate(precision, parts, tuple(keep))
 
 
-def gate_verdict(trials: Mapping[str, Trial]) -> Verdict | Literal["not run"]:
-    """The worst verdict among the trials of all variants; `not run` where there are none."""
-    verdicts = {each.verdict for each in trials.values()}
-    if not verdicts:
-        return "not run"
-    if "failed" in verdicts:
-        return "failed"
-    return "passed" if verdicts == {"passed"} else "inconclusive"
+def time_steps(
+    candidates: Mapping[str, Parts], progress: Progress = silent, rounds: int = ROUNDS, engine: str = "auto"
+) -> tuple[Timing, tuple[str, ...]]:
+    """Time one crop's encoding and one fusion of each candidate, one thread, on the best engine that runs here.
+
+    Candidates whose files are the same share one measurement. Where TensorRT is there but can't run the parts, ONNX
+    Runtime is timed instead.
+
+    Args:
+        candidates: name -> parts.
+        progress: told of engines that are built, which takes TensorRT minutes, and of rounds.
+        rounds: runs of each candidate.
+        engine: a name of `emer_edge.runtime.engines.ENGINES`, or `auto`.
+
+    Returns:
+        The times, and a note where the best engine could not be taken.
+
+    Raises:
+        EngineError: ONNX Runtime refuses a part.
+    """
+    name = resolve_engine(engine).name
+    try:
+        return _timed(name, candidates, progress, rounds), ()
+    except (EngineError, MissingExtraError) as error:
+        if name == CPU_ENGINE:
+            raise
+        told = f"timed on the CPU instead of {name}: {error}"
+        return _timed(CPU_ENGINE, candidates, progress, rounds), (told,)
+
+
+def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rounds: int) -> Timing:
+    variant = engines()[engine].variant
+    files = {name: [parts[f"{variant}/{part}"] for part in _PARTS] for name, parts in candidates.items()}
+    first: dict[bytes, str] = {}
+    same_as = {
+        name: first.setdefault(b"".join(sha256(path.read_bytes()).digest() for path in paths), name)
+        for name, paths in files.items()
+    }
+    distinct = list(first.values())
+    face, eye, gaze = seeded_windows(1)
+    with ExitStack() as stack:
+        opened: dict[str, list[tuple[Engine, Inputs]]] = {}
+        for done, name in enumerate(distinct):
+            progress("loading parts to time", done, len(distinct))
+            encoder, fusion = (stack.enter_context(closing(open_engine(engine, path))) for path in files[name])
+            crops = np.ascontiguousarray(face[0])
+            embeddings = np.concatenate(
+                [encoder.run({"face": crops[at : at + 1]})["embedding"] for at in range(len(crops))]
+            )
+            given: Inputs = {"embeddings": embeddings[None], "eye": eye, "gaze": gaze}
+            opened[name] = [(encoder, {"face": crops[:1]}), (fusion, given)]
+        taken_ns: dict[str, list[list[int]]] = {name: [[], []] for name in distinct}
+        rng = np.random.default_rng(0)
+        for turn in range(_WARM_UPS + rounds):
+            for at in rng.permutation(len(distinct)):
+                name = distinct[int(at)]
+                for part, (loaded, inputs) in enumerate(opened[name]):
+                    began_ns = time.perf_counter_ns()
+                    loaded.run(inputs)
+                    if turn >= _WARM_UPS:
+                        taken_ns[name][part].append(time.perf_counter_ns() - began_ns)
+            progress("timing side by side", turn + 1, _WARM_UPS + rounds)
+        device = opened[distinct[0]][0][0].device
+    summaries = {}
+    for name, (encoding, fusing) in taken_ns.items():
+        step = [one + other for one, other in zip(encoding, fusing, strict=True)]
+        summaries[name] = dict(zip((*_PARTS, "step"), map(summarise, (encoding, fusing, step)), strict=True))
+    return Timing(engine=engine, device=device, times={name: summaries[same_as[name]] for name in candidates})
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A choice among candidates.
+
+    Attributes:
+        chosen: the candidate that is kept.
+        rows: for the report, a precision each.
+        told: for the user.
+    """
+
+    chosen: Candidate
+    rows: tuple[CandidateRow, ...]
+    told: str
+
+
+def select(
+    candidates: Sequence[Candidate], timing: Timing, evidence: Evidence | None, untried: Mapping[PartPrecision, str]
+) -> Selection:
+    """Choose the candidate with the least median step among those that the gate lets through.
+
+    Of candidates that are equally fast (on a CPU, FP16 is FP32) the one whose bundle is smaller is chosen.
+
+    Args:
+        candidates: one a precision, FP32 among them.
+        timing: of all of them, by precision.
+        evidence: what they were judged on.
+        untried: precision that is not among them -> why not.
+    """
+    variant = engines()[timing.engine].variant
+
+    def rank(each: Candidate) -> tuple[float, int]:
+        return timing.medians_ms(each.precision)["step"], sum(map(each.bytes_of, VARIANTS))
+
+    chosen = min((each for each in candidates if each.verdict in _ALLOWED), key=rank)
+    rows = []
+    for each in candidates:
+        step = timing.times[each.precision]["step"]
+        rows.append(
+            CandidateRow(
+                precision=each.precision,
+                step_ms=round(step.p50_ms, 3),
+                step_p90_ms=round(step.p90_ms, 3),
+                steps=step.count,
+                bytes=each.bytes_of(variant),
+                verdict=each.verdict,
+                kept=each is chosen,
+                why=_why(each, chosen, timing, evidence),
+            )
+        )
+    rows += [
+        CandidateRow(precision=precision, verdict="not tried", kept=False, why=f"not tried: {why}")
+        for precision, why in untried.items()
+    ]
+    told = "; ".join(f"{row.precision}: {row.why}" for row in rows)
+    return Selection(chosen, tuple(rows), f"auto keeps {chosen.precision} ({timing.engine}, {timing.device}). {told}")
+
+
+def _why(each: Candidate, chosen: Candidate, timing: Timing, evidence: Evidence | None) -> str:
+    mine, best = (timing.medians_ms(one.precision)["step"] for one in (each, chosen))
+    took = f"a step takes {mine:.2f} ms"
+    if each is chosen:
+        return f"kept, {took}, gate {each.verdict}"
+    if each.verdict == "failed":
+        reasons = [reason for trial in each.trials.values() if trial.verdict == "failed" for reason in trial.reasons]
+        return f"dropped, {took}, the gate fails: {reasons[0]}"
+    if each.verdict == "inconclusive":
+        people = ""
+        if evidence is not None:
+            people = f" on {len(evidence.readers)} clips of {evidence.truth.people} participants"
+        doubts = [reason for trial in each.trials.values() for reason in trial.reasons]
+        return (
+            f"dropped, {took}, the gate is inconclusive{people}"
+            + (f" ({doubts[0]})" if doubts else "")
+            + f"; --precision {each.precision} takes it all the same"
+        )
+    if timing.times[each.precision] is timing.times[chosen.precision]:
+        return f"dropped, the same files as {chosen.precision} here, and a larger bundle"
+    return f"dropped, {took}, {chosen.precision} takes {best:.2f} ms"

@@ -1,23 +1,146 @@
-"""The INT8 candidate: calibrated, its layers' sensitivity measured, and layers put back until the gate holds."""
+"""The INT8 candidate: calibrated, its layers' sensitivity measured, and layers put back until the gate holds.
+
+How sensitive a layer is: the network with that layer alone in INT8, held against FP32, in the cpu variant's style on a
+window of each of a few selection clips (calibration clips where there are no others). A layer of the encoder is
+described by the signal to noise of the embedding and by the change of every head, a product of fusion by the latter. As
+in the exported encoder, the constant part of an embedding's error is taken off.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
+
+import numpy as np
 
 from emer_edge.bundle import CPU
+from emer_edge.calibration.crops import choose_clips
+from emer_edge.calibration.measurement import embed, fuse, model_session
+from emer_edge.errors import ConfigurationError, GateError
 from emer_edge.export.choosing.calibrating import Calibrated, calibrate
 from emer_edge.export.choosing.candidates import Candidate, build
-from emer_edge.export.choosing.searching import fewest_that_hold
-from emer_edge.export.choosing.sensitivity import LayerSensitivity, all_layers, measure_sensitivity
-from emer_edge.export.choosing.timing import Timing
+from emer_edge.export.judging.gate import agreement, shift_of
 from emer_edge.export.judging.trial import Judge
-from emer_edge.export.precision.macs import int8_shares
-from emer_edge.export.workshop import Workshop
+from emer_edge.export.judging.workshop import Evidence, Workshop, read_evidence
+from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
+from emer_edge.export.precision.int8 import quantisable_layers, quantise
+from emer_edge.export.precision.macs import count_macs, int8_shares
+from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
+from emer_edge.export.report.export_report import FallBack, LayerSensitivity, Timing, Tried
+from emer_edge.export.verification import noise_db
 
-__all__ = ["Quantised", "quantised"]
+__all__ = ["WINDOWS", "Quantised", "all_layers", "fewest_that_hold", "layers_named_by", "quantised"]
+
+WINDOWS: Final = 16
+"""Windows, a clip each: 128 crops through the encoder for every one of its layers, half a minute on two cores."""
+
+
+def all_layers(shop: Workshop) -> tuple[str, ...]:
+    """Names of all layers that INT8 is for: those of the encoder, then the products of fusion."""
+    return (*quantisable_layers(shop.encoder), *quantisable_products(shop.fusion))
+
+
+def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[LayerSensitivity, ...]:
+    """Measure every layer, the most sensitive first.
+
+    Args:
+        shop: the export; selection windows, or else training clips, must be there.
+        quantiser: holds the calibrated ranges.
+
+    Raises:
+        GateError: no clips.
+        DataError: a clip can't be read.
+    """
+    evidence = shop.evidence if shop.evidence is not None else _calibration_windows(shop)
+    windows = evidence.first_of_clips(WINDOWS)
+    faces = evidence.faces(windows)
+    # A clip of few frames fills its slots with the same crops again and again.
+    crops, place = np.unique(faces.reshape(-1, *faces.shape[2:]), axis=0, return_inverse=True)
+    places = np.asarray(place).reshape(len(windows), -1)
+    rows = {"eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
+    fusion = model_session(shop.fusion, shop.threads)
+    expected = embed(shop.encoder, crops, shop.threads)
+    before = fuse(fusion, {"embeddings": expected[places], **rows})
+    macs = {each.name: each.macs for part in (shop.encoder, shop.fusion) for each in count_macs(part)}
+    layers, products = quantisable_layers(shop.encoder), quantisable_products(shop.fusion)
+    found: list[tuple[float, LayerSensitivity]] = []
+    for done, layer in enumerate((*layers, *products)):
+        shop.progress("measuring the sensitivity of layers", done, len(layers) + len(products))
+        decibels = None
+        if layer in layers:
+            ranges = quantiser.ranges[GRID_OF[CPU]]
+            got = embed(quantise(shop.encoder, ranges, CPU, set(layers) - {layer}), crops, shop.threads)
+            got = (got - (got - expected).mean(axis=0)).astype(np.float32)
+            decibels = round(noise_db(got, expected), 2)
+            after = fuse(fusion, {"embeddings": got[places], **rows})
+        else:
+            alone = model_session(quantise_products(shop.fusion, set(products) - {layer}), shop.threads)
+            after = fuse(alone, {"embeddings": expected[places], **rows})
+        shift = shift_of(before, after)
+        heads = {name: round(shift_of({name: before[name]}, {name: after[name]}), 6) for name in before}
+        sensitivity = LayerSensitivity(
+            layer=layer,
+            part="face_encoder" if layer in layers else "fusion",
+            macs=macs.get(layer, 0),
+            embedding_db=decibels,
+            shift=round(shift, 6),
+            heads=heads,
+            agreement={name: round(each, 4) for name, each in agreement(before, after).items()},
+        )
+        found.append((shift, sensitivity))
+    shop.progress("measuring the sensitivity of layers", len(found), len(found))
+    return tuple(each for _, each in sorted(found, key=lambda each: -each[0]))
+
+
+def _calibration_windows(shop: Workshop) -> Evidence:
+    if shop.slices is None:
+        raise GateError("the sensitivity of layers needs clips to measure it on")
+    clips = choose_clips(shop.slices.training, WINDOWS, shop.options.seed)
+    return read_evidence(clips, shop.metadata.window, shop.metadata.events, draws=0, progress=shop.progress)
+
+
+def layers_named_by(patterns: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]:
+    """Layers whose name holds a match of any of some regular expressions, in the order of `layers`.
+
+    Raises:
+        ConfigurationError: a pattern is no regular expression, or matches no layer; the message lists their names.
+    """
+    named: set[str] = set()
+    for pattern in patterns:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ConfigurationError(f"--exclude {pattern!r} is no regular expression: {error}") from None
+        matched = {each for each in layers if compiled.search(each)}
+        if not matched:
+            raise ConfigurationError(f"--exclude {pattern!r} matches no layer; the layers are {', '.join(layers)}")
+        named |= matched
+    return tuple(each for each in layers if each in named)
+
+
+def fewest_that_hold(holds: Callable[[int], bool], most: int) -> int:
+    """Find the least count in 1..`most` that holds, given that 0 does not and that more never hold worse.
+
+    Tries 1, 2, 4, ... until one holds, then halves what lies between it and the last that did not: at most
+    2 log2(most) + 2 calls. Where nothing holds the answer is `most`.
+    """
+    failing, count = 0, 1
+    while not holds(min(count, most)):
+        if count >= most:
+            return most
+        failing, count = count, 2 * count
+    holding = min(count, most)
+    while holding - failing > 1:
+        middle = (failing + holding) // 2
+        if holds(middle):
+            holding = middle
+        else:
+            failing = middle
+    return holding
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,32 +170,31 @@ class Quantised:
         """Layers put back for the gate, the most sensitive first."""
         return tuple(each for each in self.candidate.keep if each not in self.excluded)
 
-    def fall_back(self, timing: Timing) -> dict[str, Any]:
+    def fall_back(self, timing: Timing) -> FallBack:
         """For the report: which layers were put back, what was tried, and what it cost; empty where none was."""
         if not self.put_back:
-            return {}
-        return {
-            "layers": list(self.put_back),
-            "tried": [{"layers": count, "verdict": verdict} for count, verdict in sorted(self.tried.items())],
-            "step_ms_before": timing.medians_ms("int8, no layer put back")["step"],
-            "step_ms": timing.medians_ms("int8")["step"],
-            "int8_macs_before": self.shares[0],
-            "int8_macs": self.shares[1],
-            "failed": {variant: list(trial.reasons) for variant, trial in self.first.trials.items()},
-        }
+            return FallBack()
+        return FallBack(
+            layers=self.put_back,
+            tried=tuple(Tried(layers=count, verdict=verdict) for count, verdict in sorted(self.tried.items())),
+            step_ms_before=timing.medians_ms("int8, no layer put back")["step"],
+            step_ms=timing.medians_ms("int8")["step"],
+            int8_macs_before=self.shares[0],
+            int8_macs=self.shares[1],
+            failed={variant: trial.reasons for variant, trial in self.first.trials.items()},
+        )
 
-    def told(self, timing: Timing) -> list[str]:
+    def told(self, cost: FallBack) -> list[str]:
         """The same for people, a sentence each."""
         notes = []
         if self.excluded:
             notes.append(f"kept in high precision by --exclude: {', '.join(self.excluded)}")
-        cost = self.fall_back(timing)
-        if cost:
+        if cost.layers:
             before, after = (each[f"{CPU}/step"] for each in self.shares)
-            slower = f"{cost['step_ms_before']:.2f} -> {cost['step_ms']:.2f} ms"
             notes.append(
-                f"kept in high precision for the gate, most sensitive first: {', '.join(self.put_back)}; INT8 share "
-                f"of a step's operations {before:.1%} -> {after:.1%}, a step {slower} here"
+                f"kept in high precision for the gate, most sensitive first: {', '.join(cost.layers)}; INT8 share of a "
+                f"step's operations {before:.1%} -> {after:.1%}, a step {cost.step_ms_before:.2f} -> "
+                f"{cost.step_ms:.2f} ms here"
             )
         return notes
 
@@ -96,7 +218,7 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
     """
     calibrated = calibrate(shop, judge.full)
     quantiser = calibrated.quantiser
-    first = build(shop, staging / "int8-0", "int8", quantiser, excluded).judged(judge, "int8")
+    first = build(shop, staging / "int8-0", "int8", quantiser=quantiser, keep=excluded).judged(judge, "int8")
     mend = first.verdict == "failed" and shop.options.fall_back
     sensitivities = measure_sensitivity(shop, quantiser) if mend or shop.options.sensitivity else ()
     candidate, tried = first, {0: str(first.verdict)}
@@ -106,7 +228,7 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
 
         def holds(count: int) -> bool:
             folder = staging / f"int8-{count}"
-            made = build(shop, folder, "int8", quantiser, (*excluded, *order[:count]))
+            made = build(shop, folder, "int8", quantiser=quantiser, keep=(*excluded, *order[:count]))
             label = f"int8 with {count} of {len(all_layers(shop))} layers put back"
             made = made.judged(judge, label, until_failed=True)
             tried[count] = str(made.verdict)
@@ -118,4 +240,4 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
 
         candidate = held[fewest_that_hold(holds, len(order))]
     shares = int8_shares(first.parts)[0], int8_shares(candidate.parts)[0]
-    return Quantised(first, candidate, calibrated, sensitivities, excluded, tried, shares)
+    return Quantised(first, candidate, calibrated, sensitivities, excluded=excluded, tried=tried, shares=shares)

@@ -20,51 +20,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import GateRecord
 from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gaps, own_order
+from emer_edge.export.judging.workshop import Outputs, Truth
+from emer_edge.export.report.export_report import ChangeRow, Verdict, known
 from emer_edge.metrics.calibration import SMALLEST, softmax
-from emer_edge.metrics.gap import auroc
+from emer_edge.metrics.gap import auroc, js_distance
 from emer_edge.metrics.intervals import Interval, bootstrap_difference
 from emer_edge.metrics.paired import Paired, paired_ece, paired_mean, paired_uar
-from emer_edge.spec.heads import HEADS, ValueHead
+from emer_edge.spec.heads import GAP_HEADS, HEADS, ValueHead
 
-__all__ = [
-    "BRIER_MARGIN",
-    "CLASS_MARGIN",
-    "ECE_MARGIN",
-    "GAP_MARGIN",
-    "NLL_MARGIN",
-    "VALUE_MARGIN",
-    "Change",
-    "Verdict",
-    "agreement",
-    "compare",
-    "record_of",
-    "verdict_of",
-]
+__all__ = ["MARGINS", "Change", "agreement", "compare", "record_of", "shift_of", "verdict_of"]
 
-CLASS_MARGIN: Final = 0.01
-"""WAR and UAR that a class head may lose, and AUROC that the gap may."""
-VALUE_MARGIN: Final = 0.01
-"""MAE that a value head may gain, as a share of its label's range."""
-ECE_MARGIN: Final = 0.01
-"""Expected calibration error that a class head may gain."""
-NLL_MARGIN: Final = 0.02
-"""Negative log-likelihood, nats, that a class head may gain."""
-BRIER_MARGIN: Final = 0.01
-"""Brier score, 0 to 2, that a class head may gain."""
-GAP_MARGIN: Final = 0.02
-"""How far the gap, 0 to 1, may move in the mean of absolute shifts."""
+MARGINS: Final = {
+    "war": 0.01,
+    "uar": 0.01,
+    "mae": 0.01,
+    "ece": 0.01,
+    "nll": 0.02,
+    "brier": 0.01,
+    "gap/shift": 0.02,
+    "gap/auroc": 0.01,
+}
+"""What may be lost, in the unit of the metric; MAE as a share of its label's range."""
 
 _HIGHER_IS_BETTER: Final = frozenset({"war", "uar", "auroc"})
-
-Verdict = Literal["passed", "inconclusive", "failed"]
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -102,6 +87,12 @@ class Change:
         narrow = known and (self.high <= self.margin or self.high - self.low <= self.margin)
         return "passed" if narrow and self.loss <= self.margin else "inconclusive"
 
+    @property
+    def row(self) -> ChangeRow:
+        """For the report; what is unknown is None."""
+        figures = {name: known(getattr(self, name)) for name in ("before", "after", "loss", "low", "high")}
+        return ChangeRow(name=self.name, **figures, margin=self.margin, verdict=self.verdict)
+
     def __str__(self) -> str:
         interval = "no interval, as there is one participant only"
         if math.isfinite(self.low) and math.isfinite(self.high):
@@ -112,15 +103,7 @@ class Change:
         )
 
 
-def compare(
-    before: Outputs,
-    after: Outputs,
-    labels: Mapping[str, NDArray[np.float64]],
-    participants: Sequence[str],
-    classes: Mapping[str, Sequence[str]],
-    seed: int = 0,
-    clips: Sequence[int] | NDArray[np.int64] | None = None,
-) -> tuple[Change, ...]:
+def compare(before: Outputs, after: Outputs, truth: Truth, seed: int = 0) -> tuple[Change, ...]:
     """Compare two sets of outputs on the same windows.
 
     Probabilities are those of each side's own temperatures. Where they are held against labels these are fitted on
@@ -130,11 +113,8 @@ def compare(
     Args:
         before: head -> (n, C) logits or (n, 1) values in FP32.
         after: the same in the exported precision.
-        labels: head -> (n,) class index in the project's order, or value; NaN where unknown.
-        participants: (n,) whose window it is.
-        classes: head -> class names in output order.
+        truth: what is known of these windows.
         seed: of the draws of participants.
-        clips: (n,) which clip each window is cut from; each another one by default.
 
     Returns:
         WAR, UAR, ECE, NLL and Brier score of each class head and MAE of each value head that has labels; where both
@@ -142,78 +122,68 @@ def compare(
         well it tells these apart.
     """
     changes = []
-    orders = {name: order for name, order in classes.items() if name in before}
-    sides = [cross_fitted(each, labels, orders, participants, clips) for each in (before, after)]
+    one, other = (cross_fitted(each, truth) for each in (before, after))
     for name in before:
-        known = np.isfinite(labels[name]) if name in labels else np.zeros(0, np.bool_)
-        if not known.any():
+        labelled = truth.known(name)
+        if not labelled.any():
             continue
-        whose = [each for each, kept in zip(participants, known, strict=True) if kept]
-        spec = HEADS[name]
-        figures: dict[str, tuple[Paired, float]]
+        some, spec = truth.only(labelled), HEADS[name]
         if isinstance(spec, ValueHead):
-            errors = [np.abs(each[name][known, 0] - labels[name][known]) for each in (before, after)]
-            figures = {"mae": (paired_mean(*errors), VALUE_MARGIN * (spec.high - spec.low))}
+            errors = [np.abs(each[name][labelled, 0] - some.labels[name]) for each in (before, after)]
+            figures, unit = {"mae": paired_mean(*errors)}, spec.high - spec.low
         else:
-            truth = own_order(labels[name][known], name, classes[name])
-            figures = _class_figures(truth, sides[0][name][known], sides[1][name][known])
-        for metric, (paired, margin) in figures.items():
-            interval = paired.change(whose, seed)
-            changes.append(_change(f"{name}/{metric}", *paired.figures, interval, margin))
-    if not changes:
-        return ()
-    scaled = []
-    for each in (before, after):
-        temperatures = fit_temperatures(each, labels, orders, clips)
-        scaled.append(gaps({name: softmax(each[name], temperatures[name]) for name in orders}, classes))
-    return (*changes, *_gap_changes(scaled[0], scaled[1], labels, participants, seed))
+            classes = own_order(some.labels[name], name, truth.classes[name])
+            figures, unit = _class_figures(classes, one[name][labelled], other[name][labelled]), 1.0
+        for metric, paired in figures.items():
+            interval = paired.change(some.participants, seed)
+            changes.append(_change(f"{name}/{metric}", paired.figures, interval, MARGINS[metric] * unit))
+    return (*changes, *_gap_changes(before, after, truth, seed)) if changes else ()
 
 
-def _class_figures(
-    truth: NDArray[np.int64], one: NDArray[np.float64], other: NDArray[np.float64]
-) -> dict[str, tuple[Paired, float]]:
+def _class_figures(truth: NDArray[np.int64], one: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, Paired]:
     rows = np.arange(len(truth))
     best = one.argmax(axis=1), other.argmax(axis=1)
     hits = [(each == truth).astype(np.float64) for each in best]
     surprise = [-np.log(np.maximum(each[rows, truth], SMALLEST)) for each in (one, other)]
     squares = [np.square(each - np.eye(each.shape[1])[truth]).sum(axis=1) for each in (one, other)]
     return {
-        "war": (paired_mean(*hits), CLASS_MARGIN),
-        "uar": (paired_uar(truth, *best), CLASS_MARGIN),
-        "ece": (paired_ece(one, other, truth), ECE_MARGIN),
-        "nll": (paired_mean(*surprise), NLL_MARGIN),
-        "brier": (paired_mean(*squares), BRIER_MARGIN),
+        "war": paired_mean(*hits),
+        "uar": paired_uar(truth, *best),
+        "ece": paired_ece(one, other, truth),
+        "nll": paired_mean(*surprise),
+        "brier": paired_mean(*squares),
     }
 
 
-def _gap_changes(
-    one: NDArray[np.float64] | None,
-    other: NDArray[np.float64] | None,
-    labels: Mapping[str, NDArray[np.float64]],
-    participants: Sequence[str],
-    seed: int,
-) -> list[Change]:
+def _gap_changes(before: Outputs, after: Outputs, truth: Truth, seed: int) -> list[Change]:
+    scaled = []
+    for each in (before, after):
+        temperatures = fit_temperatures(each, truth)
+        scaled.append(gaps({name: softmax(each[name], found) for name, found in temperatures.items()}, truth))
+    one, other = scaled
     if one is None or other is None:
         return []
     shift = paired_mean(np.zeros(len(one)), np.abs(other - one))
-    changes = [_change("gap/shift", *shift.figures, shift.change(participants, seed), GAP_MARGIN)]
-    if not {"er-7", "fer-7"} <= set(labels):
+    changes = [_change("gap/shift", shift.figures, shift.change(truth.participants, seed), MARGINS["gap/shift"])]
+    if not set(GAP_HEADS) <= set(truth.labels):
         return changes
-    known = np.isfinite(labels["er-7"]) & np.isfinite(labels["fer-7"])
-    differ = labels["er-7"][known] != labels["fer-7"][known]
+    both = np.logical_and(*(truth.known(name) for name in GAP_HEADS))
+    some = truth.only(both)
+    differ = np.not_equal(*(some.labels[name] for name in GAP_HEADS))
     if not 0 < differ.sum() < len(differ):
         return changes
-    whose = [each for each, kept in zip(participants, known, strict=True) if kept]
-    interval = bootstrap_difference(auroc, whose, differ, one[known], other[known], seed=seed)
-    figures = auroc(differ, one[known]), auroc(differ, other[known])
-    return [*changes, _change("gap/auroc", *figures, interval, CLASS_MARGIN)]
+    sides = {"first": one[both], "second": other[both]}
+    interval = bootstrap_difference(auroc, some.participants, differ, **sides, seed=seed)
+    figures = auroc(differ, one[both]), auroc(differ, other[both])
+    return [*changes, _change("gap/auroc", figures, interval, MARGINS["gap/auroc"])]
 
 
-def _change(name: str, before: float, after: float, interval: Interval, margin: float) -> Change:
+def _change(name: str, figures: tuple[float, float], interval: Interval, margin: float) -> Change:
     sign = -1.0 if name.rpartition("/")[2] in _HIGHER_IS_BETTER else 1.0
     # Adding 0 turns -0 into 0.
     low, high = sorted((sign * interval.low + 0.0, sign * interval.high + 0.0))
-    return Change(name, before, after, sign * interval.value + 0.0, low, high, margin)
+    loss = sign * interval.value + 0.0
+    return Change(name, *figures, loss=loss, low=low, high=high, margin=margin)
 
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
@@ -233,14 +203,25 @@ def agreement(before: Outputs, after: Outputs) -> dict[str, float]:
     }
 
 
-def record_of(changes: Sequence[Change], participants: Sequence[str], clips: NDArray[np.int64]) -> GateRecord:
-    """The manifest's record of a gate; its intervals are those of the metric's change, not of the loss.
+def shift_of(before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]) -> float:
+    """How far the answers (n, C) of all heads move, 0 to 1: the mean over windows, then over heads.
 
-    Args:
-        changes: of the cpu variant.
-        participants: (n,) whose window it is.
-        clips: (n,) which clip it is cut from.
+    For class heads that is the base-2 Jensen-Shannon distance of the probabilities, for values the difference as a
+    share of the label's range.
     """
+    moved = []
+    for name in before:
+        spec = HEADS[name]
+        if isinstance(spec, ValueHead):
+            apart = np.abs(after[name] - before[name])[:, 0] / (spec.high - spec.low)
+            moved.append(float(np.minimum(apart, 1.0).mean()))
+        else:
+            moved.append(float(js_distance(softmax(before[name]), softmax(after[name])).mean()))
+    return float(np.mean(moved))
+
+
+def record_of(changes: Sequence[Change], truth: Truth) -> GateRecord:
+    """The manifest's record of the cpu variant's gate; its intervals are those of the metric's change, not the loss."""
     if not changes:
         return GateRecord(verdict="not run")
     edges = {}
@@ -251,9 +232,9 @@ def record_of(changes: Sequence[Change], participants: Sequence[str], clips: NDA
             edges[each.name] = pair
     return GateRecord(
         verdict=verdict_of(changes),
-        windows=len(participants),
-        clips=len(np.unique(clips)),
-        participants=len(set(participants)),
+        windows=len(truth.participants),
+        clips=len(np.unique(truth.clips)),
+        participants=truth.people,
         fp32={each.name: each.before for each in changes},
         final={each.name: each.after for each in changes},
         change_low={name: low for name, (low, _) in edges.items()},

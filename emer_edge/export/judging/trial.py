@@ -1,32 +1,135 @@
-"""Trying a precision: its parts run on selection windows and held against FP32."""
+"""Trying a precision: its parts run on selection windows and held against FP32.
+
+Networks that can't be judged are refused: numbers that are not finite, and heads that say the same whatever they see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from emer_edge.bundle import CPU, VARIANTS
-from emer_edge.export.judging.evidence import Evidence, Outputs, embeddings_of, outputs_of
-from emer_edge.export.judging.gate import Change, Verdict, agreement, compare, verdict_of
-from emer_edge.export.judging.health import check_outputs, new_faults, thin_labels
-from emer_edge.export.judging.verify import noise_db
+from emer_edge.bundle import CPU, VARIANTS, Variant
+from emer_edge.errors import CheckpointError
+from emer_edge.export.judging.fitting import FEWEST_CLIPS
+from emer_edge.export.judging.gate import Change, agreement, compare, verdict_of
+from emer_edge.export.judging.workshop import Evidence, FullOutputs, Outputs, Truth, Workshop, embeddings_of, outputs_of
 from emer_edge.export.parts.fusion import high_precision_nodes
-from emer_edge.export.precision.overflow import overflows
-from emer_edge.export.precision.variants import PartPrecision, Parts, precisions_of
-from emer_edge.export.workshop import FullOutputs, Workshop
-from emer_edge.runtime.engines import CPU_ENGINE, open_engine
-from emer_edge.spec.progress import Progress, silent
+from emer_edge.export.precision.fp16 import overflows
+from emer_edge.export.precision.writing import PartPrecision, Parts, precisions_of
+from emer_edge.export.report.export_report import TrialFigures, Verdict
+from emer_edge.export.verification import noise_db
+from emer_edge.metrics.calibration import softmax
+from emer_edge.spec.heads import HEADS
 
-__all__ = ["Judge", "Trial", "run_encoder", "run_fusion"]
+__all__ = ["Judge", "Trial", "check_outputs", "check_weights", "gate_verdict"]
 
+_STILL: Final = 1e-6
+"""Outputs that move by less than this share of their size do not move."""
+_SURE: Final = 1.0 - 1e-6
 _OVERFLOW_WINDOWS: Final = 48
 """Windows, a clip and a crop each, on which FP16's numbers are looked at."""
+
+
+def check_weights(part: onnx.ModelProto) -> None:
+    """Raise CheckpointError when a floating-point constant of an ONNX part holds NaN or infinity, naming it."""
+    broken = []
+    for each in part.graph.initializer:
+        value = numpy_helper.to_array(each)
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            broken.append(each.name)
+    if broken:
+        raise CheckpointError(
+            f"the {part.graph.name} part holds NaN or infinite numbers in {', '.join(broken[:5])}; a batch norm with a "
+            "broken variance does that too; train the checkpoint again"
+        )
+
+
+def check_outputs(outputs: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
+    """Look at the FP32 outputs of all heads on selection windows.
+
+    Args:
+        outputs: head -> (n, C), raw.
+
+    Returns:
+        A sentence for every class head that is saturated: sure of one and the same class on every window.
+
+    Raises:
+        CheckpointError: an output is not finite, or a head gives the same output on all of two or more windows.
+    """
+    notes = []
+    for name, each in outputs.items():
+        finite = np.isfinite(each).all(axis=1)
+        if not finite.all():
+            raise CheckpointError(
+                f"head {name} gives NaN or infinity on {int((~finite).sum())} of {len(each)} selection windows in "
+                "fp32; check the weights and the eye columns of these clips, or train again"
+            )
+        if _still(each):
+            raise CheckpointError(
+                f"head {name} gives the same output on all {len(each)} selection windows in fp32: it does not look at "
+                "its inputs, so no precision can be judged; train the checkpoint again"
+            )
+        if HEADS[name].kind == "class":
+            sure = softmax(each)
+            if sure.max(axis=1).min() >= _SURE and len(set(sure.argmax(axis=1).tolist())) == 1:
+                notes.append(
+                    f"head {name} is saturated: it is sure of the same class on all {len(each)} selection windows, so "
+                    "its share of the accuracy gate says little"
+                )
+    return tuple(notes)
+
+
+def new_faults(before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
+    """Say what a precision broke: a sentence for every head that FP32 answers soundly and this precision does not.
+
+    Args:
+        before: head -> (n, C) raw outputs in FP32, already checked.
+        after: the same in the precision.
+    """
+    faults = []
+    for name, each in after.items():
+        finite = np.isfinite(each).all(axis=1)
+        if not finite.all():
+            faults.append(f"{name} gives NaN or infinity on {int((~finite).sum())} of {len(each)} windows")
+        elif _still(each) and not _still(before[name]):
+            faults.append(f"{name} gives the same output on all {len(each)} windows")
+        elif HEADS[name].kind == "class" and _sure(each) and not _sure(before[name]):
+            faults.append(f"{name} is saturated: every probability is 0 or 1 on all {len(each)} windows")
+    return tuple(faults)
+
+
+def thin_labels(heads: Iterable[str], truth: Truth) -> tuple[str, ...]:
+    """Say what the labels of the selection windows leave undefined for some heads, a sentence each."""
+    notes = []
+    for name in heads:
+        labelled, spec = truth.known(name), HEADS[name]
+        count = len(np.unique(truth.clips[labelled]))
+        if not count:
+            notes.append(f"no selection clip is labelled for {name}, so the gate does not cover that head")
+        elif spec.kind == "class" and len(np.unique(truth.labels[name][labelled])) == 1:
+            only = spec.classes[int(truth.labels[name][labelled][0])]
+            notes.append(
+                f"every selection clip that is labelled for {name} shows {only}: WAR and UAR then speak of this class "
+                "only, and its temperature stays 1"
+            )
+        elif spec.kind == "class" and count < FEWEST_CLIPS:
+            notes.append(f"only {count} selection clips are labelled for {name}: its temperature stays 1")
+    return tuple(notes)
+
+
+def _still(outputs: NDArray[np.float32]) -> bool:
+    moved = float((outputs.max(axis=0) - outputs.min(axis=0)).max())
+    return len(outputs) > 1 and moved <= _STILL * max(float(np.abs(outputs).max()), _STILL)
+
+
+def _sure(outputs: NDArray[np.float32]) -> bool:
+    return bool(softmax(outputs).max(axis=1).min() >= _SURE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +146,9 @@ class Trial:
     """
 
     outputs: Outputs
-    changes: tuple[Change, ...]
-    agreement: Mapping[str, float]
-    embedding_db: float | None
+    changes: tuple[Change, ...] = ()
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    embedding_db: float | None = None
     faults: tuple[str, ...] = ()
     unchanged: bool = False
 
@@ -63,19 +166,24 @@ class Trial:
             return ()
         return (*self.faults, *(str(each) for each in self.changes if each.verdict == self.verdict != "passed"))
 
-    def to_builtins(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON; a limit that is unknown is null."""
-        changes = []
-        for each in self.changes:
-            told = {**asdict(each), "verdict": each.verdict}
-            changes.append({name: None if _unknown(value) else value for name, value in told.items()})
-        return {
-            "verdict": self.verdict,
-            "changes": changes,
-            "agreement": dict(self.agreement),
-            "embedding_db": None if self.embedding_db is None else round(self.embedding_db, 2),
-            "faults": list(self.faults),
-        }
+    @property
+    def figures(self) -> TrialFigures:
+        """For the report."""
+        return TrialFigures(
+            verdict=self.verdict,
+            changes=tuple(each.row for each in self.changes),
+            agreement=dict(self.agreement),
+            embedding_db=None if self.embedding_db is None else round(self.embedding_db, 2),
+            faults=self.faults,
+        )
+
+
+def gate_verdict(trials: Mapping[str, Trial]) -> Verdict | Literal["not run"]:
+    """The worst verdict among the trials of all variants; `not run` where there are none."""
+    verdicts = {each.verdict for each in trials.values()}
+    if not verdicts:
+        return "not run"
+    return next((each for each in ("failed", "inconclusive") if each in verdicts), "passed")
 
 
 class Judge:
@@ -99,12 +207,9 @@ class Judge:
         self.full: FullOutputs | None = None
         self.notes: tuple[str, ...] = ()
         if shop.evidence is not None:
-            label = "running fp32 on selection windows"
-            embeddings = run_encoder(full[f"{CPU}/face_encoder"], shop.evidence, shop.threads, shop.progress, label)
-            outputs = run_fusion(full[f"{CPU}/fusion"], embeddings, shop.evidence, shop.threads)
-            labels = shop.evidence.labels
-            self.notes = (*check_outputs(outputs), *thin_labels(outputs, labels, shop.evidence.clips))
-            self.full = FullOutputs(embeddings, outputs)
+            self.full = self._run(full, CPU, shop.evidence, "running fp32 on selection windows")
+            outputs = self.full.outputs
+            self.notes = (*check_outputs(outputs), *thin_labels(outputs, shop.evidence.truth))
 
     def __call__(self, parts: Parts, asked: PartPrecision, label: str, until_failed: bool = False) -> dict[str, Trial]:
         """Try both variants of some parts; nothing without selection windows.
@@ -115,90 +220,51 @@ class Judge:
             label: what progress is told.
             until_failed: leave the tensorrt variant out where the cpu variant fails.
         """
-        precisions = precisions_of(asked, self._shop.fusion)
         trials: dict[str, Trial] = {}
         full, evidence = self.full, self._shop.evidence
         if full is None or evidence is None:
             return trials
+        precisions = precisions_of(asked, self._shop.fusion)
         for variant in VARIANTS:
-            used = {precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")}
-            if used == {"fp32"}:
-                changes = self._compare(full.outputs, full, evidence)
-                agreed = agreement(full.outputs, full.outputs)
-                trials[variant] = Trial(full.outputs, changes, agreed, None, unchanged=True)
+            used = {name: precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")}
+            if set(used.values()) == {"fp32"}:
+                changes, agreed = self._compare(full.outputs), agreement(full.outputs, full.outputs)
+                trials[variant] = Trial(full.outputs, changes, agreed, unchanged=True)
             else:
-                told = f"running {label} on selection windows, {variant}"
-                encoder, fusion = parts[f"{variant}/face_encoder"], parts[f"{variant}/fusion"]
-                embeddings = run_encoder(encoder, evidence, self._shop.threads, self._shop.progress, told)
-                outputs = run_fusion(fusion, embeddings, evidence, self._shop.threads)
-                beyond = self._overflows(full, evidence, variant, precisions) if "fp16" in used else ()
-                trials[variant] = self._judged(embeddings, outputs, full, evidence, beyond)
+                given = self._run(parts, variant, evidence, f"running {label} on selection windows, {variant}")
+                trials[variant] = self._judged(given, full, self._overflows(full, evidence, used))
             if until_failed and trials[variant].verdict == "failed":
                 break
         return trials
 
-    def _overflows(
-        self, full: FullOutputs, evidence: Evidence, variant: str, precisions: Mapping[str, PartPrecision]
-    ) -> tuple[str, ...]:
+    def _run(self, parts: Parts, variant: Variant, evidence: Evidence, label: str) -> FullOutputs:
+        shop = self._shop
+        embeddings = embeddings_of(
+            parts[f"{variant}/face_encoder"], evidence, shop.threads, progress=shop.progress, label=label
+        )
+        return FullOutputs(embeddings, outputs_of(parts[f"{variant}/fusion"], embeddings, evidence, shop.threads))
+
+    def _overflows(self, full: FullOutputs, evidence: Evidence, used: Mapping[str, PartPrecision]) -> tuple[str, ...]:
         """What FP16 can't hold in the parts that a variant has in FP16."""
         windows = evidence.first_of_clips(_OVERFLOW_WINDOWS)
         found: tuple[str, ...] = ()
-        if precisions[f"{variant}/face_encoder"] == "fp16":
-            faces = evidence.faces(windows)[:, -1]
-            found += overflows(self._shop.encoder, {"projection"}, {"face": faces})
-        if precisions[f"{variant}/fusion"] == "fp16":
+        if used["face_encoder"] == "fp16":
+            found += overflows(self._shop.encoder, {"projection"}, {"face": evidence.faces(windows)[:, -1]})
+        if used["fusion"] == "fp16":
             embeddings = full.embeddings[evidence.frames[windows]]
             given = {"embeddings": embeddings, "eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
             found += overflows(self._shop.fusion, high_precision_nodes(self._shop.fusion), given)
         return found
 
-    def _judged(
-        self,
-        embeddings: NDArray[np.float32],
-        outputs: Outputs,
-        full: FullOutputs,
-        evidence: Evidence,
-        beyond: tuple[str, ...],
-    ) -> Trial:
-        decibels = noise_db(embeddings, full.embeddings) if np.isfinite(embeddings).all() else None
-        faults = (*new_faults(full.outputs, outputs), *beyond)
-        if faults:
-            return Trial(outputs, (), {}, decibels, faults)
-        changes = self._compare(outputs, full, evidence)
-        return Trial(outputs, changes, agreement(full.outputs, outputs), decibels)
+    def _judged(self, given: FullOutputs, full: FullOutputs, beyond: tuple[str, ...]) -> Trial:
+        finite = np.isfinite(given.embeddings).all()
+        decibels = noise_db(given.embeddings, full.embeddings) if finite else None
+        if faults := (*new_faults(full.outputs, given.outputs), *beyond):
+            return Trial(given.outputs, embedding_db=decibels, faults=faults)
+        return Trial(given.outputs, self._compare(given.outputs), agreement(full.outputs, given.outputs), decibels)
 
-    def _compare(self, outputs: Outputs, full: FullOutputs, evidence: Evidence) -> tuple[Change, ...]:
-        shop = self._shop
-        return compare(
-            full.outputs,
-            outputs,
-            evidence.labels,
-            evidence.participants,
-            shop.classes,
-            shop.options.seed,
-            evidence.clips,
-        )
-
-
-def run_encoder(
-    path: Path, evidence: Evidence, threads: int, progress: Progress = silent, label: str = "encoding selection crops"
-) -> NDArray[np.float32]:
-    """Embeddings (m, 128) of the evidence's crops by an encoder part."""
-    engine = open_engine(CPU_ENGINE, path, threads)
-    try:
-        return embeddings_of(engine, evidence, progress, label)
-    finally:
-        engine.close()
-
-
-def run_fusion(path: Path, embeddings: NDArray[np.float32], evidence: Evidence, threads: int) -> Outputs:
-    """Outputs of the windows by a fusion part."""
-    engine = open_engine(CPU_ENGINE, path, threads)
-    try:
-        return outputs_of(engine, embeddings, evidence)
-    finally:
-        engine.close()
-
-
-def _unknown(value: object) -> bool:
-    return isinstance(value, float) and not isfinite(value)
+    def _compare(self, outputs: Outputs) -> tuple[Change, ...]:
+        shop, full = self._shop, self.full
+        if shop.evidence is None or full is None:
+            return ()
+        return compare(full.outputs, outputs, shop.evidence.truth, shop.options.seed)

@@ -15,6 +15,8 @@ The difference is rounding (about 1e-6 of an output's largest value).
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,28 +24,36 @@ import onnx
 from numpy.typing import NDArray
 from torch import nn
 
-from emer_edge.export.parts.graph import GraphBuilder
-from emer_edge.export.parts.heads import write_heads
-from emer_edge.export.parts.layers import array
-from emer_edge.export.parts.recurrent import FIRST_LAYERS, LstmForm, two_lstms
+from emer_edge.errors import ConfigurationError
+from emer_edge.export.parts.graph import GraphBuilder, array
 from emer_edge.model.emert import STANDARDISED_LIMIT, Emert
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 
-__all__ = ["fusion", "high_precision_nodes"]
+__all__ = ["fusion", "high_precision_nodes", "lstm_layer", "two_lstms"]
 
 _STATE: Final = 128
 _TOKENS: Final = FACE_SLOTS + 2 * EYE_SLOTS
 _HEADS: Final = 8
 _HEAD_WIDTH: Final = 64
 _NORM_EPSILON: Final = 1e-5
+_FIRST_LAYERS: Final = frozenset(
+    f"{stream}_lstm.{node}" for stream in ("eye", "gaze") for node in ("time_first", "0", "0.add", "0.stream")
+)
+"""Names of the nodes, of either form, that read columns."""
+
+WriteLstms = Callable[[GraphBuilder, dict[str, tuple[str, nn.LSTM]]], tuple[str, str]]
 
 
-def fusion(model: Emert, lstm: LstmForm = "op") -> onnx.ModelProto:
+def fusion(model: Emert, write_lstms: WriteLstms | None = None) -> onnx.ModelProto:
     """Write the part.
 
     Inputs `embeddings` (N, 8, 128), `eye` (N, 32, 39), `gaze` (N, 32, 2), float32; one float32 output per head under
     its name, logits (N, C) or a value (N, 1).
+
+    Args:
+        model: the network.
+        write_lstms: writes both LSTMs in another form than `two_lstms`.
     """
     graph = GraphBuilder("fusion")
     embeddings = graph.input("embeddings", FACE_SLOTS, _STATE)
@@ -53,20 +63,21 @@ def fusion(model: Emert, lstm: LstmForm = "op") -> onnx.ModelProto:
         given: Any = model
         eye = _standardise(graph, eye, given.eye_mean, given.eye_scale)
         gaze = _standardise(graph, gaze, given.gaze_mean, given.gaze_scale)
-    eye, gaze = two_lstms(graph, eye, gaze, model.subnet.e_lstm, model.subnet.v_lstm, lstm)
+    lstms = {"eye_lstm": (eye, model.subnet.e_lstm), "gaze_lstm": (gaze, model.subnet.v_lstm)}
+    eye, gaze = (write_lstms or two_lstms)(graph, lstms)
     source, target = _tokens(graph, model, {"face": embeddings, "eye": eye, "gaze": gaze})
     dim = model.variant.dim
-    source = _normalise(graph, source, "source.norm", np.ones(dim), np.zeros(dim))
-    graph.transpose(source, f"{source}.turned", 0, 2, 1)
-    target = graph.reshape(target, "target.rows", -1, dim)
+    source = _normalise(graph, source, "source.norm", (np.ones(dim), np.zeros(dim)))
+    graph.transpose(source, f"{source}.turned", (0, 2, 1))
+    target = graph.reshape(target, "target.rows", (-1, dim))
     layers: Any = model.transformer.CrossTransformerEncoder.layers
     for number, (attention, feed_forward) in enumerate(layers):
-        target = _attend(graph, target, source, attention, f"layer{number}.attention")
+        target = _attend(graph, (target, source), attention, f"layer{number}.attention")
         target = _feed_forward(graph, target, feed_forward, f"layer{number}.feed_forward")
-    tokens = graph.reshape(target, "tokens.by_window", -1, _TOKENS, dim)
+    tokens = graph.reshape(target, "tokens.by_window", (-1, _TOKENS, dim))
     feature = graph.node("ReduceMean", [tokens], "mean", axes=[1], keepdims=0)
-    write_heads(graph, feature, _heads(model))
-    for name in _heads(model):
+    write_heads(graph, feature, model.head_modules)
+    for name in model.head_names:
         graph.output(name, HEADS[name].width)
     return graph.build()
 
@@ -79,12 +90,58 @@ def high_precision_nodes(part: onnx.ModelProto) -> frozenset[str]:
     kept = {"mean"}
     for node in part.graph.node:
         if (
-            node.name in FIRST_LAYERS
+            node.name in _FIRST_LAYERS
             or node.name.startswith(("head.", "standardise."))
             or node.op_type == "LayerNormalization"
         ):
             kept.add(node.name)
     return frozenset(kept)
+
+
+def two_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]]) -> tuple[str, str]:
+    """Write both stacked LSTMs over (N, T, inputs): all states of their last layers, each (N, T, hidden).
+
+    ONNX's LSTM operator, which ONNX Runtime has a kernel for and TensorRT imports as loops. Initial states are zeros.
+
+    Args:
+        graph: receives them.
+        streams: `eye_lstm` and `gaze_lstm` -> what is read, and the layers.
+    """
+    eye, gaze = (_operators(graph, x, layers, name) for name, (x, layers) in streams.items())
+    return eye, gaze
+
+
+def _operators(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
+    # Initial states are left out, which means zeros, so no shape of N is ever asked for. Time goes first because ONNX
+    # Runtime refuses the operator's batch-first layout.
+    x = graph.transpose(x, f"{name}.time_first", (1, 0, 2))
+    for number in range(layers.num_layers):
+        layer = f"{name}.{number}"
+        w, r, bias_w, bias_r = lstm_layer(layers, number)
+        inputs = [
+            x,
+            graph.constant(f"{layer}.W", w[None]),
+            graph.constant(f"{layer}.R", r[None]),
+            graph.constant(f"{layer}.B", np.concatenate([bias_w, bias_r])[None]),
+        ]
+        states = graph.node("LSTM", inputs, layer, [f"{layer}.states"], hidden_size=layers.hidden_size)
+        if number < layers.num_layers - 1:
+            x = graph.node("Squeeze", [states, graph.constant("direction_axis", [1])], f"{layer}.squeeze")
+    # (T, 1, N, hidden): the direction's axis leaves with the turn.
+    turned = graph.transpose(states, f"{name}.batch_first", (1, 2, 0, 3))
+    return graph.node("Squeeze", [turned, graph.constant("turned_axis", [0])], f"{name}.all_states")
+
+
+def lstm_layer(layers: nn.LSTM, number: int) -> tuple[NDArray[np.float64], ...]:
+    """W (4 hidden, inputs), R (4 hidden, hidden) and both biases of a layer.
+
+    Gates go from torch's order, input, forget, cell, output, to ONNX's, input, output, forget, cell.
+    """
+    found = []
+    for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        i, f, c, o = np.split(array(getattr(layers, f"{each}_l{number}")), 4)
+        found.append(np.concatenate([i, o, f, c]))
+    return tuple(found)
 
 
 def _standardise(graph: GraphBuilder, x: str, mean: Any, scale: Any) -> str:
@@ -104,7 +161,7 @@ def _tokens(graph: GraphBuilder, model: Emert, streams: dict[str, str]) -> tuple
     slots = (FACE_SLOTS, EYE_SLOTS, EYE_SLOTS)
     parts, biases = [], []
     for (stream, x), specific, count in zip(streams.items(), own, slots, strict=True):
-        value, bias = _project(graph, x, specific, model.invariant_projection, f"project.{stream}")
+        value, bias = _project(graph, x, (specific, model.invariant_projection), f"project.{stream}")
         parts.append(value)
         biases.append(np.repeat(bias[None], count, axis=0))
     positions: Any = model.transformer
@@ -117,10 +174,10 @@ def _tokens(graph: GraphBuilder, model: Emert, streams: dict[str, str]) -> tuple
 
 
 def _project(
-    graph: GraphBuilder, x: str, specific: nn.Sequential, invariant: nn.Sequential, name: str
+    graph: GraphBuilder, x: str, layers: tuple[nn.Sequential, nn.Sequential], name: str
 ) -> tuple[str, NDArray[np.float64]]:
     """Both projections of a stream side by side; returns the value and the bias still to be added to it."""
-    pairs: Any = list(zip(specific, invariant, strict=True))
+    pairs: Any = list(zip(*layers, strict=True))
     bias = np.zeros(0)
     merged = False
     for number, (one, other) in enumerate(pairs):
@@ -141,13 +198,14 @@ def _project(
     return x, bias
 
 
-def _normalise(graph: GraphBuilder, x: str, name: str, gain: NDArray[np.float64], bias: NDArray[np.float64]) -> str:
-    inputs = [x, graph.constant(f"{name}.gain", gain), graph.constant(f"{name}.bias", bias)]
-    return graph.node("LayerNormalization", inputs, name, axis=-1, epsilon=_NORM_EPSILON)
+def _normalise(graph: GraphBuilder, x: str, name: str, affine: tuple[NDArray[np.float64], NDArray[np.float64]]) -> str:
+    constants = {"gain": affine[0], "bias": affine[1]}
+    return graph.layer("LayerNormalization", x, name, constants, axis=-1, epsilon=_NORM_EPSILON)
 
 
-def _attend(graph: GraphBuilder, target: str, source: str, attention: Any, name: str) -> str:
+def _attend(graph: GraphBuilder, tokens: tuple[str, str], attention: Any, name: str) -> str:
     """Add attention(target, source) to the target, heads folded; `source` is normalised without gain and bias."""
+    target, source = tokens
     inner = attention.fn
     dim = inner.to_q.in_features
     q, k, v = (array(each.weight).reshape(_HEADS, _HEAD_WIDTH, dim) for each in (inner.to_q, inner.to_k, inner.to_v))
@@ -159,40 +217,86 @@ def _attend(graph: GraphBuilder, target: str, source: str, attention: Any, name:
     answer = array(attention.norm_v.weight)[None, :, None] * full
     answer_bias = np.einsum("i,hio->o", array(attention.norm_v.bias), full) + array(inner.to_out[0].bias)
 
-    x = _normalise(graph, target, f"{name}.norm", np.ones(dim), np.zeros(dim))
-    x = _affine(graph, x, ask.reshape(dim, -1), ask_bias.reshape(-1), f"{name}.ask")
-    x = graph.reshape(x, f"{name}.by_head", -1, _TOKENS * _HEADS, dim)
+    x = _normalise(graph, target, f"{name}.norm", (np.ones(dim), np.zeros(dim)))
+    x = _affine(graph, x, f"{name}.ask", (ask.reshape(dim, -1), ask_bias.reshape(-1)))
+    x = graph.reshape(x, f"{name}.by_head", (-1, _TOKENS * _HEADS, dim))
     scores = graph.node("MatMul", [x, f"{source}.turned"], f"{name}.scores")
     weights = graph.node("Softmax", [scores], f"{name}.weights", axis=2)
     x = graph.node("MatMul", [weights, source], f"{name}.mix")
-    x = graph.reshape(x, f"{name}.joined", -1, _HEADS * dim)
-    x = _affine(graph, x, answer.reshape(-1, dim), answer_bias, f"{name}.answer")
+    x = graph.reshape(x, f"{name}.joined", (-1, _HEADS * dim))
+    x = _affine(graph, x, f"{name}.answer", (answer.reshape(-1, dim), answer_bias))
     return graph.node("Add", [target, x], f"{name}.sum")
 
 
 def _feed_forward(graph: GraphBuilder, x: str, layer: Any, name: str) -> str:
     """Add feed-forward(x) to x, the exact GELU written with Erf as opset 17 has no Gelu."""
     net = layer.fn.net
-    inner = _normalise(graph, x, f"{name}.norm", array(layer.norm.weight), array(layer.norm.bias))
-    inner = _affine(graph, inner, array(net[0].weight).T, array(net[0].bias), f"{name}.0")
+    inner = _normalise(graph, x, f"{name}.norm", (array(layer.norm.weight), array(layer.norm.bias)))
+    inner = _affine(graph, inner, f"{name}.0", (array(net[0].weight).T, array(net[0].bias)))
     half = graph.node("Mul", [inner, graph.constant("half", 0.5)], f"{name}.half")
     bent = graph.node("Div", [inner, graph.constant("root_two", math.sqrt(2.0))], f"{name}.scaled")
     bent = graph.node("Add", [graph.node("Erf", [bent], f"{name}.erf"), graph.constant("one", 1.0)], f"{name}.bent")
     bent = graph.node("Mul", [half, bent], f"{name}.gelu")
-    inner = _affine(graph, bent, array(net[3].weight).T, array(net[3].bias), f"{name}.3")
+    inner = _affine(graph, bent, f"{name}.3", (array(net[3].weight).T, array(net[3].bias)))
     return graph.node("Add", [x, inner], f"{name}.sum")
 
 
-def _affine(graph: GraphBuilder, x: str, weight: NDArray[np.float64], bias: NDArray[np.float64], name: str) -> str:
-    """Multiply x (rows, inputs) by weight (inputs, outputs) plus bias, in one node."""
-    inputs = [x, graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias)]
-    return graph.node("Gemm", inputs, name)
+def _affine(graph: GraphBuilder, x: str, name: str, affine: tuple[NDArray[np.float64], NDArray[np.float64]]) -> str:
+    """Multiply x (rows, inputs) by a weight (inputs, outputs) plus a bias, in one node."""
+    return graph.layer("Gemm", x, name, {"weight": affine[0], "bias": affine[1]})
 
 
-def _heads(model: Emert) -> dict[str, nn.Sequential]:
-    given: Any = model
-    if model.variant.name == "nine":
-        return {name: given.heads[name] for name in model.head_names}
-    if model.variant.name == "intensity":
-        return {"fer-7": given.cls_head_e, "fer-intensity": given.cls_head_in}
-    return {model.head_names[0]: given.cls_head}
+def write_heads(graph: GraphBuilder, feature: str, heads: Mapping[str, nn.Sequential]) -> None:
+    """Write heads on rows (N, inputs): each gives the tensor of its name. Dropout is left out.
+
+    Heads with the same layers but for their widths share one product a layer: the first layers' weights lie side by
+    side, the others' on the diagonal of a matrix of zeros.
+
+    Raises:
+        ConfigurationError: a layer that is neither linear nor a leaky rectifier.
+    """
+    alike: dict[tuple[float | None, ...], dict[str, list[nn.Module]]] = defaultdict(dict)
+    for name, layers in heads.items():
+        kept = [each for each in layers if not isinstance(each, nn.Dropout)]
+        alike[tuple(_kind(each, name) for each in kept)][name] = kept
+    for group in alike.values():
+        _write_group(graph, feature, group)
+
+
+def _kind(layer: nn.Module, name: str) -> float | None:
+    if isinstance(layer, nn.Linear):
+        return None
+    if isinstance(layer, nn.LeakyReLU):
+        return float(layer.negative_slope)
+    raise ConfigurationError(f"the head {name} holds a {type(layer).__name__}, which export does not know")
+
+
+def _write_group(graph: GraphBuilder, x: str, group: Mapping[str, Sequence[nn.Module]]) -> None:
+    names = list(group)
+    label = f"head.{'+'.join(names)}"
+    output = names[0] if len(names) == 1 else label
+    depth = len(group[names[0]])
+    for number in range(depth):
+        layers: list[Any] = [group[name][number] for name in names]
+        step, written = f"{label}.{number}", output if number == depth - 1 else ""
+        if isinstance(layers[0], nn.LeakyReLU):
+            x = graph.layer("LeakyRelu", x, step, {}, output=written, alpha=layers[0].negative_slope)
+            continue
+        weights = [array(each.weight).T for each in layers]
+        bias = np.concatenate([array(each.bias) for each in layers])
+        weight = np.concatenate(weights, axis=1) if number == 0 else _diagonal(weights)
+        x = graph.layer("Gemm", x, step, {"weight": weight, "bias": bias}, output=written)
+    if len(names) > 1:
+        last: list[Any] = [group[name][-1] for name in names]
+        widths = graph.constant(f"{label}.widths", [each.out_features for each in last])
+        graph.node("Split", [output, widths], f"{label}.split", names, axis=1)
+
+
+def _diagonal(blocks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    heights, widths = zip(*(each.shape for each in blocks), strict=True)
+    whole = np.zeros((sum(heights), sum(widths)))
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole

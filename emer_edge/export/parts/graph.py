@@ -6,21 +6,23 @@ folded on the way, and each node carries the name of the layer that it came from
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
-__all__ = ["BATCH_AXIS", "IR_VERSION", "OPSET", "GraphBuilder", "GraphIndex"]
+from emer_edge.errors import ConfigurationError
+
+__all__ = ["IR_VERSION", "OPSET", "GraphBuilder", "GraphIndex", "array", "copied", "rewritten", "still_used"]
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
 """The IR version that belongs to opset 17: what TensorRT 8.6 and every ONNX Runtime since 1.12 read."""
-BATCH_AXIS: Final = "N"
+_BATCH_AXIS: Final = "N"
 
 
 class GraphBuilder:
@@ -35,12 +37,12 @@ class GraphBuilder:
 
     def input(self, name: str, *shape: int) -> str:
         """Declare a float32 input of shape (N, *shape)."""
-        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, *shape]))
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [_BATCH_AXIS, *shape]))
         return name
 
     def output(self, name: str, *shape: int) -> None:
         """Declare a tensor an output, float32 of shape (N, *shape)."""
-        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH_AXIS, *shape]))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [_BATCH_AXIS, *shape]))
 
     def constant(self, name: str, value: NDArray[Any] | Sequence[int] | float) -> str:
         """Store a constant once: floats as float32, whole numbers as int64."""
@@ -57,11 +59,18 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op, list(inputs), produced, name=name, **given))
         return next(each for each in produced if each)
 
-    def reshape(self, value: str, name: str, *shape: int) -> str:
+    def layer(
+        self, op: str, x: str, name: str, constants: Mapping[str, NDArray[Any]], *, output: str = "", **given: Any
+    ) -> str:
+        """Append a node on `x` and constants, such as `weight` and `bias`, which are stored as `NAME.weight`."""
+        inputs = [x, *(self.constant(f"{name}.{key}", each) for key, each in constants.items())]
+        return self.node(op, inputs, name, [output or name], **given)
+
+    def reshape(self, value: str, name: str, shape: Sequence[int]) -> str:
         """Reshape to constant dimensions: 0 keeps an axis, -1 takes what is left."""
         return self.node("Reshape", [value, self.constant(f"{name}.shape", list(shape))], name)
 
-    def transpose(self, value: str, name: str, *axes: int) -> str:
+    def transpose(self, value: str, name: str, axes: Sequence[int]) -> str:
         """Permute axes."""
         return self.node("Transpose", [value], name, perm=list(axes))
 
@@ -79,20 +88,14 @@ class GraphBuilder:
 
 
 class GraphIndex:
-    """Who makes and who takes each tensor of a graph."""
+    """Constants, inputs and outputs of a graph, and who makes each tensor."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         graph = model.graph
         self.constants: dict[str, onnx.TensorProto] = {each.name: each for each in graph.initializer}
         self.inputs = {each.name for each in graph.input} - set(self.constants)
         self.outputs = {each.name for each in graph.output}
-        self.producer: dict[str, onnx.NodeProto] = {}
-        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-        for node in graph.node:
-            for name in node.output:
-                self.producer[name] = node
-            for name in node.input:
-                self.consumers[name].append(node)
+        self.producer: dict[str, onnx.NodeProto] = {name: node for node in graph.node for name in node.output}
 
     def made_by(self, tensor: str, *ops: str) -> bool:
         """Whether a node of one of these types produces the tensor."""
@@ -101,3 +104,35 @@ class GraphIndex:
     def array(self, name: str) -> NDArray[Any]:
         """Value of a constant."""
         return numpy_helper.to_array(self.constants[name])
+
+
+def array(tensor: Tensor | None) -> NDArray[np.float64]:
+    """A parameter as float64, in which everything is folded."""
+    if tensor is None:
+        raise ConfigurationError("a layer to export lacks a parameter")
+    values: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
+    return values
+
+
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy, whose nodes may be changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def rewritten(
+    model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], constants: Iterable[onnx.TensorProto]
+) -> onnx.ModelProto:
+    """A copy with other nodes and constants."""
+    copy = copied(model)
+    del copy.graph.node[:], copy.graph.initializer[:]
+    copy.graph.node.extend(nodes)
+    copy.graph.initializer.extend(constants)
+    return copy
+
+
+def still_used(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
+    """The model's constants that some nodes read."""
+    used = {name for node in nodes for name in node.input}
+    return [each for each in model.graph.initializer if each.name in used]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.parts.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex, rewritten, still_used
 
 __all__ = ["quantisable_products", "quantise_products"]
 
@@ -60,14 +60,7 @@ def quantise_products(part: onnx.ModelProto, keep: Collection[str] = ()) -> onnx
         _quantised(each, index, constants) if each.name in able and each.name not in keep else each
         for each in part.graph.node
     ]
-    copy = onnx.ModelProto()
-    copy.CopyFrom(part)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(each for each in part.graph.initializer if each.name in used)
-    copy.graph.initializer.extend(constants.values())
+    copy = rewritten(part, nodes, [*still_used(part, nodes), *constants.values()])
     if constants:
         copy.opset_import.append(helper.make_opsetid(_DOMAIN, _DOMAIN_VERSION))
     return copy

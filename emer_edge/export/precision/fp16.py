@@ -1,25 +1,34 @@
 """FP16 regions for TensorRT: weights and activations in FP16 but for the nodes that need more, with Casts between.
 
 Inputs and outputs of the part stay float32, so both variants have the same interface.
+
+FP16 overflows above 65,504. ONNX Runtime computes FP16 layers in FP32 on a CPU and leaves out the roundings between
+neighbours, so running an FP16 part here does not show it. The FP32 part does: its numbers between layers are looked at
+instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from emer_edge.calibration.measurement import model_session
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.parts.graph import GraphIndex
+from emer_edge.export.parts.graph import GraphIndex, copied, rewritten
 
-__all__ = ["to_fp16"]
+__all__ = ["overflows", "to_fp16"]
 
-_LARGEST: Final = 65504.0
+_LARGEST: Final = 65_504.0
 # They move numbers and compute nothing: they follow the type that they are given.
 _MOVES: Final = ("Reshape", "Transpose", "Squeeze", "Split", "Flatten")
+
+_NAMED: Final = 3
+_AT_ONCE: Final = 16
 
 
 def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelProto:
@@ -33,10 +42,8 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
         ConfigurationError: a weight of an FP16 node is larger than FP16 can hold.
     """
     index = GraphIndex(model)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     half: set[str] = set()
-    casts: dict[str, str] = {}
+    casts: set[str] = set()
     constants: dict[str, onnx.TensorProto] = {}
     nodes: list[onnx.NodeProto] = []
 
@@ -61,10 +68,10 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
         if (key := f"{name}.{kind}") not in casts:
             target = TensorProto.FLOAT16 if to_half else TensorProto.FLOAT
             nodes.append(helper.make_node("Cast", [name], [key], name=f"{name}.to_{kind}", to=target))
-            casts[key] = name
+            casts.add(key)
         return key
 
-    for node in copy.graph.node:
+    for node in copied(model).graph.node:
         moves = node.op_type in _MOVES
         to_half = (node.input[0] in half) if moves else node.name not in keep
         inputs = [value(each, to_half) for each in node.input]
@@ -79,9 +86,32 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
                 )
             elif to_half:
                 half.add(name)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(constants.values())
+    copy = rewritten(model, nodes, constants.values())
     del copy.graph.value_info[:]
     return copy
+
+
+def overflows(
+    part: onnx.ModelProto, full_precision: Collection[str], given: Mapping[str, NDArray[np.float32]]
+) -> tuple[str, ...]:
+    """Find the layers of an FP32 part whose results FP16 can't hold.
+
+    Args:
+        part: the part in FP32.
+        full_precision: names of nodes that stay in FP32.
+        given: input -> (n, ...) values to run it on.
+
+    Returns:
+        A sentence for each of the first few such layers, in graph order; empty where all fits.
+    """
+    layer_of = {name: node.name for node in part.graph.node if node.name not in full_precision for name in node.output}
+    session = model_session(part, threads=1, also=[name for name in layer_of if name])
+    names = [each.name for each in session.get_outputs() if each.name in layer_of and each.type == "tensor(float)"]
+    largest = dict.fromkeys(names, 0.0)
+    count = len(next(iter(given.values())))
+    for at in range(0, count, _AT_ONCE):
+        batch = {name: each[at : at + _AT_ONCE] for name, each in given.items()}
+        for name, value in zip(names, session.run(names, batch), strict=True):
+            largest[name] = max(largest[name], float(np.abs(value).max(initial=0.0)))
+    beyond = [name for name in layer_of if largest.get(name, 0.0) > _LARGEST]
+    return tuple(f"{layer_of[name]} reaches {largest[name]:.3g}, and FP16 holds 65,504" for name in beyond[:_NAMED])

@@ -24,10 +24,9 @@ from onnx import helper, numpy_helper
 
 from emer_edge.bundle import CPU, Variant
 from emer_edge.errors import ConfigurationError
-from emer_edge.export.parts.graph import GraphIndex
-from emer_edge.export.precision.rounding import round_preserving_sums
+from emer_edge.export.parts.graph import GraphIndex, copied, rewritten, still_used
 
-__all__ = ["activations_to_quantise", "quantisable_layers", "quantise"]
+__all__ = ["activations_to_quantise", "quantisable_layers", "quantise", "round_preserving_sums"]
 
 Range = tuple[float, float]
 
@@ -98,16 +97,8 @@ def quantise(
     rewriter = _Rewriter(style, index)
     for name, users in taken.items():
         rewriter.plan(name, _range_of(name, ranges, taken, index), users)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    nodes = rewriter.rewrite(copy.graph.node)
-    del copy.graph.node[:]
-    copy.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    constants = [each for each in copy.graph.initializer if each.name in used]
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend([*constants, *rewriter.constants.values()])
-    return copy
+    nodes = rewriter.rewrite(copied(model).graph.node)
+    return rewritten(model, nodes, [*still_used(model, nodes), *rewriter.constants.values()])
 
 
 def _is_conv(node: onnx.NodeProto, index: GraphIndex) -> bool:
@@ -201,25 +192,47 @@ class _Rewriter:
         scale = scale.astype(np.float32)
         steps = (weight / scale.reshape(-1, 1, 1, 1)).reshape(-1, weight.shape[2] * weight.shape[3])
         quantised = np.clip(round_preserving_sums(steps), -127, 127).astype(np.int8).reshape(weight.shape)
-        added = [self._dequantised(node, 1, quantised, scale, np.zeros(len(scale), np.int8))]
+        added = [self._dequantised(node, 1, quantised, scale)]
         if bias is not None and self.style == CPU:
             bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
             integers = np.clip(np.rint(bias / bias_scale), -_INT32, _INT32).astype(np.int32)
-            added.append(self._dequantised(node, 2, integers, bias_scale, np.zeros(len(scale), np.int32)))
+            added.append(self._dequantised(node, 2, integers, bias_scale))
         return added
 
     def _dequantised(
-        self, node: onnx.NodeProto, position: int, values: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any]
+        self, node: onnx.NodeProto, position: int, values: NDArray[Any], scale: NDArray[Any]
     ) -> onnx.NodeProto:
         name = node.input[position]
-        inputs = [
-            self._constant(f"{name}.q", values),
-            self._constant(f"{name}.scale", scale),
-            self._constant(f"{name}.zero", zero),
-        ]
+        parts = {"q": values, "scale": scale, "zero": np.zeros(len(scale), values.dtype)}
+        inputs = [self._constant(f"{name}.{kind}", each) for kind, each in parts.items()]
         node.input[position] = f"{name}.dq"
         return helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize", axis=0)
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants[name] = numpy_helper.from_array(value, name)
         return name
+
+
+def round_preserving_sums(scaled: NDArray[Any]) -> NDArray[np.float64]:
+    """Round to whole numbers, each row's sum kept to within a half.
+
+    Neighbouring pixels are alike and activations after a ReLU have a positive mean, so what a kernel's rounding errors
+    add up to matters more than their size: those nearest to the other side are rounded there until the sum fits. On a
+    random backbone that is worth 2.5 dB of the embedding, and costs nothing on the device.
+
+    Args:
+        scaled: (rows, values of one kernel), in steps.
+
+    Returns:
+        float64 of the same shape, whole numbers within 1 of the given ones.
+    """
+    rounded: NDArray[np.float64] = np.rint(scaled).astype(np.float64)
+    left = scaled - rounded
+    owed = np.rint(left.sum(axis=1)).astype(int)
+    rows = np.arange(len(scaled))[:, None]
+    order = np.argsort(-left, axis=1)
+    place = np.empty_like(order)
+    place[rows, order] = np.arange(scaled.shape[1])[None]
+    rounded += place < owed[:, None]
+    rounded -= place >= scaled.shape[1] + np.minimum(owed, 0)[:, None]
+    return rounded

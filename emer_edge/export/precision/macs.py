@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from emer_edge.bundle import CPU, TENSORRT, Variant
-from emer_edge.calibration.session import model_session
+from emer_edge.calibration.measurement import model_session
 from emer_edge.errors import BundleError
 from emer_edge.export.parts.graph import GraphIndex
 
-__all__ = ["ProductMacs", "count_macs", "int8_shares", "macs_of_variant"]
+__all__ = ["count_macs", "int8_shares", "macs_of_variant"]
 
 _CONVOLUTIONS: Final = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Operator -> which input holds the weights."""
@@ -122,10 +122,7 @@ def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
 def _shapes(model: onnx.ModelProto, index: GraphIndex, nodes: Sequence[onnx.NodeProto]) -> dict[str, Shape]:
     """Shapes of the tensors that these nodes take and give, by running the part on zeros."""
     wanted = {name for node in nodes for name in (*node.input, node.output[0]) if name in index.producer}
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - index.outputs))
-    session = model_session(wide, optimised=False)
+    session = model_session(model, optimised=False, also=sorted(wanted))
     zeros: dict[str, NDArray[np.float32]] = {
         each.name: np.zeros([size if isinstance(size, int) else 1 for size in each.shape], np.float32)
         for each in session.get_inputs()

@@ -1,6 +1,1 @@
-"""The export's report for people, all of it made from `report.json`'s figures."""
-
-from emer_edge.export.report.page import report_html
-from emer_edge.export.report.terminal import summary_table
-
-__all__ = ["report_html", "summary_table"]
+"""The export's report: `report.json` as typed records, and what people read, all of it made from these."""

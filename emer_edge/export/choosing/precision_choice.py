@@ -1,0 +1,181 @@
+"""Which precision the bundle gets: what was asked for, or the fastest that passes the gate.
+
+INT8 that fails the gate gets layers back into high precision, the most sensitive first, until it holds. An inconclusive
+gate keeps what was asked for by name, with a note. `auto` vouches for its choice and keeps only what passed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from emer_edge.bundle.manifest import CalibrationRecord
+from emer_edge.errors import ConfigurationError, DataError, GateError
+from emer_edge.export.choosing.candidates import Candidate, build, select, time_steps
+from emer_edge.export.choosing.quantising import Quantised, all_layers, layers_named_by, quantised
+from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
+from emer_edge.export.judging.workshop import Outputs, Workshop
+from emer_edge.export.precision.macs import int8_shares
+from emer_edge.export.precision.writing import PartPrecision, Parts
+from emer_edge.export.report.export_report import CandidateRow, FallBack, LayerSensitivity, TensorRange, Timing, Verdict
+
+__all__ = ["Choice", "choose"]
+
+
+@dataclass
+class Choice:
+    """What was chosen, and why.
+
+    Attributes:
+        precision: of the parts written.
+        parts: their files.
+        trials: variant -> how it did on selection windows; empty without these.
+        calibration: for int8.
+        ranges: for int8, what the calibration says of each tensor.
+        kept_high: layers that stay in floating point, by hand or for the gate.
+        sensitivities: the most sensitive layer first; empty where they were not measured.
+        fall_back: what the gate cost; empty where no layer had to be put back.
+        candidates: for `auto`, a row for each precision.
+        timing: of FP32, of what was chosen, and of what was passed over, side by side.
+        int8_macs: share of INT8 operations, by part and for a step (`emer_edge.export.precision.macs.int8_shares`).
+        macs: the same in operations.
+        fp32_outputs: head -> (n, C) of FP32 on selection windows; empty without these.
+        notes: for the user.
+    """
+
+    precision: PartPrecision
+    parts: Parts
+    timing: Timing
+    trials: dict[str, Trial] = field(default_factory=dict)
+    calibration: CalibrationRecord | None = None
+    ranges: tuple[TensorRange, ...] = ()
+    kept_high: tuple[str, ...] = ()
+    sensitivities: tuple[LayerSensitivity, ...] = ()
+    fall_back: FallBack = field(default_factory=FallBack)
+    candidates: tuple[CandidateRow, ...] = ()
+    int8_macs: dict[str, float] = field(default_factory=dict)
+    macs: dict[str, dict[str, int]] = field(default_factory=dict)
+    fp32_outputs: Outputs = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict | Literal["not run"]:
+        """The worst verdict among variants."""
+        return gate_verdict(self.trials)
+
+    @property
+    def fp32_ms(self) -> dict[str, float]:
+        """Median milliseconds of each part and of a step in FP32."""
+        return self.timing.medians_ms("fp32")
+
+    @property
+    def final_ms(self) -> dict[str, float]:
+        """The same as exported."""
+        return self.timing.medians_ms(self.precision)
+
+
+def choose(shop: Workshop) -> Choice:
+    """Write the parts in the precision asked for, or in the best one that passes.
+
+    Raises:
+        GateError: the precision asked for fails the gate, and may not or can't be mended.
+        CheckpointError: the network gives numbers that are not finite, or a head that never changes.
+        ConfigurationError: `exclude` names no layer, or there is no INT8 to exclude it from.
+        DataError: clips can't be read, or none calibrate.
+    """
+    options = shop.options
+    if options.exclude and options.precision not in ("int8", "auto"):
+        raise ConfigurationError(
+            f"--exclude is for int8 and auto; with --precision {options.precision} nothing is INT8"
+        )
+    excluded = layers_named_by(options.exclude, all_layers(shop))
+    # Beside the output, so that candidates take room on the disk that has to have it anyway.
+    with TemporaryDirectory(prefix=f".{options.output.name}.", dir=options.output.parent) as folder:
+        choosing = _Choosing(shop, Path(folder), excluded)
+        choice = choosing.automatic() if options.precision == "auto" else choosing.asked_for(options.precision)
+        for key, path in choice.parts.items():
+            shutil.copyfile(path, shop.target(f"{key}.onnx"))
+        choice.parts = {key: shop.target(f"{key}.onnx") for key in choice.parts}
+    choice.int8_macs, choice.macs = int8_shares(choice.parts)
+    return choice
+
+
+class _Choosing:
+    """One choice in the making: candidates lie in `staging`, all held against `full`, the one in FP32."""
+
+    def __init__(self, shop: Workshop, staging: Path, excluded: tuple[str, ...]) -> None:
+        self.shop, self.staging, self.excluded = shop, staging, excluded
+        full = build(shop, staging / "fp32", "fp32")
+        self.judge = Judge(shop, full.parts)
+        self.full = full.judged(self.judge, "fp32")
+
+    def asked_for(self, asked: PartPrecision) -> Choice:
+        made = self.quantised() if asked == "int8" else None
+        candidate = made.candidate if made is not None else self.full if asked == "fp32" else self.built(asked)
+        _refuse_failure(candidate)
+        timing, notes = self.timed([candidate], made)
+        return self.choice(candidate, timing, notes, made)
+
+    def automatic(self) -> Choice:
+        candidates, made = [self.full], None
+        untried: dict[PartPrecision, str] = {}
+        try:
+            candidates.append(self.built("fp16"))
+        except ConfigurationError as error:
+            untried["fp16"] = str(error)
+        if self.shop.slices is None:
+            untried["int8"] = "it needs EMER clips to be calibrated on (--data)"
+        else:
+            try:
+                made = self.quantised()
+            except (ConfigurationError, DataError) as error:
+                untried["int8"] = str(error)
+            else:
+                candidates.append(made.candidate)
+        timing, notes = self.timed(candidates, made)
+        selection = select(candidates, timing, self.shop.evidence, untried)
+        choice = self.choice(selection.chosen, timing, notes, made)
+        return replace(choice, candidates=selection.rows, notes=[*choice.notes, selection.told])
+
+    def built(self, precision: PartPrecision) -> Candidate:
+        return build(self.shop, self.staging / precision, precision).judged(self.judge, precision)
+
+    def quantised(self) -> Quantised:
+        return quantised(self.shop, self.judge, self.excluded, self.staging)
+
+    def timed(self, candidates: Sequence[Candidate], made: Quantised | None) -> tuple[Timing, tuple[str, ...]]:
+        parts: dict[str, Parts] = {each.precision: each.parts for each in (self.full, *candidates)}
+        first = {}
+        if made is not None and made.first is not made.candidate:
+            first = {"int8, no layer put back": made.first.parts}
+        return time_steps({**parts, **first}, self.shop.progress)
+
+    def choice(self, candidate: Candidate, timing: Timing, notes: tuple[str, ...], made: Quantised | None) -> Choice:
+        choice = Choice(candidate.precision, candidate.parts, timing, dict(candidate.trials))
+        choice.fp32_outputs = self.judge.full.outputs if self.judge.full is not None else {}
+        calibrated: tuple[str, ...] = ()
+        if made is not None:
+            choice.sensitivities, choice.fall_back = made.sensitivities, made.fall_back(timing)
+            notes += tuple(made.told(choice.fall_back))
+            if candidate is made.candidate:
+                choice.calibration, choice.ranges = made.calibrated.record, made.calibrated.layers
+                choice.kept_high, calibrated = candidate.keep, made.calibrated.notes
+        choice.notes = list(dict.fromkeys((*self.judge.notes, *calibrated, *notes)))
+        return choice
+
+
+def _refuse_failure(candidate: Candidate) -> None:
+    if candidate.verdict != "failed":
+        return
+    failed = "; ".join(
+        f"{variant} {reason}"
+        for variant, trial in candidate.trials.items()
+        if trial.verdict == "failed"
+        for reason in trial.reasons
+    )
+    cure = "try --precision fp32" if candidate.precision == "fp16" else "try --precision fp16 or fp32"
+    raise GateError(f"{candidate.precision} loses more than the gate allows: {failed}; {cure}")

@@ -1,0 +1,259 @@
+"""Where the faces of a batch come from: read and decoded each time, or computed once by a frozen backbone.
+
+How torch shares the processor: on small operations a second thread gains little, and where other work competes for the
+cores the threads of one operation wait for each other: measured on two shared cores, a step of the frozen fit took
+0.6 s with one thread and 2 to 18 s with two. Independent operations side by side, one thread each, have no such
+barrier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from emer_edge.data.cache import cache_folder, write_private
+from emer_edge.data.clips import Clip
+from emer_edge.data.windows import load_faces
+from emer_edge.model.backbone import FEATURES, ResNet18
+from emer_edge.model.checkpoint import fill, read_pickle, state_dict_in
+from emer_edge.spec.progress import Progress
+
+__all__ = ["FaceSource", "FrozenFaces", "ImageFaces", "calibrate_batch_norms", "load_backbone_weights", "one_thread"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE: Final = 64
+_CALIBRATION_FACES: Final = 512
+_READERS: Final = 4
+_FEATURES: Final = "features"
+_MEAN_BGR: Final = (0.406, 0.456, 0.485)
+_STD_BGR: Final = (0.225, 0.224, 0.229)
+
+
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Let torch compute each operation in one thread."""
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield `work(item)` in order, a core each; work not yet started is dropped when one fails."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ThreadPoolExecutor(cores, initializer=partial(torch.set_num_threads, 1))
+    try:
+        yield from pool.map(work, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class ImageFaces:
+    """Reads crops from disk."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_READERS)
+
+    def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Return (b, 8, 3, 112, 112) float32; DataError when a frame can't be read."""
+        return torch.from_numpy(np.stack(list(self._pool.map(load_faces, clips, frames))))
+
+
+class FrozenFaces:
+    """Features of a frozen backbone, computed once and kept in the user's cache, outside of the data folder.
+
+    Batch-norm statistics measured on the way are kept with them: measured again they would differ by rounding.
+
+    Args:
+        backbone: the backbone; left in evaluation mode, calibrated.
+        clips: clips whose faces are needed.
+        candidates: per clip the frames that are needed.
+        fingerprint: of the data set.
+        calibrate: measure batch-norm statistics on the first so many clips; 0 keeps those that the backbone has.
+        seed: of the faces to measure on.
+        progress: told of the clips that have been encoded.
+
+    Attributes:
+        from_cache: nothing had to be computed.
+
+    Raises:
+        DataError: a frame can't be read.
+    """
+
+    def __init__(
+        self,
+        backbone: ResNet18,
+        clips: Sequence[Clip],
+        candidates: Sequence[NDArray[np.int64]],
+        fingerprint: str,
+        *,
+        calibrate: int,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self._rows: dict[tuple[str, int], int] = {}
+        for clip, frames in zip(clips, candidates, strict=True):
+            for frame in frames.tolist():
+                self._rows.setdefault((clip.name, frame), len(self._rows))
+        backbone.eval()
+        key = _key(backbone, clips, candidates, f"{fingerprint} {calibrate} {seed}")
+        path = cache_folder() / "features" / f"{key}.npz"
+        kept = _read(path, len(self._rows), backbone)
+        self.from_cache = kept is not None
+        if kept is not None:
+            self._features = kept
+            return
+        if calibrate:
+            calibrate_batch_norms(backbone, clips[:calibrate], candidates[:calibrate], seed=seed, progress=progress)
+        self._features = self._compute(backbone, clips, candidates, progress)
+        content = io.BytesIO()
+        statistics: dict[str, Any] = {name: each.cpu().numpy() for name, each in backbone.named_buffers()}
+        np.savez(content, **{**statistics, _FEATURES: self._features})
+        with suppress(OSError):  # a cache that can't be written only costs time
+            write_private(path, content.getvalue())
+
+    def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Return (b, 8, 512) float32."""
+        rows = [
+            [self._rows[clip.name, frame] for frame in chosen.tolist()]
+            for clip, chosen in zip(clips, frames, strict=True)
+        ]
+        return torch.from_numpy(self._features[np.array(rows)])
+
+    def _compute(
+        self, backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], progress: Progress
+    ) -> NDArray[np.float32]:
+        features = np.zeros((len(self._rows), FEATURES), np.float32)
+        device = next(backbone.parameters()).device
+
+        def encode(at: int) -> Tensor:
+            faces = torch.from_numpy(load_faces(clips[at], candidates[at])).to(device)
+            with torch.inference_mode():
+                features_of_clip: Tensor = backbone(faces)
+            return features_of_clip.cpu()
+
+        for at, encoded in enumerate(side_by_side(encode, range(len(clips)))):
+            features[[self._rows[clips[at].name, frame] for frame in candidates[at].tolist()]] = encoded.numpy()
+            progress("encoding faces", at + 1, len(clips))
+        return features
+
+
+FaceSource = ImageFaces | FrozenFaces
+"""Gives the faces of a batch, 8 a clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
+
+
+def calibrate_batch_norms(
+    backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], *, seed: int, progress: Progress
+) -> None:
+    """Measure a backbone's batch-norm statistics on at most 512 random training faces; leave it in evaluation mode.
+
+    Raises:
+        DataError: a frame can't be read.
+    """
+    rng = np.random.default_rng(seed)
+    each = max(1, -(-_CALIBRATION_FACES // len(clips)))
+    order = rng.permutation(len(clips))
+    faces = []
+    for at in order[: -(-_CALIBRATION_FACES // each)]:
+        chosen = rng.choice(candidates[at], min(each, len(candidates[at])), replace=False)
+        faces.append(load_faces(clips[at], chosen))
+    crops = np.concatenate(faces)
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    backbone.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+        norm.train()
+    device = next(backbone.parameters()).device
+    shuffled = torch.from_numpy(crops[rng.permutation(len(crops))])
+    batches = shuffled.tensor_split(max(1, round(len(shuffled) / _AT_ONCE)))
+    with torch.no_grad():
+        for done, batch in enumerate(batches, start=1):
+            backbone(batch.to(device))
+            progress("calibrating batch norms", done, len(batches))
+    for norm in norms:
+        norm.momentum = 0.1
+    backbone.eval()
+
+
+def _key(backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], fingerprint: str) -> str:
+    digest = hashlib.sha256(fingerprint.encode())
+    for name, tensor in backbone.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for clip, frames in zip(clips, candidates, strict=True):
+        digest.update(clip.name.encode())
+        paths = clip.frame_paths
+        for frame in frames.tolist():
+            stat = paths[frame].stat()
+            digest.update(f"{frame} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:40]
+
+
+def _read(path: Path, count: int, backbone: ResNet18) -> NDArray[np.float32] | None:
+    """Read kept features and give the backbone their statistics; None where there are none or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+    features = content.pop(_FEATURES, None)
+    statistics = dict(backbone.named_buffers())
+    fits = features is not None and features.dtype == np.float32 and features.shape == (count, FEATURES)
+    if not fits or {name: each.shape for name, each in content.items()} != {
+        name: tuple(each.shape) for name, each in statistics.items()
+    }:
+        return None
+    for name, each in statistics.items():
+        each.copy_(torch.from_numpy(content[name]))
+    kept: NDArray[np.float32] = features
+    return kept
+
+
+def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> None:
+    """Fill a backbone from a torchvision ResNet-18 state dict.
+
+    Args:
+        backbone: receives the weights.
+        path: the state dict; its classifier `fc` may be there or not.
+        adapt: the weights expect R, G, B with ImageNet's mean and deviation taken out: turn the first layer to B, G, R
+            in [0, 1], as the network's faces come. The same but for a 3-pixel border. The published recipe feeds B, G,
+            R in [0, 1] to the weights as they are.
+
+    Raises:
+        CheckpointError: missing, damaged, unsafe, or not a ResNet-18; all tensors that do not fit are listed.
+    """
+    tensors = state_dict_in(read_pickle(path), path)
+    classifier = backbone.fc.state_dict() if hasattr(backbone, "fc") else {}
+    for name in ("fc.weight", "fc.bias"):
+        tensors.pop(name, None)
+        if classifier:
+            tensors[name] = classifier[name.removeprefix("fc.")]
+    fill(backbone, tensors, path, "torchvision's ResNet-18")
+    if not adapt:
+        return
+    with torch.no_grad():
+        kernels = backbone.conv1.weight.flip(1) / torch.tensor(_STD_BGR)[:, None, None]
+        offset = (kernels * torch.tensor(_MEAN_BGR)[:, None, None]).sum(dim=(1, 2, 3))
+        backbone.conv1.weight.copy_(kernels)
+        mean = backbone.bn1.running_mean
+        assert mean is not None  # batch norms of a ResNet track their statistics
+        mean.add_(offset)

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from emer_edge.errors import CheckpointError
+from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
+from emer_edge.export.judging.gate import agreement, compare, record_of, verdict_of
+from emer_edge.export.judging.trial import check_outputs, check_weights
+from emer_edge.export.judging.workshop import Truth
+from emer_edge.spec.labels import EMOTIONS
+
+PEOPLE = tuple(f"p{at // 20}" for at in range(600))
+CLIPS = np.arange(600) // 5
+
+
+def known(
+    labels: dict[str, NDArray[np.float64]], classes: Any = None, people: Any = PEOPLE, clips: Any = None
+) -> Truth:
+    """Labels of 600 windows, each of a clip of its own unless told otherwise."""
+    order = {name: EMOTIONS for name in labels if name.endswith("-7")} if classes is None else classes
+    return Truth(labels, people, np.arange(600) if clips is None else clips, order)
+
+
+def logits(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Seven logits each whose best class is the label, or the next one where `right` is false."""
+    best = np.where(right, labels, (labels + 1) % 7)
+    return np.eye(7, dtype=np.float32)[best] * 4
+
+
+@pytest.fixture
+def truth() -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(0, 7, 600)
+
+
+def judged(truth: NDArray[np.int64], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> str:
+    labels = {"er-7": truth.astype(np.float64)}
+    one, other = {"er-7": logits(truth, before)}, {"er-7": logits(truth, after)}
+    return verdict_of(compare(one, other, known(labels)))
+
+
+def test_nothing_changed_passes(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.8
+    assert judged(truth, right, right) == "passed"
+
+
+def test_a_collapse_fails(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    assert judged(truth, rng.random(600) < 0.9, rng.random(600) < 0.6) == "failed"
+
+
+def test_a_small_loss_on_few_windows_is_inconclusive(truth: NDArray[np.int64]) -> None:
+    right = np.ones(600, np.bool_)
+    after = right.copy()
+    after[::75] = False
+    before = right.copy()
+    before[5::90] = False
+    assert judged(truth, before, after) == "inconclusive"
+
+
+def test_values_are_held_to_a_share_of_their_range() -> None:
+    rng = np.random.default_rng(2)
+    label = rng.uniform(-1, 1, 600)
+    before = {"er-valence": (label + rng.normal(0, 0.2, 600)).astype(np.float32)[:, None]}
+    close = {"er-valence": before["er-valence"] + rng.normal(0, 0.01, (600, 1)).astype(np.float32)}
+    far = {"er-valence": before["er-valence"] + np.float32(0.3)}
+    labels = {"er-valence": label}
+    (change,) = compare(before, close, known(labels))
+    assert (change.name, change.margin, change.verdict) == ("er-valence/mae", 0.02, "passed")
+    assert verdict_of(compare(before, far, known(labels))) == "failed"
+
+
+def test_unlabelled_windows_and_heads_are_left_out(truth: NDArray[np.int64]) -> None:
+    labels = {"er-7": np.where(np.arange(600) < 300, truth, np.nan), "fer-7": np.full(600, np.nan)}
+    given = logits(truth, np.arange(600) < 300)
+    changes = compare(
+        {"er-7": given, "fer-7": given}, {"er-7": given, "fer-7": given}, known(labels, {"er-7": EMOTIONS})
+    )
+    assert {each.name.split("/")[0] for each in changes} == {"er-7"}
+    assert [each.before for each in changes if each.metric in ("war", "uar")] == [1.0, 1.0]
+
+
+def test_other_class_orders_are_understood(truth: NDArray[np.int64]) -> None:
+    order = EMOTIONS[::-1]
+    given = logits(6 - truth, np.ones(600, np.bool_))
+    changes = compare({"er-7": given}, {"er-7": given}, known({"er-7": truth.astype(float)}, {"er-7": order}))
+    assert changes[0].before == 1.0
+
+
+def test_one_participant_gives_no_interval(truth: NDArray[np.int64]) -> None:
+    right = np.ones(600, np.bool_)
+    given = {"er-7": logits(truth, right)}
+    alone = known({"er-7": truth.astype(float)}, people=("p",) * 600)
+    changes = compare(given, given, alone)
+    assert math.isnan(changes[0].low)
+    assert verdict_of(changes) == "inconclusive"
+    assert record_of(changes, alone).change_low == {}
+
+
+def test_record_holds_changes_of_the_metric(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    one, other = {"er-7": logits(truth, rng.random(600) < 0.9)}, {"er-7": logits(truth, rng.random(600) < 0.6)}
+    labelled = known({"er-7": truth.astype(float)}, clips=CLIPS)
+    record = record_of(compare(one, other, labelled), labelled)
+    assert (record.windows, record.clips, record.participants) == (600, 120, 30)
+    assert record.verdict == "failed"
+    assert record.change_low["er-7/war"] <= record.final["er-7/war"] - record.fp32["er-7/war"]
+    assert record.change_high["er-7/war"] < 0
+    assert record_of((), labelled).verdict == "not run"
+    assert agreement(one, one) == {"er-7": 1.0}
+    assert agreement(one, other)["er-7"] < 0.8
+
+
+def test_temperatures_soften_confident_mistakes(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.7
+    labels = {"er-7": truth.astype(float), "fer-7": np.full(600, np.nan)}
+    found = fit_temperatures({"er-7": logits(truth, right) * 5, "fer-7": logits(truth, right)}, known(labels))
+    assert found["er-7"] > 3
+    assert found["fer-7"] == 1.0
+    turned = fit_temperatures({"er-7": logits(6 - truth, right) * 5}, known(labels, {"er-7": EMOTIONS[::-1]}))
+    assert turned["er-7"] == pytest.approx(found["er-7"], rel=1e-3)
+
+
+def test_temperatures_are_not_fitted_on_what_holds_nothing(truth: NDArray[np.int64]) -> None:
+    outputs = {"er-7": logits(truth, np.random.default_rng(1).random(600) < 0.7) * 5}
+    assert fit_temperatures(outputs, known({"er-7": np.full(600, 3.0)}))["er-7"] == 1.0
+    labels = {"er-7": truth.astype(float)}
+    assert fit_temperatures(outputs, known(labels, clips=np.arange(600) % 19))["er-7"] == 1.0
+    assert fit_temperatures({"er-7": np.ones((600, 7), np.float32)}, known(labels))["er-7"] == 1.0
+    enormous = fit_temperatures({"er-7": outputs["er-7"] * 1e30}, known(labels))
+    assert math.isfinite(enormous["er-7"])
+
+
+def test_a_temperature_is_never_judged_on_the_people_it_was_fitted_on(truth: NDArray[np.int64]) -> None:
+    right = np.random.default_rng(1).random(600) < 0.7
+    outputs, labels = {"er-7": logits(truth, right) * 5}, {"er-7": truth.astype(float)}
+    before = cross_fitted(outputs, known(labels))["er-7"]
+    wrong = {"er-7": labels["er-7"].copy()}
+    wrong["er-7"][:20] = (wrong["er-7"][:20] + 3) % 7
+    after = cross_fitted(outputs, known(wrong))["er-7"]
+    group = np.array([int(each[1:]) % 5 == 0 for each in PEOPLE])
+    np.testing.assert_array_equal(after[group], before[group])
+    assert np.abs(after[~group] - before[~group]).max() > 1e-4
+
+
+def test_probabilities_that_lie_fail_where_classes_hold(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(5)
+    best = np.where(rng.random(600) < 0.8, truth, (truth + 1) % 7)
+    sure = rng.uniform(1, 6, 600)
+    before = {"er-7": (np.eye(7)[best] * sure[:, None]).astype(np.float32)}
+    # The same best classes, at a confidence that has nothing to do with the window.
+    after = {"er-7": (np.eye(7)[best] * np.where(best == truth, 0.2, 6)[:, None]).astype(np.float32)}
+    changes = compare(before, after, known({"er-7": truth.astype(float)}))
+    verdicts = {each.metric: each.verdict for each in changes}
+    assert verdicts["war"] == verdicts["uar"] == "passed"
+    assert verdicts["nll"] == verdicts["brier"] == "failed"
+
+
+def test_a_gap_that_moves_fails(truth: NDArray[np.int64]) -> None:
+    shown = np.where(np.arange(600) % 2, truth, (truth + 1) % 7)
+    labels = {"er-7": truth.astype(float), "fer-7": shown.astype(float)}
+    everyone = np.ones(600, np.bool_)
+    before = {"er-7": logits(truth, everyone), "fer-7": logits(shown, everyone)}
+    after = {"er-7": before["er-7"], "fer-7": logits(truth, everyone)}
+    moved = {each.name: each for each in compare(before, after, known(labels))}
+    assert (moved["gap/shift"].verdict, moved["gap/auroc"].verdict) == ("failed", "failed")
+    assert moved["gap/auroc"].before == 1.0
+    assert moved["gap/auroc"].after == pytest.approx(0.5, abs=0.1)
+    same = {each.name: each for each in compare(before, before, known(labels))}
+    assert (same["gap/shift"].loss, same["gap/shift"].verdict) == (0.0, "passed")
+    agreeing = {"er-7": labels["er-7"], "fer-7": labels["er-7"]}
+    assert "gap/auroc" not in {each.name for each in compare(before, before, known(agreeing))}
+
+
+def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
+    other = np.where(np.arange(600) < 200, truth, (truth + 1) % 7)
+    labels = {"er-7": truth.astype(float), "fer-7": other.astype(float)}
+    outputs = {"er-7": logits(truth, np.ones(600, np.bool_)), "fer-7": logits(6 - other, np.ones(600, np.bool_))}
+    classes = {"er-7": EMOTIONS, "fer-7": EMOTIONS[::-1]}
+    quantiles = gap_of_agreeing(outputs, known(labels, classes), {"er-7": 1.0, "fer-7": 1.0})
+    assert len(quantiles) == 101
+    assert max(quantiles) < 1e-3
+    assert gap_of_agreeing({"er-7": outputs["er-7"]}, known(labels, classes), {"er-7": 1.0}) == ()
+
+
+def test_a_gain_passes_however_wide_its_interval(truth: NDArray[np.int64]) -> None:
+    rng = np.random.default_rng(1)
+    before = rng.random(600) < 0.8
+    assert judged(truth, before, before | (rng.random(600) < 0.2)) == "passed"
+
+
+def changed(part: onnx.ModelProto, name: str, value: float) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(part)
+    for each in copy.graph.initializer:
+        if each.name == name:
+            weight = numpy_helper.to_array(each).copy()
+            weight.reshape(-1)[5] = value
+            each.CopyFrom(numpy_helper.from_array(weight, name))
+    return copy
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_broken_weight_is_named(encoder_part: onnx.ModelProto, value: float) -> None:
+    check_weights(encoder_part)
+    with pytest.raises(CheckpointError, match=r"layer3\.0\.conv2\.weight"):
+        check_weights(changed(encoder_part, "layer3.0.conv2.weight", value))
+
+
+def answers(*rows: list[float]) -> dict[str, np.ndarray]:
+    return {"er-3": np.array(rows, np.float32)}
+
+
+def test_sound_outputs_need_no_words() -> None:
+    assert check_outputs(answers([1, 2, 3], [3, 2, 1])) == ()
+    # Sure of different classes is what a good network looks like.
+    assert check_outputs(answers([99, 0, 0], [0, 99, 0])) == ()
+    assert check_outputs(answers([1, 2, 3])) == ()
+
+
+def test_a_head_that_is_sure_of_one_class_everywhere_is_told() -> None:
+    (note,) = check_outputs({**answers([99, 0, 0], [80, 0, 1]), "er-valence": np.array([[0.1], [0.2]], np.float32)})
+    assert "head er-3 is saturated" in note
+    assert "all 2 selection windows" in note
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(CheckpointError, match=r"head er-3 gives NaN or infinity on 1 of 2 selection windows"):
+        check_outputs(answers([1, 2, 3], [1, value, 3]))
+
+
+@pytest.mark.parametrize("head", ["er-7", "er-valence"])
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_a_head_that_never_moves_is_refused(head: str, size: float) -> None:
+    still = np.full((5, 7 if head == "er-7" else 1), size, np.float32)
+    with pytest.raises(CheckpointError, match=f"head {head} gives the same output on all 5 selection windows"):
+        check_outputs({head: still})
