@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from emer_edge.bench.latency.environment import describe
+from emer_edge.bench.latency.machine_state import describe
 from emer_edge.report.tables import Cell, Column, Table
-from emer_edge.report.terminal import to_rich
+from emer_edge.report.text_tables import to_rich
 
 RESULTS = Path(__file__).parent / "results"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

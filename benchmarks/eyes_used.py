@@ -17,11 +17,11 @@ import msgspec
 
 from benchmarks.common import Floor, conclude, parser, show, workshop
 from benchmarks.held_out import held_out_clips
-from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
-from emer_edge.bench.accuracy.known import owner
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
+from emer_edge.bench.accuracy.judged import owner
 from emer_edge.bench.probes.ablations import ablate
-from emer_edge.bench.probes.judging import Judge, targets_of
-from emer_edge.bench.records import Ablation
+from emer_edge.bench.probes.effects import Judge, targets_of
+from emer_edge.bench.records.probe_records import Ablation
 from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.report.tables import Cell, Column, Estimate
@@ -42,7 +42,7 @@ def main() -> int:
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         clips = held_out_clips(bundle, EmerDataset.open(arguments.data or shop.data()))
         with Session(bundle, engine="onnxruntime") as session:
-            whole, found = measure(session, EncodedWindows.of(encode_clips(session, clips)))
+            whole, found = measure(session, EncodedWindows.of(encode_clip(session, each) for each in clips))
     rows: list[tuple[Cell, ...]] = [
         (each.name, each.permutations, each.clips, *(_cost(each, head) for head in HEADS_SCORED)) for each in found
     ]
@@ -81,7 +81,9 @@ def measure(session: Session, windows: EncodedWindows) -> tuple[dict[str, float]
     judge = Judge(targets_of(heads, windows.clips), [owner(each) for each in windows.clips])
     outputs = session.fuse(windows.face, windows.eye, windows.gaze)
     whole = {each.name: 100 * each.figures(outputs[each.name])["war"] for each in judge.targets}
-    return whole, ablate(session.fuse, windows, judge, manifest.window, manifest.events, PERMUTATIONS)
+    return whole, ablate(
+        session.fuse, windows, judge, spec=manifest.window, events=manifest.events, permutations=PERMUTATIONS
+    )
 
 
 def _cost(found: Ablation, head: str) -> Estimate:

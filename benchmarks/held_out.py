@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.known import refuse_known_clips
+from emer_edge.bench.accuracy.judged import refuse_known_clips
 from emer_edge.bundle import Bundle
 from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.common import Floor, conclude, parser, show, workshop
 from emer_edge.report.tables import Column
 from emer_edge.runtime.encoding import Coding, Encoder, encoded
-from emer_edge.runtime.outputs.page import serve_page
+from emer_edge.runtime.outputs.page.output import serve_page
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.recording.keep import RecordOptions

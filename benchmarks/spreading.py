@@ -19,11 +19,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
-from emer_edge.bench import BenchOptions, run_bench
+from emer_edge.bench.benchmark import run_bench
+from emer_edge.bench.options import BenchOptions, LatencyOptions, ProbeOptions, WorkerOptions
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.report.tables import Column
 
 TIMES = 4
+UNTIMED = LatencyOptions(
+    repeats=1, warmup=0, rests=0, starts=0, streams=(), min_seconds=0.0, min_queries=0, stream_s=0.0
+)
 _MOST_MB = 0.1
 """What is kept of a clip are 20 kB of numbers; intervals and tables take some more while they are made."""
 
@@ -38,18 +42,26 @@ def main() -> int:
     made.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments = made.parse_args()
     if arguments.child is not None:
-        print(json.dumps(scored(arguments.bundle, arguments.data, arguments.clips, arguments.child, arguments.workers)))
+        print(
+            json.dumps(
+                scored(
+                    arguments.bundle, arguments.data, arguments.clips, times=arguments.child, workers=arguments.workers
+                )
+            )
+        )
         return 0
     with workshop(arguments.work) as shop:
         bundle, data = arguments.bundle or shop.bundle("int8"), arguments.data or shop.data()
         runs = []
         for _ in range(arguments.turns):
-            runs += [_run(bundle, data, arguments.clips, 1, workers) for workers in (1, arguments.workers)]
-        runs.append(_run(bundle, data, arguments.clips, TIMES, arguments.workers))
+            runs += [
+                _run(bundle, data, arguments.clips, times=1, workers=workers) for workers in (1, arguments.workers)
+            ]
+        runs.append(_run(bundle, data, arguments.clips, times=TIMES, workers=arguments.workers))
     return _concluded(runs, arguments.clips, arguments.workers)
 
 
-def scored(bundle: Path, data: Path, count: int, times: int, workers: int) -> dict[str, Any]:
+def scored(bundle: Path, data: Path, count: int, *, times: int, workers: int) -> dict[str, Any]:
     """Score `times` x `count` clips with so many processes; speed, peaks and the load before."""
     load = os.getloadavg()[0]
     whole = EmerDataset.open(data)
@@ -62,10 +74,14 @@ def scored(bundle: Path, data: Path, count: int, times: int, workers: int) -> di
     dataset = dataclasses.replace(whole, clips=(*clips, *(each for each in whole.clips if each.fold != 1)))
     report = run_bench(
         BenchOptions(
-            bundles=(bundle,), data=dataset, folds=(1,), probes=(), workers=workers, repeats=1, warmup=0, rests=0,
-            starts=0, streams=(), min_seconds=0.0, min_queries=0, stream_s=0.0,
+            bundles=(bundle,),
+            data=dataset,
+            folds=(1,),
+            latency=UNTIMED,
+            probing=ProbeOptions(probes=()),
+            work=WorkerOptions(workers=workers),
         )
-    )  # fmt: skip
+    )
     accuracy = report.bundles[0].accuracy
     assert accuracy is not None
     return {
@@ -78,7 +94,7 @@ def scored(bundle: Path, data: Path, count: int, times: int, workers: int) -> di
     }
 
 
-def _run(bundle: Path, data: Path, clips: int, times: int, workers: int) -> dict[str, Any]:
+def _run(bundle: Path, data: Path, clips: int, *, times: int, workers: int) -> dict[str, Any]:
     numbers = ("--clips", str(clips), "--child", str(times), "--workers", str(workers))
     command = [sys.executable, "-m", "benchmarks.spreading", str(bundle), "--data", str(data), *numbers]
     console.print(f"scoring {clips * times} clips with {workers} processes", highlight=False)
@@ -106,7 +122,7 @@ def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
         f"{workers} processes score {median(ratios):.2f} times as many clips a second as one", highlight=False
     )
     floors = [
-        Floor("peak RSS of the process that deals, a further clip", grown, _MOST_MB, False, " MB"),
+        Floor("peak RSS of the process that deals, a further clip", grown, _MOST_MB, False, unit=" MB"),
         Floor("runs whose figures differ from those of one process", _different(runs, clips), 1, False),
     ]
     figures = {"runs": runs, "speed_up": ratios, "grown_mb_a_clip": grown, "cores": len(os.sched_getaffinity(0))}

@@ -19,7 +19,7 @@ from emer_edge.extras import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
 from emer_edge.spec.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from emer_edge.bench import BenchReport
+    from emer_edge.bench.records.report_records import BenchReport
     from emer_edge.training.train import TrainingSummary
 
 __all__ = ["Demo", "DemoOptions", "default_bundle", "run_demo"]
@@ -114,7 +114,8 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
     if run_seconds < 1:
         raise ConfigurationError(f"the live run lasts a second at least, not {run_seconds:g} s")
     _make(folder, options.force)
-    from emer_edge.bench import BenchOptions, run_bench
+    from emer_edge.bench.benchmark import run_bench
+    from emer_edge.bench.options import BenchOptions, LatencyOptions
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.synth import synthesise, write_recording
     from emer_edge.export.exporter import export_bundle
@@ -138,11 +139,7 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
             bundles=(exported.path,),
             data=dataset,
             output=folder / "bench",
-            rests=3,
-            starts=1,
-            streams=(1, 2),
-            min_seconds=1.0,
-            stream_s=0.0,
+            latency=LatencyOptions(rests=3, starts=1, streams=(1, 2), min_seconds=1.0, stream_s=0.0),
         ),
         progress,
     )

@@ -6,6 +6,9 @@ A message says what happened, where, and what to do next. The command line print
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 __all__ = [
     "BundleError",
     "CameraError",
@@ -26,6 +29,10 @@ class EmerEdgeError(Exception):
     """Base of all errors that emer-edge raises on purpose."""
 
     exit_code = 2
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as a text, also where an error builds that text itself."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigurationError(EmerEdgeError):

@@ -10,7 +10,7 @@ from benchmarks.common import Floor
 from benchmarks.endurance.faults import EFFECTS, OUTPUT_KINDS, Fault
 from benchmarks.endurance.figures import calm, growth, histogram, percentiles, ratio_of_ends
 from benchmarks.endurance.oracle import Oracle, holes
-from emer_edge.report.time_series import Band, Line, stacked, time_series
+from emer_edge.report.time_series import Band, Course, stacked, time_series
 from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS
 from emer_edge.spec.window import WindowSpec
 
@@ -206,8 +206,10 @@ def plot(entries: Entries) -> str:
             "MB",
             "minutes",
             [
-                Line("RSS", times, [each["rss_mb"] for each in run.samples]),
-                Line("PSS", [run.seconds(each["at_ns"]) / 60 for each in shared], [each["pss_mb"] for each in shared]),
+                Course("RSS", times, [each["rss_mb"] for each in run.samples]),
+                Course(
+                    "PSS", [run.seconds(each["at_ns"]) / 60 for each in shared], [each["pss_mb"] for each in shared]
+                ),
             ],
             bands,
             span=span,
@@ -217,8 +219,8 @@ def plot(entries: Entries) -> str:
             "count",
             "minutes",
             [
-                Line("threads", times, [each["threads"] for each in run.samples]),
-                Line("file descriptors", times, [each["fds"] for each in run.samples]),
+                Course("threads", times, [each["threads"] for each in run.samples]),
+                Course("file descriptors", times, [each["fds"] for each in run.samples]),
             ],
             bands,
             span=span,
@@ -227,7 +229,7 @@ def plot(entries: Entries) -> str:
             "CPU time of all processes",
             "% of a core",
             "minutes",
-            [Line("CPU", [at / 60 for at in cpu_s], [100 * each for each in shares])],
+            [Course("CPU", [at / 60 for at in cpu_s], [100 * each for each in shares])],
             bands,
             span=span,
         ),
@@ -235,7 +237,7 @@ def plot(entries: Entries) -> str:
             "Hop deadline to result, by the minute",
             "ms",
             "minutes",
-            [Line(name, middles, [each["total_ms"][name] for each in rows]) for name in ("p50", "p99", "max")],
+            [Course(name, middles, [each["total_ms"][name] for each in rows]) for name in ("p50", "p99", "max")],
             bands,
             span=span,
         ),

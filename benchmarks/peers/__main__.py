@@ -17,8 +17,8 @@ from benchmarks.peers.contest import RUNS, Contest, held, prepared
 from benchmarks.peers.material import Material, gather, versions
 from benchmarks.peers.verdict import RIGHT, Agreement, agreements
 from emer_edge.metrics.latency import summarise
+from emer_edge.report.bars import Bar, bars
 from emer_edge.report.files import write_whole
-from emer_edge.report.plots import Bar, bars
 from emer_edge.report.tables import Cell, Column, Estimate
 
 OVER_PUBLISHED = 20.0

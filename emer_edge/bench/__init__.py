@@ -8,20 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["BenchOptions", "BenchReport", "run_bench", "tables_of", "write_report"]
+__all__ = ["BenchOptions", "BenchReport", "run_bench"]
 
 _HOMES = {
-    "BenchOptions": "emer_edge.bench.run",
-    "BenchReport": "emer_edge.bench.records",
-    "run_bench": "emer_edge.bench.run",
-    "tables_of": "emer_edge.bench.pages",
-    "write_report": "emer_edge.bench.run",
+    "BenchOptions": "emer_edge.bench.options",
+    "BenchReport": "emer_edge.bench.records.report_records",
+    "run_bench": "emer_edge.bench.benchmark",
 }
 
 if TYPE_CHECKING:
-    from emer_edge.bench.pages import tables_of
-    from emer_edge.bench.records import BenchReport
-    from emer_edge.bench.run import BenchOptions, run_bench, write_report
+    from emer_edge.bench.benchmark import run_bench
+    from emer_edge.bench.options import BenchOptions
+    from emer_edge.bench.records.report_records import BenchReport
 
 
 def __getattr__(name: str) -> Any:

@@ -12,23 +12,17 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from emer_edge.bench.records import (
-    Accuracy,
-    BenchReport,
-    BundleBench,
-    Comparison,
-    Environment,
-    Latency,
-    Moved,
-)
+from emer_edge.bench.options import BenchOptions
+from emer_edge.bench.records.accuracy_records import Accuracy
+from emer_edge.bench.records.latency_records import Environment, Latency
+from emer_edge.bench.records.report_records import BenchReport, BundleBench, Comparison, Moved
 from emer_edge.errors import DataError
-from emer_edge.metrics.early_stopping import queries_needed
-from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.metrics.latency import queries_needed
+from emer_edge.report.html import Block, Paragraph, Section
+from emer_edge.report.tables import Cell, Table, columns
+from emer_edge.report.words import folded
 
-__all__ = ["MAX_REGRESSION", "compare", "moved_table", "read_report", "verdict_of"]
-
-MAX_REGRESSION: Final = 0.10
-"""By how much a figure may get worse, as a share of what it was."""
+__all__ = ["AGAINST", "compare", "moved_table", "read_report", "verdict_of"]
 
 _ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
 _ENOUGH_STARTS: Final = 3
@@ -57,7 +51,9 @@ def read_report(path: Path) -> BenchReport:
     return BenchReport.from_json(data, str(path))
 
 
-def compare(new: BenchReport, old: BenchReport, path: Path, max_regression: float = MAX_REGRESSION) -> Comparison:
+def compare(
+    new: BenchReport, old: BenchReport, path: Path, max_regression: float = BenchOptions.max_regression
+) -> Comparison:
     """Compare bundles of the same name and engine, figure by figure.
 
     Args:
@@ -69,7 +65,7 @@ def compare(new: BenchReport, old: BenchReport, path: Path, max_regression: floa
     machine = _other_machine(new.environment, old.environment)
     incomparable = [machine] if machine else []
     figures: list[Moved] = []
-    for bundle, then in _pairs(new.bundles, old.bundles):
+    for bundle, then in _same_bundles(new.bundles, old.bundles):
         if then is None:
             incomparable.append(f"{bundle.name} in {bundle.engine} is not in the older report")
             continue
@@ -112,13 +108,13 @@ def moved_table(found: Comparison) -> Table:
         for each in sorted(found.figures, key=lambda each: (each.verdict != "worse", -abs(each.change)))
         if each.verdict in ("worse", "better")
     ]
-    columns = (
-        Column("Bundle"), Column("Figure"), Column("then", "", 3), Column("now", "", 3), Column("change"), Column("")
-    )  # fmt: skip
-    return Table("What moved", columns, tuple(rows), "Changes within the limit are left out.")
+    header = columns("Bundle | Figure | then:3 | now:3 | change | ")
+    return Table("What moved", header, tuple(rows), "Changes within the limit are left out.")
 
 
-def _pairs(new: Sequence[BundleBench], old: Sequence[BundleBench]) -> Iterator[tuple[BundleBench, BundleBench | None]]:
+def _same_bundles(
+    new: Sequence[BundleBench], old: Sequence[BundleBench]
+) -> Iterator[tuple[BundleBench, BundleBench | None]]:
     """Bundles of the same name and engine; several of one name, as of several folds, by their order."""
     left = list(old)
     for bundle in new:
@@ -213,3 +209,43 @@ def _other_clips(new: Accuracy | None, old: Accuracy | None) -> str:
     if new.split_hash != old.split_hash:
         return f"fold {new.fold} holds other clips than then; no accuracy is compared"
     return ""
+
+
+def _then_and_now(title: str, figures: Sequence[Moved], note: str = "") -> Table:
+    rows = tuple((each.bundle, each.figure, each.old, each.new, each.change, each.verdict) for each in figures)
+    return Table(title, columns("Bundle | Figure | then:4 | now:4 | change (%):1 | verdict"), rows, note)
+
+
+def _against_tables(report: BenchReport) -> dict[str, Table]:
+    """Every figure that both reports have."""
+    note = "Unjudged: noise alone could do it, as in a tail percentile of few measurements."
+    figures = report.against.figures if report.against is not None else ()
+    return {"against": _then_and_now("Then and now", figures, note)}
+
+
+def _against_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
+    """The section; None where no older report was named."""
+    found = report.against
+    if found is None:
+        return None
+    counts = {
+        name: sum(each.verdict == name for each in found.figures) for name in ("worse", "better", "same", "unjudged")
+    }
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    summary = Paragraph(
+        f"Against {found.path} of {found.created}: {told or 'nothing can be compared'}. A figure may be "
+        f"{found.max_regression:.0%} worse.",
+        warning=bool(found.worse),
+    )
+    blocks: list[Block] = [summary]
+    moved = [each for each in found.figures if each.verdict in ("worse", "better")]
+    if moved:
+        blocks.append(folded(_then_and_now("What moved", moved)))
+    if found.incomparable:
+        blocks.append(Paragraph(f"Not compared: {'; '.join(found.incomparable)}."))
+    if "against" in tables:
+        blocks.append(folded(tables["against"]))
+    return Section("Since the older report", tuple(blocks))
+
+
+AGAINST: Final = (_against_tables, _against_section)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from emer_edge.bench import options as asked
 from emer_edge.cli.datasets import (
     ClassesOption,
     DataChoices,
@@ -53,12 +54,12 @@ def bench(
             "exchanged between clips; about 0.1 s a clip), films (can the film be told from the eyes, how far does it "
             "alone get; seconds), robustness (tracker noise, lost samples, darkness, things before the face: curves; "
             "encodes crops anew, about 1 to 3 s a clip), all, or none.",
-            show_default="ablations,films",
+            show_default=",".join(asked.DEFAULT_PROBES),
         ),
     ] = None,
     probe_clips: Annotated[
         int, typer.Option(min=1, help="Clips that robustness is measured on at most, spread over the participants.")
-    ] = 60,
+    ] = asked.ProbeOptions.clips,
     draws: Annotated[
         int,
         typer.Option(
@@ -66,21 +67,21 @@ def bench(
             help="Random draws of windows a clip, one random item of each slot as in training: their mean and SD stand "
             "beside newest-in-slot and live windows.",
         ),
-    ] = 10,
+    ] = asked.ScoringOptions.draws,
     loader: Annotated[
-        Literal["default", "published"],
+        asked.Loader,
         typer.Option(
             help="Whose draws the published per-batch reduction is taken over: default, or published for windows as "
             "the authors' loader draws them (frames by last digit, gaze apart from eyes, Tobii's own events)."
         ),
-    ] = "default",
+    ] = asked.ScoringOptions.loader,
     workers: Annotated[
         str,
         typer.Option(
             help="Processes that score the clips of --data, each with one thread and a bundle of its own in memory: a "
             "number, or auto for one a core. Figures are the same to the last digit."
         ),
-    ] = "1",
+    ] = str(asked.WorkerOptions.workers),
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -90,31 +91,33 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")] = 0,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = 200,
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = 20,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")
+    ] = asked.ScoringOptions.seed,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = asked.LatencyOptions.repeats,
+    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = asked.LatencyOptions.warmup,
     starts: Annotated[
         int,
         typer.Option(min=0, help="Processes started to see when the first result comes, cold and warm; 0 starts none."),
-    ] = 3,
+    ] = asked.LatencyOptions.starts,
     streams: Annotated[
         str, typer.Option(help="For how many people at once a step is timed: 1,2,4,8; empty for none.")
-    ] = "1,2,4,8",
+    ] = ",".join(map(str, asked.LatencyOptions.streams)),
     min_seconds: Annotated[
         float, typer.Option(min=0, help="Least length of a closed loop by MLPerf's SingleStream rules.")
-    ] = 10.0,
+    ] = asked.LatencyOptions.min_seconds,
     min_queries: Annotated[
         int,
         typer.Option(
             min=0, help="Its least number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, leave it out."
         ),
-    ] = 64,
+    ] = asked.LatencyOptions.min_queries,
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="At least 600 s a closed loop, as MLPerf asks; two loops a bundle.")
     ] = False,
     stream_seconds: Annotated[
         float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 leaves it out.")
-    ] = 20.0,
+    ] = asked.LatencyOptions.stream_s,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -123,9 +126,9 @@ def bench(
     ] = None,
     max_regression: Annotated[
         float, typer.Option(min=0.1, help="By how many per cent a figure may be worse than in --against.")
-    ] = 10.0,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = 1,
+    ] = 100 * asked.BenchOptions.max_regression,
+    engine: EngineOption = asked.LatencyOptions.engine,
+    threads: ThreadsOption = asked.LatencyOptions.threads,
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
@@ -145,53 +148,49 @@ def bench(
     An interrupted run goes on after the last bundle that it finished scoring, and the last probe of it, when the same
     command is given again.
     """
-    from emer_edge.bench import BenchOptions, run_bench
     from emer_edge.bench.against import moved_table, verdict_of
-    from emer_edge.bench.latency.single_stream import MLPERF_SECONDS
+    from emer_edge.bench.benchmark import run_bench
     from emer_edge.bench.pages import tables_of
-    from emer_edge.bench.probes.run import probes_named
     from emer_edge.cli.parsing import fold_numbers, stream_numbers, worker_number
     from emer_edge.demo import default_bundle
-    from emer_edge.report.terminal import to_rich
+    from emer_edge.report.text_tables import to_rich
     from emer_edge.signals.profiles import profiles_named
 
-    profiles = profiles_named(tracker_profile)
-    asked = None if probes is None else probes_named(probes)
+    latency = asked.LatencyOptions(
+        engine=engine,
+        threads=threads,
+        repeats=repeats,
+        warmup=warmup,
+        rests=min(repeats, asked.LatencyOptions.rests),
+        starts=starts,
+        streams=stream_numbers(streams),
+        min_seconds=asked.MLPERF_SECONDS if mlperf else min_seconds,
+        min_queries=min_queries,
+        stream_s=stream_seconds,
+    )
+    scoring = asked.ScoringOptions(draws=draws, loader=loader, seed=seed, profiles=profiles_named(tracker_profile))
+    probing = asked.ProbeOptions(probes=None if probes is None else asked.probes_named(probes), clips=probe_clips)
+    work = asked.WorkerOptions(workers=worker_number(workers), scheduler=scheduler)
+    numbers = fold_numbers(folds)
     with progress_bars() as report:
         dataset = None
         if data is not None:
-            dataset = open_dataset(data, DataChoices(view, classes, label_column, strict, keep_folds), report)
-        found = tuple(bundles) if bundles else (default_bundle(report),)
-        measured = run_bench(
-            BenchOptions(
-                bundles=found,
-                data=dataset,
-                folds=fold_numbers(folds),
-                output=output,
-                force=force,
-                engine=engine,
-                threads=threads,
-                repeats=repeats,
-                warmup=warmup,
-                rests=min(repeats, 10),
-                starts=starts,
-                streams=stream_numbers(streams),
-                min_seconds=MLPERF_SECONDS if mlperf else min_seconds,
-                min_queries=min_queries,
-                stream_s=stream_seconds,
-                against=against,
-                max_regression=max_regression / 100,
-                profiles=profiles,
-                probes=asked,
-                probe_clips=probe_clips,
-                draws=draws,
-                loader=loader,
-                seed=seed,
-                workers=worker_number(workers),
-                scheduler=scheduler,
-            ),
-            report,
+            choices = DataChoices(view, classes, label_column, strict=strict, keep_folds=keep_folds)
+            dataset = open_dataset(data, choices, report)
+        options = asked.BenchOptions(
+            bundles=tuple(bundles) if bundles else (default_bundle(report),),
+            data=dataset,
+            folds=numbers,
+            output=output,
+            force=force,
+            against=against,
+            max_regression=max_regression / 100,
+            latency=latency,
+            scoring=scoring,
+            probing=probing,
+            work=work,
         )
+        measured = run_bench(options, report)
     for name, table in tables_of(measured).items():
         if name in _ON_SCREEN:
             console.print(to_rich(table))

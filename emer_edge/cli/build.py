@@ -54,7 +54,7 @@ def build(
     from emer_edge.bundle import load_bundle
     from emer_edge.demo import default_bundle
     from emer_edge.report.tables import Column, Table
-    from emer_edge.report.terminal import to_rich
+    from emer_edge.report.text_tables import to_rich
     from emer_edge.runtime.engines.tensorrt.ahead_of_time import build_bundle
     from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
     from emer_edge.runtime.engines.tensorrt.engine import DRIVER

@@ -27,7 +27,7 @@ def demo(
 ) -> None:
     """Synthesise clips, train, export to INT8, run live on simulated sensors, and bench: a few minutes on two cores."""
     from emer_edge.bench.pages import tables_of
-    from emer_edge.report.terminal import to_rich
+    from emer_edge.report.text_tables import to_rich
 
     options = DemoOptions(folder=output, participants=participants, epochs=epochs, run_seconds=run_seconds, force=force)
     with progress_bars() as report:

@@ -108,7 +108,7 @@ def export(
     from emer_edge.cli.parsing import class_orders
     from emer_edge.export.exporter import export_bundle
     from emer_edge.export.report.page import summary_table
-    from emer_edge.report.terminal import to_rich
+    from emer_edge.report.text_tables import to_rich
 
     common, orders = class_orders(classes or ())
     choices = DataChoices(view=view, classes=common, columns=label_column, strict=strict, keep_folds=keep_folds)

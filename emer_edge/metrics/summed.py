@@ -15,16 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.metrics.calibration import ECE_BINS, SMALLEST
-from emer_edge.metrics.intervals import RESAMPLES, Interval, draw_sums, limits
+from emer_edge.metrics import RESAMPLES
+from emer_edge.metrics.intervals import Interval, draw_sums, limits
+from emer_edge.metrics.probabilities import ECE_BINS, SMALLEST
 
-__all__ = [
-    "CORRELATIONS",
-    "Summed",
-    "summed_choices",
-    "summed_classes",
-    "summed_values",
-]
+__all__ = ["CORRELATIONS", "Summed", "summed_choices", "summed_classes", "summed_values"]
 
 CORRELATIONS = ("ccc", "pearson")
 """Figures of values that need a prediction which varies."""
@@ -66,7 +61,7 @@ class Summed:
             low = high = math.nan
             if groups > 1:
                 low, high = limits(self.formulas[name](drawn), level)
-            found[name] = Interval(value, low, high, level, groups, len(participants))
+            found[name] = Interval(value, low, high, level, participants=groups, items=len(participants))
         return found
 
     def minus(self, other: Summed) -> Summed:

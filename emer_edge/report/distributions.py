@@ -1,17 +1,19 @@
-"""Whole distributions below each other on one logarithmic axis: every item is drawn, the slowest too."""
+"""Whole distributions below each other, every item drawn, and one dot a member: how figures spread."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from emer_edge.report.axes import BOTTOM, TOP, WIDTH, name_width, shortened, x_axis
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+import numpy as np
 
-__all__ = ["Distribution", "distributions"]
+from emer_edge.report import svg
 
-_ROW: Final = 46.0
+__all__ = ["Distribution", "Strip", "distributions", "strips"]
+
+_DISTRIBUTION_ROW: Final = 46.0
 _LEAST: Final = 1.5
 """Height of a single item's bar, px: the tail has to be seen."""
 
@@ -54,26 +56,95 @@ def distributions(
     if high < low * 4:
         middle = (low * high) ** 0.5
         low, high = middle / 2, middle * 2
-    names = name_width([each.name for each in held])
-    x = Scale(low, high, names, WIDTH - 66, logarithmic=True)
-    bottom = TOP + _ROW * len(held)
-    parts = [label(0, 16, title, class_="heading"), *x_axis(x, TOP, bottom, unit)]
+    names = svg.name_width([each.name for each in held])
+    x = svg.Scale(low, high, names, svg.WIDTH - 66, logarithmic=True)
+    bottom = svg.TOP + _DISTRIBUTION_ROW * len(held)
+    parts = [svg.label(0, 16, title, class_="heading"), *svg.x_axis(x, svg.TOP, bottom, unit)]
     said = []
     for at, each in enumerate(held):
-        base = TOP + (at + 1) * _ROW
+        base = svg.TOP + (at + 1) * _DISTRIBUTION_ROW
         total, most = sum(each.counts), max(each.counts)
-        parts.append(label(names - 8, base - 14, shortened(each.name), "end"))
-        parts.append(label(WIDTH, base - 14, f"n = {total:,}", "end", class_="soft"))
-        parts.append(element("line", x1=x.start, y1=base, x2=x.end, y2=base, class_="grid"))
+        parts.append(svg.label(names - 8, base - 14, svg.shortened(each.name), "end"))
+        parts.append(svg.label(svg.WIDTH, base - 14, f"n = {total:,}", "end", class_="soft"))
+        parts.append(svg.element("line", x1=x.start, y1=base, x2=x.end, y2=base, class_="grid"))
         for edge, count in zip(each.edges, each.counts, strict=True):
             if count:
-                tall = max((_ROW - 10) * count / most, _LEAST)
+                tall = max((_DISTRIBUTION_ROW - 10) * count / most, _LEAST)
                 left = x(edge / ratio)
                 wide = max(x(edge) - left - 0.6, 0.8)
-                parts.append(element("rect", x=left, y=base - tall, width=wide, height=tall, fill=PALETTE[0]))
+                parts.append(svg.element("rect", x=left, y=base - tall, width=wide, height=tall, fill=svg.PALETTE[0]))
         values = marked.get(each.name, {})
         for value in values.values():
-            parts.append(element("line", x1=x(value), y1=base - _ROW + 8, x2=x(value), y2=base, class_="median"))
+            parts.append(
+                svg.element("line", x1=x(value), y1=base - _DISTRIBUTION_ROW + 8, x2=x(value), y2=base, class_="median")
+            )
         told = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
         said.append(f"{each.name}: {total} values up to {max(each.edges):.3g}{', ' + told if told else ''}")
-    return drawing(WIDTH, bottom + BOTTOM, title, f"In {unit}: {'; '.join(said) or 'no values'}", parts)
+    return svg.drawing((svg.WIDTH, bottom + svg.BOTTOM), title, f"In {unit}: {'; '.join(said) or 'no values'}", parts)
+
+
+_STRIP_ROW: Final = 34.0
+_RADIUS: Final = 3.0
+# Neighbours in a row of dots lie at different heights, the same ones in every drawing.
+_HEIGHTS: Final = (0.0, -6.0, 6.0, -3.0, 3.0, -8.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row.
+
+    Attributes:
+        name: stands to its left.
+        values: one a member; NaN is left out.
+        series: rows of one series share a colour.
+    """
+
+    name: str
+    values: Sequence[float]
+    series: str = ""
+
+
+def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides: Sequence[float] = ()) -> str:
+    """Dots on a horizontal axis, a box from quartile to quartile with the median in it, and the count on the right.
+
+    Args:
+        title: above the plot.
+        unit: of the axis.
+        rows: from top to bottom.
+        digits: decimals of what is said of them.
+        guides: values that a dashed line is drawn at; the axis reaches them.
+    """
+    series = list(dict.fromkeys(each.series for each in rows))
+    held = [sorted(value for value in each.values if math.isfinite(value)) for each in rows]
+    reach = [value for values in held for value in values] + list(guides) or [0.0, 1.0]
+    margin = (max(reach) - min(reach)) * 0.03 or 0.5
+    names = svg.name_width([each.name for each in rows])
+    scale = svg.Scale(min(reach) - margin, max(reach) + margin, names, svg.WIDTH - 62)
+    bottom = svg.TOP + _STRIP_ROW * len(rows)
+    parts = [svg.label(0, 16, title, class_="heading"), *svg.x_axis(scale, svg.TOP, bottom, unit)]
+    parts += [svg.element("line", x1=scale(at), y1=svg.TOP, x2=scale(at), y2=bottom, class_="guide") for at in guides]
+    said = []
+    for at, (row, values) in enumerate(zip(rows, held, strict=True)):
+        middle = svg.TOP + (at + 0.5) * _STRIP_ROW
+        colour = svg.PALETTE[series.index(row.series) % len(svg.PALETTE)]
+        parts.append(svg.label(names - 8, middle + 4, svg.shortened(row.name), "end"))
+        parts.append(svg.label(svg.WIDTH, middle + 4, f"n = {len(values)}", "end", class_="soft"))
+        if not values:
+            said.append(f"{row.name}: no figures")
+            continue
+        quarter, median, three_quarters = (float(each) for each in np.percentile(values, (25, 50, 75)))
+        left, right = scale(quarter), scale(three_quarters)
+        wide = max(right - left, 1.0)
+        parts.append(
+            svg.element("rect", x=left, y=middle - 11, width=wide, height=22.0, fill=colour, fill_opacity=0.16)
+        )
+        for number, value in enumerate(values):
+            y = middle + _HEIGHTS[number % len(_HEIGHTS)]
+            parts.append(svg.element("circle", cx=scale(value), cy=y, r=_RADIUS, fill=colour, fill_opacity=0.7))
+        parts.append(
+            svg.element("line", x1=scale(median), y1=middle - 12, x2=scale(median), y2=middle + 12, class_="median")
+        )
+        figures = (values[0], quarter, median, three_quarters, values[-1])
+        told = ", ".join(f"{each:.{digits}f}" for each in figures)
+        said.append(f"{row.name}: lowest, quartiles and highest of {len(values)} are {told}")
+    return svg.drawing((svg.WIDTH, bottom + svg.BOTTOM), title, f"Spread in {unit}: {'; '.join(said) or 'none'}", parts)

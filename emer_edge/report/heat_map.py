@@ -63,19 +63,19 @@ def heat_map_svg(values: NDArray[Any], title: str, description: str, unit: str =
     left, top = 8.0, 28.0
     parts = [
         label(left, 18, title),
-        _image(image, left, top, width, height),
+        _image(image, left, top, size=(width, height)),
         element("rect", x=left, y=top, width=width, height=height, fill="none", stroke="currentColor"),
-        _image(bar, left + width + 12, top, _BAR[0], height),
+        _image(bar, left + width + 12, top, size=(_BAR[0], height)),
         label(left + width + 34, top + 10, f"{float(np.max(values)):.3g}"),
         label(left + width + 34, top + height, "0"),
         label(left + width + 12, top + height + 16, unit, anchor="middle"),
     ]
-    return drawing(left + width + 110, top + height + 24, title, description, parts)
+    return drawing((left + width + 110, top + height + 24), title, description, parts)
 
 
-def _image(png: bytes, x: float, y: float, width: float, height: float) -> str:
+def _image(png: bytes, x: float, y: float, *, size: tuple[float, float]) -> str:
     address = "data:image/png;base64," + base64.b64encode(png).decode()
-    return element("image", href=address, x=x, y=y, width=width, height=height, preserveAspectRatio="none")
+    return element("image", href=address, x=x, y=y, width=size[0], height=size[1], preserveAspectRatio="none")
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

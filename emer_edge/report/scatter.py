@@ -1,4 +1,4 @@
-"""Marks with intervals both ways: what is bought for what."""
+"""Marks with intervals both ways: what is bought for what; their names cover neither each other nor the marks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, shortened, x_axis, y_axis
-from emer_edge.report.labels import Box, place
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, hinted, label
+from emer_edge.report import svg
 from emer_edge.report.tables import Estimate
 
-__all__ = ["Mark", "Rule", "scatter"]
+__all__ = ["Box", "Mark", "Rule", "place", "scatter"]
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, px."""
+
+_NAME_HEIGHT: Final = 15.0
+_STEPS: Final = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5)
+
+
+def place(names: Sequence[str], marks: Sequence[Box], taken: Sequence[Box], frame: Box) -> list[tuple[float, float]]:
+    """The baseline's start of each name, px: beside its mark, else above or below, else the next free line.
+
+    Args:
+        names: what is written, one a mark.
+        marks: the marks, whiskers left out.
+        taken: other places that names keep away from, such as whiskers and lines.
+        frame: where names must stay.
+    """
+    used = [*taken, *marks]
+    found = []
+    for name, mark in zip(names, marks, strict=True):
+        width = len(name) * svg.CHARACTER
+        chosen = min(_candidates(mark, width, frame), key=lambda box: (_covered(box, used), _distance(box, mark)))
+        used.append(chosen)
+        found.append((chosen[0], chosen[3] - 4))
+    return found
+
+
+def _candidates(mark: Box, width: float, frame: Box) -> list[Box]:
+    left, top, right, bottom = mark
+    middle = (top + bottom) / 2
+    centre = (left + right) / 2
+    found = []
+    for step in _STEPS:
+        y = min(max(middle - _NAME_HEIGHT / 2 + step * _NAME_HEIGHT * 0.6, frame[1]), frame[3] - _NAME_HEIGHT)
+        for x in (right + 6, left - 6 - width, centre - width / 2):
+            x = min(max(x, frame[0]), frame[2] - width)
+            found.append((x, y, x + width, y + _NAME_HEIGHT))
+    return found
+
+
+def _covered(box: Box, used: Sequence[Box]) -> float:
+    """Square px of the used places that a name would lie on."""
+    return sum(
+        max(0.0, min(box[2], each[2]) - max(box[0], each[0])) * max(0.0, min(box[3], each[3]) - max(box[1], each[1]))
+        for each in used
+    )
+
+
+def _distance(box: Box, mark: Box) -> float:
+    across = max(mark[0] - box[2], box[0] - mark[2], 0.0)
+    down = max(mark[1] - box[3], box[1] - mark[3], 0.0)
+    off = abs((box[1] + box[3]) - (mark[1] + mark[3])) / 2
+    return across + down + 0.5 * off
+
 
 _HEIGHT: Final = 380.0
 _LEFT: Final = 56.0
@@ -53,7 +105,7 @@ def scatter(
     rules: Sequence[Rule] = (),
     digits: tuple[int, int] = (2, 1),
     logarithmic: bool = False,
-    width: float = WIDTH,
+    width: float = svg.WIDTH,
 ) -> str:
     """Marks on two axes; those without a finite place are told in words only.
 
@@ -69,36 +121,36 @@ def scatter(
     """
     shown = [each for each in marks if math.isfinite(each.x.value) and math.isfinite(each.y.value)]
     series = list(dict.fromkeys(each.series for each in shown))
-    top = TOP + (20 if len(series) > 1 else 0)
-    bottom = _HEIGHT - BOTTOM
+    top = svg.TOP + (20 if len(series) > 1 else 0)
+    bottom = _HEIGHT - svg.BOTTOM
     x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic, width - _RIGHT)
     y = _y_scale([*(end for each in shown for end in _ends(each.y)), *(each.value for each in rules)], top, bottom)
-    parts = [label(0, 16, title, class_="heading"), *legend(series)]
-    parts += [*x_axis(x, top, bottom, x_unit, 6 if width > 500 else 3), *y_axis(y, x, y_unit, 7)]
+    parts = [svg.label(0, 16, title, class_="heading"), *svg.legend(series)]
+    parts += [*svg.x_axis(x, top, bottom, x_unit, count=6 if width > 500 else 3), *svg.y_axis(y, x, y_unit, 7)]
     rule_boxes = []
     for rule in rules:
-        parts.append(element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))
+        parts.append(svg.element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))
         rule_boxes.append((x.start, y(rule.value) - 1, x.end, y(rule.value) + 1))
     boxes: list[Box] = []
     whiskers: list[Box] = []
     for each in shown:
         across, down = x(each.x.value), y(each.y.value)
-        colour = PALETTE[series.index(each.series) % len(PALETTE)]
+        colour = svg.PALETTE[series.index(each.series) % len(svg.PALETTE)]
         boxes.append((across - _RADIUS, down - _RADIUS, across + _RADIUS, down + _RADIUS))
         if each.x.has_interval:
             left, right = x(each.x.low), x(each.x.high)
             path = f"M{left:.1f} {down:.1f}H{right:.1f}M{left:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
             path += f"M{right:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
-            parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
+            parts.append(svg.element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((left, down - _CAP, right, down + _CAP))
         if each.y.has_interval:
             low, high = y(each.y.low), y(each.y.high)
             path = f"M{across:.1f} {low:.1f}V{high:.1f}M{across - _CAP:.1f} {low:.1f}h{2 * _CAP:g}"
             path += f"M{across - _CAP:.1f} {high:.1f}h{2 * _CAP:g}"
-            parts.append(element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
+            parts.append(svg.element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((across - _CAP, high, across + _CAP, low))
-        circle = element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark")
-        parts.append(hinted(_told(each, digits), circle))
+        circle = svg.element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark")
+        parts.append(svg.hinted(_told(each, digits), circle))
     frame = (x.start, top, x.end, bottom)
     for rule, box in zip(rules, rule_boxes, strict=True):
         # A rule's name stands on its line, at the end with fewer marks in the way.
@@ -108,46 +160,40 @@ def scatter(
             each[0] < x.start + room + 6 for each in near
         )
         anchor, at = ("end", x.end - 4) if at_right else ("start", x.start + 4)
-        parts.append(label(at, box[1] - 4, rule.name, anchor, class_="soft"))
+        parts.append(svg.label(at, box[1] - 4, rule.name, anchor, class_="soft"))
         left = at - room if at_right else at
         whiskers.append((left, box[1] - 16, left + room, box[1]))
-    names = [shortened(each.name) for each in shown]
+    names = [svg.shortened(each.name) for each in shown]
     for name, (at, line) in zip(names, place(names, boxes, whiskers, frame), strict=True):
-        parts.append(label(at, line, name))
-    return drawing(width, _HEIGHT, title, _said(marks, rules, x_unit, y_unit, digits), parts)
+        parts.append(svg.label(at, line, name))
+    return svg.drawing((width, _HEIGHT), title, _said(marks, rules, (x_unit, y_unit), digits), parts)
 
 
 def _ends(found: Estimate) -> list[float]:
     return [each for each in (found.value, found.low, found.high) if math.isfinite(each)]
 
 
-def _x_scale(reach: Sequence[float], logarithmic: bool, right: float) -> Scale:
+def _x_scale(reach: Sequence[float], logarithmic: bool, right: float) -> svg.Scale:
     low, high = min(reach, default=1.0), max(reach, default=2.0)
     if logarithmic:
         # At least a factor of four, so that a small difference does not look like a large one.
         room = max(math.sqrt(max(4 / (high / low), 1.0)), 1.25)
-        return Scale(low / room, high * room, _LEFT, right, logarithmic=True)
+        return svg.Scale(low / room, high * room, _LEFT, right, logarithmic=True)
     room = (high - low) * 0.12 or abs(high) * 0.2 or 1.0
-    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, _LEFT, right)
+    return svg.Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, _LEFT, right)
 
 
-def _y_scale(reach: Sequence[float], top: float, bottom: float) -> Scale:
+def _y_scale(reach: Sequence[float], top: float, bottom: float) -> svg.Scale:
     low, high = min(reach, default=0.0), max(reach, default=1.0)
     room = (high - low) * 0.1 or abs(high) * 0.1 or 1.0
-    return Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
+    return svg.Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
 
 
 def _told(mark: Mark, digits: tuple[int, int]) -> str:
-    def number(found: Estimate, decimals: int) -> str:
-        if not math.isfinite(found.value):
-            return "no figure"
-        text = f"{found.value:.{decimals}f}"
-        return f"{text} ({found.low:.{decimals}f} to {found.high:.{decimals}f})" if found.has_interval else text
-
-    return f"{f'{mark.series} {mark.name}'.strip()}: {number(mark.x, digits[0])}, {number(mark.y, digits[1])}"
+    return f"{f'{mark.series} {mark.name}'.strip()}: {mark.x.told(digits[0])}, {mark.y.told(digits[1])}"
 
 
-def _said(marks: Sequence[Mark], rules: Sequence[Rule], x_unit: str, y_unit: str, digits: tuple[int, int]) -> str:
+def _said(marks: Sequence[Mark], rules: Sequence[Rule], units: tuple[str, str], digits: tuple[int, int]) -> str:
     told = [_told(each, digits) for each in marks]
     told += [f"{each.name}: {each.value:.{digits[1]}f}" for each in rules]
-    return f"{x_unit} and {y_unit}: {'; '.join(told) or 'none'}"
+    return f"{units[0]} and {units[1]}: {'; '.join(told) or 'none'}"

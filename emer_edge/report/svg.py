@@ -1,13 +1,17 @@
-"""The little SVG that plots need: escaped elements, scales and ticks."""
+"""The SVG that plots are made of: escaped elements, scales and ticks; sizes, axes, legends, names beside rows."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-__all__ = ["PALETTE", "Scale", "drawing", "element", "hinted", "label", "ticks"]
+__all__ = [
+    "BOTTOM", "CHARACTER", "PALETTE", "TOP", "WIDTH", "Scale", "drawing", "element", "hinted", "label",
+    "legend", "legend_lines", "name_width", "polyline", "shortened", "ticks", "x_axis", "y_axis",
+]  # fmt: skip
 
 # After Okabe and Ito, told apart by colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f93cf", "#7f7f7f", "#7d62c4")
@@ -70,13 +74,88 @@ def label(x: float, y: float, text: str, anchor: str = "start", **attributes: st
     return element("text", text, x=x, y=y, text_anchor=anchor, **attributes)
 
 
+def polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 2.0) -> str:
+    """A line through points, at least one."""
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return element("path", d=path, fill="none", stroke=colour, stroke_width=width)
+
+
 def hinted(hint: str, *parts: str) -> str:
     """Parts together, with text that a browser shows when a pointer rests on them."""
     return f"<g>{element('title', hint)}{''.join(parts)}</g>"
 
 
-def drawing(width: float, height: float, title: str, description: str, parts: list[str]) -> str:
+def drawing(size: tuple[float, float], title: str, description: str, parts: list[str]) -> str:
     """A whole drawing that scales with the page; a screen reader says `title` and `description`, the figures in it."""
+    width, height = size
     name = escape(title, quote=True)
     head = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}" xmlns="http://www.w3.org/2000/svg">'
     return head + element("title", title) + element("desc", description) + "".join(parts) + "</svg>"
+
+
+WIDTH: Final = 680.0
+TOP: Final = 34.0
+"""Room for the title, px."""
+BOTTOM: Final = 44.0
+"""Room for figures and the unit under an axis, px."""
+CHARACTER: Final = 7.5
+"""Width of an average character at the page's 13 px."""
+
+_LONGEST: Final = 34
+
+
+def name_width(names: Sequence[str]) -> float:
+    """Px that names beside rows need."""
+    return max([len(shortened(each)) for each in names] + [4]) * CHARACTER + 12
+
+
+def shortened(name: str) -> str:
+    """A name cut in the middle where it would take the plot's room: both ends tell layers apart."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2 - 1]}…{name[-_LONGEST // 2 :]}"
+
+
+def x_axis(scale: Scale, top: float, bottom: float, unit: str, count: int = 6) -> list[str]:
+    """Vertical grid lines from `top` to `bottom`, px, about `count` figures and the unit below them."""
+    parts = []
+    for tick in scale.ticks(count):
+        at = scale(tick)
+        parts.append(element("line", x1=at, y1=top, x2=at, y2=bottom, class_="grid"))
+        parts.append(label(at, bottom + 16, f"{tick:g}", "middle"))
+    return [*parts, label((scale.start + scale.end) / 2, bottom + 36, unit, "middle")]
+
+
+def y_axis(scale: Scale, x: Scale, unit: str, count: int = 4) -> list[str]:
+    """Horizontal grid lines over the width of `x`, about `count` figures and the unit on their left."""
+    parts = []
+    for tick in scale.ticks(count):
+        at = scale(tick)
+        parts.append(element("line", x1=x.start, y1=at, x2=x.end, y2=at, class_="grid"))
+        parts.append(label(x.start - 6, at + 4, f"{tick:g}", "end"))
+    middle = (scale.start + scale.end) / 2
+    return [*parts, label(14, middle, unit, "middle", transform=f"rotate(-90 14 {middle:g})")]
+
+
+def legend(names: Sequence[str], colours: Sequence[str] = PALETTE) -> list[str]:
+    """A line of colours and names under the title; nothing where there is one name only."""
+    return legend_lines(names, math.inf, colours)[1]
+
+
+def legend_lines(
+    names: Sequence[str], width: float, colours: Sequence[str] = PALETTE
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """A legend on as many lines, 18 px high, as a plot of `width` px needs: the names of each, and what draws them."""
+    rows: list[tuple[str, ...]] = []
+    parts: list[str] = []
+    x = math.inf
+    for at, name in enumerate(names if len(names) > 1 else ()):
+        shown = shortened(name)
+        room = 16 + len(shown) * CHARACTER + 18
+        if x + room - 18 > width or not rows:
+            x = 0.0
+            rows.append(())
+        rows[-1] = (*rows[-1], shown)
+        y = 26.0 + 18.0 * (len(rows) - 1)
+        parts.append(element("rect", x=x, y=y, width=11.0, height=11.0, fill=colours[at % len(colours)]))
+        parts.append(label(x + 16, y + 10, shown))
+        x += room
+    return rows, parts

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
-__all__ = ["ABSENT", "Cell", "Column", "Deviation", "Estimate", "Table", "cell_text"]
+__all__ = ["ABSENT", "Cell", "Column", "Deviation", "Estimate", "Rows", "Table", "cell_text", "columns", "tabled"]
 
 ABSENT = "–"
 """What stands where there is no figure."""
@@ -23,6 +26,11 @@ class Estimate:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+    def told(self, digits: int) -> str:
+        """As a screen reader says it: `71.2 (68.0 to 74.1)`."""
+        text = f"{self.value:.{digits}f}" if math.isfinite(self.value) else "no figure"
+        return f"{text} ({self.low:.{digits}f} to {self.high:.{digits}f})" if self.has_interval else text
 
     @property
     def has_interval(self) -> bool:
@@ -44,6 +52,10 @@ class Deviation:
 
 
 Cell = str | int | float | Estimate | Deviation | None
+Rows = Iterable[tuple[Cell, ...]]
+Source = TypeVar("Source")
+
+_HEADING: Final = re.compile(r"(?P<name>.*?)(?: \((?P<unit>[^)]+)\))?(?::(?P<digits>\d))?")
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,29 @@ class Table:
     def is_numeric(self, at: int) -> bool:
         """Whether column `at` holds figures only, so that it is set flush right."""
         return bool(self.rows) and not any(isinstance(row[at], str) for row in self.rows)
+
+
+def columns(header: str) -> tuple[Column, ...]:
+    """Columns from a line such as `Bundle | recall (%):1 | p50 (ms) | clips`.
+
+    A unit stands in parentheses, decimals after a colon (2 where none are named); figures in `%` are held as shares.
+    """
+    found = []
+    for each in header.split("|"):
+        part = _HEADING.fullmatch(each.strip())
+        assert part is not None
+        unit = part["unit"] or ""
+        found.append(Column(part["name"], unit, int(part["digits"] or 2), 100 if unit == "%" else 1))
+    return tuple(found)
+
+
+def tabled(title: str, header: str, note: str = "") -> Callable[[Callable[[Source], Rows]], Callable[[Source], Table]]:
+    """Make a function that gives rows one that gives the table of them; the header is as `columns` reads it."""
+
+    def of(rows: Callable[[Source], Rows]) -> Callable[[Source], Table]:
+        return lambda source: Table(title, columns(header), tuple(rows(source)), note)
+
+    return of
 
 
 def cell_text(cell: Cell, column: Column, span: str = "{low} to {high}") -> str:

@@ -9,10 +9,9 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from emer_edge.report.axes import BOTTOM, TOP, WIDTH, legend, x_axis, y_axis
-from emer_edge.report.svg import PALETTE, Scale, drawing, element, label
+from emer_edge.report.svg import BOTTOM, PALETTE, TOP, WIDTH, Scale, drawing, element, label, legend, x_axis, y_axis
 
-__all__ = ["Band", "Line", "stacked", "time_series"]
+__all__ = ["Band", "Course", "stacked", "time_series"]
 
 _HEIGHT: Final = 250.0
 _LEFT, _RIGHT = 62.0, 16.0
@@ -23,7 +22,7 @@ _BAND_COLOURS: Final = ("#56b4e9", "#cc79a7", "#e69f00", "#7f7f7f", "#f0e442")
 
 
 @dataclass(frozen=True)
-class Line:
+class Course:
     """One quantity; a value that is not finite breaks the line.
 
     Attributes:
@@ -49,7 +48,7 @@ def time_series(
     title: str,
     unit: str,
     time_unit: str,
-    lines: Sequence[Line],
+    lines: Sequence[Course],
     bands: Sequence[Band] = (),
     *,
     span: tuple[float, float] | None = None,
@@ -92,7 +91,7 @@ def time_series(
     parts += [*x_axis(x, top, _HEIGHT - BOTTOM, time_unit), *y_axis(y, x, unit)]
     for each, colour in zip(held, colours, strict=True):
         parts.append(element("path", d=_path(each, x, y), fill="none", stroke=colour, stroke_width=1.6))
-    return drawing(WIDTH, _HEIGHT, title, _said(held, bands, unit, time_unit), parts)
+    return drawing((WIDTH, _HEIGHT), title, _said(held, bands, unit, time_unit), parts)
 
 
 def stacked(title: str, drawings: Sequence[str]) -> str:
@@ -112,7 +111,7 @@ def stacked(title: str, drawings: Sequence[str]) -> str:
     )
 
 
-def _path(line: Line, x: Scale, y: Scale) -> str:
+def _path(line: Course, x: Scale, y: Scale) -> str:
     parts, pen = [], "M"
     for at, value in zip(line.times, line.values, strict=True):
         if math.isfinite(value):
@@ -123,7 +122,7 @@ def _path(line: Line, x: Scale, y: Scale) -> str:
     return "".join(parts)
 
 
-def _said(lines: Sequence[Line], bands: Sequence[Band], unit: str, time_unit: str) -> str:
+def _said(lines: Sequence[Course], bands: Sequence[Band], unit: str, time_unit: str) -> str:
     told = []
     for each in lines:
         finite = [value for value in each.values if math.isfinite(value)]

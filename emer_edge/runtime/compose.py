@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
-from emer_edge.metrics.gap import gap_percentile, js_distance
+from emer_edge.metrics.probabilities import gap_percentile, js_distance
 from emer_edge.runtime.evidence import HopWindow
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Gap, Result, State

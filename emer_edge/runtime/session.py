@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.errors import BundleError, ConfigurationError, EngineError
-from emer_edge.metrics.calibration import softmax
+from emer_edge.metrics.probabilities import softmax
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, engines, open_engine, resolve_engine
 from emer_edge.runtime.faces import FaceDetector, fastest_detector
 from emer_edge.spec.heads import HEADS

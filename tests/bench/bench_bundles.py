@@ -4,8 +4,12 @@ from pathlib import Path
 
 import msgspec
 
+from emer_edge.bench.options import LatencyOptions
 from emer_edge.bundle import Bundle, BundleWriter, Manifest
 
+UNTIMED = LatencyOptions(
+    repeats=1, warmup=0, rests=0, starts=0, streams=(), min_seconds=0.0, min_queries=0, stream_s=0.0
+)
 SALT = "5a17"
 
 

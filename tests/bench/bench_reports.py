@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import msgspec
-from reported_probes import probes
-from reported_scores import accuracy, estimated, gap_accuracy
+from reported_figures import accuracy, estimated, gap_accuracy, probes
 from reported_times import latency, single_stream, streaming
 
-from emer_edge.bench.records import (
+from emer_edge.bench.records.accuracy_records import FoldSet, FoldSpread, PairedSets
+from emer_edge.bench.records.latency_records import (
+    Conditions,
+    Environment,
+    FirstResult,
+    Loading,
+    Moment,
+    Ratio,
+    SeveralStreams,
+)
+from emer_edge.bench.records.report_records import (
     BenchReport,
     BundleBench,
     Comparison,
-    Conditions,
     DataFacts,
-    Environment,
-    FirstResult,
     FoldFacts,
-    FoldSet,
-    FoldSpread,
-    Loading,
-    Moment,
     Moved,
     Origin,
-    PairedSets,
-    Ratio,
-    SeveralStreams,
 )
 from emer_edge.spec.heads import HEADS, PROTOCOLS
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emer_edge.bench.records import (
-    Energy,
-    Latency,
-    SingleStream,
-    Stability,
-    Streaming,
-)
+from emer_edge.bench.records.latency_records import Energy, Latency, SingleStream, Stability, Streaming
 
 
 def latency(p50_ms: float, seed: int, count: int = 400) -> Latency:

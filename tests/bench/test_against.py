@@ -8,22 +8,19 @@ import numpy as np
 import pytest
 
 from emer_edge.bench.against import compare, moved_table, read_report, verdict_of
-from emer_edge.bench.latency.stability import judge
-from emer_edge.bench.records import (
-    Accuracy,
-    BenchReport,
-    BundleBench,
+from emer_edge.bench.latency.closed_loop import judge
+from emer_edge.bench.records import Estimated
+from emer_edge.bench.records.accuracy_records import Accuracy, HeadAccuracy
+from emer_edge.bench.records.latency_records import (
     Energy,
     Environment,
-    Estimated,
     FirstResult,
-    HeadAccuracy,
     Latency,
     Loading,
-    Moved,
     SeveralStreams,
     SingleStream,
 )
+from emer_edge.bench.records.report_records import BenchReport, BundleBench, Moved
 from emer_edge.errors import DataError
 
 HERE = Path("old.json")

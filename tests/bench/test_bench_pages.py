@@ -11,12 +11,12 @@ import pytest
 from bench_reports import EVIL, bare, everything
 
 from emer_edge.bench.pages import card_of, page_of, tables_of
-from emer_edge.bench.pages.paper import methods_of
+from emer_edge.bench.pages.method import methods_of
 from emer_edge.bench.pages.scored import names_of, scored_of
-from emer_edge.bench.pages.words import sentence
-from emer_edge.bench.records import BenchReport, BundleBench, Energy, FoldFacts
-from emer_edge.report.csv import to_csv
-from emer_edge.report.latex import to_latex
+from emer_edge.bench.records.latency_records import Energy
+from emer_edge.bench.records.report_records import BenchReport, BundleBench, FoldFacts
+from emer_edge.report.text_tables import to_csv, to_latex
+from emer_edge.report.words import sentence
 
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "br", "hr", "img", "link"}

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.metrics.calibration import brier, ece, nll, softmax
-from emer_edge.metrics.classification import uar, war, weighted_f1
 from emer_edge.metrics.intervals import bootstrap, bootstrap_difference, draw_sums
-from emer_edge.metrics.mcnemar import mcnemar_p
-from emer_edge.metrics.regression import ccc, mae, mse, pearson, rmse
+from emer_edge.metrics.predictions import ccc, mae, mcnemar_p, mse, pearson, rmse, uar, war, weighted_f1
+from emer_edge.metrics.probabilities import brier, ece, nll, softmax
 from emer_edge.metrics.summed import summed_choices, summed_classes, summed_values
 
 RNG = np.random.default_rng(0)

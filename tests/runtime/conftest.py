@@ -10,7 +10,7 @@ from page_inputs import TOKEN
 from runtime_inputs import write_tracker, write_video
 
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.runtime.outputs.page import Page
+from emer_edge.runtime.outputs.page.output import Page
 from emer_edge.runtime.session import Session
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from runtime_inputs import sample, scene
 
 from emer_edge.runtime.faces import Face, Look
-from emer_edge.runtime.outputs.page import Page
+from emer_edge.runtime.outputs.page.output import Page
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.samples import Frame

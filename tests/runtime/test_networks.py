@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from emer_edge.bench.latency.candidate import PARTS, Candidate
+from emer_edge.bench.latency.timed_bundle import PARTS, Candidate
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
 from emer_edge.errors import BundleError
@@ -137,4 +137,4 @@ def test_bench_times_all_networks_of_a_step(pair: Bundle, bundle: Bundle) -> Non
         with Candidate(each.path, "onnxruntime", 1) as candidate:
             assert candidate.loading.rss_mb > 0
             for part in PARTS:
-                assert len(candidate.loop(part, 0.0, 3).durations_ns) == 3
+                assert len(candidate.loop(part, queries=3).durations_ns) == 3

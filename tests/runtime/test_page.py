@@ -16,7 +16,8 @@ from page_inputs import ask, event_stream, frame_of, result_of, show_face, show_
 from runtime_inputs import SCENE
 
 from emer_edge.bundle import Bundle
-from emer_edge.runtime.outputs.page import Page, serve_page, video
+from emer_edge.runtime.outputs.page import video
+from emer_edge.runtime.outputs.page.output import Page, serve_page
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.spec.results import State
 

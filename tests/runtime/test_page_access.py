@@ -17,8 +17,9 @@ from page_inputs import TOKEN, ask, event_stream, port_of, result_of, show_face,
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.outputs.page import Page, handler, page_address
+from emer_edge.runtime.outputs.page import handler, page_address
 from emer_edge.runtime.outputs.page.handler import POLICY
+from emer_edge.runtime.outputs.page.output import Page
 from emer_edge.runtime.outputs.page.server import CONNECTIONS, VISITORS
 
 STATIC = files("emer_edge.runtime.outputs.page").joinpath("static")

@@ -15,7 +15,7 @@ from page_inputs import TOKEN, port_of, result_of, show_face, show_gaze
 from runtime_inputs import LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.runtime.outputs.page import Page, serve_page
+from emer_edge.runtime.outputs.page.output import Page, serve_page
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.spec.results import State
 

@@ -18,7 +18,7 @@ from page_inputs import frame_of, port_of, result_of
 from runtime_inputs import LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.runtime.outputs.page import Page, serve_page
+from emer_edge.runtime.outputs.page.output import Page, serve_page
 from emer_edge.runtime.pipeline import Streams, StreamSource, play
 from emer_edge.spec.results import State
 from emer_edge.spec.samples import Display

@@ -28,7 +28,7 @@ from runtime_inputs import (
 from emer_edge.bundle import Bundle
 from emer_edge.data.windows import stack_faces
 from emer_edge.errors import CameraError, ConfigurationError
-from emer_edge.metrics.gap import js_distance
+from emer_edge.metrics.probabilities import js_distance
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.columns import UNWATCHED

@@ -1,23 +1,132 @@
-"""One head's answers beside the labels, in this project's order of classes, so that bundles can be put together."""
+"""Which clips a bundle may be judged on, and its answers on them beside the labels and beside guesses."""
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import Reading
-from emer_edge.bench.accuracy.known import owner
-from emer_edge.bench.accuracy.scores import FoldScores
+from emer_edge.bench.accuracy.clip_scores import FoldScores, Reading
+from emer_edge.bench.records.report_records import DataFacts, FoldFacts
+from emer_edge.bundle import Manifest
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.hashes import clip_hash
 from emer_edge.errors import DataError
-from emer_edge.metrics.summed import Summed, summed_classes, summed_values
-from emer_edge.spec.heads import HEADS, PROTOCOLS
+from emer_edge.metrics.summed import CORRELATIONS, Summed, summed_choices, summed_classes, summed_values
+from emer_edge.spec.heads import HEADS, PROTOCOLS, ClassHead
 
-__all__ = ["JudgedHead", "class_order", "join", "judge", "protocol_of", "truth_of"]
+__all__ = [
+    "FORECASTS", "JudgedHead", "baseline_figures", "class_order", "data_notes", "facts_of", "fold_of", "guesses_of",
+    "join", "judge", "owner", "protocol_of", "refuse_known_clips", "split_hash", "truth_of",
+]  # fmt: skip
+
+_MARKER: Final = "synthetic.json"
+
+
+def facts_of(dataset: EmerDataset) -> DataFacts:
+    """Count clips, participants, films and labels; clips whose participant is unknown stand for themselves."""
+    folds = []
+    for fold in dataset.folds:
+        clips = dataset.fold(fold)
+        folds.append(
+            FoldFacts(fold=fold, clips=len(clips), participants=len({each.participant or each.name for each in clips}))
+        )
+    labels = {}
+    for name in dataset.heads:
+        head = HEADS[name]
+        if isinstance(head, ClassHead):
+            found = Counter(int(clip.labels[name]) for clip in dataset.clips if name in clip.labels)
+            labels[name] = {label: found[at] for at, label in enumerate(head.classes)}
+    return DataFacts(
+        fingerprint=dataset.fingerprint,
+        clips=len(dataset.clips),
+        participants=len({each.participant or each.name for each in dataset.clips}),
+        skipped=len(dataset.skipped),
+        folds=tuple(folds),
+        regrouped=dataset.regrouped,
+        shared_participants=len(dataset.shared_participants),
+        stimuli=len({each.stimulus for each in dataset.clips if each.stimulus is not None}),
+        labels=labels,
+        synthetic=(dataset.root / _MARKER).is_file(),
+    )
+
+
+_NAMED = 5  # participants that a warning names
+
+
+def fold_of(manifest: Manifest, asked: int | None) -> int:
+    """The fold to score: the one asked for, else the one that the bundle has never seen.
+
+    Raises:
+        DataError: nobody says which fold that is.
+    """
+    if asked is not None:
+        return asked
+    if manifest.data is None or manifest.data.fold == 0:
+        raise DataError(
+            f"bundle {manifest.name} does not say which fold it has never seen; name the fold to score: --folds 1"
+        )
+    return manifest.data.fold
+
+
+def refuse_known_clips(manifest: Manifest, clips: Sequence[Clip]) -> None:
+    """Refuse clips that the bundle was trained, selected or calibrated on.
+
+    Raises:
+        DataError: there are such clips; names how many.
+    """
+    if manifest.data is None:
+        return
+    trained = set(manifest.data.training_hashes)
+    chosen = set(manifest.data.selection_hashes)
+    if manifest.calibration is not None:
+        chosen |= set(manifest.calibration.clip_hashes)
+    hashes = [clip_hash(manifest.data.salt, clip) for clip in clips]
+    on = sum(each in trained for each in hashes)
+    by = sum(each in chosen - trained for each in hashes)
+    if on or by:
+        first = next(clip.name for clip, each in zip(clips, hashes, strict=True) if each in trained | chosen)
+        unseen = f"score fold {manifest.data.fold}, which it has never seen" if manifest.data.fold else "score others"
+        raise DataError(
+            f"bundle {manifest.name} was trained on {on} of these {len(clips)} clips, and choices were made on {by} "
+            f"more (the first: {first}), so its figures would mean nothing; {unseen}"
+        )
+
+
+def owner(clip: Clip) -> str:
+    """Whose clip it is; a clip whose participant is unknown stands for itself."""
+    return f"clip {clip.name}" if clip.participant is None else clip.participant
+
+
+def split_hash(clips: Sequence[Clip]) -> str:
+    """SHA-256, in hexadecimal, of the clips' names, a line each, in their order: which split figures are of."""
+    return hashlib.sha256("".join(f"{clip.name}\n" for clip in clips).encode()).hexdigest()
+
+
+def data_notes(manifests: Sequence[Manifest], dataset: EmerDataset) -> list[str]:
+    """What a reader of figures on these bundles and these folds has to know."""
+    notes = [
+        f"bundle {each.name} does not say which clips it was trained on: nothing vouches that these are new to it"
+        for each in manifests
+        if each.data is None
+    ]
+    shared = dataset.shared_participants
+    if shared:
+        named = ", ".join([*list(shared)[:_NAMED], *(["..."] if len(shared) > _NAMED else [])])
+        notes.append(
+            f"{len(shared)} participants have clips in several folds ({named}), so bundles were trained on people whom "
+            "they are scored on: figures say less about new people, and folds are not independent"
+        )
+    if dataset.regrouped:
+        notes.append("the clips were dealt into five new folds that share no participant: not the published folds")
+    return notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +223,15 @@ def judge(
         given[reading] = rows[head.name][kept][:, columns].astype(np.float64)
         owners[reading] = np.searchsorted(having, scores.owners[reading][kept])
     repeated = {name: np.broadcast_to(each, (len(labelled), len(each))) for name, each in (guesses or {}).items()}
-    return JudgedHead(head.name, classes, labelled, truth_of(head.name, classes, labelled), given, owners, repeated)
+    return JudgedHead(
+        name=head.name,
+        classes=classes,
+        clips=labelled,
+        truth=truth_of(head.name, classes, labelled),
+        given=given,
+        owners=owners,
+        guesses=repeated,
+    )
 
 
 def join(parts: Sequence[JudgedHead]) -> JudgedHead | None:
@@ -128,18 +245,78 @@ def join(parts: Sequence[JudgedHead]) -> JudgedHead | None:
     starts = np.cumsum([0, *(len(each.clips) for each in parts)])
     readings = [each for each in first.given if all(each in other.given for other in parts)]
     return JudgedHead(
-        first.name,
-        first.classes,
-        tuple(clip for each in parts for clip in each.clips),
-        np.concatenate([each.truth for each in parts]),
-        {reading: np.concatenate([each.given[reading] for each in parts]) for reading in readings},
-        {
+        name=first.name,
+        classes=first.classes,
+        clips=tuple(clip for each in parts for clip in each.clips),
+        truth=np.concatenate([each.truth for each in parts]),
+        given={reading: np.concatenate([each.given[reading] for each in parts]) for reading in readings},
+        owners={
             reading: np.concatenate([each.owners[reading] + at for each, at in zip(parts, starts, strict=False)])
             for reading in readings
         },
-        {
+        guesses={
             name: np.concatenate([each.guesses[name] for each in parts])
             for name in first.guesses
             if all(name in each.guesses for each in parts)
         },
     )
+
+
+FORECASTS = ("uniform chance", "prior chance")
+"""Guesses whose probabilities are a forecast, too, so that they have an NLL and a Brier score."""
+
+
+def guesses_of(
+    name: str, classes: Sequence[str], training: Sequence[Clip], test: Sequence[Clip]
+) -> dict[str, NDArray[np.float64]]:
+    """What each baseline guesses about every clip of a fold.
+
+    Args:
+        name: the head.
+        classes: its class names; empty for a value head.
+        training: the clips of all other folds.
+        test: the fold's clips.
+
+    Returns:
+        baseline -> (C,) probabilities with which each class is guessed, or (1,) value. Those that need labels of other
+        folds are missing where there are none.
+    """
+    learnt = _labelled(name, classes, training)
+    if not classes:
+        if not learnt:
+            return {}
+        values = truth_of(name, classes, learnt)
+        return {"training mean": np.array([values.mean()]), "training median": np.array([np.median(values)])}
+    found = {}
+    if learnt:
+        counts = np.bincount(truth_of(name, classes, learnt).astype(np.int64), minlength=len(classes))
+        found["training majority"] = np.eye(len(classes))[counts.argmax()]
+        found["prior chance"] = counts / counts.sum()
+    seen = _labelled(name, classes, test)
+    if seen:
+        counts = np.bincount(truth_of(name, classes, seen).astype(np.int64), minlength=len(classes))
+        found["test majority"] = np.eye(len(classes))[counts.argmax()]
+    found["uniform chance"] = np.full(len(classes), 1 / len(classes))
+    return found
+
+
+def baseline_figures(head: JudgedHead) -> dict[str, dict[str, float]]:
+    """Baseline -> metric -> figure on the head's clips; expected figures of guesses that are drawn."""
+    found = {}
+    for name, rows in head.guesses.items():
+        if head.classes:
+            found[name] = summed_choices(head.truth, rows, forecast=name in FORECASTS).figures()
+        else:
+            figures = summed_values(head.truth, rows[:, 0]).figures()
+            # A constant correlates with nothing; over folds, only the constants' own differences would.
+            found[name] = {metric: value for metric, value in figures.items() if metric not in CORRELATIONS}
+    return found
+
+
+def _labelled(name: str, classes: Sequence[str], clips: Sequence[Clip]) -> list[Clip]:
+    """Clips labelled for the head, with a class that it has."""
+    named = HEADS[name]
+    having = [clip for clip in clips if name in clip.labels]
+    if named.kind == "value":
+        return having
+    return [clip for clip in having if named.classes[int(clip.labels[name])] in classes]

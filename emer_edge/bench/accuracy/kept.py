@@ -7,7 +7,6 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge import __version__
-from emer_edge.bench.accuracy.encoded import READINGS, EncodedWindows, Reading, ReadingPlan
-from emer_edge.bench.accuracy.scores import FoldScores
+from emer_edge.bench.accuracy.clip_scores import READINGS, EncodedWindows, FoldScores, Reading
+from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.data import cache
 from emer_edge.data.clips import Clip, SkippedClip
@@ -45,16 +44,14 @@ class Kept:
         self,
         session: Session,
         clips: Sequence[Clip],
-        plan: ReadingPlan,
+        options: ScoringOptions,
         score: Callable[[], tuple[FoldScores, float]],
     ) -> tuple[FoldScores, float]:
         """The scores of a fold and the seconds they took, from the interrupted run or from `score`."""
         key = self.key_of(
-            session.bundle.path,
-            session.engine_name,
-            session.device,
+            session,
             [(clip.name, sorted(clip.labels.items()), clip_hash("", clip)) for clip in clips],
-            asdict(plan),
+            (options.draws, options.loader, options.seed),
         )
         path = self._path(f"{key}.npz")
         found = _load(path, clips)
@@ -88,10 +85,10 @@ class Kept:
         self._paths.clear()
 
     @staticmethod
-    def key_of(bundle: Path, *parts: Any) -> str:
-        """A name that changes with the bundle's content, the version, and anything else (by its `repr`)."""
-        digest = hashlib.sha256((bundle / MANIFEST_NAME).read_bytes())
-        for each in (__version__, np.__version__, *parts):
+    def key_of(session: Session, *parts: Any) -> str:
+        """A name that changes with the bundle's content, its engine, the version, and anything else (by its `repr`)."""
+        digest = hashlib.sha256((session.bundle.path / MANIFEST_NAME).read_bytes())
+        for each in (__version__, np.__version__, session.engine_name, session.device, *parts):
             digest.update(f"{each!r}\x00".encode())
         return digest.hexdigest()[:32]
 

@@ -1,40 +1,33 @@
-"""A report as one page for people, as tables, and as a model card: one module a section."""
+"""A report as one page for people, as tables, and as a model card: two functions a section, its tables and itself."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from emer_edge.bench.pages import (
-    ablations,
-    accuracy,
-    against,
-    card,
-    errors,
-    films,
-    gap,
-    live,
-    method,
-    overview,
-    people,
-    readings,
-    robustness,
-    speed,
-    trackers,
-)
-from emer_edge.bench.records import BenchReport
+from emer_edge.bench.against import AGAINST
+from emer_edge.bench.pages.card import card_section, card_text
+from emer_edge.bench.pages.errors import ERROR, GAP, PEOPLE
+from emer_edge.bench.pages.method import METHOD
+from emer_edge.bench.pages.overview import overview_section
+from emer_edge.bench.pages.probed import ABLATION, FILM, ROBUSTNESS
+from emer_edge.bench.pages.protocols import PROTOCOLS
+from emer_edge.bench.pages.readings import READING, TRACKER
+from emer_edge.bench.pages.speed import LIVE, SPEED
+from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report.html import to_html
 from emer_edge.report.tables import Table
 
 __all__ = ["card_of", "page_of", "tables_of"]
 
-_WITH_TABLES = (
-    accuracy, readings, people, errors, gap, ablations, films, robustness, trackers, speed, live, against, method,
+_SECTIONS = (
+    PROTOCOLS, READING, PEOPLE, ERROR, GAP, ABLATION, FILM, ROBUSTNESS, TRACKER, SPEED, LIVE, AGAINST, METHOD
 )  # fmt: skip
+"""Tables and section of each, in reading order."""
 
 
 def tables_of(report: BenchReport) -> dict[str, Table]:
     """All tables that have rows, in reading order, by a name that files can have; no column is empty."""
-    found = {name: table for each in _WITH_TABLES for name, table in each.tables(report).items()}
+    found = {name: table for tables, _ in _SECTIONS for name, table in tables(report).items()}
     return {name: _filled(table) for name, table in found.items() if table.rows}
 
 
@@ -47,8 +40,8 @@ def _filled(table: Table) -> Table:
 def page_of(report: BenchReport) -> str:
     """The report as one HTML file; a section without anything to say is left out."""
     tables = tables_of(report)
-    sections = [overview.section(report), *(each.section(report, tables) for each in _WITH_TABLES)]
-    sections.append(card.section(report, tables))
+    sections = [overview_section(report), *(section(report, tables) for _, section in _SECTIONS)]
+    sections.append(card_section(report, tables))
     count = len(report.bundles)
     names = ", ".join(each.name for each in report.bundles) if count < 5 else f"{count} bundles"
     return to_html("emer-edge bench", f"{names}, {report.created}", [each for each in sections if each is not None])
@@ -56,4 +49,4 @@ def page_of(report: BenchReport) -> str:
 
 def card_of(report: BenchReport) -> str:
     """The model card as Markdown."""
-    return card.card_of(report, tables_of(report))
+    return card_text(report, tables_of(report))

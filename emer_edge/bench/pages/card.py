@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from emer_edge.bench.pages import films
 from emer_edge.bench.pages.method import LIMITS
-from emer_edge.bench.pages.scored import names_of, scored_of
-from emer_edge.bench.pages.words import folded, sentence
-from emer_edge.bench.records import BenchReport, Origin
+from emer_edge.bench.pages.probed import film_notes_of
+from emer_edge.bench.pages.scored import named_bundles, names_of, scored_of
+from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.report.html import Block, Facts, Paragraph, Section
-from emer_edge.report.markdown import to_markdown
-from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.report.tables import Cell, Table, columns
+from emer_edge.report.text_tables import to_markdown
+from emer_edge.report.words import folded, sentence
 
-__all__ = ["card_of", "section"]
+__all__ = ["card_section", "card_text"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ _FACTORS: Final = (
 )
 
 
-def card_of(report: BenchReport, tables: dict[str, Table]) -> str:
+def card_text(report: BenchReport, tables: dict[str, Table]) -> str:
     """The card as Markdown, one for all bundles of a report."""
     names = ", ".join(names_of(report).values())
     lines = [f"# Model card: {to_markdown(names)}", ""]
@@ -61,7 +61,7 @@ def card_of(report: BenchReport, tables: dict[str, Table]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def section(report: BenchReport, tables: dict[str, Table]) -> Section:
+def card_section(report: BenchReport, tables: dict[str, Table]) -> Section:
     """The card as a section: what stands elsewhere on the page is not repeated."""
     blocks: list[Block] = [Paragraph(each, warning=True) for each in _loud(report)]
     facts: list[tuple[str, str]] = []
@@ -78,9 +78,9 @@ def section(report: BenchReport, tables: dict[str, Table]) -> Section:
 
 def _loud(report: BenchReport) -> list[str]:
     found = []
-    trained = {at for at, each in enumerate(report.bundles) if each.demo or (each.origin and each.origin.synthetic)}
+    trained = [name for name, each in named_bundles(report) if each.demo or (each.origin and each.origin.synthetic)]
     if trained:
-        whose = ", ".join(name for at, name in names_of(report).items() if at in trained)
+        whose = ", ".join(trained)
         found.append(f"SYNTHETIC WEIGHTS: trained on synthetic clips, they know nothing about people ({whose}).")
     if report.data is not None and report.data.synthetic:
         found.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
@@ -108,25 +108,19 @@ def _details(report: BenchReport) -> tuple[str | Table, ...]:
         "EMERT, a transformer over eight face crops and thirty-two rows of an eye tracker, exported by emer-edge as a "
         "face encoder and a fusion part for real-time inference."
     )
-    names = names_of(report)
     rows: list[tuple[Cell, ...]] = []
-    for at, each in enumerate(report.bundles):
+    for name, each in named_bundles(report):
         made = each.origin
         precision = ", ".join(f"{part} {how.upper()}" for part, how in each.precision.items())
-        rows.append(
-            (
-                names[at], made.created[:10] if made else "", precision, each.size_bytes / 1e6,
-                f"{made.window_s:g} s, every {made.hop_s:g} s" if made else "", made.events if made else "",
-                _gate(made) if made else "", _calibration(made) if made else "",
-            )
-        )  # fmt: skip
-    columns = (
-        Column("Bundle"), Column("Made"), Column("Precision"), Column("Size", "MB", 1), Column("Window"),
-        Column("Events"), Column("Accuracy gate"), Column("Calibration"),
-    )  # fmt: skip
+        window, rest = "", ("", "", "")
+        if made:
+            window = f"{made.window_s:g} s, every {made.hop_s:g} s"
+            rest = (made.events, _gate(made), _calibration(made))
+        rows.append((name, made.created[:10] if made else "", precision, each.size_bytes / 1e6, window, *rest))
+    header = "Bundle | Made | Precision | Size (MB):1 | Window | Events | Accuracy gate | Calibration"
     heads = next((each.origin.heads for each in report.bundles if each.origin is not None), {})
     said = "; ".join(f"{name}: {', '.join(classes)}" if classes else name for name, classes in heads.items())
-    return (text, *((f"Heads and classes: {said}.",) if said else ()), Table("Bundles", columns, tuple(rows)))
+    return (text, *((f"Heads and classes: {said}.",) if said else ()), Table("Bundles", columns(header), tuple(rows)))
 
 
 def _gate(made: Origin) -> str:
@@ -169,25 +163,20 @@ def _evaluation(report: BenchReport) -> tuple[str | Table, ...]:
         f"used.{shared} Scored: {scored or 'none'}. Fingerprint {data.fingerprint[:16]}."
     )
     rows = tuple((head, label, count) for head, counts in data.labels.items() for label, count in counts.items())
-    return (
-        (text, Table("Labels of the data set", (Column("Head"), Column("Class"), Column("clips")), rows))
-        if rows
-        else (text,)
-    )
+    return (text, Table("Labels of the data set", columns("Head | Class | clips"), rows)) if rows else (text,)
 
 
 def _training(report: BenchReport) -> tuple[str, ...]:
     told: dict[str, None] = {}
-    names = names_of(report)
-    for at, each in enumerate(report.bundles):
+    for name, each in named_bundles(report):
         made = each.origin
         if made is None or made.training_clips is None:
-            told[f"{names[at]} does not say what it was trained on."] = None
+            told[f"{name} does not say what it was trained on."] = None
         else:
             kind = "synthetic clips" if made.synthetic else "clips"
             fold = f", fold {made.held_out} held out" if made.held_out else ""
             told[
-                f"{names[at]}: fitted to {made.training_clips:,} {kind}{fold}; choices were made on "
+                f"{name}: fitted to {made.training_clips:,} {kind}{fold}; choices were made on "
                 f"{made.selection_clips:,} others of other participants."
             ] = None
     return (" ".join(told),)
@@ -212,4 +201,4 @@ def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table
 
 
 def _films(report: BenchReport) -> tuple[str, ...]:
-    return tuple(sentence(f"{note}: {', '.join(names)}") for note, names in films.notes_of(report).items())
+    return tuple(sentence(f"{note}: {', '.join(names)}") for note, names in film_notes_of(report).items())

@@ -6,19 +6,20 @@ import statistics
 from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages import films
-from emer_edge.bench.pages.accuracy import guesses_of
+from emer_edge.bench.pages.probed import film_notes_of
+from emer_edge.bench.pages.protocols import guesses_of
 from emer_edge.bench.pages.scored import Scored, names_of, scored_of
+from emer_edge.bench.pages.scored import estimate as estimated
 from emer_edge.bench.pages.speed import parts_figure
-from emer_edge.bench.pages.words import estimate as estimated
-from emer_edge.bench.pages.words import in_order, scaled, sentence, unit_of
-from emer_edge.bench.records import BenchReport, BundleBench, Latency
-from emer_edge.report.axes import WIDTH
+from emer_edge.bench.records.latency_records import Latency
+from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section, Tile, Tiles
 from emer_edge.report.scatter import Mark, Rule, scatter
+from emer_edge.report.svg import WIDTH
 from emer_edge.report.tables import Estimate
+from emer_edge.report.words import in_order, scaled, sentence, unit_of
 
-__all__ = ["section"]
+__all__ = ["overview_section"]
 
 _WARNINGS: Final = 7
 """More of them are opened by a click."""
@@ -26,7 +27,7 @@ _NARROW: Final = 352.0
 """Px: a telephone held upright."""
 
 
-def section(report: BenchReport) -> Section:
+def overview_section(report: BenchReport) -> Section:
     """The section: the picture first."""
     found = scored_of(report)
     pictures = [picture for metric, head in _choices(found) if (picture := _picture(found, head, metric))]
@@ -85,7 +86,7 @@ def _picture(found: tuple[Scored, ...], head: str, metric: str) -> Figure | None
             "live step (ms, logarithmic)",
             unit_of(metric),
             marks,
-            lines,
+            rules=lines,
             logarithmic=True,
             width=width,
         )
@@ -185,7 +186,7 @@ def _sure(scored: Scored, head: str) -> str:
 def _warnings(report: BenchReport) -> list[str]:
     """What concerns everything, then what bundles say of themselves; unstable loops are told in one line."""
     said = [*report.notes]
-    for note, held in films.notes_of(report).items():
+    for note, held in film_notes_of(report).items():
         if not any(note in each for each in said):
             said.append(f"{note}: {', '.join(held)}")
     if report.data is not None and report.data.synthetic:

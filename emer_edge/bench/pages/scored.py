@@ -1,14 +1,32 @@
-"""What figures of accuracy are about: five folds together where there are such, else one bundle on its fold."""
+"""What sections share: sets of folds, names of bundles, and how a figure of a record becomes one of a table."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emer_edge.bench.records import BenchReport, BundleBench, FoldSet, FoldSpread, GapAccuracy, HeadAccuracy
+from emer_edge.bench.records import Estimated
+from emer_edge.bench.records.accuracy_records import FoldSet, FoldSpread, GapAccuracy, HeadAccuracy, Ranged
+from emer_edge.bench.records.latency_records import Latency
+from emer_edge.bench.records.report_records import BenchReport, BundleBench
+from emer_edge.metrics.latency import BINS_A_DECADE
+from emer_edge.report.distributions import Distribution
+from emer_edge.report.tables import Deviation, Estimate
+from emer_edge.report.words import scaled
 
-__all__ = ["Scored", "names_of", "scored_of"]
+__all__ = [
+    "Scored",
+    "curve_of",
+    "estimate",
+    "named_bundles",
+    "names_of",
+    "percentiles",
+    "ranged",
+    "scored_of",
+    "spread",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,11 @@ def names_of(report: BenchReport) -> dict[int, str]:
     }
 
 
+def named_bundles(report: BenchReport) -> list[tuple[str, BundleBench]]:
+    """Every bundle under the name that it is called by."""
+    return [(name, report.bundles[at]) for at, name in names_of(report).items()]
+
+
 def scored_of(report: BenchReport) -> tuple[Scored, ...]:
     """Every set of several folds, then every bundle that is in none of them."""
     found = []
@@ -60,19 +83,31 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
             bundles = tuple(report.bundles[at] for at in places)
             found.append(
                 Scored(
-                    f"{each.name.upper()}, {len(each.folds)} folds", bundles, each.folds, each.clips, each.participants,
-                    each.pooled, each.spread, each.gap,
+                    name=f"{each.name.upper()}, {len(each.folds)} folds",
+                    bundles=bundles,
+                    folds=each.folds,
+                    clips=each.clips,
+                    participants=each.participants,
+                    heads=each.pooled,
+                    spread=each.spread,
+                    gap=each.gap,
                 )
-            )  # fmt: skip
+            )
     for at, bundle in enumerate(report.bundles):
         accuracy = bundle.accuracy
         if accuracy is not None and at not in used:
             found.append(
                 Scored(
-                    names[at], (bundle,), (accuracy.fold,), accuracy.clips, accuracy.participants,
-                    accuracy.heads, {}, accuracy.gap,
+                    name=names[at],
+                    bundles=(bundle,),
+                    folds=(accuracy.fold,),
+                    clips=accuracy.clips,
+                    participants=accuracy.participants,
+                    heads=accuracy.heads,
+                    spread={},
+                    gap=accuracy.gap,
                 )
-            )  # fmt: skip
+            )
     return tuple(found)
 
 
@@ -88,3 +123,31 @@ def _places(report: BenchReport, found: FoldSet, used: set[int]) -> list[int]:
                 places.append(at)
                 break
     return places
+
+
+def estimate(found: Estimated, metric: str = "") -> Estimate:
+    """A figure and its interval as tables take them; in per cent where `metric` is a share, as plots want it."""
+    scale = scaled(1.0, metric)
+    low, high = (math.nan if each is None else each * scale for each in (found.low, found.high))
+    return Estimate(found.value * scale, low, high)
+
+
+def spread(found: FoldSpread) -> Deviation:
+    """Mean and deviation over folds."""
+    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
+
+
+def ranged(found: Ranged) -> Deviation:
+    """Mean and deviation over draws or orders."""
+    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
+
+
+def curve_of(name: str, found: Latency) -> Distribution:
+    """The distribution of a latency, its bins `BIN_RATIO` wide."""
+    edges = [10 ** (at / BINS_A_DECADE) for at, _ in found.bins]
+    return Distribution(name, edges, [count for _, count in found.bins])
+
+
+def percentiles(found: Latency) -> dict[str, float]:
+    """What is marked on a distribution."""
+    return {"p50": found.p50_ms, "p90": found.p90_ms, "p99": found.p99_ms}

@@ -9,27 +9,182 @@ the same film feel alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows
-from emer_edge.bench.probes.absence import no_eyes, no_face, without_gaze, without_pupils
-from emer_edge.bench.probes.exchanges import exchangeable, exchanged, strata
-from emer_edge.bench.probes.judging import Fuse, Judge
-from emer_edge.bench.records import Ablation
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows
+from emer_edge.bench.probes.effects import Fuse, Judge
+from emer_edge.bench.records.probe_records import Ablation
 from emer_edge.data.clips import Clip
+from emer_edge.signals.slots import clip_times_ns
+from emer_edge.signals.stream import EyeStream
+from emer_edge.spec.columns import EVENTS, MOVEMENT_TYPE, PUPILS, MovementType
 from emer_edge.spec.labels import View
 from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EventsRule, WindowSpec
+from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
 
-__all__ = ["PERMUTATIONS", "ablate", "film_and_class", "film_of"]
+__all__ = [
+    "PERMUTATIONS", "ablate", "exchangeable", "exchanged", "film_and_class", "film_of", "no_eyes", "no_face", "strata",
+    "without_columns", "without_gaze", "without_pupils",
+]  # fmt: skip
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+
+
+def strata(keys: Sequence[Hashable]) -> list[Indices]:
+    """Indices of items of the same key; items whose key is None belong to none."""
+    found: dict[Hashable, list[int]] = {}
+    for at, key in enumerate(keys):
+        if key is not None:
+            found.setdefault(key, []).append(at)
+    return [np.array(each, np.int64) for each in found.values()]
+
+
+def exchangeable(groups: Sequence[Indices]) -> Indices:
+    """Ascending indices of the items that have a partner in their stratum."""
+    return np.array(sorted(at for each in groups if len(each) > 1 for at in each), np.int64)
+
+
+def exchanged(groups: Sequence[Indices], owners: Sequence[Hashable], rng: np.random.Generator) -> Indices:
+    """Each item replaced by another of its stratum, another person's wherever that is possible.
+
+    The members of a stratum are put in a random order in which each person's stand together, and the order is turned
+    by a random number of places: at least as many as the person with most members has, at most as many as leave the
+    others. So no item keeps its place and none gets one of its own person, unless that person has more than half of the
+    stratum: then any other will do (Sattolo's algorithm).
+
+    Args:
+        groups: strata that share no item; items in none of them keep their place.
+        owners: (n,) whose item each is.
+        rng: source of the draw.
+
+    Returns:
+        (n,) int64, which item takes each place: a permutation.
+    """
+    order = np.arange(len(owners), dtype=np.int64)
+    for group in groups:
+        if len(group) < 2:
+            continue
+        counts = Counter(owners[at] for at in group)
+        most = max(counts.values())
+        if 2 * most > len(group):
+            order[group] = _cycle(group, rng)
+            continue
+        people = list(counts)
+        rank = {people[at]: place for place, at in enumerate(rng.permutation(len(people)))}
+        lined = np.array(sorted(rng.permutation(group), key=lambda at: rank[owners[at]]), np.int64)
+        turn = int(rng.integers(most, len(group) - most + 1))
+        order[lined] = np.roll(lined, turn)
+    return order
+
+
+def _cycle(group: Indices, rng: np.random.Generator) -> Indices:
+    """Sattolo's algorithm: a random cycle through all members."""
+    places: Indices = group.copy()
+    for at in range(len(places) - 1, 0, -1):
+        other = int(rng.integers(at))
+        places[at], places[other] = places[other], places[at]
+    return places
+
+
+_RATE_HZ: Final = 120
+_GAZE: Final = (*range(12), *range(22, 32), *range(35, 39))  # gaze points, directions, fixation points
+
+
+def no_eyes(spec: WindowSpec, events: EventsRule) -> tuple[Floats, Floats]:
+    """The eye half of a window in which a tracker runs and finds no eye: one long EyesNotFound, all else missing.
+
+    Returns:
+        (32, 39) and (32, 2) float32.
+    """
+    count = spec.length_ns * _RATE_HZ // NANOSECONDS
+    rows = np.zeros((count, EYE_COLUMN_COUNT), np.float32)
+    # As a sheet would have it; the causal rule works these columns out again.
+    rows[:, EVENTS][:, :3] = MovementType.EYES_NOT_FOUND, spec.length_ns / 1e6, 1
+    stream = EyeStream(count, 0.0, events)
+    stream.extend(rows, clip_times_ns(count, spec.length_ns), np.zeros(count, np.bool_))
+    window = stream.window(spec.length_ns, spec)
+    assert (window.eye[:, MOVEMENT_TYPE] == MovementType.EYES_NOT_FOUND).all()
+    return window.eye, window.gaze
+
+
+def no_face(face: Floats, owners: Sequence[Hashable]) -> Floats:
+    """The mean embedding of the other people's clips, in every slot.
+
+    Zeros, or the embedding of a grey image, are nothing that the network has met: what they cost is not what the face
+    was worth. This mean lies amid the faces that it knows, is the same in all of a person's clips, so that nothing in
+    it tells these apart, and holds nothing of the person. With a single person it is the mean of all clips.
+
+    Args:
+        face: (n, 8, width) float32 embeddings.
+        owners: (n,) whose clip each is.
+
+    Returns:
+        (n, 8, width) float32.
+    """
+    means = _of_others(face.sum(axis=1, dtype=np.float64), np.full((len(face), 1), face.shape[1]), owners)
+    return np.ascontiguousarray(np.broadcast_to(means[:, None], face.shape))
+
+
+def without_gaze(eye: Floats, gaze: Floats, owners: Sequence[Hashable]) -> tuple[Floats, Floats]:
+    """Where the eyes look is hidden, in the gaze input and in the columns; pupils, places and movements stay.
+
+    Args:
+        eye: (n, 32, 39) float32.
+        gaze: (n, 32, 2) float32.
+        owners: (n,) whose clip each is.
+
+    Returns:
+        the same shapes, new arrays: see `without_columns`.
+    """
+    return without_columns(eye, _GAZE, owners), without_columns(gaze, range(2), owners)
+
+
+def without_pupils(eye: Floats, owners: Sequence[Hashable]) -> Floats:
+    """Both pupils' sizes are hidden: (n, 32, 39) float32, a new array."""
+    return without_columns(eye, range(PUPILS.start, PUPILS.stop), owners)
+
+
+def without_columns(rows: Floats, columns: Sequence[int], owners: Sequence[Hashable]) -> Floats:
+    """Columns whose every value is the mean of other people's; for the reasons of `no_face` not 0, a display's corner.
+
+    Cells that are missing (0) stay so, because that is about whether an eye was seen.
+
+    Args:
+        rows: (n, 32, k) float32.
+        columns: which of the k.
+        owners: (n,) whose clip each is.
+
+    Returns:
+        (n, 32, k) float32, a new array.
+    """
+    chosen = list(columns)
+    held = rows[..., chosen]
+    present = held != 0
+    means = _of_others(held.sum(axis=1, dtype=np.float64), present.sum(axis=1), owners)
+    found: Floats = rows.copy()
+    found[..., chosen] = np.where(present, means[:, None], np.float32(0.0))
+    return found
+
+
+def _of_others(sums: NDArray[np.float64], counts: NDArray[np.int64], owners: Sequence[Hashable]) -> Floats:
+    """(n, k) mean over the other people's clips, of (n, k) sums over (n, k or 1) counts; 0 where these hold nothing."""
+    people = {each: at for at, each in enumerate(dict.fromkeys(owners))}
+    place = np.array([people[each] for each in owners], np.int64)
+    total, number = np.zeros((len(people), sums.shape[1])), np.zeros((len(people), counts.shape[1]))
+    np.add.at(total, place, sums)
+    np.add.at(number, place, counts)
+    if len(people) > 1:
+        total, number = total.sum(axis=0) - total, number.sum(axis=0) - number
+    means = (total / np.maximum(number, 1)).astype(np.float32)
+    return np.asarray(means[place], np.float32)
+
 
 PERMUTATIONS: Final = 10
 
@@ -59,6 +214,7 @@ def ablate(
     fuse: Fuse,
     windows: EncodedWindows,
     judge: Judge,
+    *,
     spec: WindowSpec,
     events: EventsRule,
     permutations: int = PERMUTATIONS,
@@ -131,6 +287,9 @@ def _changes(
     def faces_of(order: Indices) -> tuple[Floats, Floats, Floats]:
         return face[order], eye, gaze
 
+    same_film = strata([film_of(each) for each in windows.clips])
+    film_and_face, film_and_feeling = film_and_class(windows.clips, "fer"), film_and_class(windows.clips, "er")
+    other = "from another person's clip"
     return (
         _Change("no eyes", "a tracker that finds no eyes", "eyes", lambda _: (face, blank_eye, blank_gaze)),
         _Change("no face", "the mean face of other people", "face", lambda _: (no_face(face, owners), eye, gaze)),
@@ -144,16 +303,13 @@ def _changes(
         ),
         _Change(
             "eyes of same film and face", "eyes from another clip of the same film and FER class", "eyes", eyes_of,
-            film_and_class(windows.clips, "fer"),
+            groups=film_and_face,
         ),
         _Change(
             "faces of same film and feeling", "faces from another clip of the same film and ER class", "face", faces_of,
-            film_and_class(windows.clips, "er"),
+            groups=film_and_feeling,
         ),
-        _Change(
-            "eyes of same film", "eyes from another person's clip of the same film", "eyes", eyes_of,
-            strata([film_of(each) for each in windows.clips]),
-        ),
-        _Change("anyone's eyes", "eyes from another person's clip, of any film", "eyes", eyes_of, everyone),
-        _Change("anyone's faces", "faces from another person's clip, of any film", "face", faces_of, everyone),
+        _Change("eyes of same film", f"eyes {other} of the same film", "eyes", eyes_of, groups=same_film),
+        _Change("anyone's eyes", f"eyes {other}, of any film", "eyes", eyes_of, groups=everyone),
+        _Change("anyone's faces", f"faces {other}, of any film", "face", faces_of, groups=everyone),
     )  # fmt: skip

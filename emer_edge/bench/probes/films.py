@@ -3,32 +3,106 @@
 Everybody in a fold watches the same films, and folds keep people apart, not films: a network that tells the film from
 the gaze, and knows what each film makes people feel, needs no person. Four questions bear on this: how far does the
 film alone get, can it be told from the eyes, does the network do equally well on every film, and how well does it do
-on films that it was never trained on.
+on films that it was never trained on. A network that does no better than guesses which know a film, or what it was
+meant to induce, and nothing of the person, may have learnt the film.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows
-from emer_edge.bench.probes.ablations import film_of
-from emer_edge.bench.probes.decoding import Decoded, decode, summarise
-from emer_edge.bench.probes.exchanges import strata
-from emer_edge.bench.probes.guesses import UsualLabels, by_film, by_induced_emotion, usual_labels
-from emer_edge.bench.probes.judging import Judge, Outputs, targets_of
-from emer_edge.bench.records import Estimated, FilmBaseline, FilmDecoding, FilmFigures, FilmProbe
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows
+from emer_edge.bench.probes.ablations import film_of, strata
+from emer_edge.bench.probes.effects import Judge, Outputs, Target, targets_of
+from emer_edge.bench.probes.film_decoding import Decoded, decode, summarise
+from emer_edge.bench.records import Estimated
+from emer_edge.bench.records.probe_records import FilmBaseline, FilmDecoding, FilmFigures, FilmProbe
 from emer_edge.bundle import Manifest
 from emer_edge.data.clips import Clip
 from emer_edge.data.hashes import clip_hash
-from emer_edge.metrics.classification import war
 from emer_edge.metrics.intervals import bootstrap
+from emer_edge.metrics.predictions import war
+from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION
 from emer_edge.spec.progress import Progress, silent
 
-__all__ = ["MAY_DECODE", "PERMUTATIONS", "known_clips", "probe_films"]
+__all__ = [
+    "MAY_DECODE", "PERMUTATIONS", "UsualLabels", "by_film", "by_induced_emotion", "known_clips", "probe_films",
+    "usual_labels",
+]  # fmt: skip
+
+UsualLabels = dict[str, dict[str, float]]
+"""Head -> film -> its most frequent class index (in the target's order), or its mean value."""
+
+
+def by_induced_emotion(targets: Sequence[Target], induced: Sequence[str | None]) -> Outputs:
+    """The induced emotion, or its polarity, as the answer of every class head.
+
+    Args:
+        targets: heads.
+        induced: (n,) what each clip's film induces, None where its name does not say.
+
+    Returns:
+        head -> (n, C) float32, one-hot; zeros for clips that say nothing.
+    """
+    found: Outputs = {}
+    for target in targets:
+        if target.classes:
+            emotions = set(target.classes) <= set(EMOTIONS)
+            words = [None if each is None else each if emotions else POLARITY_OF_EMOTION[each] for each in induced]
+            rows = [[float(name == word) for name in target.classes] for word in words]
+            found[target.name] = np.array(rows, np.float32)
+    return found
+
+
+def usual_labels(targets: Sequence[Target], films: Sequence[str | None], chosen: NDArray[np.bool_]) -> UsualLabels:
+    """What each film's clips are labelled as a rule.
+
+    Args:
+        targets: heads and the labels of n clips.
+        films: (n,) the film of each clip.
+        chosen: (n,) which clips to learn from.
+    """
+    usual: UsualLabels = {}
+    for target in targets:
+        held: dict[str, list[float]] = {}
+        for row, label in zip(target.rows, target.truth, strict=True):
+            film = films[row]
+            if chosen[row] and film is not None:
+                held.setdefault(film, []).append(float(label))
+        usual[target.name] = {
+            film: Counter(each).most_common(1)[0][0] if target.classes else float(np.mean(each))
+            for film, each in held.items()
+        }
+    return usual
+
+
+def by_film(targets: Sequence[Target], usual: Sequence[UsualLabels], films: Sequence[str | None]) -> Outputs:
+    """A film's usual label as the answer of every head.
+
+    Args:
+        targets: heads.
+        usual: (n,) what is usual, as known for each clip.
+        films: (n,) the film that each clip is taken for.
+
+    Returns:
+        head -> (n, C) one-hot or (n, 1) values, float32; zeros for clips of unknown films.
+    """
+    found: Outputs = {}
+    for target in targets:
+        rows = np.zeros((len(films), len(target.classes) or 1), np.float32)
+        for at, (known, film) in enumerate(zip(usual, films, strict=True)):
+            label = None if film is None else known[target.name].get(film)
+            if label is not None:
+                place, value = (int(label), 1.0) if target.classes else (0, label)
+                rows[at, place] = value
+        found[target.name] = rows
+    return found
+
 
 Indices = NDArray[np.int64]
 
@@ -78,15 +152,15 @@ def probe_films(
     if len(having):
         owners = [judge.owners[at] for at in having]
         features = summarise(windows.eye[having], windows.gaze[having])
-        told = decode(features, [films[at] for at in having], owners, permutations, judge.seed)
-    figures = _by_film(outputs, judge, clips, films, trained)
+        told = decode(features, [films[at] for at in having], owners, permutations=permutations, seed=judge.seed)
+    figures = _figures_by_film(outputs, judge, clips, trained)
     note, reason = _verdict(figures, len(unseen), trained)
     whole = judge.effects(outputs, [outputs], unseen) if len(unseen) else {}
     return FilmProbe(
         note=note,
         reason=reason,
         decoding=None if told is None else _decoding(told, judge, having, len(figures)),
-        baselines=tuple(_baselines(outputs, windows, judge, known, films, having, told)),
+        baselines=tuple(_baselines(outputs, windows.clips, judge, known=known, told=told)),
         by_film=figures,
         over_films={
             target.name: Estimated.of(
@@ -108,13 +182,10 @@ def _counts(films: Sequence[str | None]) -> dict[str, int]:
     return {film: films.count(film) for film in dict.fromkeys(films) if film is not None}
 
 
-def _by_film(
-    outputs: Outputs,
-    judge: Judge,
-    clips: Sequence[Clip],
-    films: Sequence[str | None],
-    trained: dict[str, int] | None,
+def _figures_by_film(
+    outputs: Outputs, judge: Judge, clips: Sequence[Clip], trained: dict[str, int] | None
 ) -> tuple[FilmFigures, ...]:
+    films = [film_of(each) for each in clips]
     found = []
     for group in sorted(strata(films), key=lambda each: str(films[each[0]])):
         film = str(films[group[0]])
@@ -166,15 +237,11 @@ def _decoding(told: Decoded, judge: Judge, having: Indices, films: int) -> FilmD
 
 
 def _baselines(
-    outputs: Outputs,
-    windows: EncodedWindows,
-    judge: Judge,
-    known: Sequence[Clip] | None,
-    films: Sequence[str | None],
-    having: Indices,
-    told: Decoded | None,
+    outputs: Outputs, clips: Sequence[Clip], judge: Judge, *, known: Sequence[Clip] | None, told: Decoded | None
 ) -> list[FilmBaseline]:
-    induced = [each.induced_emotion for each in windows.clips]
+    films = [film_of(each) for each in clips]
+    having = [at for at, film in enumerate(films) if film is not None]
+    induced = [each.induced_emotion for each in clips]
     found: list[FilmBaseline] = []
 
     def add(name: str, about: str, guess: Outputs, chosen: list[int]) -> None:

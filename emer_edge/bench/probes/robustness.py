@@ -8,7 +8,7 @@ luck. Level 0 is not computed again: it is the untouched reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -16,12 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows, clip_generator
-from emer_edge.bench.probes.judging import Judge, Outputs
-from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS, CropRows, EyeWay, FaceWay, Way
-from emer_edge.bench.records import Curve, Level
-from emer_edge.bench.spreading.base import InTurn, Spread
-from emer_edge.bundle import Manifest
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows, clip_generator
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.probes.effects import Judge, Outputs
+from emer_edge.bench.probes.worse_input import WAYS, EyeWay, FaceWay, Way
+from emer_edge.bench.records.probe_records import Curve, Level
 from emer_edge.data.clips import Clip
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
@@ -29,12 +28,11 @@ from emer_edge.spec.columns import EVENTS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.samples import Display
 
-__all__ = ["PROBE_CLIPS", "robustness", "subsample"]
+__all__ = ["robustness", "subsample"]
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-PROBE_CLIPS: Final = 60
 _CLIPS_AT_ONCE: Final = 16  # fused together; the images of one clip are held at a time
 
 
@@ -53,50 +51,42 @@ def subsample(owners: Sequence[str], count: int, seed: int) -> Indices:
 
 
 def robustness(
-    session: Session,
+    spread: Spread,
     windows: EncodedWindows,
     judge: Judge,
-    before: Outputs,
-    count: int = PROBE_CLIPS,
-    eye_ways: Sequence[EyeWay] = EYE_WAYS,
-    face_ways: Sequence[FaceWay] = FACE_WAYS,
+    *,
+    count: int,
+    ways: Sequence[Way] = WAYS,
     progress: Progress = silent,
-    spread: Spread | None = None,
 ) -> tuple[Curve, ...]:
     """Draw every curve over the same clips.
 
     Args:
-        session: the loaded bundle.
+        spread: the loaded bundle, and who changes clips and encodes them.
         windows: the clips.
         judge: of these clips.
-        before: what the network says about them untouched, head -> (n, C).
         count: clips to use at most, see `subsample`.
-        eye_ways: curves of the eye rows.
-        face_ways: curves of the face crops.
+        ways: a curve each.
         progress: told after every clip.
-        spread: who changes clips and encodes them; this process by default.
 
     Raises:
         DataError: a clip that could be read can't be read again.
         WorkerError: a process or machine that shares the work ended, or can't be used.
     """
-    manifest = session.bundle.manifest
-    ways: tuple[Way, ...] = (*eye_ways, *face_ways)
+    session, manifest = spread.session, spread.session.bundle.manifest
+    before = session.fuse(windows.face, windows.eye, windows.gaze)
     chosen = subsample(judge.owners, count, judge.seed)
     after = {
         (way.name, level): ({name: each.copy() for name, each in before.items()}, windows.eye_slots.copy())
         for way in ways
         for level in way.levels
     }
-    asked = [
-        _Untouched(windows.clips[at], windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at]))
-        for at in chosen
-    ]
-    work = partial(_changed, eye_ways=tuple(eye_ways), face_ways=tuple(face_ways), seed=judge.seed)
-    answers = (spread or InTurn(session)).map_ordered(work, asked)
+    asked = [_Window(windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at])) for at in chosen]
+    work = partial(_changed, ways=tuple(ways), seed=judge.seed)
+    answers = spread.map_ordered(work, [(windows.clips[at], each) for at, each in zip(chosen, asked, strict=True)])
     for start in range(0, len(chosen), _CLIPS_AT_ONCE):
         part = chosen[start : start + _CLIPS_AT_ONCE]
-        held: dict[tuple[str, float], list[_Changed]] = {}
+        held: dict[tuple[str, float], list[_Window]] = {}
         for done, each in enumerate(islice(answers, len(part)), start=start + 1):
             for key, changed in each:
                 held.setdefault(key, []).append(changed)
@@ -132,19 +122,8 @@ def robustness(
 
 
 @dataclass(frozen=True, eq=False)
-class _Untouched:
-    """One clip as `EncodedWindows` has it."""
-
-    clip: Clip
-    face: Floats
-    eye: Floats
-    gaze: Floats
-    eye_slots: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Changed:
-    """One clip at one level."""
+class _Window:
+    """One clip, untouched or at one level: (8, width), (32, 39) and (32, 2) float32, and covered eye slots."""
 
     face: Floats
     eye: Floats
@@ -153,40 +132,36 @@ class _Changed:
 
 
 def _changed(
-    session: Session, asked: _Untouched, eye_ways: Sequence[EyeWay], face_ways: Sequence[FaceWay], seed: int
-) -> list[tuple[tuple[str, float], _Changed]]:
-    manifest, clip = session.bundle.manifest, asked.clip
-    face, eye, gaze, slots = asked.face, asked.eye, asked.gaze, asked.eye_slots
+    session: Session, asked: tuple[Clip, _Window], ways: Sequence[Way], seed: int
+) -> list[tuple[tuple[str, float], _Window]]:
+    manifest, (clip, was) = session.bundle.manifest, asked
     number = int(clip_generator(seed, clip, "robustness").integers(2**62))
     display = manifest.display or Display()
-    found: list[tuple[tuple[str, float], _Changed]] = []
-    for way in eye_ways:
+    found: list[tuple[tuple[str, float], _Window]] = []
+    for way in (each for each in ways if isinstance(each, EyeWay)):
         for level in way.levels:
             alter = way.alter(level, _generator(number, way.draws_of or way.name), display)
             window = PreparedClip(clip, manifest.window, manifest.events, alter=alter).window()
             if way.keeps_events:
-                window.eye[:, EVENTS] = eye[:, EVENTS]
-            changed = _Changed(face, window.eye, window.gaze, int(window.covered_eye.sum()))
+                window.eye[:, EVENTS] = was.eye[:, EVENTS]
+            changed = _Window(was.face, window.eye, window.gaze, int(window.covered_eye.sum()))
             found.append(((way.name, level), changed))
+    face_ways = [each for each in ways if isinstance(each, FaceWay)]
     if face_ways:
         frames = PreparedClip(clip, manifest.window, manifest.events).window().frames
         images = {int(each): clip.frame(int(each)) for each in dict.fromkeys(frames)}
         places = {each: place for place, each in enumerate(images)}
         slot = np.array([places[int(each)] for each in frames])
-        rows = _eyes_and_mouth(manifest)
+        # Rows of a crop: the eyes' and the mouth's middle, from the landmarks that faces are aligned to.
+        points = np.array(manifest.face.template_px)
+        rows = float(points[:2, 1].mean()), float(points[3:, 1].mean())
         for face_way in face_ways:
             for level in face_way.levels:
                 alter_image = face_way.alter(level, _generator(number, face_way.name), rows)
                 embeddings = session.encode(stack_faces(alter_image(each) for each in images.values()))
-                found.append(((face_way.name, level), _Changed(embeddings[slot], eye, gaze, slots)))
+                found.append(((face_way.name, level), replace(was, face=embeddings[slot])))
     return found
 
 
 def _generator(number: int, name: str) -> np.random.Generator:
     return np.random.default_rng([number, *name.encode()])
-
-
-def _eyes_and_mouth(manifest: Manifest) -> CropRows:
-    """Rows of a crop: the eyes' and the mouth's middle, from the landmarks that faces are aligned to."""
-    points = np.array(manifest.face.template_px)
-    return float(points[:2, 1].mean()), float(points[3:, 1].mean())

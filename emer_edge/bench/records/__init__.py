@@ -1,96 +1,39 @@
 """What bench writes: `report.json`, schema `emer-edge/bench/2` (docs/bench-report.md describes every field).
 
-One file a subject. Decoding is strict, so a report that decodes is a valid one.
+One file a subject; here is what all of them share. Decoding is strict, so a report that decodes is a valid one.
 """
 
 from __future__ import annotations
 
-from emer_edge.bench.records.accuracy import (
-    Accuracy,
-    EventColumn,
-    HeadAccuracy,
-    ParticipantFigure,
-    ParticipantSpread,
-    Ranged,
-    ReadingAccuracy,
-    ViewAccuracy,
-)
-from emer_edge.bench.records.against import Comparison, Moved
-from emer_edge.bench.records.base import Estimated, Excluded, Record
-from emer_edge.bench.records.gap import GapAccuracy, GapBin
-from emer_edge.bench.records.latency import (
-    Energy,
-    FirstResult,
-    Latency,
-    Loading,
-    Ratio,
-    SeveralStreams,
-    SingleStream,
-    Stability,
-    Streaming,
-)
-from emer_edge.bench.records.machine import Conditions, Environment, Moment
-from emer_edge.bench.records.origin import DataFacts, FoldFacts, Origin
-from emer_edge.bench.records.probes import (
-    Ablation,
-    Curve,
-    Effect,
-    Effects,
-    FilmBaseline,
-    FilmDecoding,
-    FilmFigures,
-    FilmProbe,
-    Level,
-    Probes,
-)
-from emer_edge.bench.records.report import SCHEMA, BenchReport, BundleBench
-from emer_edge.bench.records.sets import FoldSet, FoldSpread, PairedSets
+import math
 
-__all__ = [
-    "SCHEMA",
-    "Ablation",
-    "Accuracy",
-    "BenchReport",
-    "BundleBench",
-    "Comparison",
-    "Conditions",
-    "Curve",
-    "DataFacts",
-    "Effect",
-    "Effects",
-    "Energy",
-    "Environment",
-    "Estimated",
-    "EventColumn",
-    "Excluded",
-    "FilmBaseline",
-    "FilmDecoding",
-    "FilmFigures",
-    "FilmProbe",
-    "FirstResult",
-    "FoldFacts",
-    "FoldSet",
-    "FoldSpread",
-    "GapAccuracy",
-    "GapBin",
-    "HeadAccuracy",
-    "Latency",
-    "Level",
-    "Loading",
-    "Moment",
-    "Moved",
-    "Origin",
-    "PairedSets",
-    "ParticipantFigure",
-    "ParticipantSpread",
-    "Probes",
-    "Ranged",
-    "Ratio",
-    "ReadingAccuracy",
-    "Record",
-    "SeveralStreams",
-    "SingleStream",
-    "Stability",
-    "Streaming",
-    "ViewAccuracy",
-]
+import msgspec
+
+from emer_edge.metrics.intervals import Interval
+
+__all__ = ["Estimated", "Excluded", "Record"]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every record of a report is: immutable, its fields named, unknown ones refused."""
+
+
+class Estimated(Record, frozen=True):
+    """A figure and its 95 % interval, by bootstrap over participants; no limits with fewer than two of them."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, interval: Interval) -> Estimated:
+        """From an interval."""
+        limits = [each if math.isfinite(each) else None for each in (interval.low, interval.high)]
+        return cls(value=interval.value, low=limits[0], high=limits[1])
+
+
+class Excluded(Record, frozen=True):
+    """A clip that was not scored, and why."""
+
+    clip: str
+    reason: str

@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 
 from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import Estimated, Honesty, known
-from emer_edge.metrics.calibration import brier, ece, fit_temperature, nll, reliability, softmax
-from emer_edge.metrics.gap import gap_quantiles, js_distance
-from emer_edge.metrics.intervals import Interval
-from emer_edge.metrics.paired import Paired, paired_mean, paired_uar
+from emer_edge.metrics.intervals import Interval, Paired, paired_mean, paired_uar
+from emer_edge.metrics.probabilities import (
+    brier,
+    ece,
+    fit_temperature,
+    gap_quantiles,
+    js_distance,
+    nll,
+    reliability,
+    softmax,
+)
 from emer_edge.spec.heads import GAP_HEADS, HEADS, ClassHead, ValueHead
 
 __all__ = [

@@ -29,10 +29,8 @@ from emer_edge.bundle.manifest import GateRecord
 from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gaps, own_order
 from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import ChangeRow, Verdict, known
-from emer_edge.metrics.calibration import SMALLEST, softmax
-from emer_edge.metrics.gap import auroc, js_distance
-from emer_edge.metrics.intervals import Interval, bootstrap_difference
-from emer_edge.metrics.paired import Paired, paired_ece, paired_mean, paired_uar
+from emer_edge.metrics.intervals import Interval, Paired, bootstrap_difference, paired_ece, paired_mean, paired_uar
+from emer_edge.metrics.probabilities import SMALLEST, auroc, js_distance, softmax
 from emer_edge.spec.heads import GAP_HEADS, HEADS, ValueHead
 
 __all__ = ["MARGINS", "Change", "agreement", "compare", "record_of", "shift_of", "verdict_of"]

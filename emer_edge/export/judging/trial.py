@@ -24,7 +24,7 @@ from emer_edge.export.precision.fp16 import overflows
 from emer_edge.export.precision.writing import PartPrecision, Parts, precisions_of
 from emer_edge.export.report.export_report import TrialFigures, Verdict
 from emer_edge.export.verification import noise_db
-from emer_edge.metrics.calibration import softmax
+from emer_edge.metrics.probabilities import softmax
 from emer_edge.spec.heads import HEADS
 
 __all__ = ["Judge", "Trial", "check_outputs", "check_weights", "gate_verdict"]

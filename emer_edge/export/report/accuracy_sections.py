@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 from emer_edge.export.report.export_report import ChangeRow, Estimated, ExportReport, TrialFigures
-from emer_edge.metrics.calibration import ReliabilityBin
-from emer_edge.report.dots import dots
+from emer_edge.metrics.probabilities import ReliabilityBin
+from emer_edge.report.bars import Bar, dots
+from emer_edge.report.curves import reliability_plot
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph
-from emer_edge.report.plots import Bar, reliability_plot
 from emer_edge.report.tables import Cell, Column, Estimate, Table
 from emer_edge.spec.heads import HEADS, ValueHead
 

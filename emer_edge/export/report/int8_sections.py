@@ -9,10 +9,9 @@ from typing import Final
 from emer_edge.bundle import VARIANTS
 from emer_edge.export.report.accuracy_sections import columns
 from emer_edge.export.report.export_report import Calibration, ExportReport, FallBack, StyleRange, TensorRange
+from emer_edge.report.bars import Bar, Span, bars, spans
 from emer_edge.report.html import Block, Details, Facts, Figure, Paragraph
-from emer_edge.report.plots import Bar, bars
 from emer_edge.report.scatter import Mark, scatter
-from emer_edge.report.spans import Span, spans
 from emer_edge.report.tables import Cell, Estimate, Table
 
 __all__ = ["calibration", "layers", "precision", "ranges"]

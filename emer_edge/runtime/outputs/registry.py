@@ -104,7 +104,7 @@ def _lsl(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output |
 def _page(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     if wanted.serve is None:
         return None
-    from emer_edge.runtime.outputs.page import serve_page  # loads HTTP and TLS
+    from emer_edge.runtime.outputs.page.output import serve_page
 
     return serve_page(run, wanted.serve, wanted.serve_token, say, encoder)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows, Reading
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, Reading
 from emer_edge.bench.accuracy.judged import JudgedHead
-from emer_edge.bench.accuracy.scores import FoldScores
 from emer_edge.data.clips import Clip
 from emer_edge.spec.heads import HEADS
 

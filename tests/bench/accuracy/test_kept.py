@@ -4,14 +4,16 @@ import shutil
 import tracemalloc
 from pathlib import Path
 
-import numpy as np
 import pytest
+from bench_bundles import UNTIMED
+from kept_scores import same_scores
 
-from emer_edge.bench import BenchOptions, run_bench
-from emer_edge.bench.accuracy.encoded import READINGS, ReadingPlan
+from emer_edge.bench.accuracy.clip_scores import FoldScores, score_readings
 from emer_edge.bench.accuracy.kept import Kept
-from emer_edge.bench.accuracy.scores import FoldScores, score_readings
-from emer_edge.bench.accuracy.scoring import score_fold
+from emer_edge.bench.accuracy.scored_folds import score_fold
+from emer_edge.bench.benchmark import run_bench
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.options import BenchOptions, ScoringOptions
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle
 from emer_edge.data.cache import cache_folder
@@ -19,7 +21,7 @@ from emer_edge.data.clips import Clip
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
 
-PLAN = ReadingPlan(draws=2, loader="published")
+PLAN = ScoringOptions(draws=2, loader="published")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def clips(dataset: EmerDataset) -> tuple[Clip, ...]:
 
 @pytest.fixture(scope="module")
 def scores(session: Session, clips: tuple[Clip, ...]) -> FoldScores:
-    return FoldScores.of(score_readings(session, clips, PLAN), session.bundle.manifest)
+    return FoldScores.of(score_readings(Spread(session), clips, PLAN), session.bundle.manifest)
 
 
 @pytest.fixture(autouse=True)
@@ -40,24 +42,13 @@ def folder() -> Path:
     return found
 
 
-def same(one: FoldScores, other: FoldScores) -> bool:
-    assert one.windows.clips == other.windows.clips
-    assert one.windows.skipped == other.windows.skipped
-    arrays = [
-        *((getattr(one.windows, name), getattr(other.windows, name)) for name in ("face", "eye", "gaze", "eye_slots")),
-        *((one.owners[each], other.owners[each]) for each in READINGS),
-        *((rows, other.outputs[each][head]) for each in READINGS for head, rows in one.outputs[each].items()),
-    ]
-    return all(np.array_equal(first, second) for first, second in arrays)
-
-
 def test_any_partition_of_the_clips_gives_the_same_figures_to_the_last_digit(
     session: Session, bundle: Bundle, clips: tuple[Clip, ...], scores: FoldScores
 ) -> None:
     with Session(bundle) as other:
-        later = list(score_readings(other, clips[1:], PLAN))
-    first = list(score_readings(session, clips[:1], PLAN))
-    assert same(scores, FoldScores.of([*first, *later], bundle.manifest))
+        later = list(score_readings(Spread(other), clips[1:], PLAN))
+    first = list(score_readings(Spread(session), clips[:1], PLAN))
+    assert same_scores(scores, FoldScores.of([*first, *later], bundle.manifest))
 
 
 def test_scores_are_found_again(folder: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores) -> None:
@@ -65,7 +56,7 @@ def test_scores_are_found_again(folder: Path, session: Session, clips: tuple[Cli
     assert kept.scores(session, clips, PLAN, lambda: (scores, 2.5))[0] is scores
     found, seconds = Kept().scores(session, clips, PLAN, lambda: pytest.fail("it was kept"))
     assert seconds == 2.5
-    assert same(scores, found)
+    assert same_scores(scores, found)
     (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o077 == 0
     kept.forget()
@@ -79,7 +70,7 @@ def test_what_is_not_the_same_is_scored_anew(
     kept = Kept()
     kept.scores(session, clips, PLAN, lambda: (scores, 1.0))
     (path,) = folder.iterdir()
-    plan = ReadingPlan(draws=3, loader="published") if changed == "plan" else PLAN
+    plan = ScoringOptions(draws=3, loader="published") if changed == "plan" else PLAN
     some = clips[:2] if changed == "clips" else clips
     if changed == "broken":
         path.write_bytes(b"no archive")
@@ -90,10 +81,10 @@ def test_what_is_not_the_same_is_scored_anew(
     assert asked == [1]
 
 
-def test_records_are_kept_too(folder: Path, bundle: Bundle) -> None:
+def test_records_are_kept_too(folder: Path, session: Session) -> None:
     kept = Kept()
-    key = kept.key_of(bundle.path, "probes", 3)
-    assert key != kept.key_of(bundle.path, "probes", 4)
+    key = kept.key_of(session, "probes", 3)
+    assert key != kept.key_of(session, "probes", 4)
     record = Estimated(value=1 / 3, low=None, high=0.5)
     assert kept.record(key, Estimated, lambda: record) == record
     assert kept.record(key, Estimated, lambda: pytest.fail("it was kept")) == record
@@ -111,26 +102,18 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
         bundles=(bundle.path,),
         data=dataset,
         output=tmp_path / "out",
-        draws=1,
-        repeats=1,
-        warmup=0,
-        rests=0,
-        starts=0,
-        streams=(),
-        min_seconds=0.0,
-        min_queries=0,
-        stream_s=0,
-        resamples=5,
+        latency=UNTIMED,
+        scoring=ScoringOptions(draws=1, resamples=5),
     )
     with monkeypatch.context() as patch:
-        patch.setattr("emer_edge.bench.run.time_bundles", interrupted)
+        patch.setattr("emer_edge.bench.benchmark.time_bundles", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(options)
     assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".json", ".npz"]
-    monkeypatch.setattr("emer_edge.bench.accuracy.scores.score_clip", interrupted)
-    monkeypatch.setattr("emer_edge.bench.run.probe_bundle", interrupted)
+    monkeypatch.setattr("emer_edge.bench.accuracy.clip_scores.score_clip", interrupted)
+    monkeypatch.setattr("emer_edge.bench.benchmark.probe_bundle", interrupted)
     with Session(bundle) as opened:
-        expected = score_fold(opened, dataset, 1, 5, options.plan, kept=Kept()).accuracy
+        expected = score_fold(Spread(opened), dataset, 1, options.scoring, kept=Kept()).accuracy
     report = run_bench(options)
     assert report.bundles[0].accuracy == expected
     assert list(folder.iterdir()) == []
@@ -151,7 +134,7 @@ def test_images_do_not_pile_up(session: Session, dataset: EmerDataset) -> None:
     peaks = []
     for some in (dataset.clips[:1], dataset.clips[:5]):
         tracemalloc.start()
-        found = FoldScores.of(score_readings(session, some, ReadingPlan(draws=1)), session.bundle.manifest)
+        found = FoldScores.of(score_readings(Spread(session), some, ScoringOptions(draws=1)), session.bundle.manifest)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(found.windows) == len(some)

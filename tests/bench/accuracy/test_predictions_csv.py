@@ -5,23 +5,24 @@ import csv
 import numpy as np
 import pytest
 
-from emer_edge.bench.accuracy.encoded import ReadingPlan
-from emer_edge.bench.accuracy.predictions import COLUMNS, write_predictions
-from emer_edge.bench.accuracy.scoring import ScoredFold, score_fold
+from emer_edge.bench.accuracy.predictions_csv import COLUMNS, write_predictions
+from emer_edge.bench.accuracy.scored_folds import ScoredFold, score_fold
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.metrics.gap import js_distance
+from emer_edge.metrics.probabilities import js_distance
 from emer_edge.runtime.predict import score_clips
 from emer_edge.runtime.session import Session
 from emer_edge.spec.heads import HEADS
 
-PLAN = ReadingPlan(draws=3)
+PLAN = ScoringOptions(draws=3, resamples=5)
 
 
 @pytest.fixture(scope="module")
 def fold(bundle: Bundle, dataset: EmerDataset) -> ScoredFold:
     with Session(bundle) as session:
-        return score_fold(session, dataset, 1, 5, PLAN)
+        return score_fold(Spread(session), dataset, 1, PLAN)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows
-from emer_edge.bench.probes.judging import Judge, targets_of
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows
+from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.clips import Clip
 from emer_edge.data.names import describe_clip

@@ -6,18 +6,139 @@ import numpy as np
 import pytest
 from planted import PUPIL_LEFT, clip, fuse, judge_of, planted
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows
-from emer_edge.bench.probes.ablations import ablate, film_and_class, film_of
-from emer_edge.bench.records import Ablation
-from emer_edge.metrics.classification import uar, war
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows
+from emer_edge.bench.probes.ablations import (
+    ablate,
+    exchangeable,
+    exchanged,
+    film_and_class,
+    film_of,
+    no_eyes,
+    no_face,
+    strata,
+    without_columns,
+    without_gaze,
+    without_pupils,
+)
+from emer_edge.bench.records.probe_records import Ablation
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.windows import PreparedClip
+from emer_edge.metrics.predictions import uar, war
+from emer_edge.spec.columns import GAZE_POINT, PUPILS
 from emer_edge.spec.window import WindowSpec
+
+
+def test_strata_hold_items_of_one_key_and_leave_out_those_without() -> None:
+    groups = strata(["a", None, "b", "a", "c", "b", "a"])
+    assert [each.tolist() for each in groups] == [[0, 3, 6], [2, 5], [4]]
+    assert exchangeable(groups).tolist() == [0, 2, 3, 5, 6]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_permutations_stay_in_their_stratum_and_go_to_other_people(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    owners = [f"p{at % 9}" for at in range(90)]
+    keys = [None if at % 17 == 0 else int(rng.integers(6)) for at in range(90)]
+    order = exchanged(strata(keys), owners, rng)
+    assert sorted(order) == list(range(90))
+    for at, taken in enumerate(order):
+        assert keys[at] == keys[taken]
+        if keys[at] is None:
+            assert taken == at
+        else:
+            assert owners[at] != owners[taken]
+
+
+def test_someone_with_most_of_a_stratum_still_keeps_no_place() -> None:
+    owners = ["most"] * 7 + ["other"] * 2
+    order = exchanged([np.arange(9)], owners, np.random.default_rng(0))
+    assert sorted(order) == list(range(9))
+    assert (order != np.arange(9)).all()
+
+
+def test_every_partner_is_as_likely_as_another() -> None:
+    owners = [f"p{at}" for at in range(5)]
+    rng = np.random.default_rng(1)
+    counts = np.zeros((5, 5))
+    for _ in range(4000):
+        counts[np.arange(5), exchanged([np.arange(5)], owners, rng)] += 1
+    assert np.diag(counts).sum() == 0
+    assert counts[~np.eye(5, dtype=bool)] == pytest.approx(1000, abs=120)
+
+
+def test_one_seed_gives_one_permutation() -> None:
+    owners = [f"p{at % 4}" for at in range(40)]
+    orders = [exchanged([np.arange(40)], owners, np.random.default_rng(each)).tolist() for each in (3, 3, 4)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+OWNERS = ["a", "a", "b", "c"]
+
+
+def test_no_eyes_is_what_a_tracker_that_finds_none_gives(dataset: EmerDataset) -> None:
+    """The rows of a real clip, all of them lost, through the code that cuts windows."""
+    spec = WindowSpec()
+    lost = PreparedClip(
+        dataset.clips[0], spec, alter=lambda rows, times, seen: (rows * 0, times, np.zeros_like(seen))
+    ).window()
+    eye, gaze = no_eyes(spec, "causal")
+    assert eye.shape == (32, 39)
+    assert not gaze.any()
+    assert not lost.covered_eye.any()
+    others = np.delete(np.arange(39), 33)
+    assert np.array_equal(eye[:, others], lost.eye[:, others])
+    # The clip has a few rows more or less than 12 s of them, so that the same event is told at slightly other times.
+    assert eye[:, 33] == pytest.approx(lost.eye[:, 33], abs=250)
+    assert (np.diff(eye[:, 33]) > 0).all()
+
+
+def test_no_eyes_of_a_sheet_is_one_event_as_long_as_the_window() -> None:
+    eye, _ = no_eyes(WindowSpec(), "published")
+    assert (eye[:, 32:35] == (3, 12_000, 1)).all()
+
+
+def test_no_face_is_the_mean_of_other_people_in_all_of_a_persons_clips() -> None:
+    face = np.random.default_rng(0).normal(0, 1, (4, 8, 5)).astype(np.float32)
+    found = no_face(face, OWNERS)
+    assert found.shape == face.shape
+    assert found[0, 0] == pytest.approx(face[2:].mean(axis=(0, 1)), abs=1e-6)
+    assert (found[0] == found[1, 3]).all()
+    assert found[3, 0] == pytest.approx(face[:3].mean(axis=(0, 1)), abs=1e-6)
+    assert no_face(face, ["a"] * 4)[0, 0] == pytest.approx(face.mean(axis=(0, 1)), abs=1e-6)
+
+
+def test_hidden_columns_hold_other_peoples_mean_where_something_was_seen() -> None:
+    rows = np.random.default_rng(0).uniform(1, 9, (4, 32, 39)).astype(np.float32)
+    rows[0, :5, 3] = 0
+    rows[2, 7, 3] = 0
+    found = without_columns(rows, [3], OWNERS)
+    assert (found[0, :5, 3] == 0).all()
+    assert found[2, 7, 3] == 0
+    others = rows[2:, :, 3]
+    assert found[1, :, 3] == pytest.approx(others[others > 0].mean(), rel=1e-6)
+    assert np.array_equal(np.delete(found, 3, axis=2), np.delete(rows, 3, axis=2))
+
+
+def test_gaze_and_pupils_are_hidden_apart() -> None:
+    eye = np.random.default_rng(0).uniform(1, 9, (4, 32, 39)).astype(np.float32)
+    hidden, gaze = without_gaze(eye, eye[..., GAZE_POINT].copy(), OWNERS)
+    touched = {column for column in range(39) if not np.array_equal(hidden[..., column], eye[..., column])}
+    assert touched == {*range(12), *range(22, 32), *range(35, 39)}
+    assert np.array_equal(gaze, hidden[..., GAZE_POINT])
+    without = without_pupils(eye, OWNERS)
+    assert {column for column in range(39) if not np.array_equal(without[..., column], eye[..., column])} == {12, 13}
+    assert np.ptp(without[0, :, PUPILS], axis=0) == pytest.approx(0)
+
 
 EYES = ("no eyes", "no pupils", "eyes of same film and face", "eyes of same film", "anyone's eyes")
 FACES = ("no face", "faces of same film and feeling", "anyone's faces")
 
 
 def ablated(windows: EncodedWindows, seed: int = 0) -> dict[str, Ablation]:
-    return {each.name: each for each in ablate(fuse, windows, judge_of(windows, seed), WindowSpec(), "causal", 6)}
+    return {
+        each.name: each
+        for each in ablate(fuse, windows, judge_of(windows, seed), spec=WindowSpec(), events="causal", permutations=6)
+    }
 
 
 @pytest.fixture(scope="module")

@@ -5,21 +5,22 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from emer_edge.bench.accuracy.encoded import EncodedWindows, encode_clips
-from emer_edge.bench.probes.judging import Judge, targets_of
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness, subsample
-from emer_edge.bench.probes.ways import EYE_WAYS, FACE_WAYS
+from emer_edge.bench.probes.worse_input import WAYS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import EVENTS
 
-EYES = (EYE_WAYS[0], EYE_WAYS[3])
-FACES = (FACE_WAYS[0], FACE_WAYS[3])
+EYES = (WAYS[0], WAYS[3])
+FACES = (WAYS[4], WAYS[7])
 
 
 @pytest.fixture(scope="module")
 def windows(session: Session, dataset: EmerDataset) -> EncodedWindows:
-    return EncodedWindows.of(encode_clips(session, dataset.clips[:5]))
+    return EncodedWindows.of(encode_clip(session, each) for each in dataset.clips[:5])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,9 @@ def told() -> list[tuple[str, int, int]]:
 
 @pytest.fixture(scope="module")
 def curves(session: Session, windows: EncodedWindows, judge: Judge, before, told):
-    return robustness(session, windows, judge, before, 3, EYES, FACES, lambda *each: told.append(each))
+    return robustness(
+        Spread(session), windows, judge, count=3, ways=(*EYES, *FACES), progress=lambda *each: told.append(each)
+    )
 
 
 def test_level_zero_is_the_untouched_reading_to_the_last_digit(curves, judge: Judge, before) -> None:
@@ -74,9 +77,9 @@ def test_lost_samples_uncover_windows_and_noise_and_darkness_do_not(curves) -> N
 
 
 def test_figures_depend_on_seed_and_clip_and_not_on_company(
-    curves, session: Session, windows: EncodedWindows, judge: Judge, before
+    curves, session: Session, windows: EncodedWindows, judge: Judge
 ) -> None:
-    again = robustness(session, windows, judge, before, 3, EYES[1:], ())
+    again = robustness(Spread(session), windows, judge, count=3, ways=EYES[1:])
     assert again[0].name == curves[1].name
     for one, other in zip(again[0].levels, curves[1].levels, strict=True):
         for head, effects in one.heads.items():
@@ -95,10 +98,10 @@ def test_a_subsample_is_spread_over_people() -> None:
 
 
 def test_noise_may_be_kept_from_the_movements_it_would_change(
-    session: Session, windows: EncodedWindows, judge: Judge, before
+    session: Session, windows: EncodedWindows, judge: Judge
 ) -> None:
-    kept = EYE_WAYS[1]
-    assert (kept.name, kept.keeps_events, kept.levels) == ("noise, movements kept", True, EYE_WAYS[0].levels)
+    kept = WAYS[1]
+    assert (kept.name, kept.keeps_events, kept.levels) == ("noise, movements kept", True, WAYS[0].levels)
     seen = []
 
     class Watched:
@@ -111,7 +114,8 @@ def test_noise_may_be_kept_from_the_movements_it_would_change(
             seen.append(eye)
             return session.fuse(face, eye, gaze)
 
-    robustness(Watched, windows, judge, before, 5, EYE_WAYS[:2], ())
+    robustness(Spread(Watched), windows, judge, count=5, ways=WAYS[:2])
+    del seen[0]  # of the clips untouched
     levels = len(kept.levels)
     for moved, same in zip(seen[:levels], seen[levels:], strict=True):
         assert np.array_equal(moved[..., :32], same[..., :32])

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emer_edge.bench.probes.worse_eyes import dropped_bursts, dropped_samples, tracker_noise
-from emer_edge.bench.probes.worse_faces import bar, blur, compression, low_light, square
+from emer_edge.bench.probes.worse_input import (
+    bar,
+    blur,
+    compression,
+    dropped_bursts,
+    dropped_samples,
+    low_light,
+    square,
+    tracker_noise,
+)
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip
 from emer_edge.spec.columns import MovementType

@@ -1,0 +1,98 @@
+"""Every answer on every clip as CSV, a row a clip, head and reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from emer_edge.bench.accuracy.clip_scores import Reading
+from emer_edge.bench.accuracy.judged import JudgedHead
+from emer_edge.bench.accuracy.scored_folds import ScoredFold
+from emer_edge.bench.options import ScoringOptions
+from emer_edge.report.files import write_whole
+from emer_edge.spec.labels import EMOTIONS, POLARITIES
+
+__all__ = ["COLUMNS", "FILE_NAME", "write_predictions"]
+
+FILE_NAME: Final = "predictions.csv"
+_CLASSES: Final = tuple(dict.fromkeys((*EMOTIONS, *POLARITIES)))
+COLUMNS: Final = (
+    "clip", "participant", "fold", "bundle", "precision", "reading", "windows", "head", "label", "predicted",
+    "right", *(f"p {each}" for each in _CLASSES), "gap", "gap_percentile", "face_slots", "eye_slots",
+)  # fmt: skip
+"""`windows`: how many the answer is the mean of. `right`: share of them that name the label, empty for values. `p ...`:
+mean probabilities, empty for classes that the head lacks. `gap` and the covered slots are those of the newest-in-slot
+window."""
+
+
+def write_predictions(folder: Path, folds: Sequence[ScoredFold], options: ScoringOptions) -> Path:
+    """Write `predictions.csv` into a folder; return its path.
+
+    Raises:
+        ConfigurationError: the folder can't be written to.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for fold in folds:
+        writer.writerows(_rows(fold, options))
+    return write_whole(folder / FILE_NAME, text.getvalue())
+
+
+def _rows(fold: ScoredFold, options: ScoringOptions) -> Iterator[list[str]]:
+    windows = fold.windows
+    slots = {
+        clip.name: (str(faces), str(eyes))
+        for clip, faces, eyes in zip(
+            windows.clips, windows.face_slots.tolist(), windows.eye_slots.tolist(), strict=True
+        )
+    }
+    gaps = {}
+    if fold.gap is not None:
+        for clip, distance, percentile in zip(
+            fold.gap.clips, fold.gap.distances.tolist(), fold.gap.percentiles.tolist(), strict=True
+        ):
+            gaps[clip.name] = (_number(distance), _number(percentile))
+    for head in fold.heads.values():
+        for reading in head.given:
+            for at, cells in _answers(head, reading, options):
+                clip = head.clips[at]
+                yield [
+                    clip.name, clip.participant or "", str(fold.accuracy.fold), fold.bundle, fold.precision,
+                    reading, *cells, *gaps.get(clip.name, ("", "")), *slots[clip.name],
+                ]  # fmt: skip
+
+
+def _answers(head: JudgedHead, reading: Reading, options: ScoringOptions) -> Iterator[tuple[int, list[str]]]:
+    """Index of each clip with a window in the reading, and the cells `windows` to the probabilities."""
+    rows, owners = head.given[reading], head.owners[reading]
+    if reading in ("draws", "published"):
+        drawn = head.drawn(reading, options.draws)
+        owners = np.repeat(np.arange(len(drawn)), drawn.shape[1])
+        rows = drawn.reshape(-1, drawn.shape[2])
+    starts = np.searchsorted(owners, np.arange(len(head.clips) + 1))
+    for at, clip in enumerate(head.clips):
+        own = rows[starts[at] : starts[at + 1]]
+        if not len(own):
+            continue
+        mean = own.mean(axis=0)
+        if not head.classes:
+            blank = ["" for _ in _CLASSES]
+            yield at, [str(len(own)), head.name, _number(float(clip.labels[head.name])), _number(mean[0]), "", *blank]
+            continue
+        truth = int(head.truth[at])
+        given = dict(zip(head.classes, mean.tolist(), strict=True))
+        right = float(np.mean(own.argmax(axis=1) == truth))
+        yield at, [
+            str(len(own)), head.name, head.classes[truth], head.classes[int(mean.argmax())], f"{right:.4g}",
+            *(_number(given[each]) if each in given else "" for each in _CLASSES),
+        ]  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}" if np.isfinite(value) else ""

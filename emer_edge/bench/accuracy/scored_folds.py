@@ -1,0 +1,369 @@
+"""A bundle's accuracy on clips that nothing about it was chosen on; five folds as one set; precisions side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bench.accuracy.accuracy_figures import (
+    JudgedGap,
+    auroc_change,
+    estimates,
+    gap_accuracy,
+    head_accuracy,
+    join_gaps,
+    judge_gap,
+    shared_rows,
+)
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, score_readings
+from emer_edge.bench.accuracy.judged import (
+    JudgedHead,
+    class_order,
+    guesses_of,
+    join,
+    judge,
+    owner,
+    refuse_known_clips,
+    split_hash,
+)
+from emer_edge.bench.accuracy.kept import Kept
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.options import ScoringOptions
+from emer_edge.bench.records import Estimated, Excluded
+from emer_edge.bench.records import accuracy_records as records
+from emer_edge.bundle import Manifest
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.event_columns import compare_events
+from emer_edge.errors import DataError
+from emer_edge.metrics.predictions import mcnemar_p
+from emer_edge.runtime.views import EyeView, ViewScores, score_views
+from emer_edge.spec.heads import HEADS
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["ScoredFold", "fold_sets", "group", "pair_sets", "score_fold"]
+
+_COUNTS: Final = {
+    "both": (True, True),
+    "only_first": (True, False),
+    "only_second": (False, True),
+    "neither": (False, False),
+}
+"""Whether the first and the second set were right."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFold:
+    """One bundle on one fold: its figures, and what they were worked out from.
+
+    Attributes:
+        bundle: the bundle's name.
+        precision: that export was asked for.
+        accuracy: the record.
+        heads: head -> answers beside the labels.
+        gap: the gap beside the labels; None without both of them.
+        windows: the encoded windows, for probes.
+    """
+
+    bundle: str
+    precision: str
+    accuracy: records.Accuracy
+    heads: dict[str, JudgedHead]
+    gap: JudgedGap | None
+    windows: EncodedWindows
+
+
+def score_fold(
+    spread: Spread,
+    dataset: EmerDataset,
+    fold: int,
+    options: ScoringOptions,
+    *,
+    progress: Progress = silent,
+    kept: Kept | None = None,
+) -> ScoredFold:
+    """Score the test clips of a fold in every reading.
+
+    Args:
+        spread: the loaded bundle, and who scores clips.
+        dataset: a copy of EMER.
+        fold: 1 to 5.
+        options: how windows are read from clips; with tracker profiles the same clips are scored through these too,
+            and with the other rule of eye movements where the sheets hold any.
+        progress: told of clips and heads.
+        kept: where scores of an interrupted run lie, and those of this one are put.
+
+    Raises:
+        ConfigurationError: the fold has no clips.
+        DataError: the bundle knows some of them, or none can be scored.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
+    """
+    session, manifest = spread.session, spread.session.bundle.manifest
+    clips = dataset.fold(fold)
+    refuse_known_clips(manifest, clips)
+
+    def score() -> tuple[FoldScores, float]:
+        began = perf_counter()
+        found = FoldScores.of(score_readings(spread, clips, options, progress), manifest)
+        return found, perf_counter() - began
+
+    scores, seconds = score() if kept is None else kept.scores(session, clips, options, score)
+    windows = scores.windows
+    if not len(windows):
+        raise DataError(
+            f"no clip of fold {fold} of {dataset.root} can be scored; the first: {windows.skipped[0].reason}"
+        )
+    heads = _judged(manifest, dataset, fold, scores)
+    if not heads:
+        raise DataError(
+            f"{dataset.root} labels {', '.join(dataset.heads) or 'nothing'}, the bundle {manifest.name} gives "
+            f"{', '.join(manifest.head_names)}: there is nothing to compare"
+        )
+    figures: dict[str, records.HeadAccuracy] = {}
+    for at, (name, head) in enumerate(heads.items()):
+        progress("intervals", at, len(heads))
+        selection = _of_head(name, manifest.gate.fp32), _of_head(name, manifest.gate.final)
+        figures[name] = head_accuracy(head, options, selection=selection)
+    progress("intervals", len(heads), len(heads))
+    gap = judge_gap(heads, manifest.gap_quantiles)
+    compared = compare_events(windows.clips, manifest.window)
+    views = [EyeView(manifest.events, each) for each in options.profiles]
+    if options.profiles and compared:
+        views.append(EyeView("published" if manifest.events == "causal" else "causal"))
+    accuracy = records.Accuracy(
+        fold=fold,
+        fingerprint=dataset.fingerprint,
+        split_hash=split_hash(clips),
+        events=manifest.events,
+        clips=len(windows),
+        participants=len({owner(clip) for clip in windows.clips}),
+        uncovered=_uncovered(manifest, windows.face_slots, windows.eye_slots),
+        excluded=tuple(Excluded(clip=each.name, reason=each.reason) for each in (*dataset.skipped, *windows.skipped)),
+        heads=figures,
+        clips_per_s=len(windows) / seconds,
+        gap=None if gap is None else gap_accuracy(gap, options),
+        views=tuple(
+            _view_accuracy(
+                each,
+                heads,
+                manifest,
+                scores=FoldScores(windows, {"newest": each.outputs}, {"newest": np.arange(len(windows))}),
+                options=options,
+            )
+            for each in score_views(session, windows.clips, views, progress, faces=windows.face)
+        ),
+        event_columns={
+            each.column: msgspec.convert(each, records.EventColumn, from_attributes=True) for each in compared
+        },
+    )
+    return ScoredFold(
+        bundle=manifest.name,
+        precision=manifest.precision.requested,
+        accuracy=accuracy,
+        heads=heads,
+        gap=gap,
+        windows=windows,
+    )
+
+
+def _judged(manifest: Manifest, dataset: EmerDataset, fold: int, scores: FoldScores) -> dict[str, JudgedHead]:
+    """The heads that both the bundle and the data set have, beside their labels."""
+    others = [clip for clip in dataset.clips if clip.fold != fold]
+    found = {}
+    for head in manifest.heads:
+        if head.name not in dataset.heads:
+            continue
+        guesses = guesses_of(head.name, class_order(head), others, scores.windows.clips)
+        judged = judge(head, scores, guesses)
+        if judged is not None:
+            found[head.name] = judged
+    return found
+
+
+def _view_accuracy(
+    found: ViewScores,
+    heads: Mapping[str, JudgedHead],
+    manifest: Manifest,
+    *,
+    scores: FoldScores,
+    options: ScoringOptions,
+) -> records.ViewAccuracy:
+    profile, windows = found.view.profile, scores.windows
+    figures = {}
+    for head in manifest.heads:
+        judged = judge(head, scores) if head.name in heads else None
+        if judged is not None:
+            figures[head.name] = estimates(judged, judged.given["newest"], options)
+    return records.ViewAccuracy(
+        name=found.view.name,
+        about="all columns of the sheets" if profile is None else profile.about,
+        rate_hz=None if profile is None else profile.rate_hz,
+        missing=() if profile is None else profile.missing_columns,
+        events=found.view.events,
+        uncovered=_uncovered(manifest, windows.face_slots, found.eye_slots),
+        heads=figures,
+    )
+
+
+def _uncovered(manifest: Manifest, face_slots: NDArray[np.int64], eye_slots: NDArray[np.int64]) -> int:
+    window = manifest.window
+    return int(np.sum((face_slots < window.min_face_slots) | (eye_slots < window.min_eye_slots)))
+
+
+def _of_head(name: str, figures: Mapping[str, float]) -> dict[str, float]:
+    return {key.split("/", 1)[1]: value for key, value in figures.items() if key.startswith(f"{name}/")}
+
+
+def group(folds: Sequence[ScoredFold]) -> dict[str, tuple[ScoredFold, ...]]:
+    """Name of a set -> its folds, ascending: bundles of one precision, each on a fold of its own.
+
+    A bundle whose precision has its fold already opens a second set of that precision, `int8 2`.
+    """
+    found: dict[str, list[ScoredFold]] = {}
+    for each in folds:
+        number = 1
+        name = each.precision
+        while any(other.accuracy.fold == each.accuracy.fold for other in found.get(name, ())):
+            number += 1
+            name = f"{each.precision} {number}"
+        found.setdefault(name, []).append(each)
+    return {name: tuple(sorted(members, key=lambda each: each.accuracy.fold)) for name, members in found.items()}
+
+
+def fold_sets(
+    folds: Sequence[ScoredFold], options: ScoringOptions, progress: Progress = silent
+) -> tuple[records.FoldSet, ...]:
+    """The record of every set, in the order in which the sets first appear.
+
+    Args:
+        folds: the bundles, scored.
+        options: how the clips were read, and how often is drawn for an interval.
+        progress: told of sets.
+    """
+    groups = group(folds)
+    made = []
+    for done, (name, members) in enumerate(groups.items()):
+        progress("pooling folds", done, len(groups))
+        people = {owner(clip) for each in members for clip in each.windows.clips}
+        gap = _gap_of(members)
+        made.append(
+            records.FoldSet(
+                name=name,
+                bundles=tuple(each.bundle for each in members),
+                folds=tuple(each.accuracy.fold for each in members),
+                clips=sum(each.accuracy.clips for each in members),
+                participants=len(people),
+                spread=_spread([each.accuracy for each in members]),
+                pooled={
+                    head: head_accuracy(judged, options, published=False) for head, judged in _pooled(members).items()
+                },
+                gap=None if gap is None else gap_accuracy(gap, options),
+            )
+        )
+    progress("pooling folds", len(groups), len(groups))
+    return tuple(made)
+
+
+def pair_sets(folds: Sequence[ScoredFold], options: ScoringOptions) -> tuple[records.PairedSets, ...]:
+    """Every other set against the first one in FP32, else the first, on the clips that both scored."""
+    sets = group(folds)
+    groups = {name: _pooled(members) for name, members in sets.items()}
+    if len(groups) < 2:
+        return ()
+    reference = next((name for name in groups if name.split()[0] == "fp32"), next(iter(groups)))
+    found = []
+    for name, heads in groups.items():
+        if name == reference:
+            continue
+        before = groups[reference]
+        pairs = [_pair(before[head], heads[head], options) for head in HEADS if head in heads and head in before]
+        gaps = _gap_of(sets[reference]), _gap_of(sets[name])
+        if gaps[0] is not None and gaps[1] is not None:
+            pairs.append(_pair_gaps(gaps[0], gaps[1], options))
+        found += [records.PairedSets(first=reference, second=name, **each) for each in pairs if each is not None]
+    return tuple(found)
+
+
+def _pair(one: JudgedHead, other: JudgedHead, options: ScoringOptions) -> dict[str, Any] | None:
+    """What two sets say about one head, on the clips that both scored."""
+    rows, columns = shared_rows(one.clips, other.clips)
+    if not len(rows) or one.classes != other.classes:
+        return None
+    before, after = one.given["newest"][rows], other.given["newest"][columns]
+    people = [one.people[index] for index in rows]
+    difference = one.summed(after, rows).minus(one.summed(before, rows))
+    change = difference.intervals(people, options.resamples, seed=options.seed)
+    counts = dict.fromkeys(_COUNTS, 0)
+    if one.classes:
+        right = [given.argmax(axis=1) == one.truth[rows] for given in (before, after)]
+        counts = {name: int(np.sum((right[0] == had) & (right[1] == has))) for name, (had, has) in _COUNTS.items()}
+    return {
+        "head": one.name,
+        "clips": len(rows),
+        "participants": len(set(people)),
+        **counts,
+        "mcnemar_p": mcnemar_p(counts["only_first"], counts["only_second"]) if one.classes else None,
+        "change": {name: Estimated.of(each) for name, each in change.items()},
+    }
+
+
+def _pair_gaps(one: JudgedGap, other: JudgedGap, options: ScoringOptions) -> dict[str, Any] | None:
+    """The gap's AUROC on the clips that both scored; None where all labels differ or all agree."""
+    rows, columns = shared_rows(one.clips, other.clips)
+    if not len(rows) or one.differ[rows].all() or not one.differ[rows].any():
+        return None
+    return {
+        "head": "gap",
+        "clips": len(rows),
+        "participants": len({owner(one.clips[index]) for index in rows}),
+        **dict.fromkeys(_COUNTS, 0),
+        "mcnemar_p": None,
+        "change": {"auroc": Estimated.of(auroc_change(one.among(rows), other.among(columns), options))},
+    }
+
+
+def _gap_of(members: Sequence[ScoredFold]) -> JudgedGap | None:
+    gaps = [each.gap for each in members if each.gap is not None]
+    return join_gaps(gaps) if len(gaps) == len(members) else None
+
+
+def _pooled(members: Sequence[ScoredFold]) -> dict[str, JudgedHead]:
+    """The heads that all folds have, each clip judged by the bundle of its fold."""
+    found = {}
+    for name in members[0].heads:
+        if all(name in each.heads for each in members):
+            joined = join([each.heads[name] for each in members])
+            if joined is not None:
+                found[name] = joined
+    return found
+
+
+def _spread(accuracies: Sequence[records.Accuracy]) -> dict[str, records.FoldSpread]:
+    """Mean and standard deviation over folds of every figure that all of them have."""
+    figures = [dict(_all_figures(each)) for each in accuracies]
+    found = {}
+    for key in figures[0]:
+        if all(key in each for each in figures):
+            values = tuple(each[key] for each in figures)
+            sd = statistics.stdev(values) if len(values) > 1 else None
+            found[key] = records.FoldSpread(values=values, mean=statistics.fmean(values), sd=sd)
+    return found
+
+
+def _all_figures(accuracy: records.Accuracy) -> Iterator[tuple[str, float]]:
+    for name, head in accuracy.heads.items():
+        readings: Mapping[str, Mapping[str, Estimated]] = {
+            "newest": head.metrics,
+            **{reading: each.metrics for reading, each in head.readings.items()},
+        }
+        for reading, metrics in readings.items():
+            yield from ((f"{name}/{reading}/{metric}", each.value) for metric, each in metrics.items())
+        yield from ((f"{name}/published_batch/{metric}", each.mean) for metric, each in head.published_batch.items())
+    if accuracy.gap is not None and accuracy.gap.auroc is not None:
+        yield "gap/auroc", accuracy.gap.auroc.value

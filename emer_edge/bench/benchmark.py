@@ -1,0 +1,234 @@
+"""The whole benchmark: every bundle in turn, its probes, then what they say together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from emer_edge.bench.accuracy.clip_scores import EncodedWindows
+from emer_edge.bench.accuracy.judged import data_notes, facts_of, fold_of, owner, refuse_known_clips
+from emer_edge.bench.accuracy.kept import Kept
+from emer_edge.bench.accuracy.predictions_csv import FILE_NAME, write_predictions
+from emer_edge.bench.accuracy.scored_folds import ScoredFold, fold_sets, pair_sets, score_fold
+from emer_edge.bench.against import compare, read_report
+from emer_edge.bench.executors import Spread, spread_over
+from emer_edge.bench.latency.machine_state import describe, temperature_c
+from emer_edge.bench.latency.time_bundles import time_bundles
+from emer_edge.bench.options import BenchOptions, Probe, ScoringOptions
+from emer_edge.bench.pages import card_of, page_of, tables_of
+from emer_edge.bench.probes.ablations import ablate
+from emer_edge.bench.probes.effects import Judge, targets_of
+from emer_edge.bench.probes.films import known_clips, probe_films
+from emer_edge.bench.probes.robustness import robustness
+from emer_edge.bench.records.probe_records import Probes
+from emer_edge.bench.records.report_records import BenchReport, Origin
+from emer_edge.bundle import load_bundle
+from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.errors import ConfigurationError, OutputExistsError
+from emer_edge.report.files import write_whole
+from emer_edge.report.text_tables import to_csv, to_latex
+from emer_edge.runtime.session import Session
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["film_notes", "joined_probes", "probe_bundle", "run_bench", "write_report"]
+
+
+def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
+    """Measure the bundles, one after the other, and write the report where one is asked for.
+
+    Whatever can be refused is refused before the first measurement. Scores and probes of finished bundles
+    outlive an interruption in the user's cache: the same call goes on after them.
+
+    Raises:
+        OutputExistsError: there is a report in the output folder.
+        BundleError, EngineError, DataError, MissingExtraError: a bundle or the data set can't be used; DataError too
+            when a bundle was trained on clips that it is to be scored on, or the older report can't be read.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
+    """
+    if options.output is not None:
+        _check_output(options.output, options.force)
+    older = None if options.against is None else read_report(options.against)
+    bundles = [load_bundle(each) for each in options.bundles]
+    environment = describe()
+    scored: list[ScoredFold] = []
+    probed: list[Probes | None] = [None] * len(bundles)
+    kept = Kept()
+    notes: list[str] = []
+    dataset: EmerDataset | None = None
+    if options.data is not None:
+        folds = [fold_of(bundle.manifest, options.fold(at)) for at, bundle in enumerate(bundles)]
+        dataset = EmerDataset.open(options.data, progress=progress) if isinstance(options.data, Path) else options.data
+        for bundle, fold in zip(bundles, folds, strict=True):
+            refuse_known_clips(bundle.manifest, dataset.fold(fold))
+        notes = data_notes([each.manifest for each in bundles], dataset)
+        for at, (bundle, fold) in enumerate(zip(bundles, folds, strict=True)):
+            with (
+                Session(bundle, options.latency.engine, options.latency.threads) as session,
+                spread_over(session, dataset.fold(fold), options.work) as spread,
+            ):
+                done = score_fold(spread, dataset, fold, options.scoring, progress=progress, kept=kept)
+                scored.append(done)
+                probed[at] = _probed(spread, done.windows, dataset, options, kept=kept, progress=progress)
+                notes += spread.notes
+        notes += film_notes((bundle.manifest.name, asked) for bundle, asked in zip(bundles, probed, strict=True))
+    timed = time_bundles(bundles, environment, options.latency, progress)
+    accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
+    records = tuple(
+        msgspec.structs.replace(record, accuracy=accuracy, probes=probes, origin=Origin.of(bundle.manifest))
+        for bundle, record, accuracy, probes in zip(bundles, timed.records, accuracies, probed, strict=True)
+    )
+    report = BenchReport(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        options=_asked(options, dataset),
+        environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
+        conditions=timed.conditions,
+        data=None if dataset is None else facts_of(dataset),
+        bundles=records,
+        ratios=timed.ratios,
+        sets=fold_sets(scored, options.scoring, progress),
+        pairs=pair_sets(scored, options.scoring),
+        notes=tuple(notes),
+    )
+    if options.against is not None and older is not None:
+        found = compare(report, older, options.against, options.max_regression)
+        report = msgspec.structs.replace(report, against=found)
+    if options.output is not None:
+        write_report(report, options.output, options.force)
+        if scored:
+            write_predictions(options.output, scored, options.scoring)
+    kept.forget()
+    return report
+
+
+def write_report(report: BenchReport, folder: Path, force: bool = False) -> list[Path]:
+    """Write `report.json`, `report.html`, `model-card.md`, and every table as CSV and LaTeX; return their paths.
+
+    Raises:
+        OutputExistsError: there is a report and `force` is false.
+        ConfigurationError: the folder can't be written to.
+    """
+    _check_output(folder, force)
+    written = [write_whole(folder / "report.html", page_of(report))]
+    written.append(write_whole(folder / "model-card.md", card_of(report)))
+    for name, table in tables_of(report).items():
+        written.append(write_whole(folder / "tables" / f"{name}.csv", to_csv(table)))
+        written.append(write_whole(folder / "tables" / f"{name}.tex", to_latex(table, f"tab:{name}")))
+    return [write_whole(folder / "report.json", report.to_json()), *written]
+
+
+def probe_bundle(
+    spread: Spread,
+    windows: EncodedWindows,
+    clips: Sequence[Clip],
+    probe: Probe,
+    *,
+    count: int,
+    options: ScoringOptions,
+    progress: Progress = silent,
+) -> Probes:
+    """Ask one probe of clips that the bundle has never seen.
+
+    Args:
+        spread: the loaded bundle, and who encodes crops again.
+        windows: these clips.
+        clips: all clips of their data set, to tell which films the bundle was trained on.
+        probe: which.
+        count: clips that robustness is measured on at most.
+        options: how often is drawn.
+        progress: told of ablations and clips.
+
+    Raises:
+        DataError: a label is a class that the bundle lacks, or a clip can't be read.
+        WorkerError: a process or machine that shares the work ended, or can't be used.
+    """
+    session, manifest = spread.session, spread.session.bundle.manifest
+    owners = [owner(each) for each in windows.clips]
+    judge = Judge(targets_of(manifest.heads, windows.clips), owners, options.resamples, options.seed)
+    if probe == "ablations":
+        ablations = ablate(
+            session.fuse, windows, judge, spec=manifest.window, events=manifest.events, progress=progress
+        )
+        return Probes(seed=options.seed, ablations=ablations)
+    if probe == "films":
+        before = session.fuse(windows.face, windows.eye, windows.gaze)
+        films = probe_films(before, windows, judge, known_clips(manifest, clips, progress))
+        return Probes(seed=options.seed, films=films)
+    return Probes(seed=options.seed, curves=robustness(spread, windows, judge, count=count, progress=progress))
+
+
+def joined_probes(found: Sequence[Probes]) -> Probes | None:
+    """One record of several that were asked one after the other; None of none."""
+    if not found:
+        return None
+    return Probes(
+        seed=found[0].seed,
+        ablations=tuple(ablation for each in found for ablation in each.ablations),
+        films=next((each.films for each in found if each.films is not None), None),
+        curves=tuple(curve for each in found for curve in each.curves),
+    )
+
+
+def film_notes(named: Iterable[tuple[str, Probes | None]]) -> list[str]:
+    """What a reader has to know of bundles' figures for the films' sake: a sentence for all that it is true of."""
+    told: dict[str, list[str]] = {}
+    for bundle, probes in named:
+        films = None if probes is None else probes.films
+        if films is not None and films.note is not None:
+            told.setdefault(f"{films.note}: {films.reason}", []).append(bundle)
+    return [f"bundle{'s' if len(names) > 1 else ''} {', '.join(names)} {what}" for what, names in told.items()]
+
+
+def _probed(
+    spread: Spread,
+    windows: EncodedWindows,
+    dataset: EmerDataset,
+    options: BenchOptions,
+    *,
+    kept: Kept,
+    progress: Progress,
+) -> Probes | None:
+    """The probes asked for of a bundle, each kept when it is finished."""
+    seen = hashlib.sha256(windows.face.tobytes() + windows.eye.tobytes()).hexdigest()
+    count, scoring = options.probing.clips, options.scoring
+    found = []
+    for probe in options.probing.asked:
+        key = kept.key_of(spread.session, dataset.fingerprint, seen, (probe, count, scoring.resamples, scoring.seed))
+        ask = partial(
+            probe_bundle, spread, windows, dataset.clips, probe, count=count, options=scoring, progress=progress
+        )
+        found.append(kept.record(key, Probes, ask))
+    return joined_probes(found)
+
+
+def _asked(options: BenchOptions, dataset: EmerDataset | None) -> dict[str, str | int | float | bool | None]:
+    """The options as the report tells them: lists as text, in the order of the command line."""
+    latency = {name: value for name, value in asdict(options.latency).items() if name != "root"}
+    scoring = options.scoring
+    return {
+        "data": None if dataset is None else str(dataset.root),
+        **latency,
+        "streams": ", ".join(map(str, options.latency.streams)) or None,
+        "profiles": ", ".join(each.name for each in scoring.profiles) or None,
+        "probes": ", ".join(options.probing.asked) if dataset is not None else None,
+        "probe_clips": options.probing.clips,
+        "draws": scoring.draws,
+        "loader": scoring.loader,
+        "resamples": scoring.resamples,
+        "seed": scoring.seed,
+        **asdict(options.work),
+    }
+
+
+def _check_output(folder: Path, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file; name a folder for the report")
+    for name in ("report.json", "report.html", FILE_NAME):
+        if (folder / name).exists() and not force:
+            raise OutputExistsError(folder / name)

@@ -1,0 +1,195 @@
+"""One bundle, opened to be timed, or run live on simulated sensors; meant for a process of its own (see `Worker`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic_ns, perf_counter_ns, process_time, sleep
+from typing import Final
+
+import numpy as np
+
+from emer_edge.bench.latency.closed_loop import Turn, closed_loop
+from emer_edge.bench.records.latency_records import Latency, Loading, Streaming
+from emer_edge.errors import ConfigurationError
+from emer_edge.spec.progress import Progress, silent
+
+__all__ = ["AFTER_PAUSE", "PARTS", "PAUSE_S", "QUERIES", "Candidate", "measure_stream"]
+
+PARTS: Final = ("encode one crop", "fuse one window", "live step", "whole window", "find a face")
+"""`live step` is one crop encoded and one window fused; `whole window` encodes all eight crops."""
+
+QUERIES: Final = ("live step", "whole window")
+"""The parts that a SingleStream run is made of: an answer about one window each."""
+
+AFTER_PAUSE: Final = "live step after a pause"
+"""A live step after `PAUSE_S` of doing nothing, as between two hops: caches and clocks have cooled down."""
+
+PAUSE_S: Final = 0.5
+
+_MS: Final = 1e-6
+
+
+class Candidate:
+    """A bundle in an engine, and everything that is timed of it.
+
+    Args:
+        bundle_path: the bundle's folder.
+        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        threads: intra-op threads of CPU engines.
+        started_ns: when this process was started, host monotonic time; None counts from now.
+
+    Attributes:
+        engine, device: what computes.
+        loading: how opening it went.
+        first_ms: from starting the process to the first result.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        EngineError: the engine is unavailable or refuses a part.
+        MissingExtraError: OpenCV is not installed.
+    """
+
+    def __init__(self, bundle_path: Path, engine: str, threads: int, started_ns: int | None = None) -> None:
+        started_ns = monotonic_ns() if started_ns is None else started_ns
+        from emer_edge.bench.latency.simulated_input import prepare
+        from emer_edge.bundle import load_bundle
+        from emer_edge.runtime.pipeline.summary import resident_mb
+        from emer_edge.runtime.session import Session
+
+        start_ms = (monotonic_ns() - started_ns) * _MS
+        began = perf_counter_ns()
+        bundle = load_bundle(bundle_path)
+        verified = perf_counter_ns()
+        self._session = Session(bundle, engine, threads)
+        try:
+            self._detector = self._session.detector
+            opened = perf_counter_ns()
+            self._queries = prepare()
+            ready = perf_counter_ns()
+            self._embeddings = np.zeros((1, 8, self._session.embedding_width), np.float32)
+            self.step(0)
+            stepped = perf_counter_ns()
+        except BaseException:
+            self._session.close()
+            raise
+        self.first_ms = start_ms + (opened - began + stepped - ready) * _MS
+        self.engine, self.device = self._session.engine_name, self._session.device
+        self.loading = Loading(
+            start_ms=start_ms,
+            verify_ms=(verified - began) * _MS,
+            open_ms=(opened - verified) * _MS,
+            first_step_ms=(stepped - ready) * _MS,
+            rss_mb=resident_mb()[0],
+        )
+        self._window = self._session.encode(self._queries.crop(0, 8))[None]
+        self._work: Mapping[str, Callable[[int], object]] = {
+            "encode one crop": lambda at: self._session.encode(self._queries.crop(at)),
+            "fuse one window": lambda at: self._session.fuse(self._window, *self._queries.window(at)),
+            "live step": self.step,
+            "whole window": lambda at: self._session.predict(self._queries.faces(at), *self._queries.window(at)),
+            "find a face": lambda at: self._detector.detect(self._queries.views[at]),
+        }
+
+    def step(self, at: int) -> object:
+        """What every result costs live: the newest crop encoded, and its window fused."""
+        self._embeddings[0, at % 8] = self._session.encode(self._queries.crop(at))[0]
+        return self._session.fuse(self._embeddings, *self._queries.window(at))
+
+    def loop(
+        self, part: str, *, seconds: float = 0.0, queries: int, seed: int = 0, progress: Progress = silent
+    ) -> Turn:
+        """Do a part in a closed loop (see `closed_loop`); raise ConfigurationError for a part that there is not."""
+        if part not in self._work:
+            raise ConfigurationError(f"there is no part {part!r} to time; there are {', '.join(self._work)}")
+        return closed_loop(
+            self._work[part], len(self._queries), seconds=seconds, queries=queries, seed=seed, progress=progress
+        )
+
+    def rested(self, steps: int, pause_s: float = PAUSE_S) -> Turn:
+        """Do live steps, each after a pause in which this process sleeps."""
+        turns = []
+        for _ in range(steps):
+            sleep(pause_s)
+            turns.append(self.loop("live step", queries=1))
+        durations = tuple(each.durations_ns[0] for each in turns)
+        return Turn(durations, sum(durations), sum(each.cpu_ns for each in turns))
+
+    def together(self, streams: int, steps: int) -> Turn:
+        """Do live steps of several people: as many crops encoded in one call, as many windows fused in another."""
+        embeddings = np.repeat(self._window, streams, axis=0)
+
+        def step(at: int) -> object:
+            embeddings[:, at % 8] = self._session.encode(self._queries.crop(at, streams))
+            return self._session.fuse(embeddings, *self._queries.window(at, streams))
+
+        return closed_loop(step, len(self._queries), seconds=0.0, queries=steps)
+
+    def close(self) -> None:
+        """Free the engines."""
+        self._session.close()
+
+    def __enter__(self) -> Candidate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def measure_stream(
+    bundle_path: Path, engine: str, threads: int, *, seconds: float, streams: int = 1, progress: Progress = silent
+) -> Streaming:
+    """Run the live pipeline on simulated sensors for so many seconds of real time.
+
+    Args:
+        bundle_path: the bundle's folder.
+        engine: `onnxruntime`, `tensorrt`, or `auto`.
+        threads: intra-op threads of CPU engines.
+        seconds: how long; a result is due every hop.
+        streams: people at once, each with a camera and a tracker.
+        progress: told after each result.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        EngineError: the engine is unavailable or refuses a part.
+        MissingExtraError: OpenCV is not installed.
+    """
+    from emer_edge.bench.latency.simulated_input import FPS, RATE_HZ, SimulatedCamera, SimulatedTracker
+    from emer_edge.runtime.pipeline import Pipeline, Streams, StreamSource
+
+    pipeline: Pipeline | Streams
+    if streams == 1:
+        pipeline = Pipeline(bundle_path, SimulatedCamera(), SimulatedTracker(), engine=engine, threads=threads)
+    else:
+        sources = [StreamSource(f"person-{each + 1}", SimulatedCamera(), SimulatedTracker()) for each in range(streams)]
+        pipeline = Streams(bundle_path, sources, engine=engine, threads=threads)
+    hop_s = pipeline.bundle.manifest.window.hop_ns * 1e-9
+    wanted = streams * max(1, round(seconds / hop_s))
+    label = "streaming" if streams == 1 else f"streaming {streams}"
+    results = 0
+    with pipeline:
+        spent_s = process_time()
+        for _ in pipeline:
+            results += 1
+            progress(label, results, wanted)
+            if results >= wanted:
+                break
+        spent_s = process_time() - spent_s
+    found = pipeline.summary()
+    bins = found.histograms
+    return Streaming(
+        seconds=found.seconds,
+        frame_rate_hz=FPS,
+        sample_rate_hz=RATE_HZ,
+        frames=found.frames,
+        samples=found.samples,
+        results=results,
+        states=found.states,
+        stages={stage: Latency.of(each, bins=bins.get(stage, ())) for stage, each in found.stages.items()},
+        ages={age: Latency.of(each, bins=bins.get(age, ())) for age, each in found.ages.items()},
+        dropped=found.dropped,
+        cpu_share=spent_s / found.seconds,
+        rss_mb=found.rss_mb,
+        peak_rss_mb=found.peak_rss_mb,
+        streams=streams,
+    )

@@ -1,0 +1,279 @@
+"""The ways in which input gets worse, and how far each goes: a worse tracker, line, camera, room, things in view."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.images import import_cv2
+from emer_edge.data.windows import AlterRows
+from emer_edge.spec.columns import GAZE_POINT, GAZE_POINT_LEFT, GAZE_POINT_RIGHT
+from emer_edge.spec.samples import Display
+from emer_edge.spec.window import FACE_SIZE_PX, NANOSECONDS
+
+__all__ = [
+    "WAYS", "AlterImage", "CropRows", "EyeWay", "FaceWay", "Way", "bar", "bar_over_eyes", "bar_over_mouth", "blur",
+    "compression", "dropped_bursts", "dropped_samples", "low_light", "square", "tracker_noise",
+]  # fmt: skip
+
+Rows = NDArray[np.float32]
+Times = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_EYES: Final = (  # gaze px, direction, position, gaze mm, gaze MCS
+    (GAZE_POINT_LEFT, slice(6, 9), slice(16, 19), slice(22, 24), slice(28, 30)),
+    (GAZE_POINT_RIGHT, slice(9, 12), slice(19, 22), slice(24, 26), slice(30, 32)),
+)
+_MCS: Final = slice(26, 28)
+_NOISE_PX: Final = (5, 10, 20, 50, 100)
+_LOST: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
+_HIDDEN: Final = (0.1, 0.2, 0.3, 0.4)
+_BURST_NS: Final = NANOSECONDS // 2  # mean length of a burst
+
+
+def tracker_noise(sd_px: float, rng: np.random.Generator, display: Display) -> AlterRows:
+    """White noise on each eye's gaze point, and on all that is derived from it.
+
+    Pixels, millimetres, MCS and directions stay those of one gaze point, the combined one is off by the mean of the
+    eyes' noise. Columns 33 to 39 follow where they are computed; a sheet's own stay. For MCS the stimulus is taken to
+    fill the display.
+
+    Args:
+        sd_px: standard deviation along each axis, display pixels.
+        rng: source of the noise; its draws do not depend on `sd_px`.
+        display: that the pixels refer to.
+    """
+    mm_px = np.array([display.width_mm / display.width_px, display.height_mm / display.height_px])
+    size_px = np.array([display.width_px, display.height_px])
+
+    def alter(rows: Rows, times_ns: Times, seen: Flags) -> tuple[Rows, Times, Flags]:
+        noise = sd_px * rng.standard_normal((2, len(rows), 2))
+        found = rows.astype(np.float64)
+        has = np.stack([rows[:, each[0]].any(axis=1) for each in _EYES])
+        for (px, direction, position, mm, mcs), off, given in zip(_EYES, noise, has, strict=True):
+            for columns, unit in ((px, 1.0), (mm, mm_px), (mcs, 1 / size_px)):
+                there = given & rows[:, columns].any(axis=1)
+                found[there, columns] += off[there] * unit
+            there = given & rows[:, direction].any(axis=1) & rows[:, position].any(axis=1) & rows[:, mm].any(axis=1)
+            ray = np.concatenate([found[there, mm], np.zeros((there.sum(), 1))], axis=1) - found[there, position]
+            found[there, direction] = ray / np.linalg.norm(ray, axis=1, keepdims=True)
+        has[0] |= ~has.any(axis=0)  # a tracker that tells one point for both eyes
+        both = (noise * has[..., None]).sum(axis=0) / has.sum(axis=0)[:, None]
+        for columns, unit in ((GAZE_POINT, np.ones(2)), (_MCS, 1 / size_px)):
+            there = rows[:, columns].any(axis=1)
+            found[there, columns] += both[there] * unit
+        return found.astype(np.float32), times_ns, seen
+
+    return alter
+
+
+def dropped_samples(share: float, rng: np.random.Generator, *_: object) -> AlterRows:
+    """Rows lost one by one, each with the same chance; those lost at a lower share are among those at a higher one."""
+
+    def alter(rows: Rows, times_ns: Times, seen: Flags) -> tuple[Rows, Times, Flags]:
+        kept = rng.random(len(rows)) >= share
+        return rows[kept], times_ns[kept], seen[kept]
+
+    return alter
+
+
+def dropped_bursts(share: float, rng: np.random.Generator, *_: object) -> AlterRows:
+    """Rows lost in bursts of half a second on average, with pauses that make up the share.
+
+    Both lengths are geometric: Gilbert's channel (1960, doi 10.1002/j.1538-7305.1960.tb03959.x).
+    """
+
+    def alter(rows: Rows, times_ns: Times, seen: Flags) -> tuple[Rows, Times, Flags]:
+        period_ns = (times_ns[-1] - times_ns[0]) / max(len(times_ns) - 1, 1)
+        burst = max(1.0, _BURST_NS / max(period_ns, 1.0))
+        pause = max(1.0, burst * (1.0 - share) / share) if share > 0 else np.inf
+        kept = np.ones(len(rows), np.bool_)
+        at, lost = 0, bool(rng.random() < share)
+        while at < len(rows) and np.isfinite(pause):
+            length = int(rng.geometric(1 / (burst if lost else pause)))
+            kept[at : at + length] = not lost
+            at, lost = at + length, not lost
+        return rows[kept], times_ns[kept], seen[kept]
+
+    return alter
+
+
+Image = NDArray[np.uint8]
+AlterImage = Callable[[Image], Image]
+"""(112, 112, 3) uint8, B, G, R, changed: a new array."""
+
+_GREY: Final = 128
+_GAMMA: Final = 2.2
+# A small sensor: electrons of a saturated pixel, noise of reading one, and how far the camera amplifies (24 dB).
+_FULL_WELL: Final = 5000.0
+_READ_NOISE: Final = 4.0
+_MOST_GAIN: Final = 16.0
+
+
+def low_light(stops: float, rng: np.random.Generator, *_: object) -> AlterImage:
+    """So many halvings of the light.
+
+    Shot noise (the square root of the electrons) and read noise are added to linear light; the camera amplifies what is
+    left by up to 16, so that images grow noisy first and dark afterwards. Each pixel of the crop stands for one of the
+    sensor's: a crop that was shrunk has less noise than this.
+    """
+
+    def alter(image: Image) -> Image:
+        electrons = (image / 255.0) ** _GAMMA * (_FULL_WELL * 0.5**stops)
+        electrons += rng.standard_normal(image.shape) * np.sqrt(electrons + _READ_NOISE**2)
+        light = electrons * (min(2.0**stops, _MOST_GAIN) / _FULL_WELL)
+        return _rounded(255.0 * np.clip(light, 0.0, 1.0) ** (1 / _GAMMA))
+
+    return alter
+
+
+def bar(share: float, middle_px: float) -> AlterImage:
+    """A grey bar across the crop around the row `middle_px`, of a share of its height; it is moved inside the crop."""
+    height = round(share * FACE_SIZE_PX)
+    top = int(np.clip(round(middle_px - height / 2), 0, FACE_SIZE_PX - height))
+
+    def alter(image: Image) -> Image:
+        found: Image = image.copy()
+        found[top : top + height] = _GREY
+        return found
+
+    return alter
+
+
+def square(share: float, rng: np.random.Generator, *_: object) -> AlterImage:
+    """A grey square of a share of the crop's area, at a place of its own."""
+    side = round(math.sqrt(share) * FACE_SIZE_PX)
+    top, left = (int(each) for each in np.round(rng.random(2) * (FACE_SIZE_PX - side)))
+
+    def alter(image: Image) -> Image:
+        found: Image = image.copy()
+        found[top : top + side, left : left + side] = _GREY
+        return found
+
+    return alter
+
+
+def blur(sigma_px: float, *_: object) -> AlterImage:
+    """Out of focus: a Gaussian of `sigma_px` crop pixels."""
+    cv2 = import_cv2()
+
+    def alter(image: Image) -> Image:
+        return cast("Image", cv2.GaussianBlur(image, (0, 0), sigma_px))
+
+    return alter
+
+
+def compression(lost: float, *_: object) -> AlterImage:
+    """JPEG at a quality of 100 minus `lost`."""
+    cv2: Any = import_cv2()
+
+    def alter(image: Image) -> Image:
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, round(100 - lost)])
+        return cast("Image", cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+
+    return alter
+
+
+def _rounded(image: NDArray[np.float64]) -> Image:
+    found: Image = np.round(image).astype(np.uint8)
+    return found
+
+
+CropRows = tuple[float, float]
+"""Rows of a crop: the eyes' and the mouth's middle."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way for the input to get worse.
+
+    Attributes:
+        name, about, axis, unit: as in `Curve`.
+        levels: ascending, above 0.
+    """
+
+    name: str
+    about: str
+    axis: str
+    unit: str
+    levels: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EyeWay(Way):
+    """One way for eye rows to get worse.
+
+    Attributes:
+        alter: level, random numbers, display -> what happens to the rows.
+        keeps_events: columns 33 to 39 of the window stay as they are without it.
+        draws_of: name of the curve whose random numbers it shares; its own by default.
+    """
+
+    alter: Callable[[float, np.random.Generator, Display], AlterRows]
+    keeps_events: bool = False
+    draws_of: str = ""
+
+
+@dataclass(frozen=True)
+class FaceWay(Way):
+    """One way for face crops to get worse.
+
+    Attributes:
+        alter: level, random numbers, rows of eyes and mouth in the crop -> what happens to a crop.
+    """
+
+    alter: Callable[[float, np.random.Generator, CropRows], AlterImage]
+
+
+def bar_over_eyes(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
+    """See `bar`."""
+    return bar(share, rows[0])
+
+
+def bar_over_mouth(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
+    """See `bar`."""
+    return bar(share, rows[1])
+
+
+WAYS: Final[tuple[Way, ...]] = (
+    EyeWay(
+        "tracker noise", "white noise on each eye's gaze point, and what it does to eye movements", "SD of the noise",
+        "px", levels=_NOISE_PX, alter=tracker_noise,
+    ),
+    EyeWay(
+        "noise, movements kept", "the same noise, columns 33 to 39 as without it", "SD of the noise",
+        "px", levels=_NOISE_PX, alter=tracker_noise, keeps_events=True, draws_of="tracker noise",
+    ),
+    EyeWay(
+        "dropped samples", "samples lost one by one", "share of samples lost",
+        "share", levels=_LOST, alter=dropped_samples,
+    ),
+    EyeWay(
+        "dropped bursts", "samples lost in bursts of 0.5 s on average", "share of samples lost",
+        "share", levels=_LOST, alter=dropped_bursts,
+    ),
+    FaceWay(
+        "low light", "less light, up to 16 times amplified, with the noise of a small sensor", "light lost",
+        "stops", levels=(2, 4, 6, 8), alter=low_light,
+    ),
+    FaceWay(
+        "bar over eyes", "a grey bar across the crop", "share of the crop hidden",
+        "share", levels=_HIDDEN, alter=bar_over_eyes,
+    ),
+    FaceWay(
+        "bar over mouth", "a grey bar across the crop", "share of the crop hidden",
+        "share", levels=_HIDDEN, alter=bar_over_mouth,
+    ),
+    FaceWay(
+        "square", "a grey square somewhere in the crop, the same place in all of a clip's", "share of the crop hidden",
+        "share", levels=(0.1, 0.25, 0.5, 0.75), alter=square,
+    ),
+    FaceWay("blur", "a Gaussian", "SD of the blur", "px", levels=(1, 2, 4), alter=blur),
+    FaceWay("compression", "JPEG, once more", "100 minus the quality", "", levels=(50, 80, 95), alter=compression),
+)  # fmt: skip
+"""Functions with names, which reach other processes."""

@@ -1,0 +1,205 @@
+"""Whether probabilities mean what they say, the one temperature that makes them, and how far apart two of them are.
+
+Temperature scaling and the expected calibration error: Guo et al. 2017, arXiv 1706.04599. The gap is the distance of
+the felt and the shown emotion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emer_edge.errors import ConfigurationError
+
+__all__ = [
+    "ECE_BINS", "GAP_QUANTILES", "SMALLEST", "ReliabilityBin", "auroc", "brier", "ece", "fit_temperature",
+    "gap_percentile", "gap_quantiles", "js_distance", "nll", "reliability", "roc", "softmax",
+]  # fmt: skip
+
+ECE_BINS: Final = 15
+SMALLEST: Final = 1e-12
+"""Keeps the logarithm of a probability that was rounded to 0 finite."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Predictions whose confidence lies in (low, high].
+
+    Attributes:
+        low, high: the bin's edges.
+        count: predictions in it.
+        confidence: their mean top probability, 0 when empty.
+        accuracy: share of them that are right, 0 when empty.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities (..., C) of logits (..., C) divided by a temperature above 0, in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    exponents = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponents / exponents.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def nll(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Mean negative log-likelihood in nats of (n, C) probabilities given (n,) true classes."""
+    given, true = _checked(probabilities, truth)
+    return float(-np.mean(np.log(np.maximum(given[np.arange(len(true)), true], SMALLEST))))
+
+
+def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Multi-class Brier score, 0 to 2: mean over (n, C) of the squared differences to the one-hot truth, summed."""
+    given, true = _checked(probabilities, truth)
+    return float(np.mean(np.sum(np.square(given - np.eye(given.shape[1])[true]), axis=1)))
+
+
+def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
+    """Sort (n, C) predictions into equally wide bins of their top probability."""
+    given, true = _checked(probabilities, truth)
+    confidence, right = given.max(axis=1), given.argmax(axis=1) == true
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for at in range(bins):
+        inside = place == at
+        count = int(inside.sum())
+        found.append(
+            ReliabilityBin(
+                low=at / bins,
+                high=(at + 1) / bins,
+                count=count,
+                confidence=float(confidence[inside].mean()) if count else 0.0,
+                accuracy=float(right[inside].mean()) if count else 0.0,
+            )
+        )
+    return tuple(found)
+
+
+def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> float:
+    """Expected calibration error, 0 to 1: the bins' |accuracy - confidence|, weighted by their size."""
+    found = reliability(probabilities, truth, bins)
+    return sum(each.count * abs(each.accuracy - each.confidence) for each in found) / sum(each.count for each in found)
+
+
+def fit_temperature(logits: ArrayLike, truth: ArrayLike, low: float = 0.05, high: float = 20.0) -> float:
+    """Find the temperature in `low`..`high` that gives (n, C) logits the least NLL for (n,) true classes.
+
+    The NLL is convex in 1 / temperature, so a golden-section search over its logarithm finds the minimum (to 1e-4).
+
+    Raises:
+        ConfigurationError: no items, different lengths, or a class outside C.
+    """
+    given, true = _checked(logits, truth)
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = math.log(low), math.log(high)
+
+    def loss(at: float) -> float:
+        return nll(softmax(given, math.exp(at)), true)
+
+    inner, outer = right - ratio * (right - left), left + ratio * (right - left)
+    inner_loss, outer_loss = loss(inner), loss(outer)
+    while right - left > 1e-4:
+        if inner_loss <= outer_loss:
+            right, outer, outer_loss = outer, inner, inner_loss
+            inner = right - ratio * (right - left)
+            inner_loss = loss(inner)
+        else:
+            left, inner, inner_loss = inner, outer, outer_loss
+            outer = left + ratio * (right - left)
+            outer_loss = loss(outer)
+    return math.exp((left + right) / 2)
+
+
+def _checked(rows: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    given, true = np.asarray(rows, np.float64), np.asarray(truth, np.int64)
+    if given.ndim != 2 or true.shape != given.shape[:1] or not len(true):
+        raise ConfigurationError(f"needs (n, C) rows and (n,) true classes, not {given.shape} and {true.shape}")
+    if true.min() < 0 or true.max() >= given.shape[1]:
+        raise ConfigurationError(f"true classes must lie in 0..{given.shape[1] - 1}")
+    return given, true
+
+
+GAP_QUANTILES: Final = 101
+"""Percentiles 0 to 100, as the manifest holds them."""
+
+
+def js_distance(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
+    """Base-2 Jensen-Shannon distance, 0 to 1, of probabilities (..., C) and (..., C) -> (...).
+
+    The square root of the divergence (Endres and Schindelin 2003, doi 10.1109/TIT.2003.813506): a metric.
+    """
+    p, q = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    middle = (p + q) / 2
+    divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
+    return np.sqrt(np.clip(divergence, 0.0, 1.0))
+
+
+def gap_quantiles(distances: ArrayLike) -> tuple[float, ...]:
+    """The 101 percentiles of (n,) distances; raise ConfigurationError when there are none."""
+    values = np.asarray(distances, np.float64)
+    if not values.size:
+        raise ConfigurationError("there are no distances to take percentiles of")
+    return tuple(float(each) for each in np.percentile(values, np.arange(GAP_QUANTILES)))
+
+
+def gap_percentile(distance: float, quantiles: Sequence[float]) -> float | None:
+    """Percentile (0 to 100) of a distance among those that gave `quantiles`; None when these are empty."""
+    if not len(quantiles):
+        return None
+    return float(np.interp(distance, quantiles, np.linspace(0.0, 100.0, len(quantiles))))
+
+
+def auroc(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Share of pairs of a positive and a negative item in which the positive one has the higher score; ties count half.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,).
+
+    Returns:
+        0 to 1; NaN where either kind is missing.
+    """
+    kind, given = np.asarray(positive, np.bool_), np.asarray(scores, np.float64)
+    count = int(kind.sum())
+    if count in (0, len(kind)):
+        return math.nan
+    ordered = np.sort(given[~kind])
+    below = np.searchsorted(ordered, given[kind], side="left") + np.searchsorted(ordered, given[kind], side="right")
+    return float(below.sum() / (2 * count * len(ordered)))
+
+
+def roc(positive: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """The receiver operating characteristic whose area is `auroc`.
+
+    Args:
+        positive: (n,) bool.
+        scores: (n,).
+
+    Returns:
+        (k, 2) float64: share of negative and of positive items at or above a threshold, rising from (0, 0) to (1, 1); a
+        point for each different score. Empty where either kind is missing.
+    """
+    kind, given = np.asarray(positive, np.bool_), np.asarray(scores, np.float64)
+    if int(kind.sum()) in (0, len(kind)):
+        return np.zeros((0, 2))
+    order = np.argsort(-given, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(given[order])), len(order) - 1)
+    shares = [np.cumsum(each[order])[last] / each.sum() for each in (~kind, kind)]
+    return np.concatenate([np.zeros((1, 2)), np.stack(shares, axis=1)])
+
+
+def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of p log2(p / q) over the last axis, where 0 log 0 is 0."""
+    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+    total: NDArray[np.float64] = np.sum(p * np.log2(ratio), axis=-1)
+    return total

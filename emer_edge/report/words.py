@@ -1,0 +1,96 @@
+"""Words and columns that the reports of bench and export share: what metrics are called, and how figures are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Final
+
+from emer_edge.metrics.latency import BINS_A_DECADE
+from emer_edge.report.html import Details
+from emer_edge.report.tables import Table
+from emer_edge.spec.heads import HEADS, ClassHead
+
+__all__ = [
+    "BIN_RATIO", "CLASS_METRICS", "INTERVALS", "METRIC_NAMES", "MILLISECONDS", "SHARES",
+    "VALUE_METRICS", "WHISKERS", "folded", "in_order", "main_metric", "metric_header", "metric_label", "metric_of",
+    "scaled", "sentence", "unit_of",
+]  # fmt: skip
+
+METRIC_NAMES: Final = {
+    "war": "WAR",
+    "uar": "UAR",
+    "weighted_f1": "weighted F1",
+    "ece": "ECE",
+    "nll": "NLL",
+    "brier": "Brier",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "ccc": "CCC",
+    "pearson": "Pearson r",
+    "auroc": "AUROC",
+}
+SHARES: Final = frozenset({"war", "uar", "weighted_f1", "ece"})
+"""Metrics that people read as per cent."""
+CLASS_METRICS: Final = ("war", "uar", "weighted_f1")
+VALUE_METRICS: Final = ("mae", "rmse", "ccc", "pearson")
+
+MILLISECONDS: Final = "p50 (ms) | p90 (ms) | p99 (ms) | largest (ms) | count"
+INTERVALS: Final = "In parentheses 95 % intervals by bootstrap over participants."
+
+WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
+
+BIN_RATIO: Final = 10 ** (1 / BINS_A_DECADE)
+"""Of the edges of a bin of a latency's distribution."""
+_MANY: Final = 14
+_SHEET: Final = 45
+
+
+def metric_header(metrics: Iterable[str]) -> str:
+    """The columns of metrics, as `columns` reads them; shares in per cent."""
+    return " | ".join(f"{METRIC_NAMES[each]}{' (%):1' if each in SHARES else ':3'}" for each in metrics)
+
+
+def metric_label(metric: str) -> str:
+    """How a metric is called in a column of several: `WAR (%)`, `MAE`."""
+    return f"{METRIC_NAMES.get(metric, metric)}{' (%)' if metric in SHARES else ''}"
+
+
+def main_metric(metrics: Container[str]) -> str:
+    """What one figure speaks for a head: WAR of class heads, MAE of value heads."""
+    return "war" if "war" in metrics else "mae"
+
+
+def metric_of(head: str) -> str:
+    """What one figure speaks for a head, by its name."""
+    return "war" if isinstance(HEADS[head], ClassHead) else "mae"
+
+
+def unit_of(metric: str) -> str:
+    """How the axis of a metric is called."""
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name} (%)" if metric in SHARES else f"{name} (label units)" if metric in ("mae", "rmse") else name
+
+
+def scaled(value: float, metric: str) -> float:
+    """In per cent where the metric is a share."""
+    return value * 100 if metric in SHARES else value
+
+
+def in_order(heads: Container[str]) -> list[str]:
+    """Names of heads in the order of `HEADS`."""
+    return [name for name in HEADS if name in heads]
+
+
+def sentence(note: str) -> str:
+    """A note as a sentence; what looks like the name of a bundle keeps its first letter."""
+    first = note.split(" ", 1)[0].rstrip(":,")
+    shown = note if any(not each.isalpha() for each in first) or first.isupper() else f"{note[:1].upper()}{note[1:]}"
+    return f"{shown}{'' if note.endswith(('.', '!', '?')) else '.'}"
+
+
+def folded(table: Table) -> Table | Details:
+    """A table, to be opened by a click where it is long, and not printed where it fills sheets."""
+    if len(table.rows) <= _MANY:
+        return table
+    return Details(f"{table.title}: {len(table.rows)} rows", (table,), len(table.rows) <= _SHEET)

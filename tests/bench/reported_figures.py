@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import numpy as np
+
+from emer_edge.bench.records import Estimated, Excluded
+from emer_edge.bench.records.accuracy_records import (
+    Accuracy,
+    EventColumn,
+    GapAccuracy,
+    GapBin,
+    HeadAccuracy,
+    ParticipantFigure,
+    ParticipantSpread,
+    Ranged,
+    ReadingAccuracy,
+    ViewAccuracy,
+)
+from emer_edge.bench.records.probe_records import (
+    Ablation,
+    Curve,
+    Effect,
+    FilmBaseline,
+    FilmDecoding,
+    FilmFigures,
+    FilmProbe,
+    Level,
+    Probes,
+)
+from emer_edge.metrics.probabilities import ReliabilityBin
+from emer_edge.spec.heads import HEADS, PROTOCOLS, ClassHead
+
+_PROTOCOL = {head: each.name for each in PROTOCOLS for head in each.heads}
+
+
+def estimated(value: float, width: float) -> Estimated:
+    return Estimated(value=value, low=value - width, high=value + width)
+
+
+def head_accuracy(name: str, rng: np.random.Generator, skill: float) -> HeadAccuracy:
+    head = HEADS[name]
+    people = tuple(
+        ParticipantFigure(participant=f"P{at:03d}", clips=10, value=float(np.clip(rng.normal(skill, 0.15), 0, 1)))
+        for at in range(24)
+    )
+    values = np.array([each.value for each in people])
+    five = dict(
+        zip(("min", "q1", "median", "q3", "max"), np.percentile(values, (0, 25, 50, 75, 100)).tolist(), strict=True)
+    )
+    if isinstance(head, ClassHead):
+        size = len(head.classes)
+        counts = rng.poisson(3, (size, size)) + np.diag(rng.poisson(60 * skill / size, size))
+        war = float(np.trace(counts) / counts.sum())
+        metrics = {"war": war, "uar": war - 0.02, "weighted_f1": war - 0.01, "ece": 0.07, "nll": 1.2, "brier": 0.6}
+        baselines = {
+            "training majority": {"war": 0.3, "uar": 1 / size, "weighted_f1": 0.12},
+            "uniform chance": {"war": 1 / size, "uar": 1 / size, "weighted_f1": 1 / size},
+        }
+        bins = tuple(
+            ReliabilityBin(at / 10, (at + 1) / 10, 10 + at, at / 10 + 0.05, min(at / 10 + 0.1 * skill, 1.0))
+            for at in range(2, 10)
+        )
+        extra = {"classes": head.classes, "confusion": tuple(map(tuple, counts.tolist())), "reliability": bins}
+    else:
+        metrics = {"mae": 0.9 - skill, "mse": 0.4, "rmse": 0.63, "ccc": skill - 0.2, "pearson": skill - 0.1}
+        baselines = {"training mean": {"mae": 0.55, "mse": 0.5, "rmse": 0.7, "ccc": 0.0}}
+        extra = {}
+    figures = {key: estimated(value, 0.04) for key, value in metrics.items()}
+    main = "war" if "war" in metrics else "mae"
+    drawn = {main: Ranged(mean=metrics[main] - 0.01, sd=0.008, lowest=0.2, highest=0.8, count=10)}
+    readings = {
+        "draws": ReadingAccuracy(clips=240, without=0, windows=2400, metrics=figures, over_draws=drawn),
+        "live": ReadingAccuracy(clips=230, without=10, windows=1730, metrics=figures),
+    }
+    return HeadAccuracy(
+        protocol=_PROTOCOL[name],
+        clips=240,
+        metrics=figures,
+        published_batch={main: Ranged(mean=metrics[main] + 0.02, sd=0.011, lowest=0.3, highest=0.9, count=20)},
+        readings=readings,
+        baselines=baselines,
+        participants=ParticipantSpread(metric=main, figures=people, **five),
+        fp32_selection={main: 0.61},
+        final_selection={main: 0.6},
+        **extra,  # type: ignore[arg-type]
+    )
+
+
+def gap_accuracy() -> GapAccuracy:
+    bins = tuple(
+        GapBin(low=at / 6, high=(at + 1) / 6, clips=48, mean=(at + 0.5) / 6, disagreeing=estimated(0.2 + at / 10, 0.08))
+        for at in range(5)
+    )
+    return GapAccuracy(
+        clips=240,
+        disagreeing=0.41,
+        auroc=estimated(0.713, 0.05),
+        mean_agreeing=0.31,
+        mean_disagreeing=0.52,
+        bins=bins,
+        uniformity=0.084,
+        uniformity_clips=140,
+        roc=((0.0, 0.0), (0.2, 0.6), (0.5, 0.8), (1.0, 1.0)),
+    )
+
+
+def accuracy(fold: int, skill: float, seed: int) -> Accuracy:
+    rng = np.random.default_rng(seed)
+    heads = {name: head_accuracy(name, rng, skill) for name in HEADS}
+    thin = {name: each.metrics for name, each in heads.items()}
+    views = (
+        ViewAccuracy(
+            name="serial-xy",
+            about="one gaze point",
+            rate_hz=60.0,
+            missing=("a", "b"),
+            events="causal",
+            uncovered=2,
+            heads=thin,
+        ),
+    )
+    return Accuracy(
+        fold=fold,
+        fingerprint="fingerprint-of-data",
+        split_hash=f"split-of-{fold}",
+        events="causal",
+        clips=240,
+        participants=24,
+        uncovered=3,
+        excluded=(Excluded(clip="clip-7", reason="no eye sheet at all"),),
+        heads=heads,
+        clips_per_s=11.5,
+        gap=gap_accuracy(),
+        views=views,
+        event_columns={"column-33": EventColumn(same=0.91, mean_difference=1.5, mean_published=80.0, slots=7680)},
+    )
+
+
+def effects(change: float) -> dict[str, dict[str, Effect]]:
+    def effect(value: float, by: float) -> Effect:
+        return Effect(value=estimated(value + by, 0.05), change=estimated(by, 0.03), sd=0.007)
+
+    return {
+        name: {"war": effect(0.6, -change), "uar": effect(0.58, -change)}
+        if isinstance(head, ClassHead)
+        else {"mae": effect(0.3, change / 2)}
+        for name, head in HEADS.items()
+    }
+
+
+def probes() -> Probes:
+    ablations = tuple(
+        Ablation(name=name, about=f"about {name}", takes=takes, permutations=draws, clips=236, heads=effects(change))
+        for name, takes, draws, change in (
+            ("no eyes", "eyes", 0, 0.11),
+            ("no face", "face", 0, 0.31),
+            ("no gaze", "gaze", 0, 0.02),
+            ("eyes of same film and face", "eyes", 20, 0.04),
+        )
+    )
+    known = {name: each for name, each in effects(0.2).items() if name == "er-7"}
+    films = FilmProbe(
+        note="may decode the film",
+        reason="every film was trained on",
+        decoding=FilmDecoding(
+            films=12,
+            clips=240,
+            participants=24,
+            folds=6,
+            features=64,
+            share=estimated(0.214, 0.05),
+            chance=0.083,
+            chance_sd=0.015,
+            p=0.005,
+            permutations=200,
+        ),
+        baselines=(FilmBaseline(name="induced emotion", about="what the film induces", clips=220, heads=known),),
+        by_film=(
+            FilmFigures(
+                film="film-9", induced="fear", clips=20, trained_on=80, heads={"er-7": 0.55, "er-valence": 0.3}
+            ),
+        ),
+        over_films={"er-7": estimated(0.571, 0.06)},
+        unseen_films={"er-7": {"war": estimated(0.433, 0.09)}},
+        unseen_clips=31,
+    )
+    curves = tuple(
+        Curve(
+            name=name,
+            about=f"about {name}",
+            axis=axis,
+            unit=unit,
+            touches="eyes",
+            clips=240,
+            levels=tuple(Level(level=level, uncovered=int(level), heads=effects(level / 100)) for level in levels),
+        )
+        for name, axis, unit, levels in (
+            ("tracker noise", "noise", "px", (0.0, 10.0, 20.0, 40.0)),
+            ("low light", "light taken", "stops", (0.0, 1.0, 2.0, 3.0)),
+        )
+    )
+    return Probes(seed=7, ablations=ablations, films=films, curves=curves)

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.report.bars import Bar, Span, dots, spans
+from emer_edge.report.curves import Line, confusion_plot, curves, roc_plot
+from emer_edge.report.distributions import Distribution, Strip, distributions, strips
+from emer_edge.report.heat_map import heat_map_png, heat_map_svg
+from emer_edge.report.scatter import Mark, Rule, place, scatter
+from emer_edge.report.svg import CHARACTER, PALETTE, legend_lines
+from emer_edge.report.tables import Estimate
+from emer_edge.report.time_series import Band, Course, stacked, time_series
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def places(svg: str) -> list[float]:
+    return [float(each.get("cx")) for each in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+
+
+def test_dots_lie_in_the_order_of_their_values_and_share_rows() -> None:
+    items = [
+        Bar("er-7", Estimate(80, 70, 90), "FP32"),
+        Bar("er-7", Estimate(81), "cpu"),
+        Bar("fer-7", Estimate(60), "FP32"),
+        Bar("fer-7", Estimate(math.nan), "cpu"),
+    ]
+    svg = dots("Accuracy", "%", items)
+    first, second, third = places(svg)
+    assert third < first < second
+    root = ElementTree.fromstring(svg)
+    assert [each.text for each in root.iter(f"{SVG}text") if each.text in ("er-7", "fer-7")] == ["er-7", "fer-7"]
+    assert "cpu fer-7: no figure" in root.findtext(f"{SVG}desc")
+    assert "80.0 (70.0 to 90.0)" in root.findtext(f"{SVG}desc")
+
+
+def test_dots_keep_the_colours_of_another_plot() -> None:
+    svg = dots("Loss", "margin", [Bar("er-7", Estimate(1), "cpu"), Bar("er-7", Estimate(2), "trt")], skipped=1)
+    fills = [each.get("fill") for each in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+    assert fills == [PALETTE[1], PALETTE[2]]
+
+
+def test_guides_are_inside_and_far_ends_are_cut() -> None:
+    svg = dots("Loss", "margin", [Bar("x", Estimate(0.5, -900, 900))], guides=(0.0, 1.0), most=4.0)
+    root = ElementTree.fromstring(svg)
+    width = float(root.get("viewBox").split()[2])
+    guides = [float(each.get("x1")) for each in root.iter(f"{SVG}line") if each.get("class") == "guide"]
+    assert len(guides) == 2
+    assert 0 < guides[0] < places(svg)[0] < guides[1] < width
+
+
+@pytest.mark.parametrize("items", [[], [Bar("x", Estimate(3.0))]], ids=["none", "one"])
+def test_dots_of_hardly_anything(items: list[Bar]) -> None:
+    svg = dots("Loss", "margin", items)
+    assert "nan" not in ElementTree.fromstring(svg).get("viewBox")
+    assert len(places(svg)) == len(items)
+
+
+def test_spans_are_in_units_of_what_was_met() -> None:
+    rows = [
+        Span("small", (-0.001, 0.002), {"cpu": (0.0, 0.001)}),
+        Span("large", (-1000.0, 2000.0), {"cpu": (0.0, 1000.0)}),
+        Span("nothing", (0.0, 0.0), {"cpu": (0.0, 1.0)}),
+    ]
+    root = ElementTree.fromstring(spans("Ranges", rows))
+    bars = [each for each in root.iter(f"{SVG}rect") if each.get("height") == "5"]
+    small, large = bars[0:2], bars[2:4]
+    assert [each.get("width") for each in small] == [each.get("width") for each in large]
+    assert float(small[1].get("width")) == pytest.approx(float(small[0].get("width")) / 3, abs=0.05)
+    assert "large: met -1e+03 to 2e+03, cpu 0 to 1e+03" in root.findtext(f"{SVG}desc")
+
+
+def test_long_names_keep_both_ends_and_markup_stays_text() -> None:
+    name = "er-7+er-3+er-valence+er-arousal: <script>layer4.1.conv2"
+    for svg in (spans("Ranges", [Span(name, (0, 1), {"cpu": (0, 1)})]), dots("Dots", "", [Bar(name, Estimate(1))])):
+        assert "<script" not in svg
+        shown = [each.text for each in ElementTree.fromstring(svg).iter(f"{SVG}text") if "…" in (each.text or "")]
+        assert shown[0].startswith("er-7")
+        assert shown[0].endswith("layer4.1.conv2")
+
+
+EVIL = '<script>alert("x")</script> & co'
+NAN = Estimate(math.nan)
+
+PLOTS = {
+    "scatter": scatter(
+        EVIL,
+        "p50 (ms)",
+        "UAR (%)",
+        [
+            Mark(EVIL, Estimate(2, 2, 3), Estimate(60, 50, 70), "INT8"),
+            Mark("b", Estimate(4), Estimate(61), EVIL),
+            Mark("none", NAN, Estimate(3)),
+        ],
+        [Rule(EVIL, 14.3)],
+        logarithmic=True,
+    ),
+    "scatter of nothing": scatter("Nothing", "ms", "%", []),
+    "scatter of one": scatter("One", "ms", "%", [Mark("a", Estimate(0), Estimate(0))]),
+    "curves": curves(
+        EVIL,
+        "noise (px)",
+        "WAR (%)",
+        [
+            Line(EVIL, ((0, Estimate(60, 50, 70)), (10, Estimate(50, 40, 60)))),
+            Line("b", ((0, Estimate(3)), (10, NAN))),
+            Line("a name of another head", ()),
+        ],
+        guides=(14.3,),
+        floor=0.0,
+    ),
+    "curves of nothing": curves("Nothing", "px", "%", []),
+    "roc": roc_plot(EVIL, {EVIL: [(0, 0), (0.2, 0.7), (1, 1)], "b": [(0, 0), (1, 1)]}, {EVIL: 0.75}),
+    "strips": strips(EVIL, "%", [Strip(EVIL, [10, 90, 50, math.nan]), Strip("none", [])], guides=(14.3,)),
+    "strips of one value": strips("One", "%", [Strip("a", [5.0])]),
+    "distributions": distributions(
+        EVIL,
+        "ms",
+        [Distribution(EVIL, [1.0, 2.0, 90.0], [999, 4, 1]), Distribution("none", [], [])],
+        1.122,
+        {EVIL: {"p50": 1.0, "p99": 2.0}},
+    ),
+    "distributions of nothing": distributions("Nothing", "ms", [], 1.1),
+    "confusion": confusion_plot(EVIL, [EVIL, "b"], [[8, 1], [0, 0]]),
+}
+
+
+def texts(svg: str) -> list[str]:
+    return [each.text or "" for each in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_are_well_formed_speak_escape_and_stay_inside(name: str) -> None:
+    svg = PLOTS[name]
+    root = ElementTree.fromstring(svg)
+    assert root.get("role") == "img"
+    assert root.findtext(f"{SVG}title") == root.get("aria-label")
+    assert root.findtext(f"{SVG}desc")
+    assert "<script" not in svg
+    assert "nan" not in svg.lower()
+    _, _, width, height = (float(each) for each in root.get("viewBox").split())
+    for each in root.iter(f"{SVG}rect"):
+        assert -0.1 <= float(each.get("x")) <= width
+        assert 0 <= float(each.get("y")) + float(each.get("height")) <= height
+    for each in root.iter(f"{SVG}circle"):
+        assert 0 <= float(each.get("cx")) <= width
+        assert 0 <= float(each.get("cy")) <= height
+
+
+def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
+    marks = [
+        Mark("slow", Estimate(40, 38, 60), Estimate(80, 70, 90), "FP32"),
+        Mark("fast", Estimate(4, 3.8, 5), Estimate(70, 60, 80), "INT8"),
+    ]
+    root = ElementTree.fromstring(scatter("Trade", "ms", "%", marks, [Rule("chance", 14.3)], logarithmic=True))
+    slow, fast = [(float(each.get("cx")), float(each.get("cy"))) for each in root.iter(f"{SVG}circle")]
+    assert slow[0] > fast[0]
+    assert slow[1] < fast[1]
+    hints = [each.findtext(f"{SVG}title") for each in root.iter(f"{SVG}g")]
+    assert hints == [
+        "FP32 slow: 40.00 (38.00 to 60.00), 80.0 (70.0 to 90.0)",
+        "INT8 fast: 4.00 (3.80 to 5.00), 70.0 (60.0 to 80.0)",
+    ]
+    whiskers = [each for each in root.iter(f"{SVG}path") if each.get("stroke") == PALETTE[1]]
+    assert len(whiskers) == 2
+    (rule,) = [each for each in root.iter(f"{SVG}line") if each.get("class") == "guide"]
+    assert float(rule.get("y1")) > fast[1]
+    assert "slow: 40.00 (38.00 to 60.00), 80.0 (70.0 to 90.0)" in root.findtext(f"{SVG}desc")
+    assert "chance: 14.3" in root.findtext(f"{SVG}desc")
+
+
+def test_equal_places_do_not_stretch_a_logarithmic_axis() -> None:
+    marks = [Mark("same", Estimate(4 + at / 1000), Estimate(50)) for at in range(3)]
+    root = ElementTree.fromstring(scatter("Same", "ms", "%", marks, logarithmic=True))
+    places = [float(each.get("cx")) for each in root.iter(f"{SVG}circle")]
+    assert max(places) - min(places) < 1
+
+
+def test_names_of_neighbours_cover_nothing() -> None:
+    marks = [(100.0 + at, 50.0 + 3 * at, 112.0 + at, 62.0 + 3 * at) for at in range(5)]
+    names = [f"bundle {at}" for at in range(5)]
+    boxes = []
+    for (x, base), name in zip(place(names, marks, [], (0, 0, 680, 300)), names, strict=True):
+        boxes.append((x, base - 11, x + len(name) * CHARACTER, base + 4))
+    for at, one in enumerate(boxes):
+        for other in [*boxes[at + 1 :], *marks]:
+            apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            assert apart
+    assert all(box[0] >= 0 and box[2] <= 680 for box in boxes)
+
+
+def test_a_legend_takes_the_lines_that_its_width_needs() -> None:
+    names = ["er-valence", "er-arousal", "fer-valence", "fer-arousal", "fer-intensity"]
+    narrow, wide = legend_lines(names, 352)[0], legend_lines(names, math.inf)[0]
+    assert wide == [tuple(names)]
+    assert len(narrow) > 1
+    assert [name for row in narrow for name in row] == names
+    assert legend_lines(["one"], 352) == ([], [])
+
+
+def test_a_curve_breaks_where_there_is_no_figure_and_has_a_band_where_there_are_intervals() -> None:
+    line = Line("er-7", ((0, Estimate(60, 50, 70)), (1, NAN), (2, Estimate(40, 30, 50))))
+    root = ElementTree.fromstring(curves("Noise", "px", "%", [line]))
+    assert len(list(root.iter(f"{SVG}circle"))) == 2
+    assert [each.get("fill-opacity") for each in root.iter(f"{SVG}path")] == ["0.15", None]
+    assert "60.0 (50.0 to 70.0) at 0, 40.0 (30.0 to 50.0) at 2" in root.findtext(f"{SVG}desc")
+
+
+def test_the_area_of_a_lone_curve_stands_in_the_title() -> None:
+    points = [(0.0, 0.0), (0.25, 0.75), (1.0, 1.0)]
+    assert "Gap: 0.75" in texts(roc_plot("Gap", {"int8": points}, {"int8": 0.75}))
+    assert "int8 0.75" in texts(roc_plot("Gap", {"int8": points, "fp32": points}, {"int8": 0.75, "fp32": 0.7}))
+
+
+def test_a_strip_shows_every_member_and_its_median() -> None:
+    svg = strips("People", "%", [Strip("er-7", [float(each) for each in range(101)])])
+    root = ElementTree.fromstring(svg)
+    assert len(list(root.iter(f"{SVG}circle"))) == 101
+    assert "101 are 0.0, 25.0, 50.0, 75.0, 100.0" in root.findtext(f"{SVG}desc")
+    assert "n = 101" in texts(svg)
+
+
+def test_a_single_slow_item_can_be_seen() -> None:
+    curve = Distribution("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
+    root = ElementTree.fromstring(distributions("Latency", "ms", [curve], 1.2))
+    heights = [float(each.get("height")) for each in root.iter(f"{SVG}rect")]
+    assert len(heights) == 3
+    assert min(heights) >= 1.5
+
+
+def test_confusions_are_counted_and_told() -> None:
+    root = ElementTree.fromstring(confusion_plot("er-3", ["low", "high"], [[9, 1], [4, 2]]))
+    assert [each for each in texts(ElementTree.tostring(root, "unicode")) if each.isdigit()] == ["9", "1", "4", "2"]
+    assert "9 of 10 low right, 1 taken for high" in root.findtext(f"{SVG}desc")
+    assert [each.text for each in root.iter(f"{SVG}text") if each.get("class") == "on"] == ["9", "4"]
+
+
+TIMES = [0.0, 1.0, 2.0, 3.0]
+
+
+def plotted(image: str) -> list[str]:
+    return [str(each.get("d")) for each in ElementTree.fromstring(image).iter(f"{SVG}path")]
+
+
+def test_a_line_runs_through_its_values() -> None:
+    (path,) = plotted(time_series("Memory", "MB", "minutes", [Course("RSS", TIMES, [10.0, 20.0, 10.0, 20.0])]))
+    places = [tuple(map(float, each.split())) for each in re.findall(r"[\d.]+ [\d.]+", path)]
+    assert [x for x, _ in places] == sorted(x for x, _ in places)
+    assert places[0][1] == places[2][1] > places[1][1] == places[3][1]  # y grows downwards
+
+
+def test_a_value_that_is_missing_breaks_the_line() -> None:
+    (path,) = plotted(time_series("Memory", "MB", "minutes", [Course("RSS", TIMES, [1.0, math.nan, 2.0, 3.0])]))
+    assert path.count("M") == 2
+    assert path.count("L") == 1
+
+
+def test_bands_of_one_name_share_a_colour_and_the_legend() -> None:
+    bands = [Band("camera", 0.5, 1.0), Band("camera", 2.0, 2.5), Band("tracker", 1.0, 3.0)]
+    root = ElementTree.fromstring(
+        time_series("Memory", "MB", "min", [Course("RSS", TIMES, [1.0, 2.0, 1.0, 2.0])], bands)
+    )
+    drawn = [each for each in root.iter(f"{SVG}rect") if each.get("fill-opacity")]
+    assert [each.get("fill") for each in drawn].count(drawn[0].get("fill")) == 2
+    assert abs(float(drawn[2].get("width") or 0) / float(drawn[0].get("width") or 1) - 4) < 0.05
+    names = [each.text for each in root.iter(f"{SVG}text")]
+    assert names.count("camera") == names.count("tracker") == names.count("RSS") == 1
+
+
+def test_an_axis_can_be_longer_than_its_lines_and_begin_above_zero() -> None:
+    lines = [Course("RSS", TIMES, [100.0, 101.0, 100.0, 101.0])]
+    short, long = (plotted(time_series("m", "MB", "s", lines, span=span))[0] for span in ((0.0, 3.0), (0.0, 30.0)))
+    assert float(long.split("L")[-1].split()[0]) < float(short.split("L")[-1].split()[0])
+    from_zero, above = (plotted(time_series("m", "MB", "s", lines, from_zero=each))[0] for each in (True, False))
+    assert _height_px(above) > 50 * _height_px(from_zero) > 0
+
+
+def _height_px(path: str) -> float:
+    down = [float(each.split()[1]) for each in re.findall(r"[\d.]+ [\d.]+", path)]
+    return max(down) - min(down)
+
+
+def test_nothing_to_draw_is_drawn_without_a_word() -> None:
+    assert "no values" in time_series("Memory", "MB", "minutes", [])
+    assert plotted(time_series("Memory", "MB", "minutes", [Course("RSS", [], [])])) == []
+
+
+def test_drawings_stand_below_each_other_in_one_file_with_its_style() -> None:
+    one = time_series("<first>", "MB", "minutes", [Course("RSS", TIMES, [1.0, 2.0, 3.0, 4.0])])
+    root = ElementTree.fromstring(stacked("All & more", [one, one]))
+    inner = root.findall(f"{SVG}svg")
+    assert [each.find(f"{SVG}title") is not None for each in inner] == [True, True]
+    tops = [float(each.get("y") or 0) for each in inner]
+    assert tops[1] - tops[0] == float(inner[0].get("height") or 0)
+    assert "--paper" in (root.findtext(f"{SVG}style") or "")
+
+
+def test_png_runs_from_black_to_light_yellow() -> None:
+    values = np.array([[0.0, 1.0, 2.0], [4.0, 3.0, 0.5]], np.float32)
+    image = cv2.imdecode(np.frombuffer(heat_map_png(values), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (2, 3, 3)
+    assert image[0, 0].tolist() == [4, 0, 0]  # B, G, R
+    assert image[1, 0].tolist() == [164, 255, 252]
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    assert (np.argsort(grey.ravel()) == np.argsort(values.ravel())).all()
+    assert cv2.imdecode(np.frombuffer(heat_map_png(np.zeros((5, 7))), np.uint8), cv2.IMREAD_COLOR).max() == 4
+
+
+def test_a_common_scale() -> None:
+    image = cv2.imdecode(np.frombuffer(heat_map_png(np.ones((2, 2)), highest=2.0), np.uint8), cv2.IMREAD_COLOR)
+    assert image[0, 0].tolist() == [85, 54, 186]
+
+
+def test_svg_holds_its_images_itself() -> None:
+    svg = heat_map_svg(np.eye(4, 8), "<clip> & more", "who looked where")
+    root = ElementTree.fromstring(svg)
+    images = root.findall("{http://www.w3.org/2000/svg}image")
+    assert len(images) == 2
+    assert all(each.get("href", "").startswith("data:image/png;base64,") for each in images)
+    assert "<clip> & more" in "".join(root.itertext())
+
+
+def test_what_is_no_map() -> None:
+    for wrong in (np.zeros(3), np.zeros((0, 4)), np.array([[np.nan]])):
+        with pytest.raises(ConfigurationError, match="heat map"):
+            heat_map_png(wrong)
