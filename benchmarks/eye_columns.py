@@ -21,7 +21,7 @@ from emer_edge.data.synth.feelings import Feeling
 from emer_edge.export.matching import eye_quantiles
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.clock import ClockMapper
-from emer_edge.runtime.columns import ColumnWatch
+from emer_edge.runtime.column_watch import ColumnWatch
 from emer_edge.signals.events import movement_types
 from emer_edge.signals.rows import raw_row
 from emer_edge.spec.columns import MOVEMENT_CODES

@@ -27,6 +27,7 @@ from emer_edge.metrics.latency import summarise
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.faces import FaceDetector, FaceSource, open_detector
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.spec.samples import Frame
 
 FLOOR_MS = 4.0
@@ -53,12 +54,12 @@ def main() -> int:
         record = bundle.manifest.detector
         parts = [bundle.part("cpu", each) for each in ("face_detector", "face_detector_near")]
         detector = open_detector(record, parts)
-        whole = FaceDetector(detector.engines[0], record.kind, record.height_px, record.width_px, record.score)
+        whole = FaceDetector(record, detector.engines[0])
         face, hop_ns = bundle.manifest.face, bundle.manifest.window.hop_ns
         sources = {
             "now": FaceSource(detector, face, hop_ns),
             "whole": FaceSource(whole, face, hop_ns),
-            "every frame": FaceSource(detector, face, hop_ns, every=1),
+            "every frame": FaceSource(detector, face, hop_ns, FaceOptions(detect_every=1)),
         }
         spent: dict[str, list[int]] = {name: [] for name in sources}
         wall: dict[str, list[int]] = {name: [] for name in sources}

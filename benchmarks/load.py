@@ -23,7 +23,7 @@ from benchmarks.endurance.processes import sample_tree
 from benchmarks.endurance.soak_run import brief
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.report.tables import Cell, Column
-from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS
+from emer_edge.runtime.options import WindowOptions
 
 LOADS: Final[dict[str, tuple[str, ...]]] = {
     "none": (),
@@ -147,7 +147,7 @@ def floors(merged: dict[tuple[str, int], dict[str, Any]], bundle: Bundle) -> lis
     """
     window = bundle.manifest.window
     hop_ms, slot_ms = window.hop_ns * 1e-6, window.face_slot_ns * 1e-6
-    result_ms = ARRIVAL_ALLOWANCE_NS * 1e-6 + 2 * hop_ms
+    result_ms = WindowOptions().allowance_ns * 1e-6 + 2 * hop_ms
     found = []
     for (load, nice), each in merged.items():
         name = f"load {load}, niceness {nice}"

@@ -17,7 +17,8 @@ from typing import Any, Final
 from benchmarks.common import ONE_THREAD, conclude, console, parser, show, workshop
 from benchmarks.tables import put_table
 from emer_edge.report.tables import Column, Table
-from emer_edge.runtime.pipeline import Streams, StreamSource
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.pipeline import Pipeline
 
 SCALING: Final = Path(__file__).parents[1] / "docs" / "scaling.md"
 COUNTS: Final = (1, 2, 4, 8)
@@ -101,10 +102,10 @@ def in_child(count: int, bundle: Path, recording: Path, seconds: float) -> dict[
 def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[str, Any]:
     """Run so many streams for so long; return what they cost."""
     sources = [
-        StreamSource(f"seat-{number}", str(recording / "video.avi"), str(recording / "tracker.tsv"), offset_ms=0.0)
+        Source(str(recording / "video.avi"), str(recording / "tracker.tsv"), name=f"seat-{number}", offset_ms=0.0)
         for number in range(1, count + 1)
     ]
-    with Streams(bundle, sources, say=lambda sentence: None) as streams:
+    with Pipeline(bundle, sources=sources, say=lambda sentence: None) as streams:
         length_s = streams.bundle.manifest.window.length_ns * 1e-9
         began_s = time.monotonic()
         from_s: float | None = None

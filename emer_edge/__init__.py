@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "Pipeline", "Result", "Session", "StreamSource", "Streams", "load_bundle"]
+__all__ = ["Bundle", "MachineOptions", "Pipeline", "Result", "Session", "Source", "load_bundle"]
 
 # ONNX Runtime 1.29 and later send telemetry from Linux too, unless this is set before they are imported. Nothing may
 # leave the device unless asked: who wants it sets the variable to an empty text.
@@ -19,17 +19,18 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Bundle": "emer_edge.bundle",
+    "MachineOptions": "emer_edge.runtime.options",
     "Pipeline": "emer_edge.runtime.pipeline",
     "Result": "emer_edge.spec.results",
     "Session": "emer_edge.runtime.session",
-    "StreamSource": "emer_edge.runtime.pipeline",
-    "Streams": "emer_edge.runtime.pipeline",
+    "Source": "emer_edge.runtime.options",
     "load_bundle": "emer_edge.bundle",
 }
 
 if TYPE_CHECKING:
     from emer_edge.bundle import Bundle, load_bundle
-    from emer_edge.runtime.pipeline import Pipeline, Streams, StreamSource
+    from emer_edge.runtime.options import MachineOptions, Source
+    from emer_edge.runtime.pipeline import Pipeline
     from emer_edge.runtime.session import Session
     from emer_edge.spec.results import Result
 

@@ -11,7 +11,7 @@ from benchmarks.endurance.faults import EFFECTS, OUTPUT_KINDS, Fault
 from benchmarks.endurance.figures import calm, growth, histogram, percentiles, ratio_of_ends
 from benchmarks.endurance.oracle import Oracle, holes
 from emer_edge.report.time_series import Band, Course, stacked, time_series
-from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS
+from emer_edge.runtime.options import WindowOptions
 from emer_edge.spec.window import WindowSpec
 
 __all__ = ["Judged", "judge", "plot"]
@@ -81,7 +81,7 @@ class Judged:
 
     def violations(self, first: int = 0) -> list[str]:
         """What the oracle has against the results from number `first` on."""
-        oracle = Oracle(self.spec, ARRIVAL_ALLOWANCE_NS, self.origin_ns)
+        oracle = Oracle(self.spec, WindowOptions().allowance_ns, self.origin_ns)
         return [text for each in self.results[first:] for text in oracle.objections(each, self.faults, self.stalls)]
 
     def cpu_shares(self) -> tuple[list[float], list[float]]:

@@ -176,7 +176,8 @@ def _setting(name: str, hint: Any) -> Setting:
         kind, choices = str, get_args(kind)
     if kind not in (str, int, float, bool, Path):
         raise TypeError(f"{name}: no TOML value stands for {kind}")
-    return Setting(key, name, kind, choices, many, getattr(info, "min", None), getattr(info, "max", None))
+    least, most = getattr(info, "min", None), getattr(info, "max", None)
+    return Setting(key, name, kind, choices=choices, many=many, least=least, most=most)
 
 
 def _without_none(hint: Any, name: str) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from emer_edge.cli.options import EngineOption, ForceOption, ThreadsOption
 from emer_edge.cli.progress import progress_bars, say
+from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 
 __all__ = ["predict"]
 
@@ -21,9 +22,9 @@ def predict(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
     subject: Annotated[
-        Literal["largest", "center", "left", "right"],
+        Subject,
         typer.Option(help="Whose face is read in a recording that shows several at first."),
-    ] = "largest",
+    ] = FaceOptions.subject,
     fixation_maps: Annotated[
         Path | None,
         typer.Option(
@@ -33,8 +34,8 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = 1,
+    engine: EngineOption = MachineOptions.engine,
+    threads: ThreadsOption = MachineOptions.threads,
     force: ForceOption = False,
 ) -> None:
     """Score clips and recordings offline: a row a clip, or a row each window of a recording."""
@@ -53,7 +54,7 @@ def predict(
         opened = load_bundle(bundle or default_bundle(report))
         with Session(opened, engine, threads, progress=report) as session:
             predictions = predict_paths(
-                session, paths, strict=strict, subject=subject, skipped=skipped, progress=report
+                session, paths, strict=strict, faces=FaceOptions(subject), skipped=skipped, progress=report
             )
             rows = write_csv(output, predictions, opened.manifest, force)
         if fixation_maps is not None:

@@ -9,6 +9,7 @@ import typer
 
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
+from emer_edge.runtime.options import FaceOptions, Subject
 
 __all__ = ["prepare"]
 
@@ -28,9 +29,7 @@ def prepare(
             show_default=False,
         ),
     ] = None,
-    subject: Annotated[
-        Literal["largest", "center", "left", "right"], typer.Option(help="Whose face, when several are seen at first.")
-    ] = "largest",
+    subject: Annotated[Subject, typer.Option(help="Whose face, when several are seen at first.")] = FaceOptions.subject,
     image_format: Annotated[
         Literal["png", "jpg"], typer.Option(help="png is lossless; jpg of quality 95 is a third as large.")
     ] = "png",

@@ -10,7 +10,8 @@ import typer
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
 from emer_edge.cli.progress import console, progress_bars, say
-from emer_edge.cli.stream_tables import read_tables, stream_people, stream_sources
+from emer_edge.cli.stream_tables import read_tables, stream_sources
+from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source, Subject, WindowOptions
 
 __all__ = ["run"]
 
@@ -53,7 +54,7 @@ def run(
             show_default=True,
             rich_help_panel=_SOURCES,
         ),
-    ] = "0",
+    ] = str(Source.camera),
     tracker: Annotated[
         str,
         typer.Option(
@@ -63,14 +64,14 @@ def run(
             "parameters.",
             rich_help_panel=_SOURCES,
         ),
-    ] = "/dev/ttyUSB0",
+    ] = str(Source.tracker),
     pace: Annotated[
-        str,
+        Pace,
         typer.Option(
-            help="real: files play as they were recorded. fast: replay two files, nothing dropped.",
+            help="real: files play as they were recorded. fast: replay files, nothing dropped.",
             rich_help_panel=_SOURCES,
         ),
-    ] = "real",
+    ] = MachineOptions.pace,
     json: Annotated[
         bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.", rich_help_panel=_OUTPUTS)
     ] = False,
@@ -124,15 +125,15 @@ def run(
     ] = None,
     detect_every: Annotated[
         int, typer.Option(min=1, help="Look for the face on every n-th frame.", rich_help_panel=_SOURCES)
-    ] = 5,
+    ] = FaceOptions.detect_every,
     subject: Annotated[
-        Literal["largest", "center", "left", "right"],
+        Subject,
         typer.Option(
             help="Whose face is read when several are seen at first, as the camera sees them. That person is followed "
             "through crossings; another is chosen only after 5 s without, and the run says so.",
             rich_help_panel=_SOURCES,
         ),
-    ] = "largest",
+    ] = FaceOptions.subject,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -253,7 +254,7 @@ def run(
         bool,
         typer.Option(
             "--validate",
-            help="First have the person look at five targets, and say how far the gaze is off.",
+            help="First have each person look at five targets, and say how far the gaze is off.",
             rich_help_panel=_SESSIONS,
         ),
     ] = False,
@@ -276,9 +277,9 @@ def run(
         typer.Option(
             help="How long a window waits for late samples; part of the stated latency.", rich_help_panel=_SOURCES
         ),
-    ] = 50.0,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = 1,
+    ] = WindowOptions.arrival_allowance_ms,
+    engine: EngineOption = MachineOptions.engine,
+    threads: ThreadsOption = MachineOptions.threads,
     cpu_affinity: Annotated[
         str | None,
         typer.Option(
@@ -312,23 +313,27 @@ def run(
     from emer_edge.data.sessions import asked_place
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
+    from emer_edge.runtime.options import BaselineOptions
     from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
-    from emer_edge.runtime.outputs.several import Keeping, check_several, wanted_of_streams
-    from emer_edge.runtime.pipeline import Pipeline, Streams, Validating, play
+    from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
+    from emer_edge.runtime.pipeline import Pipeline, Validating, play
     from emer_edge.runtime.recording.keep import asked_recording
     from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
-    several = stream_sources(
-        context,
+    for_all = Source(
+        camera,
+        tracker,
         offset_ms=offset_ms,
-        display=display,
-        stimulus_rect=stimulus_rect,
-        subject=subject,
-        detect_every=detect_every,
+        display=Display.parse(display) if display else None,
+        stimulus=StimulusRect.parse(stimulus_rect) if stimulus_rect else None,
+        faces=FaceOptions(subject, detect_every),
+        window=WindowOptions(arrival_allowance_ms),
+        baseline=BaselineOptions(duration_s(baseline) if baseline else None, apply_baseline),
     )
+    people = stream_sources(context, for_all)
     place = recording = None
-    if not several:
+    if not people:
         place = None if save is None and record is not None else asked_place(save, participant, session)
         recording = asked_recording(
             record, record_video, record_lossless, consent_id, participant, session, retention_days
@@ -346,59 +351,23 @@ def run(
         serve=serve,
         serve_token=serve_token,
     )
-    if several:
-        check_several(pace, validate or validation_targets is not None)
+    if people:
         keeping = Keeping(save, record, record_video, record_lossless, session, retention_days, participant, consent_id)
-        wanted = wanted_of_streams(wanted, stream_people(context), keeping)
+        whose = {str(each.name): Whose(each.participant, each.consent_id) for each in people}
+        wanted = wanted_of_streams(wanted, whose, keeping)
     check_outputs(wanted)
-    sources = marker_sources(markers or [], say, pace)
+    marking = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
     if bundle is None:
         with progress_bars() as report:
             bundle = default_bundle(report)
         say(f"bundle: {bundle}")
-    if several:
-        streams = Streams(
-            bundle,
-            several,
-            engine=engine,
-            threads=threads,
-            arrival_allowance_ms=arrival_allowance_ms,
-            say=say,
-            baseline_s=duration_s(baseline) if baseline else None,
-            apply_baseline=apply_baseline,
-        )
-        if check:
-            from emer_edge.runtime.pipeline.checking import check_streams
-
-            check_streams(several, say, engine)
-            say(f"{streams.bundle.path} and {len(several)} streams are in order; nothing was opened")
-            return
-        play(streams, open_outputs(streams, wanted, say), seconds, sources=sources)
-        return
-    pipeline = Pipeline(
-        bundle,
-        camera,
-        tracker,
-        pace=pace,
-        engine=engine,
-        threads=threads,
-        display=Display.parse(display) if display else None,
-        stimulus=StimulusRect.parse(stimulus_rect) if stimulus_rect else None,
-        offset_ms=offset_ms,
-        detect_every=detect_every,
-        subject=subject,
-        arrival_allowance_ms=arrival_allowance_ms,
-        say=say,
-        baseline_s=duration_s(baseline) if baseline else None,
-        apply_baseline=apply_baseline,
-    )
+    sources = people or [for_all]
+    pipeline = Pipeline(bundle, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
     if check:
-        from emer_edge.runtime.pipeline.checking import check_sources
-        from emer_edge.runtime.trackers import TrackerOptions
-
-        check_sources(camera, tracker, TrackerOptions(pace=pace, offset_ms=offset_ms, say=say), engine)
-        say(f"{pipeline.bundle.path}, {camera} and {tracker} are in order; nothing was opened")
+        pipeline.check()
+        told = f" and {len(people)} streams" if people else f", {camera} and {tracker}"
+        say(f"{pipeline.bundle.path}{told} are in order; nothing was opened")
         return
-    play(pipeline, open_outputs(pipeline, wanted, say), seconds, sources=sources, validation=validation)
+    play(pipeline, open_outputs(pipeline, wanted, say), seconds, sources=marking, validation=validation)

@@ -7,19 +7,17 @@ the file says at its top, or the command line, for all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import typer
 
 from emer_edge.cli.config_file import STREAM_TABLES, Setting
 from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.runtime.options import Source, check_sources
 
-if TYPE_CHECKING:
-    from emer_edge.runtime.outputs.several import Whose
-    from emer_edge.runtime.pipeline import StreamSource
-
-__all__ = ["STREAM_KEYS", "read_tables", "stream_people", "stream_sources"]
+__all__ = ["STREAM_KEYS", "read_tables", "stream_sources"]
 
 _NEEDED: Final = ("name", "camera", "tracker")
 _SOURCE_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
@@ -49,22 +47,15 @@ def read_tables(
     for number, table in enumerate(tables, start=1):
         problems += [f"[[stream]] {_told(number, table)}: {each}" for each in _wrong(table, allowed)]
         found.append({allowed[key].name: value for key, value in table.items() if key in allowed})
-    if not problems:
-        from emer_edge.runtime.pipeline.streams import check_stream_names
-
-        try:
-            check_stream_names([each["name"] for each in found])
-        except ConfigurationError as error:
-            problems.append(str(error))
     return found, problems
 
 
-def stream_sources(context: typer.Context, **defaults: Any) -> list[StreamSource]:
-    """The streams that the configuration of a command's run asks for; none without tables.
+def stream_sources(context: typer.Context, for_all: Source) -> list[Source]:
+    """The people that the configuration of a command's run names; none without tables.
 
     Args:
         context: of the command.
-        defaults: parameter -> value, for tables that leave it out.
+        for_all: what holds for tables that leave it out.
 
     Raises:
         ConfigurationError: a table's values can't be read, or `--camera` or `--tracker` was given, too.
@@ -78,34 +69,25 @@ def stream_sources(context: typer.Context, **defaults: Any) -> list[StreamSource
             raise ConfigurationError(
                 f"--{name} is one person's; this configuration has [[stream]] tables, each with one"
             )
-    return [_source({**defaults, **table}) for table in tables]
+    sources = [_source(for_all, table) for table in tables]
+    check_sources(sources)
+    return sources
 
 
-def stream_people(context: typer.Context) -> dict[str, Whose]:
-    """Stream -> whose it is, as the tables say it."""
-    from emer_edge.runtime.outputs.several import Whose
-
-    tables: Sequence[dict[str, Any]] = context.meta.get(STREAM_TABLES, ())
-    return {each["name"]: Whose(each.get("participant"), each.get("consent_id")) for each in tables}
-
-
-def _source(given: Mapping[str, Any]) -> StreamSource:
-    from emer_edge.runtime.pipeline import StreamSource
+def _source(for_all: Source, table: Mapping[str, Any]) -> Source:
     from emer_edge.spec.samples import Display, StimulusRect
 
+    given = dict(table)
+    faces = {key: given.pop(key) for key in ("subject", "detect_every") if key in given}
     try:
-        return StreamSource(
-            name=given["name"],
-            camera=given["camera"],
-            tracker=given["tracker"],
-            offset_ms=given["offset_ms"],
-            display=Display.parse(given["display"]) if given["display"] else None,
-            stimulus=StimulusRect.parse(given["stimulus_rect"]) if given["stimulus_rect"] else None,
-            subject=given["subject"],
-            detect_every=given["detect_every"],
-        )
+        if "display" in given:
+            given["display"] = Display.parse(given["display"]) if given["display"] else None
+        if "stimulus_rect" in given:
+            text = given.pop("stimulus_rect")
+            given["stimulus"] = StimulusRect.parse(text) if text else None
+        return replace(for_all, faces=replace(for_all.faces, **faces), **given)
     except EmerEdgeError as error:
-        raise ConfigurationError(f"stream {given['name']}: {error}") from None
+        raise ConfigurationError(f"stream {table['name']}: {error}") from None
 
 
 def _wrong(table: Mapping[str, object], allowed: Mapping[str, Setting]) -> list[str]:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from emer_edge.data.clips import Clip
 from emer_edge.signals.profiles import TrackerProfile
-from emer_edge.signals.slots import clip_times_ns, face_slots, hop_candidates
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.slots import clip_times_ns, hop_candidates
+from emer_edge.signals.stream import EyeStream, cut_window
 from emer_edge.spec.columns import GAZE_POINT
+from emer_edge.spec.results import State
 from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
 
 __all__ = ["AlterRows", "ClipWindow", "PreparedClip", "clip_window", "load_faces", "stack_faces"]
@@ -101,8 +102,7 @@ class PreparedClip:
 
     def window(self) -> ClipWindow:
         """The clip's window, the same every time: what bench, calibration and a live run of the clip see."""
-        chosen, covered = face_slots(self._frame_times_ns[self.candidates], self.end_ns, self._spec)
-        return self._window(self.candidates[chosen], covered, None)
+        return self._cut(self.candidates, self.end_ns)[0]
 
     def live(self) -> list[ClipWindow]:
         """Cut the windows that a live run gives while it hops over the clip, oldest first.
@@ -115,13 +115,9 @@ class PreparedClip:
         candidates = hop_candidates(self._frame_times_ns, 0, spec)
         windows = []
         for end_ns in range(spec.hop_ns, self.end_ns + 1, spec.hop_ns):
-            known = candidates[self._frame_times_ns[candidates] <= end_ns]
-            chosen, covered = face_slots(self._frame_times_ns[known], end_ns, spec)
-            if covered.sum() < spec.min_face_slots:
-                continue
-            eye = self._stream.window(end_ns, spec)
-            if eye.covered.sum() >= spec.min_eye_slots:
-                windows.append(ClipWindow(known[chosen], eye.eye, eye.gaze, covered, eye.covered))
+            window, state = self._cut(candidates[self._frame_times_ns[candidates] <= end_ns], end_ns)
+            if state is State.OK:
+                windows.append(window)
         return windows
 
     def draw(self, rng: np.random.Generator, *, candidates_only: bool = False) -> ClipWindow:
@@ -131,11 +127,8 @@ class PreparedClip:
             rng: source of the draw.
             candidates_only: draw faces from `candidates`, whose embeddings may be computed once, not from all frames.
         """
-        if candidates_only:
-            chosen, covered = face_slots(self._frame_times_ns[self.candidates], self.end_ns, self._spec, rng)
-            return self._window(self.candidates[chosen], covered, rng)
-        frames, covered = face_slots(self._frame_times_ns, self.end_ns, self._spec, rng)
-        return self._window(frames, covered, rng)
+        frames = self.candidates if candidates_only else np.arange(len(self._frame_times_ns))
+        return self._cut(frames, self.end_ns, rng)[0]
 
     def published_draw(self, rng: np.random.Generator) -> ClipWindow:
         """Draw as the authors' loader does, for comparison with published figures.
@@ -156,11 +149,19 @@ class PreparedClip:
             np.ones(EYE_SLOTS, np.bool_),
         )
 
-    def _window(
-        self, frames: NDArray[np.int64], covered: NDArray[np.bool_], rng: np.random.Generator | None
-    ) -> ClipWindow:
-        eye = self._stream.window(self.end_ns, self._spec, rng)
-        return ClipWindow(frames, eye.eye, eye.gaze, covered, eye.covered)
+    def _cut(
+        self, frames: NDArray[np.int64], end_ns: int, rng: np.random.Generator | None = None
+    ) -> tuple[ClipWindow, State]:
+        """Cut a window from the eye rows and these frames; say what it covers."""
+        cut = cut_window(self._frame_times_ns[frames], self._stream, end_ns, self._spec, rng=rng)
+        window = ClipWindow(
+            frames=frames[cut.faces] if len(frames) else cut.faces,
+            eye=cut.eye.eye,
+            gaze=cut.eye.gaze,
+            covered_face=cut.face_covered,
+            covered_eye=cut.eye.covered,
+        )
+        return window, cut.state
 
 
 def clip_window(clip: Clip, spec: WindowSpec, events: EventsRule = "causal") -> ClipWindow:

@@ -61,12 +61,13 @@ def compose(
     manifest: Manifest,
     window: HopWindow,
     outputs: Mapping[str, NDArray[np.float32]] | None,
+    *,
     stages_ms: dict[str, float],
     dropped: dict[str, int],
     notes: tuple[str, ...],
-    markers: tuple[Marker, ...] = (),
-    crosses: tuple[str, ...] = (),
-    stream: str | None = None,
+    markers: tuple[Marker, ...],
+    crosses: tuple[str, ...],
+    stream: str | None,
 ) -> Result:
     """Lay out one hop.
 

@@ -6,7 +6,6 @@ One class serves the live run, its fast replay and the offline scoring of record
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -16,26 +15,22 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
 from emer_edge.errors import BundleError
-from emer_edge.runtime.columns import ColumnWatch
-from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look, Subject
+from emer_edge.runtime.column_watch import ColumnWatch
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.tap import Tap
 from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
-from emer_edge.signals.slots import face_slots
-from emer_edge.signals.stream import EyeStream, EyeWindow
+from emer_edge.signals.stream import EyeStream, EyeWindow, cut_window
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.results import State
-from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
+from emer_edge.spec.samples import Frame, StimulusRect, TrackerSample
 from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
 
-__all__ = ["ARRIVAL_ALLOWANCE_NS", "Evidence", "HopWindow", "replay"]
-
-ARRIVAL_ALLOWANCE_NS: Final = 50_000_000
-"""The step for T runs this long after T, on items stamped up to T that have arrived by then."""
+__all__ = ["Evidence", "HopWindow"]
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
 _PROFILED_SAMPLES: Final = 1200  # seen samples on which a tracker's empty columns are judged
-_ROUNDING_NS: Final = 1_000_000  # media times are rounded: 360 frames at 30 fps are 12 s
 _WINDOWS_KEPT: Final = 3  # of eye rows, so that a silence or a wrong nominal rate can't push a window out of the ring
 
 
@@ -78,15 +73,12 @@ class Evidence:
         manifest: window, face template and columns of the bundle.
         detector: its face detector.
         rate_hz: the tracker's nominal rate.
-        display: what gaze pixels refer to.
-        stimulus: frame of the MCS columns; the whole display by default.
-        detect_every: see `FaceSource`.
-        allowance_ns: arrival allowance D.
-        subject: who is followed at first.
+        source: how this person is read; its display is by default the bundle's training display.
         say: told which columns the tracker can't fill, after a second of rows in which an eye is seen, and when
             somebody else is followed; None tells nobody.
 
     Attributes:
+        allowance_ns: arrival allowance D: the step for T runs at T + D.
         samples: samples taken.
         taps: told of every item.
 
@@ -99,11 +91,8 @@ class Evidence:
         manifest: Manifest,
         detector: FaceDetector,
         rate_hz: float,
-        display: Display,
-        stimulus: StimulusRect | None = None,
-        detect_every: int = 5,
-        allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
-        subject: Subject = "largest",
+        source: Source = Source(),
+        *,
         say: Say | None = None,
     ) -> None:
         if manifest.eye_columns != COLUMN_KEYS:
@@ -113,15 +102,16 @@ class Evidence:
                 f"{', '.join(other)}; use emer-edge predict on clips with the same columns"
             )
         self.spec = manifest.window
-        self.allowance_ns = allowance_ns
-        self.faces = FaceSource(detector, manifest.face, self.spec.hop_ns, detect_every, subject, say)
+        self.allowance_ns = source.window.allowance_ns
+        self.faces = FaceSource(detector, manifest.face, self.spec.hop_ns, source.faces, say=say)
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
+        display = source.seen_on(manifest.display)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
         self._say = say
         self._rate_hz = rate_hz
         self._display = display
-        self._stimulus = stimulus or StimulusRect.whole(display)
+        self._stimulus = source.stimulus or StimulusRect.whole(display)
         self._times_ns: deque[int] = deque(maxlen=self.spec.hops + 1)
         self._taken = 0
         self._seen_ns: deque[int] = deque(maxlen=rows)
@@ -174,36 +164,29 @@ class Evidence:
             self._times_ns.append(face.stamp_ns)
             self._taken += 1
         times_ns = np.array(self._times_ns, np.int64)
-        index, covered = face_slots(times_ns, end_ns, self.spec)
-        numbers = np.where(index < 0, -1, index + self._taken - len(times_ns))
-        eye = self.eyes.window(end_ns, self.spec)
+        cut = cut_window(times_ns, self.eyes, end_ns, self.spec)
         degraded = unfilled_columns(self._profile) if self._profiled else ()
         if self._say is not None and self._profiled > self._rate_hz:
             self._tell_unfilled(self._say, degraded)
         silent = self._silences(end_ns + self.allowance_ns)
         filling_ns = max(0, self.origin_ns + self.spec.length_ns - end_ns)
-        state = State.OK
-        if silent:
-            state = State.STALE
-        elif filling_ns:
-            state = State.FILLING
-        elif covered.sum() < self.spec.min_face_slots:
-            state = State.NO_FACE
-        elif eye.covered.sum() < self.spec.min_eye_slots:
-            state = State.NO_GAZE
         return HopWindow(
             end_ns=end_ns,
-            state=state,
+            state=State.STALE if silent else State.FILLING if filling_ns else cut.state,
             filling_s=filling_ns / NANOSECONDS,
             face=face,
             faces_taken=self._taken,
-            face_numbers=numbers,
-            face_covered=covered,
-            eye=eye,
+            face_numbers=np.where(cut.faces < 0, -1, cut.faces + self._taken - len(times_ns)),
+            face_covered=cut.face_covered,
+            eye=cut.eye,
             face_age_ms=_age_ms(end_ns, self._times_ns),
             sample_age_ms=_age_ms(end_ns, self._seen_ns),
             degraded=degraded,
-            notes=(*silent, *self._face_notes(end_ns, not covered.all()), *(each.text for each in self.columns.faults)),
+            notes=(
+                *silent,
+                *self._face_notes(end_ns, not cut.face_covered.all()),
+                *(each.text for each in self.columns.faults),
+            ),
         )
 
     def _tell_unfilled(self, say: Say, keys: tuple[str, ...]) -> None:
@@ -230,74 +213,6 @@ class Evidence:
         if misses and uncovered:
             notes.append("no usable face: " + ", ".join(f"{why.value} ({n} looks)" for why, n in misses.most_common()))
         return tuple(notes)
-
-
-def replay(
-    evidence: Evidence,
-    frames: Iterable[Frame],
-    samples: Iterable[TrackerSample],
-    frame_period_ns: int,
-    sample_period_ns: int,
-    steps_ns: Iterable[int] | None = None,
-) -> Iterator[int]:
-    """Feed two finite streams in the order of arrival and name each step when it is due.
-
-    The lattice starts when both streams have begun and ends with the shorter one: with its last item and one period.
-    Given `steps_ns`, it starts at 0 and has just these steps.
-
-    Args:
-        evidence: takes the items; its lattice is started here.
-        frames: the camera's, in order of arrival.
-        samples: the tracker's, in order of arrival.
-        frame_period_ns: time that the last frame stands for.
-        sample_period_ns: time that the last sample stands for.
-        steps_ns: ends of the windows that a recorded run has given, counted from its lattice's start.
-
-    Yields:
-        Ends of windows; cut each before asking for the next.
-    """
-    frame_items, sample_items = iter(frames), iter(samples)
-    frame, sample = next(frame_items, None), next(sample_items, None)
-    if steps_ns is not None:
-        evidence.start(0)
-        for end_ns in steps_ns:
-            due_ns = end_ns + evidence.allowance_ns
-            while frame is not None and frame.arrival_ns <= due_ns:
-                evidence.on_frame(frame)
-                frame = next(frame_items, None)
-            while sample is not None and sample.arrival_ns <= due_ns:
-                evidence.on_sample(sample)
-                sample = next(sample_items, None)
-            yield end_ns
-        return
-    if frame is None or sample is None:
-        return
-    evidence.start(max(frame.stamp_ns, sample.stamp_ns))
-    end_ns = evidence.origin_ns + evidence.spec.hop_ns
-    limit_ns: int | None = None
-    while limit_ns is None or end_ns <= limit_ns:
-        due_ns = end_ns + evidence.allowance_ns
-        if (
-            frame is not None
-            and frame.arrival_ns <= due_ns
-            and (sample is None or frame.arrival_ns <= sample.arrival_ns)
-        ):
-            evidence.on_frame(frame)
-            last_ns, frame = frame.stamp_ns, next(frame_items, None)
-            if frame is None:
-                limit_ns = _earlier(limit_ns, last_ns + frame_period_ns + _ROUNDING_NS)
-        elif sample is not None and sample.arrival_ns <= due_ns:
-            evidence.on_sample(sample)
-            last_ns, sample = sample.stamp_ns, next(sample_items, None)
-            if sample is None:
-                limit_ns = _earlier(limit_ns, last_ns + sample_period_ns + _ROUNDING_NS)
-        else:
-            yield end_ns
-            end_ns += evidence.spec.hop_ns
-
-
-def _earlier(one_ns: int | None, other_ns: int) -> int:
-    return other_ns if one_ns is None else min(one_ns, other_ns)
 
 
 def _age_ms(end_ns: int, stamps_ns: deque[int]) -> float | None:

@@ -1,6 +1,6 @@
 """Offline scoring: EMER clips, a window each, and recordings, a window each hop, both in batches.
 
-A recording goes through the same evidence and the same lattice as a live run; only the arithmetic is batched.
+A recording takes the same steps as a live run; only the arithmetic of several hops is batched.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.data.clips import Clip, SkippedClip
-from emer_edge.data.windows import PreparedClip, load_faces, stack_faces
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.runtime.cameras import Camera
-from emer_edge.runtime.compose import compose, standing_notes
-from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow, replay
-from emer_edge.runtime.faces import Subject
-from emer_edge.runtime.pipeline.pairing import synchrony_notes
+from emer_edge.data.windows import PreparedClip, load_faces
+from emer_edge.errors import DataError
+from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper
+from emer_edge.runtime.pipeline.replay import Replay, replayed
+from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.session import Session
-from emer_edge.runtime.trackers import Tracker
 from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Display, StimulusRect
+from emer_edge.spec.results import Result
 from emer_edge.spec.window import NANOSECONDS, EventsRule
 
 __all__ = ["ClipScores", "score_clips", "score_recording"]
 
 _CLIPS_AT_ONCE: Final = 4
-_HOPS_AT_ONCE: Final = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,90 +98,27 @@ def score_clips(
         for each in manifest.heads
     }
     slots = np.array(covered, np.int64).reshape(-1, 2)
-    return ClipScores(tuple(done), outputs, slots[:, 0], slots[:, 1], tuple(skipped))
+    return ClipScores(tuple(done), outputs, face_slots=slots[:, 0], eye_slots=slots[:, 1], skipped=tuple(skipped))
 
 
-def score_recording(
-    session: Session,
-    camera: Camera,
-    tracker: Tracker,
-    *,
-    display: Display | None = None,
-    stimulus: StimulusRect | None = None,
-    detect_every: int = 5,
-    allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
-    subject: Subject = "largest",
-    progress: Progress = silent,
-) -> Iterator[Result]:
+def score_recording(session: Session, source: Source, progress: Progress = silent) -> Iterator[Result]:
     """Score a recording, a result each hop; the numbers are those of a replay through the pipeline.
 
     Args:
         session: the loaded bundle.
-        camera: a video opened with pace `fast`.
-        tracker: a tracker file opened with pace `fast`.
-        display: what gaze pixels refer to; the bundle's training display by default.
-        stimulus: frame of the MCS columns; the whole display by default.
-        detect_every: faces are looked for at least on every n-th frame.
-        allowance_ns: arrival allowance D of the run that this stands for.
-        subject: who is followed when several faces are seen at first.
+        source: a video and a tracker file, and how they are read; sources that are open have the pace `fast`.
         progress: told the seconds scored; their total is unknown, so it is given as 0.
 
     Raises:
+        CameraError, TrackerError: what can't be opened.
         ConfigurationError: a source is live.
     """
-    live = [name for name, each in (("camera", camera), ("tracker", tracker)) if each.live]
-    if live:
-        raise ConfigurationError(f"a recording has an end, but the {live[0]} is live; use emer-edge run")
-    manifest = session.bundle.manifest
-    display = display or manifest.display or Display()
-    evidence = Evidence(
-        manifest, session.detector, tracker.rate_hz, display, stimulus, detect_every, allowance_ns, subject
-    )
-    notes = (*standing_notes(manifest), *synchrony_notes(camera, tracker), *evidence.columns.notes(manifest.display))
-    batch = _Batch(session, notes)
-    frame_period_ns, sample_period_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
-    for end_ns in replay(evidence, camera, tracker, frame_period_ns, sample_period_ns):
-        batch.add(evidence.cut(end_ns))
-        if len(batch) == _HOPS_AT_ONCE:
-            yield from batch.results()
-            progress("scoring a recording", (end_ns - evidence.origin_ns) // NANOSECONDS, 0)
-    yield from batch.results()
-
-
-class _Batch:
-    """Windows waiting for one call of the encoder and one of the fusion."""
-
-    def __init__(self, session: Session, notes: tuple[str, ...]) -> None:
-        self._session = session
-        self._notes = notes
-        self._windows: list[HopWindow] = []
-        kept = session.bundle.manifest.window.hops + _HOPS_AT_ONCE + 1
-        self._embeddings = np.zeros((kept, session.embedding_width), np.float32)
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def add(self, window: HopWindow) -> None:
-        self._windows.append(window)
-
-    def results(self) -> Iterator[Result]:
-        """Give the results of all windows added since the last call."""
-        windows, self._windows = self._windows, []
-        faces = [(each.faces_taken - 1, each.face.crop) for each in windows if each.face is not None]
-        if faces:
-            numbers = np.array([number for number, _ in faces])
-            encoded = self._session.encode(stack_faces(crop for _, crop in faces))
-            self._embeddings[numbers % len(self._embeddings)] = encoded
-        whole = [each for each in windows if each.state is State.OK]
-        outputs: dict[str, NDArray[np.float32]] = {}
-        if whole:
-            numbers = np.stack([each.face_numbers for each in whole])
-            eye, gaze = np.stack([each.eye.eye for each in whole]), np.stack([each.eye.gaze for each in whole])
-            outputs = self._session.fuse(self._embeddings[numbers % len(self._embeddings)], eye, gaze)
-        at = 0
-        manifest = self._session.bundle.manifest
-        for window in windows:
-            row = None
-            if window.state is State.OK:
-                row, at = {name: each[at] for name, each in outputs.items()}, at + 1
-            yield compose(manifest, window, row, {}, {}, self._notes)
+    stream = Stream(session.bundle, source, MachineOptions(pace="fast"))
+    try:
+        core = stream.open_core(session, session.detector)
+        replay = Replay.of(core, stream.camera, stream.tracker)
+        for result in replayed(Stepper(session), [core], [replay], HOPS_AT_ONCE):
+            yield result
+            progress("scoring a recording", (result.end_ns - core.evidence.origin_ns) // NANOSECONDS, 0)
+    finally:
+        stream.close_sources()

@@ -15,13 +15,10 @@ from emer_edge.data.layout import find_layout
 from emer_edge.data.names import describe_clip
 from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
-from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.compose import gap_between, head_values, standing_notes
-from emer_edge.runtime.faces import Subject
+from emer_edge.runtime.options import FaceOptions, Source
 from emer_edge.runtime.predict import ClipScores, score_clips, score_recording
 from emer_edge.runtime.session import Session
-from emer_edge.runtime.trackers import open_tracker
-from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.window import NANOSECONDS
@@ -51,7 +48,7 @@ def predict_paths(
     paths: Sequence[Path],
     *,
     strict: bool = False,
-    subject: Subject = "largest",
+    faces: FaceOptions = FaceOptions(),
     skipped: list[SkippedClip] | None = None,
     progress: Progress = silent,
 ) -> Iterator[Prediction]:
@@ -61,7 +58,7 @@ def predict_paths(
         session: the loaded bundle.
         paths: folders, each an EMER data set or a recording.
         strict: fail on the first clip that can't be read.
-        subject: who is followed in a recording when several faces are seen at first.
+        faces: whose face is read in a recording.
         skipped: receives the clips that could not be read.
         progress: told while scoring.
 
@@ -73,9 +70,9 @@ def predict_paths(
         raise ConfigurationError("name at least one EMER data set or recording to score")
     for path in paths:
         if is_recording(path):
-            yield from _recording(session, path, subject, progress)
+            yield from _recording(session, path, faces, progress)
         else:
-            yield from _data_set(session, path, strict, skipped, progress)
+            yield from _data_set(session, path, strict=strict, skipped=skipped, progress=progress)
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
@@ -116,25 +113,22 @@ def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest,
     return count
 
 
-def _recording(session: Session, path: Path, subject: Subject, progress: Progress) -> Iterator[Prediction]:
+def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progress) -> Iterator[Prediction]:
     recording = open_recording(path)
-    options = TrackerOptions(pace="fast", offset_ms=recording.offset_ms)
-    with open_camera(str(recording.video), "fast") as camera, open_tracker(str(recording.tracker), options) as tracker:
-        results = score_recording(
-            session,
-            camera,
-            tracker,
-            display=recording.display,
-            stimulus=recording.stimulus,
-            subject=subject,
-            progress=progress,
-        )
-        for result in results:
-            yield Prediction(path, recording.name, result)
+    source = Source(
+        str(recording.video),
+        str(recording.tracker),
+        offset_ms=recording.offset_ms,
+        display=recording.display,
+        stimulus=recording.stimulus,
+        faces=faces,
+    )
+    for result in score_recording(session, source, progress):
+        yield Prediction(path, recording.name, result)
 
 
 def _data_set(
-    session: Session, path: Path, strict: bool, skipped: list[SkippedClip] | None, progress: Progress
+    session: Session, path: Path, *, strict: bool, skipped: list[SkippedClip] | None, progress: Progress
 ) -> Iterator[Prediction]:
     layout = find_layout(path)
     lost = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
@@ -154,13 +148,8 @@ def _data_set(
 
 
 def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
-    spec = manifest.window
     faces, eyes = int(scores.face_slots[at]), int(scores.eye_slots[at])
-    state = State.OK
-    if faces < spec.min_face_slots:
-        state = State.NO_FACE
-    elif eyes < spec.min_eye_slots:
-        state = State.NO_GAZE
+    state = manifest.window.coverage(faces, eyes)
     heads = head_values(manifest, {name: each[at] for name, each in scores.outputs.items()})
     heads = heads if state is State.OK else {}
     notes = standing_notes(manifest, causal=False)  # a clip's sheet has the events that the bundle was trained on

@@ -20,7 +20,8 @@ from emer_edge.data.layout import natural_key
 from emer_edge.errors import CameraError, DataError
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.video import PHOTOS
-from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing, Subject
+from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing
+from emer_edge.runtime.options import FaceOptions, Subject
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import NANOSECONDS
 
@@ -60,7 +61,7 @@ def prepare_videos(
     detector: FaceDetector,
     record: FaceRecord,
     *,
-    subject: Subject = "largest",
+    subject: Subject = FaceOptions.subject,
     image_format: ImageFormat = "png",
     force: bool = False,
     progress: Progress = silent,
@@ -98,7 +99,7 @@ def prepare_videos(
             if target.is_dir() and not force:
                 done.append(PreparedVideo(name, kept=True))
             else:
-                faces = FaceSource(detector, record, NANOSECONDS, every=1, subject=subject)
+                faces = FaceSource(detector, record, NANOSECONDS, FaceOptions(subject, detect_every=1))
                 done.append(_prepare(name, video, target, faces, image_format))
                 rows[name] = _row(done[-1])
                 _write_report(output / REPORT_FILE, rows)

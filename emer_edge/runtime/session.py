@@ -16,6 +16,7 @@ from emer_edge.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.metrics.probabilities import softmax
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, engines, open_engine, resolve_engine
 from emer_edge.runtime.faces import FaceDetector, fastest_detector
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
@@ -60,7 +61,12 @@ class Session:
     """
 
     def __init__(
-        self, bundle: Bundle | str | Path, engine: str = "auto", threads: int = 1, *, progress: Progress = silent
+        self,
+        bundle: Bundle | str | Path,
+        engine: str = MachineOptions.engine,
+        threads: int = MachineOptions.threads,
+        *,
+        progress: Progress = silent,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self._progress = progress

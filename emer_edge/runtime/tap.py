@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from emer_edge.runtime.faces.look import Look
+from emer_edge.runtime.faces.looks import Look
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Frame, TrackerSample
 

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.signals.events import CAUSAL_RULE, CausalRule, event_columns, movement_types
-from emer_edge.signals.slots import eye_slots
+from emer_edge.signals.slots import eye_slots, face_slots
 from emer_edge.spec.columns import EVENTS, GAZE_POINT, MOVEMENT_TYPE, MovementType
+from emer_edge.spec.results import State
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
 
-__all__ = ["EyeStream", "EyeWindow"]
+__all__ = ["CutWindow", "EyeStream", "EyeWindow", "cut_window"]
 
 _GAP_PERIODS: Final = 3  # fillers start three periods after the last row: one late or lost row is no gap
 _BLANK: Final = np.zeros(EYE_COLUMN_COUNT, np.float32)
@@ -163,3 +164,42 @@ class EyeStream:
             np.zeros((EYE_SLOTS, 2), np.float32),
             np.zeros(EYE_SLOTS, np.bool_),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """Both halves of a window.
+
+    Attributes:
+        faces: (8,) int64, the candidate of each face slot, all -1 where the window holds none.
+        face_covered: (8,) bool.
+        eye: the eye half.
+        state: `ok`, `no_face` or `no_gaze`, by what is covered.
+    """
+
+    faces: NDArray[np.int64]
+    face_covered: NDArray[np.bool_]
+    eye: EyeWindow
+    state: State
+
+
+def cut_window(
+    times_ns: NDArray[np.int64],
+    eyes: EyeStream,
+    end_ns: int,
+    spec: WindowSpec,
+    *,
+    rng: np.random.Generator | None = None,
+) -> CutWindow:
+    """Cut the window that ends at `end_ns`: that of a live run, of its replay, and of a clip.
+
+    Args:
+        times_ns: (n,) ascending times of the faces' candidates.
+        eyes: the eye rows.
+        end_ns: end of the window; nothing after it is used.
+        spec: the window.
+        rng: draw a random item of each slot instead (training).
+    """
+    faces, face_covered = face_slots(times_ns, end_ns, spec, rng)
+    eye = eyes.window(end_ns, spec, rng)
+    return CutWindow(faces, face_covered, eye, spec.coverage(int(face_covered.sum()), int(eye.covered.sum())))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from emer_edge.errors import ConfigurationError
+from emer_edge.spec.results import State
 
 __all__ = [
     "EYE_COLUMN_COUNT",
@@ -88,3 +89,9 @@ class WindowSpec:
     def hops(self) -> int:
         """Hops in one window."""
         return FACE_SLOTS * self.hops_per_slot
+
+    def coverage(self, face_slots: int, eye_slots: int) -> State:
+        """Whether a window with so many covered slots has an emotion: `ok`, `no_face` or `no_gaze`."""
+        if face_slots < self.min_face_slots:
+            return State.NO_FACE
+        return State.NO_GAZE if eye_slots < self.min_eye_slots else State.OK

@@ -133,8 +133,6 @@ def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, tex
     [
         (("--camera", "1"), "--camera is one person's"),
         (("--tracker", "x"), "--tracker is one person's"),
-        (("--pace", "fast"), "--pace fast is for a run of one stream"),
-        (("--validate",), "--validate is for a run of one stream"),
         (("--save", "here", "--participant", "p1"), "--participant is one person's, and this run reads several"),
         (
             ("--save", "here"),
@@ -153,8 +151,6 @@ def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, tex
     ids=[
         "camera",
         "tracker",
-        "pace",
-        "validate",
         "one participant",
         "no participants",
         "one consent",

@@ -172,9 +172,7 @@ def test_centerface_finds_a_real_face(tmp_path: Path) -> None:
     path.write_bytes(part.model.SerializeToString())
     engine = open_engine("onnxruntime", path, 1)
     record = part.record
-    faces = FaceDetector(engine, record.kind, record.height_px, record.width_px, record.score).detect(
-        np.ascontiguousarray(data.astronaut()[..., ::-1])
-    )
+    faces = FaceDetector(record, engine).detect(np.ascontiguousarray(data.astronaut()[..., ::-1]))
     assert len(faces) == 1
     eyes: Any = faces[0].landmarks_px[:2]
     np.testing.assert_allclose(eyes, [[204, 102], [248, 106]], atol=6)

@@ -9,6 +9,8 @@ from runtime_inputs import FPS, SCENE, TEMPLATE, portrait
 
 from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.runtime.faces import FaceCandidate, FaceSource
+from emer_edge.runtime.options import FaceOptions
+from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.spec.samples import Frame
 
@@ -53,8 +55,8 @@ def frame(index: int, image: NDArray[np.uint8]) -> Frame:
     return Frame(index, image, stamp_ns, stamp_ns, "media")
 
 
-def source(session: Session, **given: object) -> FaceSource:
-    return FaceSource(session.detector, RECORD, HOP_NS, **given)  # type: ignore[arg-type]
+def source(session: Session, options: FaceOptions = FaceOptions(), say: Say | None = None) -> FaceSource:
+    return FaceSource(session.detector, RECORD, HOP_NS, options, say=say)
 
 
 def who(candidate: FaceCandidate) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emer_edge.bundle import Bundle
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, Summary, play
 from emer_edge.runtime.recording.keep import Images, RecordOptions
@@ -36,14 +37,16 @@ def recorded(pipeline: Pipeline, path: Path, images: Images = "jpeg", seconds: f
     """Run a pipeline to its end, recorded; return its results."""
     kept = Kept()
     consent = None if images == "none" else "form 17"
-    output = record(pipeline, RecordOptions(path, images, consent, "p017", "first"), lambda sentence: None)
+    output = record(
+        pipeline.streams[None], RecordOptions(path, images, consent, "p017", "first"), lambda sentence: None
+    )
     summary = play(pipeline, [output, kept], seconds)
     assert summary.outputs == {}
     return kept.results
 
 
 def replayed(bundle: Bundle, path: Path) -> list[Result]:
-    with Pipeline(bundle, str(path), str(path), pace="fast") as pipeline:
+    with Pipeline(bundle, str(path), str(path), machine=MachineOptions(pace="fast")) as pipeline:
         return list(pipeline)
 
 

@@ -8,9 +8,12 @@ import pytest
 from runtime_inputs import FPS, RATE_HZ, WINDOW, sample, scene
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.baseline import BaselineMeter
-from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.baseline_meter import BaselineMeter
+from emer_edge.runtime.options import BaselineOptions, Source
+from emer_edge.runtime.pipeline import PipelineCore
+from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
+from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
@@ -31,12 +34,12 @@ def ok(end_ns: int, valence: float = 0.0, happiness: float = 0.5, gap: float | N
     return Result(end_ns, State.OK, heads={"fer-7": shares, "fer-valence": valence}, gap=known)
 
 
-def run_core(session: Session, hops: int, meter: BaselineMeter | None) -> list[Result]:
-    """A core on frames and samples whose pupils are 3.0, 3.1 or 3.5 mm left (median 3.1) and 0.2 mm more right; from
-    hop 10 on they are 0.4 mm wider."""
-    core = PipelineCore(session, RATE_HZ, baseline=meter)
+def run_core(session: Session, hops: int, options: BaselineOptions) -> tuple[list[Result], Baseline | None]:
+    """Results and baseline of a core on samples whose pupils are 3.0, 3.1 or 3.5 mm left (median 3.1) and 0.2 mm more
+    right; from hop 10 on they are 0.4 mm wider."""
+    core, stepper = PipelineCore(session, RATE_HZ, Source(baseline=options)), Stepper(session)
     core.evidence.start(0)
-    results = []
+    results: list[Result] = []
     frame = tick = 0
     for hop in range(1, hops + 1):
         end_ns = hop * HOP_NS
@@ -49,22 +52,20 @@ def run_core(session: Session, hops: int, meter: BaselineMeter | None) -> list[R
             at_ns = frame * NANOSECONDS // FPS
             core.on_frame(Frame(frame, scene(100 + frame % 60, 90), at_ns, at_ns, "media"))
             frame += 1
-        results.append(core.step(end_ns))
-    return results
+        results += stepper.step([core], end_ns)
+    return results, core.baseline
 
 
 @pytest.fixture(scope="module")
 def plain(session: Session) -> list[Result]:
-    return run_core(session, 19, None)
+    return run_core(session, 19, BaselineOptions())[0]
 
 
 def test_a_run_measures_its_baseline_and_leaves_results_alone(session: Session, plain: list[Result]) -> None:
-    meter = BaselineMeter(3.0, LENGTH_NS, RATE_HZ)
-    measured = run_core(session, 19, meter)
+    measured, baseline = run_core(session, 19, BaselineOptions(3.0))
     for one, other in zip(plain, measured, strict=True):
         assert (one.heads, one.gap, one.state) == (other.heads, other.gap, other.state)
         assert other.from_baseline is None
-    baseline = meter.baseline
     assert baseline is not None
     # Windows of 2.4 s every 0.3 s: the first and two more cover 3 s, so they end with hops 8, 9 and 10.
     assert (baseline.windows, baseline.seconds) == (3, pytest.approx(3.0))
@@ -86,10 +87,9 @@ def test_a_run_measures_its_baseline_and_leaves_results_alone(session: Session, 
 
 
 def test_an_applied_baseline_stands_beside_the_values(session: Session, plain: list[Result]) -> None:
-    meter = BaselineMeter(3.0, LENGTH_NS, RATE_HZ, apply=True)
-    results = run_core(session, 19, meter)
+    results, baseline = run_core(session, 19, BaselineOptions(3.0, apply=True))
     assert [each.from_baseline is None for each in results] == [True] * 10 + [False] * 9
-    baseline, last = meter.baseline, results[-1]
+    last = results[-1]
     assert baseline is not None
     assert last.heads == plain[-1].heads
     beside = last.from_baseline
@@ -109,7 +109,7 @@ def test_an_applied_baseline_stands_beside_the_values(session: Session, plain: l
 
 
 def test_only_what_valid_windows_cover_counts_and_once() -> None:
-    meter = BaselineMeter(20.0, 10 * SECOND, 10)
+    meter = BaselineMeter(BaselineOptions(20.0), 10 * SECOND, 10)
 
     def feed(from_s: int, to_s: int, pupil_mm: float) -> None:
         for tenth in range(10 * from_s + 1, 10 * to_s + 1):
@@ -139,7 +139,7 @@ def test_only_what_valid_windows_cover_counts_and_once() -> None:
 
 
 def test_eyes_that_are_not_seen_have_no_pupils() -> None:
-    meter = BaselineMeter(5.0, 10 * SECOND, 10, apply=True)
+    meter = BaselineMeter(BaselineOptions(5.0, apply=True), 10 * SECOND, 10)
     for tenth in range(1, 101):
         meter.on_sample(with_pupils(tenth * SECOND // 10, 3.0, 3.0, seen=tenth % 2 == 0))
     meter.on_result(ok(10 * SECOND, gap=0.4))
@@ -155,11 +155,9 @@ def test_eyes_that_are_not_seen_have_no_pupils() -> None:
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 3601.0, nan])
 def test_lengths_no_baseline_can_have(seconds: float) -> None:
     with pytest.raises(ConfigurationError, match="a baseline takes"):
-        BaselineMeter(seconds, LENGTH_NS, RATE_HZ)
+        BaselineOptions(seconds)
 
 
-def test_a_baseline_is_applied_only_where_one_is_measured(session: Session) -> None:
+def test_a_baseline_is_applied_only_where_one_is_measured() -> None:
     with pytest.raises(ConfigurationError, match="--baseline 30s"):
-        Pipeline(session.bundle, "0", "/dev/ttyUSB0", apply_baseline=True)
-    with pytest.raises(ConfigurationError, match="3600"):
-        Pipeline(session.bundle, "0", "/dev/ttyUSB0", baseline_s=1e9)
+        BaselineOptions(apply=True)

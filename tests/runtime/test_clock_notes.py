@@ -10,7 +10,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.outputs import SummaryTable
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.pipeline.watch import source_troubles
+from emer_edge.runtime.pipeline.intake import source_troubles
 
 DARK = [np.zeros((48, 64, 3), np.uint8)]
 POOR = ClockReport("one-way", 320.0, 85.0, 2)

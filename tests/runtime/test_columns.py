@@ -11,8 +11,9 @@ import pytest
 
 from emer_edge.data.synth.eyes import SyntheticEyes, generate, samples
 from emer_edge.export.matching import eye_quantiles
-from emer_edge.runtime.columns import UNWATCHED, ColumnWatch
+from emer_edge.runtime.column_watch import UNWATCHED, ColumnWatch
 from emer_edge.runtime.pipeline import PipelineCore
+from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
 from emer_edge.signals.rows import raw_row
 from emer_edge.spec.labels import EMOTIONS
@@ -215,7 +216,7 @@ def test_a_run_says_it_once_and_notes_it_while_it_lasts(
     for sample in samples(eyes_of(0, seconds=30.0)):
         core.on_sample(wrong(sample) if sample.stamp_ns < 12e9 else sample)
         if sample.stamp_ns >= (len(noted) + 1) * hop_ns:
-            notes = core.step((len(noted) + 1) * hop_ns).notes
+            notes = Stepper(session).step([core], (len(noted) + 1) * hop_ns)[0].notes
             noted.append(any("metres?" in each for each in notes))
     assert [each for each in said if "metres?" in each] == said
     assert len(said) == 1

@@ -21,6 +21,7 @@ from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.child import start_child
 from emer_edge.runtime.encoding import CROP, LOOK, PAGE, WHOLE, Coding, Encoder, encoded, process
 from emer_edge.runtime.faces import Look
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.recording.keep import RecordOptions
@@ -189,9 +190,9 @@ def test_a_recording_outlives_its_encoder(
     bundle: Bundle, video: Path, tracker: Path, tmp_path: Path, encoder: Encoder, said: list[str]
 ) -> None:
     path = tmp_path / "killed.mcap"
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
-    output = record(pipeline, RecordOptions(path, "jpeg", "form 17"), said.append, encoder)
-    pipeline.tap(Killing(encoder, {40, 90}))
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
+    output = record(pipeline.streams[None], RecordOptions(path, "jpeg", "form 17"), said.append, encoder)
+    pipeline.streams[None].tap(Killing(encoder, {40, 90}))
     summary = play(pipeline, [output])
     assert summary.outputs == {}
     assert summary.encoder_rss_mb is not None
@@ -213,8 +214,10 @@ def test_a_recording_whose_encoder_can_not_live_fails_alone(
     said: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
-    output = record(pipeline, RecordOptions(tmp_path / "none.mcap", "jpeg", "form 17"), said.append, encoder)
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
+    output = record(
+        pipeline.streams[None], RecordOptions(tmp_path / "none.mcap", "jpeg", "form 17"), said.append, encoder
+    )
     assert encoder.pid is not None
     os.kill(encoder.pid, signal.SIGKILL)
     monkeypatch.setattr(process, "start_child", lambda module, *rest: start_child("emer_edge.nowhere", *rest))

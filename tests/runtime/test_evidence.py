@@ -9,10 +9,11 @@ from runtime_inputs import RATE_HZ, TEMPLATE, WINDOW, sample
 
 from emer_edge.bundle import Manifest
 from emer_edge.errors import BundleError
-from emer_edge.runtime.evidence import Evidence, HopWindow, replay
+from emer_edge.runtime.evidence import Evidence, HopWindow
+from emer_edge.runtime.pipeline.replay import Replay
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import State
-from emer_edge.spec.samples import Display, EyeReading, Frame, TrackerSample
+from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
 
 MS = 1_000_000
 DARK = np.zeros((48, 64, 3), np.uint8)
@@ -21,7 +22,7 @@ PERIODS = (round(1e9 / 30), round(1e9 / RATE_HZ))
 
 @pytest.fixture
 def evidence(session: Session) -> Evidence:
-    return Evidence(session.bundle.manifest, session.detector, RATE_HZ, Display())
+    return Evidence(session.bundle.manifest, session.detector, RATE_HZ)
 
 
 def frames(count: int) -> Iterator[Frame]:
@@ -37,7 +38,8 @@ def samples(count: int, delay_ns: int = 0, from_ns: int = 0) -> Iterator[Tracker
 
 
 def windows(evidence: Evidence, some_frames: Iterator[Frame], some_samples: Iterator[TrackerSample]) -> list[HopWindow]:
-    return [evidence.cut(end_ns) for end_ns in replay(evidence, some_frames, some_samples, *PERIODS)]
+    replay = Replay(evidence, some_frames, some_samples, periods_ns=PERIODS)
+    return [evidence.cut(end_ns) for end_ns in replay.steps(replay.begins_ns or 0)]
 
 
 def test_lattice_of_two_streams_of_equal_length(evidence: Evidence) -> None:
@@ -88,7 +90,7 @@ def test_columns_that_nobody_fills_are_named(evidence: Evidence) -> None:
 
 def test_what_a_tracker_does_not_fill_is_said_once_and_soon(session: Session) -> None:
     said: list[str] = []
-    evidence = Evidence(session.bundle.manifest, session.detector, RATE_HZ, Display(), say=said.append)
+    evidence = Evidence(session.bundle.manifest, session.detector, RATE_HZ, say=said.append)
     bare = EyeReading(gaze_px=(100.0, 100.0), position_mm=(230.0, 110.0, 620.0), valid=True)
     for number in range(round(3 * RATE_HZ)):
         stamp_ns = round(number / RATE_HZ * 1e9)
@@ -103,7 +105,7 @@ def test_a_bundle_of_other_columns_is_refused(session: Session) -> None:
     swapped = (manifest.eye_columns[1], manifest.eye_columns[0], *manifest.eye_columns[2:])
     other = msgspec.structs.replace(manifest, eye_columns=swapped)
     with pytest.raises(BundleError, match=r"Gaze point Y \[DACS px\], Gaze point X"):
-        Evidence(other, session.detector, RATE_HZ, Display())
+        Evidence(other, session.detector, RATE_HZ)
 
 
 def test_the_window_and_template_are_the_bundles(session: Session) -> None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emer_edge.runtime.faces.align import warp
+from emer_edge.runtime.faces.alignment import warp
 
 
 @pytest.mark.parametrize("shrink", [2, 3, 5])

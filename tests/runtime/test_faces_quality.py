@@ -10,7 +10,8 @@ from runtime_inputs import TEMPLATE
 from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.data.synth.recording import SCRIPT, scene_frames
 from emer_edge.runtime.faces import FaceSource, Missing, grey_level, match_brightness
-from emer_edge.runtime.faces.quality import outside, sharpness, turn
+from emer_edge.runtime.faces.looks import outside, sharpness, turn
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
 
 TEMPLATE_PX = np.array(TEMPLATE, np.float32)
@@ -22,7 +23,7 @@ def seen(session: Session, image: NDArray[np.uint8]) -> tuple[bool, dict[Missing
 
 
 def test_normal_faces_pass(session: Session) -> None:
-    faces = source(session, every=1)
+    faces = source(session, FaceOptions(detect_every=1))
     for index, image in enumerate(scene_frames(SCRIPT, 24.0, fps=2)):
         assert faces.on_frame(frame(15 * index, image)) is not None
     assert not faces.missed
@@ -79,7 +80,7 @@ def test_sharpness_ignores_contrast_and_falls_with_blur() -> None:
 
 
 def test_misses_are_counted_by_window(session: Session) -> None:
-    faces = source(session, every=1)
+    faces = source(session, FaceOptions(detect_every=1))
     for index in range(4):
         faces.on_frame(frame(index, np.zeros((480, 640, 3), np.uint8)))
     first, last = frame(1, np.zeros((1, 1, 3), np.uint8)).stamp_ns, frame(3, np.zeros((1, 1, 3), np.uint8)).stamp_ns

@@ -16,8 +16,9 @@ from emer_edge.data.synth.portrait import landmarks5
 from emer_edge.data.synth.warp import Pose, align_pose
 from emer_edge.export.matching import measure_faces
 from emer_edge.runtime.faces import FaceSource, align, similarity
-from emer_edge.runtime.faces.near import NearLook
-from emer_edge.runtime.faces.steady import SteadyLook
+from emer_edge.runtime.faces.detector import NearLook
+from emer_edge.runtime.faces.finder import SteadyLook
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
 from emer_edge.spec.labels import EMOTIONS
 from emer_edge.spec.progress import silent
@@ -115,7 +116,7 @@ def test_between_whole_looks_only_the_last_place_is_looked_at(
     detect, look = type(session.detector).detect, NearLook.look
     monkeypatch.setattr(type(session.detector), "detect", lambda self, image: whole.append(0) or detect(self, image))
     monkeypatch.setattr(NearLook, "look", lambda self, *given: near.append(0) or look(self, *given))
-    faces = source(session, every=1)
+    faces = source(session, FaceOptions(detect_every=1))
     still = room(("anna", 0.8, 300, 220))
     for index in range(90):
         assert faces.on_frame(frame(index, still)) is not None
@@ -125,9 +126,9 @@ def test_between_whole_looks_only_the_last_place_is_looked_at(
 
 def test_a_bundle_without_the_small_part_looks_at_whole_images(session: Session) -> None:
     detector = session.detector
-    plain = type(detector)(detector._engine, detector.kind)
+    plain = type(detector)(detector.record, detector._engine)
     assert not plain.looks_near
-    faces = FaceSource(plain, FaceRecord(template_px=TEMPLATE), 500_000_000, every=2)
+    faces = FaceSource(plain, FaceRecord(template_px=TEMPLATE), 500_000_000, FaceOptions(detect_every=2))
     still = room(("anna", 0.8, 300, 220))
     found = [index for index in range(10) if faces.on_frame(frame(index, still)) is not None]
     assert found == [0, 2, 4, 6, 8]

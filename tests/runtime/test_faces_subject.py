@@ -5,9 +5,9 @@ import pytest
 from face_scenes import RECORD, frame, room, source, who
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.faces import FaceSource, Missing, Subject, SubjectFollower, align
-from emer_edge.runtime.faces.appearance import Appearance, difference
+from emer_edge.runtime.faces import FaceSource, Missing, align
+from emer_edge.runtime.faces.follower import Appearance, difference
+from emer_edge.runtime.options import FaceOptions, Subject
 from emer_edge.runtime.session import Session
 
 CROSSING = 60  # frames, two seconds
@@ -34,7 +34,7 @@ def crossing(anna: float, ben: float) -> list[NDArray[np.uint8]]:
 def test_the_subject_is_kept_through_a_crossing(
     session: Session, subject: Subject, name: str, sizes: tuple[float, float]
 ) -> None:
-    found = crops_of(source(session, subject=subject), crossing(*sizes))
+    found = crops_of(source(session, FaceOptions(subject)), crossing(*sizes))
     assert {person for _, person in found} == {name}
     assert found[0][0] == 0
     assert found[-1][0] >= CROSSING - 5  # and is there again at the end
@@ -65,7 +65,7 @@ def test_who_comes_back_elsewhere_is_the_subject_still(session: Session) -> None
 
 def test_after_five_seconds_another_is_chosen_and_said(session: Session) -> None:
     said: list[str] = []
-    faces = source(session, every=10, say=said.append)
+    faces = source(session, FaceOptions(detect_every=10), say=said.append)
     crops_of(faces, [room(("anna", 0.8, 150, 220), ("ben", 0.7, 480, 220))] * 11)
     alone = room(("ben", 0.7, 480, 220))
     found = crops_of(faces, [alone] * 170, 11)
@@ -80,21 +80,16 @@ def test_after_five_seconds_another_is_chosen_and_said(session: Session) -> None
 )
 def test_who_is_chosen_at_first(session: Session, subject: Subject, name: str) -> None:
     image = room(("ben", 0.7, 220, 230), ("anna", 0.9, 500, 220))
-    candidate = source(session, subject=subject).on_frame(frame(0, image))
+    candidate = source(session, FaceOptions(subject)).on_frame(frame(0, image))
     assert candidate is not None
     assert who(candidate) == name
 
 
 def test_a_small_face_behind_is_not_chosen_for_its_place(session: Session) -> None:
     image = room(("ben", 0.35, 90, 200), ("anna", 0.9, 400, 220))
-    candidate = source(session, subject="left").on_frame(frame(0, image))
+    candidate = source(session, FaceOptions("left")).on_frame(frame(0, image))
     assert candidate is not None
     assert who(candidate) == "anna"
-
-
-def test_an_unknown_choice_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="largest, center, left, right"):
-        SubjectFollower("nearest")  # type: ignore[arg-type]
 
 
 def test_light_that_changes_loses_nobody(session: Session) -> None:

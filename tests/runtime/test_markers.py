@@ -22,7 +22,9 @@ from emer_edge.runtime.markers.keyboard import Keyboard, keys_pressed
 from emer_edge.runtime.markers.lines import Lines
 from emer_edge.runtime.markers.log import clean_label
 from emer_edge.runtime.markers.lsl import LslMarkers, OffsetKeeper
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
 from emer_edge.spec.markers import Marker
 
@@ -74,7 +76,7 @@ def test_a_flood_costs_the_oldest_and_is_counted(session: Session) -> None:
     core = PipelineCore(session, RATE_HZ, markers=log)
     for number in range(1200):
         log.add(f"m{number}", stamp_ns=number)
-    result = core.step(HOP_NS)
+    (result,) = Stepper(session).step([core], HOP_NS)
     assert [each.label for each in result.markers] == [f"m{number}" for number in range(200, 1200)]
     assert result.dropped["markers"] == 200
 
@@ -120,7 +122,7 @@ def test_marks_set_while_a_pipeline_runs_reach_its_results(bundle: Bundle) -> No
 
 
 def test_a_fast_replay_has_no_now(bundle: Bundle) -> None:
-    pipeline = Pipeline(bundle, "face.avi", "gaze.csv", pace="fast")
+    pipeline = Pipeline(bundle, "face.avi", "gaze.csv", machine=MachineOptions(pace="fast"))
     with pytest.raises(ConfigurationError, match="stamp_ns"):
         pipeline.mark("a")
     assert pipeline.mark("a", stamp_ns=5).stamp_ns == 5

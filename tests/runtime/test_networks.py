@@ -17,6 +17,7 @@ from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.cameras import open_camera
+from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.session import Session
@@ -90,7 +91,7 @@ def test_every_head_comes_from_its_own_network(
 
 
 def test_pipeline_and_offline_scores_agree(pair: Bundle, video: Path, tracker: Path) -> None:
-    with Pipeline(pair, str(video), str(tracker), pace="fast", offset_ms=0.0) as pipeline:
+    with Pipeline(pair, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0) as pipeline:
         live = list(pipeline)
     options = TrackerOptions(pace="fast", offset_ms=0.0)
     with (
@@ -98,7 +99,7 @@ def test_pipeline_and_offline_scores_agree(pair: Bundle, video: Path, tracker: P
         open_camera(str(video), "fast") as camera,
         open_tracker(str(tracker), options) as eyes,
     ):
-        offline = list(score_recording(session, camera, eyes))
+        offline = list(score_recording(session, Source(camera, eyes)))
     assert len(live) == len(offline) > 10
     whole = [(one, other) for one, other in zip(live, offline, strict=True) if one.heads]
     assert whole

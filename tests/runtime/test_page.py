@@ -16,6 +16,7 @@ from page_inputs import ask, event_stream, frame_of, result_of, show_face, show_
 from runtime_inputs import SCENE
 
 from emer_edge.bundle import Bundle
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.page import video
 from emer_edge.runtime.outputs.page.output import Page, serve_page
 from emer_edge.runtime.pipeline import Pipeline, play
@@ -129,7 +130,9 @@ def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -
 
 
 def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: list[str]) -> None:
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0, say=said.append)
+    pipeline = Pipeline(
+        bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0, say=said.append
+    )
     page = serve_page(pipeline, "0", say=said.append)
     summary = play(pipeline, [page])
     assert page.channels[None].feed._meter.counts == {

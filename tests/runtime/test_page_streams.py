@@ -18,8 +18,9 @@ from page_inputs import frame_of, port_of, result_of
 from runtime_inputs import LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.page.output import Page, serve_page
-from emer_edge.runtime.pipeline import Streams, StreamSource, play
+from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.spec.results import State
 from emer_edge.spec.samples import Display
 
@@ -205,8 +206,8 @@ def test_many_streams_stick_out_nowhere(browser: Chromium, bundle: Bundle, width
 
 def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
     pictures = {"left": [scene(100 + n, 90) for n in range(60)], "right": [scene(60, 90, 0.0)]}
-    sources = [StreamSource(name, LiveCamera(each), LiveTracker()) for name, each in pictures.items()]
-    run = Streams(bundle, sources)
+    sources = [Source(LiveCamera(each), LiveTracker(), name=name) for name, each in pictures.items()]
+    run = Pipeline(bundle, sources=sources)
     page = serve_page(run, "0")
     thread = threading.Thread(target=play, args=(run, [page]))
     browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)

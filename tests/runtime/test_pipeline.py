@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,12 +31,13 @@ from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.metrics.probabilities import js_distance
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.columns import UNWATCHED
+from emer_edge.runtime.column_watch import UNWATCHED
 from emer_edge.runtime.faces import FaceSource
+from emer_edge.runtime.options import FaceOptions, MachineOptions, Source, WindowOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
-from emer_edge.runtime.pipeline.feed import Feed
-from emer_edge.runtime.pipeline.live import LiveRunner
-from emer_edge.runtime.pipeline.stepping import Stepper
+from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.pipeline.intake import Intake
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
@@ -65,7 +66,7 @@ def numbers(result: Result) -> list[float]:
 
 @pytest.fixture(scope="module")
 def replayed(bundle: Bundle, video: Path, tracker: Path) -> list[Result]:
-    with Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0) as pipeline:
+    with Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0) as pipeline:
         return list(pipeline)
 
 
@@ -102,7 +103,7 @@ def test_offline_scoring_gives_the_replays_numbers(
         open_camera(str(video), "fast") as camera,
         open_tracker(str(tracker), FAST) as eyes,
     ):
-        offline = list(score_recording(session, camera, eyes))
+        offline = list(score_recording(session, Source(camera, eyes)))
     assert len(offline) == len(replayed)
     spread = np.std([numbers(each) for each in replayed[7:]], axis=0)
     assert spread.max() > 1e-3  # windows differ, so agreement means something
@@ -137,7 +138,7 @@ def test_a_result_is_the_whole_window_of_its_evidence(
 
 
 def test_replays_are_identical(bundle: Bundle, video: Path, tracker: Path, replayed: list[Result]) -> None:
-    with Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0) as pipeline:
+    with Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0) as pipeline:
         again = list(pipeline)
     assert [numbers(each) for each in again] == [numbers(each) for each in replayed]
     summary = pipeline.summary()
@@ -151,7 +152,7 @@ def test_replays_are_identical(bundle: Bundle, video: Path, tracker: Path, repla
 
 def test_a_face_that_leaves_is_no_emotion(bundle: Bundle, tracker: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "leaves.avi", 5.0, hidden=(2.5, 4.5))
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
     results = list(pipeline)
     states = [each.state for each in results]
     assert states[7] is State.OK
@@ -169,7 +170,7 @@ def test_a_face_that_leaves_is_no_emotion(bundle: Bundle, tracker: Path, tmp_pat
 @pytest.mark.parametrize("subject", ["nearest", ""])
 def test_an_unknown_subject_is_refused(bundle: Bundle, subject: str) -> None:
     with pytest.raises(ConfigurationError, match="largest, center, left or right"):
-        Pipeline(bundle, "0", "/dev/ttyUSB0", subject=subject)  # type: ignore[arg-type]
+        Pipeline(bundle, "0", "/dev/ttyUSB0", faces=FaceOptions(subject))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("lost", "state"), [((2.5, 3.4), State.NO_GAZE), ((2.5, 4.5), State.STALE)], ids=str)
@@ -177,41 +178,39 @@ def test_a_tracker_that_stops_is_no_emotion(
     bundle: Bundle, video: Path, tmp_path: Path, lost: tuple[float, float], state: State
 ) -> None:
     tracker = write_tracker(tmp_path / "gaze.csv", 6.0, lost)
-    results = list(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0))
+    results = list(Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0))
     assert state in {each.state for each in results}
     assert all(not each.heads for each in results if each.state is not State.OK)
 
 
 def test_says_when_nobody_knows_how_times_relate(bundle: Bundle, video: Path, tracker: Path) -> None:
-    with Pipeline(bundle, str(video), str(tracker), pace="fast") as pipeline:
+    with Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast")) as pipeline:
         assert "unsynchronised" in next(pipeline).notes[1]
 
 
 def test_says_that_published_events_differ(bundle: Bundle, video: Path, tracker: Path) -> None:
     published = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, events="published"))
-    with Pipeline(published, str(video), str(tracker), pace="fast", offset_ms=0.0) as pipeline:
+    with Pipeline(published, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0) as pipeline:
         assert "columns 33 to 39" in next(pipeline).notes[1]
 
 
 def test_live_sources_are_not_replayed(bundle: Bundle, video: Path) -> None:
     with pytest.raises(ConfigurationError, match="the tracker is live"):
-        Pipeline(bundle, str(video), LiveTracker(), pace="fast").open()
+        Pipeline(bundle, str(video), LiveTracker(), machine=MachineOptions(pace="fast")).open()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("make", "message"),
     [
-        ({"pace": "slow"}, "real or fast"),
-        ({"arrival_allowance_ms": -1.0}, "0 to 1000 ms"),
-        ({"detect_every": 0}, "n-th"),
+        (lambda: MachineOptions(pace="slow"), "real or fast"),  # type: ignore[arg-type]
+        (lambda: WindowOptions(arrival_allowance_ms=-1.0), "0 to 1000 ms"),
+        (lambda: FaceOptions(detect_every=0), "n-th"),
     ],
     ids=["pace", "allowance", "detection"],
 )
-def test_arguments_that_make_no_sense(
-    bundle: Bundle, video: Path, tracker: Path, arguments: dict[str, object], message: str
-) -> None:
+def test_options_that_make_no_sense(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Pipeline(bundle, str(video), str(tracker), **arguments).open()  # type: ignore[arg-type]
+        make()
 
 
 def test_missing_camera_is_one_error(bundle: Bundle, tracker: Path) -> None:
@@ -292,7 +291,7 @@ def test_a_camera_that_fails_ends_the_run_with_its_error(bundle: Bundle) -> None
 
 def live_runner(stepper: Stepper, core: PipelineCore) -> LiveRunner:
     bell = Bell()
-    feed = Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, print)
+    feed = Intake(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell=bell, say=print)
     return LiveRunner(stepper, [feed], bell, print)
 
 

@@ -12,6 +12,7 @@ from runtime_inputs import FPS, SCENE
 from emer_edge.data.images import read_crop
 from emer_edge.errors import DataError
 from emer_edge.runtime.faces import FaceSource, Missing
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.prepare import REPORT_FILE, PreparedVideo, prepare_videos
 from emer_edge.runtime.session import Session
 
@@ -72,7 +73,7 @@ def test_videos_and_folders_become_clips(session: Session, videos: Path, tmp_pat
 def test_crops_are_those_of_a_live_run(session: Session, tmp_path: Path) -> None:
     stills(tmp_path / "in" / "clip", STILL, STILL)
     prepared(session, tmp_path / "in", tmp_path / "out")
-    live = FaceSource(session.detector, RECORD, 500_000_000, every=1).on_frame(frame(0, STILL))
+    live = FaceSource(session.detector, RECORD, 500_000_000, FaceOptions(detect_every=1)).on_frame(frame(0, STILL))
     assert live is not None
     np.testing.assert_array_equal(read_crop(tmp_path / "out" / "clip" / "00001.png"), live.crop)
 

@@ -28,9 +28,10 @@ from emer_edge.runtime.faces import (
     fastest_detector,
     open_detector,
     similarity,
-    yunet,
 )
-from emer_edge.runtime.faces.face import keep_best, overlap
+from emer_edge.runtime.faces.decoders import YuNet
+from emer_edge.runtime.faces.looks import keep_best, overlap
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
 from emer_edge.spec.samples import Frame
 
@@ -73,13 +74,13 @@ def test_no_face_in_noise(session: Session) -> None:
 
 
 def test_detector_of_another_kind(session: Session) -> None:
-    engine = session.detector._engine
+    engine, record = session.detector._engine, session.detector.record
     with pytest.raises(BundleError, match="not those of YuNet"):
-        FaceDetector(engine, "yunet").detect(scene(0, 0))
+        FaceDetector(msgspec.structs.replace(record, kind="yunet"), engine).detect(scene(0, 0))
     with pytest.raises(BundleError, match="takes"):
-        FaceDetector(engine, "centerface", 480, 640)
+        FaceDetector(msgspec.structs.replace(record, height_px=480, width_px=640), engine)
     with pytest.raises(ConfigurationError, match="centerface or yunet"):
-        FaceDetector(engine, "haar")
+        FaceDetector(msgspec.structs.replace(record, kind="haar"), engine)
 
 
 def test_a_second_part_that_is_refused_leaves_no_engine_open(
@@ -159,7 +160,7 @@ def test_yunet_decodes_what_its_grids_encode() -> None:
         outputs["obj_16"][0, at] = 0.9
         outputs["bbox_16"][0, at] = [105 / 16 - column, 95 / 16 - row, np.log(64 / 16), np.log(80 / 16)]
         outputs["kps_16"][0, at] = (landmarks / 16 - (column, row)).ravel()
-    (found,) = yunet.decode(outputs, 256, 320, 0.6)
+    (found,) = YuNet().decode(outputs, 256, 320, 0.6)
     np.testing.assert_allclose(found.box_px, (105 - 32, 95 - 40, 105 + 32, 95 + 40), atol=1e-3)
     np.testing.assert_allclose(found.landmarks_px, landmarks, atol=1e-3)
     assert found.score == pytest.approx(0.9)
@@ -244,7 +245,7 @@ def frame(index: int, image: NDArray[np.uint8]) -> Frame:
 
 
 def test_looks_at_every_fifth_frame_and_at_a_hops_last(session: Session) -> None:
-    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, every=5)
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, FaceOptions(detect_every=5))
     picture = scene(170, 90)
     looked = [index for index in range(28) if source.on_frame(frame(index, picture)) is not None]
     assert looked == [0, 5, 9, 14, 18, 23, 27]  # a hop is nine frames
@@ -254,7 +255,7 @@ def test_looks_at_every_fifth_frame_and_at_a_hops_last(session: Session) -> None
 
 
 def test_a_hop_without_a_face_has_no_candidate(session: Session) -> None:
-    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, every=3)
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), HOP_NS, FaceOptions(detect_every=3))
     for index in range(10):
         source.on_frame(frame(index, scene(170, 90)))
     for index in range(10, 19):

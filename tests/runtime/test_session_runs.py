@@ -147,7 +147,7 @@ def test_a_session_that_is_there_is_not_written_into(bundle: Bundle, tmp_path: P
     place.folder.mkdir(parents=True)
     (place.folder / RESULTS_FILE).write_text("{}\n")
     with pytest.raises(ConfigurationError, match="another --session"):
-        play(pipeline, [SessionFolder(pipeline, place, print)])
+        play(pipeline, [SessionFolder(pipeline.streams[None], place, print)])
     assert (place.folder / RESULTS_FILE).read_text() == "{}\n"
 
 
@@ -155,7 +155,10 @@ def test_a_folder_that_cant_be_made_is_one_error(bundle: Bundle, tmp_path: Path)
     (tmp_path / "file").write_text("")
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
     with pytest.raises(ConfigurationError, match=r"can't save the session|is there already"):
-        play(pipeline, [SessionFolder(pipeline, session_place(tmp_path / "file" / "below", "p1", "s1"), print)])
+        play(
+            pipeline,
+            [SessionFolder(pipeline.streams[None], session_place(tmp_path / "file" / "below", "p1", "s1"), print)],
+        )
 
 
 def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundle, tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
         f"pipeline = Pipeline({str(bundle.path)!r}, LiveCamera([scene(100, 90)]), LiveTracker())\n"
         "pipeline.mark('before')\n"
         "with pipeline:\n"
-        f"    out = SessionFolder(pipeline, session_place(Path({str(tmp_path)!r}), 'p1', 's1'), print)\n"
+        f"    out = SessionFolder(pipeline.streams[None], session_place(Path({str(tmp_path)!r}), 'p1', 's1'), print)\n"
         "    pipeline.mark('early')\n"
         "    out.begin()\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
@@ -194,7 +197,7 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
 def test_results_are_plain_numbers_in_the_file(bundle: Bundle, tmp_path: Path) -> None:
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
     with pipeline:
-        out = SessionFolder(pipeline, session_place(tmp_path, "p1", "s1"), lambda sentence: None)
+        out = SessionFolder(pipeline.streams[None], session_place(tmp_path, "p1", "s1"), lambda sentence: None)
         out.begin()
         result = Result(5, State.OK, heads={"fer-7": {"happiness": 0.25}, "fer-valence": -0.1}, notes=("é",))
         assert out.result(result)

@@ -13,9 +13,11 @@ import emer_edge
 from emer_edge.bundle import Bundle
 from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.pipeline import PipelineCore, Streams, StreamSource
-from emer_edge.runtime.pipeline.stepping import Stepper
+from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.pipeline import Pipeline, PipelineCore
+from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.validation.present import TerminalPresenter
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame
 
@@ -62,7 +64,9 @@ class CountingSession:
 
 def test_streams_share_one_call_and_get_what_they_would_alone(session: Session) -> None:
     counting = CountingSession(session)
-    cores = {name: PipelineCore(session, RATE_HZ, detector=session.detector.twin(), stream=name) for name in PLACES}
+    cores = {
+        name: PipelineCore(session, RATE_HZ, Source(name=name), detector=session.detector.twin()) for name in PLACES
+    }
     alone = {name: PipelineCore(session, RATE_HZ) for name in PLACES}
     stepper = Stepper(counting)  # type: ignore[arg-type]
     for hop in range(1, 10):
@@ -74,7 +78,7 @@ def test_streams_share_one_call_and_get_what_they_would_alone(session: Session) 
         assert [each.stream for each in results] == list(PLACES)
         for result in results:
             assert result.stream is not None
-            expected = alone[result.stream].step(end_ns)
+            expected = Stepper(session).step([alone[result.stream]], end_ns)[0]
             assert (result.state, result.end_ns, expected.stream) == (expected.state, expected.end_ns, None)
             np.testing.assert_allclose(heads_of(result), heads_of(expected), rtol=0, atol=1e-5)
     assert counting.crops == [3] * 9
@@ -97,14 +101,14 @@ def test_a_stream_without_a_face_takes_no_place_in_the_batch(session: Session) -
     assert results[1].face_slots == 0
 
 
-def files(folder: Path, name: str, seconds: float) -> StreamSource:
+def files(folder: Path, name: str, seconds: float) -> Source:
     video = write_video(folder / f"{name}.avi", seconds)
-    return StreamSource(name, str(video), str(write_tracker(folder / f"{name}.csv", seconds)), offset_ms=0.0)
+    return Source(str(video), str(write_tracker(folder / f"{name}.csv", seconds)), name=name, offset_ms=0.0)
 
 
 def test_each_stream_ends_with_its_own_file(bundle: Bundle, tmp_path: Path) -> None:
     sources = [files(tmp_path, "short", 1.5), files(tmp_path, "long", 3.0)]
-    with emer_edge.Streams(bundle, sources) as streams:
+    with emer_edge.Pipeline(bundle, sources=sources) as streams:
         results = list(streams)
     counts = Counter(each.stream for each in results)
     assert counts["short"] <= 5 < 7 <= counts["long"] <= 10
@@ -120,6 +124,30 @@ def test_each_stream_ends_with_its_own_file(bundle: Bundle, tmp_path: Path) -> N
     json.dumps(summary.to_dict(), allow_nan=False)
 
 
+def test_recordings_are_replayed_on_one_lattice_as_each_is_alone(bundle: Bundle, tmp_path: Path) -> None:
+    sources, fast = [files(tmp_path, "short", 3.0), files(tmp_path, "long", 3.6)], MachineOptions(pace="fast")
+    with Pipeline(bundle, sources=sources, machine=fast) as pipeline:
+        together = list(pipeline)
+    assert [each.end_ns for each in together] == sorted(each.end_ns for each in together)
+    for source in sources:
+        alone = list(Pipeline(bundle, sources=[source], machine=fast))
+        own = [each for each in together if each.stream == source.name]
+        assert [(each.end_ns, each.state) for each in own] == [(each.end_ns, each.state) for each in alone]
+        for one, other in zip(own, alone, strict=True):
+            np.testing.assert_allclose(heads_of(one), heads_of(other), rtol=0, atol=1e-5)
+    assert pipeline.summary().streams["short"].states == {"filling": 7, "ok": 3}
+
+
+def test_the_gaze_of_each_is_validated_in_turn(bundle: Bundle) -> None:
+    said: list[str] = []
+    sources = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in ("one", "two")]
+    pipeline = Pipeline(bundle, sources=sources, say=said.append)
+    assert pipeline.validate(TerminalPresenter(said.append), [(960.0, 540.0)])
+    pipeline.close()
+    assert [each.partition(":")[0] for each in said] == ["one", "target 1 of 1", "one", "two", "target 1 of 1", "two"]
+    assert all(each.validation is not None for each in pipeline.streams.values())
+
+
 class Pulled(LiveCamera):
     """A camera that fails in its second second."""
 
@@ -133,10 +161,10 @@ def test_a_stream_that_fails_is_stale_and_the_others_go_on(bundle: Bundle) -> No
     said: list[str] = []
     pictures = [scene(100, 90)]
     sources = [
-        StreamSource("pulled", Pulled(pictures), LiveTracker()),
-        StreamSource("sound", LiveCamera(pictures), LiveTracker()),
+        Source(Pulled(pictures), LiveTracker(), name="pulled"),
+        Source(LiveCamera(pictures), LiveTracker(), name="sound"),
     ]
-    with Streams(bundle, sources, say=said.append) as streams:
+    with Pipeline(bundle, sources=sources, say=said.append) as streams:
         results = list(itertools.islice(streams, 28))
     last = {each.stream: each for each in results}
     failed_ns = min(each.end_ns for each in results if any("has failed" in note for note in each.notes))
@@ -151,15 +179,15 @@ def test_a_stream_that_fails_is_stale_and_the_others_go_on(bundle: Bundle) -> No
 
 
 def test_the_run_ends_when_all_have_failed(bundle: Bundle) -> None:
-    sources = [StreamSource(name, Pulled([scene(100, 90)]), LiveTracker()) for name in ("one", "two")]
-    with pytest.raises(CameraError, match="pulled out"), Streams(bundle, sources) as streams:
+    sources = [Source(Pulled([scene(100, 90)]), LiveTracker(), name=name) for name in ("one", "two")]
+    with pytest.raises(CameraError, match="pulled out"), Pipeline(bundle, sources=sources) as streams:
         list(streams)
     assert streams.summary().states
 
 
 def test_markers_reach_every_stream_or_one(bundle: Bundle) -> None:
-    sources = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in ("one", "two")]
-    with Streams(bundle, sources) as streams:
+    sources = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in ("one", "two")]
+    with Pipeline(bundle, sources=sources) as streams:
         next(streams)
         streams.mark("all")
         streams.streams["two"].mark("its own")
@@ -178,19 +206,20 @@ def test_markers_reach_every_stream_or_one(bundle: Bundle) -> None:
         (["one", "one"], "two streams are called one"),
         (["a/b"], "can't be called 'a/b'"),
         ([""], "can't be called ''"),
+        ([None, "one"], "each needs a name"),
         (["x" * 65], "up to 64 letters"),
     ],
-    ids=["none", "twice", "slash", "empty", "long"],
+    ids=["none", "twice", "slash", "empty", "unnamed", "long"],
 )
 def test_names_that_no_stream_can_have(bundle: Bundle, names: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Streams(bundle, [StreamSource(name, "0", "/dev/ttyUSB0") for name in names])
+        Pipeline(bundle, sources=[Source("0", "/dev/ttyUSB0", name=name) for name in names])
 
 
 def test_what_can_not_be_opened_names_its_stream(bundle: Bundle, video: Path, tracker: Path) -> None:
     camera = open_camera(str(video))
-    sources = [StreamSource("good", camera, str(tracker)), StreamSource("bad", "nowhere.avi", str(tracker))]
-    streams = Streams(bundle, sources)
+    sources = [Source(camera, str(tracker), name="good"), Source("nowhere.avi", str(tracker), name="bad")]
+    streams = Pipeline(bundle, sources=sources)
     with pytest.raises(CameraError, match=r"^stream bad: .*nowhere\.avi"):
         streams.open()
     with pytest.raises(StopIteration):  # closed with the rest

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from emer_edge.bundle import Bundle
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.supervisor import Supervisor
 
@@ -62,7 +63,7 @@ def test_a_run_tells_its_supervisor(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        play(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0), [])
+        play(Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0), [])
         messages = heard(listening)
     assert messages[0].startswith("READY=1\nSTATUS=reading ")
     assert messages[1] == "WATCHDOG=1"

@@ -23,8 +23,8 @@ from emer_edge.runtime.simulate.encoders import EmerEncoder
 from emer_edge.runtime.simulate.transport import TerminalTransport
 from emer_edge.runtime.trackers import Tracker, TrackerOptions, open_tracker
 from emer_edge.runtime.validation import five_targets, presenter, validate_gaze
-from emer_edge.runtime.validation.measure import ASSUMED_DISTANCE_MM, check_targets, measure_target, summed_up
 from emer_edge.runtime.validation.present import Presenter, TerminalPresenter, has_window, target_image
+from emer_edge.runtime.validation.validating import ASSUMED_DISTANCE_MM, check_targets, measure_target, summed_up
 from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 from emer_edge.spec.validation import Validation
 
@@ -160,7 +160,7 @@ def test_a_tracker_that_looks_at_targets_is_measured_as_it_is() -> None:
     targets = ((192.0, 108.0), (1728.0, 972.0))
     try:
         with open_tracker(looker.source, TrackerOptions(display=DISPLAY)) as tracker:
-            validation = validate_gaze(tracker, DISPLAY, looker, targets, lambda: False, said.append)
+            validation = validate_gaze(tracker, DISPLAY, looker, targets, stopped=lambda: False, say=said.append)
             assert next(tracker).left.valid  # the run has the tracker after that
     finally:
         looker.close()
@@ -184,7 +184,8 @@ def test_a_tracker_that_looks_at_targets_is_measured_as_it_is() -> None:
 
 def test_a_poor_validation_is_in_every_result_and_the_summary(bundle: Bundle) -> None:
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker(), say=lambda sentence: None)
-    validation = pipeline.validate(TerminalPresenter(lambda sentence: None), [(192.0, 108.0)])
+    assert pipeline.validate(TerminalPresenter(lambda sentence: None), [(192.0, 108.0)])
+    validation = pipeline.streams[None].validation
     assert validation is not None
     assert validation.targets[0].gaze_x_px == 960.0
     with pipeline:
@@ -199,7 +200,7 @@ def test_a_validation_can_be_stopped(bundle: Bundle) -> None:
     said: list[str] = []
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker(), say=said.append)
     threading.Timer(0.5, pipeline.stop).start()
-    assert pipeline.validate(TerminalPresenter(said.append)) is None
+    assert not pipeline.validate(TerminalPresenter(said.append))
     pipeline.close()
     assert said == ["target 1 of 5: look at x 960, y 540 px"]
 
@@ -213,7 +214,9 @@ def test_a_tracker_that_falls_silent_or_fails_is_one_error() -> None:
 
     def validated(tracker: Tracker) -> Validation | None:
         quiet = TerminalPresenter(lambda sentence: None)
-        return validate_gaze(tracker, DISPLAY, quiet, [(960.0, 540.0)], lambda: False, lambda sentence: None)
+        return validate_gaze(
+            tracker, DISPLAY, quiet, [(960.0, 540.0)], stopped=lambda: False, say=lambda sentence: None
+        )
 
     with pytest.raises(TrackerError, match="pulled out"):
         validated(Failing())

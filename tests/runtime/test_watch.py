@@ -14,12 +14,12 @@ from emer_edge.bundle import Bundle
 from emer_edge.errors import EngineError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import FaceDetector
-from emer_edge.runtime.faces.face import Face
+from emer_edge.runtime.faces.looks import Face
+from emer_edge.runtime.options import FaceOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore, Summary, play
-from emer_edge.runtime.pipeline.feed import Feed
-from emer_edge.runtime.pipeline.live import LiveRunner
-from emer_edge.runtime.pipeline.stepping import Stepper
-from emer_edge.runtime.pipeline.watch import FeedWatch
+from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.pipeline.intake import FeedWatch, Intake
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
@@ -83,14 +83,14 @@ class Twin(FaceDetector):
 def runner_of(session: Session, detector: FaceDetector, said: list[str], stepper: Stepper | None = None) -> LiveRunner:
     bell = Bell()
     core = PipelineCore(session, RATE_HZ, detector=detector)
-    feed = Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, said.append)
+    feed = Intake(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell=bell, say=said.append)
     return LiveRunner(stepper or Stepper(session), [feed], bell, said.append)
 
 
 def test_a_face_thread_that_hangs_makes_results_stale_until_it_goes_on(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emer_edge.runtime.pipeline.watch._STUCK_NS", SECOND // 2)
+    monkeypatch.setattr("emer_edge.runtime.pipeline.intake._STUCK_NS", SECOND // 2)
     free, said = threading.Event(), list[str]()
     free.set()
 
@@ -150,7 +150,9 @@ def test_looks_that_always_fail_end_the_run(session: Session) -> None:
 
 
 def test_a_step_that_hangs_is_said_and_counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emer_edge.runtime.pipeline.live._STUCK_NS", SECOND)  # two hops, so that one is surely skipped
+    monkeypatch.setattr(
+        "emer_edge.runtime.pipeline.runner._STUCK_NS", SECOND
+    )  # two hops, so that one is surely skipped
     said: list[str] = []
 
     class Hanging(Stepper):
@@ -188,7 +190,7 @@ class Deaf(LiveCamera):
 
 
 def test_closing_does_not_wait_for_a_camera_that_hangs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emer_edge.runtime.pipeline.live._JOIN_S", 0.5)
+    monkeypatch.setattr("emer_edge.runtime.pipeline.runner._JOIN_S", 0.5)
     said: list[str] = []
     camera = Deaf()
     pipeline = Pipeline(bundle, camera, LiveTracker(), say=said.append)
@@ -208,10 +210,12 @@ def test_closing_does_not_wait_for_a_camera_that_hangs(bundle: Bundle, monkeypat
 def test_where_faces_take_longer_than_frames_the_newest_is_looked_at(session: Session) -> None:
     said: list[str] = []
     bell = Bell()
-    core = PipelineCore(session, RATE_HZ, detector=Twin(session, lambda: time.sleep(0.2)), detect_every=1)
+    core = PipelineCore(
+        session, RATE_HZ, Source(faces=FaceOptions(detect_every=1)), detector=Twin(session, lambda: time.sleep(0.2))
+    )
     runner = LiveRunner(
         Stepper(session),
-        [Feed(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell, said.append)],
+        [Intake(core, LiveCamera([scene(100, 90)]), LiveTracker(), bell=bell, say=said.append)],
         bell,
         said.append,
     )

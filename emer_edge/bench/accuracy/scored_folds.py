@@ -46,6 +46,7 @@ from emer_edge.metrics.predictions import mcnemar_p
 from emer_edge.runtime.views import EyeView, ViewScores, score_views
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.results import State
 
 __all__ = ["ScoredFold", "fold_sets", "group", "pair_sets", "score_fold"]
 
@@ -213,7 +214,8 @@ def _view_accuracy(
 
 def _uncovered(manifest: Manifest, face_slots: NDArray[np.int64], eye_slots: NDArray[np.int64]) -> int:
     window = manifest.window
-    return int(np.sum((face_slots < window.min_face_slots) | (eye_slots < window.min_eye_slots)))
+    slots = zip(face_slots.tolist(), eye_slots.tolist(), strict=True)
+    return sum(window.coverage(*each) is not State.OK for each in slots)
 
 
 def _of_head(name: str, figures: Mapping[str, float]) -> dict[str, float]:

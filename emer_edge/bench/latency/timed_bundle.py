@@ -155,14 +155,12 @@ def measure_stream(
         MissingExtraError: OpenCV is not installed.
     """
     from emer_edge.bench.latency.simulated_input import FPS, RATE_HZ, SimulatedCamera, SimulatedTracker
-    from emer_edge.runtime.pipeline import Pipeline, Streams, StreamSource
+    from emer_edge.runtime.options import MachineOptions, Source
+    from emer_edge.runtime.pipeline import Pipeline
 
-    pipeline: Pipeline | Streams
-    if streams == 1:
-        pipeline = Pipeline(bundle_path, SimulatedCamera(), SimulatedTracker(), engine=engine, threads=threads)
-    else:
-        sources = [StreamSource(f"person-{each + 1}", SimulatedCamera(), SimulatedTracker()) for each in range(streams)]
-        pipeline = Streams(bundle_path, sources, engine=engine, threads=threads)
+    names = [None] if streams == 1 else [f"person-{each + 1}" for each in range(streams)]
+    sources = [Source(SimulatedCamera(), SimulatedTracker(), name=each) for each in names]
+    pipeline = Pipeline(bundle_path, sources=sources, machine=MachineOptions(engine, threads))
     hop_s = pipeline.bundle.manifest.window.hop_ns * 1e-9
     wanted = streams * max(1, round(seconds / hop_s))
     label = "streaming" if streams == 1 else f"streaming {streams}"

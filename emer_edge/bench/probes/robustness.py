@@ -26,6 +26,7 @@ from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import EVENTS
 from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.results import State
 from emer_edge.spec.samples import Display
 
 __all__ = ["robustness", "subsample"]
@@ -101,8 +102,9 @@ def robustness(
             slots[part] = [each.eye_slots for each in found]
 
     def level_of(level: float, outputs: Outputs, slots: Indices) -> Level:
-        low = (windows.face_slots < manifest.window.min_face_slots) | (slots < manifest.window.min_eye_slots)
-        return Level(level=level, uncovered=int(low[chosen].sum()), heads=judge.effects(before, [outputs], chosen))
+        covered = zip(windows.face_slots[chosen].tolist(), slots[chosen].tolist(), strict=True)
+        low = sum(manifest.window.coverage(*each) is not State.OK for each in covered)
+        return Level(level=level, uncovered=low, heads=judge.effects(before, [outputs], chosen))
 
     return tuple(
         Curve(

@@ -19,7 +19,7 @@ from emer_edge.errors import CameraError, DataError
 from emer_edge.runtime.cameras.base import Camera
 from emer_edge.runtime.cameras.source import CameraSource
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.faces.look import RecordedFrame
+from emer_edge.runtime.faces.looks import RecordedFrame
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, FrameMessage, look_of
 from emer_edge.runtime.recording.reader import is_mcap, read_head, read_messages
 from emer_edge.spec.samples import Frame

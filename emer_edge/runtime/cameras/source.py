@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.source import Source, parse_parameters
+from emer_edge.runtime.address import Address, parse_parameters
 
 __all__ = ["CameraSource", "parse_camera"]
 
@@ -17,7 +17,7 @@ _WHOLE = ("gst",)  # what follows the scheme is no address at all
 
 
 @dataclass(frozen=True)
-class CameraSource(Source):
+class CameraSource(Address):
     """A source; its path is an index, a path, a sensor number, a pipeline, or the address of a network camera."""
 
     @property

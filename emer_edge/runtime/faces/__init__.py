@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.faces.align import ARCFACE_TEMPLATE, align, similarity
-from emer_edge.runtime.faces.brightness import grey_level, match_brightness
-from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, fastest_detector, open_detector
-from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.follower import SUBJECTS, Subject, SubjectFollower
-from emer_edge.runtime.faces.look import FaceCandidate, Look, RecordedFrame, alignment_key
-from emer_edge.runtime.faces.quality import Missing
-from emer_edge.runtime.faces.source import FaceSource
+from emer_edge.runtime.faces.alignment import ARCFACE_TEMPLATE, align, grey_level, match_brightness, similarity
+from emer_edge.runtime.faces.decoders import DETECTORS
+from emer_edge.runtime.faces.detector import FaceDetector, fastest_detector, open_detector
+from emer_edge.runtime.faces.finder import FaceSource
+from emer_edge.runtime.faces.follower import SubjectFollower
+from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing, RecordedFrame, alignment_key
 
 __all__ = [
     "ARCFACE_TEMPLATE",
     "DETECTORS",
-    "SUBJECTS",
     "Face",
     "FaceCandidate",
     "FaceDetector",
@@ -22,7 +19,6 @@ __all__ = [
     "Look",
     "Missing",
     "RecordedFrame",
-    "Subject",
     "SubjectFollower",
     "align",
     "alignment_key",

@@ -10,6 +10,7 @@ its own, and a replay of the same frames sees the same.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from time import perf_counter_ns
 from typing import Final
 
@@ -17,22 +18,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.faces.align import align
-from emer_edge.runtime.faces.appearance import Appearance
-from emer_edge.runtime.faces.brightness import match_brightness
+from emer_edge.runtime.faces.alignment import align, match_brightness, similarity
 from emer_edge.runtime.faces.detector import FaceDetector
-from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.follower import FORGET_NS, Subject, SubjectFollower
-from emer_edge.runtime.faces.look import FaceCandidate, Look, RecordedFrame, alignment_key
-from emer_edge.runtime.faces.quality import Missing, why_unusable
-from emer_edge.runtime.faces.steady import SteadyLook
+from emer_edge.runtime.faces.follower import FORGET_NS, Appearance, SubjectFollower
+from emer_edge.runtime.faces.looks import (
+    Face,
+    FaceCandidate,
+    Look,
+    Missing,
+    RecordedFrame,
+    alignment_key,
+    overlap,
+    why_unusable,
+)
+from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.say import Say
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["FaceFinder"]
+__all__ = ["FaceFinder", "FaceSource", "SteadyLook"]
+
+# Pixels of the crop. Over 40 looks at a still face with strong sensor noise (4 grey levels) landmarks ranged over up to
+# 1.45 px when each look was drawn by the last one, over up to 0.80 px with this.
+_MOVED_PX: Final = 2.5
+_SAME_PLACE: Final = 0.5
+
+
+class SteadyLook:
+    """Finds one face again and again, by near looks that stand still while the face does.
+
+    Each look is drawn by the landmarks of an earlier one, so their noise would come back look after look. The landmarks
+    that looks are drawn by are therefore kept until the face has really moved; then it is looked at twice, because a
+    look that is drawn off its mark finds the face a little too near to where it was.
+
+    Args:
+        detector: the bundle's detector.
+        template_px: (5, 2) float32, the landmarks' places in a crop.
+    """
+
+    def __init__(self, detector: FaceDetector, template_px: NDArray[np.float32]) -> None:
+        self._detector, self._template = detector, template_px
+        self._anchor: Face | None = None
+
+    def start(self, image: NDArray[np.uint8], face: Face) -> Face:
+        """Give a face that a look at the whole image found the landmarks of near looks.
+
+        Args:
+            image: (H, W, 3) uint8, B, G, R.
+            face: found in it.
+        """
+        if self._anchor is not None and overlap(self._anchor.box_px, face.box_px) > _SAME_PLACE:
+            found = self.again(image)
+            if found is not None and overlap(found.box_px, face.box_px) > _SAME_PLACE:
+                return found
+        self._anchor = self._detector.settled(image, face, self._template)
+        return self._anchor
+
+    def again(self, image: NDArray[np.uint8]) -> Face | None:
+        """Find the face near where it was; None when it is not there."""
+        anchor = self._anchor
+        found = None if anchor is None else self._detector.again(image, anchor, self._template)
+        if anchor is None or found is None:
+            return None
+        scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
+        if scale * float(np.abs(found.landmarks_px - anchor.landmarks_px).max()) <= _MOVED_PX:
+            return found
+        self._anchor = self._detector.again(image, found, self._template) or found
+        return self._anchor
+
 
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
@@ -48,16 +102,12 @@ class FaceFinder:
         detector: the bundle's detector.
         record: the landmarks' places in a crop, and whether brightness is matched, from the manifest.
         hop_ns: length of a hop.
-        every: a look runs at least on every `every`-th frame.
-        subject: who is followed at first, see `SUBJECTS`.
+        options: who is followed at first, and on every how many frames a look runs at least.
         say: told when somebody is chosen anew; None tells nobody.
 
     Attributes:
         latencies: `detect` and `align`.
         origin_ns: start of the lattice of hops; set it before the first frame.
-
-    Raises:
-        ConfigurationError: `every` below 1, or an unknown `subject`.
     """
 
     def __init__(
@@ -65,20 +115,18 @@ class FaceFinder:
         detector: FaceDetector,
         record: FaceRecord,
         hop_ns: int,
-        every: int = 5,
-        subject: Subject = "largest",
+        options: FaceOptions = FaceOptions(),
+        *,
         say: Say | None = None,
     ) -> None:
-        if every < 1:
-            raise ConfigurationError(f"detection runs on every frame or every n-th, n at least 1, not {every}")
         self._detector, self._record, self._say = detector, record, say
         self._template = np.asarray(record.template_px, np.float32)
         self._hop_ns = hop_ns
-        self._every = every
-        self._since = every  # frames since the last look, this one included
+        self._every = options.detect_every
+        self._since = options.detect_every  # frames since the last look, this one included
         self._previous_ns: int | None = None
         self._whole_ns: int | None = None
-        self._follower = SubjectFollower(subject)
+        self._follower = SubjectFollower(options.subject)
         self._steady = SteadyLook(detector, self._template)
         self._key = alignment_key(record)
         self._other_key = False
@@ -134,17 +182,17 @@ class FaceFinder:
         self.latencies["detect"].record(detect_ns)
         anew = self._follower.reacquired_ns != before_ns
         if isinstance(found, Missing):
-            return Look(None, None, found, anew, detect_ns)
+            return Look(None, None, found, anew, detect_ns=detect_ns)
         began_ns = perf_counter_ns()
         face, crop = found
-        why = why_unusable(face, crop, self._template, *frame.image.shape[:2])
+        why = why_unusable(face, crop, self._template, frame.image.shape)
         crop = match_brightness(crop, self._record)
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
         if why is not None:
-            return Look(face, None, why, anew, detect_ns, align_ns)
+            return Look(face, None, why, anew, detect_ns=detect_ns, align_ns=align_ns)
         candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
-        return Look(face, candidate, None, anew, detect_ns, align_ns)
+        return Look(face, candidate, None, anew, detect_ns=detect_ns, align_ns=align_ns)
 
     def _near(self, frame: Frame) -> _Found | None:
         """Look where the subject was; None when the whole image must be looked at."""
@@ -177,3 +225,86 @@ class FaceFinder:
         settled = self._steady.start(frame.image, face)
         self._follower.settle(settled)
         return settled, align(frame.image, settled.landmarks_px, self._template)
+
+
+_MOST_WAITING: Final = 64
+_MOST_MISSES: Final = 2000
+
+
+class FaceSource:
+    """The camera's half of the evidence: keeps what was seen in frames, and gives each hop its face.
+
+    `on_frame` looks and keeps in one go. Where the finder runs in another thread, `finder.see` is called there and
+    `on_look` here, with the same frames in the same order.
+
+    Args:
+        detector, record, hop_ns, options, say: see `FaceFinder`.
+
+    Attributes:
+        finder: looks at the frames.
+        frames: frames offered.
+        detections: frames looked at.
+        found: frames in which the subject was found and usable.
+        missed: why there was no usable face -> number of looks.
+        late: looks that were finished after their hop had been stepped: their faces are for later windows only.
+        reacquired_ns: when a face was followed anew after the subject had been lost, or None.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        record: FaceRecord,
+        hop_ns: int,
+        options: FaceOptions = FaceOptions(),
+        *,
+        say: Say | None = None,
+    ) -> None:
+        self.finder = FaceFinder(detector, record, hop_ns, options, say=say)
+        self._waiting: deque[FaceCandidate] = deque(maxlen=_MOST_WAITING)
+        self._misses: deque[tuple[int, Missing]] = deque(maxlen=_MOST_MISSES)
+        self._stepped_ns: int | None = None
+        self.missed: Counter[Missing] = Counter()
+        self.frames = self.detections = self.found = self.late = 0
+        self.reacquired_ns: int | None = None
+
+    @property
+    def latencies(self) -> dict[str, LatencyRecorder]:
+        """`detect` and `align`."""
+        return self.finder.latencies
+
+    def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
+        """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""
+        return Counter(reason for stamp_ns, reason in self._misses if after_ns < stamp_ns <= until_ns)
+
+    def on_frame(self, frame: Frame) -> FaceCandidate | None:
+        """Look at a frame and keep what was seen, see `on_look`."""
+        return self.on_look(frame, self.finder.see(frame))
+
+    def on_look(self, frame: Frame, look: Look | None) -> FaceCandidate | None:
+        """Keep what `finder.see` saw in a frame; return the subject's face when it is usable."""
+        self.frames += 1
+        if look is None:
+            return None
+        self.detections += 1
+        if look.anew:
+            self.reacquired_ns = frame.stamp_ns
+        if self._stepped_ns is not None and frame.stamp_ns <= self._stepped_ns:
+            self.late += 1
+        if look.candidate is not None:
+            self.found += 1
+            self._waiting.append(look.candidate)
+        elif look.missed is not None:
+            self.missed[look.missed] += 1
+            self._misses.append((frame.stamp_ns, look.missed))
+        return look.candidate
+
+    def take(self, end_ns: int) -> FaceCandidate | None:
+        """The newest usable face up to `end_ns`, None where none has come since the last step; older ones are let go.
+
+        It is of the hop that ends there, or, where that has none, one that came too late for its own step.
+        """
+        self._stepped_ns = end_ns
+        taken = None
+        while self._waiting and self._waiting[0].stamp_ns <= end_ns:
+            taken = self._waiting.popleft()
+        return taken

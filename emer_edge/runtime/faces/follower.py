@@ -5,19 +5,83 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.faces.appearance import Appearance, blended, difference
-from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.quality import LEAST_SIZE_PX
-from emer_edge.spec.window import NANOSECONDS
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["FORGET_NS", "SUBJECTS", "Subject", "SubjectFollower"]
+from emer_edge.data.images import import_cv2
+from emer_edge.runtime.faces.looks import LEAST_SIZE_PX, Face
+from emer_edge.runtime.options import FaceOptions, Subject
+from emer_edge.spec.window import FACE_SIZE_PX, NANOSECONDS
 
-Subject = Literal["largest", "center", "left", "right"]
-SUBJECTS: Final[tuple[Subject, ...]] = get_args(Subject)
-"""Who is followed at first: the largest face, the one nearest to the middle, the leftmost or the rightmost one."""
+__all__ = ["FORGET_NS", "Appearance", "SubjectFollower", "difference"]
+
+_BINS: Final = (16, 12)
+_SHARES: Final = ((0.26, 0.58), (0.20, 0.44))  # of red and of green in a pixel's sum: skin, hair and lips lie inside
+_THUMBNAIL_PX: Final = 14
+_THUMBNAIL_WEIGHT: Final = 0.25
+_DARK: Final = 8.0  # keeps the shares and logarithms of black pixels from being noise
+
+_Y, _X = np.mgrid[:FACE_SIZE_PX:2, :FACE_SIZE_PX:2]
+_OVAL: Final = ((_X - 56) / 44) ** 2 + ((_Y - 62) / 56) ** 2 < 1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Appearance:
+    """What an aligned crop looks like: enough to tell apart the people before a camera, not to name them.
+
+    Never stored: it lives as long as the run and describes colours and a thumbnail of light and dark.
+
+    Attributes:
+        colours: (192,) float32, the square roots of a histogram of the shares of red and green, which light that only
+            gets brighter or darker leaves as they are.
+        thumbnail: (196,) float32, logarithm of the grey levels, zero mean and unit length.
+    """
+
+    colours: NDArray[np.float32]
+    thumbnail: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, crop: NDArray[np.uint8]) -> Appearance:
+        """Describe an aligned crop, (112, 112, 3) uint8, B, G, R."""
+        cv2 = import_cv2()
+        pixels = crop[::2, ::2][_OVAL].astype(np.float32) + _DARK
+        total = pixels.sum(axis=1)
+        place = [
+            np.clip((pixels[:, channel] / total - low) * (bins / (high - low)), 0, bins - 1).astype(np.int64)
+            for channel, bins, (low, high) in zip((2, 1), _BINS, _SHARES, strict=True)
+        ]
+        counted = np.bincount(place[0] * _BINS[1] + place[1], minlength=_BINS[0] * _BINS[1]).reshape(_BINS)
+        smooth = cv2.GaussianBlur(counted.astype(np.float32), (0, 0), 1.0)
+        grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+        return cls(
+            np.sqrt(smooth / max(float(smooth.sum()), 1e-6)).ravel(), _unit(np.log(small.astype(np.float32) + _DARK))
+        )
+
+
+def difference(one: Appearance, other: Appearance) -> float:
+    """How different two appearances are, 0 for the same crop.
+
+    The Hellinger distance of the colours plus a quarter of 1 minus the correlation of the thumbnails.
+    """
+    colours = float(np.sqrt(max(0.0, 1.0 - float(one.colours @ other.colours))))
+    return colours + _THUMBNAIL_WEIGHT * (1.0 - float(one.thumbnail @ other.thumbnail))
+
+
+def blended(old: Appearance, new: Appearance, share: float) -> Appearance:
+    """Move an appearance towards a newer one by `share`, 0 to 1."""
+    colours = np.sqrt((1 - share) * old.colours**2 + share * new.colours**2)
+    return Appearance(colours, _unit((1 - share) * old.thumbnail + share * new.thumbnail))
+
+
+def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = values.ravel() - values.mean()
+    length = float(np.linalg.norm(centred))
+    unit: NDArray[np.float32] = centred / length if length > 1e-6 else centred
+    return unit
+
 
 FORGET_NS: Final = 5 * NANOSECONDS
 """How long a lost subject is waited for."""
@@ -57,16 +121,11 @@ class SubjectFollower:
 
     Attributes:
         reacquired_ns: when another start was made after a loss; None if never.
-
-    Raises:
-        ConfigurationError: an unknown `choose`.
     """
 
     def __init__(
-        self, choose: Subject = "largest", forget_ns: int = FORGET_NS, least_size_px: float = LEAST_SIZE_PX
+        self, choose: Subject = FaceOptions.subject, forget_ns: int = FORGET_NS, least_size_px: float = LEAST_SIZE_PX
     ) -> None:
-        if choose not in SUBJECTS:
-            raise ConfigurationError(f"the subject is chosen as {', '.join(SUBJECTS)}, not {choose!r}")
         self.choose = choose
         self.reacquired_ns: int | None = None
         self._forget_ns, self._least_size_px = forget_ns, least_size_px

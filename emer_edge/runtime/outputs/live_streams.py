@@ -16,7 +16,7 @@ from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.drawing import duration
 from emer_edge.runtime.outputs.live_rows import Shown, lines_of, state_words
 from emer_edge.runtime.outputs.watched import Watched
-from emer_edge.runtime.pipeline import Streams, Summary
+from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.results import Result, State
 
@@ -55,13 +55,13 @@ class LiveStreams:
 
     name = "live"
 
-    def __init__(self, run: Streams, console: Console | None = None) -> None:
+    def __init__(self, run: Pipeline, console: Console | None = None) -> None:
         self._run = run
         self._console = console or Console(stderr=True)
         self._drawn = self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._watched = {name: Watched(run.bundle.manifest, stream) for name, stream in run.streams.items()}
-        self._rows: dict[str, StreamRow] = {name: StreamRow(name, None) for name in run.streams}
+        self._watched = {str(name): Watched(run.bundle.manifest, stream) for name, stream in run.streams.items()}
+        self._rows: dict[str, StreamRow] = {str(name): StreamRow(str(name), None) for name in run.streams}
         self._end_ns = 0
         self._newest: str | None = None
         self._last: str | None = None

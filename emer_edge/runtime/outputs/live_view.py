@@ -10,7 +10,7 @@ from rich.text import Text
 from emer_edge.bundle import Manifest
 from emer_edge.runtime.outputs.live_rows import Shown, lines_of, state_words
 from emer_edge.runtime.outputs.watched import Watched
-from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.pipeline import Stream, Summary
 from emer_edge.spec.results import Result
 
 __all__ = ["LiveView", "render"]
@@ -19,23 +19,23 @@ _BORDER_LINES, _BORDER_COLUMNS = 3, 4  # the last line of a terminal stays free:
 
 
 class LiveView:
-    """Draws each result in place; its `Watched` hears items as a tap of the pipeline.
+    """Draws each result in place; its `Watched` hears items as a tap of the stream.
 
     Where the console is no terminal, nothing is drawn: a line tells of each change of the state.
 
     Args:
         manifest: which heads there are.
         console: where to; stderr by default.
-        pipeline: whose sensors are shown; None: they are not known.
+        stream: whose sensors are shown; None: they are not known.
     """
 
     name = "live"
 
-    def __init__(self, manifest: Manifest, console: Console | None = None, pipeline: Pipeline | None = None) -> None:
+    def __init__(self, manifest: Manifest, console: Console | None = None, stream: Stream | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._drawn = self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._watched = Watched(manifest, pipeline)
+        self._watched = Watched(manifest, stream)
 
     def begin(self) -> None:
         """Start drawing."""

@@ -75,7 +75,7 @@ class LslResults:
     def __init__(self, stream: Stream, name: str) -> None:
         check_name(name)
         self._pylsl = import_pylsl()
-        self._announced, self._live = name, stream.pace == "real"
+        self._announced, self._live = name, stream.machine.pace == "real"
         self._manifest: Manifest = stream.bundle.manifest
         self._heads = {each.name: tuple(each.classes) for each in self._manifest.heads}
         self._whose = stream.name

@@ -20,9 +20,8 @@ from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Losing, Output
 from emer_edge.runtime.outputs.latencies import Latencies
 from emer_edge.runtime.outputs.of_stream import OfStream, Run, streams_of
-from emer_edge.runtime.pipeline import Pipeline, Summary
-from emer_edge.runtime.pipeline.core import AGES, STAGES
-from emer_edge.runtime.pipeline.stepping import STEP_STAGES
+from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.pipeline.core import AGES, STAGES, STEP_STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame, TrackerSample
@@ -80,7 +79,7 @@ class Metrics:
         streams = streams_of(run)
         families = _Families(registry, several=None not in streams)
         series = self.series = {name: _Series(families, name) for name in streams}
-        step = None if isinstance(run, Pipeline) else lambda: run.step_latencies
+        step = None if None in streams else lambda: run.step_latencies
         registry.register(_Histograms({name: each.latencies for name, each in series.items()}, step))
         registry.register(_OutputLosses(self, several=step is not None))
         try:

@@ -7,21 +7,19 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from emer_edge.runtime.outputs.base import Helped, Losing, Output
-from emer_edge.runtime.pipeline import Pipeline, Stream, Streams, Summary
+from emer_edge.runtime.pipeline import Pipeline, Stream, Summary
 from emer_edge.runtime.say import Say
 from emer_edge.spec.results import Result
 
 __all__ = ["OfStream", "Run", "say_of", "streams_of"]
 
-Run: TypeAlias = Pipeline | Streams
+Run: TypeAlias = Pipeline
 """What outputs are made for."""
 
 
 def streams_of(run: Run) -> Mapping[str | None, Stream]:
     """Name -> stream; of a run of one stream, that one under None."""
-    if isinstance(run, Pipeline):
-        return {None: run}
-    return {name: each for name, each in run.streams.items()}  # noqa: C416  a copy would not have None among its keys
+    return run.streams
 
 
 def say_of(say: Say, stream: str) -> Say:

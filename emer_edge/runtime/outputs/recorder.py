@@ -43,7 +43,7 @@ def record(stream: Stream, options: RecordOptions, say: Say, encoder: Encoder | 
     """Record a run.
 
     Args:
-        stream: not opened yet; a `Pipeline` is one.
+        stream: not opened yet.
         options: where, what, whose, and for how long.
         say: told of recordings that are too old, of failures, and what was written.
         encoder: makes the images; one of its own by default.
@@ -60,7 +60,7 @@ def record(stream: Stream, options: RecordOptions, say: Say, encoder: Encoder | 
         expire(path.parent, options.retention_days, say)
     stream.keep_originals = options.images == "jpeg"
     recorder = Recorder(stream, path, options, say, encoder or Encoder(say))
-    output = Background(recorder, say, dict(_LIMITS), wait=stream.pace == "fast")
+    output = Background(recorder, say, dict(_LIMITS), wait=stream.machine.pace == "fast")
     stream.tap(_Tap(output))
     stream.markers.listen(lambda marker: output.put("marker", marker))
     return output
@@ -129,7 +129,7 @@ class Recorder:
         elif kind == "frame":
             self._frame(writer, *item)
         else:
-            due_ns = item.end_ns + self._stream.allowance_ns
+            due_ns = item.end_ns + self._stream.source.window.allowance_ns
             writer.write(RESULTS, without_nulls(item.to_dict()), due_ns, item.end_ns)
 
     def end(self) -> dict[str, int]:
@@ -147,7 +147,7 @@ class Recorder:
         if self._writer is not None:
             return
         # A replay's time is the recording's: its origin is put at the wall clock's now.
-        reference_ns = origin_ns if self._stream.pace == "fast" else now_ns
+        reference_ns = origin_ns if self._stream.machine.pace == "fast" else now_ns
         self._writer = RecordingWriter(self._path, self._head(origin_ns, unix_ns, reference_ns))
         early, self._early = self._early, []
         for marker in early:
@@ -171,10 +171,9 @@ class Recorder:
     def _head(self, origin_ns: int, unix_ns: int, reference_ns: int) -> RecordingHead:
         stream, options = self._stream, self._options
         camera, tracker, manifest = stream.camera, stream.tracker, stream.bundle.manifest
-        described = stream.sources
+        described = stream.described
         width_px, height_px = camera.size_px
-        detect_every, subject = stream.face_settings
-        stimulus = stream.stimulus
+        faces, stimulus = stream.source.faces, stream.source.stimulus
         return RecordingHead(
             schema=RECORD_SCHEMA,
             version=__version__,
@@ -198,9 +197,9 @@ class Recorder:
             aligned_to=alignment_key(manifest.face),
             hop_ns=manifest.window.hop_ns,
             length_ns=manifest.window.length_ns,
-            allowance_ns=stream.allowance_ns,
-            detect_every=detect_every,
-            subject=subject,
+            allowance_ns=stream.source.window.allowance_ns,
+            detect_every=faces.detect_every,
+            subject=faces.subject,
             stream=stream.name,
             participant=options.participant,
             session=options.session,

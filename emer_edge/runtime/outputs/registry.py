@@ -24,7 +24,7 @@ from emer_edge.runtime.outputs.page import page_address
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.outputs.summary_table import SummaryTable
-from emer_edge.runtime.pipeline import Pipeline, Stream
+from emer_edge.runtime.pipeline import Stream
 from emer_edge.runtime.recording.keep import RecordOptions, recording_path
 from emer_edge.runtime.recording.writer import check_writable
 from emer_edge.runtime.say import Say, say_to_log
@@ -112,8 +112,8 @@ def _page(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None
 def _view(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
     if not wanted.live:
         return None
-    if isinstance(run, Pipeline):
-        return LiveView(run.bundle.manifest, wanted.console, run)
+    if None in run.streams:
+        return LiveView(run.bundle.manifest, wanted.console, run.streams[None])
     return LiveStreams(run, wanted.console)
 
 

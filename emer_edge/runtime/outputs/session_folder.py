@@ -149,7 +149,7 @@ class SessionFolder:
     def _first_head(self) -> SessionHead:
         stream, place = self._stream, self._place
         manifest = stream.bundle.manifest
-        camera, tracker = stream.sources
+        camera, tracker = stream.described
         return SessionHead(
             schema=SESSION_SCHEMA,
             participant=place.participant,
@@ -164,8 +164,8 @@ class SessionFolder:
             camera=camera,
             tracker=tracker,
             display=stream.display,
-            baseline_s=stream.baseline_s,
-            apply_baseline=stream.apply_baseline,
+            baseline_s=stream.source.baseline.seconds,
+            apply_baseline=stream.source.baseline.apply,
             validation=stream.validation,
         )
 

@@ -13,7 +13,7 @@ from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.outputs.registry import Wanted
 from emer_edge.runtime.recording.keep import RecordOptions, asked_recording, recording_path
 
-__all__ = ["Keeping", "Whose", "check_several", "wanted_of_streams"]
+__all__ = ["Keeping", "Whose", "wanted_of_streams"]
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,6 @@ class Keeping:
     retention_days: float | None = None
     participant: str | None = None
     consent_id: str | None = None
-
-
-def check_several(pace: str = "real", validate: bool = False) -> None:
-    """Look at what only a run of one stream can have.
-
-    Raises:
-        ConfigurationError: a fast pace, or a validation of the gaze.
-    """
-    asked = [flag for flag, value in {"--pace fast": pace != "real", "--validate": validate}.items() if value]
-    if asked:
-        raise ConfigurationError(
-            f"{' and '.join(asked)} {'is' if len(asked) == 1 else 'are'} for a run of one stream; with [[stream]] "
-            "tables leave it out, or start a run for each stream"
-        )
 
 
 def wanted_of_streams(wanted: Wanted, people: Mapping[str, Whose], keeping: Keeping) -> Wanted:

@@ -6,7 +6,6 @@ from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.pipeline.pipeline import Pipeline
 from emer_edge.runtime.pipeline.play import Validating, play
 from emer_edge.runtime.pipeline.stream import Stream
-from emer_edge.runtime.pipeline.streams import Streams, StreamSource
 from emer_edge.runtime.pipeline.summary import Summary
 
-__all__ = ["Pipeline", "PipelineCore", "Stream", "StreamSource", "Streams", "Summary", "Validating", "play"]
+__all__ = ["Pipeline", "PipelineCore", "Stream", "Summary", "Validating", "play"]

@@ -1,33 +1,43 @@
-"""One subject's pipeline without threads: items go in, and at each hop a result comes out."""
+"""One person's pipeline without threads, and the step: items go in, and at each hop a result comes out.
+
+Live runs, fast replays and offline scoring take their steps here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.baseline import BaselineMeter
+from emer_edge.runtime.baseline_meter import BaselineMeter
 from emer_edge.runtime.compose import compose, standing_notes
-from emer_edge.runtime.evidence import ARRIVAL_ALLOWANCE_NS, Evidence, HopWindow
-from emer_edge.runtime.faces import FaceCandidate, FaceDetector, Look, Subject
+from emer_edge.runtime.evidence import Evidence, HopWindow
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, Look
 from emer_edge.runtime.markers import MarkerLog
-from emer_edge.runtime.pipeline.stepping import STEP_STAGES, Stepper
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
+from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Display, Frame, StimulusRect, TrackerSample
+from emer_edge.spec.samples import Frame, TrackerSample
 
-__all__ = ["AGES", "STAGES", "PipelineCore"]
+__all__ = ["AGES", "HOPS_AT_ONCE", "STAGES", "STEP_STAGES", "PipelineCore", "Stepper"]
 
-STAGES: Final = ("detect", "align", "wait", "encode", "fuse", "total")
-"""`wait` is hop deadline to the step's start, `total` hop deadline to result."""
+STEP_STAGES: Final = ("wait", "encode", "fuse", "total")
+"""What a step consists of: `wait` is hop deadline to its start, `total` hop deadline to its last result."""
+
+STAGES: Final = ("detect", "align", *STEP_STAGES)
 
 AGES: Final = ("face age", "sample age")
 """How old the newest evidence is when its window ends."""
+
+HOPS_AT_ONCE: Final = 24
+"""Windows of one person that may be cut before their results are asked for."""
 
 
 class PipelineCore:
@@ -38,17 +48,11 @@ class PipelineCore:
     Args:
         session: the loaded bundle.
         rate_hz: the tracker's nominal rate.
-        display: what gaze pixels refer to; the bundle's training display by default.
-        stimulus: frame of the MCS columns; the whole display by default.
+        source: how this person is read.
         notes: put into every result beside the bundle's own.
-        detect_every: detection runs at least on every n-th frame.
-        allowance_ns: the step for T runs at T + this.
         say: told once of eye columns that can't be right, and of a subject that is chosen anew; None tells nobody.
-        subject: who is followed at first.
         markers: deals markers out to the results; None: there are none.
-        baseline: measures the session's baseline; None: nobody asked for one.
         detector: finds the faces; the session's own by default.
-        stream: whose results these are, where one run reads several people.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
@@ -62,37 +66,32 @@ class PipelineCore:
         self,
         session: Session,
         rate_hz: float,
-        display: Display | None = None,
-        stimulus: StimulusRect | None = None,
+        source: Source = Source(),
+        *,
         notes: tuple[str, ...] = (),
-        detect_every: int = 5,
-        allowance_ns: int = ARRIVAL_ALLOWANCE_NS,
         say: Say | None = None,
-        subject: Subject = "largest",
         markers: MarkerLog | None = None,
-        baseline: BaselineMeter | None = None,
         detector: FaceDetector | None = None,
-        stream: str | None = None,
     ) -> None:
-        manifest = session.bundle.manifest
-        display = display or manifest.display or Display()
-        detector = detector or session.detector
-        self.evidence = Evidence(
-            manifest, detector, rate_hz, display, stimulus, detect_every, allowance_ns, subject, say
-        )
-        self._stepper = Stepper(session)
-        self._stream = stream
-        self._manifest = manifest
+        manifest = self._manifest = session.bundle.manifest
+        self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, say=say)
         self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
+        self._stream, self._say = source.name, say
         self._markers = markers or MarkerLog()
-        self._baseline = baseline
-        self._say = say
+        self._meter: BaselineMeter | None = None
+        if source.baseline.seconds is not None:
+            self._meter = BaselineMeter(source.baseline, manifest.window.length_ns, rate_hz)
         self._said: set[str] = set()
-        self._embeddings = np.zeros((manifest.window.hops + 2, session.embedding_width), np.float32)
+        self._embeddings = np.zeros((manifest.window.hops + HOPS_AT_ONCE + 1, session.embedding_width), np.float32)
         self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
         self.states = dict.fromkeys(State, 0)
         self.dropped: dict[str, int] = {}
         self.troubles: tuple[str, ...] = ()
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The session's baseline; None until it is complete, and where none was asked for."""
+        return None if self._meter is None else self._meter.baseline
 
     def on_frame(self, frame: Frame) -> None:
         """Take a camera frame, in order of time."""
@@ -101,16 +100,12 @@ class PipelineCore:
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample, in order of time."""
         self.evidence.on_sample(sample)
-        if self._baseline is not None:
-            self._baseline.on_sample(sample)
+        if self._meter is not None:
+            self._meter.on_sample(sample)
 
     def on_look(self, frame: Frame, look: Look | None) -> None:
         """Take a camera frame and what `evidence.faces.finder` has seen in it, in order of time."""
         self.evidence.on_look(frame, look)
-
-    def step(self, end_ns: int, due_ns: int | None = None) -> Result:
-        """Give the result of the window that ends at `end_ns`; see `Stepper`."""
-        return self._stepper.step((self,), end_ns, due_ns)[0]
 
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`: the first part of a step."""
@@ -148,13 +143,20 @@ class PipelineCore:
         if outputs is None:
             stages_ms.pop("fuse", None)
         stages_ms["total"] = (monotonic_ns() - since_ns) * 1e-6
-        notes = (*self.notes, *self.troubles, *(() if self._baseline is None else self._baseline.notes()))
         markers, crosses = self._markers.take(window.end_ns, self._manifest.window.length_ns)
         result = compose(
-            self._manifest, window, outputs, stages_ms, self.drops(), notes, markers, crosses, self._stream
+            self._manifest,
+            window,
+            outputs,
+            stages_ms=stages_ms,
+            dropped=self.drops(),
+            notes=(*self.notes, *self.troubles, *(() if self._meter is None else self._meter.notes())),
+            markers=markers,
+            crosses=crosses,
+            stream=self._stream,
         )
-        if self._baseline is not None:
-            result = self._baseline.on_result(result)
+        if self._meter is not None:
+            result = self._meter.on_result(result)
         self._count(result)
         for tap in self.evidence.taps:
             tap.on_step(result)
@@ -185,6 +187,77 @@ class PipelineCore:
         for age, value_ms in zip(AGES, (result.face_age_ms, result.sample_age_ms), strict=True):
             if value_ms is not None:
                 self.latencies[age].record(round(value_ms * 1e6))
+
+
+class Stepper:
+    """Takes steps, all crops in one encoder call, all windows in one fusion call. Not for two threads at once.
+
+    Args:
+        session: the loaded bundle, which the cores share.
+
+    Attributes:
+        latencies: one of the `STEP_STAGES` -> its latencies, a duration a step.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.latencies = {each: LatencyRecorder() for each in STEP_STAGES}
+
+    def step(self, cores: Sequence[PipelineCore], end_ns: int, due_ns: int | None = None) -> list[Result]:
+        """Give each core's result of the window that ends at `end_ns`, in their order.
+
+        Args:
+            cores: one for each stream; they share a lattice.
+            end_ns: a lattice point, later than any stepped before.
+            due_ns: host time at which the step was due, from which `wait` and `total` count; without it `total` counts
+                from now, and nothing is known of a wait.
+        """
+        began_ns = monotonic_ns()
+        wait_ns = {} if due_ns is None else {"wait": max(0, began_ns - due_ns)}
+        windows = [(core, core.cut(end_ns)) for core in cores]
+        return self.results(windows, began_ns if due_ns is None else due_ns, wait_ns)
+
+    def results(
+        self,
+        windows: Sequence[tuple[PipelineCore, HopWindow]],
+        since_ns: int,
+        wait_ns: Mapping[str, int] | None = None,
+    ) -> list[Result]:
+        """Give the results of windows, in their order.
+
+        Args:
+            windows: each core's in ascending order, at most `HOPS_AT_ONCE` of one.
+            since_ns: host time from which `total` counts.
+            wait_ns: the stage `wait` where that is known.
+        """
+        shared_ns = dict(wait_ns or {})
+        faces = [(core, window, window.face) for core, window in windows if window.face is not None]
+        if faces:
+            encode_ns = monotonic_ns()
+            embeddings = self._session.encode(stack_faces([face.crop for _, _, face in faces]))
+            for (core, window, _), embedding in zip(faces, embeddings, strict=True):
+                core.keep(window, embedding)
+            shared_ns["encode"] = monotonic_ns() - encode_ns
+        whole = [(core, window) for core, window in windows if window.state is State.OK]
+        outputs = {}
+        if whole:
+            fuse_ns = monotonic_ns()
+            outputs = self._session.fuse(
+                np.stack([core.embeddings_of(window) for core, window in whole]),
+                np.stack([window.eye.eye for _, window in whole]),
+                np.stack([window.eye.gaze for _, window in whole]),
+            )
+            shared_ns["fuse"] = monotonic_ns() - fuse_ns
+        results, at = [], 0
+        for core, window in windows:
+            found = None
+            if window.state is State.OK:
+                found, at = {name: each[at] for name, each in outputs.items()}, at + 1
+            results.append(core.finish(window, found, shared_ns, since_ns))
+        for stage, duration_ns in shared_ns.items():
+            self.latencies[stage].record(duration_ns)
+        self.latencies["total"].record(monotonic_ns() - since_ns)
+        return results
 
 
 def _look_ms(face: FaceCandidate) -> dict[str, float]:

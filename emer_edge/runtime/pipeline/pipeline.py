@@ -1,162 +1,302 @@
-"""The public pipeline: a bundle, a camera and a tracker in, results out."""
+"""The public pipeline: a bundle, and a camera and a tracker for each person in; results out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any
 
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera
-from emer_edge.runtime.evidence import replay
-from emer_edge.runtime.faces import Subject
-from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.machine import Machine
-from emer_edge.runtime.pipeline.pairing import recorded_steps
-from emer_edge.runtime.pipeline.running import Running
-from emer_edge.runtime.pipeline.stream import Stream
-from emer_edge.runtime.pipeline.summary import Summary
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.engines import check_engine
+from emer_edge.runtime.markers import MarkerLog
+from emer_edge.runtime.options import MachineOptions, Source, check_sources
+from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.pipeline.intake import Intake
+from emer_edge.runtime.pipeline.replay import Replay, replayed
+from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.pipeline.stream import Stream, check_now
+from emer_edge.runtime.pipeline.summary import Summary, resident_mb, summed
+from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.say import Say, say_to_log
+from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
+from emer_edge.runtime.validation import Presenter
+from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Display, StimulusRect
-from emer_edge.spec.validation import Validation
-from emer_edge.spec.window import NANOSECONDS
 
 __all__ = ["Pipeline"]
 
 
-class Pipeline(Stream, Running):
-    """Reads a face and an eye tracker together and gives one Result a hop.
+class Pipeline:
+    """Reads faces and eye trackers together and gives one Result for each person a hop.
 
-    Use as a context manager and iterate. Sources open, and threads start, on entry.
+    Use as a context manager and iterate. Sources open, and threads start, on entry. All windows of a step end at the
+    same time; their crops go through the encoder in one call, and the windows through the fusion part in another.
+
+    Of several people, one whose source fails is `stale` from then on, and the results say why; one whose file ends has
+    no more results. The run ends when nobody goes on, and raises what the last ones failed with.
 
     Args:
         bundle: a bundle or its folder.
-        camera: index (`0`), device path, address, video file (see `open_camera`), or an opened camera.
-        tracker: serial device, Tobii export, or an opened tracker.
-        pace: `real`, or `fast` to replay two files as fast as they can be read, with nothing dropped.
-        engine: `onnxruntime`, `tensorrt`, or `auto`.
-        threads: intra-op threads of CPU engines.
-        display: the display the gaze falls on; the bundle's training display by default.
-        stimulus: frame of the MCS columns; the whole display by default.
-        offset_ms: added to a tracker file's times so that they match the video's.
-        detect_every: faces are looked for at least on every n-th frame.
-        arrival_allowance_ms: the step for a window ending at T runs at T + this.
-        subject: who is followed when several faces are seen at first: `largest`, `center`, `left` or `right`, as the
-            camera sees them.
+        camera, tracker: of one person (see `Source`).
+        sources: of several people, instead: each with a name of its own, which its results carry (`Result.stream`).
+        machine: engine, threads and pace.
         say: told in a sentence when a source goes and comes back, and when eye columns can't be right.
-        baseline_s: seconds of valid data that the baseline is measured on; None: none is.
-        apply_baseline: whether results carry their distance from the baseline (`from_baseline`).
+        source_options: what else `Source` takes, of one person: `offset_ms`, `display`, `faces` ...
 
     Attributes:
-        bundle: what is run.
-        baseline_s, apply_baseline: as above.
-        markers: all markers; `markers.listen` has them told at once.
-        validation: what `validate` found, None before.
+        bundle, machine, say: as above.
+        streams: name -> stream: its sources, markers and baseline; `tap` it before the run begins. One person without a
+            name is under None.
+        markers: what is set here is set in every stream; `markers.listen` has markers told at once.
 
     Raises:
-        BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened.
-        ConfigurationError: arguments that make no sense, such as `fast` on a live source.
+        BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened; of several people, the
+            message names the stream.
+        ConfigurationError: arguments that make no sense, such as two streams of one name, or `fast` on a live source.
     """
 
     def __init__(
         self,
         bundle: Bundle | str | Path,
-        camera: str | Camera = "0",
-        tracker: str | Tracker = "/dev/ttyUSB0",
+        camera: str | Camera = Source.camera,
+        tracker: str | Tracker = Source.tracker,
         *,
-        pace: str = "real",
-        engine: str = "auto",
-        threads: int = 1,
-        display: Display | None = None,
-        stimulus: StimulusRect | None = None,
-        offset_ms: float | None = None,
-        detect_every: int = 5,
-        arrival_allowance_ms: float = 50.0,
-        subject: Subject = "largest",
+        sources: Sequence[Source] | None = None,
+        machine: MachineOptions = MachineOptions(),
         say: Say = say_to_log,
-        baseline_s: float | None = None,
-        apply_baseline: bool = False,
+        **source_options: Any,
     ) -> None:
-        super().__init__(
-            bundle if isinstance(bundle, Bundle) else load_bundle(bundle),
-            camera,
-            tracker,
-            pace=pace,
-            display=display,
-            stimulus=stimulus,
-            offset_ms=offset_ms,
-            detect_every=detect_every,
-            arrival_allowance_ms=arrival_allowance_ms,
-            subject=subject,
-            say=say,
-            baseline_s=baseline_s,
-            apply_baseline=apply_baseline,
-        )
-        self._machine = Machine(self.bundle, engine, threads, say)
+        only = Source(camera, tracker, **source_options)
+        if sources is None:
+            sources = (only,)
+        elif only != Source():
+            raise ConfigurationError("a pipeline takes a camera and a tracker, or `sources`, not both")
+        check_sources(sources)
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.machine, self.say = machine, say
+        self.streams: Mapping[str | None, Stream] = {
+            each.name: Stream(self.bundle, each, machine, say) for each in sources
+        }
+        self.markers = MarkerLog()
+        self.markers.listen(self._mark_all)
+        self._session: Session | None = None
+        self._stepper: Stepper | None = None
+        self._runner: LiveRunner | None = None
+        self._results: Iterator[Result] | None = None
+        self._stopping = self._hung = False
+        self._memory_mb: dict[str, Any] | None = None
+        self._began_s = monotonic()
+        self._ended_s: float | None = None
 
-    def validate(
-        self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None
-    ) -> Validation | None:
-        """Have somebody look at targets, before the run, and say how far from them the gaze falls.
+    @property
+    def opened(self) -> bool:
+        """Whether it has been opened, so that there is a summary."""
+        return all(each.opened for each in self.streams.values())
 
-        Results hold a note where that is poor.
+    @property
+    def told(self) -> str:
+        """What is read, in a line, once it is opened."""
+        only = self.streams.get(None)
+        return ", ".join(map(str, self.streams)) if only is None else " and ".join(only.described)
+
+    @property
+    def step_latencies(self) -> Mapping[str, LatencyRecorder]:
+        """`wait`, `encode`, `fuse` or `total` -> that of the steps, which all streams share; empty before the start."""
+        return {} if self._stepper is None else self._stepper.latencies
+
+    def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
+        """Set a marker in every stream; from any thread. `streams[name].mark` sets it in one.
 
         Args:
-            presenter: shows the targets.
+            label: what it is called.
+            stamp_ns: when it was, in the results' time; None: now.
+
+        Raises:
+            ConfigurationError: an empty label, or no time in a fast replay, whose time is the recording's.
+        """
+        check_now(self.machine, stamp_ns)
+        return self.markers.add(label, stamp_ns=stamp_ns)
+
+    def check(self) -> None:
+        """Look at what the run needs: how it is written, whether it is there, what it needs itself.
+
+        Files are read; no device is opened, and nobody is connected to.
+
+        Raises:
+            ConfigurationError: names all that is wrong, a line each.
+        """
+        problems = [problem for each in self.streams.values() for problem in each.problems()]
+        texts = Counter(
+            text for each in self.streams.values() for text in (each.source.camera, each.source.tracker)
+        )  # fmt: skip
+        problems += [
+            f"two streams read {text}"
+            for text, count in texts.items()
+            if count > 1 and isinstance(text, str) and not Path(text).is_file()  # a file may be read twice
+        ]
+        try:
+            check_engine(self.machine.engine)
+        except EmerEdgeError as error:
+            problems.append(str(error))
+        if problems:
+            raise ConfigurationError("\n".join(dict.fromkeys(problems)))
+
+    def validate(self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None) -> bool:
+        """Have everybody look at targets, one person after the other, before the run: how far is the gaze off?
+
+        What is found is each stream's `validation`; where it is poor, the results hold a note.
+
+        Args:
+            presenter: shows the targets; of several people, `say` is told whose turn it is.
             targets_px: display pixels; None: the centre and four towards the corners.
 
         Returns:
-            The validation; None when `stop` was called meanwhile.
+            Whether it was done; false when `stop` was called meanwhile.
 
         Raises:
-            ConfigurationError: the run has begun, the tracker is a file, or a target lies outside of the display.
-            TrackerError: the tracker fell silent.
+            ConfigurationError: the run has begun, a tracker is a file, or a target lies outside of a display.
+            TrackerError: a tracker fell silent.
         """
         if self.opened:
             raise ConfigurationError("the gaze is validated before a run, not in one")
         try:
-            _ = self._machine.session  # first, as it may take minutes where engines are built
-            tracker = self.open_tracker()
-            targets = five_targets(self._display) if targets_px is None else targets_px
-            self.validation = validate_gaze(
-                tracker, self._display, presenter, targets, lambda: self._stopping, self._say
-            )
+            self._load()  # first, as it may take minutes where engines are built
+            return all(
+                each.validate(presenter, targets_px, lambda: self._stopping) for each in self.streams.values()
+            )  # fmt: skip
         except BaseException:
             self.close()
             raise
-        return self.validation
 
-    def _begin(self) -> Iterator[Result]:
-        if self._pace == "real":
-            return self._machine.run([self])
-        session = self._machine.session
-        core = self.open_core(session, session.detector)
-        return self._replayed(core, self.camera, self.tracker)
-
-    def _replayed(self, core: PipelineCore, camera: Camera, tracker: Tracker) -> Iterator[Result]:
-        frame_ns, sample_ns = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
-        steps_ns = recorded_steps(camera, tracker, self.bundle.manifest.window.hop_ns)
-        for end_ns in replay(core.evidence, camera, tracker, frame_ns, sample_ns, steps_ns):
-            if self._stopping:
-                return
-            yield core.step(end_ns)
+    def open(self) -> Pipeline:
+        """Load the bundle, open all sources, start; entering the context does this."""
+        if self._results is None:
+            try:
+                self._results = self._begin()
+            except BaseException:
+                self.close()
+                raise
+        return self
 
     def stop(self) -> None:
         """Ask for the end: iteration stops soon. Safe in a signal handler and from any thread."""
-        self.ask_to_stop()
-        self._machine.stop()
+        self._stopping = True
+        if self._runner is not None:
+            self._runner.stop()
 
     def close(self) -> None:
         """Stop, close the sources and free the engines; may be called twice. `summary` still works."""
-        self.ask_to_stop()
-        self._machine.close([self])
+        self.stop()
+        if self._hung:
+            return
+        if self._ended_s is None:
+            self._ended_s = monotonic()
+            self._memory_mb = self._resident_mb()
+        self._hung = self._runner is not None and not self._runner.close()
+        if self._hung:
+            return  # a thread that hangs may still use its source and the engines
+        for each in self.streams.values():
+            each.close_sources()
+        if self._session is not None:
+            self._session.close()
 
     def summary(self) -> Summary:
-        """What the run was like so far; raise ConfigurationError before it was opened."""
-        machine = self._machine
-        summary = self.stream_summary(machine.ended_s, machine.told)
-        return replace(summary, dropped=summary.dropped | machine.dropped, **machine.memory_mb([self]))
+        """What the run was like so far; raise ConfigurationError before it was opened.
+
+        With named streams, figures are sums over them, `stages` holds the steps, which all share, and
+        `Summary.streams` each stream's own.
+        """
+        if not self.opened:
+            raise ConfigurationError("a pipeline has no summary before it is opened")
+        engine = "" if self._session is None else self._session.described
+        each_of = {name: each.summary(self._ended_s, engine) for name, each in self.streams.items()}
+        whole = each_of.get(None)
+        if whole is None:
+            named = {str(name): each for name, each in each_of.items()}
+            seconds = (self._ended_s or monotonic()) - self._began_s
+            whole = summed(named, self._latencies(), seconds=seconds, engine=engine, markers=self.markers.count)
+        stuck = 0 if self._runner is None else self._runner.stuck_steps
+        dropped = whole.dropped | ({"stuck steps": stuck} if stuck else {})
+        return replace(whole, dropped=dropped, **(self._memory_mb or self._resident_mb()))
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Result:
+        self.open()
+        assert self._results is not None
+        try:
+            return next(self._results)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Pipeline:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _load(self) -> Session:
+        """The loaded bundle, every part run once."""
+        if self._session is None:
+            self._session = Session(self.bundle, self.machine.engine, self.machine.threads)
+            self._session.warm_up()
+        return self._session
+
+    def _begin(self) -> Iterator[Result]:
+        session, streams = self._load(), list(self.streams.values())
+        first = session.detector
+        detectors = [first, *(first.twin() for _ in streams[1:])]  # a face thread each
+        cores = [each.open_core(session, detector) for each, detector in zip(streams, detectors, strict=True)]
+        stepper = self._stepper = Stepper(session)
+        self._began_s = monotonic()
+        if self.machine.pace == "fast":
+            replays = [
+                Replay.of(core, each.camera, each.tracker) for core, each in zip(cores, streams, strict=True)
+            ]  # fmt: skip
+            return self._until_stopped(replayed(stepper, cores, replays))
+        bell = Bell()
+        intakes = [
+            Intake(core, each.camera, each.tracker, bell=bell, say=each.say)
+            for core, each in zip(cores, streams, strict=True)
+        ]
+        self._runner = LiveRunner(stepper, intakes, bell, self.say)
+        self._runner.start(monotonic_ns())
+        return self._runner.results()
+
+    def _until_stopped(self, results: Iterator[Result]) -> Iterator[Result]:
+        while not self._stopping and (result := next(results, None)) is not None:
+            yield result
+
+    def _resident_mb(self) -> dict[str, Any]:
+        """Resident memory now: the attributes of `Summary` that tell it."""
+        processes = [each.camera.pid for each in self.streams.values() if each.opened]
+        captures = [mb for pid in processes if pid is not None and (mb := resident_mb(pid)[0]) is not None]
+        rss_mb, peak_rss_mb = resident_mb()
+        return {
+            "rss_mb": rss_mb, "peak_rss_mb": peak_rss_mb, "capture_rss_mb": sum(captures) if captures else None
+        }  # fmt: skip
+
+    def _latencies(self) -> dict[str, LatencyRecorder]:
+        merged: dict[str, LatencyRecorder] = {}
+        for stream in self.streams.values():
+            for name, recorder in stream.latencies.items():
+                if name not in self.step_latencies:
+                    merged.setdefault(name, LatencyRecorder()).merge(recorder)
+        return merged | dict(self.step_latencies)
+
+    def _mark_all(self, marker: Marker) -> None:
+        for each in self.streams.values():
+            each.markers.add(marker.label, marker.source, marker.stamp_ns, marker.clock)

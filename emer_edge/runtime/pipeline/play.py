@@ -11,9 +11,8 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.pipeline.pipeline import Pipeline
-from emer_edge.runtime.pipeline.streams import Streams
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb
 from emer_edge.runtime.supervisor import Supervisor
 from emer_edge.runtime.validation import Presenter
@@ -40,7 +39,7 @@ class Validating:
 
 
 @contextmanager
-def stopping_on_signals(pipeline: Pipeline | Streams) -> Iterator[None]:
+def stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `pipeline.stop()`; a second one of the same kind acts as it did before.
 
     Outside the main thread, where Python allows no handlers, nothing is done.
@@ -64,7 +63,7 @@ def stopping_on_signals(pipeline: Pipeline | Streams) -> Iterator[None]:
 
 
 def play(
-    pipeline: Pipeline | Streams,
+    pipeline: Pipeline,
     outputs: Sequence[Output],
     seconds: float | None = None,
     *,
@@ -82,10 +81,9 @@ def play(
         outputs: take results in this order; ended in this order too, whatever happened.
         seconds: host time after which the run ends; None means never.
         sources: of markers; started once the outputs have begun, closed before they end.
-        validation: of the gaze, before the run; None: none. Only a run of one person has one.
+        validation: of the gaze, before the run, one person after the other; None: none.
 
     Raises:
-        ConfigurationError: a validation for several streams.
         KeyboardInterrupt: a signal ended the validation, so that there was no run.
         EmerEdgeError: what could not be opened, or a source that failed; the outputs have ended by then.
     """
@@ -96,8 +94,8 @@ def play(
     supervisor = Supervisor()
     with stopping_on_signals(pipeline):
         try:
-            if validation is not None:
-                _validate(pipeline, validation)
+            if validation is not None and not pipeline.validate(validation.presenter, validation.targets_px):
+                raise KeyboardInterrupt
             pipeline.open()
             deadline_s = None if seconds is None else monotonic() + seconds
             for each in outputs:
@@ -126,14 +124,7 @@ def play(
     return summary
 
 
-def _validate(pipeline: Pipeline | Streams, validation: Validating) -> None:
-    if not isinstance(pipeline, Pipeline):
-        raise ConfigurationError("the gaze of several people can't be validated in one run; start a run for each")
-    if pipeline.validate(validation.presenter, validation.targets_px) is None:
-        raise KeyboardInterrupt
-
-
-def _give(output: Output, result: Result, failed: dict[int, str], pipeline: Pipeline | Streams) -> bool:
+def _give(output: Output, result: Result, failed: dict[int, str], pipeline: Pipeline) -> bool:
     """Give an output a result; false when nobody reads it any more."""
     if id(output) in failed:
         return True
@@ -144,14 +135,14 @@ def _give(output: Output, result: Result, failed: dict[int, str], pipeline: Pipe
         return True
 
 
-def _end(output: Output, summary: Summary | None, failed: dict[int, str], pipeline: Pipeline | Streams) -> None:
+def _end(output: Output, summary: Summary | None, failed: dict[int, str], pipeline: Pipeline) -> None:
     try:
         output.end(summary)
     except Exception as error:  # the others must end, too
         _fail(output, error, failed, pipeline)
 
 
-def _fail(output: Output, error: Exception, failed: dict[int, str], pipeline: Pipeline | Streams) -> None:
+def _fail(output: Output, error: Exception, failed: dict[int, str], pipeline: Pipeline) -> None:
     name = _name(output)
     if id(output) not in failed:
         why = str(error) if isinstance(error, (EmerEdgeError, OSError)) else repr(error)

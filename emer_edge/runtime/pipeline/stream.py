@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, EmerEdgeError
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.baseline import BaselineMeter, check_baseline_s
 from emer_edge.runtime.cameras import Camera, open_camera
-from emer_edge.runtime.faces import SUBJECTS, FaceDetector, Subject
+from emer_edge.runtime.cameras.registry import check_camera
+from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.markers import MarkerLog
+from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.pairing import synchrony_notes
+from emer_edge.runtime.pipeline.intake import source_drops
 from emer_edge.runtime.pipeline.summary import Summary, core_summary
-from emer_edge.runtime.pipeline.watch import source_drops
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.tap import Tap
 from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
+from emer_edge.runtime.trackers.registry import check_tracker
+from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.markers import Marker
-from emer_edge.spec.samples import Display, StimulusRect
+from emer_edge.spec.samples import Display
 from emer_edge.spec.validation import Validation
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "check_now"]
 
 
 class Stream:
@@ -33,67 +37,33 @@ class Stream:
 
     Args:
         bundle: what reads them.
-        camera, tracker: sources, or opened ones.
-        name: of the stream, where one run reads several; None where it reads one.
-        pace, display, stimulus, offset_ms, detect_every, arrival_allowance_ms, subject, say, baseline_s,
-            apply_baseline: see `Pipeline`.
+        source: where from, and how they are read.
+        machine: at what pace.
+        say: told in a sentence when a source goes and comes back, and when eye columns can't be right; of a stream with
+            a name, the sentences begin with it.
 
     Attributes:
-        bundle, name, baseline_s, apply_baseline: as above.
+        bundle, source, machine, say: as above.
+        name: of the stream; None where the run reads this person alone.
+        display: the display the gaze falls on.
         markers: all markers; `markers.listen` has them told at once.
         keep_originals: whether a camera that sends JPEGs is asked for them; set before it is opened.
         validation: of the gaze before the run, None without one.
-
-    Raises:
-        ConfigurationError: arguments that make no sense.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        camera: str | Camera,
-        tracker: str | Tracker,
-        *,
-        name: str | None = None,
-        pace: str = "real",
-        display: Display | None = None,
-        stimulus: StimulusRect | None = None,
-        offset_ms: float | None = None,
-        detect_every: int = 5,
-        arrival_allowance_ms: float = 50.0,
-        subject: Subject = "largest",
-        say: Say = say_to_log,
-        baseline_s: float | None = None,
-        apply_baseline: bool = False,
+        self, bundle: Bundle, source: Source, machine: MachineOptions = MachineOptions(), say: Say = say_to_log
     ) -> None:
-        if pace not in ("real", "fast"):
-            raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
-        if not 0 <= arrival_allowance_ms <= 1000:
-            raise ConfigurationError(f"the arrival allowance must lie in 0 to 1000 ms, not {arrival_allowance_ms:g}")
-        if baseline_s is not None:
-            check_baseline_s(baseline_s)
-        elif apply_baseline:
-            raise ConfigurationError("a baseline can be applied only where one is measured: add --baseline 30s")
-        if subject not in SUBJECTS:
-            raise ConfigurationError(f"the subject is {', '.join(SUBJECTS[:-1])} or {SUBJECTS[-1]}, not {subject!r}")
-        self.bundle, self.name = bundle, name
-        self._camera_source, self._tracker_source = camera, tracker
-        self._pace = pace
-        self._display = display or bundle.manifest.display or Display()
-        self._stimulus, self._offset_ms = stimulus, offset_ms
-        self._subject: Subject = subject
-        self._detect_every, self._allowance_ns = detect_every, round(arrival_allowance_ms * 1e6)
-        self._say: Say = say if name is None else lambda sentence: say(f"{name}: {sentence}")
-        self.baseline_s, self.apply_baseline = baseline_s, apply_baseline
-        self._meter: BaselineMeter | None = None
-        self._taps: list[Tap] = []
+        self.bundle, self.source, self.machine, self.name = bundle, source, machine, source.name
+        self.display: Display = source.seen_on(bundle.manifest.display)
+        self.say: Say = say if self.name is None else lambda sentence: say(f"{self.name}: {sentence}")
         self.markers = MarkerLog()
         self.keep_originals = False
         self.validation: Validation | None = None
+        self._taps: list[Tap] = []
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
         self._core: PipelineCore | None = None
-        self._stopping = False
         self._began_s = monotonic()
 
     @property
@@ -104,39 +74,12 @@ class Stream:
     @property
     def baseline(self) -> Baseline | None:
         """The session's baseline; None until it is complete, and where none was asked for."""
-        return None if self._meter is None else self._meter.baseline
+        return None if self._core is None else self._core.baseline
 
     @property
-    def pace(self) -> str:
-        """`real` or `fast`."""
-        return self._pace
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the end has been asked for."""
-        return self._stopping
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """Camera and tracker in a line each, without passwords; raise ConfigurationError before they are opened."""
-        if self._camera is None or self._tracker is None:
-            raise ConfigurationError("a pipeline has no sources before it is opened")
-        return self._camera.description, self._tracker.description
-
-    @property
-    def told(self) -> str:
-        """What is read, in a line, once it is opened."""
-        return " and ".join(self.sources)
-
-    @property
-    def display(self) -> Display:
-        """The display the gaze falls on."""
-        return self._display
-
-    @property
-    def stimulus(self) -> StimulusRect | None:
-        """Frame of the MCS columns; None for the whole display."""
-        return self._stimulus
+    def latencies(self) -> dict[str, LatencyRecorder]:
+        """Stage or age -> its latencies; empty before it is opened."""
+        return {} if self._core is None else self._core.latencies
 
     @property
     def camera(self) -> Camera:
@@ -153,19 +96,9 @@ class Stream:
         return self._tracker
 
     @property
-    def face_settings(self) -> tuple[int, Subject]:
-        """Every how many frames a face is looked for at least, and whose."""
-        return self._detect_every, self._subject
-
-    @property
-    def allowance_ns(self) -> int:
-        """How long a window waits for late items."""
-        return self._allowance_ns
-
-    @property
-    def say(self) -> Say:
-        """Told in a sentence what the person who watches should know."""
-        return self._say
+    def described(self) -> tuple[str, str]:
+        """Camera and tracker in a line each, without passwords; raise ConfigurationError before they are opened."""
+        return self.camera.description, self.tracker.description
 
     def tap(self, tap: Tap) -> None:
         """Have every item and step told to `tap`, from the start; ConfigurationError once it is opened."""
@@ -174,31 +107,44 @@ class Stream:
         self._taps.append(tap)
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
-        """Set a marker; from any thread.
-
-        Args:
-            label: what it is called.
-            stamp_ns: when it was, in the results' time; None: now.
-
-        Raises:
-            ConfigurationError: an empty label, or no time in a fast replay, whose time is the recording's.
-        """
-        if stamp_ns is None and self._pace == "fast":
-            raise ConfigurationError("a fast replay has no now: give a marker its time in the recording (stamp_ns)")
+        """Set a marker in this stream alone, see `Pipeline.mark`."""
+        check_now(self.machine, stamp_ns)
         return self.markers.add(label, stamp_ns=stamp_ns)
 
-    def open_tracker(self) -> Tracker:
-        """Open the tracker, unless it is."""
-        if self._tracker is None:
-            source = self._tracker_source
-            options = TrackerOptions(display=self._display, pace=self._pace, offset_ms=self._offset_ms, say=self._say)
-            self._tracker = open_tracker(source, options) if isinstance(source, str) else source
-        return self._tracker
+    def problems(self) -> list[str]:
+        """What is wrong with the sources, as far as a look tells that opens no device: a line each."""
+        found: list[str] = []
+        source, options = self.source, self._tracker_options()
 
-    @property
-    def latencies(self) -> dict[str, LatencyRecorder]:
-        """Stage or age -> its latencies; empty before it is opened."""
-        return {} if self._core is None else self._core.latencies
+        def live(source: object, look: Callable[[str], bool]) -> bool:
+            try:
+                return isinstance(source, str) and look(source)
+            except EmerEdgeError as error:
+                found.append(str(error))
+                return False
+
+        pace = self.machine.pace
+        lives = {
+            "camera": live(source.camera, lambda text: check_camera(text, pace)),
+            "tracker": live(source.tracker, lambda text: check_tracker(text, options)),
+        }
+        names = [name for name, is_live in lives.items() if is_live]
+        if pace == "fast" and names:
+            found.append(f"--pace fast replays files; live: {' and '.join(names)}. Use --pace real")
+        return found if self.name is None else [f"stream {self.name}: {each}" for each in found]
+
+    def validate(
+        self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None, stopped: Callable[[], bool]
+    ) -> bool:
+        """Validate the gaze, see `Pipeline.validate`; false when `stopped` said so."""
+        if self.name is not None:
+            self.say("the gaze is validated now: look at the targets")
+        targets = five_targets(self.display) if targets_px is None else targets_px
+        with self._named():
+            self.validation = validate_gaze(
+                self._open_tracker(), self.display, presenter, targets, stopped=stopped, say=self.say
+            )
+        return self.validation is not None
 
     def open_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
         """Open what is not open yet, and make the core.
@@ -211,50 +157,13 @@ class Stream:
             CameraError, TrackerError: what can't be opened.
             ConfigurationError: a fast replay of a live source.
         """
-        try:
+        with self._named():
             core = self._core = self._opened_core(session, detector)
-        except EmerEdgeError as error:
-            if self.name is not None:
-                error.args = (f"stream {self.name}: {error}",)
-            raise
         core.evidence.taps.extend(self._taps)
         self._began_s = monotonic()
         return core
 
-    def _opened_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
-        tracker = self.open_tracker()
-        source = self._camera_source
-        camera = self._camera = (
-            open_camera(source, self._pace, say=self._say, originals=self.keep_originals)
-            if isinstance(source, str)
-            else source
-        )
-        for word, each, given in (("camera", camera, source), ("tracker", tracker, self._tracker_source)):
-            if each.live and self._pace == "fast":
-                raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
-            if each.live and isinstance(given, str):
-                self._say(f"{word}: {each.description}")
-        notes = (*synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
-        if self.baseline_s is not None:
-            length_ns = self.bundle.manifest.window.length_ns
-            self._meter = BaselineMeter(self.baseline_s, length_ns, tracker.rate_hz, self.apply_baseline)
-        return PipelineCore(
-            session,
-            tracker.rate_hz,
-            self._display,
-            self._stimulus,
-            notes,
-            self._detect_every,
-            self._allowance_ns,
-            self._say,
-            self._subject,
-            self.markers,
-            self._meter,
-            detector,
-            self.name,
-        )
-
-    def stream_summary(self, ended_s: float | None, engine: str) -> Summary:
+    def summary(self, ended_s: float | None, engine: str) -> Summary:
         """What this stream was like so far, without memory, which all share.
 
         Args:
@@ -265,26 +174,77 @@ class Stream:
             ConfigurationError: it was never opened.
         """
         core = self._core
-        if core is None or self._camera is None or self._tracker is None:
+        if core is None:
             raise ConfigurationError("a pipeline has no summary before it is opened")
         return core_summary(
             core,
             seconds=(ended_s or monotonic()) - self._began_s,
             engine=engine,
-            dropped={**core.drops(), **source_drops(self._camera, self._tracker)},
-            tracker=self._tracker.description,
-            clock=self._tracker.clock_report,
+            dropped={**core.drops(), **source_drops(self.camera, self.tracker)},
+            tracker=self.tracker.description,
+            clock=self.tracker.clock_report,
             markers=self.markers.count,
             baseline=self.baseline,
             validation=self.validation,
         )
-
-    def ask_to_stop(self) -> None:
-        """Remember that the end was asked for; safe in a signal handler."""
-        self._stopping = True
 
     def close_sources(self) -> None:
         """Close both sources; may be called twice."""
         for each in (self._camera, self._tracker):
             if each is not None:
                 each.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Have errors name the stream."""
+        try:
+            yield
+        except EmerEdgeError as error:
+            if self.name is not None:
+                error.args = (f"stream {self.name}: {error}",)
+            raise
+
+    def _tracker_options(self) -> TrackerOptions:
+        return TrackerOptions(
+            display=self.display, pace=self.machine.pace, offset_ms=self.source.offset_ms, say=self.say
+        )
+
+    def _open_tracker(self) -> Tracker:
+        if self._tracker is None:
+            source = self.source.tracker
+            self._tracker = open_tracker(source, self._tracker_options()) if isinstance(source, str) else source
+        return self._tracker
+
+    def _opened_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
+        source, pace = self.source, self.machine.pace
+        tracker = self._open_tracker()
+        camera = self._camera = (
+            open_camera(source.camera, pace, say=self.say, originals=self.keep_originals)
+            if isinstance(source.camera, str)
+            else source.camera
+        )
+        for word, each, given in (("camera", camera, source.camera), ("tracker", tracker, source.tracker)):
+            if each.live and pace == "fast":
+                raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
+            if each.live and isinstance(given, str):
+                self.say(f"{word}: {each.description}")
+        notes = (*_synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
+        return PipelineCore(
+            session, tracker.rate_hz, source, notes=notes, say=self.say, markers=self.markers, detector=detector
+        )
+
+
+def check_now(machine: MachineOptions, stamp_ns: int | None) -> None:
+    """Raise ConfigurationError where a marker is to be set now, and there is no now."""
+    if stamp_ns is None and machine.pace == "fast":
+        raise ConfigurationError("a fast replay has no now: give a marker its time in the recording (stamp_ns)")
+
+
+def _synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
+    """What a reader should know about how the two sources' times relate."""
+    if camera.live != tracker.live:
+        live, played = ("camera", "tracker") if camera.live else ("tracker", "video")
+        return (f"unsynchronised: the {live} is live, the {played} is a file played beside it",)
+    if not tracker.synchronised:
+        return ("unsynchronised: nobody has said how the video's and the tracker's times relate; use --offset-ms",)
+    return ()

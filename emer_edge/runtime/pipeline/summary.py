@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
 from emer_edge.spec.baseline import Baseline
 from emer_edge.spec.validation import Validation
 
-__all__ = ["Summary", "core_summary", "resident_mb", "told_latencies"]
+__all__ = ["Summary", "core_summary", "resident_mb", "summed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,45 @@ def core_summary(core: PipelineCore, dropped: Mapping[str, int], **rest: Any) ->
         rss_mb=None,
         peak_rss_mb=None,
         notes=core.notes,
-        **told_latencies(core.latencies),
+        **_told_latencies(core.latencies),
         **rest,
     )
 
 
-def told_latencies(latencies: Mapping[str, LatencyRecorder]) -> dict[str, Any]:
+def summed(streams: Mapping[str, Summary], latencies: Mapping[str, LatencyRecorder], **rest: Any) -> Summary:
+    """The summary of several streams, without memory.
+
+    Args:
+        streams: name -> the stream's own.
+        latencies: stage or age -> those of all.
+        rest: the other attributes of `Summary`.
+    """
+    each_of = list(streams.values())
+    return Summary(
+        frames=sum(each.frames for each in each_of),
+        samples=sum(each.samples for each in each_of),
+        detections=sum(each.detections for each in each_of),
+        faces=sum(each.faces for each in each_of),
+        missed=_sums(each.missed for each in each_of),
+        states=_sums(each.states for each in each_of),
+        dropped={f"{name}: {place}": n for name, each in streams.items() for place, n in each.dropped.items()},
+        rss_mb=None,
+        peak_rss_mb=None,
+        notes=tuple(dict.fromkeys(note for each in each_of for note in each.notes)),
+        streams=dict(streams),
+        **_told_latencies(latencies),
+        **rest,
+    )
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
+
+
+def _told_latencies(latencies: Mapping[str, LatencyRecorder]) -> dict[str, Any]:
     """The attributes `stages`, `ages` and `histograms` of a summary, of what was recorded at least once."""
     told = {name: each for name, each in latencies.items() if each.count}
     return {

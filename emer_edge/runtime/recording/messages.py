@@ -23,9 +23,7 @@ import numpy as np
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import DataError
 from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, Encode, encoded
-from emer_edge.runtime.faces.face import Face
-from emer_edge.runtime.faces.look import FaceCandidate, Look
-from emer_edge.runtime.faces.quality import Missing
+from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing
 from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
 from emer_edge.spec.window import FACE_SIZE_PX
 

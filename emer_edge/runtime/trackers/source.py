@@ -6,12 +6,12 @@ import os
 from urllib.parse import urlsplit
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.source import Source, parse_parameters
+from emer_edge.runtime.address import Address, parse_parameters
 
 __all__ = ["TrackerSource", "parse_source"]
 
 
-class TrackerSource(Source):
+class TrackerSource(Address):
     """A source; its scheme is `serial`, `opengaze` ..., or empty for a path without one."""
 
 

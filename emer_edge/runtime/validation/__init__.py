@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.validation.measure import five_targets
 from emer_edge.runtime.validation.present import Presenter, presenter
-from emer_edge.runtime.validation.run import validate_gaze
+from emer_edge.runtime.validation.validating import five_targets, validate_gaze
 
 __all__ = ["Presenter", "five_targets", "presenter", "validate_gaze"]

@@ -29,7 +29,7 @@ from emer_edge.runtime.faces import FaceCandidate, Look
 from emer_edge.runtime.predict import score_clips
 from emer_edge.runtime.session import Session
 from emer_edge.signals.slots import clip_times_ns
-from emer_edge.spec.samples import Display, Frame
+from emer_edge.spec.samples import Frame
 
 PLAN = ScoringOptions(draws=2, loader="published")
 
@@ -137,7 +137,7 @@ def test_live_windows_are_those_of_a_run_that_sees_the_clip(bundle: Bundle, data
     row_times = clip_times_ns(len(track.rows), spec.length_ns).tolist()
     expected = []
     with Session(bundle) as session:
-        run = Evidence(manifest, session.detector, RATE_HZ, Display())
+        run = Evidence(manifest, session.detector, RATE_HZ)
         run.start(-2 * spec.length_ns)  # under way for long when the clip begins
         frames, rows = iter(enumerate(frame_times)), iter(range(len(row_times)))
         frame, row = next(frames, None), next(rows, None)

@@ -12,6 +12,7 @@ from recording_inputs import Kept
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, MissingExtraError
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
 from emer_edge.runtime.outputs.background import Background
 from emer_edge.runtime.outputs.recorder import record
@@ -104,7 +105,9 @@ class Broken(Kept):
 
 def test_a_run_outlives_its_outputs(bundle: Bundle, video: Path, tracker: Path) -> None:
     said: list[str] = []
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0, say=said.append)
+    pipeline = Pipeline(
+        bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0, say=said.append
+    )
     broken, kept = Broken(), Kept()
     summary = play(pipeline, [broken, kept])
     assert len(broken.results) == 1
@@ -120,12 +123,13 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
         "from emer_edge.runtime.outputs import Wanted, open_outputs\n"
+        "from emer_edge.runtime.options import MachineOptions\n"
         "from emer_edge.runtime.pipeline import Pipeline, play\n"
         "from emer_edge.runtime.recording.keep import RecordOptions\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"  # what a full disk looks like to one process
         "bundle, video, tracker, path = sys.argv[1:]\n"
-        "p = Pipeline(bundle, video, tracker, pace='fast', offset_ms=0)\n"
+        "p = Pipeline(bundle, video, tracker, machine=MachineOptions(pace='fast'), offset_ms=0)\n"
         "wanted = Wanted(json=True, summary=True, record=RecordOptions(Path(path), 'jpeg', 'c'))\n"
         "play(p, open_outputs(p, wanted, lambda text: print(text, file=sys.stderr)))\n"
     )
@@ -179,6 +183,6 @@ def test_a_missing_extra_is_named(
 def test_a_recording_needs_a_place(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "there.mcap").touch()
     with pytest.raises(ConfigurationError, match="never overwritten"):
-        record(Pipeline(bundle), RecordOptions(tmp_path / "there.mcap"), print)
+        record(Pipeline(bundle).streams[None], RecordOptions(tmp_path / "there.mcap"), print)
     with pytest.raises(ConfigurationError, match="make it first"):
-        record(Pipeline(bundle), RecordOptions(tmp_path / "none" / "new.mcap"), print)
+        record(Pipeline(bundle).streams[None], RecordOptions(tmp_path / "none" / "new.mcap"), print)

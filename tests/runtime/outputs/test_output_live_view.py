@@ -21,6 +21,7 @@ from runtime_inputs import LiveTracker
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import ClockReport
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import LiveView
 from emer_edge.runtime.outputs.latencies import Latencies
 from emer_edge.runtime.outputs.live_rows import Shown
@@ -169,8 +170,10 @@ def test_without_a_terminal_a_line_tells_each_state(bundle: Bundle) -> None:
 
 def test_a_run_shows_its_sensors(bundle: Bundle, video: Path, tracker: Path) -> None:
     screen = io.StringIO()
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
-    view = LiveView(bundle.manifest, Console(file=screen, force_terminal=True, width=120, height=50), pipeline)
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
+    view = LiveView(
+        bundle.manifest, Console(file=screen, force_terminal=True, width=120, height=50), pipeline.streams[None]
+    )
     summary = play(pipeline, [view])
     assert view._watched.meter.counts["frames"] == summary.frames
     assert view._watched.latencies.recorders["detect"].count == summary.stages["detect"].count
@@ -180,9 +183,10 @@ def test_a_run_shows_its_sensors(bundle: Bundle, video: Path, tracker: Path) -> 
 
 DRAWN = """
 import sys
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Wanted, open_outputs
 from emer_edge.runtime.pipeline import Pipeline, play
-pipeline = Pipeline(sys.argv[1], sys.argv[2], sys.argv[3], pace="fast", offset_ms=0)
+pipeline = Pipeline(sys.argv[1], sys.argv[2], sys.argv[3], machine=MachineOptions(pace="fast"), offset_ms=0)
 play(pipeline, open_outputs(pipeline, Wanted(live=True)))
 """
 

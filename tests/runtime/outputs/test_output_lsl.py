@@ -32,7 +32,7 @@ def ok(end_ns: int) -> Result:
 
 def test_an_inlet_gets_labelled_results(bundle: Bundle) -> None:
     name = f"emotions {uuid.uuid4().hex[:8]}"
-    output = LslResults(Pipeline(bundle), name)
+    output = LslResults(Pipeline(bundle).streams[None], name)
     output.begin()
     (found,) = pylsl.resolve_byprop("name", name, 1, 10.0)
     inlet = pylsl.StreamInlet(found)
@@ -79,4 +79,4 @@ def test_a_row_has_a_number_for_every_channel() -> None:
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 101])
 def test_names_that_can_not_be_announced(bundle: Bundle, name: str) -> None:
     with pytest.raises(ConfigurationError, match="an LSL stream's name"):
-        LslResults(Pipeline(bundle), name)
+        LslResults(Pipeline(bundle).streams[None], name)

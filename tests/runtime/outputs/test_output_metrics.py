@@ -10,6 +10,7 @@ from recording_inputs import Kept
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.metrics import EDGES_S, Metrics, parse_address
 from emer_edge.runtime.pipeline import Pipeline, Summary, play
 from emer_edge.spec.results import Result, State
@@ -47,7 +48,7 @@ class Losing(Kept):
 
 @pytest.fixture(scope="module")
 def scraped(bundle: Bundle, video: Path, tracker: Path) -> tuple[dict[str, float], Summary, list[Result]]:
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
     metrics = Metrics(pipeline, ":0")
     assert metrics.url.startswith("http://127.0.0.1:")
     metrics.outputs = [Losing()]

@@ -20,13 +20,14 @@ from test_output_mqtt import PATIENCE_S, RealBroker, Subscriber, needs_mosquitto
 
 from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import open_session
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import JsonLines, Wanted, open_outputs, recorder
 from emer_edge.runtime.outputs.live_rows import Shown
 from emer_edge.runtime.outputs.live_streams import LiveStreams, StreamRow, render_streams, streams_lines
 from emer_edge.runtime.outputs.metrics import Metrics
 from emer_edge.runtime.outputs.of_stream import OfStream
 from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
-from emer_edge.runtime.pipeline import Streams, StreamSource, Summary, play
+from emer_edge.runtime.pipeline import Pipeline, Summary, play
 from emer_edge.runtime.recording.messages import RESULTS
 from emer_edge.runtime.recording.reader import read_head, read_messages
 from emer_edge.spec.results import Result, State
@@ -35,16 +36,16 @@ NAMES = ("left", "right")
 PEOPLE = {"left": Whose("p1", "form 1"), "right": Whose("p2", "form 2")}
 
 
-def two_people() -> list[StreamSource]:
+def two_people() -> list[Source]:
     """Two people before live cameras, for as long as it takes."""
     pictures = {"left": [scene(100 + at, 80) for at in range(60)], "right": [scene(200, 100, 0.7)]}
-    return [StreamSource(name, LiveCamera(each), LiveTracker()) for name, each in pictures.items()]
+    return [Source(LiveCamera(each), LiveTracker(), name=name) for name, each in pictures.items()]
 
 
 class Scraping(Kept):
     """Looks at the metrics as results come, and sets markers on the way."""
 
-    def __init__(self, run: Streams) -> None:
+    def __init__(self, run: Pipeline) -> None:
         super().__init__()
         self._run = run
         self.metrics: Metrics | None = None
@@ -80,7 +81,7 @@ def played(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder, said = tmp_path_factory.mktemp("kept"), []
     patch = pytest.MonkeyPatch()  # however busy the machine is, nothing is to be lost
     patch.setattr(recorder, "_LIMITS", dict.fromkeys(recorder._LIMITS, 100_000))
-    run = Streams(bundle, two_people(), say=said.append)
+    run = Pipeline(bundle, sources=two_people(), say=said.append)
     screen, lines = io.StringIO(), io.StringIO()
     asked = Wanted(summary=True, console=Console(file=screen, width=80), metrics=":0")
     keeping = Keeping(save=folder / "sessions", record=folder, video=True, session="s1")
@@ -174,8 +175,8 @@ class Breaks(Kept):
 
 def test_an_output_of_one_stream_fails_alone(bundle: Bundle) -> None:
     said: list[str] = []
-    live = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in NAMES]
-    run = Streams(bundle, live, say=said.append)
+    live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in NAMES]
+    run = Pipeline(bundle, sources=live, say=said.append)
     metrics, whole = Metrics(run, ":0"), Kept()
     outputs = [OfStream(Breaks(), "left"), OfStream(whole, "right"), metrics]
     metrics.outputs = outputs
@@ -195,8 +196,8 @@ def test_a_broker_hears_each_stream_under_its_name(bundle: Bundle, tmp_path: Pat
     subscriber = Subscriber(broker.port, "lab/#")
     try:
         assert subscriber.subscribed.wait(PATIENCE_S)
-        live = [StreamSource(name, LiveCamera([scene(100, 90)]), LiveTracker()) for name in NAMES]
-        run, kept = Streams(bundle, live), Kept()
+        live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in NAMES]
+        run, kept = Pipeline(bundle, sources=live), Kept()
         wanted = Wanted(mqtt=f"mqtt://127.0.0.1:{broker.port}/lab")
         play(run, [*open_outputs(run, wanted), kept], 2.0)
         until(lambda: subscriber.states()[-1:] == [("offline", "ended")])
@@ -215,8 +216,8 @@ def test_a_broker_hears_each_stream_under_its_name(bundle: Bundle, tmp_path: Pat
 def test_each_stream_has_an_outlet(bundle: Bundle) -> None:
     pylsl = pytest.importorskip("pylsl", reason="needs pylsl and its liblsl")
     name = f"emotions {uuid.uuid4().hex[:8]}"
-    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
-    run = Streams(bundle, live)
+    live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
+    run = Pipeline(bundle, sources=live)
     outputs = open_outputs(run, wanted_of_streams(Wanted(lsl=name), {each: Whose() for each in NAMES}, Keeping()))
     inlets = {}
     for each in outputs:
@@ -279,9 +280,9 @@ def test_two_have_a_block_each_and_eight_a_line(bundle: Bundle) -> None:
 
 
 def test_a_live_view_draws_once_a_step(bundle: Bundle) -> None:
-    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
+    live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
     screen = io.StringIO()
-    view = LiveStreams(Streams(bundle, live), Console(file=screen, force_terminal=True, width=80, height=24))
+    view = LiveStreams(Pipeline(bundle, sources=live), Console(file=screen, force_terminal=True, width=80, height=24))
     view.begin()
     drawn = []
     for number, stream in [(1, "left"), (1, "right"), (2, "left"), (2, "right"), (3, "right"), (4, "right")]:
@@ -293,9 +294,9 @@ def test_a_live_view_draws_once_a_step(bundle: Bundle) -> None:
 
 
 def test_a_log_has_a_line_a_change(bundle: Bundle) -> None:
-    live = [StreamSource(each, LiveCamera([scene(100, 90)]), LiveTracker()) for each in NAMES]
+    live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
     screen = io.StringIO()
-    view = LiveStreams(Streams(bundle, live), Console(file=screen))
+    view = LiveStreams(Pipeline(bundle, sources=live), Console(file=screen))
     view.begin()
     for stream, state in [("left", State.OK), ("right", State.OK), ("left", State.OK), ("right", State.STALE)]:
         view.result(replace(result_of(1, state=state), stream=stream))

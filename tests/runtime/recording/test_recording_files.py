@@ -19,6 +19,7 @@ import emer_edge.extras
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError, TrackerError
 from emer_edge.runtime.cameras import open_camera
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.recording.convert import convert
@@ -42,11 +43,12 @@ def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """Three seconds with markers."""
     folder = tmp_path_factory.mktemp("run")
     video, tracker = write_video(folder / "v.avi", 3.0, hidden=(0.5, 1.0)), write_tracker(folder / "t.csv", 3.0)
-    pipeline = Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0)
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
     pipeline.mark('stimulus, "one"', 1_000_000_000)
     pipeline.mark("ü", 2_000_000_000)
     path = folder / "run.mcap"
-    output = record(pipeline, RecordOptions(path, "jpeg", "form 17", "p017", "first"), lambda sentence: None)
+    options = RecordOptions(path, "jpeg", "form 17", "p017", "first")
+    output = record(pipeline.streams[None], options, lambda sentence: None)
     pipeline.mark("end", 2_500_000_000)
     kept = Kept()
     play(pipeline, [output, kept])
@@ -212,7 +214,7 @@ def test_old_recordings_are_deleted_and_nothing_else(kept: Path) -> None:
 
 
 def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) -> None:
-    record(Pipeline(bundle), RecordOptions(kept, retention_days=7.0), lambda sentence: None)
+    record(Pipeline(bundle).streams[None], RecordOptions(kept, retention_days=7.0), lambda sentence: None)
     assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
     assert recording_path(kept).parent == kept
     assert recording_path(kept).suffix == ".mcap"

@@ -24,6 +24,7 @@ from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.registry import check_camera
 from emer_edge.runtime.faces import Look, RecordedFrame
 from emer_edge.runtime.faces.finder import FaceFinder
+from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, RESULTS, SAMPLES
 from emer_edge.runtime.recording.reader import read_head, read_messages
@@ -39,7 +40,9 @@ def run(
 ) -> tuple[Path, list[Result]]:
     """A fast replay of files, recorded with JPEG images and lossless crops."""
     path = tmp_path_factory.mktemp("recorded") / "run.mcap"
-    return path, recorded(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0), path)
+    return path, recorded(
+        Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0), path
+    )
 
 
 def test_a_replay_gives_the_same_results(bundle: Bundle, run: tuple[Path, list[Result]]) -> None:
@@ -53,8 +56,10 @@ def test_whole_images_give_them_too_and_faces_are_looked_for_again(
     bundle: Bundle, tracker: Path, tmp_path: Path, run: tuple[Path, list[Result]]
 ) -> None:
     path, video = tmp_path / "lossless.mcap", write_video(tmp_path / "short.avi", 3.0)
-    first = recorded(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0), path, "lossless")
-    with Pipeline(bundle, str(path), str(path), pace="fast") as pipeline:
+    first = recorded(
+        Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0), path, "lossless"
+    )
+    with Pipeline(bundle, str(path), str(path), machine=MachineOptions(pace="fast")) as pipeline:
         again = list(pipeline)
     assert_same(first, again, read_head(path).origin_ns)
     assert pipeline.summary().stages["detect"].count > 0
@@ -113,7 +118,7 @@ def test_a_bundle_that_aligns_otherwise_looks_for_faces_again(bundle: Bundle, ru
     face = msgspec.structs.replace(bundle.manifest.face, template_px=moved)
     other = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, face=face))
     told: list[str] = []
-    with Pipeline(other, str(run[0]), str(run[0]), pace="fast", say=told.append) as pipeline:
+    with Pipeline(other, str(run[0]), str(run[0]), machine=MachineOptions(pace="fast"), say=told.append) as pipeline:
         results = list(pipeline)
     assert sum("aligns faces otherwise" in each for each in told) == 1
     assert pipeline.summary().stages["detect"].count > 0
@@ -160,7 +165,9 @@ def test_what_is_in_it(bundle: Bundle, run: tuple[Path, list[Result]], tracker: 
 
 def test_without_consent_for_images_there_are_none(bundle: Bundle, video: Path, tracker: Path, tmp_path: Path) -> None:
     path = tmp_path / "blind.mcap"
-    recorded(Pipeline(bundle, str(video), str(tracker), pace="fast", offset_ms=0.0), path, "none")
+    recorded(
+        Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0), path, "none"
+    )
     frames = [each.decode() for each in read_messages(path, {FRAMES})]
     assert len(frames) == 180
     assert all(each.look is None or each.look.crop is None for each in frames)
@@ -170,7 +177,9 @@ def test_without_consent_for_images_there_are_none(bundle: Bundle, video: Path, 
         open_camera(str(path))
     with pytest.raises(CameraError, match="holds no images"):
         check_camera(str(path))
-    with Pipeline(bundle, str(video), str(path), pace="fast") as pipeline:  # its samples go with the video
+    with Pipeline(
+        bundle, str(video), str(path), machine=MachineOptions(pace="fast")
+    ) as pipeline:  # its samples go with the video
         assert sum(each.state is State.OK for each in pipeline) == 13
 
 

@@ -1,4 +1,4 @@
-"""The pipeline at real pace: a feed for each stream, one thread that takes the steps of all, and a ring of results.
+"""The pipeline at real pace: an intake for each stream, one thread that takes the steps of all, and a ring of results.
 
 The step for T runs at T + D of the monotonic clock on what had arrived by then. A step that is late by a hop or more is
 skipped and counted, never queued.
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.pipeline.feed import Feed
-from emer_edge.runtime.pipeline.stepping import Stepper
+from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.ring import Bell, Ring
 from emer_edge.runtime.say import Say
 from emer_edge.spec.results import Result
@@ -27,22 +27,22 @@ _STUCK_NS: Final = 5 * NANOSECONDS
 
 
 class LiveRunner:
-    """Runs feeds until their files have ended, a source fails, or `stop` is called.
+    """Runs intakes until their files have ended, a source fails, or `stop` is called.
 
     Of several streams one that fails does not end the run: its results are `stale`, and say why.
 
     Args:
         stepper: takes the steps.
-        feeds: one for each stream, which share the lattice; their sources are closed by `close`.
-        bell: that the feeds ring.
+        intakes: one for each stream, which share the lattice; their sources are closed by `close`.
+        bell: that the intakes ring.
         say: told in a sentence what is stuck or has failed.
 
     Attributes:
         stuck_steps: how often a step has not come back for 5 s.
     """
 
-    def __init__(self, stepper: Stepper, feeds: Sequence[Feed], bell: Bell, say: Say) -> None:
-        self._stepper, self._feeds, self._bell, self._say = stepper, tuple(feeds), bell, say
+    def __init__(self, stepper: Stepper, intakes: Sequence[Intake], bell: Bell, say: Say) -> None:
+        self._stepper, self._intakes, self._bell, self._say = stepper, tuple(intakes), bell, say
         self._results: Ring[list[Result]] = Ring(_STEPS)
         self._failure: BaseException | None = None
         self._told: set[int] = set()
@@ -56,10 +56,10 @@ class LiveRunner:
     def start(self, origin_ns: int) -> None:
         """Start the lattice and the threads."""
         self._came_round_ns = monotonic_ns()
-        for feed in self._feeds:
-            feed.start(origin_ns)
+        for intake in self._intakes:
+            intake.start(origin_ns)
         thread = threading.Thread(target=self._run, args=(origin_ns,), name="emer-edge steps", daemon=True)
-        self._threads = [thread, *(each for feed in self._feeds for each in feed.threads)]
+        self._threads = [thread, *(each for intake in self._intakes for each in intake.threads)]
         thread.start()
 
     def results(self) -> Iterator[Result]:
@@ -79,16 +79,16 @@ class LiveRunner:
     def stop(self) -> None:
         """Ask for the end; safe in a signal handler."""
         self._stopping = True
-        for feed in self._feeds:
-            feed.stop()
+        for intake in self._intakes:
+            intake.stop()
 
     def close(self) -> bool:
         """Stop, close the sources, and wait some seconds for the threads; return whether all have ended."""
         self.stop()
         closers = [
             threading.Thread(target=close, name=f"emer-edge closing the {source}", daemon=True)
-            for feed in self._feeds
-            for source, close in feed.closers().items()
+            for intake in self._intakes
+            for source, close in intake.closers().items()
         ]
         for closer in closers:
             closer.start()
@@ -112,17 +112,17 @@ class LiveRunner:
             self._finished = True
 
     def _steps(self, origin_ns: int) -> None:
-        evidence = self._feeds[0].core.evidence
+        evidence = self._intakes[0].core.evidence
         hop_ns, allowance_ns = evidence.spec.hop_ns, evidence.allowance_ns
         end_ns = origin_ns + hop_ns
         while not self._stopping:
             self._came_round_ns = monotonic_ns()
-            feeds = [each for each in self._feeds if not each.over(end_ns)]
-            if self._over(feeds):
+            intakes = [each for each in self._intakes if not each.over(end_ns)]
+            if self._over(intakes):
                 return
             due_ns = end_ns + allowance_ns
-            for feed in feeds:
-                feed.accept(due_ns)
+            for intake in intakes:
+                intake.accept(due_ns)
             now_ns = monotonic_ns()
             if now_ns < due_ns:
                 with self._bell:
@@ -131,31 +131,31 @@ class LiveRunner:
             late = (now_ns - due_ns) // hop_ns
             if late:
                 end_ns, due_ns = end_ns + late * hop_ns, due_ns + late * hop_ns
-                for feed in feeds:
-                    feed.accept(due_ns)
-            for feed in feeds:
-                feed.before_step(late)
-            self._publish(feeds, self._stepper.step([each.core for each in feeds], end_ns, due_ns))
+                for intake in intakes:
+                    intake.accept(due_ns)
+            for intake in intakes:
+                intake.before_step(late)
+            self._publish(intakes, self._stepper.step([each.core for each in intakes], end_ns, due_ns))
             end_ns += hop_ns
 
-    def _over(self, feeds: Sequence[Feed]) -> bool:
+    def _over(self, intakes: Sequence[Intake]) -> bool:
         """Whether nothing is left to step; raise what the last stream failed with."""
-        going = [each for each in feeds if each.failure is None]
-        for each in feeds:
-            if each.failure is not None and id(each) not in self._told and len(self._feeds) > 1:
+        going = [each for each in intakes if each.failure is None]
+        for each in intakes:
+            if each.failure is not None and id(each) not in self._told and len(self._intakes) > 1:
                 self._told.add(id(each))
                 each.say(f"this stream has failed, its results are stale from now on: {each.failure}")
         if not going:
-            failures = [each.failure for each in feeds if each.failure is not None]
+            failures = [each.failure for each in intakes if each.failure is not None]
             if failures:
                 raise failures[0]
             return True
         return False
 
-    def _publish(self, feeds: Sequence[Feed], results: list[Result]) -> None:
+    def _publish(self, intakes: Sequence[Intake], results: list[Result]) -> None:
         self._results.put(results)
-        for feed in feeds:
-            feed.core.dropped["results"] = self._results.dropped
+        for intake in intakes:
+            intake.core.dropped["results"] = self._results.dropped
 
     def _watch_steps(self) -> None:
         """Say once when the steps do not come round; called by the reader of results."""

@@ -1,4 +1,4 @@
-"""What the sources of cameras and trackers have in common: a scheme, a path, and parameters as in an address."""
+"""What the addresses of cameras and trackers have in common: a scheme, a path, and parameters as in an address."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["Source", "parse_parameters"]
+__all__ = ["Address", "parse_parameters"]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A source as written by a user, taken apart.
+class Address:
+    """An address of a camera or tracker as written by a user, taken apart.
 
     Attributes:
         text: as written.

@@ -11,24 +11,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.options import BaselineOptions
 from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import EyeReading, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["LONGEST_BASELINE_S", "BaselineMeter", "check_baseline_s"]
-
-LONGEST_BASELINE_S: Final = 3600.0
+__all__ = ["BaselineMeter"]
 
 _WINDOWS_KEPT: Final = 2  # of pupils: more than any window, whatever the nominal rate says
 _EYES: Final = ("left", "right")
-
-
-def check_baseline_s(seconds: float) -> None:
-    """Raise ConfigurationError on a length no baseline can have."""
-    if not 0 < seconds <= LONGEST_BASELINE_S:
-        raise ConfigurationError(f"a baseline takes up to {LONGEST_BASELINE_S:g} s, not {seconds:g} s")
 
 
 class BaselineMeter:
@@ -38,22 +30,17 @@ class BaselineMeter:
     however long it took to get them, and never on less than one window.
 
     Args:
-        seconds: of valid data.
+        options: how many `seconds` of valid data; whether results carry their distance once there is a baseline.
         length_ns: of a window.
         rate_hz: the tracker's nominal rate.
-        apply: whether results carry their distance from the baseline once there is one.
 
     Attributes:
         baseline: None until it is complete.
-
-    Raises:
-        ConfigurationError: a length no baseline can have.
     """
 
-    def __init__(self, seconds: float, length_ns: int, rate_hz: float, apply: bool = False) -> None:
-        check_baseline_s(seconds)
+    def __init__(self, options: BaselineOptions, length_ns: int, rate_hz: float) -> None:
         self.baseline: Baseline | None = None
-        self._seconds, self._length_ns, self._apply = seconds, length_ns, apply
+        self._seconds, self._length_ns, self._apply = options.seconds or 0.0, length_ns, options.apply
         kept = ceil(_WINDOWS_KEPT * length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self._stamps_ns = np.full(kept, np.iinfo(np.int64).min)  # a ring, as are the pupils beside it
         self._recent_mm = np.full((kept, len(_EYES)), np.nan)

@@ -1,0 +1,157 @@
+"""Finite streams played as fast as they can be read, nothing dropped: the fast pace, and offline scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic_ns
+from typing import Final
+
+from emer_edge.runtime.cameras import Camera
+from emer_edge.runtime.cameras.mcap import RecordedCamera
+from emer_edge.runtime.evidence import Evidence, HopWindow
+from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
+from emer_edge.runtime.recording.reader import recorded_steps_ns
+from emer_edge.runtime.trackers import Tracker
+from emer_edge.runtime.trackers.mcap import RecordedTracker
+from emer_edge.spec.results import Result
+from emer_edge.spec.samples import Frame, TrackerSample
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["Replay", "replayed"]
+
+_ROUNDING_NS: Final = 1_000_000  # media times are rounded: 360 frames at 30 fps are 12 s
+
+
+class Replay:
+    """Feeds two finite streams of one person in the order of arrival, up to one step after the other.
+
+    Args:
+        evidence: takes the items.
+        frames: the camera's, in order of arrival.
+        samples: the tracker's, in order of arrival.
+        periods_ns: time that the last frame and the last sample stand for.
+        steps_ns: ends of the windows that a recorded run has given, counted from its lattice's start at 0; None: every
+            hop from the lattice's start on.
+
+    Attributes:
+        begins_ns: when both streams have begun; None where one is empty.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        frames: Iterable[Frame],
+        samples: Iterable[TrackerSample],
+        *,
+        periods_ns: tuple[int, int],
+        steps_ns: Iterable[int] | None = None,
+    ) -> None:
+        self._evidence, self._steps_ns = evidence, steps_ns
+        self._frames, self._samples = iter(frames), iter(samples)
+        self._frame, self._sample = next(self._frames, None), next(self._samples, None)
+        self._periods_ns = periods_ns
+        self._limit_ns: int | None = None
+        self.begins_ns: int | None = None
+        if steps_ns is not None:
+            self.begins_ns = 0
+        elif self._frame is not None and self._sample is not None:
+            self.begins_ns = max(self._frame.stamp_ns, self._sample.stamp_ns)
+
+    @classmethod
+    def of(cls, core: PipelineCore, camera: Camera, tracker: Tracker) -> Replay:
+        """Play opened files; a recording of a run that both sources play has that run's steps."""
+        fps, rate_hz = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
+        steps_ns = _recorded_steps(camera, tracker, core.evidence.spec.hop_ns)
+        return cls(core.evidence, camera, tracker, periods_ns=(fps, rate_hz), steps_ns=steps_ns)
+
+    def steps(self, origin_ns: int) -> Iterator[int]:
+        """Start the lattice and give the end of each window once its items are fed; cut it before asking for the next.
+
+        The lattice ends with the shorter stream: with its last item and one period.
+        """
+        if self.begins_ns is None:
+            return
+        evidence = self._evidence
+        evidence.start(origin_ns if self._steps_ns is None else 0)
+        for end_ns in self._every_hop() if self._steps_ns is None else self._steps_ns:
+            self._feed(end_ns)
+            if self._over(end_ns):
+                return
+            yield end_ns
+
+    def _every_hop(self) -> Iterator[int]:
+        end_ns, hop_ns = self._evidence.origin_ns, self._evidence.spec.hop_ns
+        while True:
+            end_ns += hop_ns
+            yield end_ns
+
+    def _over(self, end_ns: int) -> bool:
+        return self._steps_ns is None and self._limit_ns is not None and end_ns > self._limit_ns
+
+    def _feed(self, end_ns: int) -> None:
+        """Give the evidence what had arrived when the step for `end_ns` was due."""
+        due_ns = end_ns + self._evidence.allowance_ns
+        while not self._over(end_ns):
+            frame, sample = self._frame, self._sample
+            if frame is not None and frame.arrival_ns <= due_ns and _first(frame, sample):
+                self._evidence.on_frame(frame)
+                self._frame = next(self._frames, None)
+                if self._frame is None:
+                    self._end(frame.stamp_ns + self._periods_ns[0])
+            elif sample is not None and sample.arrival_ns <= due_ns:
+                self._evidence.on_sample(sample)
+                self._sample = next(self._samples, None)
+                if self._sample is None:
+                    self._end(sample.stamp_ns + self._periods_ns[1])
+            else:
+                return
+
+    def _end(self, limit_ns: int) -> None:
+        limit_ns += _ROUNDING_NS
+        self._limit_ns = limit_ns if self._limit_ns is None else min(self._limit_ns, limit_ns)
+
+
+def replayed(
+    stepper: Stepper, cores: Sequence[PipelineCore], replays: Sequence[Replay], hops_at_once: int = 1
+) -> Iterator[Result]:
+    """Give the results of people who are played on one lattice, which starts when all of them have begun.
+
+    Args:
+        stepper: takes the steps.
+        cores: one for each person.
+        replays: each feeds the core at its place.
+        hops_at_once: hops whose windows share the calls of the engines; results come after the last of them.
+    """
+    begins_ns = [each.begins_ns for each in replays if each.begins_ns is not None]
+    if not begins_ns:
+        return
+    steps = [each.steps(max(begins_ns)) for each in replays]
+    ends_ns = [next(each, None) for each in steps]
+    windows: list[tuple[PipelineCore, HopWindow]] = []
+    since_ns = hops = 0
+    while due := [end_ns for end_ns in ends_ns if end_ns is not None]:
+        since_ns = since_ns if windows else monotonic_ns()
+        end_ns = min(due)
+        at = [number for number, each in enumerate(ends_ns) if each == end_ns]
+        windows += [(cores[each], cores[each].cut(end_ns)) for each in at]
+        hops += 1
+        if hops % hops_at_once == 0:
+            yield from stepper.results(windows, since_ns)
+            windows = []
+        for each in at:
+            ends_ns[each] = next(steps[each], None)
+    if windows:
+        yield from stepper.results(windows, since_ns)
+
+
+def _first(frame: Frame, sample: TrackerSample | None) -> bool:
+    return sample is None or frame.arrival_ns <= sample.arrival_ns
+
+
+def _recorded_steps(camera: Camera, tracker: Tracker, hop_ns: int) -> Iterator[int] | None:
+    """Ends of the windows of a recording that both sources play, or None: they play none, or one with other hops."""
+    if not isinstance(camera, RecordedCamera) or not isinstance(tracker, RecordedTracker):
+        return None
+    if not camera.recording.samefile(tracker.recording) or camera.head.hop_ns != hop_ns:
+        return None
+    return recorded_steps_ns(camera.recording, camera.head.origin_ns)
