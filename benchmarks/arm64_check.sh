@@ -27,7 +27,7 @@ root=$work/root share=$work/share
 seconds=${SECONDS_REPLAYED:-64}
 tests=${TESTS-tests/spec tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
 tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/engines/test_engines.py tests/runtime/test_evidence.py \
-tests/runtime/test_session.py tests/runtime/test_predictions.py}
+tests/runtime/test_session.py tests/offline/test_predictions.py}
 one_thread=(OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1)
 registered=
 
@@ -116,7 +116,7 @@ if [ -n "$tests" ]; then
     cp -r "$source_folder/tests" "$share/tests"
     cp "$source_folder/pyproject.toml" "$share/"
     rm -rf "$share/random.emer"
-    PYTHONPATH=$source_folder "$python" "$source_folder/tests/runtime/random_bundle.py" "$share/random.emer"
+    PYTHONPATH=$source_folder "$python" "$source_folder/tests/random_bundle.py" "$share/random.emer"
     # shellcheck disable=SC2086
     runnable=$(cd "$share" && find $tests -name 'test_*.py' -print0 | xargs -0 grep -LE '^(import|from) (torch|onnx|pandas|emer_edge\.(export|model|training))( |\.|$)' | tr '\n' ' ')
     inside "cd /share && EMER_EDGE_TEST_BUNDLE=/share/random.emer python -m pytest -m 'not slow' -p no:cacheprovider -W default \

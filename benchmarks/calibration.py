@@ -25,9 +25,7 @@ from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.calibration.crops import choose_clips, plan_crops
 from emer_edge.calibration.measurement import measure
 from emer_edge.calibration.methods import METHODS
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
 from emer_edge.export.choosing.calibrating import try_methods
 from emer_edge.export.judging.workshop import FullOutputs, embeddings_of, outputs_of, read_evidence
 from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure

@@ -17,7 +17,7 @@ from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, worksho
 from benchmarks.memory import memory_mb
 from emer_edge.report.tables import Column
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "runtime"))  # the tests' camera with a face
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the tests' camera with a face
 
 FLOOR_MB = 300.0
 FLOOR_ADDED_MS = 5.0
@@ -133,9 +133,8 @@ def turn(way: str, source: str, seconds: float) -> dict[str, Any]:
 def in_thread(source: str) -> Iterator[Any]:
     """The driver read by a thread of this process that keeps the newest image."""
     from emer_edge.runtime.cameras.registry import grabber_for
-    from emer_edge.runtime.cameras.source import parse_camera
 
-    grabber = grabber_for(parse_camera(source))
+    grabber = grabber_for(source)
     changed = threading.Condition()
     newest: list[Any] = []
 

@@ -17,7 +17,7 @@ from ivt_filter.io.pipeline import IVTPipeline
 
 from benchmarks.common import Floor, conclude, parser, show
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, generate, record, samples
-from emer_edge.data.synth.feelings import Feeling
+from emer_edge.data.synth.gaze import Feeling
 from emer_edge.export.matching import eye_quantiles
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.clock import ClockMapper

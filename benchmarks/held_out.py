@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.judged import refuse_known_clips
 from emer_edge.bundle import Bundle
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.data.windows import PreparedClip, load_faces
 from emer_edge.runtime.session import Session
 

@@ -162,10 +162,10 @@ def _make(folder: Path, force: bool) -> None:
 
 def _live_run(bundle: Path, video: Path, seconds: float) -> None:
     """`emer-edge run` in a process of its own, as a user would call it; its view and its summary go to stderr."""
-    from emer_edge.runtime.simulate import TrackerSimulator
+    from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
     stop = threading.Event()
-    with TrackerSimulator() as tracker:
+    with TrackerSimulator(SimulatedTracker()) as tracker:
         player = threading.Thread(target=tracker.play, kwargs={"stop": stop}, name="simulated tracker", daemon=True)
         player.start()
         sources = ["--camera", str(video), "--tracker", tracker.path, "--seconds", f"{seconds:g}"]

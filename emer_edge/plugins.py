@@ -37,7 +37,9 @@ class Named(Protocol):
 Record = TypeVar("Record", bound=Named)
 
 
-def with_plugins(group: str, own: Iterable[Record], kind: type[Record]) -> dict[str, Record]:
+def with_plugins(
+    group: str, own: Iterable[Record], kind: type[Record], *, beside: tuple[type, ...] = ()
+) -> dict[str, Record]:
     """Name -> record: our own in their order, then those of other packages by name.
 
     What can't be loaded, is no `kind`, or has the name of one before is left out with a warning in the log.
@@ -46,13 +48,16 @@ def with_plugins(group: str, own: Iterable[Record], kind: type[Record]) -> dict[
         group: of entry points.
         own: our own records.
         kind: class of the records.
+        beside: classes of records that other registries take from the same group.
     """
     records = {record.name: record for record in own}
-    return records | _added(group, kind, frozenset(records), tuple(sys.path))
+    return records | _added(group, kind, frozenset(records), beside=beside, path=tuple(sys.path))
 
 
-@cache  # a warning once, and one look at the disk
-def _added(group: str, kind: type[Record], taken: frozenset[str], path: tuple[str, ...]) -> dict[str, Record]:
+@cache  # one look at the disk, and one warning
+def _added(
+    group: str, kind: type[Record], taken: frozenset[str], *, beside: tuple[type, ...], path: tuple[str, ...]
+) -> dict[str, Record]:
     added: dict[str, Record] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
@@ -61,7 +66,8 @@ def _added(group: str, kind: type[Record], taken: frozenset[str], path: tuple[st
             _leave_out(group, entry.name, f"{entry.value} can't be loaded: {error}")
             continue
         if not isinstance(record, kind):
-            _leave_out(group, entry.name, f"{entry.value} is no {kind.__name__}")
+            if not isinstance(record, beside):
+                _leave_out(group, entry.name, f"{entry.value} is no {kind.__name__}")
         elif record.name in taken or record.name in added:
             _leave_out(group, entry.name, f"there is a {record.name} already")
         else:

@@ -7,9 +7,14 @@ import tempfile
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from machine import NATURE
+
+if TYPE_CHECKING:
+    from emer_edge.bundle import Bundle
+    from emer_edge.runtime.session import Session
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
@@ -33,6 +38,49 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The nine-head network with random weights, FP32, and CenterFace; windows of 2.4 s, a result every 0.3 s.
+
+    A machine without torch takes one made elsewhere (`python tests/random_bundle.py FOLDER`).
+    """
+    from emer_edge.bundle import load_bundle
+
+    made = os.environ.get("EMER_EDGE_TEST_BUNDLE")
+    if made:
+        return load_bundle(made)
+    from random_bundle import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "random.emer")
+
+
+@pytest.fixture(scope="session")
+def session(bundle: Bundle) -> Session:
+    from emer_edge.runtime.session import Session
+
+    return Session(bundle)
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from runtime_inputs import write_video
+
+    return write_video(tmp_path_factory.mktemp("video") / "face.avi", 6.0)
+
+
+@pytest.fixture(scope="session")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from runtime_inputs import write_tracker
+
+    return write_tracker(tmp_path_factory.mktemp("tracker") / "gaze.csv", 6.0)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What was said to people."""
+    return []
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,10 +29,12 @@ FLOORS = {
     "training": 4,
     "export": 4,
     "bench": 4,
+    "offline": 4,
+    "tools": 4,
     "cli": 5,
     "demo": 5,
 }
-DEVICE_ROOMS = ("spec", "signals", "metrics", "bundle", "data", "report", "runtime", "bench")
+DEVICE_ROOMS = ("spec", "signals", "metrics", "bundle", "data", "report", "runtime", "bench", "offline", "tools")
 HEAVY = ("torch", "onnx", "pandas", "matplotlib")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem == "demo")
 

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.simulate.encoders import EmerEncoder
-from emer_edge.runtime.simulate.transport import TerminalTransport
+from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.spec.window import NANOSECONDS
+from emer_edge.tools.simulate.transport import TerminalTransport
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "runtime"))  # the tests' camera, and a face
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # the tests' camera, and a face
 
 from camera_devices import MjpegServer
 from runtime_inputs import SCENE, scene
@@ -84,7 +84,7 @@ class FaultyTracker:
         self.sent = 0
         self.source = f"serial://{link}?format=emer&rate={TRACKER_HZ}"
         self._rng = np.random.default_rng(0)
-        self._transport = TerminalTransport(EmerEncoder(Display()), link)
+        self._transport = TerminalTransport(EMER, Display(), link=link)
         self._transport.stage = _Garbler(self)
         self._away = threading.Event()
         self._start()

@@ -29,8 +29,7 @@ from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.records.probe_records import Probes
 from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.bundle import load_bundle
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.errors import ConfigurationError, OutputExistsError
 from emer_edge.report.files import write_whole
 from emer_edge.report.text_tables import to_csv, to_latex

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import msgspec
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
 from emer_edge.bundle.variants import VARIANTS, Variant
 from emer_edge.errors import BundleError, OutputExistsError
+from emer_edge.spec.whole_file import name_folder
 
 __all__ = ["Bundle", "BundleWriter", "load_bundle", "sha256_of"]
 
@@ -154,18 +153,8 @@ class BundleWriter:
         }
         manifest = msgspec.structs.replace(manifest, files=files)
         self.add(MANIFEST_NAME, manifest.to_json())
-        replaced: Path | None = None
         try:
-            if self.path.exists():
-                replaced = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent)) / "replaced"
-                os.rename(self.path, replaced)
-            os.rename(self.folder, self.path)
+            name_folder(self.folder, self.path)
         except OSError as error:
-            if replaced is not None and replaced.exists():
-                os.rename(replaced, self.path)
             raise BundleError(f"can't name the bundle {self.path}: {error.strerror}") from None
-        finally:
-            if replaced is not None:
-                with contextlib.suppress(OSError):
-                    shutil.rmtree(replaced.parent)
         return Bundle(self.path, manifest)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.errors import DataError
 from emer_edge.spec.heads import GAP_HEADS, HEADS, ClassHead

@@ -48,8 +48,7 @@ LabelColumnOption = Annotated[
     ),
 ]
 KeepFoldsOption = Annotated[
-    bool,
-    typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants."),
+    bool, typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be used.")]
 

@@ -28,7 +28,7 @@ def doctor(
     """
     from json import dumps
 
-    from emer_edge.runtime.doctor import examine, worst
+    from emer_edge.tools.doctor import examine, worst
 
     findings = []
     with progress_bars() as report:

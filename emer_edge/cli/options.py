@@ -22,7 +22,7 @@ DataOption = Annotated[
     typer.Option("--data", help="Root of an EMER data set (or of one made by `emer-edge synth`).", show_default=False),
 ]
 EngineOption = Annotated[str, typer.Option("--engine", help="What computes: auto, or an engine by its name.")]
-"""`HelpfulCommand` names the engines."""
+"""`HelpfulCommand` names the engines, and what cameras and trackers are."""
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the engine.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 
@@ -32,10 +32,42 @@ class HelpfulCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
-        from emer_edge.runtime.engines import engines
-
+        tellers = {"engine": _engines, "camera": _cameras, "tracker": _trackers, "format": _formats}
         for option in self.params:
-            if isinstance(option, TyperOption) and option.name == "engine":
-                told = ", ".join(f"{each.name} ({each.help})" for each in engines().values())
-                option.help = f"What computes: auto (the best that can here), {told}."
+            if isinstance(option, TyperOption) and option.name in tellers:
+                option.help = tellers[option.name]()
         super().format_help(ctx, formatter)
+
+
+def _engines() -> str:
+    from emer_edge.runtime.engines import engines
+
+    told = ", ".join(f"{each.name} ({each.help})" for each in engines().values())
+    return f"What computes: auto (the best that can here), {told}."
+
+
+def _cameras() -> str:
+    from emer_edge.runtime.cameras import cameras
+    from emer_edge.runtime.drivers import kinds_in_short
+
+    told = kinds_in_short(cameras().values())
+    return f"One of: {told}. emer-edge devices lists what is plugged in, with --kinds what all parameters mean."
+
+
+def _trackers() -> str:
+    from emer_edge.runtime.drivers import kinds_in_short
+    from emer_edge.runtime.trackers import trackers
+    from emer_edge.runtime.trackers.formats import stream_formats
+
+    told = kinds_in_short(trackers().values())
+    return (
+        f"One of: {told}; none (faces alone). Formats of serial lines: {kinds_in_short(stream_formats().values())}. "
+        "emer-edge devices lists what is plugged in, with --kinds what all parameters mean."
+    )
+
+
+def _formats() -> str:
+    from emer_edge.tools.simulate import simulated_formats
+
+    *serial, tcp, lsl = simulated_formats()
+    return f"On a pseudo-terminal: {', '.join(serial)}. On the network: {tcp}, {lsl}."

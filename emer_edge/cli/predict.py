@@ -40,11 +40,11 @@ def predict(
 ) -> None:
     """Score clips and recordings offline: a row a clip, or a row each window of a recording."""
     from emer_edge.bundle import load_bundle
-    from emer_edge.data.clips import SkippedClip
+    from emer_edge.data.dataset import SkippedClip
     from emer_edge.demo import default_bundle
     from emer_edge.errors import OutputExistsError
-    from emer_edge.runtime.fixation_maps import INDEX_FILE, write_fixation_maps
-    from emer_edge.runtime.predictions import predict_paths, write_csv
+    from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
+    from emer_edge.offline.predictions import predict_paths, write_csv
     from emer_edge.runtime.session import Session
 
     if output.exists() and not force:

@@ -44,9 +44,9 @@ def prepare(
     from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
     from emer_edge.demo import default_bundle
+    from emer_edge.offline.prepare import REPORT_FILE, prepare_videos
     from emer_edge.runtime.engines import CPU_ENGINE
     from emer_edge.runtime.faces import ARCFACE_TEMPLATE
-    from emer_edge.runtime.prepare import REPORT_FILE, prepare_videos
     from emer_edge.runtime.session import Session
 
     with progress_bars() as report:

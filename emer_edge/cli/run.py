@@ -305,7 +305,7 @@ def run(
     machine unless --mqtt, --metrics, --lsl-out or --serve says so. docs/outputs.md has every output, docs/sessions.md
     has participants, markers, baselines and the gaze validation.
     """
-    from emer_edge.runtime.placement import place_process
+    from emer_edge.tools.placement import place_process
 
     place_process(cpu_affinity, nice)  # before libraries start threads
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from emer_edge.cli.options import HelpfulCommand
 from emer_edge.cli.progress import progress_bars, say
 
 __all__ = ["simulate"]
@@ -16,14 +17,10 @@ __all__ = ["simulate"]
 simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an eye tracker, or a whole recording.")
 
 
-@simulate.command()
+@simulate.command(cls=HelpfulCommand)
 def tracker(
     format: Annotated[  # noqa: A002
-        str,
-        typer.Option(
-            "--format",
-            help="On a pseudo-terminal: emer, csv, opengaze, iviewx, iscan. On the network: opengaze-tcp, lsl.",
-        ),
+        str, typer.Option("--format", help="What it speaks.")
     ] = "emer",
     rate_hz: Annotated[
         float | None, typer.Option(min=1, max=2000, help="Samples a second; by default 120.", show_default=False)
@@ -58,14 +55,13 @@ def tracker(
     Give that line to `emer-edge run --tracker`. Ctrl-C stops it. With `--faults` it misbehaves, and says at the end how
     often: `emer-edge simulate tracker --faults all --link /tmp/tracker`.
     """
-    from emer_edge.runtime.simulate import simulate_tracker
+    from emer_edge.tools.simulate import SimulatedTracker, simulate_tracker
 
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
-    played = simulate_tracker(
-        format, rate_hz, seed, seconds, stop=stop, source=source, link=link, port=port, faults=faults, say=say
-    )
+    simulated = SimulatedTracker(format, rate_hz, seed, source, link=link, port=port)
+    played = simulate_tracker(simulated, seconds, faults=faults, stop=stop, say=say)
     say(f"sent {played.sent} samples; {played.dropped} found nobody reading")
     if faults is not None:
         happened = ", ".join(f"{name} {count}" for name, count in played.faults.items())

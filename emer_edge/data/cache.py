@@ -5,15 +5,13 @@ Faces and gaze are biometric, and EMER's agreement forbids copies that outlive t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["cache_folder", "entry_path", "purge_cache", "write_private"]
+__all__ = ["cache_folder", "entry_path", "purge_cache"]
 
 
 def cache_folder() -> Path:
@@ -25,24 +23,6 @@ def entry_path(kind: str, source: Path, suffix: str) -> Path:
     """Name the entry of one kind that belongs to a source file; one entry a source, so a stale one is replaced."""
     digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()
     return cache_folder() / kind / f"{digest[:40]}{suffix}"
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file at once or not at all, mode 0600, its folders 0700.
-
-    Raises:
-        OSError: the folder can't be written.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mkstemp creates with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def purge_cache() -> int:

@@ -1,32 +1,104 @@
-"""A copy of EMER as a data set: clips, folds, and the slices that choices are made on.
+"""A copy of EMER as a data set: clips, folds, the slices that choices are made on, and salted hashes of clips.
 
 Three slices of a fold never overlap: the test clips (`fold`), the clips that choices are made on (`selection`), and the
 rest, which a network is fitted to (`training`). Choices are calibration, precision, temperatures and the epoch.
+A bundle remembers by `clip_hash` which clips it was trained on without naming anybody.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.clips import Clip, SkippedClip
+from emer_edge.data.images import read_crop
 from emer_edge.data.labels import Classes, open_labels
-from emer_edge.data.layout import FOLDS, find_layout
-from emer_edge.data.names import describe_clip
+from emer_edge.data.layout import FOLDS, ClipFiles, describe_clip, find_layout, frame_names
+from emer_edge.data.sheets import EyeTrack, read_sheet
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.labels import View
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EventsRule
 
-__all__ = ["EmerDataset", "regroup"]
+__all__ = ["Clip", "EmerDataset", "SkippedClip", "clip_hash", "new_salt", "regroup"]
+
+
+@dataclass(frozen=True)
+class SkippedClip:
+    """A clip that can't be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One clip; frames and eye rows are read from disk on demand.
+
+    Attributes:
+        name: its folder name, which is its ID in the label file.
+        participant, stimulus: as the name tells them, or None.
+        induced_emotion: the emotion that its film induces, as the name tells it, or None.
+        fold: 1 to 5, 0 for a clip outside of any data set.
+        frames_path: folder of its face crops.
+        sheet_path: its eye sheet.
+        labels: head -> class index or value; only the heads that are labelled.
+    """
+
+    name: str
+    participant: str | None
+    stimulus: str | None
+    induced_emotion: str | None
+    fold: int
+    frames_path: Path
+    sheet_path: Path
+    labels: Mapping[str, int | float]
+
+    @classmethod
+    def of(cls, files: ClipFiles) -> Clip:
+        """The clip of some files, without labels; DataError where it has no eye sheet."""
+        if files.sheet is None:
+            raise DataError("it has no eye sheet")
+        participant, stimulus, emotion = describe_clip(files.name)
+        where = {"frames_path": files.frames, "sheet_path": files.sheet}
+        return cls(files.name, participant, stimulus, emotion, fold=files.fold, labels={}, **where)
+
+    @cached_property
+    def frame_names(self) -> tuple[str, ...]:
+        """File names of its frames in natural order; DataError when there is none."""
+        names = tuple(frame_names(self.frames_path))
+        if not names:
+            raise DataError(f"clip {self.name}: {self.frames_path} holds no frame (PNG, JPEG or BMP)")
+        return names
+
+    @property
+    def frame_paths(self) -> tuple[Path, ...]:
+        """Paths of its frames in natural order."""
+        return tuple(self.frames_path / name for name in self.frame_names)
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Read one frame: (112, 112, 3) uint8, B, G, R; DataError when it is no image."""
+        try:
+            return read_crop(self.frames_path / self.frame_names[index])
+        except DataError as error:
+            raise DataError(f"clip {self.name}: {error}") from error
+
+    def eye(self) -> EyeTrack:
+        """Read its eye rows, from the cache after the first time; DataError when the sheet can't be used."""
+        try:
+            return read_sheet(self.sheet_path)
+        except DataError as error:
+            raise DataError(f"clip {self.name}: {error}") from error
+
 
 _SELECTION_SHARE: Final = 1 / 6
 _SELECTION_DRAWS: Final = 200
@@ -98,10 +170,7 @@ class EmerDataset:
             raise _refused(root, skipped[0])
         for done, files in enumerate(layout.clips, start=1):
             try:
-                if files.sheet is None:
-                    raise DataError("it has no eye sheet")
-                labels = table.labels(files.name, order)
-                clip = Clip(files.name, *describe_clip(files.name), files.fold, files.frames, files.sheet, labels)
+                clip = replace(Clip.of(files), labels=table.labels(files.name, order))
                 clip.frame(0)
                 clip.eye()
                 clips.append(clip)
@@ -114,7 +183,7 @@ class EmerDataset:
         if not clips:
             first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{root} holds no usable clip, {len(skipped)} were left out{first}")
-        dataset = cls(root, tuple(clips), tuple(skipped), table.heads, events, _fingerprint(clips))
+        dataset = cls(root, tuple(clips), tuple(skipped), table.heads, events=events, fingerprint=_fingerprint(clips))
         return regroup(dataset) if dataset.shared_participants and not keep_folds else dataset
 
     @property
@@ -196,6 +265,31 @@ def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
         sizes[fold] += counts[name]
     clips = tuple(replace(clip, fold=fold_of[_group(clip)]) for clip in dataset.clips)
     return replace(dataset, clips=clips, fingerprint=_fingerprint(clips), regrouped=True)
+
+
+def new_salt() -> str:
+    """A random salt for a bundle's hashes, 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def clip_hash(salt: str, clip: Clip) -> str:
+    """Salted hash of a clip, 32 hexadecimal digits.
+
+    It covers the bytes of the first, the middle and the last frame, so that a renamed clip keeps its hash and two data
+    sets that share clip names don't get in each other's way.
+
+    Raises:
+        DataError: the clip has no frames, or one can't be read.
+    """
+    paths = clip.frame_paths
+    digest = hashlib.sha256(salt.encode())
+    for at in sorted({0, len(paths) // 2, len(paths) - 1}):
+        try:
+            content = paths[at].read_bytes()
+        except OSError as error:
+            raise DataError(f"can't open the frame {paths[at]}: {error.strerror}") from None
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:32]
 
 
 def _group(clip: Clip) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emer_edge.data.names import describe_clip, emotion_of, polarity_of
+from emer_edge.data.layout import describe_clip, emotion_of, polarity_of
 from emer_edge.data.tables import Table, cell_text, parse_number, read_table
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.spec.heads import HEADS, ClassHead, ValueHead

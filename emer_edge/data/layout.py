@@ -1,8 +1,9 @@
-"""Where things lie in a copy of EMER.
+"""Where things lie in a copy of EMER, and what their names tell.
 
 Two layouts are known. The one the authors' loader reads: `face/set1` to `face/set5` with a folder of frames a clip,
 `eye/<clip>.xlsx`, `new_label.xlsx`. The later release: `face_light_align image`, `eye_movement data`, `EMER_label.xlsx`
 and the folds in `emer_set.txt`. Names are matched without regard to case, spaces and underscores, and the two may mix.
+Clips are called as in `3_film_happy`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,20 @@ from pathlib import Path
 from typing import Final
 
 from emer_edge.errors import DataError
+from emer_edge.spec.labels import EMOTIONS, POLARITIES
 
-__all__ = ["FOLDS", "ClipFiles", "Layout", "find_layout", "frame_names", "natural_key", "parse_folds"]
+__all__ = [
+    "FOLDS",
+    "ClipFiles",
+    "Layout",
+    "describe_clip",
+    "emotion_of",
+    "find_layout",
+    "frame_names",
+    "natural_key",
+    "parse_folds",
+    "polarity_of",
+]
 
 FOLDS: Final = (1, 2, 3, 4, 5)
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
@@ -75,8 +88,8 @@ def find_layout(root: Path) -> Layout:
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist; --data names the folder that holds EMER's face folder")
     entries = {_plain(each.name): each for each in sorted(root.iterdir())}
-    faces = _folder(root, entries, _FACE_FOLDERS, "faces", "face, or face_light_align image")
-    eyes = _folder(root, entries, _EYE_FOLDERS, "eye sheets", "eye, or eye_movement data")
+    faces = _folder(root, entries, _FACE_FOLDERS, "faces", wanted="face, or face_light_align image")
+    eyes = _folder(root, entries, _EYE_FOLDERS, "eye sheets", wanted="eye, or eye_movement data")
     labels = next(
         (entry for stem in _LABEL_FILES for suffix in sorted(_TABLES) if (entry := entries.get(stem + suffix))), None
     )
@@ -249,3 +262,44 @@ def _plain(name: str) -> str:
 
 def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in _IMAGES and not name.startswith(".")
+
+
+_EMOTION_WORDS: Final = {
+    **{name: name for name in EMOTIONS},
+    "happy": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "afraid": "fear",
+    "scared": "fear",
+    "fearful": "fear",
+    "surprised": "surprise",
+    "disgusted": "disgust",
+    "angry": "anger",
+    "calm": "neutral",
+}
+_POLARITY_WORDS: Final = {**{name: name for name in POLARITIES}, "pos": "positive", "neg": "negative", "neu": "neutral"}
+
+
+def emotion_of(word: str) -> str | None:
+    """The emotion a word stands for, or None."""
+    return _EMOTION_WORDS.get(word.strip().lower())
+
+
+def polarity_of(word: str) -> str | None:
+    """The polarity a word stands for, or None."""
+    return _POLARITY_WORDS.get(word.strip().lower())
+
+
+def describe_clip(name: str) -> tuple[str | None, str | None, str | None]:
+    """Read `<participant>_<stimulus>_<induced emotion>`, such as `3_film_happy`.
+
+    Returns:
+        participant, stimulus and emotion; the first two are None when the name has fewer than two parts, the last where
+        no part from the end is a word for an emotion.
+    """
+    parts = [part for part in name.split("_") if part]
+    if len(parts) < 2:
+        return None, None, None
+    emotion = emotion_of(parts[-1])
+    middle = parts[1:-1] if emotion and len(parts) > 2 else parts[1:]
+    return parts[0], "_".join(middle), emotion

@@ -191,7 +191,7 @@ def open_session(folder: Path) -> SavedSession:
     head = _head(folder / SESSION_FILE)
     results, cut_results = _lines(folder / RESULTS_FILE, dict[str, Any])
     markers, cut_markers = _lines(folder / MARKERS_FILE, Marker)
-    return SavedSession(folder, head, tuple(results), tuple(markers), cut_results + cut_markers)
+    return SavedSession(folder, head, tuple(results), tuple(markers), cut=cut_results + cut_markers)
 
 
 def participant_sessions(root: Path, participant: str) -> Iterator[Path]:

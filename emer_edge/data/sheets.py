@@ -21,7 +21,18 @@ from numpy.typing import NDArray
 from emer_edge.data import cache
 from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
 from emer_edge.errors import DataError
-from emer_edge.spec.columns import EYE_COLUMNS, MOVEMENT_CODES, PUPILS, VALIDITY, VALIDITY_CODES, match_header
+from emer_edge.spec.columns import (
+    EYE_COLUMNS,
+    GAZE_POINT,
+    GAZE_PX,
+    MOVEMENT_CODES,
+    PUPILS,
+    VALIDITY,
+    VALIDITY_CODES,
+    column_indices,
+    match_header,
+)
+from emer_edge.spec.whole_file import write_private
 from emer_edge.spec.window import EYE_COLUMN_COUNT
 
 __all__ = ["EyeTrack", "find_time_column", "parse_cells", "parse_times_ns", "read_sheet", "validity_is_worded"]
@@ -30,8 +41,8 @@ READER_VERSION: Final = 1  # part of a cache entry's stamp: raise it whenever th
 _WORDS: Final = {
     word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
 }
-_VALIDITY_AT: Final = tuple(range(EYE_COLUMN_COUNT)[VALIDITY])
-_SEEN_AT: Final = (*range(6), *range(EYE_COLUMN_COUNT)[PUPILS])
+_VALIDITY_AT: Final = column_indices(VALIDITY)
+_SEEN_AT: Final = column_indices(GAZE_POINT, *GAZE_PX, PUPILS)
 _TIME_NAMES: Final = ("recording timestamp", "recordingtimestamp", "timestamp", "time")
 _UNITS_NS: Final = {"ns": 1, "us": 1_000, "μs": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME: Final = re.compile(r"^(?P<name>[a-z ]+?)\s*(?:[\[(]\s*(?P<unit>[^\])]+?)\s*[\])])?$")
@@ -75,7 +86,7 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
             buffer, stamp=stamp, rows=track.rows, times_ns=track.times_ns, seen=track.seen, timed=np.array(track.timed)
         )
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
-            cache.write_private(entry, buffer.getvalue())
+            write_private(entry, buffer.getvalue())
     return track
 
 

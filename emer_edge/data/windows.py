@@ -13,15 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.signals.profiles import TrackerProfile
-from emer_edge.signals.slots import clip_times_ns, hop_candidates
-from emer_edge.signals.stream import EyeStream, cut_window
-from emer_edge.spec.columns import GAZE_POINT
+from emer_edge.signals.stream import EyeStream, clip_times_ns, cut_window, hop_candidates, nominal_rate_hz
+from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, GAZE_POINT, MOVEMENT_TYPE, column_indices
 from emer_edge.spec.results import State
 from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
 
-__all__ = ["AlterRows", "ClipWindow", "PreparedClip", "clip_window", "load_faces", "stack_faces"]
+__all__ = [
+    "AlterRows",
+    "ClipWindow",
+    "EventDifference",
+    "PreparedClip",
+    "clip_window",
+    "compare_events",
+    "load_faces",
+    "stack_faces",
+]
 
 AlterRows = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]],
@@ -92,7 +100,7 @@ class PreparedClip:
         self._spec = spec
         self._frame_times_ns = clip_times_ns(count, self.end_ns)
         self.candidates = hop_candidates(self._frame_times_ns, self.end_ns, spec)
-        rate_hz = _rate_hz(times_ns) if track.timed or alter is not None else 0.0
+        rate_hz = nominal_rate_hz(times_ns.tolist()) if track.timed or alter is not None else 0.0
         if alter is not None:
             rows, times_ns, seen = alter(rows, times_ns, seen)
         self._rows = rows
@@ -146,7 +154,7 @@ class PreparedClip:
             self._rows[eye],
             self._rows[gaze, GAZE_POINT],
             np.ones(FACE_SLOTS, np.bool_),
-            np.ones(EYE_SLOTS, np.bool_),
+            covered_eye=np.ones(EYE_SLOTS, np.bool_),
         )
 
     def _cut(
@@ -193,11 +201,6 @@ def stack_faces(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return faces
 
 
-def _rate_hz(times_ns: NDArray[np.int64]) -> float:
-    """Nominal rate of rows at these times; 0, which means no gaps, for a single row."""
-    return 1e9 / float(np.median(np.diff(times_ns))) if len(times_ns) > 1 else 0.0
-
-
 def _last_digit(name: str) -> int:
     stem = os.path.splitext(name)[0]
     return int(stem[-1]) if stem and stem[-1] in "0123456789" else 0
@@ -210,3 +213,53 @@ def _segment_draw(count: int, segments: int, rng: np.random.Generator) -> NDArra
     first = np.cumsum(sizes) - sizes
     drawn = first + (rng.random(segments) * sizes).astype(np.int64)
     return np.asarray(np.minimum(drawn, count - 1))  # fewer items than segments: the last item stands in
+
+
+@dataclass(frozen=True)
+class EventDifference:
+    """One column, over all slots of all windows.
+
+    Attributes:
+        column: its key.
+        same: share of slots with the same value, to half of the last digit that people read: 0.5 px or ms, 0.005 MCS.
+        mean_difference: mean absolute difference.
+        mean_published: mean absolute value that the sheets hold, to compare with.
+        slots: how many.
+    """
+
+    column: str
+    same: float
+    mean_difference: float
+    mean_published: float
+    slots: int
+
+
+def compare_events(clips: Sequence[Clip], spec: WindowSpec) -> tuple[EventDifference, ...]:
+    """Compare both rules over the windows of clips, column by column; empty where no sheet holds eye movements.
+
+    Raises:
+        DataError: a clip can't be read.
+    """
+    if not clips:
+        return ()
+    rules: tuple[EventsRule, ...] = ("causal", "published")
+    causal, published = (
+        np.concatenate([PreparedClip(clip, spec, rule).window().eye[:, EVENTS] for clip in clips]).astype(np.float64)
+        for rule in rules
+    )
+    if not published[:, 0].any():
+        return ()
+    found = []
+    for at, column in enumerate(column_indices(EVENTS)):
+        apart = np.abs(causal[:, at] - published[:, at])
+        near = 0.0 if column == MOVEMENT_TYPE else 0.005 if "MCS" in COLUMN_KEYS[column] else 0.5
+        found.append(
+            EventDifference(
+                column=COLUMN_KEYS[column],
+                same=float(np.mean(apart <= near)),
+                mean_difference=float(apart.mean()),
+                mean_published=float(np.abs(published[:, at]).mean()),
+                slots=len(apart),
+            )
+        )
+    return tuple(found)

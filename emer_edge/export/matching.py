@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import QUANTILES, FaceRecord
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.faces import ARCFACE_TEMPLATE, FaceDetector, grey_level
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, VALIDITY
+from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, VALIDITY, column_indices
 from emer_edge.spec.progress import Progress
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
@@ -24,7 +24,7 @@ FEWEST_FACES: Final = 20
 """With fewer found faces a median of landmarks means nothing, and the generic template is taken."""
 
 _FEWEST_ROWS: Final = 200
-_WHOLE: Final = frozenset(range(VALIDITY.start, VALIDITY.stop)) | frozenset(range(EVENTS.start, EVENTS.stop))
+_WHOLE: Final = frozenset(column_indices(VALIDITY, EVENTS))
 _MOST_RESIDUAL_PX: Final = 2.0
 
 

@@ -12,11 +12,9 @@ from typing import Final
 import torch
 
 from emer_edge.bundle.manifest import DataRecord
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash, new_salt
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
-from emer_edge.data.synth.dataset import MARKER
+from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.errors import CheckpointError, ConfigurationError
 from emer_edge.export.options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints

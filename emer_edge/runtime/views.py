@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, load_faces
 from emer_edge.runtime.session import Session
 from emer_edge.signals.profiles import TrackerProfile

@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.signals.gaze_faults import gaze_fault
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, EYE_COLUMNS, EYE_GROUPS, ColumnGroup
+from emer_edge.spec.columns import (
+    COLUMN_KEYS,
+    EVENTS,
+    EYE_COLUMNS,
+    EYE_GROUPS,
+    GAZE_PX,
+    POSITION,
+    ColumnGroup,
+    column_indices,
+)
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EYE_COLUMN_COUNT
 
@@ -29,6 +38,7 @@ _UNITS: Final = {1e-3: "metres", 1e-1: "centimetres", 1 / 25.4: "inches", 1e3: "
 _NEAR: Final = math.log(2.5)  # how far a factor may miss a unit's
 _FAR: Final = 1.5  # trained spreads beyond the trained range, for a quarter of the rows' best
 _AXIS_FLOOR_MM: Final = 10.0
+_DEPTHS: Final = tuple(eye.stop - 1 for eye in POSITION)
 _LEAST_FILLED: Final = 0.5  # of rows, before a column's values are judged
 
 
@@ -128,7 +138,7 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
         columns = [each for each in group.columns if each not in dead and np.isfinite(trained.middle[each])]
         if not columns:
             continue
-        fault = _unit_fault(group, columns, seen, trained, display)
+        fault = _unit_fault(group, columns, seen, trained, display=display)
         if fault is None and group.name == "position":
             fault = _axes_fault(seen, trained, dead) or _side_fault(columns, seen, trained)
         if fault is None and group.name == "gaze":
@@ -166,10 +176,10 @@ def _dead_fault(key: str, columns: list[int], seen: _Seen, trained: TrainedColum
         return None
     sides = {side for side in ("left", "right") for each in columns if f" {side}" in EYE_COLUMNS[each].name}
     name = f"{'+'.join(each.name for each in groups)} {key}"
-    if key == "missing" and len(sides) == 1 and set(columns) & set(range(2, 6)):
+    if key == "missing" and len(sides) == 1 and set(columns) & set(column_indices(*GAZE_PX)):
         side = sides.pop()
         return Fault(name, f"The {side} eye: not found in any row, trained on both: is it covered or switched off?")
-    first = next((each for each in columns if EYE_COLUMNS[each].name.endswith("Z") and each >= 16), columns[0])
+    first = next((each for each in columns if each in _DEPTHS), columns[0])
     said = "no value in any row" if key == "missing" else f"{_number(_median(seen, first))} in every row"
     others = len(columns) - 1
     more = f" (and {others} more column{'s' if others > 1 else ''})" if others else ""
@@ -205,8 +215,7 @@ def _unit_fault(
 
 def _axes_fault(seen: _Seen, trained: TrainedColumns, dead: set[int]) -> Fault | None:
     """Eye positions whose axes fit training far better in another order."""
-    for first in (16, 19):
-        axes = range(first, first + 3)
+    for axes in map(column_indices, POSITION):
         if any(each in dead or not _filled(seen, each) or np.isnan(trained.middle[each]) for each in axes):
             continue
         places = np.array([_median(seen, each) for each in axes])
@@ -218,14 +227,14 @@ def _axes_fault(seen: _Seen, trained: TrainedColumns, dead: set[int]) -> Fault |
             moved = " and ".join("XYZ"[at] for at in range(3) if order[at] != at)
             values = ", ".join(f"{axis} {_number(value)}" for axis, value in zip("XYZ", places, strict=True))
             ranges = ", ".join(f"{axis} {trained.range_text(each)}" for axis, each in zip("XYZ", axes, strict=True))
-            name = EYE_COLUMNS[first].name.rsplit(" ", 1)[0]
+            name = EYE_COLUMNS[axes[0]].name.rsplit(" ", 1)[0]
             return Fault("position axes", f"{name}: {values}, trained on {ranges}: {moved} swapped?")
     return None
 
 
 def _side_fault(columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
     """The left eye right of the right one."""
-    left, right = 16, 19
+    left, right = (eye.start for eye in POSITION)
     if left not in columns or right not in columns:
         return None
     apart = seen.cells[:, right] - seen.cells[:, left]

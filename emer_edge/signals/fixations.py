@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.signals.events import CAUSAL_RULE, movement_types
-from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, MovementType
+from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, MovementType
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import EventsRule
 
 __all__ = ["SIGMA_DEG", "Fixations", "find_fixations", "fixation_map", "viewing_distance_mm"]
 
 SIGMA_DEG: Final = 1.0
-_EYE_Z: Final = [18, 21]  # eye position left and right Z, DACS mm
+_EYE_Z: Final = [eye.stop - 1 for eye in POSITION]
 _PLAUSIBLE_MM: Final = (200.0, 2000.0)
 _LONGEST_STEP_NS: Final = 100_000_000  # a row stands for no more: behind it the stream was silent
 
@@ -118,8 +118,12 @@ def fixation_map(
         )
     height = max(1, round(width * display.height_px / display.width_px))
     degree_mm = 2 * distance_mm * math.tan(math.radians(0.5))
-    across = _gaussians(fixations.points_px[:, 0], display.width_px, display.width_mm / degree_mm, width, sigma_deg)
-    down = _gaussians(fixations.points_px[:, 1], display.height_px, display.height_mm / degree_mm, height, sigma_deg)
+    across = _gaussians(
+        fixations.points_px[:, 0], display.width_px, display.width_mm / degree_mm, width, sigma_deg=sigma_deg
+    )
+    down = _gaussians(
+        fixations.points_px[:, 1], display.height_px, display.height_mm / degree_mm, height, sigma_deg=sigma_deg
+    )
     return np.asarray((down * (fixations.durations_ms * 1e-3)) @ across.T, np.float32)
 
 

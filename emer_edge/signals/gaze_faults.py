@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.spec.columns import DIRECTION, GAZE_MM, GAZE_POINT, GAZE_PX, POSITION
 from emer_edge.spec.samples import Display
 
 __all__ = ["gaze_fault"]
@@ -48,7 +49,7 @@ def _density_fault(cells: Floats, display: Display) -> tuple[str, str] | None:
         ("Y", display.height_px / display.height_mm, display.height_px),
     ):
         at = "XY".index(axis)
-        px, mm = (np.concatenate([cells[:, first + at], cells[:, first + 2 + at]]) for first in (2, 22))
+        px, mm = (np.concatenate([cells[:, eye][:, at] for eye in eyes]) for eyes in (GAZE_PX, GAZE_MM))
         both = np.isfinite(px) & np.isfinite(mm) & (np.abs(mm) > _SPREAD_MM)
         if both.sum() < _LEAST_ROWS:
             continue
@@ -65,12 +66,12 @@ def _density_fault(cells: Floats, display: Display) -> tuple[str, str] | None:
 def _direction_fault(cells: Floats) -> tuple[str, str] | None:
     """Directions that meet the display elsewhere than the gaze points they come with."""
     meets, points = [], []
-    for direction, position, point in ((6, 16, 22), (9, 19, 24)):
-        ray, eye = cells[:, direction : direction + 3], cells[:, position : position + 3]
+    for direction, position, point in zip(DIRECTION, POSITION, GAZE_MM, strict=True):
+        ray, eye = cells[:, direction], cells[:, position]
         with np.errstate(divide="ignore", invalid="ignore"):
             along = -eye[:, 2] / ray[:, 2]
             meets.append(eye[:, :2] + ray[:, :2] * along[:, None])
-        points.append(cells[:, point : point + 2])
+        points.append(cells[:, point])
     met, gaze = np.concatenate(meets), np.concatenate(points)
     both = np.isfinite(met).all(axis=1) & np.isfinite(gaze).all(axis=1)
     if both.sum() < _LEAST_ROWS:
@@ -96,9 +97,9 @@ def _place_fault(cells: Floats, middle: Floats, quarter: Floats, display: Displa
 
     A smaller display's pixels lie where a viewer may look, and can't be told.
     """
-    gaze = cells[:, :2]
+    gaze = cells[:, GAZE_POINT]
     gaze = gaze[np.isfinite(gaze).all(axis=1)]
-    centre, spread = middle[:2], _WANDER * quarter[:2]
+    centre, spread = middle[GAZE_POINT], _WANDER * quarter[GAZE_POINT]
     if len(gaze) < _LEAST_ROWS or not (np.isfinite(centre).all() and (spread > 0).all()):
         return None
     size = np.array([display.width_px, display.height_px])

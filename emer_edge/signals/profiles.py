@@ -13,26 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.columns import (
+    COLUMN_KEYS,
+    DIRECTION,
+    GAZE_MCS,
+    GAZE_MM,
+    GAZE_POINT,
+    GAZE_POINT_MCS,
+    GAZE_PX,
+    POSITION,
+    PUPILS,
+    VALIDITY,
+    column_indices,
+)
 
 __all__ = ["DROPPED_GROUPS", "PROFILES", "TrackerProfile", "profiles_named"]
 
 _EYES: Final = {
-    "left": (2, 3, 6, 7, 8, 12, 14, 16, 17, 18, 22, 23, 28, 29),
-    "right": (4, 5, 9, 10, 11, 13, 15, 19, 20, 21, 24, 25, 30, 31),
+    name: (
+        *column_indices(*(pair[eye] for pair in (GAZE_PX, DIRECTION, POSITION, GAZE_MM, GAZE_MCS))),
+        PUPILS.start + eye,
+        VALIDITY.start + eye,
+    )
+    for eye, name in enumerate(("left", "right"))
 }
-_POSITION: Final = tuple(range(16, 22))
-_DIRECTION: Final = tuple(range(6, 12))
-_PUPIL: Final = (12, 13)
-_GAZE_MM: Final = tuple(range(22, 26))
-_POINTS: Final = ((0, 1), (22, 23), (26, 27))  # px, mm, MCS: of both eyes where a tracker tells them not apart
-_PAIRS: Final = (((2, 3), (4, 5)), ((22, 23), (24, 25)), ((28, 29), (30, 31)))
 
 DROPPED_GROUPS: Final[dict[str, tuple[int, ...]]] = {
-    "positions": (*_POSITION, *_DIRECTION),
-    "directions": _DIRECTION,
-    "pupils": _PUPIL,
-    "millimetres": (*_GAZE_MM, *_DIRECTION),
+    "positions": column_indices(*POSITION, *DIRECTION),
+    "directions": column_indices(*DIRECTION),
+    "pupils": column_indices(PUPILS),
+    "millimetres": column_indices(*GAZE_MM, *DIRECTION),
     "left eye": _EYES["left"],
     "right eye": _EYES["right"],
 }
@@ -79,16 +89,16 @@ class TrackerProfile:
         """
         found, still = rows.copy(), seen.copy()
         if self.one_point:
-            for combined, pair in zip(_POINTS, _PAIRS, strict=True):
-                left, right = (rows[:, each] for each in pair)
-                one = rows[:, combined] if combined[0] != 22 else _mean_given(left, right)
-                found[:, pair[0]] = found[:, pair[1]] = one
-            found[:, 14] = found[:, 15] = seen
+            for combined, eyes in ((GAZE_POINT, GAZE_PX), (None, GAZE_MM), (GAZE_POINT_MCS, GAZE_MCS)):
+                one = _mean_given(*(rows[:, eye] for eye in eyes)) if combined is None else rows[:, combined]
+                for eye in eyes:
+                    found[:, eye] = one
+            found[:, VALIDITY] = seen[:, np.newaxis]
         dropped = [eye for eye in _EYES if f"{eye} eye" in self.lacks]
         if len(dropped) == 1:
             kept = 1 - list(_EYES).index(dropped[0])
-            found[:, 0:2], found[:, 26:28] = rows[:, _PAIRS[0][kept]], rows[:, _PAIRS[2][kept]]
-            still &= found[:, 0:2].any(axis=1)
+            found[:, GAZE_POINT], found[:, GAZE_POINT_MCS] = rows[:, GAZE_PX[kept]], rows[:, GAZE_MCS[kept]]
+            still &= found[:, GAZE_POINT].any(axis=1)
         found[:, self.missing] = 0.0
         return found, still
 

@@ -12,14 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
+from emer_edge.spec.columns import COLUMN_KEYS, DIRECTION, EVENTS, GAZE_MM, GAZE_PX, POSITION, PUPILS, column_indices
 from emer_edge.spec.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
-from emer_edge.spec.window import EYE_COLUMN_COUNT
 
-__all__ = ["column_words", "network_row", "raw_row", "unfilled_columns"]
+__all__ = ["column_words", "eye_reading", "network_row", "raw_row", "unfilled_columns"]
 
 _BLANK_EYE = EyeReading()
-_NO_EVENT: Final = (math.nan,) * (EYE_COLUMN_COUNT - 32)
+_NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))
 
 
 def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
@@ -57,6 +56,19 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
         *_NO_EVENT,
     )
     return np.array(cells, np.float64)
+
+
+def eye_reading(row: Sequence[float], eye: int, valid: bool) -> EyeReading:
+    """The eye (0 left, 1 right) that the 39 cells of a row describe; `raw_row` the other way round."""
+    gaze_px, gaze_mm, direction, position = (row[pair[eye]] for pair in (GAZE_PX, GAZE_MM, DIRECTION, POSITION))
+    return EyeReading(
+        (gaze_px[0], gaze_px[1]),
+        (gaze_mm[0], gaze_mm[1]),
+        (direction[0], direction[1], direction[2]),
+        (position[0], position[1], position[2]),
+        pupil_mm=row[PUPILS][eye],
+        valid=valid,
+    )
 
 
 def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -108,7 +120,7 @@ def _completed(eye: EyeReading, display: Display) -> EyeReading:
         length = math.hypot(*ray)
         if length > 0:
             direction = (ray[0] / length, ray[1] / length, ray[2] / length)
-    return EyeReading(gaze_px, gaze_mm, direction, eye.position_mm, eye.pupil_mm, eye.valid)
+    return EyeReading(gaze_px, gaze_mm, direction, eye.position_mm, pupil_mm=eye.pupil_mm, valid=eye.valid)
 
 
 def _met_display(eye: EyeReading) -> tuple[float, float]:
@@ -121,7 +133,4 @@ def _met_display(eye: EyeReading) -> tuple[float, float]:
 
 
 def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, float]:
-    return (
-        (point_px[0] - stimulus.left_px) / stimulus.width_px,
-        (point_px[1] - stimulus.top_px) / stimulus.height_px,
-    )
+    return ((point_px[0] - stimulus.left_px) / stimulus.width_px, (point_px[1] - stimulus.top_px) / stimulus.height_px)

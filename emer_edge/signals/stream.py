@@ -1,24 +1,146 @@
-"""A stream of eye rows in a ring, from which the eye half of any window can be cut.
+"""A stream of eye rows in a ring, from which the eye half of any window can be cut, and which item fills which slot.
 
 Live runs append rows as they arrive; recordings and clips append all of theirs. Both cut windows here, which is why a
 replay gives the offline numbers.
+
+A window ending at T is cut into equal slots, each open at its start and closed at its end. A slot takes one of its
+items; a slot without an item takes its nearest neighbour's and counts as uncovered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.signals.events import CAUSAL_RULE, CausalRule, event_columns, movement_types
-from emer_edge.signals.slots import eye_slots, face_slots
 from emer_edge.spec.columns import EVENTS, GAZE_POINT, MOVEMENT_TYPE, MovementType
 from emer_edge.spec.results import State
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
+from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, Pick, WindowSpec
 
-__all__ = ["CutWindow", "EyeStream", "EyeWindow", "cut_window"]
+__all__ = [
+    "CutWindow",
+    "EyeStream",
+    "EyeWindow",
+    "clip_times_ns",
+    "cut_window",
+    "eye_slots",
+    "face_slots",
+    "hop_candidates",
+    "nominal_rate_hz",
+]
+
+Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+def nominal_rate_hz(times_ns: Sequence[int]) -> float:
+    """Rate of samples taken at these times, in order; 0 with fewer than two.
+
+    The mean step, gaps left out: the median alone would take a 120 Hz clock in whole milliseconds for 125 Hz.
+    """
+    steps = [after - before for before, after in pairwise(times_ns) if after > before]
+    if not steps:
+        return 0.0
+    longest = 1.5 * median(steps)
+    return 1e9 / fmean(each for each in steps if each <= longest)
+
+
+def clip_times_ns(count: int, length_ns: int) -> Indices:
+    """Give the items of a clip without times the times they stand for: item i of n at (i + 1) L / n.
+
+    Returns:
+        (count,) int64, nanoseconds after the start of the clip.
+    """
+    return (np.arange(1, count + 1, dtype=np.int64) * length_ns) // max(count, 1)
+
+
+def hop_candidates(times_ns: Indices, origin_ns: int, spec: WindowSpec) -> Indices:
+    """Choose the newest item of each hop: the faces that are encoded.
+
+    Args:
+        times_ns: (n,) ascending times of the usable faces.
+        origin_ns: start of the lattice; hop j covers (origin + j hop, origin + (j + 1) hop].
+        spec: the window.
+
+    Returns:
+        (m,) indices into `times_ns`, ascending.
+    """
+    if len(times_ns) == 0:
+        return np.zeros(0, np.int64)
+    hop = -((origin_ns - times_ns) // spec.hop_ns)  # ceiling: an item on the border belongs to the hop it ends
+    last_of_hop = np.append(hop[1:] != hop[:-1], True)
+    return np.flatnonzero(last_of_hop).astype(np.int64)
+
+
+def face_slots(
+    times_ns: Indices, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None
+) -> tuple[Indices, Flags]:
+    """Choose the candidate of each face slot.
+
+    Args:
+        times_ns: (n,) ascending times of the candidates.
+        end_ns: end of the window; nothing after it is used.
+        spec: the window.
+        rng: draw a random item of each slot instead (training).
+
+    Returns:
+        (8,) indices into `times_ns`, all -1 where the window holds no item; (8,) bool, whether the slot has its own.
+    """
+    return _slots(times_ns, end_ns, FACE_SLOTS, spec.face_slot_ns, pick=spec.pick, rng=rng)
+
+
+def eye_slots(
+    times_ns: Indices, seen: Flags, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None
+) -> tuple[Indices, Flags]:
+    """Choose the row of each eye slot.
+
+    Args:
+        times_ns: (n,) ascending times of the rows.
+        seen: (n,) whether any eye was seen; a slot in which none was is not covered.
+        end_ns: end of the window; nothing after it is used.
+        spec: the window.
+        rng: draw a random row of each slot instead (training).
+
+    Returns:
+        (32,) indices into `times_ns`, all -1 where the window holds no row; (32,) bool, whether the slot is covered.
+    """
+    index, _ = _slots(times_ns, end_ns, EYE_SLOTS, spec.eye_slot_ns, pick=spec.pick, rng=rng)
+    first, last = _bounds(times_ns, end_ns, EYE_SLOTS, spec.eye_slot_ns)
+    total = np.concatenate(([0], np.cumsum(seen)))
+    return index, total[last] > total[first]
+
+
+def _bounds(times_ns: Indices, end_ns: int, slots: int, slot_ns: int) -> tuple[Indices, Indices]:
+    edges = end_ns - slot_ns * np.arange(slots, -1, -1, dtype=np.int64)
+    position = np.searchsorted(times_ns, edges, side="right").astype(np.int64)
+    return position[:-1], position[1:]
+
+
+def _slots(
+    times_ns: Indices, end_ns: int, slots: int, slot_ns: int, pick: Pick, rng: np.random.Generator | None
+) -> tuple[Indices, Flags]:
+    first, last = _bounds(times_ns, end_ns, slots, slot_ns)
+    filled = last > first
+    if rng is not None:
+        index = first + (rng.random(slots) * (last - first)).astype(np.int64)
+    elif pick == "newest":
+        index = last - 1
+    else:
+        index = (first + last - 1) // 2
+    if not filled.any():
+        return np.full(slots, -1, np.int64), filled
+    if not filled.all():
+        own = np.flatnonzero(filled)
+        distance = np.abs(np.arange(slots)[:, None] - own[None, :])
+        index = index[own[distance.argmin(axis=1)]]  # a tie goes to the earlier slot
+    return index, filled
+
 
 _GAP_PERIODS: Final = 3  # fillers start three periods after the last row: one late or lost row is no gap
 _BLANK: Final = np.zeros(EYE_COLUMN_COUNT, np.float32)
@@ -119,14 +241,14 @@ class EyeStream:
         inside = slice(*np.searchsorted(times_ns, (end_ns - spec.length_ns, end_ns), side="right").tolist())
         order, times_ns = order[inside], times_ns[inside]
         seen = self._seen[order]
-        index, covered = eye_slots(times_ns, seen, end_ns, spec, rng)
+        index, covered = eye_slots(times_ns, seen, end_ns, spec, rng=rng)
         if index[0] < 0:
             return self._empty()
         eye = self._rows[order[index]]
         if self._events == "causal":
             rows = self._rows[order]
             kind = self._movement_types((self._count, end_ns, spec.length_ns), rows, times_ns, seen)
-            eye[:, EVENTS] = event_columns(rows, times_ns, seen, kind, index)
+            eye[:, EVENTS] = event_columns(rows, times_ns, seen, kind, chosen=index)
         return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
 
     def _movement_types(

@@ -16,20 +16,26 @@ from emer_edge.errors import DataError
 
 __all__ = [
     "COLUMN_KEYS",
+    "DIRECTION",
     "EVENTS",
     "EYE_COLUMNS",
     "EYE_GROUPS",
+    "FIXATION_POINT",
+    "GAZE_MCS",
+    "GAZE_MM",
     "GAZE_POINT",
-    "GAZE_POINT_LEFT",
-    "GAZE_POINT_RIGHT",
+    "GAZE_POINT_MCS",
+    "GAZE_PX",
     "MOVEMENT_CODES",
     "MOVEMENT_TYPE",
+    "POSITION",
     "PUPILS",
     "VALIDITY",
     "VALIDITY_CODES",
     "ColumnGroup",
     "EyeColumn",
     "MovementType",
+    "column_indices",
     "match_header",
 ]
 
@@ -88,13 +94,24 @@ def _columns() -> tuple[EyeColumn, ...]:
 EYE_COLUMNS: Final = _columns()
 COLUMN_KEYS: Final = tuple(each.key for each in EYE_COLUMNS)
 
+# Where they are; pairs are of the left and the right eye.
 GAZE_POINT: Final = slice(0, 2)
-GAZE_POINT_LEFT: Final = slice(2, 4)
-GAZE_POINT_RIGHT: Final = slice(4, 6)
+GAZE_PX: Final = (slice(2, 4), slice(4, 6))
+DIRECTION: Final = (slice(6, 9), slice(9, 12))
 PUPILS: Final = slice(12, 14)
 VALIDITY: Final = slice(14, 16)
+POSITION: Final = (slice(16, 19), slice(19, 22))
+GAZE_MM: Final = (slice(22, 24), slice(24, 26))
+GAZE_POINT_MCS: Final = slice(26, 28)
+GAZE_MCS: Final = (slice(28, 30), slice(30, 32))
 EVENTS: Final = slice(32, 39)
 MOVEMENT_TYPE: Final = 32
+FIXATION_POINT: Final = slice(35, 39)
+
+
+def column_indices(*spans: slice) -> tuple[int, ...]:
+    """The indices, 0 to 38, of all columns in some of the slices above, in the order given."""
+    return tuple(column for span in spans for column in range(span.start, span.stop))
 
 
 @dataclass(frozen=True)
@@ -115,12 +132,12 @@ class ColumnGroup:
 
 
 EYE_GROUPS: Final = (
-    ColumnGroup("gaze", tuple(range(6)), "px", "another display or origin"),
-    ColumnGroup("position", tuple(range(16, 22)), "mm", "another origin or axis"),
-    ColumnGroup("direction", tuple(range(6, 12)), "", "axes swapped or mirrored"),
-    ColumnGroup("pupil", (12, 13), "mm", "another unit"),
-    ColumnGroup("display", tuple(range(22, 26)), "mm", "another display or origin"),
-    ColumnGroup("stimulus", tuple(range(26, 32)), "", "another stimulus rectangle"),
+    ColumnGroup("gaze", column_indices(GAZE_POINT, *GAZE_PX), "px", "another display or origin"),
+    ColumnGroup("position", column_indices(*POSITION), "mm", "another origin or axis"),
+    ColumnGroup("direction", column_indices(*DIRECTION), "", "axes swapped or mirrored"),
+    ColumnGroup("pupil", column_indices(PUPILS), "mm", "another unit"),
+    ColumnGroup("display", column_indices(*GAZE_MM), "mm", "another display or origin"),
+    ColumnGroup("stimulus", column_indices(GAZE_POINT_MCS, *GAZE_MCS), "", "another stimulus rectangle"),
 )
 """Columns 1 to 32 without validity; `display` and `stimulus` are the gaze point in DACS mm and in MCS."""
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import ClipWindow, PreparedClip
 from emer_edge.model.emert import Emert
 from emer_edge.signals.profiles import DROPPED_GROUPS, TrackerProfile

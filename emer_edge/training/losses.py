@@ -21,7 +21,7 @@ from torch.nn import functional
 from emer_edge.metrics.predictions import mae, uar, war
 from emer_edge.model.emert import Emert
 from emer_edge.model.layers import MODALITIES, STATE
-from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, PUPILS, VALIDITY, MovementType
+from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, PUPILS, VALIDITY, MovementType, column_indices
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.training.examples import Batch
@@ -29,9 +29,9 @@ from emer_edge.training.examples import Batch
 __all__ = ["EyeTask", "embed", "modality_loss", "overall", "predict", "scores", "task_loss"]
 
 _SHARE: Final = 0.15
-_VALUES: Final = (*range(EYE_COLUMN_COUNT)[GAZE_POINT], *range(EYE_COLUMN_COUNT)[PUPILS])
+_VALUES: Final = column_indices(GAZE_POINT, PUPILS)
 # Gaze points in every frame of reference and gaze directions tell each other, and the event columns tell the type.
-_HIDDEN: Final = (*range(14), *range(22, EYE_COLUMN_COUNT))
+_HIDDEN: Final = tuple(sorted({*range(EYE_COLUMN_COUNT)} - {*column_indices(VALIDITY, *POSITION)}))
 
 
 def task_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:

@@ -16,10 +16,8 @@ from torch import nn
 
 import emer_edge
 from emer_edge.bundle.manifest import DataRecord
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash, new_salt
-from emer_edge.data.synth.dataset import MARKER
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
+from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.model.backbone import seed_backbone

@@ -15,9 +15,8 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash
-from emer_edge.data.synth.dataset import synthesise
+from emer_edge.data.dataset import EmerDataset, clip_hash
+from emer_edge.data.synth.synthesise import synthesise
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import COLUMN_KEYS
 from emer_edge.spec.heads import HEADS, ClassHead

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emer_edge.calibration.crops import Composition, choose_clips, composition_of
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.errors import DataError
 from emer_edge.spec.labels import EMOTIONS
 

@@ -20,8 +20,7 @@ from emer_edge.calibration.crops import BATCH, CropPlan, plan_crops
 from emer_edge.calibration.measurement import Measurement, measure
 from emer_edge.calibration.methods import METHODS
 from emer_edge.data.cache import cache_folder, purge_cache
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.data.synth import synthesise
 from emer_edge.errors import DataError
 from emer_edge.spec.window import WindowSpec

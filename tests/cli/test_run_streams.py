@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emer_edge.runtime.recording.reader import read_head
+from emer_edge.runtime.recording.mcap_reader import read_head
 
 Run = Callable[..., Any]
 WHOLE = "[[stream]]\nname = 'a'\ntracker = 'x'\ncamera = '0'\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from emer_folders import eye_rows, write_frames, write_xlsx
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, clip_window, load_faces
 from emer_edge.errors import DataError
 from emer_edge.signals.stream import EyeStream

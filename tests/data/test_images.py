@@ -50,7 +50,7 @@ def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_readers_load_nothing_heavy() -> None:
     code = """
 import sys
-from emer_edge.data import clips, dataset, images, labels, layout, recordings, sheets, tables, tobii, windows
+from emer_edge.data import dataset, images, labels, layout, recordings, sheets, tables, windows
 print(sorted({"torch", "onnx", "pandas", "matplotlib", "cv2", "xlsxwriter", "skimage"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from emer_folders import OLD_HEADER, eye_rows, write_text, write_xlsx
 
-from emer_edge.data.tobii import TobiiExport, read_export
+from emer_edge.data.recordings import TobiiExport, read_export
 from emer_edge.errors import DataError
 from emer_edge.spec.columns import COLUMN_KEYS
 

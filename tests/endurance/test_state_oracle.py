@@ -9,8 +9,7 @@ import pytest
 
 from benchmarks.endurance.faults import EFFECTS, KINDS, Fault, plan
 from benchmarks.endurance.oracle import Oracle, courses, holes
-from emer_edge.signals.slots import face_slots
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.stream import EyeStream, face_slots
 from emer_edge.spec.columns import EYE_COLUMNS
 from emer_edge.spec.results import State
 from emer_edge.spec.window import NANOSECONDS, WindowSpec

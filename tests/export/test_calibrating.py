@@ -13,9 +13,7 @@ from onnx import numpy_helper
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.calibration.methods import METHODS
 from emer_edge.data.cache import cache_folder
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, DataError, GateError
 from emer_edge.export.choosing.calibrating import MethodFigures, best_method, calibrate
 from emer_edge.export.exporter import export_bundle

@@ -14,16 +14,15 @@ import stand_in
 import torch
 
 from emer_edge.bundle import load_bundle
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.errors import CheckpointError, ConfigurationError, OutputExistsError
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.verification import find_tensorrt, seeded_windows
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.runtime.doctor import examine, worst
 from emer_edge.runtime.session import Session
+from emer_edge.tools.doctor import examine, worst
 
 
 def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emer_edge.data.synth.dataset import clip_eyes, clip_faces
 from emer_edge.data.synth.plan import plan_clips
+from emer_edge.data.synth.synthesise import clip_eyes, clip_faces
 from emer_edge.errors import ConfigurationError
 from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
 from emer_edge.export.parts.face_parts import load_detector

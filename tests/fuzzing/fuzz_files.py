@@ -33,12 +33,11 @@ from emer_edge.cli.run import run
 from emer_edge.data import sheets
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
-from emer_edge.data.recordings import open_recording
+from emer_edge.data.recordings import open_recording, read_export
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session
 from emer_edge.data.sheets import read_sheet
-from emer_edge.data.tobii import read_export
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.trackers.gazepoint_file import read_gazepoint_csv
+from emer_edge.runtime.trackers.gazepoint import read_gazepoint_csv
 from emer_edge.spec.samples import Display
 
 _TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
@@ -121,7 +120,7 @@ FILES: tuple[Target, ...] = (
         mutated,
         _file("g.csv", lambda path: read_gazepoint_csv(path, Display())),
         1_000_000,
-        ("emer_edge.runtime.trackers.gazepoint_file", "emer_edge.runtime.trackers.gazepoint"),
+        ("emer_edge.runtime.trackers.gazepoint", "emer_edge.runtime.trackers.gazepoint"),
     ),
     Target(
         "tobii-text",
@@ -129,7 +128,7 @@ FILES: tuple[Target, ...] = (
         mutated,
         _file("t.tsv", _tobii),
         200_000,
-        ("emer_edge.data.tobii", "emer_edge.data.tables", "emer_edge.data.sheets"),
+        ("emer_edge.data.recordings", "emer_edge.data.tables", "emer_edge.data.sheets"),
     ),
     Target("tobii-xlsx", workbook_seeds, _in_archive, _file("t.xlsx", _tobii), 50_000, ("emer_edge.data.tables",)),
     Target(

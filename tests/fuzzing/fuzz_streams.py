@@ -16,18 +16,17 @@ from fuzz_base import Target
 from fuzz_mutations import mutated
 
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.cameras.records import Kind, Record, Records, packed
-from emer_edge.runtime.simulate import simulated_samples
-from emer_edge.runtime.simulate.encoders import ENCODERS, IscanEncoder
-from emer_edge.runtime.trackers.base import Decoder
-from emer_edge.runtime.trackers.csv_lines import CSV_HEADER, CsvDecoder
-from emer_edge.runtime.trackers.emer import EmerDecoder
-from emer_edge.runtime.trackers.formats import FormatFinder
-from emer_edge.runtime.trackers.iscan import MARK, IscanDecoder
-from emer_edge.runtime.trackers.iviewx import IviewxDecoder, start_commands
+from emer_edge.runtime.cameras.capture_process import Kind, Record, Records, packed
+from emer_edge.runtime.trackers.codec import Decoder
+from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
+from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder
+from emer_edge.runtime.trackers.formats.emer import EmerDecoder, EmerEncoder
+from emer_edge.runtime.trackers.formats.iscan import MARK, IscanDecoder, IscanEncoder
+from emer_edge.runtime.trackers.formats.iviewx import IviewxDecoder, start_commands
+from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
-from emer_edge.runtime.trackers.opengaze_text import OpenGazeDecoder
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+from emer_edge.tools.simulate import simulated_samples
 
 DISPLAY = Display()
 _TRACKERS = "emer_edge.runtime.trackers."
@@ -88,7 +87,7 @@ def _stream(
 
 
 def _encoded(name: str, chosen: list[TrackerSample]) -> list[bytes]:
-    encoder = ENCODERS[name](DISPLAY, 120.0)
+    encoder = stream_formats()[name].encoder(DISPLAY, 120.0)
     encoder.receive(start_commands())
     return [encoder.encode(each) for each in chosen]
 
@@ -101,14 +100,14 @@ def _stream_seeds(name: str) -> tuple[bytes, ...]:
     if name in ("opengaze", "csv"):  # long lines
         streams = [some[:1], some[:2], some[38:], samples(2)]
     if name == "iscan-3":
-        encoder = IscanEncoder(DISPLAY, 3)
+        encoder = IscanEncoder(DISPLAY, items=3)
         return tuple(b"".join(encoder.encode(each) for each in chosen) for chosen in streams)
     return tuple(b"".join(_encoded(name, chosen)) for chosen in streams)
 
 
 @cache
 def _emer_end() -> bytes:
-    encoder = ENCODERS["emer"](DISPLAY, 120.0)
+    encoder = EmerEncoder(DISPLAY)
     for each in samples(777):
         encoder.encode(each)  # numbers that no seed has
     return b"".join(encoder.encode(each) for each in samples(2, 0.75, 50_000))
@@ -128,7 +127,7 @@ def _text_end(name: str) -> bytes:
 
 @cache
 def _iscan_end(items: int) -> bytes:
-    encoder = IscanEncoder(DISPLAY, items)
+    encoder = IscanEncoder(DISPLAY, items=items)
     return b"".join(encoder.encode(each) for x in (0.75, 0.5, 0.1) for each in samples(1, x)) + MARK
 
 
@@ -155,7 +154,7 @@ def _decoder_target(
         lambda random, data: mutated(random, data, tokens),
         _stream(make, end, intact, numbers),
         1_000_000,
-        (f"{_TRACKERS}{module or name.partition('-')[0]}", f"{_TRACKERS}lines", f"{_TRACKERS}readings"),
+        (f"{_TRACKERS}formats.{module or name.partition('-')[0]}", f"{_TRACKERS}codec"),
     )
 
 
@@ -227,5 +226,7 @@ STREAMS: tuple[Target, ...] = (
     _decoder_target("iscan-3", lambda: IscanDecoder(DISPLAY, 3), b"", lambda: _iscan_end(3), (0.75, 0.5, 0.1)),
     Target("format-finder", _any_seed, mutated, _finder, 100_000, (f"{_TRACKERS}formats",)),
     Target("lsl-channels", _channel_seeds, mutated, _channels, 1_000_000, (f"{_TRACKERS}lsl_channels",)),
-    Target("camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.records",)),
+    Target(
+        "camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_process",)
+    ),
 )

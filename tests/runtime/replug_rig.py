@@ -25,13 +25,13 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import HopWindow
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.simulate.encoders import EmerEncoder
-from emer_edge.runtime.simulate.transport import TerminalTransport
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
+from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Display, EyeReading, Frame, TrackerSample
 from emer_edge.spec.window import EYE_SLOTS, NANOSECONDS
+from emer_edge.tools.simulate.transport import TerminalTransport
 
 RATE_HZ = 120
 SIGNALS = 3
@@ -64,7 +64,7 @@ class GazeTerminal:
 
     def __init__(self, link: Path) -> None:
         self.signal = 0
-        self._transport = TerminalTransport(EmerEncoder(_DISPLAY), link)
+        self._transport = TerminalTransport(EMER, _DISPLAY, link=link)
         self.source = f"serial://{link}?format=emer&rate={RATE_HZ}"
         self._pulled = threading.Event()
         self._start()

@@ -8,9 +8,9 @@ import pytest
 from board_trees import orin_nx, write
 
 from emer_edge.runtime.board import PowerMode, read_clocks, read_heat, read_jetson, read_l4t, read_power
-from emer_edge.runtime.doctor import Finding, examine, worst
-from emer_edge.runtime.doctor.host import look_at_board, look_at_resources
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
+from emer_edge.tools.doctor import Finding, examine, worst
+from emer_edge.tools.doctor.host import look_at_board, look_at_resources
 
 
 @pytest.fixture

@@ -18,15 +18,15 @@ from runtime_inputs import scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.child import start_child
-from emer_edge.runtime.encoding import CROP, LOOK, PAGE, WHOLE, Coding, Encoder, encoded, process
+from emer_edge.runtime.child_process import ChildProcess
+from emer_edge.runtime.encoding import CROP, LOOK, PAGE, WHOLE, Coding, Encoder, encoded
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs.recorder import record
 from emer_edge.runtime.pipeline import Pipeline, play
 from emer_edge.runtime.recording.keep import RecordOptions
+from emer_edge.runtime.recording.mcap_reader import read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES
-from emer_edge.runtime.recording.reader import read_messages
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Frame, TrackerSample
 
@@ -114,19 +114,21 @@ def test_a_process_that_is_killed_is_said_once_and_replaced(encoder: Encoder, sa
     assert said == ["the process that encodes images was killed by SIGKILL; another one is started"]
 
 
-def test_a_process_that_hangs_is_replaced(encoder: Encoder, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_hangs_is_replaced(said: list[str]) -> None:
+    encoder = Encoder(said.append, answer_s=2.0)
     encoder.start()
     assert encoder.pid is not None
     os.kill(encoder.pid, signal.SIGSTOP)
-    monkeypatch.setattr(process, "_ANSWER_S", 2.0)
     assert encoder.encode(IMAGE, LOOK)
+    encoder.close()
     assert said == ["the process that encodes images hung; another one is started"]
 
 
 def test_a_process_that_can_not_live_is_an_error(
     encoder: Encoder, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "start_child", lambda module, *rest: start_child("emer_edge.nowhere", *rest))
+    module = "emer_edge.runtime.encoding.encoder.ChildProcess"
+    monkeypatch.setattr(module, lambda _, **memory: ChildProcess("emer_edge.nowhere", **memory))
     with pytest.raises(EmerEdgeError, match=r"images can't be encoded: .* ended, and so did the next"):
         encoder.start()
     assert (encoder.pid, len(said)) == (None, 1)
@@ -149,7 +151,7 @@ def test_threads_get_their_own_images(encoder: Encoder) -> None:
 
 
 def test_it_holds_numpy_and_opencv_and_nothing_else() -> None:
-    code = "import sys, emer_edge.runtime.encoding.child; print(*sys.modules)"
+    code = "import sys, emer_edge.runtime.encoding.encoder_child; print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
@@ -220,7 +222,8 @@ def test_a_recording_whose_encoder_can_not_live_fails_alone(
     )
     assert encoder.pid is not None
     os.kill(encoder.pid, signal.SIGKILL)
-    monkeypatch.setattr(process, "start_child", lambda module, *rest: start_child("emer_edge.nowhere", *rest))
+    module = "emer_edge.runtime.encoding.encoder.ChildProcess"
+    monkeypatch.setattr(module, lambda _, **memory: ChildProcess("emer_edge.nowhere", **memory))
     summary = play(pipeline, [output])
     assert sum(summary.states.values()) == 20
     assert summary.outputs["record"]["failed"] == 1

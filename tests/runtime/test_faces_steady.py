@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from runtime_inputs import TEMPLATE
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.data.synth.expressions import action_units
 from emer_edge.data.synth.faces import Appearance, landmarks, render
-from emer_edge.data.synth.portrait import landmarks5
-from emer_edge.data.synth.warp import Pose, align_pose
+from emer_edge.data.synth.portrait import Pose, action_units, align_pose, landmarks5
 from emer_edge.export.matching import measure_faces
 from emer_edge.runtime.faces import FaceSource, align, similarity
 from emer_edge.runtime.faces.detector import NearLook

@@ -18,10 +18,9 @@ from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, MissingExtraError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers import MarkerLog, marker_sources
-from emer_edge.runtime.markers.keyboard import Keyboard, keys_pressed
-from emer_edge.runtime.markers.lines import Lines
-from emer_edge.runtime.markers.log import clean_label
-from emer_edge.runtime.markers.lsl import LslMarkers, OffsetKeeper
+from emer_edge.runtime.markers.lsl_markers import LslMarkers, OffsetKeeper
+from emer_edge.runtime.markers.marker_log import clean_label
+from emer_edge.runtime.markers.stdin import Keyboard, Lines, keys_pressed
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper

@@ -16,10 +16,10 @@ from emer_edge.errors import BundleError
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
+from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions

@@ -29,6 +29,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.data.windows import stack_faces
 from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.metrics.probabilities import js_distance
+from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.column_watch import UNWATCHED
@@ -38,7 +39,6 @@ from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.pipeline.runner import LiveRunner
-from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker

@@ -23,12 +23,12 @@ from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
 from emer_edge.errors import CameraError, ConfigurationError
-from emer_edge.runtime.markers.keyboard import Keyboard
+from emer_edge.runtime.markers.stdin import Keyboard
 from emer_edge.runtime.outputs import SessionFolder
 from emer_edge.runtime.pipeline import Pipeline, play
-from emer_edge.runtime.simulate import TrackerSimulator
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame
+from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
 HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
 _MAIN = [sys.executable, "-c", "from emer_edge.cli import main; main()"]
@@ -38,7 +38,7 @@ _MAIN = [sys.executable, "-c", "from emer_edge.cli import main; main()"]
 def simulated() -> Iterator[str]:
     """The address of a tracker on a pseudo-terminal that plays."""
     stop = threading.Event()
-    with TrackerSimulator("emer", RATE_HZ) as simulator:
+    with TrackerSimulator(SimulatedTracker("emer", RATE_HZ)) as simulator:
         thread = threading.Thread(target=simulator.play, args=(None, stop), daemon=True)
         thread.start()
         yield f"{simulator.path}?format=emer&rate={RATE_HZ}"

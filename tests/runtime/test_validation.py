@@ -19,14 +19,14 @@ from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, sample, scene
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.simulate.encoders import EmerEncoder
-from emer_edge.runtime.simulate.transport import TerminalTransport
 from emer_edge.runtime.trackers import Tracker, TrackerOptions, open_tracker
+from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.runtime.validation import five_targets, presenter, validate_gaze
 from emer_edge.runtime.validation.present import Presenter, TerminalPresenter, has_window, target_image
 from emer_edge.runtime.validation.validating import ASSUMED_DISTANCE_MM, check_targets, measure_target, summed_up
 from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 from emer_edge.spec.validation import Validation
+from emer_edge.tools.simulate.transport import TerminalTransport
 
 DISPLAY = Display()
 PX_MM = (527.0 / 1920, 296.0 / 1080)
@@ -122,7 +122,7 @@ class Looker(Presenter):
     name = "terminal"
 
     def __init__(self, offset_px: tuple[float, float], noise_px: float) -> None:
-        self._transport = TerminalTransport(EmerEncoder(DISPLAY))
+        self._transport = TerminalTransport(EMER, DISPLAY)
         self.source = f"{self._transport.address}?format=emer&rate={RATE_HZ}"
         self._offset_px, self._noise_px = offset_px, noise_px
         self._from = self._to = (960.0, 540.0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runtime_inputs import FPS, RATE_HZ, SCENE, LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
@@ -23,7 +24,6 @@ from emer_edge.runtime.pipeline import runner as runners
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.pipeline.runner import LiveRunner
-from emer_edge.runtime.predict import score_recording
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.spec.results import Result, State

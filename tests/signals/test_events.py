@@ -11,7 +11,7 @@ from ivt_filter.config import FixationPostConfig, IVTClassifierConfig, OlsenVelo
 from ivt_filter.io.pipeline import IVTPipeline
 
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, record
-from emer_edge.data.synth.feelings import Feeling
+from emer_edge.data.synth.gaze import Feeling
 from emer_edge.runtime.clock import ClockMapper
 from emer_edge.signals.events import CAUSAL_RULE, event_columns, movement_types
 from emer_edge.signals.stream import EyeStream

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from emer_edge.signals.events import movement_types
-from emer_edge.signals.slots import clip_times_ns, eye_slots, face_slots, hop_candidates
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.stream import EyeStream, clip_times_ns, eye_slots, face_slots, hop_candidates
 from emer_edge.spec.columns import EVENTS, MovementType
 from emer_edge.spec.window import NANOSECONDS, WindowSpec
 

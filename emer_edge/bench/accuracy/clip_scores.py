@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from emer_edge.bench.executors import Spread
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Manifest
-from emer_edge.data.clips import Clip, SkippedClip
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
 from emer_edge.data.windows import ClipWindow, PreparedClip, load_faces
 from emer_edge.errors import DataError
 from emer_edge.runtime.session import Session

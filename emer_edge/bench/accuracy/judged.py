@@ -15,9 +15,7 @@ from emer_edge.bench.accuracy.clip_scores import FoldScores, Reading
 from emer_edge.bench.records.report_records import DataFacts, FoldFacts
 from emer_edge.bundle import Manifest
 from emer_edge.bundle.manifest import BundledHead
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
 from emer_edge.errors import DataError
 from emer_edge.metrics.summed import CORRELATIONS, Summed, summed_choices, summed_classes, summed_values
 from emer_edge.spec.heads import HEADS, PROTOCOLS, ClassHead

@@ -19,9 +19,9 @@ from emer_edge.bench.accuracy.clip_scores import READINGS, EncodedWindows, FoldS
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.data import cache
-from emer_edge.data.clips import Clip, SkippedClip
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
 from emer_edge.runtime.session import Session
+from emer_edge.spec.whole_file import write_private
 
 __all__ = ["Kept"]
 
@@ -58,7 +58,7 @@ class Kept:
         if found is None:
             found = score()
             with suppress(OSError):
-                cache.write_private(path, _packed(*found))
+                write_private(path, _packed(*found))
         return found
 
     def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
@@ -74,7 +74,7 @@ class Kept:
             return msgspec.json.decode(path.read_bytes(), type=kind)
         found = find()
         with suppress(OSError):
-            cache.write_private(path, msgspec.json.encode(found))
+            write_private(path, msgspec.json.encode(found))
         return found
 
     def forget(self) -> None:

@@ -40,7 +40,7 @@ from emer_edge.bench.records import Estimated, Excluded
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.bundle import Manifest
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.event_columns import compare_events
+from emer_edge.data.windows import compare_events
 from emer_edge.errors import DataError
 from emer_edge.metrics.predictions import mcnemar_p
 from emer_edge.runtime.views import EyeView, ViewScores, score_views

@@ -20,10 +20,22 @@ from numpy.typing import NDArray
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.effects import Fuse, Judge
 from emer_edge.bench.records.probe_records import Ablation
-from emer_edge.data.clips import Clip
-from emer_edge.signals.slots import clip_times_ns
-from emer_edge.signals.stream import EyeStream
-from emer_edge.spec.columns import EVENTS, MOVEMENT_TYPE, PUPILS, MovementType
+from emer_edge.data.dataset import Clip
+from emer_edge.signals.stream import EyeStream, clip_times_ns
+from emer_edge.spec.columns import (
+    DIRECTION,
+    EVENTS,
+    FIXATION_POINT,
+    GAZE_MCS,
+    GAZE_MM,
+    GAZE_POINT,
+    GAZE_POINT_MCS,
+    GAZE_PX,
+    MOVEMENT_TYPE,
+    PUPILS,
+    MovementType,
+    column_indices,
+)
 from emer_edge.spec.labels import View
 from emer_edge.spec.progress import Progress, silent
 from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
@@ -94,7 +106,7 @@ def _cycle(group: Indices, rng: np.random.Generator) -> Indices:
 
 
 _RATE_HZ: Final = 120
-_GAZE: Final = (*range(12), *range(22, 32), *range(35, 39))  # gaze points, directions, fixation points
+_GAZE: Final = column_indices(GAZE_POINT, *GAZE_PX, *DIRECTION, *GAZE_MM, GAZE_POINT_MCS, *GAZE_MCS, FIXATION_POINT)
 
 
 def no_eyes(spec: WindowSpec, events: EventsRule) -> tuple[Floats, Floats]:
@@ -148,7 +160,7 @@ def without_gaze(eye: Floats, gaze: Floats, owners: Sequence[Hashable]) -> tuple
 
 def without_pupils(eye: Floats, owners: Sequence[Hashable]) -> Floats:
     """Both pupils' sizes are hidden: (n, 32, 39) float32, a new array."""
-    return without_columns(eye, range(PUPILS.start, PUPILS.stop), owners)
+    return without_columns(eye, column_indices(PUPILS), owners)
 
 
 def without_columns(rows: Floats, columns: Sequence[int], owners: Sequence[Hashable]) -> Floats:

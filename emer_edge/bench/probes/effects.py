@@ -13,7 +13,7 @@ from emer_edge.bench.accuracy.judged import truth_of
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.probe_records import Effect, Effects
 from emer_edge.bundle.manifest import BundledHead
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.intervals import Paired, paired_mean, paired_recalls
 from emer_edge.metrics.predictions import uar

@@ -23,8 +23,7 @@ from emer_edge.bench.probes.film_decoding import Decoded, decode, summarise
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.probe_records import FilmBaseline, FilmDecoding, FilmFigures, FilmProbe
 from emer_edge.bundle import Manifest
-from emer_edge.data.clips import Clip
-from emer_edge.data.hashes import clip_hash
+from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.metrics.intervals import bootstrap
 from emer_edge.metrics.predictions import war
 from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION

@@ -21,7 +21,7 @@ from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Judge, Outputs
 from emer_edge.bench.probes.worse_input import WAYS, EyeWay, FaceWay, Way
 from emer_edge.bench.records.probe_records import Curve, Level
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
 from emer_edge.spec.columns import EVENTS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.data.windows import AlterRows
-from emer_edge.spec.columns import GAZE_POINT, GAZE_POINT_LEFT, GAZE_POINT_RIGHT
+from emer_edge.spec.columns import DIRECTION, GAZE_MCS, GAZE_MM, GAZE_POINT, GAZE_POINT_MCS, GAZE_PX, POSITION
 from emer_edge.spec.samples import Display
 from emer_edge.spec.window import FACE_SIZE_PX, NANOSECONDS
 
@@ -25,11 +25,7 @@ Rows = NDArray[np.float32]
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_EYES: Final = (  # gaze px, direction, position, gaze mm, gaze MCS
-    (GAZE_POINT_LEFT, slice(6, 9), slice(16, 19), slice(22, 24), slice(28, 30)),
-    (GAZE_POINT_RIGHT, slice(9, 12), slice(19, 22), slice(24, 26), slice(30, 32)),
-)
-_MCS: Final = slice(26, 28)
+_EYES: Final = tuple(zip(GAZE_PX, DIRECTION, POSITION, GAZE_MM, GAZE_MCS, strict=True))
 _NOISE_PX: Final = (5, 10, 20, 50, 100)
 _LOST: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 _HIDDEN: Final = (0.1, 0.2, 0.3, 0.4)
@@ -64,7 +60,7 @@ def tracker_noise(sd_px: float, rng: np.random.Generator, display: Display) -> A
             found[there, direction] = ray / np.linalg.norm(ray, axis=1, keepdims=True)
         has[0] |= ~has.any(axis=0)  # a tracker that tells one point for both eyes
         both = (noise * has[..., None]).sum(axis=0) / has.sum(axis=0)[:, None]
-        for columns, unit in ((GAZE_POINT, np.ones(2)), (_MCS, 1 / size_px)):
+        for columns, unit in ((GAZE_POINT, np.ones(2)), (GAZE_POINT_MCS, 1 / size_px)):
             there = rows[:, columns].any(axis=1)
             found[there, columns] += both[there] * unit
         return found.astype(np.float32), times_ns, seen

@@ -6,7 +6,7 @@ people.
 
 from __future__ import annotations
 
-from emer_edge.data.synth.dataset import synthesise
 from emer_edge.data.synth.recording import Act, write_recording
+from emer_edge.data.synth.synthesise import synthesise
 
 __all__ = ["Act", "synthesise", "write_recording"]

@@ -1,7 +1,8 @@
 """What an eye tracker sees of a participant who watches a film and feels something: the 39 columns at 120 Hz.
 
 Films act through their luminance and their gaze path, participants through pupil size, latency, seat and calibration;
-neither is tied to a label, and blinks and losses are independent of everything.
+neither is tied to a label, and blinks and losses are independent of everything. Cells are laid out and rounded as in a
+Tobii Pro Lab export.
 """
 
 from __future__ import annotations
@@ -13,18 +14,102 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.synth.cells import lay_out
-from emer_edge.data.synth.feelings import Feeling, course
-from emer_edge.data.synth.gaze import film_luminance, film_target_px, scan
+from emer_edge.data.synth.gaze import Feeling, course, film_luminance, film_target_px, scan
 from emer_edge.data.synth.plan import CLIP_SECONDS
 from emer_edge.errors import ConfigurationError
-from emer_edge.spec.columns import VALIDITY
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
+from emer_edge.signals.rows import eye_reading
+from emer_edge.spec.columns import (
+    DIRECTION,
+    EVENTS,
+    GAZE_MCS,
+    GAZE_MM,
+    GAZE_POINT,
+    GAZE_POINT_MCS,
+    GAZE_PX,
+    POSITION,
+    PUPILS,
+    VALIDITY,
+    MovementType,
+)
+from emer_edge.spec.samples import Display, TrackerSample
+from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
 
-__all__ = ["DISPLAY", "RATE_HZ", "EyeTraits", "SyntheticEyes", "generate", "record", "samples"]
+__all__ = ["DISPLAY", "RATE_HZ", "EyeTraits", "SyntheticEyes", "generate", "lay_out", "record", "samples"]
 
 Floats = NDArray[np.float64]
+
+_DECIMALS: Final = (0,) * 6 + (5,) * 6 + (3,) * 2 + (0,) * 2 + (2,) * 6 + (2,) * 4 + (4,) * 6 + (0,) * 5 + (4,) * 2
+
+
+def lay_out(
+    gaze_px: Floats,
+    position_mm: Floats,
+    pupil_mm: Floats,
+    movement: NDArray[np.int64],
+    lost: NDArray[np.bool_],
+    display: Display,
+    rate_hz: float,
+) -> Floats:
+    """Fill the 39 columns.
+
+    Args:
+        gaze_px: (n, 2, 2) gaze point of the left and the right eye on the display.
+        position_mm: (n, 2, 3) eyes, DACS.
+        pupil_mm: (n, 2).
+        movement: (n,) `MovementType`, fixation or saccade.
+        lost: (n, 2) where an eye is not seen.
+        display: the display; the stimulus fills it.
+        rate_hz: samples a second.
+
+    Returns:
+        (n, 39) float64, NaN where an export's cell is blank. Columns 33 to 39 look ahead as exports do: whole
+        durations, whole centroids, an index for each type counted from the recording's start.
+    """
+    count = len(gaze_px)
+    size_px = np.array([display.width_px, display.height_px])
+    size_mm = np.array([display.width_mm, display.height_mm])
+    gaze_mm = gaze_px / size_px * size_mm
+    ray = np.concatenate([gaze_mm, np.zeros((count, 2, 1))], axis=2) - position_mm
+    direction = ray / np.linalg.norm(ray, axis=2, keepdims=True)
+    parts = [gaze_px, direction, pupil_mm[..., None], position_mm, gaze_mm]
+    gaze, direction, pupil, position, gaze_mm = (np.where(lost[..., None], np.nan, each) for each in parts)
+    seen = ~lost.all(axis=1)
+    combined = np.full((count, 2), np.nan)
+    combined[seen] = np.nanmean(gaze[seen], axis=1)
+    cells = np.empty((count, EYE_COLUMN_COUNT))
+    cells[:, GAZE_POINT], cells[:, GAZE_POINT_MCS] = combined, combined / size_px
+    cells[:, PUPILS], cells[:, VALIDITY] = pupil[..., 0], ~lost
+    for eye in (0, 1):
+        cells[:, GAZE_PX[eye]], cells[:, GAZE_MCS[eye]] = gaze[:, eye], gaze[:, eye] / size_px
+        cells[:, DIRECTION[eye]], cells[:, POSITION[eye]] = direction[:, eye], position[:, eye]
+        cells[:, GAZE_MM[eye]] = gaze_mm[:, eye]
+    cells[:, EVENTS] = _events(np.where(seen, movement, int(MovementType.EYES_NOT_FOUND)), combined, size_px, rate_hz)
+    for decimals in set(_DECIMALS):
+        columns = [column for column, each in enumerate(_DECIMALS) if each == decimals]
+        cells[:, columns] = np.round(cells[:, columns], decimals) + 0.0  # + 0.0: no negative zero
+    return cells
+
+
+def _events(kind: NDArray[np.int64], combined: Floats, size_px: NDArray[np.int64], rate_hz: float) -> Floats:
+    """Columns 33 to 39: an event is a run of samples of one type."""
+    starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
+    lengths = np.diff(np.append(starts, len(kind)))
+    event = np.repeat(np.arange(len(starts)), lengths)
+    index = np.zeros(len(starts), np.int64)
+    for each in MovementType:
+        of_type = kind[starts] == each
+        index[of_type] = np.arange(1, of_type.sum() + 1)
+    with np.errstate(invalid="ignore"):
+        centre = np.add.reduceat(combined, starts, axis=0) / lengths[:, None]
+    centre[kind[starts] != MovementType.FIXATION] = np.nan
+    columns = np.empty((len(kind), 7))
+    columns[:, 0] = kind
+    columns[:, 1] = (lengths * (1000.0 / rate_hz))[event]
+    columns[:, 2] = index[event]
+    columns[:, 3:5] = centre[event]
+    columns[:, 5:7] = (centre / size_px)[event]
+    return columns
+
 
 RATE_HZ: Final = 120.0
 DISPLAY: Final = Display()
@@ -120,7 +205,7 @@ def generate(
     """
     traits = EyeTraits.draw(np.random.default_rng([seed, 2, participant]))
     rng = np.random.default_rng([seed, 3, participant, film])
-    return record([Feeling(0.0, emotion)], traits, film, round(seconds * RATE_HZ), rng)
+    return record([Feeling(0.0, emotion)], traits, film, round(seconds * RATE_HZ), rng=rng)
 
 
 def record(
@@ -144,13 +229,15 @@ def record(
     times_s = np.arange(count) / RATE_HZ
     felt = course(feelings, traits.latency_s, times_s, rng)
     target = film_target_px(film, times_s, (DISPLAY.width_px, DISPLAY.height_px)) + felt.shift_px
-    path = scan(target, _SPREAD_PX * felt.spread, traits.fixation_ms * felt.fixation, _PX_PER_DEGREE, RATE_HZ, rng)
+    path = scan(
+        target, _SPREAD_PX * felt.spread, traits.fixation_ms * felt.fixation, _PX_PER_DEGREE, rate_hz=RATE_HZ, rng=rng
+    )
     gaze = path.point_px[:, None, :] + traits.error_px + _tremor(times_s, traits, rng)
-    pupil = _pupil(film, felt.pupil_mm, traits, times_s, rng)
+    pupil = _pupil(film, felt.pupil_mm, traits, times_s, rng=rng)
     head = traits.position_mm + np.stack([_slow_noise(times_s, 2.5, rng) for _ in range(3)], axis=1)
     head[:, 2] += felt.lean_mm
     apart = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]) * traits.apart_mm
-    cells = lay_out(gaze, head[:, None, :] + apart, pupil, path.movement, lost, DISPLAY, RATE_HZ)
+    cells = lay_out(gaze, head[:, None, :] + apart, pupil, path.movement, lost=lost, display=DISPLAY, rate_hz=RATE_HZ)
     return SyntheticEyes(cells, np.round(np.arange(1, count + 1) * (NANOSECONDS / RATE_HZ)).astype(np.int64))
 
 
@@ -162,18 +249,8 @@ def samples(eyes: SyntheticEyes, start_ns: int = 0) -> Iterator[TrackerSample]:
         start_ns: host time of its start; device time starts at 0.
     """
     for row, time_ns in zip(eyes.cells.tolist(), eyes.times_ns.tolist(), strict=True):
-        left, right = (
-            EyeReading(
-                gaze_px=(row[2 + 2 * eye], row[3 + 2 * eye]),
-                gaze_mm=(row[22 + 2 * eye], row[23 + 2 * eye]),
-                direction=(row[6 + 3 * eye], row[7 + 3 * eye], row[8 + 3 * eye]),
-                position_mm=(row[16 + 3 * eye], row[17 + 3 * eye], row[18 + 3 * eye]),
-                pupil_mm=row[12 + eye],
-                valid=row[14 + eye] > 0,
-            )
-            for eye in (0, 1)
-        )
-        yield TrackerSample(time_ns, start_ns + time_ns, start_ns + time_ns, left, right)
+        left, right = (eye_reading(row, eye, valid > 0) for eye, valid in enumerate(row[VALIDITY]))
+        yield TrackerSample(time_ns, start_ns + time_ns, start_ns + time_ns, left=left, right=right)
 
 
 def _tremor(times_s: Floats, traits: EyeTraits, rng: np.random.Generator) -> Floats:

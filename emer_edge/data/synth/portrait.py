@@ -1,22 +1,42 @@
-"""The portrait that ships with the package, and its landmarks.
+"""The portrait that ships with the package, its landmarks, the expressions that move them, and the warp that follows.
 
 `assets/landmarks.json` gives each landmark's place in pixels of the portrait, twice: as it is, a broad smile, and where
-it lies when the face is at rest. They were placed by hand; left and right are those of the picture.
+it lies when the face is at rest. They were placed by hand; left and right are those of the picture. Action units follow
+Ekman and Friesen's Facial Action Coding System (1978); the expressions are its prototypes. The warp is a thin-plate
+spline through the landmarks, evaluated on a coarse grid (Bookstein, "Principal Warps: Thin-Plate Splines and the
+Decomposition of Deformations", 1989).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
+from emer_edge.spec.labels import EMOTIONS
+from emer_edge.spec.window import FACE_SIZE_PX
 
-__all__ = ["LANDMARKS", "NAMES", "REST", "indices", "landmarks5", "portrait"]
+__all__ = [
+    "LANDMARKS",
+    "NAMES",
+    "REST",
+    "TEMPLATE_PX",
+    "UNIT_NAMES",
+    "Pose",
+    "action_units",
+    "align_pose",
+    "expressive_landmarks",
+    "indices",
+    "landmarks5",
+    "portrait",
+    "source_map",
+]
 
 Points = NDArray[np.float64]
 
@@ -54,3 +74,231 @@ def landmarks5(points: Points) -> Points:
     """Return (5, 2) eye centres, nose tip and mouth corners of the (n, 2) landmarks: what face detectors give."""
     eyes = [points[indices(f"eye_{side}")].mean(axis=0) for side in ("left", "right")]
     return np.stack([*eyes, *points[indices("nose_tip", "mouth_left", "mouth_right")]])
+
+
+TEMPLATE_PX: Final = np.array([[37.0, 44.0], [75.0, 44.0], [56.0, 64.0], [40.5, 83.0], [71.5, 83.0]])
+"""(5, 2) where the aligned crops have the eyes, the nose and the mouth's corners."""
+
+_STEP: Final = 4.6  # of the coarse grid, in pixels of the portrait
+_SMOOTHING: Final = 2.0
+# Beyond this ring about the head nothing moves.
+_RING: Final = np.array([[180 + 118 * np.cos(a), 118 + 128 * np.sin(a)] for a in np.linspace(0, 2 * np.pi, 16, False)])
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the portrait lands in the output.
+
+    Attributes:
+        matrix: (2, 3) pixels of the portrait to pixels of the output.
+        size: width and height of the output.
+    """
+
+    matrix: NDArray[np.float64]
+    size: tuple[int, int] = (FACE_SIZE_PX, FACE_SIZE_PX)
+
+    def jittered(self, degrees: float, scale: float, shift: tuple[float, float]) -> Pose:
+        """Turn by `degrees` and grow by `scale` about the output's centre, then move by `shift` pixels."""
+        angle = np.deg2rad(degrees)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        centre = np.array(self.size, np.float64) / 2
+        offset = turn @ (self.matrix[:, 2] - centre) + centre + shift
+        return Pose(np.column_stack([turn @ self.matrix[:, :2], offset]), self.size)
+
+    def place(self, points: Points) -> Points:
+        """Map (n, 2) points of the portrait to the output."""
+        placed: Points = points @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return placed
+
+    def unplace(self, points: Points) -> Points:
+        """Map (n, 2) points of the output to the portrait."""
+        back: Points = (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
+        return back
+
+
+def align_pose(points: Points) -> Pose:
+    """Return the pose that brings (n, 2) landmarks onto `TEMPLATE_PX`: least-squares similarity (Umeyama, 1991)."""
+    source = landmarks5(points)
+    mean_from, mean_to = source.mean(axis=0), TEMPLATE_PX.mean(axis=0)
+    a = (source - mean_from) @ np.array([1.0, 1j])
+    b = (TEMPLATE_PX - mean_to) @ np.array([1.0, 1j])
+    factor = np.vdot(a, b) / np.vdot(a, a)
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return Pose(np.column_stack([linear, mean_to - linear @ mean_from]))
+
+
+def source_map(cv2: Any, points: Points, pose: Pose) -> NDArray[np.float32]:
+    """Tell where each output pixel comes from.
+
+    Args:
+        cv2: OpenCV.
+        points: (n, 2) where the landmarks have moved, pixels of the portrait.
+        pose: where the portrait lands.
+
+    Returns:
+        (height, width, 2) float32, x and y on the portrait.
+    """
+    width, height = pose.size
+    step = max(2, round(_STEP * float(np.hypot(*pose.matrix[:, 0]))))
+    columns, rows = -(-width // step) + 2, -(-height // step) + 2
+    # Grid points sit where cv2.resize puts the centres of enlarged pixels, one cell beyond each edge.
+    x = (np.arange(columns) - 0.5) * step - 0.5
+    y = (np.arange(rows) - 0.5) * step - 0.5
+    grid = pose.unplace(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+    moved, unmoved = np.vstack([points, _RING]), np.vstack([LANDMARKS, _RING])
+    coarse = (grid + _spline(moved, unmoved - moved, grid)).reshape(rows, columns, 2).astype(np.float32)
+    fine = cv2.resize(coarse, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
+    cut: NDArray[np.float32] = fine[step : step + height, step : step + width]
+    return cut
+
+
+def _spline(centres: Points, values: Points, where: Points) -> Points:
+    """Thin-plate spline through `values` at `centres`, lightly smoothed, evaluated at `where`."""
+    count = len(centres)
+    plane = np.column_stack([np.ones(count), centres])
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _kernel(centres, centres) + _SMOOTHING * np.eye(count)
+    system[:count, count:] = plane
+    system[count:, :count] = plane.T
+    weights = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
+    bent = _kernel(where, centres) @ weights[:count]
+    surface: Points = bent + np.column_stack([np.ones(len(where)), where]) @ weights[count:]
+    return surface
+
+
+def _kernel(a: Points, b: Points) -> Points:
+    squared: Points = np.subtract.outer(a[:, 0], b[:, 0]) ** 2 + np.subtract.outer(a[:, 1], b[:, 1]) ** 2
+    return 0.5 * squared * np.log(squared + 1e-9)
+
+
+_STRONGEST: Final = 1.3
+_ROWS: Final = ("upper", "upper_in", "lower_in", "lower")
+_ARCH: Final = (0.55, 0.9, 1.0, 0.9, 0.55)  # of a row of lip points, from corner to corner
+_REACH: Final = (-0.62, -0.3, 0.0, 0.3, 0.62)
+
+
+def _unit(**moves: tuple[float, float]) -> Points:
+    """Displacement of all landmarks; a name without its side moves both sides, with x pointing outwards."""
+    field = np.zeros_like(REST)
+    for key, (x, y) in moves.items():
+        both = [row for row, name in enumerate(NAMES) if _without_side(name) == key != name]
+        for row in both or [NAMES.index(key)]:
+            field[row] += (-x if both and "_left" in NAMES[row] else x, y)
+    return field
+
+
+def _without_side(name: str) -> str:
+    return name.replace("_left", "").replace("_right", "")
+
+
+def _row(name: str, y: float, flat: float = 0.0) -> Points:
+    """Move a row of lip points by `y` at its middle and less towards the corners (flat = 1: the same everywhere)."""
+    return _unit(**{f"{name}_{place}": (0.0, y * (flat + (1 - flat) * arch)) for place, arch in enumerate(_ARCH, 1)})
+
+
+def _widen(x: float) -> Points:
+    """Move all lip points outwards, those near the corners most."""
+    return _unit(**{f"{row}_{place}": (x * reach, 0.0) for row in _ROWS for place, reach in enumerate(_REACH, 1)})
+
+
+# Each at its strongest, in pixels of the portrait, relative to the face at rest.
+_UNITS: Final[dict[str, Points]] = {
+    "inner_brow_raiser": _unit(brow_inner=(0, -7.5), brow_mid=(0, -3.5), hairline=(0, -1.5), bridge=(0, -1)),
+    "outer_brow_raiser": _unit(brow_outer=(0, -5), brow_arch=(0, -7), brow_mid=(0, -4), hair=(0, -2.5)),
+    "brow_lowerer": _unit(brow_inner=(-4, 6), brow_mid=(-3, 4.5), brow_arch=(-1, 1.5), bridge=(0, 1.5)),
+    "upper_lid_raiser": _unit(lid_1=(0, -3.2), lid_2=(0, -4.2), lid_3=(0, -3.4), bag_2=(0, 1)),
+    "cheek_raiser": _unit(cheek=(0, -3.5), bag_1=(0, -1.8), bag_2=(0, -2.4), bag_3=(0, -1.8), fold=(1, -1.5)),
+    "lid_tightener": _unit(lid_1=(0, 1.4), lid_2=(0, 1.9), lid_3=(0, 1.4))
+    + _unit(bag_1=(0, -1.4), bag_2=(0, -2), bag_3=(0, -1.4)),
+    "nose_wrinkler": _unit(nose=(0.8, -4), nose_base=(0, -3), nose_tip=(0, -2.5), bridge=(0, 1))
+    + _unit(brow_inner=(-2, 3.5), brow_mid=(0, 2), fold=(1, -4), cheek=(0, -3.5)),
+    "upper_lip_raiser": _row("upper", -5.5, 0.5) + _row("upper_in", -6.0, 0.35) + _unit(fold=(0, -3)),
+    "lip_corner_puller": _unit(mouth=(6.5, -7.5), fold=(4, -2.5), cheek=(0.5, -3), upper_3=(0, -2), upper_in_3=(0, -3))
+    + _unit(upper_1=(0, -4.5), upper_2=(0, -2.5), upper_4=(0, -2.5), upper_5=(0, -4.5))
+    + _unit(upper_in_1=(0, -4.5), upper_in_2=(0, -3.5), upper_in_4=(0, -3.5), upper_in_5=(0, -4.5))
+    + _unit(lower_in_1=(0, -1.5), lower_in_5=(0, -1.5), lower_1=(0, -1), lower_5=(0, -1))
+    + _widen(8.0),
+    "lip_corner_depressor": _unit(mouth=(1, 7.5), fold=(0, 3.5), upper_1=(0, 3.5), upper_5=(0, 3.5))
+    + _unit(upper_in_1=(0, 4), upper_in_5=(0, 4), lower_in_1=(0, 4), lower_in_5=(0, 4))
+    + _unit(lower_1=(0, 3.5), lower_5=(0, 3.5)),
+    "chin_raiser": _unit(chin=(0, -4.5))
+    + (_row("lower", -2.5, 0.3) + _row("upper_in", -1.5) + _row("lower_in", -1.5) + _row("upper", -1.5)),
+    "lip_stretcher": _unit(mouth=(7.5, 3), fold=(3, 1)) + _widen(9.0),
+    "lip_pucker": _unit(mouth=(-7, 0), fold=(-2, 0)) + _widen(-7.0),
+    "lip_pressor": _row("upper", 1.2, 0.8) + _row("lower", -2.6, 0.8) + _unit(mouth=(-1, 0)),
+    "lips_part": _row("lower_in", 6.0) + _row("lower", 5.0, 0.2) + _row("upper_in", -1.5),
+    "jaw_drop": _row("lower_in", 17.0)
+    + (_row("lower", 16.0, 0.2) + _row("upper_in", -1.0))
+    + _unit(chin=(0, 12), jaw_mid=(0, 10), jaw=(0, 8), side_low=(0, 3), mouth=(0, 4), fold=(-1, 3), cheek=(0, 2)),
+    "eyes_closed": _unit(lid_1=(0, 5.6), lid_2=(0, 8.2), lid_3=(0, 6)),
+}
+UNIT_NAMES: Final = tuple(_UNITS)
+
+_PROTOTYPES: Final[dict[str, dict[str, float]]] = {
+    "happiness": {"lip_corner_puller": 1.0, "cheek_raiser": 0.9, "lips_part": 0.75, "outer_brow_raiser": 0.1},
+    "sadness": {
+        "inner_brow_raiser": 0.9,
+        "brow_lowerer": 0.25,
+        "lip_corner_depressor": 1.0,
+        "chin_raiser": 0.8,
+        "eyes_closed": 0.42,
+    },
+    "fear": {
+        "inner_brow_raiser": 0.9,
+        "outer_brow_raiser": 0.45,
+        "upper_lid_raiser": 1.0,
+        "lip_stretcher": 1.0,
+        "lips_part": 1.1,
+        "lip_corner_depressor": 0.35,
+    },
+    "surprise": {
+        "inner_brow_raiser": 1.0,
+        "outer_brow_raiser": 1.0,
+        "upper_lid_raiser": 0.8,
+        "jaw_drop": 1.0,
+        "lip_pucker": 0.7,
+    },
+    "disgust": {
+        "nose_wrinkler": 1.0,
+        "upper_lip_raiser": 1.0,
+        "lid_tightener": 1.0,
+        "brow_lowerer": 0.45,
+        "lip_corner_depressor": 0.4,
+        "cheek_raiser": 0.4,
+    },
+    "anger": {
+        "brow_lowerer": 1.15,
+        "lid_tightener": 0.5,
+        "upper_lid_raiser": 0.35,
+        "lip_pressor": 1.0,
+        "chin_raiser": 0.5,
+        "lip_corner_depressor": 0.3,
+    },
+    "neutral": {},
+}
+
+_LIDS: Final = [UNIT_NAMES.index(name) for name in ("upper_lid_raiser", "lid_tightener", "eyes_closed")]
+_FIELD: Final = np.stack(list(_UNITS.values()))
+_WEIGHTS: Final = np.array([[_PROTOTYPES[emotion].get(unit, 0.0) for unit in UNIT_NAMES] for emotion in EMOTIONS])
+
+
+def action_units(amounts: NDArray[np.float64], eyes_closed: bool = False) -> NDArray[np.float64]:
+    """Blend expressions.
+
+    Args:
+        amounts: (7,) how much of each emotion of `EMOTIONS`, 1 = its prototype at full strength.
+        eyes_closed: in a blink.
+
+    Returns:
+        (units,) strength of each action unit of `UNIT_NAMES`, at most 1.3.
+    """
+    blended: NDArray[np.float64] = np.minimum(amounts @ _WEIGHTS, _STRONGEST)
+    if eyes_closed:
+        blended[_LIDS] = (0.0, 0.0, 1.0)
+    return blended
+
+
+def expressive_landmarks(units: NDArray[np.float64]) -> Points:
+    """Return where the (n, 2) landmarks lie with these action units, in pixels of the portrait."""
+    moved: Points = REST + np.tensordot(units, _FIELD, axes=1)
+    return moved

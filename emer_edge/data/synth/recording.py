@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,16 +19,16 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.data.recordings import write_recording_file
-from emer_edge.data.synth.expressions import action_units
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
 from emer_edge.data.synth.faces import Appearance, render
-from emer_edge.data.synth.feelings import Feeling
+from emer_edge.data.synth.gaze import Feeling
 from emer_edge.data.synth.plan import CLIP_SECONDS
-from emer_edge.data.synth.warp import Pose
+from emer_edge.data.synth.portrait import Pose, action_units
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.spec.columns import COLUMN_KEYS, MOVEMENT_CODES, MOVEMENT_TYPE, VALIDITY, VALIDITY_CODES
 from emer_edge.spec.labels import EMOTIONS
 from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.whole_file import whole_folder
 
 __all__ = ["SCRIPT", "Act", "scene_frames", "write_recording"]
 
@@ -111,23 +109,21 @@ def write_recording(
         raise OutputExistsError(out)
     traits = EyeTraits.draw(np.random.default_rng([seed, 2, participant]))
     feelings = [Feeling(act.start_s, act.felt, act.strength) for act in script]
-    eyes = record(feelings, traits, film, round(seconds * RATE_HZ), np.random.default_rng([seed, 6, participant, film]))
+    eyes = record(
+        feelings, traits, film, round(seconds * RATE_HZ), rng=np.random.default_rng([seed, 6, participant, film])
+    )
     acts = {"schema": 1, "seed": seed, "film": film, "acts": [asdict(act) for act in script if act.start_s < seconds]}
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant), fps,
-                     round(seconds * fps), progress or silent)  # fmt: skip
-        _write_tsv(partial / "tracker.tsv", eyes)
-        (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
-        write_recording_file(
-            partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(participant)
-        )
-        partial.rename(out)
+        with whole_folder(out) as partial:
+            _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant=participant), fps,
+                         round(seconds * fps), progress=progress or silent)  # fmt: skip
+            _write_tsv(partial / "tracker.tsv", eyes)
+            (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
+            write_recording_file(
+                partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(participant)
+            )
     except OSError as error:
         raise DataError(f"can't write the recording {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

@@ -21,7 +21,7 @@ from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.calibration.crops import choose_clips, composition_of, plan_crops
 from emer_edge.calibration.measurement import Measurement, embed, fuse, measure, model_session
 from emer_edge.calibration.methods import METHODS, Grid, RunningHistogram, expected_squared_error
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.errors import ConfigurationError, GateError
 from emer_edge.export.judging.gate import shift_of
 from emer_edge.export.judging.trial import check_weights

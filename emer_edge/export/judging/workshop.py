@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices

@@ -1,8 +1,9 @@
-"""Cameras and videos as iterators of Frame: one driver a file, chosen by the source's name in `registry`."""
+"""Cameras and videos as iterators of Frame: one driver a file, chosen by the address in `registry`."""
 
 from __future__ import annotations
 
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.registry import CAMERAS, CameraDriver, open_camera
+from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
+from emer_edge.runtime.cameras.registry import cameras, check_camera, open_camera
 
-__all__ = ["CAMERAS", "Camera", "CameraDriver", "open_camera"]
+__all__ = ["Camera", "CameraDriver", "Grab", "Grabber", "Target", "cameras", "check_camera", "open_camera"]

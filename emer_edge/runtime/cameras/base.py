@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from types import TracebackType
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.drivers import Played, Sensor
 from emer_edge.spec.samples import Frame
 
-__all__ = ["Camera", "as_bgr", "check_pace", "open_capture"]
+__all__ = ["Camera", "PlayedCamera", "as_bgr", "check_pace", "open_capture"]
 
 
-class Camera(ABC):
-    """An iterator of Frame, in order of time.
-
-    Iterating blocks until the next frame; `close()` from any thread ends it. Usable as a context manager.
+class Camera(Sensor[Frame]):
+    """An iterator of Frame (see `Sensor`); CameraError where the camera stopped answering.
 
     Attributes:
-        source: the argument it was opened with.
-        live: whether frames come from a device; a file ends, a device does not.
         dropped: frames that were taken but never yielded, because newer ones had come.
         losses: how often a device was lost.
     """
 
-    source: str
-    live: bool
     dropped: int
     losses: int = 0
 
@@ -65,32 +59,19 @@ class Camera(ABC):
         rate = f", {self.fps:g} fps" if self.fps else ""
         return f"{self.source} ({width}x{height}{rate}, {self.clock} clock)"
 
-    def start(self, start_ns: int) -> None:  # noqa: B027  (most drivers have nothing to do)
-        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
+class PlayedCamera(Played, Camera):
+    """What is played: a file, a folder, a recording.
 
-    @abstractmethod
-    def __next__(self) -> Frame:
-        """The next frame.
+    Args:
+        source: its name.
+        pace, start_ns: see `Played`.
+    """
 
-        Raises:
-            StopIteration: after the end of a file and after `close()`.
-            CameraError: the camera stopped answering.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let the device go; may be called twice and from any thread."""
-
-    def __enter__(self) -> Camera:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __init__(self, source: str, pace: str, start_ns: int | None) -> None:
+        super().__init__(pace, start_ns)
+        self.source = source
+        self.dropped = 0
 
 
 def check_pace(pace: str) -> None:

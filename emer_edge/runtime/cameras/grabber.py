@@ -1,8 +1,13 @@
-"""What a driver does inside the capture process."""
+"""What a driver of a live camera does inside the capture process, and the record of a driver.
+
+A sensor's noise makes every image differ from the one before, so that two identical ones are one image delivered
+twice. No noise threshold is needed, and a still scene is not mistaken for a frozen camera.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,11 +16,45 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import CameraError
-from emer_edge.runtime.cameras.base import as_bgr
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.cameras.base import Camera, as_bgr
 from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.drivers import Driver
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["CaptureGrabber", "Grab", "Grabber", "frame_stamp"]
+__all__ = [
+    "BLACK_LEVEL",
+    "CameraDriver",
+    "CaptureGrabber",
+    "Grab",
+    "Grabber",
+    "Target",
+    "frame_stamp",
+    "is_black",
+    "is_repeat",
+]
+
+BLACK_LEVEL: Final = 16
+"""Levels up to this are black: a covered lens leaves a little noise, and limited-range video has its black at 16."""
+
+_BLACK_SHARE: Final = 0.995  # hot pixels and a burnt-in clock may shine
+_STEP_PX: Final = 8
+
+
+def is_repeat(image: NDArray[np.uint8], previous: NDArray[np.uint8] | None) -> bool:
+    """Whether two (H, W, 3) uint8 images are the same in every pixel; a sparse grid tells nearly all that are not."""
+    if previous is None or image.shape != previous.shape:
+        return False
+    if not np.array_equal(image[::_STEP_PX, ::_STEP_PX], previous[::_STEP_PX, ::_STEP_PX]):
+        return False
+    return np.array_equal(image, previous)
+
+
+def is_black(image: NDArray[np.uint8]) -> bool:
+    """Whether 99.5 % of a sparse grid of an (H, W, 3) uint8 image is at most `BLACK_LEVEL`."""
+    grid = image[::_STEP_PX, ::_STEP_PX]
+    return bool(np.count_nonzero(grid > BLACK_LEVEL) <= (1.0 - _BLACK_SHARE) * grid.size)
+
 
 _TRUSTED_NS: Final = NANOSECONDS
 _MOTION_JPEG: Final = "MJPG"
@@ -67,6 +106,35 @@ class Grabber(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let the device go."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a capture process is sent to.
+
+    Attributes:
+        text: the source, written so that the device is found again under another number.
+        present: whether the device is there at all, asked before a process is started to reopen it.
+    """
+
+    text: str
+    present: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraDriver(Driver):
+    """One way to get frames: a live driver has `grab` and `check`, a driver of files has `play`.
+
+    Attributes:
+        grab: opens an address inside the capture process.
+        check: raises CameraError or ConfigurationError where a look from outside tells that the address can't be
+            opened; returns where the capture process finds it.
+        play: opens an address; takes the pace and the start time.
+    """
+
+    grab: Callable[[Address], Grabber] | None = None
+    check: Callable[[Address], Target] | None = None
+    play: Callable[[Address, str, int | None], Camera] | None = None
 
 
 def frame_stamp(position_ms: float, arrival_ns: int) -> tuple[int, str]:

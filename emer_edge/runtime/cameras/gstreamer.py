@@ -1,9 +1,10 @@
 """Cameras behind a GStreamer pipeline: through OpenCV where it was built with GStreamer, else through gst-launch-1.0.
 
 `gst://ELEMENTS` takes the elements that make the images (`v4l2src device=/dev/video0 ! image/jpeg ! jpegdec`); what
-turns them into B, G, R and keeps the newest is added. gst-launch-1.0 writes the raw images into a pipe of ours and says
-on its standard output when each of them was taken (`identity silent=false`), counted from the pipeline's base time,
-which GStreamer logs in CLOCK_MONOTONIC: our own clock.
+turns them into B, G, R and keeps the newest is added. `csi://0`, a camera on a Jetson's CSI connector, is such a
+pipeline with NVIDIA's nvarguscamerasrc. gst-launch-1.0 writes the raw images into a pipe of ours and says on its
+standard output when each of them was taken (`identity silent=false`), counted from the pipeline's base time, which
+GStreamer logs in CLOCK_MONOTONIC: our own clock.
 """
 
 from __future__ import annotations
@@ -23,13 +24,12 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
-from emer_edge.runtime.cameras.grabber import CaptureGrabber, Grab, Grabber, frame_stamp
-from emer_edge.runtime.cameras.live import Target
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Grab, Grabber, Target, frame_stamp
 from emer_edge.runtime.clock import monotonic_ns
 
-__all__ = ["GstLaunchGrabber", "check", "check_gstreamer", "claims", "grab", "grab_pipeline", "has_element"]
+__all__ = ["CSI", "GSTREAMER", "GstLaunchGrabber", "elements"]
 
 _LAUNCH: Final = "gst-launch-1.0"
 _NEWEST: Final = "queue leaky=downstream max-size-buffers=1"
@@ -46,24 +46,19 @@ _ERROR: Final = re.compile(
 )
 
 
-def claims(source: CameraSource) -> bool:
-    """Whether the source is a pipeline."""
-    return source.scheme == "gst"
-
-
-def check(source: CameraSource) -> Target:
-    """See `CameraDriver.check`."""
-    if not source.path.strip():
+def _check_pipeline(address: Address) -> Target:
+    """See `CameraDriver`."""
+    if not address.path.strip():
         raise ConfigurationError("gst:// needs elements that make images, for example: gst://videotestsrc is-live=true")
     try:
-        shlex.split(source.path)
+        shlex.split(address.path)
     except ValueError as error:
-        raise ConfigurationError(f"{source.text}: can't be read as a pipeline: {error}") from None
-    check_gstreamer(source.text)
-    return Target(source.text)
+        raise ConfigurationError(f"{address.text}: can't be read as a pipeline: {error}") from None
+    _check_gstreamer(address.text)
+    return Target(address.text)
 
 
-def check_gstreamer(text: str) -> None:
+def _check_gstreamer(text: str) -> None:
     """Raise CameraError unless OpenCV or gst-launch-1.0 can run a pipeline."""
     if not _opencv_has_gstreamer() and shutil.which(_LAUNCH) is None:
         raise CameraError(
@@ -72,19 +67,19 @@ def check_gstreamer(text: str) -> None:
         )
 
 
-def has_element(name: str) -> bool | None:
+def _has_element(name: str) -> bool | None:
     """Whether GStreamer has an element; None where gst-inspect-1.0, which could tell, is missing."""
     if shutil.which("gst-inspect-1.0") is None:
         return None
     return subprocess.run(["gst-inspect-1.0", "--exists", name], capture_output=True, check=False).returncode == 0
 
 
-def grab(source: CameraSource) -> Grabber:
-    """See `CameraDriver.grab`."""
-    return grab_pipeline(source.name, source.path)
+def _grab_pipeline(address: Address) -> Grabber:
+    """See `CameraDriver`."""
+    return _open_pipeline(address.name, address.path)
 
 
-def grab_pipeline(name: str, elements: str) -> Grabber:
+def _open_pipeline(name: str, elements: str) -> Grabber:
     """Open a pipeline: what makes the images, as text."""
     if _opencv_has_gstreamer():
         cv2 = import_cv2()
@@ -214,3 +209,63 @@ def _set_pipe_size(descriptor: int, size: int) -> Any:
     import fcntl
 
     return fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), size)
+
+
+_SIZE_PX = (1280, 720)
+_RATE_HZ = 30.0
+
+
+def elements(address: Address) -> str:
+    """The elements that make a sensor's images.
+
+    Raises:
+        ConfigurationError: no sensor number, or parameters that make no sense.
+    """
+    if not (address.path.isascii() and address.path.isdigit()):
+        raise ConfigurationError(f"{address.text}: a CSI camera is written with its sensor's number, as csi://0")
+    width, height = address.size_px() or _SIZE_PX
+    rate_hz = address.number("rate", 1, 240) or _RATE_HZ
+    return (
+        f"nvarguscamerasrc sensor-id={int(address.path)} ! "
+        f"video/x-raw(memory:NVMM),width={width},height={height},framerate={round(rate_hz)}/1 ! "
+        "nvvidconv ! video/x-raw,format=BGRx"
+    )
+
+
+def _check_sensor(address: Address) -> Target:
+    """See `CameraDriver`."""
+    elements(address)
+    import_cv2()
+    _check_gstreamer(address.text)
+    if _has_element("nvarguscamerasrc") is False:
+        raise CameraError(
+            f"{address.text} needs NVIDIA's nvarguscamerasrc, which this machine's GStreamer lacks: CSI cameras work "
+            "on a Jetson with JetPack's packages (sudo apt install nvidia-l4t-gstreamer); a USB camera is --camera 0"
+        )
+    return Target(address.text)
+
+
+def _grab_sensor(address: Address) -> Grabber:
+    """See `CameraDriver`."""
+    return _open_pipeline(address.name, elements(address))
+
+
+GSTREAMER: Final = CameraDriver(
+    name="gstreamer",
+    help="elements that make images, as gst-launch-1.0 takes them",
+    example="gst://PIPELINE",
+    schemes=("gst",),
+    whole=True,
+    grab=_grab_pipeline,
+    check=_check_pipeline,
+)
+
+CSI: Final = CameraDriver(
+    name="csi",
+    help="a sensor on a Jetson's CSI connector, by number",
+    example="csi://0",
+    parameters={"size": "1280x720 by default", "rate": "images a second, 30 by default: one of the sensor's modes"},
+    schemes=("csi",),
+    grab=_grab_sensor,
+    check=_check_sensor,
+)

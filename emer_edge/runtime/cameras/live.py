@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,30 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import CameraError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.content import BLACK_LEVEL, is_repeat
-from emer_edge.runtime.cameras.process import CaptureProcess
-from emer_edge.runtime.cameras.records import Flags, Kind, Record
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.cameras.capture_process import CaptureProcess, Flags, Kind, Record
+from emer_edge.runtime.cameras.grabber import BLACK_LEVEL, Target, is_repeat
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["LiveCapture", "Patience", "Target"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a capture process is sent to.
-
-    Attributes:
-        text: the source, written so that the device is found again under another number.
-        present: whether the device is there at all, asked before a process is started to reopen it.
-    """
-
-    text: str
-    present: Callable[[], bool] = lambda: True
+__all__ = ["LiveCapture", "Patience"]
 
 
 @dataclass(frozen=True)
@@ -74,9 +60,9 @@ class LiveCapture(Camera):
     """A live camera; made by `open_camera`.
 
     Args:
-        source: what to capture.
+        address: what to capture.
+        target: where the process finds it, and whether it is there at all.
         say: told in a sentence when the camera is lost and when it is back.
-        target: where the process finds it, and whether it is there at all; as `source` says by default.
         patience: see there.
         originals: whether frames bring along the JPEGs of a camera that sends such.
 
@@ -92,18 +78,19 @@ class LiveCapture(Camera):
 
     def __init__(
         self,
-        source: CameraSource,
+        address: Address,
+        target: Target,
         say: Say = say_to_log,
-        target: Target | None = None,
+        *,
         patience: Patience | None = None,
         originals: bool = False,
     ) -> None:
-        self.source = source.name
+        self.source = address.name
         self.dropped = 0
         self.repeats = 0
         self.losses = 0
         self._say = say
-        self._target = target or Target(source.text)
+        self._target = target
         self._patience = patience or Patience()
         self._originals = originals
         self._fps = 0.0
@@ -304,7 +291,7 @@ class LiveCapture(Camera):
         self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
         self._clock = record.clock
         index = self._first_index + record.number
-        return Frame(index, image, self._last_stamp_ns, now_ns, record.clock, original=original)
+        return Frame(index, image, self._last_stamp_ns, now_ns, clock=record.clock, original=original)
 
     def _lose(self, why: str, pauses_s: tuple[float, float] | None = None) -> None:
         """End the process, say why once, and set the time of the next try."""

@@ -1,4 +1,4 @@
-"""Network cameras: `rtsp://`, and Motion JPEG or a video over `http://`, read by the FFmpeg inside OpenCV.
+"""Network cameras (`rtsp://`, and Motion JPEG or a video over `http://`) and named pipes, read by OpenCV's FFmpeg.
 
 RTSP carries the camera's own times, which are mapped to the host's clock by their least delay; Motion JPEG over HTTP
 carries none, so that its images are stamped when they arrive.
@@ -7,17 +7,18 @@ carries none, so that its images are stamped when they arrive.
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError
+from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
-from emer_edge.runtime.cameras.grabber import CaptureGrabber
-from emer_edge.runtime.cameras.live import Target
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
 from emer_edge.runtime.clock import ClockMapper
 
-__all__ = ["check", "claims", "grab", "low_latency", "one_thread"]
+__all__ = ["NETWORK", "PIPE", "low_latency", "one_thread"]
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
@@ -26,15 +27,14 @@ _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
 
 
-def claims(source: CameraSource) -> bool:
-    """Whether the source is an address of a network camera."""
-    return source.scheme in _SCHEMES
-
-
-def check(source: CameraSource) -> Target:
-    """See `CameraDriver.check`."""
+def _check_stream(address: Address) -> Target:
+    """See `CameraDriver`."""
+    try:
+        _ = urlsplit(address.text).port  # raises where it is no number
+    except ValueError as error:
+        raise ConfigurationError(f"can't read the address {address.text!r}: {error}") from None
     import_cv2()
-    return Target(source.text)
+    return Target(address.text)
 
 
 def low_latency() -> None:
@@ -47,19 +47,19 @@ def one_thread(cv2: Any) -> tuple[int, ...]:
     return (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
 
 
-def grab(source: CameraSource) -> CaptureGrabber:
-    """See `CameraDriver.grab`."""
+def _grab_stream(address: Address) -> CaptureGrabber:
+    """See `CameraDriver`."""
     cv2 = import_cv2()
     low_latency()
-    capture = open_capture(cv2, source.text, (cv2.CAP_FFMPEG,), one_thread(cv2))
+    capture = open_capture(cv2, address.text, (cv2.CAP_FFMPEG,), one_thread(cv2))
     if capture is None:
         raise CameraError(
-            f"{source.name} can't be opened: is the address right, the camera on, and its stream a video? "
+            f"{address.name} can't be opened: is the address right, the camera on, and its stream a video? "
             "Try it with: ffplay ADDRESS"
         )
-    if source.scheme in _WITH_TIMES:
-        return _TimedGrabber(source.name, capture)
-    return CaptureGrabber(source.name, capture)
+    if address.scheme in _WITH_TIMES:
+        return _TimedGrabber(address.name, capture)
+    return CaptureGrabber(address.name, capture)
 
 
 class _TimedGrabber(CaptureGrabber):
@@ -76,3 +76,49 @@ class _TimedGrabber(CaptureGrabber):
             return arrival_ns, "arrival"
         self._last_ms = position_ms
         return min(self._mapper.map(round(position_ms * 1e6), arrival_ns), arrival_ns), "stream"
+
+
+def _check_pipe(address: Address) -> Target:
+    """See `CameraDriver`."""
+    import_cv2()
+    return Target(address.text, lambda: _is_pipe(address.path))
+
+
+def _grab_pipe(address: Address) -> CaptureGrabber:
+    """See `CameraDriver`; opening waits until somebody writes."""
+    cv2 = import_cv2()
+    low_latency()
+    capture = open_capture(cv2, address.path, (cv2.CAP_FFMPEG,))
+    if capture is None:
+        raise CameraError(
+            f"{address.name}: what comes through this pipe is no video that OpenCV can read; "
+            "try for example: ffmpeg -i INPUT -c:v mjpeg -f mjpeg PIPE"
+        )
+    return CaptureGrabber(address.name, capture)
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+NETWORK: Final = CameraDriver(
+    name="network",
+    help="a network camera: RTSP, and Motion JPEG or a video over HTTP",
+    example="rtsp://host/path or http://host/stream",
+    schemes=_SCHEMES,
+    whole=True,
+    grab=_grab_stream,
+    check=_check_stream,
+)
+
+PIPE: Final = CameraDriver(
+    name="pipe",
+    help="a named pipe into which another program writes a video: Motion JPEG, MPEG-TS, Matroska, AVI",
+    example="a named pipe",
+    claims=lambda address: _is_pipe(address.path),
+    grab=_grab_pipe,
+    check=_check_pipe,
+)

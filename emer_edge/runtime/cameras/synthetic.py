@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.cameras.grabber import Grab, Grabber
-from emer_edge.runtime.cameras.live import Target
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["SyntheticGrabber", "check", "claims", "grab"]
+__all__ = ["SYNTHETIC", "SyntheticGrabber"]
 
 _FPS: Final = 30.0
 _DRAWN_HZ: Final = 5  # drawing takes 25 ms: in between the last drawing sways
@@ -25,31 +24,25 @@ _LOOP_S: Final = 3600.0
 _SWAY_PX: Final = 1.5
 
 
-def claims(source: CameraSource) -> bool:
-    """Whether the source is the synthetic camera."""
-    return source.scheme == "synthetic"
-
-
-def check(source: CameraSource) -> Target:
-    """See `CameraDriver.check`."""
-    _wishes(source)
+def _check(address: Address) -> Target:
+    """See `CameraDriver`."""
+    _wishes(address)
     import_cv2()
-    return Target(source.text)
+    return Target(address.text)
 
 
-def grab(source: CameraSource) -> SyntheticGrabber:
-    """See `CameraDriver.grab`. Parameters: `fps` (30), `size` (640x480), `seed` (0)."""
-    return SyntheticGrabber(*_wishes(source))
+def _grab(address: Address) -> SyntheticGrabber:
+    """See `CameraDriver`."""
+    return SyntheticGrabber(*_wishes(address))
 
 
-def _wishes(source: CameraSource) -> tuple[float, tuple[int, int], int]:
-    source.allow("fps", "size", "seed")
-    if source.path:
+def _wishes(address: Address) -> tuple[float, tuple[int, int], int]:
+    if address.path:
         raise ConfigurationError(
-            f"{source.text}: the synthetic camera is written synthetic://?fps=30&size=640x480&seed=0"
+            f"{address.text}: the synthetic camera is written synthetic://?fps=30&size=640x480&seed=0"
         )
-    seed = source.number("seed", 0, 2**31)
-    return source.number("fps", 1, 240) or _FPS, source.size_px() or (640, 480), int(seed or 0)
+    seed = address.number("seed", 0, 2**31)
+    return address.number("fps", 1, 240) or _FPS, address.size_px() or (640, 480), int(seed or 0)
 
 
 class SyntheticGrabber(Grabber):
@@ -117,3 +110,18 @@ class SyntheticGrabber(Grabber):
 
         while True:
             yield from scene_frames(SCRIPT, _LOOP_S, self._seed, _DRAWN_HZ)
+
+
+SYNTHETIC: Final = CameraDriver(
+    name="synthetic",
+    help="a camera that needs no hardware: the packaged portrait, acting",
+    example="synthetic://?fps=30&seed=0",
+    parameters={
+        "fps": "images a second, 30 by default",
+        "size": "640x480 by default",
+        "seed": "of the participant, 0 by default",
+    },
+    schemes=("synthetic",),
+    grab=_grab,
+    check=_check,
+)

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
-from emer_edge.runtime.cameras.grabber import CaptureGrabber
-from emer_edge.runtime.cameras.live import Target
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
 
-__all__ = ["check", "claims", "device_paths", "grab", "stable_path"]
+__all__ = ["V4L2", "check", "device_paths", "stable_path"]
 
 _FOURCC: Final = {"mjpeg": "MJPG", "mjpg": "MJPG", "yuyv": "YUYV", "yuy2": "YUYV", "nv12": "NV12", "uyvy": "UYVY",
                   "h264": "H264", "grey": "GREY"}  # fmt: skip
@@ -23,13 +22,11 @@ _PREFERRED: Final = "MJPG"  # uncompressed images of full size exceed USB 2 at 3
 _BY_ID: Final = Path("/dev/v4l/by-id")
 
 
-def claims(source: CameraSource) -> bool:
+def _claims(address: Address) -> bool:
     """Whether the source is a camera's index, or a path under /dev that is no file, folder or pipe."""
-    if source.scheme:
-        return False
-    if source.path.isascii() and source.path.isdigit():
+    if address.path.isascii() and address.path.isdigit():
         return True
-    return source.path.startswith("/dev/") and not _is_plain(source.path)
+    return address.path.startswith("/dev/") and not _is_plain(address.path)
 
 
 def device_paths(folder: Path = Path("/dev")) -> list[str]:
@@ -54,10 +51,10 @@ def stable_path(path: str, by_id: Path = _BY_ID) -> str:
     return next((str(each) for each in links if os.path.realpath(each) == real), path)
 
 
-def check(source: CameraSource) -> Target:
-    """See `CameraDriver.check`."""
-    _wishes(source)
-    path = _device(source)
+def check(address: Address) -> Target:
+    """See `CameraDriver`."""
+    _wishes(address)
+    path = _device(address)
     present = ", ".join(device_paths()) or "no /dev/video* at all: is a camera plugged in?"
     if not os.path.exists(path):
         raise CameraError(f"there is no camera {path}; this machine has {present}")
@@ -67,13 +64,13 @@ def check(source: CameraSource) -> Target:
         )
     import_cv2()
     stable = stable_path(path)
-    _, question, query = source.text.partition("?")
+    _, question, query = address.text.partition("?")
     return Target(f"{stable}{question}{query}", lambda: os.path.exists(stable))
 
 
-def grab(source: CameraSource) -> CaptureGrabber:
-    """See `CameraDriver.grab`. Parameters: `size` (640x480), `rate` in Hz, `format` (mjpeg where the camera has it)."""
-    path = _device(source)
+def _grab(address: Address) -> CaptureGrabber:
+    """See `CameraDriver`."""
+    path = _device(address)
     cv2 = import_cv2()
     capture = open_capture(cv2, path, (cv2.CAP_V4L2,))
     if capture is None:
@@ -83,7 +80,7 @@ def grab(source: CameraSource) -> CaptureGrabber:
             f"device (many cameras own two nodes, of which the first has the images). This machine has {present}"
         )
     return CaptureGrabber(
-        source.name, capture, _agree(capture, cv2, *_wishes(source), named="format" in source.parameters)
+        address.name, capture, _agree(capture, cv2, _wishes(address), named="format" in address.parameters)
     )
 
 
@@ -95,26 +92,24 @@ def _is_plain(path: str) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)
 
 
-def _device(source: CameraSource) -> str:
-    return f"/dev/video{int(source.path)}" if source.path.isdigit() else source.path
+def _device(address: Address) -> str:
+    return f"/dev/video{int(address.path)}" if address.path.isdigit() else address.path
 
 
-def _wishes(source: CameraSource) -> tuple[tuple[int, int] | None, float | None, str]:
-    source.allow("size", "rate", "format")
-    name = source.parameters.get("format", _PREFERRED)
+def _wishes(address: Address) -> tuple[tuple[int, int] | None, float | None, str]:
+    name = address.parameters.get("format", _PREFERRED)
     fourcc = _FOURCC.get(name.lower(), name.upper())
     if len(fourcc) != 4 or not fourcc.isascii():
-        raise ConfigurationError(f"{source.text}: format is one of {', '.join(_FOURCC)} or four letters, not {name!r}")
-    return source.size_px(), source.number("rate", 1, 1000), fourcc
+        raise ConfigurationError(f"{address.text}: format is one of {', '.join(_FOURCC)} or four letters, not {name!r}")
+    return address.size_px(), address.number("rate", 1, 1000), fourcc
 
 
-def _agree(
-    capture: Any, cv2: Any, size_px: tuple[int, int] | None, rate_hz: float | None, fourcc: str, *, named: bool
-) -> str:
+def _agree(capture: Any, cv2: Any, wishes: tuple[tuple[int, int] | None, float | None, str], *, named: bool) -> str:
     """Ask the driver for a mode and return the one that it chose; the format goes first: it decides on the others.
 
     What was asked for and refused is named; `named`: whether the user asked for the format.
     """
+    size_px, rate_hz, fourcc = wishes
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
     if size_px is not None:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, size_px[0])
@@ -134,3 +129,18 @@ def _agree(
         refused.append(fourcc)
     mode = f"{got if got.isprintable() else 'unknown format'} {got_px[0]}x{got_px[1]} at {got_hz:g} fps"
     return f"{mode}, not {', '.join(refused)}" if refused else mode
+
+
+V4L2: Final = CameraDriver(
+    name="v4l2",
+    help="a camera of Linux, by index or path",
+    example="0 or /dev/video0?size=640x480&rate=30",
+    parameters={
+        "size": "640x480, for example",
+        "rate": "images a second",
+        "format": f"{', '.join(_FOURCC)} or four letters; mjpeg where the camera has it",
+    },
+    claims=_claims,
+    grab=_grab,
+    check=check,
+)

@@ -1,4 +1,4 @@
-"""Video files as cameras.
+"""Video files as cameras, and folders of images, in the natural order of their names (2.jpg before 10.jpg).
 
 Frame i of a video is stamped start + i / fps. With pace `real` it is yielded when that time comes, and frames whose
 successor is due already are dropped, as a camera would overwrite them. With pace `fast` every frame is yielded at once.
@@ -9,37 +9,32 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from emer_edge.data.images import import_cv2
 from emer_edge.errors import CameraError
-from emer_edge.runtime.cameras.base import Camera, as_bgr, open_capture
-from emer_edge.runtime.cameras.source import CameraSource
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.cameras.base import PlayedCamera, as_bgr, open_capture
+from emer_edge.runtime.cameras.grabber import CameraDriver
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.spec.samples import Frame
 from emer_edge.spec.window import NANOSECONDS
 
-__all__ = ["PHOTOS", "VideoFile", "claims", "open_video"]
+__all__ = ["FOLDER", "PHOTOS", "VIDEO", "VideoFile"]
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _FASTEST_FPS: Final = 500.0  # beyond it the container's time base was meant, as browsers write 1000
 _WHOLE: Final = 0.9  # a container's count of frames is an estimate
 
 
-def claims(source: CameraSource) -> bool:
-    """Whether the source names a file: anything that no driver before this one has claimed and that is no address."""
-    return not source.scheme
-
-
-def open_video(source: CameraSource, pace: str = "real", start_ns: int | None = None) -> VideoFile:
-    """Open a video file (see `open_camera`)."""
-    source.allow()
-    return _open_file(source.path, pace, start_ns)
-
-
-def _open_file(source: str, pace: str, start_ns: int | None) -> VideoFile:
+def _open_video(address: Address, pace: str, start_ns: int | None) -> VideoFile:
+    source = address.path
     path = Path(source)
     if not path.exists():
         raise CameraError(f"there is no video {source}; give an existing file, an index such as 0, or /dev/video0")
@@ -60,26 +55,27 @@ def _open_file(source: str, pace: str, start_ns: int | None) -> VideoFile:
             f"{source} states {fps:g} frames a second, which is no frame rate; "
             "rewrite it at a constant one, for example: ffmpeg -i IN -r 30 OUT.mp4"
         )
-    return VideoFile(source, capture, as_bgr(image, source, cv2), fps, pace == "fast", start_ns)
+    return VideoFile(capture, as_bgr(image, source, cv2), fps, source=source, pace=pace, start_ns=start_ns)
 
 
-class VideoFile(Camera):
-    """A video file played as a camera; made by `open_video`."""
+class VideoFile(PlayedCamera):
+    """A video file played as a camera.
 
-    live = False
+    Args:
+        capture: the opened video: a cv2.VideoCapture, or what has its methods.
+        first: its first image, read already.
+        fps: its rate.
+        source, pace, start_ns: see `PlayedCamera`.
+    """
 
-    def __init__(self, source: str, capture: Any, first: Any, fps: float, fast: bool, start_ns: int | None) -> None:
-        self.source = source
-        self.dropped = 0
+    def __init__(self, capture: Any, first: Any, fps: float, *, source: str, pace: str, start_ns: int | None) -> None:
+        super().__init__(source, pace, start_ns)
         self._capture = capture
         self._first = first
         self._size_px = (int(first.shape[1]), int(first.shape[0]))
         self._fps = fps
-        self._fast = fast
-        self._start_ns = 0 if fast and start_ns is None else start_ns
         self._index = 0
         self._lock = threading.Lock()
-        self._closed = threading.Event()
 
     @property
     def fps(self) -> float:
@@ -91,18 +87,8 @@ class VideoFile(Camera):
         """Width and height of a frame."""
         return self._size_px
 
-    @property
-    def clock(self) -> str:
-        """`media`: stamps follow the container's rate."""
-        return "media"
-
-    def start(self, start_ns: int) -> None:
-        """Put time 0 at this host time; to be called before the first frame is read."""
-        self._start_ns = start_ns
-
     def __next__(self) -> Frame:
-        if self._start_ns is None:
-            self._start_ns = monotonic_ns()
+        self._started_ns()
         if not self._fast:
             self._skip_overtaken()
         with self._lock:
@@ -115,15 +101,12 @@ class VideoFile(Camera):
         index = self._index
         self._index += 1
         stamp_ns = self._due_ns(index)
-        if self._fast:
-            return Frame(index, image, stamp_ns, stamp_ns, self.clock)
-        if self._closed.wait(max(0, stamp_ns - monotonic_ns()) / NANOSECONDS):
-            raise StopIteration
-        return Frame(index, image, stamp_ns, max(stamp_ns, monotonic_ns()), self.clock)
+        arrival_ns = stamp_ns if self._fast else self._await(stamp_ns)
+        return Frame(index, image, stamp_ns, arrival_ns, clock=self.clock)
 
     def close(self) -> None:
         """Let the file go."""
-        self._closed.set()
+        super().close()
         with self._lock:
             self._capture.release()
 
@@ -161,3 +144,77 @@ class VideoFile(Camera):
                 self._index,
                 int(stated),
             )
+
+
+_FPS: Final = 30.0
+
+
+def _open_folder(address: Address, pace: str, start_ns: int | None) -> VideoFile:
+    """Open a folder of images (see `open_camera`)."""
+    fps = address.number("fps", 0.1, 500) or _FPS
+    paths = sorted((each for each in Path(address.path).iterdir() if each.suffix.lower() in PHOTOS), key=_natural)
+    if not paths:
+        raise CameraError(f"{address.path} is a folder without images ({', '.join(sorted(PHOTOS))})")
+    images = _Images(paths)
+    _, first = images.read()
+    first = as_bgr(first, address.name, import_cv2())
+    return VideoFile(images, first, fps, source=address.name, pace=pace, start_ns=start_ns)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(each), "") if each.isdigit() else (0, each) for each in re.split(r"(\d+)", path.name)]
+
+
+class _Images:
+    """Images as `VideoFile` reads them: what it needs of cv2.VideoCapture."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._cv2 = import_cv2()
+        self._paths = paths
+        self._next = 0
+        self._shape: tuple[int, ...] | None = None
+
+    def grab(self) -> bool:
+        """Pass over an image; false at the end."""
+        self._next += 1
+        return self._next <= len(self._paths)
+
+    def read(self) -> tuple[bool, Any]:
+        """The next image, or false at the end; raise CameraError where it is none, or of another size."""
+        if not self.grab():
+            return False, None
+        path = self._paths[self._next - 1]
+        try:
+            encoded = np.fromfile(path, np.uint8)
+            image = self._cv2.imdecode(encoded, self._cv2.IMREAD_COLOR) if encoded.size else None
+        except (OSError, self._cv2.error):
+            image = None
+        if image is None:
+            raise CameraError(f"{path} is not an image that OpenCV can read; copy it again from its source")
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise CameraError(
+                f"{path} is {image.shape[1]}x{image.shape[0]}, the first image {self._shape[1]}x{self._shape[0]}"
+            )
+        return True, image
+
+    def get(self, _: int) -> float:
+        """How many images there are: the only property that is asked for."""
+        return float(len(self._paths))
+
+    def release(self) -> None:
+        """Nothing to let go."""
+
+
+FOLDER: Final = CameraDriver(
+    name="folder",
+    help="images in the natural order of their names",
+    example="a folder of images",
+    parameters={"fps": "images a second, 30 by default"},
+    claims=lambda address: os.path.isdir(address.path),
+    play=_open_folder,
+)
+
+VIDEO: Final = CameraDriver(
+    name="video", help="a video file", example="talk.mp4", claims=lambda address: True, play=_open_video
+)

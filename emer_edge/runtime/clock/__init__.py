@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.clock.base import Clock, ClockReport, monotonic_ns
-from emer_edge.runtime.clock.one_way import ClockMapper
+from emer_edge.runtime.clock.mapping import Clock, ClockMapper, ClockReport, host_offset_ns, monotonic_ns
 from emer_edge.runtime.clock.two_way import TwoWayClock
 
-__all__ = ["Clock", "ClockMapper", "ClockReport", "TwoWayClock", "monotonic_ns"]
+__all__ = ["Clock", "ClockMapper", "ClockReport", "TwoWayClock", "host_offset_ns", "monotonic_ns"]

@@ -12,13 +12,11 @@ when it got the question and when it answered takes its own thinking out of the 
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from typing import Final
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.clock.base import ClockReport
-from emer_edge.runtime.clock.one_way import LEAST_DELAY_NS, PRIOR_SIGMA, ClockMapper, lower_hull
+from emer_edge.runtime.clock.mapping import LEAST_DELAY_NS, PRIOR_SIGMA, Clock, ClockMapper, lower_hull
 
 __all__ = ["TwoWayClock"]
 
@@ -30,7 +28,7 @@ _SLACK_RATE: Final = 100e-6  # what the drift may have done since the last excha
 _SLOPE_STEPS: Final = 40  # bisections of +-500 ppm: far below a nanosecond over any window
 
 
-class TwoWayClock:
+class TwoWayClock(Clock):
     """Maps device time to host monotonic time from exchanges, sample by sample.
 
     Before the first exchange, and after a reset until the next, samples are mapped as over a one-way link. A reset, a
@@ -42,18 +40,16 @@ class TwoWayClock:
         max_drift_ppm: bound of the slope; crystals stay within 200.
 
     Attributes:
-        resets: how often the mapping was restarted.
         exchanges: how many exchanges were taken.
     """
 
+    link = "two-way"
+
     def __init__(self, window_ns: int = 60_000_000_000, max_drift_ppm: float = 500.0) -> None:
+        super().__init__()
         self._window_ns = window_ns
         self._max_drift = max_drift_ppm * 1e-6
-        self._drift = 0.0
-        self._stamp_ns: int | None = None
         self._one_way = ClockMapper(max_drift_ppm=max_drift_ppm)
-        self._lock = threading.Lock()
-        self.resets = 0
         self.exchanges = 0
         self._odd: tuple[int, int, int] | None = None  # an exchange that does not fit, until a second agrees with it
         self._restart()
@@ -64,22 +60,9 @@ class TwoWayClock:
         return self._drift * 1e6 if self._uppers else self._one_way.drift_ppm
 
     @property
-    def residual_ms(self) -> float:
-        """Mean delay of the kept requests and returns beyond the fastest: the jitter that the mapping takes away."""
-        if not self._uppers:
-            return self._one_way.residual_ms
-        return self._mean_delay_ns() * 1e-6
-
-    @property
     def uncertainty_ms(self) -> float | None:
         """Half the distance between the bounds: the mapping errs by no more; None before the first exchange."""
         return max(0.0, self._high - self._low) / 2 * 1e-6 if self._uppers else None
-
-    @property
-    def report(self) -> ClockReport:
-        """How well it does."""
-        with self._lock:
-            return ClockReport("two-way", self.drift_ppm, self.residual_ms, self.resets, self.uncertainty_ms)
 
     def exchange(self, sent_ns: int, device_ns: int, received_ns: int, answered_ns: int | None = None) -> None:
         """Take one question and its answer.
@@ -110,24 +93,13 @@ class TwoWayClock:
         half_ns = max(0, round_trip_ns) // 2
         self.exchange(host_ns - half_ns, device_ns, host_ns + half_ns)
 
-    def map(self, device_ns: int | None, arrival_ns: int) -> int:
-        """Return the host time of a sample.
-
-        Args:
-            device_ns: the device's stamp; None where it has none: then arrival is all there is.
-            arrival_ns: when the sample reached this process, never before the last one's arrival.
-        """
-        with self._lock:
-            mapped = arrival_ns if device_ns is None else self._mapped(device_ns, arrival_ns)
-            if self._stamp_ns is not None:
-                mapped = max(mapped, self._stamp_ns + 1)
-            self._stamp_ns = mapped
-            return mapped
-
     def resume(self) -> None:
-        """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
+        """See `Clock`."""
         with self._lock:
             self._one_way.resume()
+
+    def _residual_ms(self) -> float:
+        return self._mean_delay_ns() * 1e-6 if self._uppers else self._one_way.residual_ms
 
     def _mapped(self, device_ns: int, arrival_ns: int) -> int:
         before = self._one_way.resets
@@ -185,8 +157,8 @@ class TwoWayClock:
         x, low, high = self._place(device_ns, sent_ns, received_ns)
         if self._uppers and x <= max(self._uppers[-1][0], self._lowers[-1][0]):
             return  # asked twice, or overtaken: the line needs points in order
-        _keep(self._uppers, (x, high), self._drift, 1.0, self._window_ns)
-        _keep(self._lowers, (x, low), self._drift, -1.0, self._window_ns)
+        _keep(self._uppers, (x, high), self._drift, 1.0, window_ns=self._window_ns)
+        _keep(self._lowers, (x, low), self._drift, -1.0, window_ns=self._window_ns)
         self._fit()
 
     def _fit(self) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import select
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -11,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.encoding.coding import Coding
-from emer_edge.runtime.encoding.process import EncoderProcess, GoneError
+from emer_edge.runtime.child_process import ChildProcess
+from emer_edge.runtime.encoding.encoder_child import HEAD, SLOTS, Asking, Coding
+from emer_edge.runtime.image_ring import RingWriter
 from emer_edge.runtime.say import Say, say_to_log
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "EncoderProcess", "GoneError"]
 
 _TRIES: Final = 2
+_READY_S: Final = 30.0  # on a machine that is busy with something else
+_PIPE_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 20
 _Done = TypeVar("_Done")
 
 
@@ -30,13 +38,14 @@ class Encoder:
 
     Args:
         say: told when the process has died.
+        answer_s: an image that takes longer hangs.
 
     Attributes:
         deaths: how often it has died or hung.
     """
 
-    def __init__(self, say: Say = say_to_log) -> None:
-        self._say = say
+    def __init__(self, say: Say = say_to_log, answer_s: float = 10.0) -> None:
+        self._say, self._answer_s = say, answer_s
         self._lock = threading.Lock()
         self._process: EncoderProcess | None = None
         self._used_s = 0.0
@@ -102,7 +111,7 @@ class Encoder:
         why = ""
         for _ in range(_TRIES):
             try:
-                process = self._process = self._process or EncoderProcess()
+                process = self._process = self._process or EncoderProcess(self._answer_s)
                 self._used_s = monotonic()
                 return work(process)
             except GoneError as error:
@@ -114,3 +123,84 @@ class Encoder:
             except OSError as error:
                 raise EmerEdgeError(f"the process that encodes images can't be started: {error}") from error
         raise EmerEdgeError(f"images can't be encoded: the process that does it {why}, and so did the next")
+
+
+class GoneError(Exception):
+    """The process died or hung; it never leaves this package."""
+
+
+class EncoderProcess:
+    """An encoder process, its shared memory and its pipes; for one thread at a time.
+
+    Args:
+        answer_s: see `Encoder`.
+
+    Raises:
+        OSError: the system can't start it.
+    """
+
+    def __init__(self, answer_s: float) -> None:
+        self._answer_s = answer_s
+        self._child = ChildProcess("emer_edge.runtime.encoding.encoder_child", memory="images")
+        with contextlib.suppress(OSError):  # a whole image at a time; the system may allow less
+            fcntl.fcntl(self._child.pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._writer = RingWriter(self._child.memory, SLOTS)
+        self._number = 0
+        self._ready = False
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._child.pid
+
+    def await_ready(self) -> None:
+        """Wait until it can encode; raise GoneError where it dies or takes too long."""
+        if not self._ready:
+            self._answer(-1, _READY_S)
+            self._ready = True
+
+    def encode(self, image: NDArray[np.uint8], coding: Coding) -> bytes:
+        """Encode an image (H, W, 3) uint8.
+
+        Raises:
+            GoneError: the process died or hung over it.
+            EmerEdgeError: the image can't be encoded.
+        """
+        self.await_ready()
+        height, width = image.shape[:2]
+        number, self._number = self._number, self._number + 1
+        self._writer.slot(number, height, width)[:] = image
+        self._writer.commit(number)
+        try:
+            os.write(self._child.stdin, Asking(number, height, width, self._writer.slot_bytes, coding).packed())
+        except BrokenPipeError:
+            raise GoneError(self._child.ending()) from None
+        done, told = self._answer(number, self._answer_s)
+        if not done:
+            raise EmerEdgeError(told.decode(errors="replace"))
+        return told
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        self._child.close()
+
+    def _answer(self, number: int, wait_s: float) -> tuple[bool, bytes]:
+        deadline_s = monotonic() + wait_s
+        told, done, length = HEAD.unpack(self._read(HEAD.size, deadline_s))
+        if told != number:
+            raise GoneError("answered nonsense")
+        return bool(done), self._read(length, deadline_s)
+
+    def _read(self, count: int, deadline_s: float) -> bytes:
+        parts: list[bytes] = []
+        poll = select.poll()
+        poll.register(self._child.pipe, select.POLLIN)
+        while count:
+            if not poll.poll(max(0.0, 1000 * (deadline_s - monotonic()))):
+                raise GoneError("hung")
+            data = os.read(self._child.pipe, min(count, _READ_BYTES))
+            if not data:
+                raise GoneError(self._child.ending())
+            parts.append(data)
+            count -= len(data)
+        return b"".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.markers.log import MarkerLog
-from emer_edge.runtime.markers.source import MarkerSource, marker_sources
+from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource
+from emer_edge.runtime.markers.sources import marker_sources
 
 __all__ = ["MarkerLog", "MarkerSource", "marker_sources"]

@@ -7,45 +7,19 @@ window's end in LSL's clock; of a fast replay, with the moment they are sent.
 
 from __future__ import annotations
 
-import math
 from time import monotonic
 from typing import Any, Final
 
 from emer_edge.bundle import Manifest
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.pipeline import Stream, Summary
+from emer_edge.runtime.recording.messages import STATE_CODES, result_channels, result_row
 from emer_edge.runtime.trackers.lsl import import_pylsl
-from emer_edge.spec.results import Result, State
+from emer_edge.spec.results import Result
 
-__all__ = ["STATE_CODES", "LslResults", "check_name", "result_channels", "result_row"]
+__all__ = ["LslResults", "check_name"]
 
-STATE_CODES: Final = {State.OK: 0, State.FILLING: 1, State.NO_FACE: 2, State.NO_GAZE: 3, State.STALE: 4}
-_GAP: Final = (("distance", "1"), ("percentile", "percent"), ("valence", "scale"), ("arousal", "scale"))
 _LONGEST_NAME: Final = 100
-
-
-def result_channels(heads: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Label and unit of each channel.
-
-    Args:
-        heads: head -> its class names; empty for a value.
-    """
-    channels = [("state", "code")]
-    for name, classes in heads.items():
-        channels += [(f"{name} {each}", "probability") for each in classes] or [(name, "scale")]
-    return channels + [(f"gap {name}", unit) for name, unit in _GAP]
-
-
-def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> list[float]:
-    """The channels' numbers of a result as `Result.to_dict` gives it; NaN for what there is not."""
-    row: list[float | None] = [float(STATE_CODES[State(result["state"])])]
-    for name, classes in heads.items():
-        value = result["heads"].get(name)
-        shares = value if isinstance(value, dict) else {}
-        row += [shares.get(each) for each in classes] if classes else [value]
-    gap = result.get("gap") or {}
-    row += [gap.get(name) for name, _ in _GAP]
-    return [math.nan if each is None else float(each) for each in row]
 
 
 def check_name(name: str) -> None:

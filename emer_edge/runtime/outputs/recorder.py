@@ -15,6 +15,7 @@ from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.outputs.background import Background
 from emer_edge.runtime.pipeline import Stream
 from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
+from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writable
 from emer_edge.runtime.recording.messages import (
     CAMERA,
     FRAMES,
@@ -28,7 +29,6 @@ from emer_edge.runtime.recording.messages import (
     sample_message,
     without_nulls,
 )
-from emer_edge.runtime.recording.writer import RecordingWriter, check_writable
 from emer_edge.runtime.say import Say
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result

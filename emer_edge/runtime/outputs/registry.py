@@ -26,7 +26,7 @@ from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Stream
 from emer_edge.runtime.recording.keep import RecordOptions, recording_path
-from emer_edge.runtime.recording.writer import check_writable
+from emer_edge.runtime.recording.mcap_writer import check_writable
 from emer_edge.runtime.say import Say, say_to_log
 
 __all__ = ["OUTPUTS", "OutputDriver", "Wanted", "check_outputs", "open_outputs"]

@@ -13,7 +13,6 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bundle.artefact import sha256_of
-from emer_edge.data.cache import write_private
 from emer_edge.data.sessions import (
     MARKERS_FILE,
     RESULTS_FILE,
@@ -28,6 +27,7 @@ from emer_edge.runtime.pipeline import Stream, Summary
 from emer_edge.runtime.say import Say
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
+from emer_edge.spec.whole_file import write_private
 
 __all__ = ["SessionFolder"]
 

@@ -10,9 +10,9 @@ from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.cameras.mcap import RecordedCamera
 from emer_edge.runtime.evidence import Evidence, HopWindow
 from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
-from emer_edge.runtime.recording.reader import recorded_steps_ns
+from emer_edge.runtime.recording.mcap_reader import recorded_steps_ns
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.runtime.trackers.mcap import RecordedTracker
+from emer_edge.runtime.trackers.files import RecordedTracker
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import NANOSECONDS

@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
-from emer_edge.runtime.outputs.lsl import result_channels, result_row
+from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
 from emer_edge.runtime.recording.messages import (
     FRAMES,
     MARKERS,
@@ -30,9 +27,11 @@ from emer_edge.runtime.recording.messages import (
     FrameMessage,
     RecordingHead,
     SampleMessage,
+    result_channels,
+    result_row,
 )
-from emer_edge.runtime.recording.reader import Recorded, read_head, read_messages
 from emer_edge.runtime.recording.xdf import XdfStream, XdfWriter
+from emer_edge.spec.whole_file import whole_file
 
 __all__ = ["Rows", "convert"]
 
@@ -73,23 +72,10 @@ def convert(recording: Path, output: Path, rows: Rows = "results", force: bool =
         raise OutputExistsError(output)
     head = read_head(recording)
     try:
-        with _whole(output) as file:
+        with whole_file(output, private=True) as unfinished, unfinished.open("wb") as file:
             return write(recording, head, file, rows)
     except OSError as error:
         raise DataError(f"can't write {output}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _write_csv(recording: Path, head: RecordingHead, file: IO[bytes], rows: Rows) -> dict[str, int]:

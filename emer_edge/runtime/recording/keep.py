@@ -13,8 +13,8 @@ from emer_edge.data.images import import_cv2
 from emer_edge.data.sessions import check_id
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.extras import require
+from emer_edge.runtime.recording.mcap_reader import read_head
 from emer_edge.runtime.recording.messages import RecordingHead
-from emer_edge.runtime.recording.reader import read_head
 from emer_edge.runtime.say import Say
 
 __all__ = [

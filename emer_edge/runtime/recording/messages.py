@@ -1,4 +1,4 @@
-"""What the messages of a recording look like, and how items become messages and items again.
+"""What the messages of a recording look like, and how items become messages and items again; results as numbers, too.
 
 Every message is JSON; a number that is missing is left out. Topics:
 
@@ -24,6 +24,7 @@ from emer_edge.data.images import import_cv2
 from emer_edge.errors import DataError
 from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, Encode, encoded
 from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing
+from emer_edge.spec.results import State
 from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
 from emer_edge.spec.window import FACE_SIZE_PX
 
@@ -34,6 +35,7 @@ __all__ = [
     "RECORD_SCHEMA",
     "RESULTS",
     "SAMPLES",
+    "STATE_CODES",
     "EyeMessage",
     "FrameMessage",
     "ImageMessage",
@@ -42,6 +44,8 @@ __all__ = [
     "frame_message",
     "image_message",
     "look_of",
+    "result_channels",
+    "result_row",
     "sample_message",
     "sample_of",
     "without_nulls",
@@ -53,6 +57,9 @@ CAMERA: Final = "/camera"
 RESULTS: Final = "/results"
 MARKERS: Final = "/markers"
 RECORD_SCHEMA: Final = 1
+
+STATE_CODES: Final = {State.OK: 0, State.FILLING: 1, State.NO_FACE: 2, State.NO_GAZE: 3, State.STALE: 4}
+_GAP: Final = (("distance", "1"), ("percentile", "percent"), ("valence", "scale"), ("arousal", "scale"))
 
 
 class RecordingHead(msgspec.Struct, omit_defaults=True):
@@ -253,6 +260,30 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(each) for each in value]
     return value
+
+
+def result_channels(heads: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Label and unit of each channel.
+
+    Args:
+        heads: head -> its class names; empty for a value.
+    """
+    channels = [("state", "code")]
+    for name, classes in heads.items():
+        channels += [(f"{name} {each}", "probability") for each in classes] or [(name, "scale")]
+    return channels + [(f"gap {name}", unit) for name, unit in _GAP]
+
+
+def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> list[float]:
+    """The channels' numbers of a result as `Result.to_dict` gives it; NaN for what there is not."""
+    row: list[float | None] = [float(STATE_CODES[State(result["state"])])]
+    for name, classes in heads.items():
+        value = result["heads"].get(name)
+        shares = value if isinstance(value, dict) else {}
+        row += [shares.get(each) for each in classes] if classes else [value]
+    gap = result.get("gap") or {}
+    row += [gap.get(name) for name, _ in _GAP]
+    return [math.nan if each is None else float(each) for each in row]
 
 
 def _eye_message(eye: EyeReading) -> EyeMessage:

@@ -1,11 +1,24 @@
-"""Eye trackers as iterators of TrackerSample: one driver a file, chosen by the source's name in `registry`.
+"""Eye trackers as iterators of TrackerSample: one driver a file, chosen by the address in `registry`.
 
-Byte streams are read by decoders, one format a file, in the registry `formats`.
+Byte streams are read by decoders, one format a file in `formats`.
 """
 
 from __future__ import annotations
 
-from emer_edge.runtime.trackers.base import Tracker, TrackerOptions
-from emer_edge.runtime.trackers.registry import TRACKERS, TrackerDriver, open_tracker
+from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.codec import LineDecoder, SampleEncoder, StreamFormat, number_in, reading
+from emer_edge.runtime.trackers.registry import check_tracker, open_tracker, trackers
 
-__all__ = ["TRACKERS", "Tracker", "TrackerDriver", "TrackerOptions", "open_tracker"]
+__all__ = [
+    "LineDecoder",
+    "SampleEncoder",
+    "StreamFormat",
+    "Tracker",
+    "TrackerDriver",
+    "TrackerOptions",
+    "check_tracker",
+    "number_in",
+    "open_tracker",
+    "reading",
+    "trackers",
+]

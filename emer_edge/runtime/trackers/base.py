@@ -1,94 +1,23 @@
-"""What every tracker driver offers, and what the decoders of byte streams have in common."""
+"""What every tracker offers, and the record of a driver."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from statistics import fmean, median
-from types import TracebackType
-from typing import Final, Protocol
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import ClockReport
+from emer_edge.runtime.drivers import Driver, Sensor
 from emer_edge.runtime.say import Say, say_to_log
+from emer_edge.runtime.trackers.codec import FIELDS
 from emer_edge.signals.rows import raw_row, unfilled_columns
 from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
 
-__all__ = [
-    "FIELDS",
-    "Counters",
-    "Decoder",
-    "Say",
-    "Tracker",
-    "TrackerOptions",
-    "nominal_rate_hz",
-    "say_to_log",
-    "unfilled_by",
-]
-
-FIELDS: Final = ("gaze", "position", "pupil", "direction")
-"""What a tracker can send of one eye; a field of a stream is named `left gaze`, `right pupil`, and so on."""
-
-
-@dataclass
-class Counters:
-    """What became of a tracker's bytes.
-
-    Attributes:
-        samples: samples decoded.
-        lost: samples missing from the sequence numbers.
-        duplicated: samples that repeat the one before.
-        bad_crc: packets whose check sum is wrong.
-        garbage: packets and lines that can't be understood.
-        headerless: lines of `csv` before the first header.
-        overlong: packets and lines cut because they never end.
-        unsupported: intact packets of another version, and intact fields this version does not know.
-        out_of_range: numbers no eye can have (see `emer_edge.runtime.trackers.readings`), taken as missing.
-        unstamped: samples whose stamp is no time, timed by their arrival.
-    """
-
-    samples: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    bad_crc: int = 0
-    garbage: int = 0
-    headerless: int = 0
-    overlong: int = 0
-    unsupported: int = 0
-    out_of_range: int = 0
-    unstamped: int = 0
-
-    def losses(self) -> dict[str, int]:
-        """What was lost: name -> count, those above zero, `samples` left out."""
-        return {name.replace("_", " "): count for name, count in asdict(self).items() if count and name != "samples"}
-
-
-class Decoder(Protocol):
-    """Turns bytes into samples; pure, and never raises on any bytes.
-
-    Attributes:
-        counters: what became of the bytes so far.
-        fields: which fields this stream has had, for example `{"left gaze", "left pupil"}`.
-    """
-
-    counters: Counters
-    fields: set[str]
-
-    def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
-        """Decode what `data` completes.
-
-        Args:
-            data: the next bytes, cut anywhere.
-            arrival_ns: when they reached this process.
-
-        Returns:
-            Samples stamped with `arrival_ns`; `device_ns` holds the tracker's own time where it sends one.
-        """
-        ...
+__all__ = ["Tracker", "TrackerDriver", "TrackerOptions", "unfilled_by"]
 
 
 @dataclass(frozen=True)
@@ -114,20 +43,29 @@ class TrackerOptions:
     say: Say = say_to_log
 
 
-class Tracker(ABC):
-    """An iterator of TrackerSample, in order of time.
-
-    Iterating blocks until the next sample; `close()` from any thread ends it. Usable as a context manager.
+@dataclass(frozen=True, kw_only=True)
+class TrackerDriver(Driver):
+    """One way to get samples.
 
     Attributes:
-        source: the argument it was opened with.
-        live: whether samples come from a device; a file ends, a device does not.
+        open: opens an address.
+        check: raises what `open` would, as far as that can be told without listening to a live tracker.
+        live: whether its trackers are live.
+    """
+
+    open: Callable[[Address, TrackerOptions], Tracker]
+    check: Callable[[Address, TrackerOptions], None]
+    live: bool = True
+
+
+class Tracker(Sensor[TrackerSample]):
+    """An iterator of TrackerSample (see `Sensor`).
+
+    Attributes:
         clock: where stamps come from: `device` (mapped to host time), `arrival`, or `media` (a file).
         synchronised: whether stamps can be compared with a camera's.
     """
 
-    source: str
-    live: bool
     clock: str
     synchronised: bool
 
@@ -166,40 +104,6 @@ class Tracker(ABC):
         """One line for people: what was opened and how it is read."""
         return self.source
 
-    def start(self, start_ns: int) -> None:  # noqa: B027  (most drivers have nothing to do)
-        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
-
-    def __iter__(self) -> Iterator[TrackerSample]:
-        return self
-
-    @abstractmethod
-    def __next__(self) -> TrackerSample:
-        """The next sample; StopIteration after the end of a file and after `close()`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let the device go; may be called twice and from any thread."""
-
-    def __enter__(self) -> Tracker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def nominal_rate_hz(times_ns: Sequence[int]) -> float:
-    """Rate of samples taken at these times, in order; 0 with fewer than two.
-
-    The mean step, gaps left out: the median alone would take a 120 Hz clock in whole milliseconds for 125 Hz.
-    """
-    steps = [after - before for before, after in pairwise(times_ns) if after > before]
-    if not steps:
-        return 0.0
-    longest = 1.5 * median(steps)
-    return 1e9 / fmean(each for each in steps if each <= longest)
-
 
 def unfilled_by(fields: set[str], display: Display) -> tuple[str, ...]:
     """Keys of the eye columns that a stream of these fields can't fill."""
@@ -215,5 +119,7 @@ def unfilled_by(fields: set[str], display: Display) -> tuple[str, ...]:
             valid=True,
         )
 
-    row = raw_row(TrackerSample(None, 0, 0, full("left"), full("right")), display, StimulusRect.whole(display))
+    row = raw_row(
+        TrackerSample(None, 0, 0, left=full("left"), right=full("right")), display, StimulusRect.whole(display)
+    )
     return unfilled_columns(row[np.newaxis])

@@ -16,25 +16,45 @@ field                        meaning
 and likewise `R...` of the right eye. The API's manual gives the origin of eye positions, the camera, and their unit;
 it gives neither the directions of the axes nor where the camera stands. So they can't become DACS mm unless someone
 who has measured it says so (`CameraPlace`), and are left out otherwise.
+
+A CSV file has the field names as a header and a record a line. Among them are `TIME(2023/05/04 10:11:12.345)`, seconds
+since that moment, and `TIMETICK(f=10000000)`, ticks of that frequency. The time column counts; ticks are used where a
+file has no other. Columns of other things are passed over.
 """
 
 from __future__ import annotations
 
+import csv
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.trackers.base import Counters
-from emer_edge.runtime.trackers.lines import LATEST_NS, SequenceFollower
-from emer_edge.runtime.trackers.readings import reading
+from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.runtime.trackers.codec import LATEST_NS, Counters, Parameters, SequenceFollower, number_in, reading
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
-__all__ = ["AXES", "CameraPlace", "RecordReader"]
+__all__ = [
+    "AXES",
+    "CAMERA_PARAMETERS",
+    "CameraPlace",
+    "GazepointFile",
+    "RecordReader",
+    "is_gazepoint_header",
+    "read_gazepoint_csv",
+]
 
 AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "left-down": (-1, -1)}
 """Where the camera's x and y can point, as the viewer sees the display -> their signs."""
+
+CAMERA_PARAMETERS: Final = {
+    "camera": "x,y,z[,tilt]: where the tracker's camera stands, mm from the display's top left corner, and degrees up",
+    "axes": f"where the camera's x and y point: {', '.join(AXES)}",
+}
+"""Parameters that `CameraPlace.of` reads."""
 
 _EYES: Final = (("left", "L"), ("right", "R"))
 _FARTHEST_MM: Final = 3000.0
@@ -71,6 +91,15 @@ class CameraPlace:
         if axes not in AXES:
             raise ConfigurationError(f"axes={axes} are unknown; they are one of {', '.join(AXES)}")
         return cls((x, y, z), tilt, axes)
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> CameraPlace | None:
+        """Read `camera=` and `axes=` of an address; None without; ConfigurationError on anything else."""
+        if "camera" in parameters:
+            return cls.parse(parameters["camera"], parameters.get("axes", "right-up"))
+        if "axes" in parameters:
+            raise ConfigurationError("axes= says how the tracker's camera frame lies; it needs camera= too")
+        return None
 
     def dacs_mm(self, position_mm: tuple[float, float, float]) -> tuple[float, float, float]:
         """Turn a position from the camera, mm along its axes, into DACS mm."""
@@ -124,7 +153,7 @@ class RecordReader:
             return None
         self._counters.samples += 1
         left, right = (self._eye(numbers, eye, letter, sources[eye]) for eye, letter in _EYES)
-        return TrackerSample(device_ns, arrival_ns, arrival_ns, left, right)
+        return TrackerSample(device_ns, arrival_ns, arrival_ns, left=left, right=right)
 
     def _device_ns(self, numbers: Mapping[str, float]) -> int | None:
         tick = numbers.get("TIME_TICK", math.nan)
@@ -155,13 +184,12 @@ class RecordReader:
             elif valid(f"{letter}PUPILV"):
                 pupil_mm = 1000.0 * numbers[f"{letter}PUPILD"]
         return reading(
+            self._display,
+            self._counters,
             gaze=gaze,
             position_mm=self._position_mm(numbers, eye, letter) if valid(f"{letter}PUPILV") else (),
-            direction=(),
             pupil_mm=pupil_mm,
             valid=bool(source) and valid(f"{source}POGV"),
-            display=self._display,
-            counters=self._counters,
         )
 
     def _position_mm(self, numbers: Mapping[str, float], eye: str, letter: str) -> tuple[float, ...]:
@@ -174,3 +202,110 @@ class RecordReader:
         self._fields.add(f"{eye} position")
         x, y, z = (1000.0 * each for each in metres)
         return self._camera.dacs_mm((x, y, z))
+
+
+_LARGEST_BYTES: Final = 1 << 30
+_NAME: Final = re.compile(r"\s*(TIME_?TICK|TIME|\w+)\s*(?:\((.*)\))?\s*\Z")
+_FREQUENCY: Final = re.compile(r"f\s*=\s*(\d+(?:\.\d+)?)")
+_GAZE: Final = re.compile(rb"(?:^|[,;\t])\s*\"?[LRBF]POGX\"?\s*[,;\t]")
+
+
+@dataclass(frozen=True)
+class GazepointFile:
+    """A file's samples.
+
+    Attributes:
+        samples: stamped in the file's own time, in order.
+        counters: what became of its lines.
+        fields: which fields it has.
+        positions_left_out: it has eye positions that nobody has said how to place.
+    """
+
+    samples: tuple[TrackerSample, ...]
+    counters: Counters
+    fields: frozenset[str]
+    positions_left_out: bool
+
+
+def is_gazepoint_header(line: bytes) -> bool:
+    """Whether a line is the header of a Gazepoint CSV."""
+    return _GAZE.search(line) is not None
+
+
+def read_gazepoint_csv(path: Path, display: Display, camera: CameraPlace | None = None) -> GazepointFile:
+    """Read a file.
+
+    Args:
+        path: the file.
+        display: the display that gaze fractions refer to.
+        camera: where the tracker's camera stood; None leaves eye positions out.
+
+    Raises:
+        TrackerError: no time column, no record that can be read, or times that run backwards.
+    """
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise TrackerError(f"{path} is larger than {_LARGEST_BYTES >> 30} GiB; export one recording a file")
+    text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").replace("\0", "")
+    header, _, body = text.partition("\n")
+    separator = next((each for each in (";", "\t") if each in header), ",")
+    names, tick_hz = _names(header.strip().split(separator))
+    if "TIME" not in names and not ("TIME_TICK" in names and tick_hz):
+        raise TrackerError(f"{path} has no TIME column; export it from Gazepoint Analysis too")
+    counters, fields = Counters(), set[str]()
+    reader = RecordReader(display, counters, fields, camera)
+    reader.tick_hz = None if "TIME" in names else tick_hz
+    samples: list[TrackerSample] = []
+    for line in body.split("\n"):
+        numbers = _numbers(names, line.strip("\r"), separator)
+        if numbers is None:
+            counters.garbage += bool(line.strip())
+            continue
+        sample = reader.read(numbers, 0)
+        if sample is not None and sample.device_ns is not None:
+            stamp_ns = sample.device_ns
+            samples.append(TrackerSample(stamp_ns, stamp_ns, stamp_ns, left=sample.left, right=sample.right))
+    if not samples:
+        raise TrackerError(f"{path} has a header but no record that can be read ({counters.garbage} bad lines)")
+    for number, (before, after) in enumerate(pairwise(samples), start=2):
+        if after.stamp_ns < before.stamp_ns:
+            raise TrackerError(f"{path}, record {number}: time runs backwards; does the file hold several recordings?")
+    return GazepointFile(
+        tuple(samples),
+        counters,
+        frozenset(fields),
+        reader.saw_positions and not any("position" in each for each in fields),
+    )
+
+
+def _names(header: list[str]) -> tuple[list[str], float | None]:
+    """The fields' names, and the frequency of the tick column where it is given."""
+    names: list[str] = []
+    tick_hz: float | None = None
+    for cell in header:
+        match = _NAME.match(cell.strip().strip('"'))
+        name = match[1] if match else cell
+        if match and name in ("TIMETICK", "TIME_TICK"):
+            name = "TIME_TICK"
+            frequency = _FREQUENCY.search(match[2] or "")
+            tick_hz = float(frequency[1]) if frequency and float(frequency[1]) > 0 else None
+        names.append(name)
+    return names, tick_hz
+
+
+def _numbers(names: list[str], line: str, separator: str) -> dict[str, float] | None:
+    """Field name -> number, others left out; None for a line of another length.
+
+    Lines are taken one by one, so that a stray quotation mark costs its own line only.
+    """
+    try:
+        cells = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return None
+    if not len(names) - 1 <= len(cells) <= len(names) + 1:  # a separator may end the header or the lines
+        return None
+    numbers = {}
+    for name, cell in zip(names, cells, strict=False):
+        number = number_in(cell.strip().encode())
+        if number is not None and not math.isnan(number):
+            numbers[name] = number
+    return numbers

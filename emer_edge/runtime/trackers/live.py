@@ -9,16 +9,21 @@ from dataclasses import replace
 from typing import Final
 
 from emer_edge.errors import TrackerError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
 from emer_edge.runtime.ring import Ring
-from emer_edge.runtime.trackers.base import Counters, Tracker, TrackerOptions, nominal_rate_hz, unfilled_by
-from emer_edge.runtime.trackers.source import TrackerSource
+from emer_edge.runtime.trackers.base import Tracker, TrackerOptions, unfilled_by
+from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.signals.stream import nominal_rate_hz
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["POLL_S", "GoneError", "LiveTracker"]
+__all__ = ["POLL_S", "RATE", "GoneError", "LiveTracker"]
 
 POLL_S: Final = 0.1
 """How long a driver may wait for data at a time."""
+
+RATE: Final = {"rate": "samples a second; else the device's word, or as measured while opening"}
+"""The parameter of all live trackers."""
 
 _QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
 _RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
@@ -37,25 +42,18 @@ class LiveTracker(Tracker):
     silent is said to be silent.
 
     Args:
-        source: what was asked for.
+        address: what was asked for; its `rate` is the nominal rate, else the device's word or what is measured.
         options: see there.
         where: what people call the device, in messages.
-        rate_hz: nominal rate, None to take the device's word or to measure it.
         mapper: maps the device's clock to the host's; by arrivals alone unless given.
     """
 
     live = True
     synchronised = True
 
-    def __init__(
-        self,
-        source: TrackerSource,
-        options: TrackerOptions,
-        where: str,
-        rate_hz: float | None,
-        mapper: Clock | None = None,
-    ) -> None:
-        self.source = source.text
+    def __init__(self, address: Address, options: TrackerOptions, where: str, mapper: Clock | None = None) -> None:
+        rate_hz = address.number("rate", 0.1, 10_000)
+        self.source = address.text
         self.clock = "device"
         self._where = where
         self._display = options.display

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sys
@@ -14,17 +15,16 @@ from urllib.parse import unquote
 
 from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.extras import require
-from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, monotonic_ns
-from emer_edge.runtime.trackers.base import Counters, TrackerOptions
-from emer_edge.runtime.trackers.formats import camera_place
-from emer_edge.runtime.trackers.lines import LATEST_NS
-from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, host_offset_ns, monotonic_ns
+from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.codec import LATEST_NS, Counters
+from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
+from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
-from emer_edge.runtime.trackers.lsl_clock import lsl_to_host_ns, time_correction
-from emer_edge.runtime.trackers.source import TrackerSource
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["LslTracker", "check_lsl", "import_pylsl", "is_lsl", "open_lsl"]
+__all__ = ["LSL", "LslTracker", "import_pylsl", "lsl_to_host_ns", "time_correction"]
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
 _OTHERS_S: Final = 1.0  # how long other streams may take to show, once one has
@@ -36,40 +36,17 @@ _CONFIG_FILES: Final = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/ls
 _WARNINGS_ONLY: Final = "[log]\nlevel = -1\n"
 
 
-def is_lsl(source: TrackerSource) -> bool:
-    """Whether the source is `lsl://`."""
-    return source.scheme == "lsl"
-
-
-def open_lsl(source: TrackerSource, options: TrackerOptions) -> LslTracker:
-    """Open a gaze stream (see `open_tracker`).
-
-    `lsl://` takes the one stream of type Gaze (in any case) on the network, `lsl://name` the stream of that name.
-    Parameters: `rate` in Hz (the stream's word, else measured); `camera` and `axes`, which bring eye positions into the
-    display's frame (see `CameraPlace`); `clock`: `lsl` (default: stamps are of the LSL clock, mapped by liblsl's
-    two-way time correction), `device` (a clock of the tracker's own, mapped by arrivals; Tobii's connector stamps so)
-    or `arrival`.
-    """
-    return LslTracker(source, *_wishes(source), options)
-
-
-def check_lsl(source: TrackerSource, options: TrackerOptions) -> None:
-    """See `TrackerDriver.check`."""
-    _wishes(source)
-    camera_place(source.parameters)
+def _check(address: Address, options: TrackerOptions) -> None:
+    _name_and_clock(address)
+    CameraPlace.of(address.parameters)
     import_pylsl()
 
 
-def _wishes(source: TrackerSource) -> tuple[str, str]:
-    """Name of the stream and clock."""
-    source.allow("rate", "camera", "axes", "clock")
-    source.number("rate", 0.1, 10_000)
-    clock = source.parameters.get("clock", _CLOCKS[0])
-    if clock not in _CLOCKS:
-        raise ConfigurationError(f"{source.text}: clock is one of {', '.join(_CLOCKS)}, not {clock!r}")
-    name = unquote(source.path)
+def _name_and_clock(address: Address) -> tuple[str, str]:
+    clock = address.choice("clock", _CLOCKS)
+    name = unquote(address.path)
     if "'" in name and '"' in name:
-        raise ConfigurationError(f"{source.text}: a stream's name can't be looked for with both kinds of quotes in it")
+        raise ConfigurationError(f"{address.text}: a stream's name can't be looked for with both kinds of quotes in it")
     return name, clock
 
 
@@ -96,26 +73,29 @@ def import_pylsl() -> Any:
 
 
 class LslTracker(LiveTracker):
-    """A gaze stream on the network; made by `open_lsl`.
+    """A gaze stream on the network: the one of type Gaze (in any case), or the one of a name.
+
+    Stamps of the LSL clock are mapped by liblsl's two-way time correction, those of a clock of the tracker's own (as
+    Tobii's connector writes them) by arrivals.
 
     Args:
-        source: what was asked for.
-        name: of the stream; empty: the one of type Gaze.
-        clock: `lsl`, `device` or `arrival`.
+        address: what was asked for.
         options: see there.
 
     Raises:
+        ConfigurationError: parameters that make no sense.
         MissingExtraError: no pylsl.
         TrackerError: no such stream, several, one without gaze, or silent for `options.wait_s`.
     """
 
-    def __init__(self, source: TrackerSource, name: str, clock: str, options: TrackerOptions) -> None:
+    def __init__(self, address: Address, options: TrackerOptions) -> None:
+        name, clock = _name_and_clock(address)
         self._pylsl = import_pylsl()
         mapper: Clock = TwoWayClock() if clock == "lsl" else ClockMapper()
         where = f"LSL stream {name}" if name else "LSL gaze stream"
-        super().__init__(source, options, where, source.number("rate", 0.1, 10_000), mapper)
+        super().__init__(address, options, where, mapper)
         self._name, self._stamped = name, clock
-        self._camera = camera_place(source.parameters)
+        self._camera = CameraPlace.of(address.parameters)
         self._reader = ChannelReader((), options.display, None, options.say)
         self._inlet: Any = None
         self._title = ""
@@ -149,7 +129,9 @@ class LslTracker(LiveTracker):
                 raise TrackerError(f"the LSL stream {info.name()} sends text, not numbers")
             inlet = self._pylsl.StreamInlet(info, max_buflen=_BUFFER_S, recover=False)
             full = inlet.info(max(0.5, deadline - time.monotonic()))
-            reader = ChannelReader(_channels(full), self._display, self._camera, self._say, self._reader.counters)
+            reader = ChannelReader(
+                _channels(full), self._display, self._camera, self._say, counters=self._reader.counters
+            )
             if not reader.has_gaze:
                 labels = ", ".join(each.label for each in _channels(full)) or "no labels"
                 raise TrackerError(f"the LSL stream {full.name()} has no channel that names a gaze point ({labels})")
@@ -256,3 +238,34 @@ def _channels(info: Any) -> list[Channel]:
         channels.append(Channel(*said))
         node = node.next_sibling("channel")
     return channels
+
+
+def lsl_to_host_ns(pylsl: Any) -> int:
+    """What added to this machine's LSL clock gives host time."""
+    return host_offset_ns(lambda: round(pylsl.local_clock() * 1e9))
+
+
+def time_correction(pylsl: Any, inlet: Any, wait_s: float) -> tuple[float, float, float] | None:
+    """The newest clock measurement: remote time, offset to the local LSL clock and round trip, all s; or None."""
+    function = pylsl.lib.lib.lsl_time_correction_ex
+    function.restype = ctypes.c_double
+    remote_s, round_trip_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+    offset_s = function(
+        inlet.obj, ctypes.byref(remote_s), ctypes.byref(round_trip_s), ctypes.c_double(wait_s), ctypes.byref(code)
+    )
+    return None if code.value else (remote_s.value, float(offset_s), round_trip_s.value)
+
+
+LSL: Final = TrackerDriver(
+    name="lsl",
+    help="a gaze stream of the Lab Streaming Layer",
+    example="lsl:// or lsl://name",
+    parameters={
+        **RATE,
+        **CAMERA_PARAMETERS,
+        "clock": "lsl (default), device, where the stream stamps with a clock of its own, or arrival",
+    },
+    schemes=("lsl",),
+    open=LslTracker,
+    check=_check,
+)

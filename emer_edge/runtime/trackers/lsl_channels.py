@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from emer_edge.runtime.trackers.base import Counters, Say
+from emer_edge.runtime.say import Say
+from emer_edge.runtime.trackers.codec import Counters, reading
 from emer_edge.runtime.trackers.gazepoint import CameraPlace, RecordReader
-from emer_edge.runtime.trackers.readings import reading
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 __all__ = ["Channel", "ChannelReader"]
@@ -125,11 +125,13 @@ class ChannelReader:
             numbers = dict(zip(self._labels, values, strict=False))
             sample = self._records.read({**numbers, "TIME": math.nan}, arrival_ns)
             return (
-                None if sample is None else TrackerSample(device_ns, arrival_ns, arrival_ns, sample.left, sample.right)
+                None
+                if sample is None
+                else TrackerSample(device_ns, arrival_ns, arrival_ns, left=sample.left, right=sample.right)
             )
         self.counters.samples += 1
         left, right = (self._eye(eye, values) for eye in _EYES)
-        return TrackerSample(device_ns, arrival_ns, arrival_ns, left, right)
+        return TrackerSample(device_ns, arrival_ns, arrival_ns, left=left, right=right)
 
     def _drop_foreign(self) -> None:
         """Leave out eye positions and directions in frames that are not the display's."""
@@ -148,13 +150,13 @@ class ChannelReader:
         pupil, valid = numbers("pupil"), numbers("valid")
         scale = _SCALES_MM.get(self._parts[eye, "pupil"].unit, 1.0) if pupil else 1.0
         return reading(
+            self._display,
+            self.counters,
             gaze=self._fractions(eye, numbers("gaze")),
             position_mm=self._position_mm(eye, numbers("position")),
             direction=numbers("direction"),
             pupil_mm=pupil[0] * scale if pupil else math.nan,
             valid=valid[0] == 1.0 if valid and math.isfinite(valid[0]) else None,
-            display=self._display,
-            counters=self.counters,
         )
 
     def _fractions(self, eye: str, gaze: tuple[float, ...]) -> tuple[float, ...]:

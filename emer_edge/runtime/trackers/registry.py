@@ -1,72 +1,45 @@
-"""Which driver opens which tracker source. A new driver is one module and one line in `TRACKERS`."""
+"""Which driver opens which tracker. A new driver is one module and one line in `TRACKERS`.
+
+Other packages add drivers (`TrackerDriver`) and formats of byte streams (`StreamFormat`) by entry points of the group
+`emer_edge.trackers`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from emer_edge.errors import TrackerError
+from emer_edge.plugins import with_plugins
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import check_pace
-from emer_edge.runtime.trackers.base import Tracker, TrackerOptions
-from emer_edge.runtime.trackers.file import check_file, is_file, open_file
-from emer_edge.runtime.trackers.lsl import check_lsl, is_lsl, open_lsl
-from emer_edge.runtime.trackers.mcap import check_recorded, is_recorded, open_recorded
-from emer_edge.runtime.trackers.opengaze import check_opengaze, is_opengaze, open_opengaze
-from emer_edge.runtime.trackers.serial_port import check_serial, is_serial, open_serial
-from emer_edge.runtime.trackers.source import TrackerSource, parse_source
-from emer_edge.runtime.trackers.tobii import check_tobii, is_tobii, open_tobii
+from emer_edge.runtime.drivers import Kind, find_driver
+from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.files import RECORDED, TRACKER_FILE
+from emer_edge.runtime.trackers.formats import stream_formats
+from emer_edge.runtime.trackers.lsl import LSL
+from emer_edge.runtime.trackers.opengaze_tcp import OPENGAZE_TCP
+from emer_edge.runtime.trackers.serial_port import SERIAL
+from emer_edge.runtime.trackers.tobii import TOBII
 
-__all__ = ["TRACKERS", "TrackerDriver", "check_tracker", "open_tracker"]
+__all__ = ["TRACKERS", "check_tracker", "open_tracker", "trackers"]
 
-
-@dataclass(frozen=True)
-class TrackerDriver:
-    """One way to get samples.
-
-    Attributes:
-        name: short name.
-        example: a source that it opens, for messages.
-        claims: whether this driver is the one for a source.
-        open: opens a source.
-        check: raises what `open` would, as far as that can be told without listening to a live tracker.
-        live: whether its sources are live.
-    """
-
-    name: str
-    example: str
-    claims: Callable[[TrackerSource], bool]
-    open: Callable[[TrackerSource, TrackerOptions], Tracker]
-    check: Callable[[TrackerSource, TrackerOptions], None]
-    live: bool = True
+TRACKERS: Final = (SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
+"""In the order in which they are asked whether an address is their own."""
 
 
-TRACKERS: Final = (
-    TrackerDriver(
-        "serial", "/dev/ttyUSB0 or serial:///dev/ttyUSB0?baud=921600&format=emer", is_serial, open_serial, check_serial
-    ),
-    TrackerDriver("opengaze", "opengaze://localhost:4242", is_opengaze, open_opengaze, check_opengaze),
-    TrackerDriver("lsl", "lsl:// or lsl://name", is_lsl, open_lsl, check_lsl),
-    TrackerDriver("tobii", "tobii:// or tobii://address", is_tobii, open_tobii, check_tobii),
-    TrackerDriver("recording", "run.mcap", is_recorded, open_recorded, check_recorded, False),
-    TrackerDriver(
-        "file", "tracker.tsv, tracker.xlsx, tracker.csv or a recording's folder", is_file, open_file, check_file, False
-    ),
-)
+def trackers() -> dict[str, TrackerDriver]:
+    """Name -> driver: ours, and those of other packages."""
+    return with_plugins("emer_edge.trackers", TRACKERS, TrackerDriver, beside=(Kind,))
 
 
 def open_tracker(source: str, options: TrackerOptions | None = None) -> Tracker:
     """Open an eye tracker.
 
     Args:
-        source: one of
-            - a serial port, `/dev/ttyUSB0` or `serial:///dev/ttyUSB0?baud=921600&format=iscan`; the format (`emer`,
-              `csv`, `opengaze`, `iviewx`, `iscan`) is found from the first bytes unless given, `baud` is 115200
-            - `opengaze://host:4242`: an Open Gaze server, as Gazepoint Control is one
-            - `lsl://` or `lsl://name`: a gaze stream of the Lab Streaming Layer
-            - `tobii://` or `tobii://address`: a tracker of the Tobii Pro SDK
-            - `run.mcap`: a recording of a run
-            - a file: a Tobii Pro Lab export (TSV, XLSX), a Gazepoint CSV, CSV lines, or a recording's folder.
+        source: an address that one of `trackers()` knows: a serial port, `opengaze://host:4242`, `lsl://name`,
+            `tobii://address`, a recording of a run, or a file: a Tobii Pro Lab export (TSV, XLSX), a Gazepoint CSV,
+            CSV lines, or a recording's folder.
         options: display, pace, times; None: `TrackerOptions()`.
 
     Raises:
@@ -75,10 +48,8 @@ def open_tracker(source: str, options: TrackerOptions | None = None) -> Tracker:
         ConfigurationError: parameters that make no sense.
         MissingExtraError: the source needs a library that is not installed; the message names the extra.
     """
-    options = options or TrackerOptions()
-    check_pace(options.pace)
-    parsed = parse_source(source)
-    return _driver_for(parsed).open(parsed, options)
+    driver, address, options = _found(source, options)
+    return driver.open(address, options)
 
 
 def check_tracker(source: str, options: TrackerOptions | None = None) -> bool:
@@ -86,17 +57,18 @@ def check_tracker(source: str, options: TrackerOptions | None = None) -> bool:
 
     A recording is read; no port is opened and nobody is connected to.
     """
-    options = options or TrackerOptions()
-    check_pace(options.pace)
-    parsed = parse_source(source)
-    driver = _driver_for(parsed)
-    driver.check(parsed, options)
+    driver, address, options = _found(source, options)
+    driver.check(address, options)
     return driver.live
 
 
-def _driver_for(source: TrackerSource) -> TrackerDriver:
-    for driver in TRACKERS:
-        if driver.claims(source):
-            return driver
-    known = "; ".join(f"{each.name}: {each.example}" for each in TRACKERS)
-    raise TrackerError(f"no tracker driver knows {source.text!r}; sources look like {known}")
+def _found(source: str, options: TrackerOptions | None) -> tuple[TrackerDriver, Address, TrackerOptions]:
+    options = options or TrackerOptions()
+    check_pace(options.pace)
+    known = trackers()
+    own = {name: meaning for each in stream_formats().values() for name, meaning in each.parameters.items()}
+    known["serial"] = replace(SERIAL, parameters={**SERIAL.parameters, **own})
+    driver, address = find_driver(known.values(), source, "tracker", TrackerError)
+    if "rate" in driver.parameters:
+        address.number("rate", 0.1, 10_000)
+    return driver, address, options

@@ -11,15 +11,16 @@ from typing import Any, Final
 import serial
 from serial.tools import list_ports
 
-from emer_edge.errors import TrackerError
+from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.trackers.base import Counters, TrackerOptions
-from emer_edge.runtime.trackers.formats import FORMATS, FormatFinder, stream_format
-from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
-from emer_edge.runtime.trackers.source import TrackerSource
+from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.runtime.trackers.formats import FormatFinder, stream_format, stream_formats
+from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["SerialTracker", "check_serial", "is_serial", "open_serial", "serial_ports"]
+__all__ = ["SERIAL", "SerialTracker", "serial_ports"]
 
 _BAUD: Final = 115_200
 _SHOWN: Final = 16  # first bytes of a stream nobody understands
@@ -28,11 +29,9 @@ _WRITE_S: Final = 1.0
 _GONE: Final = (serial.SerialException, OSError, TypeError)  # pyserial answers a lost port with any of them
 
 
-def is_serial(source: TrackerSource) -> bool:
-    """Whether the source is `serial://`, a path under /dev, or some other character device."""
-    if source.scheme:
-        return source.scheme == "serial"
-    return source.path.startswith("/dev/") or _is_character_device(source.path)
+def _claims(address: Address) -> bool:
+    """Whether a path lies under /dev, or is some other character device."""
+    return address.path.startswith("/dev/") or _is_character_device(address.path)
 
 
 def serial_ports() -> list[str]:
@@ -44,43 +43,31 @@ def serial_ports() -> list[str]:
     ]
 
 
-def open_serial(source: TrackerSource, options: TrackerOptions) -> SerialTracker:
-    """Open a serial tracker (see `open_tracker`).
-
-    Parameters: `baud` (115200), `format` (found from the first bytes), `rate` in Hz (measured), and those of the
-    format: `columns`, the header of a tracker that sends none (csv); `camera` and `axes` (opengaze, see `CameraPlace`);
-    `time`, `width` and `height` (iviewx); `n`, `width` and `height` (iscan). With `format` and `rate` opening waits for
-    nothing.
-    """
-    return SerialTracker(source, *_wishes(source), options)
-
-
-def check_serial(source: TrackerSource, options: TrackerOptions) -> None:
-    """See `TrackerDriver.check`."""
-    _wishes(source)
-    named = stream_format(source.parameters)
+def _check(address: Address, options: TrackerOptions) -> None:
+    _baud(address)
+    named = stream_format(address.parameters)
     if named is not None:
-        named.make(source.parameters, options.display)
-    _ensure_port(source.path)
-    if not os.access(source.path, os.R_OK | os.W_OK):
-        raise TrackerError(_no_access(source.path))
+        named.decoder(address.parameters, options.display)
+    _ensure_port(address.path)
+    if not os.access(address.path, os.R_OK | os.W_OK):
+        raise TrackerError(_no_access(address.path))
 
 
-def _wishes(source: TrackerSource) -> tuple[int, float | None]:
-    """Speed of the line, and nominal rate in Hz."""
-    own = [name for each in FORMATS.values() for name in each.parameters]
-    source.allow("baud", "format", "rate", *dict.fromkeys(own))
-    baud = source.number("baud", 50, 20_000_000)
-    return _BAUD if baud is None else int(baud), source.number("rate", 0.1, 10_000)
+def _baud(address: Address) -> int:
+    if address.scheme and not address.path.startswith("/"):
+        raise ConfigurationError(
+            f"{address.text}: a serial port is written with three slashes, as serial:///dev/ttyUSB0"
+        )
+    return int(address.number("baud", 50, 20_000_000) or _BAUD)
 
 
 class SerialTracker(LiveTracker):
-    """A tracker on a serial port; made by `open_serial`.
+    """A tracker on a serial port.
+
+    Its format is found from the first bytes unless named; with `format` and `rate` opening waits for nothing.
 
     Args:
-        source: what was asked for.
-        baud: speed of the line.
-        rate_hz: nominal rate, None to measure it.
+        address: the port.
         options: see there.
 
     Raises:
@@ -88,11 +75,11 @@ class SerialTracker(LiveTracker):
         TrackerError: no such port, in use, not allowed; silent, or in no known format, for `options.wait_s`.
     """
 
-    def __init__(self, source: TrackerSource, baud: int, rate_hz: float | None, options: TrackerOptions) -> None:
-        super().__init__(source, options, source.path, rate_hz)
-        self._path, self._baud, self._parameters = source.path, baud, source.parameters
-        self._format = stream_format(source.parameters)
-        self._decoder = None if self._format is None else self._format.make(source.parameters, options.display)
+    def __init__(self, address: Address, options: TrackerOptions) -> None:
+        super().__init__(address, options, address.path)
+        self._path, self._baud, self._parameters = address.path, _baud(address), address.parameters
+        self._format = stream_format(address.parameters)
+        self._decoder = None if self._format is None else self._format.decoder(address.parameters, options.display)
         self._finder = FormatFinder(options.display)
         self._port: Any = None
         self._first = b""
@@ -133,10 +120,9 @@ class SerialTracker(LiveTracker):
     def _ask(self) -> None:
         """Ask the tracker to stream, where its format needs that."""
         self._asked_ns = monotonic_ns()
-        greeting = b"" if self._format is None else self._format.greeting(self._parameters)
-        if greeting:
+        if self._format is not None and self._format.greeting is not None:
             with suppress(*_GONE):  # a line that is gone shows when it is read
-                self._port.write(greeting)
+                self._port.write(self._format.greeting(self._parameters))
 
     def _receive(self) -> list[TrackerSample] | None:
         try:
@@ -170,7 +156,7 @@ class SerialTracker(LiveTracker):
                 f"{self._path} has sent nothing for {wait_s:g} s; is the tracker on and streaming{asked}? "
                 f"With format= and rate= a run starts without waiting: {self._path}?format=emer&rate=120"
             )
-        known = f"known formats are {', '.join(FORMATS)}"
+        known = f"known formats are {', '.join(stream_formats())}"
         if self._format is not None:
             known = f"none of it is a sample in the format {self._format.name}"
         return TrackerError(
@@ -218,3 +204,19 @@ def _is_character_device(path: str) -> bool:
 def _hung_up(error: Exception) -> bool:
     """Whether this is how pyserial says that nothing is behind the port any more."""
     return isinstance(error, TypeError) or any(each in str(error) for each in ("no data", "[Errno 5]", "[Errno 6]"))
+
+
+SERIAL: Final = TrackerDriver(
+    name="serial",
+    help="USB adapters and CDC devices; also takes the parameters of its formats",
+    example="/dev/ttyUSB0 or serial:///dev/ttyUSB0?baud=921600&format=emer",
+    parameters={
+        "baud": f"speed of the line, {_BAUD} by default",
+        "format": "how its bytes are read; found from the first of them by default",
+        **RATE,
+    },
+    schemes=("serial",),
+    claims=_claims,
+    open=SerialTracker,
+    check=_check,
+)

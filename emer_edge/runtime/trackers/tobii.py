@@ -15,42 +15,19 @@ from typing import Any, Final
 
 from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.extras import missing, require
-from emer_edge.runtime.clock import TwoWayClock, monotonic_ns
-from emer_edge.runtime.trackers.base import Counters, TrackerOptions
-from emer_edge.runtime.trackers.live import POLL_S, GoneError, LiveTracker
-from emer_edge.runtime.trackers.source import TrackerSource
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.clock import TwoWayClock, host_offset_ns, monotonic_ns
+from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.runtime.trackers.tobii_samples import FIELDS, DisplayFrame, sample_of
 from emer_edge.spec.samples import TrackerSample
 
-__all__ = ["TobiiTracker", "check_tobii", "import_tobii_research", "is_tobii", "open_tobii"]
+__all__ = ["TOBII", "TobiiTracker", "import_tobii_research"]
 
 _HELD: Final = 4096  # dictionaries; a reader that stalls loses the newest
-_BRACKETS: Final = 5
 _LOST: Final = object()
 _SIZE_TOLERANCE: Final = 0.02
-
-
-def is_tobii(source: TrackerSource) -> bool:
-    """Whether the source is `tobii://`."""
-    return source.scheme == "tobii"
-
-
-def open_tobii(source: TrackerSource, options: TrackerOptions) -> TobiiTracker:
-    """Open a Tobii tracker (see `open_tracker`).
-
-    `tobii://` takes the one that the SDK finds, `tobii://address` the one at an address as the SDK writes it, such as
-    `tobii://tet-tcp://169.254.5.224` or `tobii://169.254.5.224`, or with a serial number. Parameter: `rate` in Hz (the
-    tracker's present one).
-    """
-    source.allow("rate")
-    return TobiiTracker(source, import_tobii_research(), options)
-
-
-def check_tobii(source: TrackerSource, options: TrackerOptions) -> None:
-    """See `TrackerDriver.check`."""
-    source.allow("rate")
-    source.number("rate", 0.1, 10_000)
-    import_tobii_research()
 
 
 def import_tobii_research() -> Any:
@@ -77,30 +54,24 @@ def import_tobii_research() -> Any:
 
 
 class TobiiTracker(LiveTracker):
-    """A Tobii tracker; made by `open_tobii`.
+    """A Tobii tracker: the one that the SDK finds, the one at an address as the SDK writes it, or with a serial number.
 
     Device times are mapped by the SDK's own round trips to the tracker (`EYETRACKER_TIME_SYNCHRONIZATION_DATA`).
 
     Args:
-        source: what was asked for.
-        sdk: the module `tobii_research`.
+        address: what was asked for.
         options: see there.
+        sdk: the module `tobii_research`.
 
     Raises:
         TrackerError: no such tracker, several, one without a display area, or silent for `options.wait_s`.
     """
 
-    def __init__(self, source: TrackerSource, sdk: Any, options: TrackerOptions) -> None:
+    def __init__(self, address: Address, options: TrackerOptions, sdk: Any = None) -> None:
         self._clock = TwoWayClock()
-        name = source.path.strip("/")
-        super().__init__(
-            source,
-            options,
-            f"Tobii tracker {name}".rstrip(),
-            source.number("rate", 0.1, 10_000),
-            self._clock,
-        )
-        self._sdk, self._name = sdk, name
+        name = address.path.strip("/")
+        super().__init__(address, options, f"Tobii tracker {name}".rstrip(), self._clock)
+        self._sdk, self._name = sdk or import_tobii_research(), name
         self._device: Any = None
         self._frame: DisplayFrame | None = None
         self._decoded = Counters()
@@ -140,7 +111,7 @@ class TobiiTracker(LiveTracker):
             self._frame = DisplayFrame.of(device.get_display_area())
             rate_hz = float(device.get_gaze_output_frequency())
             self._model = f"{device.model} {device.serial_number}"
-            self._to_host_ns = _system_to_host_ns(sdk)
+            self._to_host_ns = host_offset_ns(lambda: int(sdk.get_system_time_stamp()) * 1000)
             self._device = device
             for kind, callback in (
                 (sdk.EYETRACKER_GAZE_DATA, self._on_gaze),
@@ -204,7 +175,7 @@ class TobiiTracker(LiveTracker):
         if any(each is _LOST for each in items):
             raise GoneError("the SDK says that the connection is lost")
         assert self._frame is not None
-        read = (sample_of(data, at_ns, self._frame, self._display, self._decoded) for at_ns, data in items)
+        read = (sample_of(data, at_ns, self._frame, self._display, counters=self._decoded) for at_ns, data in items)
         return [each for each in read if each is not None] if items else None
 
     # Called by threads of the SDK.
@@ -232,12 +203,12 @@ class TobiiTracker(LiveTracker):
             self._frame = DisplayFrame.spanned(*(corners[name] for name in ("top_left", "top_right", "bottom_left")))
 
 
-def _system_to_host_ns(sdk: Any) -> int:
-    """What added to the SDK's system time gives host time: from the tightest of a few bracketed readings."""
-    readings = []
-    for _ in range(_BRACKETS):
-        before_ns = monotonic_ns()
-        system_ns = int(sdk.get_system_time_stamp()) * 1000
-        after_ns = monotonic_ns()
-        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - system_ns))
-    return min(readings)[1]
+TOBII: Final = TrackerDriver(
+    name="tobii",
+    help="a tracker of the Tobii Pro SDK",
+    example="tobii:// or tobii://address, such as tobii://169.254.5.224, or a serial number",
+    parameters=RATE,
+    schemes=("tobii",),
+    open=TobiiTracker,
+    check=lambda address, options: import_tobii_research() and None,
+)

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from emer_edge.errors import TrackerError
-from emer_edge.runtime.trackers.base import Counters
-from emer_edge.runtime.trackers.readings import reading
+from emer_edge.runtime.trackers.codec import Counters, reading
 from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 
 __all__ = ["FIELDS", "DisplayFrame", "sample_of"]
@@ -74,7 +73,7 @@ class DisplayFrame:
                 "with Tobii Pro Eye Tracker Manager"
             )
         x, n = _scaled(across, 1 / width_mm), _scaled(normal, 1 / span)
-        return cls(corner, x, _cross(x, n), n, width_mm, height_mm)
+        return cls(corner, x, _cross(x, n), n, width_mm=width_mm, height_mm=height_mm)
 
     def dacs_mm(self, point_mm: Sequence[float]) -> Vector:
         """Turn a point of user coordinates into DACS, mm; NaN stays NaN."""
@@ -96,7 +95,7 @@ def sample_of(
     """
     try:
         device_us = int(data["device_time_stamp"])
-        eyes = [_eye(data, side, frame, display, counters) for side in ("left", "right")]
+        eyes = [_eye(data, side, frame, display, counters=counters) for side in ("left", "right")]
     except (KeyError, TypeError, ValueError, OverflowError):
         counters.garbage += 1
         return None
@@ -104,7 +103,7 @@ def sample_of(
         counters.garbage += 1
         return None
     counters.samples += 1
-    return TrackerSample(device_us * 1000, arrival_ns, arrival_ns, eyes[0], eyes[1])
+    return TrackerSample(device_us * 1000, arrival_ns, arrival_ns, left=eyes[0], right=eyes[1])
 
 
 def _eye(data: Mapping[str, Any], side: str, frame: DisplayFrame, display: Display, counters: Counters) -> EyeReading:
@@ -116,16 +115,17 @@ def _eye(data: Mapping[str, Any], side: str, frame: DisplayFrame, display: Displ
     if len(fractions) != 2:
         raise ValueError(f"a gaze point has 2 coordinates, not {len(fractions)}")
     checked = reading(
+        display,
+        counters,
         gaze=fractions if valid else (),
         position_mm=frame.dacs_mm(data[f"{side}_gaze_origin_in_user_coordinate_system"]) if seen else MISSING_3,
-        direction=(),
         pupil_mm=pupil,
         valid=valid,
-        display=display,
-        counters=counters,
     )
     gaze_mm = point_mm[:2] if checked.valid and all(map(math.isfinite, point_mm)) else MISSING_2
-    return EyeReading(checked.gaze_px, gaze_mm, checked.direction, checked.position_mm, checked.pupil_mm, checked.valid)
+    return EyeReading(
+        checked.gaze_px, gaze_mm, checked.direction, checked.position_mm, pupil_mm=checked.pupil_mm, valid=checked.valid
+    )
 
 
 def _vector(numbers: Sequence[float]) -> Vector:

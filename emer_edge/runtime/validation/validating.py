@@ -21,6 +21,7 @@ from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.validation.present import Presenter
 from emer_edge.signals.rows import raw_row
+from emer_edge.spec.columns import GAZE_POINT, POSITION
 from emer_edge.spec.samples import Display, StimulusRect, TrackerSample
 from emer_edge.spec.validation import TargetMeasure, Validation
 from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
@@ -32,8 +33,7 @@ ASSUMED_DISTANCE_MM: Final = 650.0
 
 _MARGIN: Final = 0.1  # of the display, between its edge and the outer targets
 _MOST: Final = 50
-_GAZE: Final = slice(0, 2)  # the combined gaze point, display pixels
-_EYES: Final = slice(16, 22)  # positions of both eyes, DACS mm
+_EYES: Final = slice(POSITION[0].start, POSITION[1].stop)
 
 SETTLING_NS: Final = 1_000_000_000
 """From a target's appearance to the first sample that counts: a saccade, a correction, and the eye at rest."""
@@ -168,7 +168,7 @@ def measure_target(
     per_px = np.array([display.width_mm / display.width_px, display.height_mm / display.height_px])
     eye_mm = _eye_position(seen)
     eye = _assumed(display) if np.isnan(eye_mm).any() else eye_mm
-    gaze_px = seen[:, _GAZE]
+    gaze_px = seen[:, GAZE_POINT]
     middle_px = np.median(gaze_px, axis=0)
     off_px = middle_px - np.array(target_px)
     rays = _rays(gaze_px * per_px, eye)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, Reading
 from emer_edge.bench.accuracy.judged import JudgedHead
-from emer_edge.data.clips import Clip
+from emer_edge.data.dataset import Clip
 from emer_edge.spec.heads import HEADS
 
 

@@ -17,8 +17,7 @@ from emer_edge.bench.options import BenchOptions, ScoringOptions
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle
 from emer_edge.data.cache import cache_folder
-from emer_edge.data.clips import Clip
-from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.runtime.session import Session
 
 PLAN = ScoringOptions(draws=2, loader="published")

@@ -12,7 +12,7 @@ from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.metrics.probabilities import js_distance
-from emer_edge.runtime.predict import score_clips
+from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session
 from emer_edge.spec.heads import HEADS
 

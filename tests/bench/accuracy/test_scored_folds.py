@@ -16,15 +16,13 @@ from emer_edge.bench.options import BenchOptions, ScoringOptions
 from emer_edge.bench.records.accuracy_records import Accuracy
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.event_columns import compare_events
-from emer_edge.data.hashes import clip_hash
-from emer_edge.data.windows import clip_window, load_faces
+from emer_edge.data.dataset import EmerDataset, clip_hash
+from emer_edge.data.windows import clip_window, compare_events, load_faces
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.metrics.intervals import bootstrap_difference
 from emer_edge.metrics.predictions import mcnemar_p, uar, war
 from emer_edge.metrics.probabilities import auroc
-from emer_edge.runtime.predict import score_clips
+from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.views import EyeView, score_views
 from emer_edge.signals.profiles import PROFILES, TrackerProfile

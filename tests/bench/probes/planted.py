@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bundle.manifest import BundledHead
-from emer_edge.data.clips import Clip
-from emer_edge.data.names import describe_clip
+from emer_edge.data.dataset import Clip
+from emer_edge.data.layout import describe_clip
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.labels import EMOTIONS
 

@@ -3,11 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emer_edge.data.synth.course import ExpressionCourse
-from emer_edge.data.synth.expressions import action_units
 from emer_edge.data.synth.faces import Appearance, landmarks, render
-from emer_edge.data.synth.portrait import landmarks5
-from emer_edge.data.synth.warp import TEMPLATE_PX, align_pose
+from emer_edge.data.synth.plan import ExpressionCourse
+from emer_edge.data.synth.portrait import TEMPLATE_PX, action_units, align_pose, landmarks5
 from emer_edge.spec.labels import EMOTIONS
 
 pytest.importorskip("cv2")

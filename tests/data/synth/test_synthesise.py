@@ -8,8 +8,8 @@ import pytest
 
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
-from emer_edge.data.synth.dataset import clip_faces
 from emer_edge.data.synth.plan import plan_clips
+from emer_edge.data.synth.synthesise import clip_faces
 from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.labels import EMOTIONS

@@ -17,10 +17,10 @@ import pytest
 from camera_devices import HEIGHT, WIDTH, MjpegServer, VideoPipe, level_of, number_of
 
 from emer_edge.errors import CameraError
+from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.grabber import frame_stamp
+from emer_edge.runtime.cameras.grabber import Target, frame_stamp
 from emer_edge.runtime.cameras.live import LiveCapture, Patience
-from emer_edge.runtime.cameras.source import parse_camera
 from emer_edge.spec.samples import Frame
 
 QUICK = Patience(open_s=10.0, silent_s=1.0, frozen_s=1.0, black_s=1.0, pauses_s=(0.05, 0.4), black_pauses_s=(0.1, 0.4))
@@ -46,7 +46,7 @@ class Reader:
     def __init__(self, source: str, patience: Patience = QUICK) -> None:
         self.said: list[str] = []
         self.frames: list[Frame] = []
-        self.camera = LiveCapture(parse_camera(source), self.said.append, None, patience)
+        self.camera = LiveCapture(parse_address(source), Target(source), self.said.append, patience=patience)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -205,7 +205,7 @@ def test_a_capture_process_that_dies_or_stops_is_replaced(server: MjpegServer, n
 def test_a_camera_that_nobody_feeds_is_an_error_in_time(pipe: VideoPipe) -> None:
     began = time.monotonic()
     with pytest.raises(CameraError, match="gave no image within 1 s"):
-        LiveCapture(parse_camera(str(pipe.path)), print, None, Patience(open_s=1.0))
+        LiveCapture(parse_address(str(pipe.path)), Target(str(pipe.path)), print, patience=Patience(open_s=1.0))
     assert time.monotonic() - began < 8
 
 

@@ -15,10 +15,11 @@ from machine import needs
 from rtsp_server import RtspServer
 
 from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.content import is_black, is_repeat
-from emer_edge.runtime.cameras.csi import elements
-from emer_edge.runtime.cameras.source import parse_camera
+from emer_edge.runtime.cameras.grabber import is_black, is_repeat
+from emer_edge.runtime.cameras.gstreamer import elements
+from emer_edge.runtime.cameras.registry import find_camera
 from emer_edge.runtime.cameras.synthetic import SyntheticGrabber
 from emer_edge.runtime.cameras.v4l2 import check, device_paths, stable_path
 from emer_edge.runtime.clock import monotonic_ns
@@ -34,8 +35,8 @@ BALL = "gst://videotestsrc is-live=true pattern=ball ! video/x-raw,width={width}
         ("0?size=640x480&rate=30&format=mjpeg", "", "0", {"size": "640x480", "rate": "30", "format": "mjpeg"}),
         ("/dev/v4l/by-id/usb-A?rate=60", "", "/dev/v4l/by-id/usb-A", {"rate": "60"}),
         ("csi://1?size=1280x720", "csi", "1", {"size": "1280x720"}),
-        ("rtsp://me:secret@host/live?token=a&b", "rtsp", "rtsp://me:secret@host/live?token=a&b", {}),
-        ("http://host:8080/video?size=1", "http", "http://host:8080/video?size=1", {}),
+        ("rtsp://me:secret@host/live?token=a&b", "rtsp", "me:secret@host/live?token=a&b", {}),
+        ("http://host:8080/video?size=1", "http", "host:8080/video?size=1", {}),
         ("gst://v4l2src ! a/b,c=(d)e?f", "gst", "v4l2src ! a/b,c=(d)e?f", {}),
         ("synthetic://?seed=3", "synthetic", "", {"seed": "3"}),
         ("talk.mp4", "", "talk.mp4", {}),
@@ -43,18 +44,18 @@ BALL = "gst://videotestsrc is-live=true pattern=ball ! video/x-raw,width={width}
     ids=["index", "parameters", "by-id", "csi", "rtsp", "http", "gst", "synthetic", "file"],
 )
 def test_a_source_is_taken_apart(text: str, scheme: str, path: str, parameters: dict[str, str]) -> None:
-    source = parse_camera(text)
+    _, source = find_camera(text)
     assert (source.scheme, source.path, dict(source.parameters)) == (scheme, path, parameters)
 
 
 def test_a_files_name_may_hold_a_question_mark(tmp_path: Path) -> None:
     path = tmp_path / "who?size=1.avi"
     path.touch()
-    assert parse_camera(str(path)).path == str(path)
+    assert parse_address(str(path)).path == str(path)
 
 
 def test_a_password_is_not_shown() -> None:
-    assert parse_camera("rtsp://me:secret@host/live").name == "rtsp://host/live"
+    assert parse_address("rtsp://me:secret@host/live").name == "rtsp://host/live"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_device_is_followed_by_its_link(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_there_is_handed_to_the_capture_process_with_its_parameters() -> None:
-    target = check(parse_camera("/dev/null?size=320x240&rate=15"))
+    target = check(parse_address("/dev/null?size=320x240&rate=15"))
     assert target.text == "/dev/null?size=320x240&rate=15"
     assert target.present()
 
@@ -129,11 +130,11 @@ def test_csi_names_the_package_that_it_needs() -> None:
 
 
 def test_csi_asks_for_one_mode_of_one_sensor() -> None:
-    made = elements(parse_camera("csi://1?size=1920x1080&rate=60"))
+    made = elements(parse_address("csi://1?size=1920x1080&rate=60"))
     assert made.startswith(
         "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),width=1920,height=1080,framerate=60/1"
     )
-    assert "width=1280,height=720,framerate=30/1" in elements(parse_camera("csi://0"))
+    assert "width=1280,height=720,framerate=30/1" in elements(parse_address("csi://0"))
 
 
 @needs_gst

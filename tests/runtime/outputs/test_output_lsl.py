@@ -10,8 +10,9 @@ import pytest
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.outputs.lsl import LslResults, result_channels, result_row
+from emer_edge.runtime.outputs.lsl import LslResults
 from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.recording.messages import result_channels, result_row
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
 

@@ -28,8 +28,8 @@ from emer_edge.runtime.outputs.metrics import Metrics
 from emer_edge.runtime.outputs.of_stream import OfStream
 from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
 from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import RESULTS
-from emer_edge.runtime.recording.reader import read_head, read_messages
 from emer_edge.spec.results import Result, State
 
 NAMES = ("left", "right")

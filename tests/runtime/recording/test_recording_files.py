@@ -31,7 +31,7 @@ from emer_edge.runtime.recording.keep import (
     purge_recordings,
     recording_path,
 )
-from emer_edge.runtime.recording.reader import Recorded, read_head, read_messages
+from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.spec.results import Result
 

@@ -26,8 +26,8 @@ from emer_edge.runtime.faces import Look, RecordedFrame
 from emer_edge.runtime.faces.finder import FaceFinder
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, RESULTS, SAMPLES
-from emer_edge.runtime.recording.reader import read_head, read_messages
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.spec.results import Result, State

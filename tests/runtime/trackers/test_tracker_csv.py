@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.trackers.base import unfilled_by
-from emer_edge.runtime.trackers.csv_lines import CSV_HEADER, CsvDecoder, csv_line
+from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder, CsvEncoder
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
@@ -32,7 +32,8 @@ def read_one(text: str) -> TrackerSample:
 def test_what_is_written_comes_back() -> None:
     left = EyeReading((250.0, 125.0), (math.nan,) * 2, (0.6, 0.0, -0.8), (10.5, -20.25, 600.0), 3.25, True)
     sent = TrackerSample(5_000_000, 0, 0, left, EyeReading())
-    read = read_one(f"{CSV_HEADER}\n{csv_line(sent, 3, DISPLAY)}\n")
+    read = read_one(CsvEncoder(DISPLAY).encode(sent).decode())
+
     assert read.device_ns == 5_000_000
     assert (read.stamp_ns, read.arrival_ns) == (42, 42)
     assert read.left.gaze_px == pytest.approx(left.gaze_px)

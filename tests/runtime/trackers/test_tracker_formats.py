@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from emer_edge.errors import ConfigurationError, TrackerError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.simulate import TrackerSimulator, simulated_samples
-from emer_edge.runtime.simulate.encoders import ENCODERS, IscanEncoder
-from emer_edge.runtime.simulate.records import CAMERA
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.runtime.trackers.formats import FORMATS, FormatFinder
-from emer_edge.runtime.trackers.iviewx import start_commands
+from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
+from emer_edge.runtime.trackers.formats.iscan import IscanEncoder
+from emer_edge.runtime.trackers.formats.iviewx import start_commands
+from emer_edge.runtime.trackers.formats.opengaze import CAMERA
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
 
 DISPLAY = Display()
 HERE = f"camera={','.join(f'{each:g}' for each in CAMERA.origin_mm)},{CAMERA.tilt_degrees:g}"
@@ -45,7 +45,7 @@ def synthetic(count: int) -> list[TrackerSample]:
 
 
 def encoded(name: str, samples: list[TrackerSample]) -> bytes:
-    encoder = ENCODERS[name](DISPLAY, 120.0)
+    encoder = stream_formats()[name].encoder(DISPLAY, 120.0)
     encoder.receive(start_commands())
     return b"".join(map(encoder.encode, samples))
 
@@ -71,7 +71,9 @@ def assert_equal(name: str, sent: TrackerSample, read: TrackerSample) -> None:
 
 
 def decoder_of(name: str):
-    return FORMATS[name].make({"camera": HERE.removeprefix("camera=")} if name == "opengaze" else {}, DISPLAY)
+    return stream_formats()[name].decoder(
+        {"camera": HERE.removeprefix("camera=")} if name == "opengaze" else {}, DISPLAY
+    )
 
 
 def as_one_eye(sample: TrackerSample) -> TrackerSample:
@@ -84,7 +86,7 @@ def as_one_eye(sample: TrackerSample) -> TrackerSample:
     return TrackerSample(None, 0, 0, eye, eye)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", stream_formats())
 def test_what_is_sent_comes_back_within_the_resolution(name: str) -> None:
     sent = synthetic(600)
     assert any(not each.left.valid for each in sent)
@@ -106,7 +108,7 @@ blank = st.just(EyeReading())
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(set(ENCODERS) - {"iscan"})), st.integers(0, 2**40), eyes | blank, eyes | blank)
+@given(st.sampled_from(sorted(set(stream_formats()) - {"iscan"})), st.integers(0, 2**40), eyes | blank, eyes | blank)
 def test_any_sample_comes_back(name: str, time_us: int, left: EyeReading, right: EyeReading) -> None:
     sent = TrackerSample(time_us * 1000, 0, 0, left, right)
     (read,) = decoder_of(name).feed(encoded(name, [sent]), 0)
@@ -115,7 +117,7 @@ def test_any_sample_comes_back(name: str, time_us: int, left: EyeReading, right:
 
 @pytest.mark.parametrize("items", [2, 3])
 def test_both_iscan_frames_are_found(items: int) -> None:
-    encoder = IscanEncoder(DISPLAY, items)
+    encoder = IscanEncoder(DISPLAY, items=items)
     data = b"".join(map(encoder.encode, synthetic(40)))
     found = FormatFinder(DISPLAY).feed(data, 0)
     assert found is not None
@@ -124,7 +126,7 @@ def test_both_iscan_frames_are_found(items: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(ENCODERS)), st.integers(0, 400), st.integers(1, 200))
+@given(st.sampled_from(sorted(stream_formats())), st.integers(0, 400), st.integers(1, 200))
 def test_a_format_is_found_wherever_its_stream_is_joined(name: str, joined: int, size: int) -> None:
     data = encoded(name, synthetic(260))[joined:]
     finder = FormatFinder(DISPLAY)
@@ -167,7 +169,7 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, str], say
 @contextmanager
 def playing(name: str, **settings) -> Iterator[TrackerSimulator]:
     stop = threading.Event()
-    with TrackerSimulator(name, **settings) as simulator:
+    with TrackerSimulator(SimulatedTracker(name, **settings)) as simulator:
         thread = threading.Thread(target=simulator.play, args=(None, stop), daemon=True)
         thread.start()
         try:
@@ -216,7 +218,7 @@ def test_an_iview_x_is_asked_again_after_it_comes_back(tmp_path) -> None:
 
 def test_a_port_that_waits_to_be_asked_is_explained() -> None:
     with (
-        TrackerSimulator("iviewx") as simulator,
+        TrackerSimulator(SimulatedTracker("iviewx")) as simulator,
         pytest.raises(TrackerError, match=r"some stream only when asked in their format: .*format=iviewx"),
     ):
         open_tracker(simulator.path.partition("?")[0], TrackerOptions(wait_s=0.3))

@@ -18,9 +18,9 @@ from lsl_streams import Outlet, unique
 
 from emer_edge.errors import ConfigurationError, MissingExtraError, TrackerError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.simulate import TrackerSimulator, simulated_samples
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.spec.samples import TrackerSample
+from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
 
 pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
 
@@ -48,7 +48,7 @@ def pushing(made: Outlet, values: list[float], stamp: Callable[[float], float] =
 @contextmanager
 def playing() -> Iterator[TrackerSimulator]:
     stop = threading.Event()
-    with TrackerSimulator("lsl", seed=2) as simulator:
+    with TrackerSimulator(SimulatedTracker("lsl", seed=2)) as simulator:
         thread = threading.Thread(target=simulator.play, args=(None, stop), daemon=True)
         thread.start()
         try:

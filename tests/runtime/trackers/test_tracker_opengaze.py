@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from emer_edge.errors import ConfigurationError, TrackerError
-from emer_edge.runtime.simulate.opengaze_server import OpenGazeServer
-from emer_edge.runtime.simulate.records import CAMERA
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.runtime.trackers.formats.opengaze import CAMERA
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
 
 DISPLAY = Display()
 CAMERA_QUERY = "?camera=263,320,20,25"
@@ -193,7 +193,7 @@ def test_a_server_that_falls_silent_is_said(gazepoint: Gazepoint) -> None:
 def test_a_server_that_stays_silent_is_asked_again_on_a_new_connection(
     gazepoint: Gazepoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emer_edge.runtime.trackers.opengaze._DEAD_NS", 3_000_000_000)
+    monkeypatch.setattr("emer_edge.runtime.trackers.opengaze_tcp._DEAD_NS", 3_000_000_000)
     said: list[str] = []
     with open_tracker(gazepoint.server.address + CAMERA_QUERY, TrackerOptions(say=said.append)) as tracker:
         gazepoint.muted = True

@@ -14,10 +14,10 @@ import pytest
 
 from emer_edge.errors import TrackerError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.simulate import TrackerSimulator
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.runtime.trackers.emer import encode_sample
+from emer_edge.runtime.trackers.formats.emer import encode_sample
 from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
 DISPLAY = Display()
 BRIEF = TrackerOptions(wait_s=0.5)
@@ -53,7 +53,7 @@ class Player:
     """A simulated tracker playing in a thread of its own."""
 
     def __init__(self, **settings) -> None:
-        self.simulator = TrackerSimulator(**settings)
+        self.simulator = TrackerSimulator(SimulatedTracker(**settings))
         self.path = self.simulator.path
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.simulator.play, args=(None, self.stopped), daemon=True)
@@ -239,7 +239,7 @@ def test_a_port_without_permission_names_the_group(line: Line) -> None:
         "import os, sys\n"
         "from emer_edge.errors import TrackerError\n"
         "from emer_edge.runtime.trackers import open_tracker\n"
-        "import emer_edge.data.tobii\n"
+        "import emer_edge.data.recordings\n"
         "os.getuid() or os.setuid(65534)\n"
         f"try:\n    open_tracker({line.path!r})\nexcept TrackerError as error:\n    print(error)"
     )

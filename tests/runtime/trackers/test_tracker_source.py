@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.runtime.trackers.source import parse_source
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from emer_edge.runtime.trackers.source import parse_source
     ],
 )
 def test_sources_are_taken_apart(text: str, scheme: str, path: str, parameters: dict[str, str]) -> None:
-    source = parse_source(text)
+    source = parse_address(text)
     assert (source.scheme, source.path, dict(source.parameters)) == (scheme, path, parameters)
 
 
@@ -65,4 +65,4 @@ def test_an_unknown_pace_is_refused() -> None:
 @given(st.text(max_size=60) | st.text("/:?&=#[]@%serialdev", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigurationError):
-        parse_source(text)
+        parse_address(text)

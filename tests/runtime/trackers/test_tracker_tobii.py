@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emer_edge.errors import TrackerError
+from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.runtime.trackers.base import Counters
-from emer_edge.runtime.trackers.source import parse_source
+from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.tobii import TobiiTracker
 from emer_edge.runtime.trackers.tobii_samples import DisplayFrame, sample_of
 from emer_edge.spec.samples import Display
@@ -127,7 +127,7 @@ def sdk(*devices: EyeTracker) -> SimpleNamespace:
 
 
 def opened(source: str, module, **options) -> TobiiTracker:
-    return TobiiTracker(parse_source(source), module, TrackerOptions(display=DISPLAY, **options))
+    return TobiiTracker(parse_address(source), TrackerOptions(display=DISPLAY, **options), module)
 
 
 @pytest.fixture

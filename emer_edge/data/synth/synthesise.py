@@ -1,0 +1,246 @@
+"""Write a whole synthetic data set in EMER's layout.
+
+    <out>/face/set1 .. set5/<clip>/<n>.jpg    112 x 112 aligned crops
+    <out>/eye/<clip>.xlsx                     39 columns, 120 rows a second
+    <out>/EMER_label.xlsx                     both views
+    <out>/synthetic.json                      how it was made
+
+Every clip is drawn from its own random numbers, so the bytes don't depend on how many workers draw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.data.images import import_cv2
+from emer_edge.data.synth.eyes import RATE_HZ, EyeTraits, record
+from emer_edge.data.synth.faces import Appearance, landmarks, render
+from emer_edge.data.synth.gaze import Feeling
+from emer_edge.data.synth.plan import CLIP_SECONDS, ClipPlan, ExpressionCourse, plan_clips
+from emer_edge.data.synth.portrait import action_units, align_pose
+from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError
+from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.whole_file import whole_folder
+
+__all__ = ["LABEL_COLUMNS", "MARKER", "clip_eyes", "clip_faces", "synthesise", "write_eye_sheet", "write_labels"]
+
+LABEL_COLUMNS: Final = (
+    "ID",
+    "ER_Emotion",
+    "ER_Polarity",
+    "ER_Valence",
+    "ER_Arousal",
+    "FER_Emotion",
+    "FER_Polarity",
+    "FER_Valence",
+    "FER_Arousal",
+    "FER_Intensity",
+)
+_CREATED: Final = datetime(2024, 1, 1)  # XLSX holds its date of creation: a fixed one, or no two files are alike
+
+
+def write_eye_sheet(path: Path, cells: NDArray[np.float64]) -> None:
+    """Write one clip's eye rows under Tobii's header.
+
+    Args:
+        path: the XLSX file.
+        cells: (n, 39); NaN is left blank.
+
+    Raises:
+        MissingExtraError: XlsxWriter is not installed.
+    """
+    _write(path, "eye", COLUMN_KEYS, cells.tolist())
+
+
+def write_labels(path: Path, plans: Iterable[ClipPlan]) -> None:
+    """Write the labels of both views, a row a clip, emotions and polarities in words.
+
+    Raises:
+        MissingExtraError: XlsxWriter is not installed.
+    """
+    _write(path, "labels", LABEL_COLUMNS, [_label_row(plan) for plan in plans])
+
+
+def _label_row(plan: ClipPlan) -> list[Any]:
+    return [
+        plan.name,
+        plan.er_emotion,
+        POLARITY_OF_EMOTION[plan.er_emotion],
+        plan.er_valence,
+        plan.er_arousal,
+        plan.fer_emotion,
+        POLARITY_OF_EMOTION[plan.fer_emotion],
+        plan.fer_valence,
+        plan.fer_arousal,
+        plan.fer_intensity,
+    ]
+
+
+def _write(path: Path, sheet: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise MissingExtraError("writing synthetic sheets", "xlsxwriter", "synth") from error
+    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+        book.set_properties({"created": _CREATED})
+        page = book.add_worksheet(sheet)
+        page.write_row(0, 0, header)
+        for number, row in enumerate(rows, start=1):
+            for column, cell in enumerate(row):
+                if isinstance(cell, str):
+                    page.write_string(number, column, cell)
+                elif cell == cell:  # not NaN
+                    page.write_number(number, column, cell)
+
+
+MARKER: Final = "synthetic.json"
+_SCHEMA: Final = 1
+_JPEG_QUALITY: Final = 90
+_BLINKING: Final = 0.04  # share of frames with closed eyes
+_INLINE: Final = 12  # fewer clips are drawn faster than workers start
+
+
+def synthesise(
+    out: Path | str,
+    participants: int = 60,
+    seed: int = 0,
+    clips_per_participant: int = 10,
+    frames: int = 24,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Write a synthetic data set.
+
+    Args:
+        out: the folder to make.
+        participants: 5 or more; five folds that share none.
+        seed: same seed and numbers, same bytes.
+        clips_per_participant: each of another film.
+        frames: face crops a clip, at least; up to a quarter more.
+        progress: called after each clip.
+        workers: processes; by default one a core. More than one needs the caller's script to be importable
+            (`if __name__ == "__main__":`).
+        force: replace a synthetic data set that is there already.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputExistsError: `out` exists and `force` is not set.
+        DataError: `out` exists and is no synthetic data set, or can't be written.
+        ConfigurationError: a number out of range.
+        MissingExtraError: OpenCV or XlsxWriter is not installed.
+    """
+    out = Path(out)
+    if frames < 8:
+        raise ConfigurationError(f"a clip needs at least 8 frames, not {frames}")
+    plans = plan_clips(participants, clips_per_participant, seed)
+    import_cv2()
+    _refuse_existing(out, force)
+    about = {
+        "schema": _SCHEMA,
+        "participants": participants,
+        "clips_per_participant": clips_per_participant,
+        "frames": frames,
+        "seed": seed,
+    }
+    try:
+        with whole_folder(out) as partial_out:
+            _write_all(partial_out, plans, seed, frames, progress=progress or silent, workers=workers)
+            (partial_out / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"can't write the data set {out}: {error.strerror or error}") from error
+    return out
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not force:
+        raise OutputExistsError(out)
+    if not (out / MARKER).is_file():
+        raise DataError(f"{out} is not a synthetic data set (it holds no {MARKER}); remove it yourself if it can go")
+
+
+def _write_all(
+    root: Path, plans: list[ClipPlan], seed: int, frames: int, progress: Progress, workers: int | None
+) -> None:
+    (root / "eye").mkdir(parents=True)
+    for fold in range(1, 6):
+        (root / "face" / f"set{fold}").mkdir(parents=True)
+    write_labels(root / "EMER_label.xlsx", plans)
+    progress("clips", 0, len(plans))
+    for done, _ in enumerate(_written(partial(_write_clip, root, seed, frames), plans, workers), start=1):
+        progress("clips", done, len(plans))
+
+
+def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -> Iterator[None]:
+    count = workers or _cores()
+    if count <= 1 or len(plans) <= _INLINE:
+        yield from map(write, plans)
+        return
+    # spawn: a fork of a process with threads (an inference engine's, say) can hang.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(write, plans, chunksize=2)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write_clip(root: Path, seed: int, frames: int, plan: ClipPlan) -> None:
+    cv2 = import_cv2()
+    cv2.setNumThreads(1)
+    folder = root / "face" / f"set{plan.fold}" / plan.name
+    folder.mkdir()
+    for number, image in enumerate(clip_faces(plan, seed, frames), start=1):
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        (folder / f"{number}.jpg").write_bytes(encoded.tobytes())
+    write_eye_sheet(root / "eye" / f"{plan.name}.xlsx", clip_eyes(plan, seed))
+
+
+def clip_faces(plan: ClipPlan, seed: int, frames: int) -> Iterator[NDArray[np.uint8]]:
+    """Draw the aligned crops of one clip, (112, 112, 3) uint8 B, G, R, spread evenly over it."""
+    who = Appearance.draw(np.random.default_rng([seed, 4, plan.participant]))
+    rng = np.random.default_rng([seed, 5, plan.participant, plan.film.number])
+    course = ExpressionCourse.draw(rng, CLIP_SECONDS, plan.leaks)
+    shown, felt = EMOTIONS.index(plan.shown), EMOTIONS.index(plan.felt)
+    idle = rng.dirichlet(np.full(len(EMOTIONS), 0.5)) * rng.uniform(0.0, 0.12)
+    count = frames + int(rng.integers(0, frames // 4 + 1))
+    for number in range(1, count + 1):
+        time_s = number * CLIP_SECONDS / count
+        amounts = idle * rng.uniform(0.5, 1.0)
+        amounts[shown] += plan.shown_strength * course.shown(time_s) * rng.uniform(0.92, 1.0)
+        amounts[felt] += 0.6 * course.leaked(time_s)
+        units = action_units(amounts, eyes_closed=bool(rng.random() < _BLINKING))
+        pose = align_pose(landmarks(units, who)).jittered(
+            rng.normal(0, 1.5), 1.0 + rng.normal(0, 0.012), (rng.normal(0, 0.8), rng.normal(0, 0.8))
+        )
+        yield render(units, who, pose, rng)
+
+
+def clip_eyes(plan: ClipPlan, seed: int) -> NDArray[np.float64]:
+    """Generate the eye rows of one clip: (n, 39) float64, NaN where blank; n varies a little around 1,440."""
+    traits = EyeTraits.draw(np.random.default_rng([seed, 2, plan.participant]))
+    rng = np.random.default_rng([seed, 3, plan.participant, plan.film.number])
+    count = round(CLIP_SECONDS * RATE_HZ) + int(rng.integers(-20, 21))
+    return record([Feeling(0.0, plan.felt, plan.felt_strength)], traits, plan.film.number, count, rng=rng).cells

@@ -1,0 +1,110 @@
+"""A fixation map of every clip and recording that paths name, as PNG files and one page to leaf through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle import Manifest
+from emer_edge.data.dataset import SkippedClip
+from emer_edge.data.layout import find_layout
+from emer_edge.data.recordings import is_recording, open_recording
+from emer_edge.data.sheets import read_sheet
+from emer_edge.errors import DataError
+from emer_edge.report.files import write_whole
+from emer_edge.report.heat_map import heat_map_png, heat_map_svg
+from emer_edge.signals.fixations import find_fixations, fixation_map, viewing_distance_mm
+from emer_edge.signals.stream import clip_times_ns
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.samples import Display
+
+__all__ = ["INDEX_FILE", "write_fixation_maps"]
+
+INDEX_FILE: Final = "index.html"
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    name: str
+    rows: NDArray[np.float32]
+    times_ns: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    display: Display
+
+
+def write_fixation_maps(
+    paths: Sequence[Path], folder: Path, manifest: Manifest, progress: Progress = silent
+) -> tuple[int, tuple[SkippedClip, ...]]:
+    """Write `<name>.png` for every clip of data sets and for every recording, and `index.html` with all of them.
+
+    Fixations are found as the bundle has them (`events`): by the causal rule, or from the sheets' own columns. The
+    display is the recording's own, else the bundle's training display.
+
+    Args:
+        paths: folders, each an EMER data set or a recording.
+        folder: where to; files of the same names are replaced.
+        manifest: of the bundle.
+        progress: told of each map.
+
+    Returns:
+        Number of maps, and the clips without one.
+
+    Raises:
+        DataError: a path is neither, or two clips have the same name.
+        ConfigurationError: the folder can't be written to.
+    """
+    usual = manifest.display or Display()
+    skipped: list[SkippedClip] = []
+    drawings: dict[str, str] = {}
+    for path in paths:
+        for track in _tracks(path, usual, manifest, skipped):
+            if track.name in drawings:
+                raise DataError(f"two clips are called {track.name}; write their maps to folders of their own")
+            fixations = find_fixations(track.rows, track.times_ns, track.seen, manifest.events)
+            distance_mm = viewing_distance_mm(track.rows, track.seen)
+            values = fixation_map(fixations, track.display, distance_mm)
+            write_whole(folder / f"{track.name}.png", heat_map_png(values))
+            total_s = float(fixations.durations_ms.sum()) * 1e-3
+            told = f"{len(fixations)} fixations, {total_s:.1f} s, eyes {distance_mm:.0f} mm from the display"
+            drawings[track.name] = heat_map_svg(values, f"{track.name}: {told}", told)
+            progress("drawing fixation maps", len(drawings), 0)
+    write_whole(folder / INDEX_FILE, _page(drawings))
+    return len(drawings), tuple(skipped)
+
+
+def _tracks(path: Path, usual: Display, manifest: Manifest, skipped: list[SkippedClip]) -> Iterator[_Track]:
+    if is_recording(path):
+        recording = open_recording(path)
+        export = recording.export()
+        shown = recording.display or export.display or usual
+        yield _Track(recording.name, export.rows, export.times_ns, export.seen, display=shown)
+        return
+    layout = find_layout(path)
+    skipped += [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
+    for files in layout.clips:
+        try:
+            if files.sheet is None:
+                raise DataError("it has no eye sheet")
+            track = read_sheet(files.sheet)
+        except DataError as error:
+            skipped.append(SkippedClip(files.name, str(error)))
+            continue
+        times_ns = track.times_ns if track.timed else clip_times_ns(len(track.rows), manifest.window.length_ns)
+        yield _Track(files.name, track.rows, times_ns, track.seen, display=usual)
+
+
+def _page(drawings: dict[str, str]) -> str:
+    figures = "".join(f"<figure>{each}</figure>" for each in drawings.values())
+    return (
+        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Fixation maps</title>'
+        "<style>body{font:14px system-ui,sans-serif;margin:24px}figure{display:inline-block;width:600px;margin:8px}"
+        "svg{width:100%}</style>"
+        "<h1>Fixation maps</h1><p>Every fixation is a Gaussian of one degree of visual angle, weighted by its length; "
+        "colours are each map's own scale, seconds of looking per square degree. The network takes gaze points, not "
+        f"these maps.</p>{figures}</html>"
+    )

@@ -1,0 +1,186 @@
+"""Raw face videos become the aligned crops of an EMER data set, by the code that makes crops live.
+
+<output>/<folders as in the input>/<clip>/00001.png ...   112 x 112; the number is the frame's, counted from 1
+<output>/prepare.csv                                      what became of every clip, a row each
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.data.images import import_cv2
+from emer_edge.data.layout import natural_key
+from emer_edge.errors import CameraError, DataError
+from emer_edge.runtime.cameras import open_camera
+from emer_edge.runtime.cameras.video import PHOTOS
+from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing
+from emer_edge.runtime.options import FaceOptions, Subject
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.spec.whole_file import whole_file, whole_folder
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["REPORT_FILE", "ImageFormat", "PreparedVideo", "prepare_videos"]
+
+ImageFormat = Literal["png", "jpg"]
+REPORT_FILE: Final = "prepare.csv"
+_VIDEOS: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+_QUALITY: Final = 95  # of JPEG
+_COLUMNS: Final = ("clip", "frames", "crops", *(each.value for each in Missing), "problem")
+
+
+@dataclass(frozen=True)
+class PreparedVideo:
+    """What became of one video.
+
+    Attributes:
+        clip: its path in the output.
+        frames: its frames; 0 when it was there already.
+        crops: crops written.
+        missed: why other frames gave none -> number of frames.
+        problem: why there is nothing of it, or empty.
+        kept: it had been prepared before and was left as it is.
+    """
+
+    clip: str
+    frames: int = 0
+    crops: int = 0
+    missed: tuple[tuple[Missing, int], ...] = ()
+    problem: str = ""
+    kept: bool = False
+
+
+def prepare_videos(
+    source: Path,
+    output: Path,
+    detector: FaceDetector,
+    record: FaceRecord,
+    *,
+    subject: Subject = FaceOptions.subject,
+    image_format: ImageFormat = "png",
+    force: bool = False,
+    progress: Progress = silent,
+) -> tuple[PreparedVideo, ...]:
+    """Cut the subject's face out of every frame of every video.
+
+    A frame without a usable face gives no crop. A clip is there whole or not at all, so an interrupted run goes on
+    where it stopped: clips that are there are kept.
+
+    Args:
+        source: a folder of videos, or of folders of frames, in any depth; or one video.
+        output: the folder to write, by convention a data set's `face`.
+        detector: finds the faces.
+        record: where landmarks belong in a crop, and whether brightness is matched.
+        subject: who is followed when several faces are seen at first.
+        image_format: `png`, or `jpg` of quality 95, which is a third as large.
+        force: make clips anew that are there.
+        progress: told of each video, and of the seconds inside it.
+
+    Returns:
+        What became of every video.
+
+    Raises:
+        DataError: there is no video, two of them would have the same name, or the output can't be written.
+    """
+    clips = dict(_found(source))
+    if not clips:
+        raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
+    rows = _read_report(output / REPORT_FILE)
+    done = []
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for number, (name, video) in enumerate(clips.items(), start=1):
+            target = output / name
+            if target.is_dir() and not force:
+                done.append(PreparedVideo(name, kept=True))
+            else:
+                faces = FaceSource(detector, record, NANOSECONDS, FaceOptions(subject, detect_every=1))
+                done.append(_prepare(name, video, target, faces, image_format=image_format))
+                rows[name] = _row(done[-1])
+                _write_report(output / REPORT_FILE, rows)
+            progress("preparing videos", number, len(clips))
+    except OSError as error:
+        raise DataError(f"can't write crops to {output}: {error.strerror or error}") from error
+    if all(each.problem for each in done):
+        raise DataError(f"no video of {source} gave a crop; {done[0].clip}: {done[0].problem}")
+    return tuple(done)
+
+
+def _prepare(name: str, video: Path, target: Path, faces: FaceSource, image_format: ImageFormat) -> PreparedVideo:
+    crops = 0
+    try:
+        with whole_folder(target) as partial, open_camera(str(video), "fast") as camera:
+            for frame in camera:
+                found = faces.on_frame(frame)
+                if found is not None:
+                    _write(partial / f"{frame.index + 1:05d}.{image_format}", found.crop)
+                    crops += 1
+    except CameraError as error:
+        return PreparedVideo(name, faces.frames, 0, problem=str(error))
+    missed = tuple(faces.missed.most_common())
+    problem = "" if crops else "no frame has a usable face: " + ", ".join(f"{n} {why.value}" for why, n in missed)
+    return PreparedVideo(name, faces.frames, crops, missed, problem=problem)
+
+
+def _write(path: Path, crop: Any) -> None:
+    cv2 = import_cv2()
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix == ".jpg" else []
+    written, encoded = cv2.imencode(path.suffix, crop, options)
+    if not written:
+        raise DataError(f"OpenCV can't encode {path.name}")
+    path.write_bytes(encoded.tobytes())
+
+
+def _found(source: Path) -> Iterator[tuple[str, Path]]:
+    """Name in the output -> video or folder of frames, in natural order."""
+    if source.is_file():
+        yield source.stem, source
+        return
+    if not source.is_dir():
+        raise DataError(f"there is no folder of videos at {source}")
+    names: dict[str, Path] = {}
+    for folder, inner, files in os.walk(source):
+        inner[:] = [each for each in inner if not each.startswith(".")]
+        path = Path(folder)
+        suffixes = {each: os.path.splitext(each)[1].lower() for each in files if not each.startswith(".")}
+        found = [path / each for each, suffix in suffixes.items() if suffix in _VIDEOS]
+        if any(suffix in PHOTOS for suffix in suffixes.values()):
+            found.append(path)
+        for each in found:
+            relative = each.relative_to(source)
+            name = (relative.with_suffix("") if each.is_file() else relative).as_posix()
+            name = source.resolve().name if name == "." else name
+            if name in names:
+                raise DataError(f"{names[name]} and {each} would both become the clip {name}; rename one")
+            names[name] = each
+    yield from sorted(names.items(), key=lambda item: natural_key(item[0]))
+
+
+def _row(video: PreparedVideo) -> dict[str, str]:
+    missed = dict(video.missed)
+    counts = {each.value: str(missed.get(each, 0)) for each in Missing}
+    return {
+        "clip": video.clip, "frames": str(video.frames), "crops": str(video.crops), **counts, "problem": video.problem
+    }  # fmt: skip
+
+
+def _read_report(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of an earlier run by clip; none where the file is missing or another one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            return {row["clip"]: row for row in table} if table.fieldnames == list(_COLUMNS) else {}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+
+
+def _write_report(path: Path, rows: dict[str, dict[str, str]]) -> None:
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, _COLUMNS)
+        table.writeheader()
+        table.writerows(rows.values())

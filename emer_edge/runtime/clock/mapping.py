@@ -1,0 +1,300 @@
+"""The host's clock, what every mapping to it offers, and the mapping over a link that only ever delays.
+
+A sample that the device stamped d arrives at a = offset + rate * d + delay, where the delay is never negative and now
+and then nearly nothing. With exponential delays the likeliest line is the one below all points (d, a) with the least
+sum of distances: the edge of their lower convex hull that spans their mean d (Moon, Skelly and Towsley, "Estimation and
+removal of clock skew from network delay measurements", INFOCOM 1999). A short window says little about a slope, so the
+drift also has a prior: crystals are within some 50 ppm, and a clock that resets keeps its crystal. The line is refitted
+over a sliding window. What no one-way link can tell is the smallest delay itself: stamps are late by that constant, for
+a serial link the time its bytes take.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+__all__ = [
+    "LEAST_DELAY_NS",
+    "PRIOR_SIGMA",
+    "Clock",
+    "ClockMapper",
+    "ClockReport",
+    "host_offset_ns",
+    "lower_hull",
+    "monotonic_ns",
+]
+
+monotonic_ns: Final = time.monotonic_ns
+"""The host clock of all stamps: CLOCK_MONOTONIC in nanoseconds."""
+
+_BRACKETS: Final = 5
+_POOR_RESIDUAL_MS: Final = 50.0
+_POOR_DRIFT_PPM: Final = 200.0
+_POOR_UNCERTAINTY_MS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReport:
+    """How well a tracker's clock is known in host time.
+
+    Attributes:
+        link: `one-way` (arrivals alone) or `two-way` (round trips).
+        drift_ppm: how much slower than the host's the device clock runs.
+        residual_ms: mean delay above the fastest link seen: the jitter that the mapping takes away.
+        resets: how often the device clock was seen to restart, jump or pause.
+        uncertainty_ms: two-way links: the mapping errs by no more than this; None where nothing bounds it.
+    """
+
+    link: str
+    drift_ppm: float
+    residual_ms: float
+    resets: int
+    uncertainty_ms: float | None = None
+
+    def __str__(self) -> str:
+        known = "" if self.uncertainty_ms is None else f", known to {self.uncertainty_ms:.2g} ms"
+        return (
+            f"drifts by {self.drift_ppm:.0f} ppm, {self.residual_ms:.2g} ms of jitter taken away, "
+            f"{self.resets} resets ({self.link}{known})"
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the reader of results where the mapping is poor; empty where it is good."""
+        poor = []
+        if self.resets:
+            times = "once" if self.resets == 1 else f"{self.resets} times"
+            poor.append(f"the tracker's clock restarted or jumped {times}: its times are less sure for 5 s after each")
+        if abs(self.drift_ppm) > _POOR_DRIFT_PPM:
+            poor.append(f"the tracker's clock drifts by {self.drift_ppm:.0f} ppm, more than a quartz should")
+        if self.residual_ms > _POOR_RESIDUAL_MS:
+            poor.append(f"samples arrive {self.residual_ms:.0f} ms late on average: times may err by milliseconds")
+        if self.uncertainty_ms is not None and self.uncertainty_ms > _POOR_UNCERTAINTY_MS:
+            poor.append(f"the tracker's clock is known to {self.uncertainty_ms:.0f} ms only: its link is slow")
+        return tuple(poor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary, ready for JSON."""
+        return asdict(self)
+
+
+class Clock(ABC):
+    """Maps a device's stamps to host monotonic time, sample by sample, and never runs backwards.
+
+    One thread maps, any thread asks how well it does. It restarts by itself when the device's clock resets, jumps or
+    pauses, and never answers later than the sample's arrival by more than the nanoseconds that keep stamps apart.
+
+    Attributes:
+        link: `one-way` or `two-way`.
+        resets: how often the mapping was restarted.
+    """
+
+    link: str
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self._drift = 0.0
+        self._stamp_ns: int | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def drift_ppm(self) -> float:
+        """How much slower than the host's the device clock runs, in parts per million."""
+        return self._drift * 1e6
+
+    @property
+    def residual_ms(self) -> float:
+        """Mean delay beyond the fastest link seen: the jitter that the mapping takes away."""
+        with self._lock:
+            return self._residual_ms()
+
+    @property
+    def uncertainty_ms(self) -> float | None:
+        """The mapping errs by no more; None where nothing bounds it."""
+        return None
+
+    @property
+    def report(self) -> ClockReport:
+        """How well it does."""
+        with self._lock:
+            return ClockReport(
+                self.link, self.drift_ppm, self._residual_ms(), self.resets, uncertainty_ms=self.uncertainty_ms
+            )
+
+    def map(self, device_ns: int | None, arrival_ns: int) -> int:
+        """Return the host time of a sample.
+
+        Args:
+            device_ns: the device's stamp; None where it has none: then arrival is all there is.
+            arrival_ns: when the sample reached this process, never before the last one's arrival.
+        """
+        with self._lock:
+            mapped = arrival_ns if device_ns is None else self._mapped(device_ns, arrival_ns)
+            if self._stamp_ns is not None:
+                mapped = max(mapped, self._stamp_ns + 1)
+            self._stamp_ns = mapped
+            return mapped
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
+
+    @abstractmethod
+    def _mapped(self, device_ns: int, arrival_ns: int) -> int: ...
+
+    @abstractmethod
+    def _residual_ms(self) -> float: ...
+
+
+def host_offset_ns(read_ns: Callable[[], int]) -> int:
+    """What added to another clock of this machine gives host time: from the tightest of a few bracketed readings."""
+    readings: list[tuple[int, int]] = []
+    for _ in range(_BRACKETS):
+        before_ns = monotonic_ns()
+        read = read_ns()
+        after_ns = monotonic_ns()
+        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - read))
+    return min(readings)[1]
+
+
+PRIOR_SIGMA: Final = 50e-6
+"""Standard deviation of a crystal's drift before anything is measured."""
+
+LEAST_DELAY_NS: Final = 1_000.0
+"""Timers are no better; keeps a perfect link from dividing by zero."""
+
+_BUCKET_NS: Final = 250_000_000  # of each quarter second only the point of least delay is kept
+_EARLY_NS: Final = 20_000_000  # arriving this much before the line allows: the device clock has jumped ahead
+_SETTLED_NS: Final = 2_000_000_000  # before that, arriving early is only the end of a delayed start
+_LATE_NS: Final = 50_000_000  # arriving this much late, for all of _LATE_FOR_NS: it has jumped back or paused
+_LATE_FOR_NS: Final = 2_000_000_000
+_BACK_NS: Final = 1_000_000  # more than a reordering
+_LONG_SINCE: Final[tuple[int, int] | None] = (-(1 << 63), -(1 << 63))
+
+
+class ClockMapper(Clock):
+    """Maps device time by arrivals alone.
+
+    Args:
+        window_ns: length of the sliding window.
+        max_drift_ppm: bound of the slope; crystals stay within 200.
+    """
+
+    link = "one-way"
+
+    def __init__(self, window_ns: int = 30_000_000_000, max_drift_ppm: float = 500.0) -> None:
+        super().__init__()
+        self._window_ns = window_ns
+        self._max_drift = max_drift_ppm * 1e-6
+        self._restart()
+
+    def resume(self) -> None:
+        """See `Clock`."""
+        with self._lock:
+            self._late_since = _LONG_SINCE
+
+    def _residual_ms(self) -> float:
+        if not self._points:
+            return 0.0
+        return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
+
+    def _restart(self) -> None:
+        self._origin: tuple[int, int] | None = None  # device and host time that points count from
+        self._points: deque[tuple[float, float]] = deque()  # (x, y): device time, and arrival minus device time
+        self._last_x = -math.inf
+        self._offset = 0.0
+        self._late_since = None  # device and host time since which every sample was late
+        self._prior = self._drift  # a reset clock has the same crystal
+
+    def _line(self, x: float) -> float:
+        return self._offset + self._drift * x
+
+    def _mapped(self, device_ns: int, arrival_ns: int) -> int:
+        x, y = self._place(device_ns, arrival_ns)
+        if self._points:
+            delay = y - self._line(x)
+            early = delay < -_EARLY_NS and x > _SETTLED_NS
+            if early or x < self._last_x - _BACK_NS or self._late(delay, device_ns, arrival_ns):
+                self.resets += 1
+                self._restart()
+                x, y = self._place(device_ns, arrival_ns)
+        self._last_x = max(x, self._last_x)
+        self._add(x, y)
+        assert self._origin is not None
+        return min(arrival_ns, self._origin[1] + (device_ns - self._origin[0]) + round(self._line(x)))
+
+    def _place(self, device_ns: int, arrival_ns: int) -> tuple[float, float]:
+        if self._origin is None:
+            self._origin = (device_ns, arrival_ns)
+        elapsed_ns = device_ns - self._origin[0]
+        return float(elapsed_ns), float(arrival_ns - self._origin[1] - elapsed_ns)
+
+    def _late(self, delay: float, device_ns: int, arrival_ns: int) -> bool:
+        if delay < _LATE_NS:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = (device_ns, arrival_ns)
+        else:
+            return min(device_ns - self._late_since[0], arrival_ns - self._late_since[1]) > _LATE_FOR_NS
+        return False
+
+    def _add(self, x: float, y: float) -> None:
+        points = self._points
+        if points and x // _BUCKET_NS == points[-1][0] // _BUCKET_NS:
+            if y - points[-1][1] >= self._drift * (x - points[-1][0]):
+                return
+            points[-1] = (x, y)
+        elif points and x <= points[-1][0]:
+            return  # overtaken across a border of buckets: the hull needs points in order
+        else:
+            points.append((x, y))
+            while points[0][0] < x - self._window_ns:
+                points.popleft()
+        self._fit()
+
+    def _fit(self) -> None:
+        points = self._points
+        mean_delay = max(LEAST_DELAY_NS, sum(y - self._line(x) for x, y in points) / len(points))
+        slope = _likeliest_slope(points, mean_delay, self._prior)
+        self._drift = max(-self._max_drift, min(self._max_drift, slope))
+        self._offset = min(y - self._drift * x for x, y in points)
+
+
+def lower_hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The vertices of the lower convex hull of points in order of x, left to right."""
+    hull: list[tuple[float, float]] = []
+    for x, y in points:
+        while len(hull) >= 2:
+            (x1, y1), (x2, y2) = hull[-2], hull[-1]
+            if (x2 - x1) * (y - y1) > (y2 - y1) * (x - x1):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return hull
+
+
+def _likeliest_slope(points: deque[tuple[float, float]], mean_delay: float, prior: float) -> float:
+    """Slope s of the line below `points` (in order of x) that minimises sum of distances / mean_delay + prior term.
+
+    The sum's derivative is n * x of the vertex that the line touches - sum of x, a step up at every edge of the hull;
+    the prior's is (s - prior) / sigma^2: the first vertex where they cancel within its range of slopes is the minimum.
+    """
+    hull = lower_hull(points)
+    total_x = sum(x for x, _ in points)
+    left = -math.inf
+    for at, (x, y) in enumerate(hull):
+        right = math.inf
+        if at + 1 < len(hull):
+            next_x, next_y = hull[at + 1]
+            right = (next_y - y) / (next_x - x)
+        slope = prior - PRIOR_SIGMA**2 * (len(points) * x - total_x) / mean_delay
+        if slope <= right:
+            return max(slope, left)
+        left = right
+    return left

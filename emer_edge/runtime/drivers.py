@@ -1,0 +1,181 @@
+"""What cameras and trackers have in common: iterators of stamped items, and records of what opens which address."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.runtime.address import Address, parse_address
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["Driver", "Kind", "Played", "Sensor", "find_driver", "kinds_in_short", "told_kinds"]
+
+
+Item = TypeVar("Item")
+AnySensor = TypeVar("AnySensor", bound="Sensor[Any]")
+
+
+class Sensor(ABC, Generic[Item]):
+    """An iterator of stamped items, in order of time.
+
+    Iterating blocks until the next item; `close()` from any thread ends it. Usable as a context manager.
+
+    Attributes:
+        source: the argument it was opened with.
+        live: whether items come from a device; a file ends, a device does not.
+    """
+
+    source: str
+    live: bool
+
+    def start(self, start_ns: int) -> None:
+        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> Item:
+        """The next item; StopIteration after the end of a file and after `close()`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the device go; may be called twice and from any thread."""
+
+    def __enter__(self: AnySensor) -> AnySensor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Played:
+    """How a file, a folder or a recording is played.
+
+    Args:
+        pace: `real` yields an item when it is due, `fast` at once.
+        start_ns: host time of time 0; None: the first read, or 0 when `fast`.
+    """
+
+    live = False
+    clock = "media"
+
+    def __init__(self, pace: str, start_ns: int | None) -> None:
+        self._fast = pace == "fast"
+        self._start_ns = 0 if self._fast and start_ns is None else start_ns
+        self._closed = threading.Event()
+
+    def start(self, start_ns: int) -> None:
+        """Put time 0 at this host time; to be called before the first item is read."""
+        self._start_ns = start_ns
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._closed.set()
+
+    def _started_ns(self) -> int:
+        """Host time of time 0: now, where nothing was read so far and nobody has said when."""
+        if self._start_ns is None:
+            self._start_ns = monotonic_ns()
+        return self._start_ns
+
+    def _await(self, due_ns: int) -> int:
+        """Wait until a time; return it, or now where that is later. StopIteration when closed meanwhile."""
+        if self._closed.wait(max(0, due_ns - monotonic_ns()) / NANOSECONDS):
+            raise StopIteration
+        return max(due_ns, monotonic_ns())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """An entry of a registry, as its help shows it.
+
+    Attributes:
+        name: short name.
+        help: what it is, in a few words.
+        parameters: what may follow the question mark of an address: name -> what it means.
+    """
+
+    name: str
+    help: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver(Kind):
+    """One way to open addresses.
+
+    Attributes:
+        example: an address that it opens, for help and messages.
+        schemes: the schemes whose addresses are its own.
+        claims: whether an address without scheme is its own; asked in the registry's order.
+        whole: what follows the scheme is not taken apart (see `parse_address`).
+    """
+
+    example: str
+    schemes: tuple[str, ...] = ()
+    claims: Callable[[Address], bool] = lambda address: False
+    whole: bool = False
+
+
+AnyDriver = TypeVar("AnyDriver", bound=Driver)
+
+
+def find_driver(
+    drivers: Iterable[AnyDriver], text: str, what: str, error: type[EmerEdgeError]
+) -> tuple[AnyDriver, Address]:
+    """Find the driver of an address.
+
+    Args:
+        drivers: in the order in which they are asked.
+        text: the address as written.
+        what: `camera` or `tracker`, for messages.
+        error: to raise where none knows it.
+
+    Raises:
+        ConfigurationError: the address can't be read, or has a parameter that the driver does not know.
+    """
+    if not text:
+        raise ConfigurationError(f"the {what}'s source is empty; give a path or an address")
+    drivers = tuple(drivers)
+    scheme, separator, _ = text.partition("://")
+    scheme = scheme.lower() if separator else ""
+    for driver in drivers:
+        if scheme in driver.schemes:
+            address = parse_address(text, whole=driver.whole)
+            break
+    else:
+        address = parse_address(text)
+        found = None if scheme else next((each for each in drivers if each.claims(address)), None)
+        if found is None:
+            known = "; ".join(f"{each.name}: {each.example}" for each in drivers)
+            raise error(f"no {what} driver knows {address.name!r}; sources look like {known}")
+        driver = found
+    address.allow(*driver.parameters)
+    return driver, address
+
+
+def kinds_in_short(kinds: Iterable[Kind]) -> str:
+    """Kinds with the names of their parameters, for a sentence."""
+    told = []
+    for kind in kinds:
+        parameters = f": {', '.join(kind.parameters)}" if kind.parameters else ""
+        told.append(f"{kind.example if isinstance(kind, Driver) else kind.name} ({kind.help}{parameters})")
+    return "; ".join(told)
+
+
+def told_kinds(kinds: Iterable[Kind]) -> Iterator[str]:
+    """A line of help for each kind, and one for each of its parameters."""
+    for kind in kinds:
+        example = f": {kind.example}" if isinstance(kind, Driver) else ""
+        yield f"{kind.name}{example} ({kind.help})"
+        for name, meaning in kind.parameters.items():
+            yield f"    {name}: {meaning}"

@@ -1,0 +1,215 @@
+"""Writing a recording: an MCAP file of chunks, each on its way to the disk within two seconds of its first message.
+
+Its channels have JSON schemas as Foxglove reads them. Its reader knows plain types, objects whose properties are named,
+and arrays of these; no null, no unions, no arrays of arrays (foxglove/studio,
+packages/mcap-support/src/parseJsonSchema.ts). What may be missing is not `required`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.extras import require
+from emer_edge.runtime.recording.messages import (
+    CAMERA,
+    FRAMES,
+    MARKERS,
+    RESULTS,
+    SAMPLES,
+    EyeMessage,
+    RecordingHead,
+)
+
+__all__ = ["HEAD_NAME", "RecordingWriter", "channel_schemas", "check_writable"]
+
+HEAD_NAME: Final = "emer-edge"
+_CHUNK_BYTES: Final = 1 << 20
+_FLUSH_S: Final = 2.0  # what a kill can cost; a chunk costs half a kilobyte of memory until the end, for the index
+_INTEGER: Final = {"type": "integer"}
+_NUMBER: Final = {"type": "number"}
+_TEXT: Final = {"type": "string"}
+_TRUTH: Final = {"type": "boolean"}
+_NUMBERS: Final = {"type": "array", "items": _NUMBER}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+_BYTES: Final = {"type": "string", "contentEncoding": "base64"}
+
+
+def check_writable(path: Path) -> None:
+    """Raise where a recording can't be made.
+
+    Raises:
+        MissingExtraError: the package `mcap` is not installed.
+        ConfigurationError: the file is there already, or its folder is not.
+    """
+    require("--record", ["mcap"], "mcap")
+    if path.exists() or path.is_symlink():
+        raise ConfigurationError(f"{path} is there already, and recordings are never overwritten; choose another name")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"there is no folder {path.parent} to record into; make it first")
+
+
+class RecordingWriter:
+    """Writes messages; the file has mode 0600 and must not exist.
+
+    A run that is killed leaves a file that can be read up to its last chunk.
+
+    Args:
+        path: the file.
+        head: what the recording says about itself.
+
+    Attributes:
+        unix_offset_ns: added to host monotonic time it gives Unix time.
+
+    Raises:
+        OSError: the file can't be made or written, here and by every method.
+    """
+
+    def __init__(self, path: Path, head: RecordingHead) -> None:
+        from mcap.writer import Writer
+
+        self.unix_offset_ns = head.unix_offset_ns
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+        self._writer: Any = Writer(self._file, chunk_size=_CHUNK_BYTES)
+        self._writer.start(profile="", library=f"emer-edge {head.version}")
+        fields = {"schema": str(head.schema), "head": msgspec.json.encode(head).decode()}
+        named = {"participant": head.participant, "session": head.session, "consent_id": head.consent_id}
+        self._writer.add_metadata(HEAD_NAME, fields | {name: text for name, text in named.items() if text is not None})
+        self._channels: dict[str, int] = {}
+        for topic, (name, text) in channel_schemas(head.heads).items():
+            if topic == CAMERA and head.images == "none":
+                continue
+            schema = self._writer.register_schema(name, "jsonschema", text)
+            self._channels[topic] = self._writer.register_channel(topic, "json", schema)
+        self._sequences = dict.fromkeys(self._channels, 0)
+        self._flushed_s = monotonic()
+        self._writer.flush()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Topic -> messages written."""
+        return dict(self._sequences)
+
+    def write(self, topic: str, message: Any, arrival_ns: int, stamp_ns: int) -> None:
+        """Write a message.
+
+        Args:
+            topic: its topic.
+            message: anything that msgspec turns into a JSON object.
+            arrival_ns: becomes its log time.
+            stamp_ns: becomes its publish time.
+        """
+        self._sequences[topic] += 1
+        self._writer.add_message(
+            channel_id=self._channels[topic],
+            log_time=max(0, arrival_ns + self.unix_offset_ns),
+            publish_time=max(0, stamp_ns + self.unix_offset_ns),
+            sequence=self._sequences[topic] & 0xFFFFFFFF,
+            data=msgspec.json.encode(message),
+        )
+        now_s = monotonic()
+        if topic == MARKERS or now_s - self._flushed_s >= _FLUSH_S:
+            self._flushed_s = now_s
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Write the index and close the file."""
+        try:
+            self._writer.finish()
+        finally:
+            self._file.close()
+
+
+def channel_schemas(heads: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, bytes]]:
+    """Topic -> name and text of its schema.
+
+    Args:
+        heads: head -> its class names; empty for a value.
+    """
+    eye_numbers = [name for name in EyeMessage.__struct_fields__ if name != "valid"]
+    eye = _object({"valid": _TRUTH, **dict.fromkeys(eye_numbers, _NUMBER)}, "valid")
+    times = {"stamp_ns": _INTEGER, "arrival_ns": _INTEGER, "taken_ns": _INTEGER}
+    look = _object(
+        {
+            "detect_ms": _NUMBER,
+            "anew": _TRUTH,
+            "missed": _TEXT,
+            "box_px": _NUMBERS,
+            "landmarks_px": _NUMBERS,
+            "score": _NUMBER,
+            "crop": _BYTES,
+        },
+        "detect_ms",
+    )
+    marker = _object({"label": _TEXT, "stamp_ns": _INTEGER, "source": _TEXT, "clock": _TEXT}, "label", "stamp_ns")
+    schemas = {
+        SAMPLES: (
+            "emer_edge.Sample",
+            _object({**times, "device_ns": _INTEGER, "left": eye, "right": eye}, *times, "left", "right"),
+        ),
+        FRAMES: (
+            "emer_edge.Frame",
+            _object(
+                {"index": _INTEGER, **times, "clock": _TEXT, "width_px": _INTEGER, "height_px": _INTEGER, "look": look},
+                "index",
+                *times,
+            ),
+        ),
+        CAMERA: (
+            "foxglove.CompressedImage",
+            _object(
+                {
+                    "timestamp": _object({"sec": _INTEGER, "nsec": _INTEGER}, "sec", "nsec"),
+                    "frame_id": _TEXT,
+                    "data": _BYTES,
+                    "format": _TEXT,
+                },
+                "timestamp",
+                "data",
+                "format",
+            ),
+        ),
+        RESULTS: ("emer_edge.Result", _result(heads, marker)),
+        MARKERS: ("emer_edge.Marker", marker),
+    }
+    return {topic: (name, msgspec.json.encode({"title": name, **schema})) for topic, (name, schema) in schemas.items()}
+
+
+def _result(heads: Mapping[str, Sequence[str]], marker: dict[str, Any]) -> dict[str, Any]:
+    of_heads = {
+        name: _object(dict.fromkeys(classes, _NUMBER)) if classes else _NUMBER for name, classes in heads.items()
+    }
+    return _object(
+        {
+            "end_ns": _INTEGER,
+            "state": _TEXT,
+            "filling_s": _NUMBER,
+            "heads": _object(of_heads),
+            "gap": _object(dict.fromkeys(("distance", "percentile", "valence", "arousal"), _NUMBER)),
+            "face_age_ms": _NUMBER,
+            "sample_age_ms": _NUMBER,
+            "face_slots": _INTEGER,
+            "eye_slots": _INTEGER,
+            "degraded": _TEXTS,
+            "stages_ms": _object(dict.fromkeys(("detect", "align", "encode", "fuse", "total"), _NUMBER)),
+            "dropped": _object({}),
+            "notes": _TEXTS,
+            "markers": {"type": "array", "items": marker},
+            "crosses": _TEXTS,
+            "from_baseline": _object({}),
+        },
+        "end_ns",
+        "state",
+        "heads",
+    )
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}

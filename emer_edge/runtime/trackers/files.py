@@ -1,0 +1,240 @@
+"""Recorded trackers, played: what laboratories keep, and what `run --record FILE.mcap` has written.
+
+Files are Tobii Pro Lab exports (TSV, XLSX), Gazepoint CSV, `csv` lines, and recordings' folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from emer_edge.data.recordings import RECORDING_FILE, is_recording, open_recording, read_export
+from emer_edge.errors import ConfigurationError, DataError, TrackerError
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.drivers import Played
+from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, read_messages
+from emer_edge.runtime.recording.messages import SAMPLES, sample_of
+from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions, unfilled_by
+from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder, is_header
+from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, is_gazepoint_header, read_gazepoint_csv
+from emer_edge.signals.stream import nominal_rate_hz
+from emer_edge.spec.samples import TrackerSample
+from emer_edge.spec.window import NANOSECONDS
+
+__all__ = ["RECORDED", "TRACKER_FILE", "FileTracker", "PlayedSamples", "RecordedTracker", "open_file"]
+
+_LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is where it belongs
+
+
+def open_file(address: Address, options: TrackerOptions) -> FileTracker:
+    """Open a recording (see `open_tracker`); of a recording's folder its tracker, by default with its offset."""
+    camera = CameraPlace.of(address.parameters)
+    path = Path(address.path)
+    if not path.exists():
+        raise TrackerError(f"there is no tracker file {path}; give a TSV, XLSX or CSV, or a port such as /dev/ttyUSB0")
+    if path.is_dir():
+        if not is_recording(path):
+            raise TrackerError(f"{path} is a folder without {RECORDING_FILE}; give the tracker's file in it")
+        recording = open_recording(path)
+        path = recording.tracker
+        if options.offset_ms is None:
+            options = replace(options, offset_ms=recording.offset_ms)
+    try:
+        with path.open("rb") as file:
+            first = file.readline(4096)
+    except OSError as error:
+        raise TrackerError(f"can't read {path}: {error.strerror or error}") from error
+    first = first.removeprefix(b"\xef\xbb\xbf").strip()
+    if is_gazepoint_header(first) and not is_header(first):
+        return FileTracker(_gazepoint(path, options, camera), options)
+    if camera is not None:
+        raise ConfigurationError(f"{path} is no Gazepoint CSV: its eye positions need no camera=")
+    if is_header(first):
+        return FileTracker(_csv(path, options), options)
+    export = read_export(path)
+    return FileTracker(PlayedSamples(address.text, export.samples(), int(export.times_ns[0]), export.rate_hz), options)
+
+
+@dataclass(frozen=True)
+class PlayedSamples:
+    """What a file holds.
+
+    Attributes:
+        source: its name.
+        samples: in order of time; stamps and arrivals in the recording's own clock.
+        first_ns: stamp of the first of them.
+        rate_hz: nominal rate.
+        missing_columns: keys of the columns it can't fill.
+        counters: what was lost while reading.
+    """
+
+    source: str
+    samples: Iterator[TrackerSample]
+    first_ns: int
+    rate_hz: float
+    missing_columns: tuple[str, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+
+
+def _csv(path: Path, options: TrackerOptions) -> PlayedSamples:
+    decoder = CsvDecoder(options.display)
+    samples = decoder.feed(path.read_bytes().removeprefix(b"\xef\xbb\xbf") + b"\n", 0)
+    times_ns = [each.device_ns for each in samples if each.device_ns is not None]
+    if not samples:
+        raise TrackerError(f"{path} has a header but no sample that can be read ({decoder.counters.garbage} bad lines)")
+    if len(times_ns) < len(samples):
+        raise TrackerError(f"{path} has no times; a recording needs a column time_us, time_ms or time_s in every line")
+    for line, (before, after) in enumerate(pairwise(times_ns), start=2):
+        if after < before:
+            raise TrackerError(f"{path}, sample {line}: time runs backwards; does the file hold several recordings?")
+    timed = [
+        replace(each, stamp_ns=time_ns, arrival_ns=time_ns) for each, time_ns in zip(samples, times_ns, strict=True)
+    ]
+    return _played(path, timed, decoder.fields, decoder.counters, options=options)
+
+
+def _gazepoint(path: Path, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
+    read = read_gazepoint_csv(path, options.display, camera)
+    played = _played(path, read.samples, set(read.fields), read.counters, options=options)
+    if read.positions_left_out:
+        options.say(
+            f"{path}: eye positions are counted from the tracker's camera, whose place is not known: left out. "
+            f"camera=x,y,z says it, in mm from the display's top left corner: {path}?camera=263,320,20"
+        )
+    return played
+
+
+def _played(
+    path: Path,
+    samples: tuple[TrackerSample, ...] | list[TrackerSample],
+    fields: set[str],
+    counters: Counters,
+    *,
+    options: TrackerOptions,
+) -> PlayedSamples:
+    if counters.garbage:
+        options.say(f"{path}: {counters.garbage} lines can't be read and are left out")
+    rate_hz = nominal_rate_hz([each.stamp_ns for each in samples])
+    missing = unfilled_by(fields, options.display)
+    return PlayedSamples(
+        str(path), iter(samples), samples[0].stamp_ns, rate_hz, missing_columns=missing, counters=counters
+    )
+
+
+class FileTracker(Played, Tracker):
+    """A recording played as a tracker.
+
+    Args:
+        played: what it holds.
+        options: pace, start and offset.
+    """
+
+    def __init__(self, played: PlayedSamples, options: TrackerOptions) -> None:
+        super().__init__(options.pace, options.start_ns)
+        self.source = played.source
+        self.synchronised = options.offset_ms is not None
+        self._played = played
+        self._shift_ns = 0 if options.offset_ms is None else round(options.offset_ms * 1e6)
+        if options.offset_ms is None and abs(played.first_ns) > _LEAD_IN_NS:
+            self._shift_ns = -played.first_ns
+            options.say(
+                f"{played.source}: its clock starts at {played.first_ns * 1e-9:.1f} s, put at the video's start; "
+                "the offset in milliseconds, given explicitly, would say better"
+            )
+
+    @property
+    def rate_hz(self) -> float:
+        """Rate of the recording, from its times."""
+        return self._played.rate_hz
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        """Keys of the eye columns that the file lacks; none in a Tobii export, which is refused otherwise."""
+        return self._played.missing_columns
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Lines that could not be read, samples missing from the sequence."""
+        return self._played.counters.losses()
+
+    def __next__(self) -> TrackerSample:
+        shift_ns = self._shift_ns + self._started_ns()
+        if self._closed.is_set():
+            raise StopIteration
+        sample = next(self._played.samples)
+        arrival_ns = sample.arrival_ns + shift_ns
+        if not self._fast:
+            arrival_ns = self._await(arrival_ns)
+        return replace(sample, stamp_ns=sample.stamp_ns + shift_ns, arrival_ns=arrival_ns)
+
+
+class RecordedTracker(FileTracker):
+    """Samples of a recorded run; time 0 is the start of its lattice of hops.
+
+    Args:
+        path: the recording.
+        options: pace, start and offset.
+
+    Attributes:
+        recording: the file.
+        head: what it says about itself.
+
+    Raises:
+        DataError: it is no recording.
+    """
+
+    def __init__(self, path: Path, options: TrackerOptions) -> None:
+        self.head = read_head(path)
+        self.recording = path
+        super().__init__(
+            PlayedSamples(
+                str(path), self._read(), 0, self.head.rate_hz, missing_columns=tuple(self.head.missing_columns)
+            ),
+            options,
+        )
+        self.synchronised = self.head.synchronised or options.offset_ms is not None
+
+    def _read(self) -> Iterator[TrackerSample]:
+        origin_ns = self.head.origin_ns
+        for read in read_messages(self.recording, {SAMPLES}):
+            message = read.decode()
+            yield replace(
+                sample_of(message), stamp_ns=message.stamp_ns - origin_ns, arrival_ns=message.taken_ns - origin_ns
+            )
+
+
+def _is_recorded(address: Address) -> bool:
+    return is_mcap(Path(address.path))
+
+
+def _open_recorded(address: Address, options: TrackerOptions) -> RecordedTracker:
+    try:
+        return RecordedTracker(Path(address.path), options)
+    except DataError as error:
+        raise TrackerError(str(error)) from None
+
+
+RECORDED: Final = TrackerDriver(
+    name="recording",
+    help="the recording of a run",
+    example="run.mcap",
+    claims=_is_recorded,
+    open=_open_recorded,
+    check=lambda address, options: _open_recorded(address, options).close(),
+    live=False,
+)
+
+TRACKER_FILE: Final = TrackerDriver(
+    name="file",
+    help="a Tobii Pro Lab export (TSV, XLSX), a Gazepoint CSV, lines under a header, or a recording's folder",
+    example="tracker.tsv, tracker.xlsx, tracker.csv or a recording's folder",
+    parameters=CAMERA_PARAMETERS,
+    claims=lambda address: True,
+    open=open_file,
+    check=lambda address, options: open_file(address, options).close(),
+    live=False,
+)

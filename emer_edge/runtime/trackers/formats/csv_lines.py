@@ -1,0 +1,206 @@
+"""The `csv` format: a header line that names columns, then a line a sample, for hand-made trackers.
+
+Columns, in any order; `left` and `right` without their prefix (`x`, `y`, `pupil_mm`, ...) mean both eyes alike:
+
+=======================================  ==============================================================
+column                                   meaning
+=======================================  ==============================================================
+`time_us`, `time_ms`, `time_s`           the tracker's clock; without one, samples have arrival times
+`sequence`                               +1 a sample: shows loss
+`left_x`, `left_y`                       gaze as fraction of the display, origin top left, y down
+`left_x_px`, `left_y_px`                 gaze in display pixels
+`left_pupil_mm`                          pupil diameter
+`left_valid`                             1 or 0; without it an eye with gaze is valid
+`left_eye_x_mm`, `..y_mm`, `..z_mm`      position of the eye, DACS mm
+`left_direction_x`, `.._y`, `.._z`       gaze direction, unit vector
+=======================================  ==============================================================
+
+Cells are separated by commas, semicolons or tabs; the decimal point is a point; an empty cell or `nan` means missing;
+other columns are ignored. Lines end with a line feed, are ASCII, and are at most 4 KiB long. A tracker that someone may
+listen to later repeats its header about once a second; a header that differs from the present one counts when it comes
+twice, so that a damaged one costs one line.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.trackers.codec import (
+    FIELDS,
+    LATEST_NS,
+    LineDecoder,
+    SampleEncoder,
+    SequenceFollower,
+    StreamFormat,
+    number_in,
+    reading,
+)
+from emer_edge.spec.samples import Display, EyeReading, TrackerSample
+
+__all__ = ["CSV", "CSV_HEADER", "CsvDecoder", "is_header"]
+
+_TIMES_NS: Final = {"time_us": 1e3, "time_ms": 1e6, "time_s": 1e9}
+_PARTS: Final = {
+    "gaze": ("x", "y"),
+    "gaze px": ("x_px", "y_px"),
+    "position": ("eye_x_mm", "eye_y_mm", "eye_z_mm"),
+    "direction": ("direction_x", "direction_y", "direction_z"),
+    "pupil": ("pupil_mm",),
+    "valid": ("valid",),
+}
+_EYES: Final = ("left", "right")
+
+CSV_HEADER: Final = ",".join(
+    [
+        "time_us",
+        "sequence",
+        *(f"{eye}_{name}" for eye in _EYES for part in _PARTS if part != "gaze px" for name in _PARTS[part]),
+    ]
+)
+"""All columns of the format, as the simulator writes them."""
+
+
+class CsvDecoder(LineDecoder):
+    """Decoder of the `csv` format (see `Decoder`).
+
+    Args:
+        display: the display that gaze refers to.
+        columns: the header line, for a tracker that sends none.
+
+    Raises:
+        ConfigurationError: `columns` names no gaze column.
+    """
+
+    def __init__(self, display: Display, columns: str | None = None) -> None:
+        super().__init__(display)
+        self._header: tuple[str, ...] | None = None
+        self._candidate: tuple[str, ...] | None = None
+        self._at: dict[str, int] = {}
+        self._sequence = SequenceFollower(self.counters)
+        if columns is not None:
+            names = _header(columns.encode())
+            if names is None:
+                raise ConfigurationError(f"columns={columns} names no gaze column; known columns are {CSV_HEADER}")
+            self._take(names)
+
+    def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
+        names = _header(line)
+        if names is not None:
+            if self._header is None or names == self._candidate != self._header:
+                self._take(names)
+            self._candidate = names
+            return None
+        if self._header is None:
+            self.counters.headerless += 1
+            return None
+        cells = _cells(line)
+        if len(cells) != len(self._header):
+            self.counters.garbage += 1
+            return None
+        numbers = [number_in(each) for each in cells]
+        if any(numbers[at] is None for at in self._at.values()):
+            self.counters.garbage += 1
+            return None
+        return self._sample({name: numbers[at] or 0.0 for name, at in self._at.items()}, arrival_ns)
+
+    def _take(self, names: tuple[str, ...]) -> None:
+        self._header = names
+        known = {f"{eye}_{name}" for eye in _EYES for part in _PARTS.values() for name in part}
+        self._at = {
+            name: at for at, name in enumerate(names) if name in known or name in _TIMES_NS or name == "sequence"
+        }
+        for at, name in enumerate(names):
+            for eye in _EYES:
+                if f"{eye}_{name}" in known:
+                    self._at.setdefault(f"{eye}_{name}", at)
+        self._sequence.restart()
+        for eye in _EYES:
+            for part in (*FIELDS, "gaze px"):
+                if all(f"{eye}_{name}" in self._at for name in _PARTS[part]):
+                    self.fields.add(f"{eye} {part.removesuffix(' px')}")
+
+    def _sample(self, cells: dict[str, float], arrival_ns: int) -> TrackerSample | None:
+        device_ns: int | None = None
+        for name, scale in _TIMES_NS.items():
+            if name in cells:
+                time = cells[name] * scale
+                if not 0 <= time < LATEST_NS:
+                    self.counters.garbage += 1
+                    return None
+                device_ns = round(time)
+                break
+        if self._sequence.repeats(cells.get("sequence", math.nan), device_ns):
+            return None
+        self.counters.samples += 1
+        return TrackerSample(
+            device_ns, arrival_ns, arrival_ns, left=self._eye(cells, "left"), right=self._eye(cells, "right")
+        )
+
+    def _eye(self, cells: dict[str, float], eye: str) -> EyeReading:
+        def part(name: str) -> tuple[float, ...]:
+            numbers = tuple(cells.get(f"{eye}_{each}", math.nan) for each in _PARTS[name])
+            return numbers if all(map(math.isfinite, numbers)) else ()
+
+        gaze, pixels = part("gaze"), part("gaze px")
+        if not gaze and pixels:
+            gaze = (pixels[0] / self._display.width_px, pixels[1] / self._display.height_px)
+        valid = cells.get(f"{eye}_valid", math.nan)
+        return reading(
+            self._display,
+            self.counters,
+            gaze=gaze,
+            position_mm=part("position"),
+            direction=part("direction"),
+            pupil_mm=cells.get(f"{eye}_pupil_mm", math.nan),
+            valid=bool(valid) if math.isfinite(valid) else None,
+        )
+
+
+def is_header(line: bytes) -> bool:
+    """Whether a line is a header of this format."""
+    return _header(line) is not None
+
+
+def _cells(line: bytes) -> list[bytes]:
+    separator = next((each for each in (b";", b"\t") if each in line), b",")
+    return [each.strip() for each in line.split(separator)]
+
+
+def _header(line: bytes) -> tuple[str, ...] | None:
+    """The column names, where `line` is a header: ASCII names, with x and y of at least one eye among them."""
+    if not line.isascii() or b"x" not in line.lower():
+        return None
+    names = tuple(each.decode("ascii").lower() for each in _cells(line))
+    for prefix in ("", *(f"{eye}_" for eye in _EYES)):
+        for part in ("gaze", "gaze px"):
+            if all(f"{prefix}{name}" in names for name in _PARTS[part]):
+                return names
+    return None
+
+
+class CsvEncoder(SampleEncoder):
+    """SampleEncoder of the `csv` format with all its columns, the header about once a second."""
+
+    def encode(self, sample: TrackerSample) -> bytes:
+        """Return a line, and a header before it when it is time."""
+        sequence = self._next()
+        time_ns = sample.stamp_ns if sample.device_ns is None else sample.device_ns
+        cells = [str(time_ns // 1000), str(sequence)]
+        for eye in (sample.left, sample.right):
+            gaze = (eye.gaze_px[0] / self._display.width_px, eye.gaze_px[1] / self._display.height_px)
+            numbers = (*gaze, *eye.position_mm, *eye.direction, eye.pupil_mm)
+            cells += ["" if math.isnan(each) else f"{each:.7g}" for each in numbers]
+            cells.append(str(int(eye.valid)))
+        header = f"{CSV_HEADER}\n" if sequence % max(1, round(self._rate_hz)) == 0 else ""
+        return f"{header}{','.join(cells)}\n".encode()
+
+
+CSV: Final = StreamFormat(
+    name="csv",
+    help="lines under a header that names their columns, for hand-made trackers",
+    parameters={"columns": "the header of a tracker that sends none"},
+    decoder=lambda parameters, display: CsvDecoder(display, parameters.get("columns")),
+    encoder=CsvEncoder,
+)

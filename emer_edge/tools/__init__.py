@@ -1,0 +1,1 @@
+"""Small tools around a run: what is plugged in, sensors without hardware, where a process runs."""

@@ -1,0 +1,157 @@
+"""The examination: the machine first, then a bundle on it, its golden inputs replayed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.bundle.golden_file import GOLDEN_NAME, Tensors, read_golden
+from emer_edge.errors import EmerEdgeError
+from emer_edge.metrics.predictions import largest_error
+from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
+from emer_edge.spec.progress import Progress, silent
+from emer_edge.tools.doctor.host import Finding, look_at_board, look_at_devices, look_at_machine, look_at_resources
+
+__all__ = ["LIMITS", "examine", "replay_golden"]
+
+
+LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+"""Precision -> largest difference allowed, as a share of the output's largest value.
+
+FP32 leaves room for TensorFloat-32 and other orders of summation, INT8 for activations that round to the neighbouring
+step. A wrong channel order, scale or file differs by around 1.
+"""
+_RUNS: Final = 5
+
+
+def examine(
+    bundle: str | Path | None = None,
+    engine: str = "auto",
+    threads: int = 1,
+    progress: Progress = silent,
+    *,
+    root: Path = Path("/"),
+) -> Iterator[Finding]:
+    """Look at this machine and, where one is given, at a bundle on it; nothing is changed.
+
+    A bundle's files are checked against their hashes, and its golden inputs are replayed through every part in the
+    engine at hand.
+
+    Args:
+        bundle: a bundle's folder.
+        engine: name of an engine, or `auto`.
+        threads: intra-op threads of CPU engines.
+        progress: told while engines are built, which TensorRT needs once a machine.
+        root: where the machine's `dev`, `etc`, `proc`, `sys` and `var` lie.
+
+    Yields:
+        Findings as they are made; what can't be examined is itself a finding.
+
+    Raises:
+        ConfigurationError: no engine has that name.
+    """
+    driver = resolve_engine(engine)
+    yield from look_at_machine(root)
+    yield from look_at_board(root)
+    yield from look_at_devices(root)
+    yield from look_at_resources(root, builds=driver.builds)
+    if bundle is None:
+        return
+    try:
+        opened = load_bundle(bundle)
+    except EmerEdgeError as error:
+        yield Finding("bundle", "problem", str(error), "copy or export the bundle again")
+        return
+    manifest = opened.manifest
+    size_mb = sum(each.bytes for each in manifest.files.values()) / 1e6
+    yield Finding("bundle", "ok", f"{opened.path}: {len(manifest.files)} files of {size_mb:.0f} MB as exported")
+    if manifest.gate.verdict != "passed":
+        yield Finding(
+            "accuracy gate",
+            "warning",
+            f"{manifest.gate.verdict} when it was exported; see {opened.path}/report.html",
+            f"emer-edge bench {opened.path} --data FOLDER",
+        )
+    else:
+        yield Finding("accuracy gate", "ok", f"passed on {manifest.gate.windows} windows when it was exported")
+    yield from replay_golden(opened, driver, threads, progress)
+
+
+def replay_golden(
+    bundle: Bundle, driver: EngineDriver, threads: int = 1, progress: Progress = silent
+) -> Iterator[Finding]:
+    """Run every part on its golden inputs, a finding each.
+
+    Args:
+        bundle: whose parts.
+        driver: the engine that runs them.
+        threads: intra-op threads of CPU engines.
+        progress: told while engines are built.
+    """
+    if GOLDEN_NAME not in bundle.manifest.files:
+        yield Finding(
+            "replay", "warning", f"{bundle.path} has no {GOLDEN_NAME}: an older export", "export the bundle again"
+        )
+        return
+    try:
+        golden = read_golden(bundle.path / GOLDEN_NAME)
+    except EmerEdgeError as error:
+        yield Finding("replay", "problem", str(error), "export the bundle again")
+        return
+    variant = driver.variant
+    for part, given in golden.inputs.items():
+        expected = golden.outputs.get((variant, part))
+        if expected is None:
+            yield Finding(f"replay of {variant}/{part}", "problem", f"{GOLDEN_NAME} has no outputs for it")
+            continue
+        precision = bundle.manifest.precision.parts.get(f"{variant}/{part}", "fp32")
+        try:
+            loaded = driver.open(bundle.part(variant, part), threads, progress)
+        except EmerEdgeError as error:
+            yield Finding(f"replay of {variant}/{part}", "problem", str(error), f"--engine {CPU_ENGINE} runs anywhere")
+            continue
+        try:
+            yield _compared(f"{variant}/{part}", loaded, precision, given=given, expected=expected)
+        finally:
+            loaded.close()
+
+
+def _compared(
+    key: str, engine: Engine, precision: Literal["fp32", "fp16", "int8"], *, given: Tensors, expected: Tensors
+) -> Finding:
+    subject = f"replay of {key}"
+    try:
+        got, taken_ms = _timed(engine, given)
+    except EmerEdgeError as error:
+        return Finding(subject, "problem", str(error))
+    missing = sorted(name for name in expected if name not in got or got[name].shape != expected[name].shape)
+    if missing:
+        return Finding(subject, "problem", f"it does not give {', '.join(missing)} in the shape it had at export")
+    errors = {name: largest_error(got[name], expected[name]) for name in expected}
+    name, largest = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
+    limit = LIMITS[precision]
+    told = (
+        f"{precision} on {engine.device}: largest difference {largest:.2g} of {name}'s largest value (allowed "
+        f"{limit:g}), {taken_ms:.2f} ms for {len(next(iter(given.values())))} inputs"
+    )
+    if largest <= limit:
+        return Finding(subject, "ok", told)
+    mend = "this engine computes something else than the bundle does: don't trust its results; update it"
+    return Finding(subject, "problem", told, mend)
+
+
+def _timed(engine: Engine, given: Tensors) -> tuple[dict[str, NDArray[Any]], float]:
+    got = engine.run(given)
+    taken_ns = []
+    for _ in range(_RUNS):
+        began_ns = time.perf_counter_ns()
+        engine.run(given)
+        taken_ns.append(time.perf_counter_ns() - began_ns)
+    return got, statistics.median(taken_ns) / 1e6

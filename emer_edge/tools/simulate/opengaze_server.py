@@ -1,0 +1,182 @@
+"""An Open Gaze server on TCP, written from the facts of the API's manual: answers, and a stream a client switches.
+
+A client sends `<SET ID="ENABLE_SEND_x" STATE="1" />` or `<GET ID="y" />`, each ended by CR LF; the server answers each
+with `<ACK ID=... />`, or `<NACK ID=... />` where it does not know it. Every client has switches of its own; records
+come once its ENABLE_SEND_DATA is on.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from contextlib import suppress
+from typing import Final
+
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.trackers.codec import Counters, LineSplitter
+from emer_edge.runtime.trackers.formats.opengaze import GROUPS, TICK_HZ, record_fields, record_line
+from emer_edge.spec.samples import Display, TrackerSample
+from emer_edge.tools.simulate.transport import Outbox, Transport
+
+__all__ = ["OpenGazeServer"]
+
+_COMMAND: Final = re.compile(rb'<(GET|SET)\s+ID="(\w+)"(?:\s+STATE="(\w*)")?\s*/>\Z')
+_ENABLE: Final = "ENABLE_SEND_"
+_POLL_S: Final = 0.1
+
+
+class OpenGazeServer(Transport):
+    """A simulated Gazepoint tracker.
+
+    Args:
+        display: the tracked screen.
+        rate_hz: what PRODUCT_ID says.
+        port: to listen on; 0: any free one.
+        host: address to listen on.
+
+    Raises:
+        ConfigurationError: the port can't be used.
+    """
+
+    def __init__(self, display: Display, rate_hz: float, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._display, self._host, self._port = display, host, port
+        self._facts = {
+            "SCREEN_SIZE": f'X="0" Y="0" WIDTH="{display.width_px}" HEIGHT="{display.height_px}"',
+            "PRODUCT_ID": f'VALUE="SIMULATED" BUS="USB" RATE="{rate_hz:g}"',
+            "TIME_TICK_FREQUENCY": f'FREQ="{TICK_HZ}"',
+        }
+        self._sequence = -1
+        self._lock = threading.Lock()
+        self._clients: list[_Client] = []
+        self._listener: socket.socket | None = None
+        self.plug()
+
+    @property
+    def address(self) -> str:
+        """`opengaze://host:port`."""
+        return f"opengaze://{self._host}:{self._port}"
+
+    def plug(self) -> None:
+        """Listen."""
+        self.unplug()
+        try:
+            self._listener = socket.create_server((self._host, self._port))
+        except OSError as error:
+            raise ConfigurationError(f"can't listen on {self._host}:{self._port}: {error.strerror or error}") from error
+        self._listener.settimeout(_POLL_S)
+        self._port = self._listener.getsockname()[1]
+        thread = threading.Thread(target=self._accept, args=(self._listener,), name="Open Gaze server", daemon=True)
+        thread.start()
+
+    def unplug(self) -> None:
+        """Drop the clients and stop listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            _close(listener)
+        with self._lock:
+            clients, self._clients = self._clients, []
+        for each in clients:
+            each.close()
+
+    def send(self, sample: TrackerSample) -> bool:
+        """Send a record to every client that wants records; false where none took it."""
+        self._sequence += 1
+        groups = record_fields(sample, self._sequence, self._display)
+        taken = False
+        with self._lock:
+            clients = list(self._clients)
+        for each in clients:
+            fields = each.wanted(groups)
+            if fields is not None:
+                taken |= each.send(self._changed(record_line(fields)))
+        return taken
+
+    def _accept(self, listener: socket.socket) -> None:
+        while self._listener is listener:
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # unplugged
+            client = _Client(connection, self._facts)
+            with self._lock:
+                if self._listener is not listener:  # unplugged meanwhile
+                    client.close()
+                    return
+                self._clients.append(client)
+            threading.Thread(target=self._serve, args=(client,), name="Open Gaze client", daemon=True).start()
+
+    def _serve(self, client: _Client) -> None:
+        client.serve()
+        with self._lock, suppress(ValueError):
+            self._clients.remove(client)
+
+
+class _Client:
+    """One connection: its switches, its commands, its records."""
+
+    def __init__(self, connection: socket.socket, facts: dict[str, str]) -> None:
+        self._connection, self._facts = connection, facts
+        self._on: set[str] = set()
+        self._outbox = Outbox()
+        self._lock = threading.Lock()  # answers and records must not mix
+        connection.settimeout(_POLL_S)
+        self._open = True
+
+    def serve(self) -> None:
+        """Answer commands until the client goes."""
+        lines = LineSplitter(Counters())
+        while self._open:
+            try:
+                data = self._connection.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if not data:
+                break
+            for line in lines.split(data):
+                self.send(self._answer(line))
+        self.close()
+
+    def wanted(self, groups: dict[str, dict[str, str]]) -> dict[str, str] | None:
+        """The fields that this client has switched on, None while it wants no records."""
+        if "DATA" not in self._on:
+            return None
+        return {name: text for group in GROUPS if group in self._on for name, text in groups[group].items()}
+
+    def send(self, data: bytes) -> bool:
+        """Send without waiting; false where there is no room."""
+        with self._lock, suppress(OSError, ValueError):
+            descriptor = self._connection.fileno()
+            return not data or (descriptor >= 0 and self._outbox.push(data, descriptor))
+        return False
+
+    def close(self) -> None:
+        """Hang up."""
+        self._open = False
+        with self._lock:
+            _close(self._connection)
+
+    def _answer(self, line: bytes) -> bytes:
+        match = _COMMAND.match(line)
+        if match is None:
+            return b'<NACK ID="" />\r\n'
+        kind, name, state = match[1], match[2].decode(), (match[3] or b"").decode()
+        if kind == b"GET" and name in self._facts:
+            return f'<ACK ID="{name}" {self._facts[name]} />\r\n'.encode()
+        group = name.removeprefix(_ENABLE)
+        if name.startswith(_ENABLE) and (group == "DATA" or group in GROUPS):
+            if kind == b"SET":
+                (self._on.add if state == "1" else self._on.discard)(group)
+            return f'<ACK ID="{name}" STATE="{int(group in self._on)}" />\r\n'.encode()
+        return f'<NACK ID="{name}" />\r\n'.encode()
+
+
+def _close(connection: socket.socket) -> None:
+    """Close at once: closing alone leaves a socket open for as long as another thread waits for it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

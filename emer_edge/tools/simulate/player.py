@@ -1,0 +1,255 @@
+"""Plays synthetic eyes without end, or a recording once, through a transport when samples are due.
+
+Samples have their time since the start in `device_ns` (the tracker's clock) and `arrival_ns` (when they are due to be
+sent). Nobody has to listen: what finds no room is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.say import Say, say_to_log
+from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.runtime.trackers.codec import StreamFormat
+from emer_edge.runtime.trackers.formats import stream_formats
+from emer_edge.spec.labels import EMOTIONS
+from emer_edge.spec.samples import Display, TrackerSample
+from emer_edge.spec.window import NANOSECONDS
+from emer_edge.tools.simulate.faults import Faults, parse_faults
+from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
+from emer_edge.tools.simulate.transport import LslOutlet, Stage, TerminalTransport, Transport
+
+__all__ = [
+    "Played",
+    "SimulatedTracker",
+    "TrackerSimulator",
+    "recorded_samples",
+    "simulate_tracker",
+    "simulated_formats",
+    "simulated_samples",
+]
+
+_FEELING_S: Final = 12.0
+
+
+def simulated_samples(rate_hz: float = RATE_HZ, seed: int = 0) -> Iterator[TrackerSample]:
+    """Return synthetic samples without end, at `device_ns` 0, 1 / rate, 2 / rate ...; same seed, same samples.
+
+    They feel one emotion after the other; the eyes repeat after a while, the clock does not.
+    """
+    recorded = [sample for each in EMOTIONS for sample in samples(generate(each, seconds=_FEELING_S, seed=seed))]
+    return _endless(recorded, rate_hz)
+
+
+def _endless(recorded: list[TrackerSample], rate_hz: float) -> Iterator[TrackerSample]:
+    index = 0
+    while True:
+        device_ns = round(index * NANOSECONDS / rate_hz)
+        row = recorded[int(index * RATE_HZ / rate_hz) % len(recorded)]
+        yield replace(row, device_ns=device_ns, stamp_ns=device_ns, arrival_ns=device_ns)
+        index += 1
+
+
+def recorded_samples(path: str) -> tuple[Iterator[TrackerSample], float]:
+    """Open a tracker's file or a recording's folder; return its samples, the first at 0, and its rate in Hz.
+
+    Raises:
+        TrackerError, DataError: no recording that can be read.
+    """
+    tracker = open_tracker(path, TrackerOptions(pace="fast", offset_ms=0.0))
+    return _rebased(tracker), tracker.rate_hz
+
+
+def _rebased(recorded: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
+    start_ns: int | None = None
+    for each in recorded:
+        start_ns = each.stamp_ns if start_ns is None else start_ns
+        time_ns = each.stamp_ns - start_ns
+        yield replace(each, device_ns=time_ns, stamp_ns=time_ns, arrival_ns=time_ns)
+
+
+_FASTEST_HZ: Final = 2000.0
+_TCP: Final = "opengaze-tcp"
+_LSL: Final = "lsl"
+
+
+def _serial_formats() -> dict[str, StreamFormat]:
+    return {name: each for name, each in stream_formats().items() if each.encoder is not None}
+
+
+def simulated_formats() -> tuple[str, ...]:
+    """What can be played: the serial formats, Open Gaze over TCP, LSL."""
+    return (*_serial_formats(), _TCP, _LSL)
+
+
+@dataclass(frozen=True)
+class SimulatedTracker:
+    """What is played.
+
+    Attributes:
+        format: one of `simulated_formats()`.
+        rate_hz: samples a second; None: 120, or the recording's own.
+        seed: of the synthetic eyes.
+        source: a tracker's file or a recording's folder to play instead of synthetic eyes.
+        link: serial formats: a symbolic link to put on the terminal.
+        port: opengaze-tcp: the port, 0 for any.
+    """
+
+    format: str = "emer"
+    rate_hz: float | None = None
+    seed: int = 0
+    source: str | None = None
+    link: Path | None = None
+    port: int = 0
+
+    def check(self) -> None:
+        """Raise ConfigurationError for an unknown format, a rate that can't be played, or what does not go together."""
+        known = simulated_formats()
+        if self.format not in known:
+            raise ConfigurationError(f"can't simulate the format {self.format!r}; known are {', '.join(known)}")
+        if self.rate_hz is not None and not 0 < self.rate_hz <= _FASTEST_HZ:
+            raise ConfigurationError(f"a simulated tracker runs at up to {_FASTEST_HZ:g} Hz, not at {self.rate_hz:g}")
+        if self.source is not None and self.rate_hz is not None:
+            raise ConfigurationError("a recording is played at its own rate; leave the rate out")
+        if self.link is not None and self.format in (_TCP, _LSL):
+            raise ConfigurationError(f"a link belongs to a serial format, not to {self.format}")
+        if self.port and self.format != _TCP:
+            raise ConfigurationError(f"a port belongs to {_TCP}, not to {self.format}")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a simulation did.
+
+    Attributes:
+        sent: samples written.
+        dropped: samples that did not fit, because nobody read.
+        faults: fault -> how often it happened, see `Faults`.
+    """
+
+    sent: int
+    dropped: int
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+
+def simulate_tracker(
+    tracker: SimulatedTracker,
+    seconds: float | None = None,
+    *,
+    faults: str | None = None,
+    stop: threading.Event | None = None,
+    on_path: Callable[[str], None] = lambda path: print(path, flush=True),  # noqa: T201
+    say: Say = say_to_log,
+) -> Played:
+    """Play a tracker until it is stopped.
+
+    Args:
+        tracker: what is played.
+        seconds: how long; None plays on, or to the recording's end.
+        faults: what goes wrong, see `parse_faults`. What is unplugged comes back at the same address; a terminal
+            without a link gets one for that.
+        stop: ends the play when set.
+        on_path: told where it listens once, before the first sample: what `--tracker` takes.
+        say: told of each reset, pause and unplugging.
+
+    Raises:
+        ConfigurationError: an unknown format, a rate or length that can't be played, or faults that can't be read.
+        TrackerError, DataError: a source that can't be read.
+        MissingExtraError: lsl without pylsl.
+    """
+    stage: Faults | None = None
+    if faults is not None:
+        whole_samples = tracker.format == _LSL
+        spec = parse_faults(faults, whole_samples=whole_samples)
+        stage = Faults(spec, whole_samples=whole_samples, say=say)
+        if spec.unplug is not None and tracker.link is None and tracker.format in _serial_formats():
+            tracker = replace(tracker, link=Path(tempfile.gettempdir()) / f"emer-edge-tracker-{os.getpid()}")
+    with TrackerSimulator(tracker, stage) as simulator:
+        if stage is not None:
+            stage.attach(simulator.transport)
+        on_path(simulator.path)
+        played = simulator.play(seconds, stop)
+    return played if stage is None else replace(played, faults=dict(stage.counts))
+
+
+class TrackerSimulator:
+    """A tracker that can be played; a context manager.
+
+    Args:
+        tracker: what is played.
+        stage: what happens between samples and wire, such as faults.
+
+    Attributes:
+        path: what `--tracker` takes to read it.
+        transport: what it is plugged into.
+
+    Raises:
+        ConfigurationError, TrackerError, DataError, MissingExtraError: see `simulate_tracker`.
+    """
+
+    def __init__(self, tracker: SimulatedTracker, stage: Stage | None = None) -> None:
+        tracker.check()
+        samples: Iterator[TrackerSample]
+        if tracker.source is None:
+            rate = tracker.rate_hz or RATE_HZ
+            samples = simulated_samples(rate, tracker.seed)
+        else:
+            samples, rate = recorded_samples(tracker.source)
+        self._samples = samples if stage is None else stage.samples(samples)
+        self.transport = _plugged(tracker, rate)
+        self.transport.stage = stage
+        self.path = self.transport.address
+
+    def play(self, seconds: float | None = None, stop: threading.Event | None = None) -> Played:
+        """Send samples when they are due, until `seconds` are over, the samples end, or `stop` is set.
+
+        Raises:
+            ConfigurationError: a length below zero.
+        """
+        if seconds is not None and not seconds >= 0:
+            raise ConfigurationError(f"a tracker can't be played for {seconds:g} s")
+        stop = stop or threading.Event()
+        sent = dropped = 0
+        start_ns = monotonic_ns()
+        for sample in self._samples:
+            due_ns = sample.arrival_ns
+            if seconds is not None and due_ns >= seconds * NANOSECONDS:
+                break
+            if stop.wait(max(0, start_ns + due_ns - monotonic_ns()) / NANOSECONDS):
+                break
+            if self.transport.send(sample):
+                sent += 1
+            else:
+                dropped += 1
+        return Played(sent, dropped)
+
+    def close(self) -> None:
+        """Take the tracker away, as if unplugged; may be called twice."""
+        self.transport.close()
+
+    def __enter__(self) -> TrackerSimulator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _plugged(tracker: SimulatedTracker, rate_hz: float) -> Transport:
+    display = Display()
+    if tracker.format == _TCP:
+        return OpenGazeServer(display, rate_hz, tracker.port)
+    if tracker.format == _LSL:
+        return LslOutlet(display, rate_hz, f"emer-edge-simulated-{os.getpid()}")
+    return TerminalTransport(_serial_formats()[tracker.format], display, rate_hz, tracker.link)
