@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from benchmarks.common import Floor, conclude, parser, show, workshop
 from emer_edge.report.tables import Column
 from emer_edge.runtime.encoding import Coding, Encoder, encoded
-from emer_edge.runtime.outputs.page.output import serve_page
-from emer_edge.runtime.outputs.recorder import record
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host, Output
+from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.outputs.recorder import Recorder
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.keep import RecordOptions
 
 FLOORS_MB = {False: 300.0, True: 400.0}  # without the page and with it
@@ -91,10 +93,12 @@ def run(bundle: Path, video: Path, tracker: Path, seconds: float, what: str, whe
     with tempfile.TemporaryDirectory() as folder:
         kept = what in ("recording", "both")
         options = RecordOptions(Path(folder) / "run.mcap", *(("jpeg", "form 17") if kept else ()))
-        outputs: list[Any] = [record(pipeline, options, pipeline.say, encoder)]
-        if what in ("page", "both"):
-            outputs.append(serve_page(pipeline, "0", None, pipeline.say, encoder))
-        print(outputs[-1].url if len(outputs) > 1 else "", flush=True)
+        host = Host(pipeline, say=pipeline.say, encoder=encoder)
+        outputs: list[Output] = [Recorder(options, host)]
+        page = Page(PageOptions("0"), host) if what in ("page", "both") else None
+        if page is not None:
+            outputs.append(page)
+        print("" if page is None else page.url, flush=True)
         began_s, began_cpu_s = monotonic(), process_time()
         summary = play(pipeline, outputs, seconds)
         took_s = monotonic() - began_s

@@ -47,10 +47,10 @@ class LiveRun:
         self.results = 0
         self.drawn_bytes = 0
         self._heard, self._said = heard, said
-        program = [sys.executable, "-m", "benchmarks.endurance.program", *(["--with-view"] if view else [])]
+        program = [sys.executable, "-m", "benchmarks.endurance.program"]
         master, slave = pty.openpty() if view else (-1, -1)
         self._process = subprocess.Popen(
-            [*program, "run", *arguments, "--json"],
+            [*program, "run", *arguments, "--json", *(["--out", "live:"] if view else [])],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=slave if view else subprocess.PIPE,

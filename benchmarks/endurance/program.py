@@ -1,15 +1,13 @@
 """`emer-edge` with its threads named for the kernel, so that each one's CPU time can be told.
 
-`python -m benchmarks.endurance.program [--with-view] run ...`: with `--with-view` the terminal view is drawn beside
-`--json`, as when every output is on.
+`python -m benchmarks.endurance.program run ...`
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 import threading
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["main", "name_threads"]
 
@@ -33,23 +31,9 @@ def name_threads() -> None:
 def main() -> None:
     """Run `emer-edge` with the rest of the arguments."""
     name_threads()
-    if "--with-view" in sys.argv:
-        sys.argv.remove("--with-view")
-        _draw_always()
     from emer_edge.cli import main as run
 
     run()
-
-
-def _draw_always() -> None:
-    from emer_edge.runtime import outputs
-
-    wanted = outputs.Wanted
-
-    def with_view(**asked: Any) -> outputs.Wanted:
-        return wanted(**{**asked, "live": True})
-
-    outputs.Wanted = with_view  # type: ignore[misc,assignment]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class HelpfulCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
-        tellers = {"engine": _engines, "camera": _cameras, "tracker": _trackers, "format": _formats}
+        tellers = {"engine": _engines, "out": _outputs, "camera": _cameras, "tracker": _trackers, "format": _formats}
         for option in self.params:
             if isinstance(option, TyperOption) and option.name in tellers:
                 option.help = tellers[option.name]()
@@ -44,6 +44,13 @@ def _engines() -> str:
 
     told = ", ".join(f"{each.name} ({each.help})" for each in engines().values())
     return f"What computes: auto (the best that can here), {told}."
+
+
+def _outputs() -> str:
+    from emer_edge.runtime.outputs import drivers
+
+    told = ", ".join(f"{each.form} ({each.help})" for each in drivers().values())
+    return f"Where results go; the flags below stand for these, any number at once: {told}."
 
 
 def _cameras() -> str:

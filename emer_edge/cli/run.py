@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.options import BundleArgument, EngineOption, ThreadsOption
+from emer_edge.cli.output_flags import OutputFlags
 from emer_edge.cli.progress import console, progress_bars, say
 from emer_edge.cli.stream_tables import read_tables, stream_sources
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source, Subject, WindowOptions
@@ -72,6 +74,15 @@ def run(
             rich_help_panel=_SOURCES,
         ),
     ] = MachineOptions.pace,
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where results go, by address. `HelpfulCommand` names the outputs.",
+            show_default=False,
+            rich_help_panel=_OUTPUTS,
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Write results to stdout, one JSON object a line.", rich_help_panel=_OUTPUTS)
     ] = False,
@@ -301,23 +312,21 @@ def run(
 ) -> None:
     """Say live what the face shows, what the person feels, and the gap, with latency.
 
-    Ctrl-C ends the run with a summary. Nothing is stored unless --save or --record says where, and nothing leaves this
-    machine unless --mqtt, --metrics, --lsl-out or --serve says so. docs/outputs.md has every output, docs/sessions.md
-    has participants, markers, baselines and the gaze validation.
+    Ctrl-C ends the run with a summary. Nothing is stored unless --save, --record or --out says where, and nothing
+    leaves this machine unless --mqtt, --metrics, --lsl-out, --serve or --out says so. docs/outputs.md has every output,
+    docs/sessions.md has participants, markers, baselines and the gaze validation.
     """
     from emer_edge.tools.placement import place_process
 
     place_process(cpu_affinity, nice)  # before libraries start threads
 
     from emer_edge.cli.parsing import duration_s, points
-    from emer_edge.data.sessions import asked_place
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.options import BaselineOptions
-    from emer_edge.runtime.outputs import Wanted, check_outputs, open_outputs
-    from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
-    from emer_edge.runtime.pipeline import Pipeline, Validating, play
-    from emer_edge.runtime.recording.keep import asked_recording
+    from emer_edge.runtime.outputs import check_outputs, open_outputs
+    from emer_edge.runtime.pipeline import Pipeline
+    from emer_edge.runtime.play import Validating, play
     from emer_edge.runtime.validation import presenter
     from emer_edge.spec.samples import Display, StimulusRect
 
@@ -332,30 +341,26 @@ def run(
         baseline=BaselineOptions(duration_s(baseline) if baseline else None, apply_baseline),
     )
     people = stream_sources(context, for_all)
-    place = recording = None
-    if not people:
-        place = None if save is None and record is not None else asked_place(save, participant, session)
-        recording = asked_recording(
-            record, record_video, record_lossless, consent_id, participant, session, retention_days
-        )
-    wanted = Wanted(
+    sources = people or [replace(for_all, participant=participant, consent_id=consent_id)]
+    flags = OutputFlags(
+        out=out or (),
         json=json,
-        live=not json,
-        summary=True,
-        console=console,
-        session=place,
-        record=recording,
-        mqtt=mqtt,
-        metrics=metrics,
-        lsl=lsl_out,
         serve=serve,
         serve_token=serve_token,
+        save=save,
+        session=session,
+        record=record,
+        record_video=record_video,
+        record_lossless=record_lossless,
+        retention_days=retention_days,
+        mqtt=mqtt,
+        metrics=metrics,
+        lsl_out=lsl_out,
+        participant=participant,
+        consent_id=consent_id,
     )
-    if people:
-        keeping = Keeping(save, record, record_video, record_lossless, session, retention_days, participant, consent_id)
-        whose = {str(each.name): Whose(each.participant, each.consent_id) for each in people}
-        wanted = wanted_of_streams(wanted, whose, keeping)
-    check_outputs(wanted)
+    outputs = flags.requests(sources)
+    check_outputs(outputs, sources)
     marking = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
@@ -363,11 +368,16 @@ def run(
         with progress_bars() as report:
             bundle = default_bundle(report)
         say(f"bundle: {bundle}")
-    sources = people or [for_all]
     pipeline = Pipeline(bundle, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
     if check:
         pipeline.check()
         told = f" and {len(people)} streams" if people else f", {camera} and {tracker}"
         say(f"{pipeline.bundle.path}{told} are in order; nothing was opened")
         return
-    play(pipeline, open_outputs(pipeline, wanted, say), seconds, sources=marking, validation=validation)
+    play(
+        pipeline,
+        open_outputs(pipeline, outputs, say=say, console=console),
+        seconds,
+        sources=marking,
+        validation=validation,
+    )

@@ -14,7 +14,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +33,6 @@ __all__ = [
     "SavedSession",
     "SessionHead",
     "SessionPlace",
-    "asked_place",
     "check_id",
     "open_session",
     "participant_sessions",
@@ -164,22 +162,6 @@ def session_place(root: Path, participant: str, session: str) -> SessionPlace:
     if place.folder.exists() or place.folder.is_symlink():
         raise ConfigurationError(f"{place.folder} holds a session already; choose another --session")
     return place
-
-
-def asked_place(root: Path | None, participant: str | None, session: str | None) -> SessionPlace | None:
-    """Name the place of a session that may have been asked for; its ID is the date and time where none is given.
-
-    Raises:
-        ConfigurationError: a participant or session without a folder, a folder without a participant, and see
-            `session_place`.
-    """
-    if root is None:
-        if participant is not None or session is not None:
-            raise ConfigurationError("--participant and --session name what is saved: say where, with --save FOLDER")
-        return None
-    if participant is None:
-        raise ConfigurationError("--save needs to know whose session this is: add --participant with a pseudonym")
-    return session_place(root, participant, session or datetime.now().strftime("%Y-%m-%dT%H-%M-%S"))
 
 
 def open_session(folder: Path) -> SavedSession:

@@ -8,7 +8,6 @@ from a seed: the file holds the other tensors, matrices as float16, and the meta
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from emer_edge.errors import CheckpointError, ConfigurationError
 from emer_edge.model.backbone import seeded_convolutions
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
+from emer_edge.spec.whole_file import whole_file
 from emer_edge.spec.window import WindowSpec
 
 __all__ = [
@@ -89,16 +89,13 @@ def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """See `whole_file`; raise CheckpointError when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with whole_file(path) as unfinished:
+            yield unfinished
     except (OSError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"can't write {path}: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:

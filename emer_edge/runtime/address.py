@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from emer_edge.errors import ConfigurationError
 
-__all__ = ["Address", "parse_address"]
+__all__ = ["Address", "parse_address", "parse_parameters"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def parse_address(text: str, *, whole: bool = False) -> Address:
         if not query or os.path.exists(text):
             return Address(text, "", text if os.path.exists(text) else path)
         try:
-            return Address(text, "", path, _parameters(text, query))
+            return Address(text, "", path, parse_parameters(text, query))
         except ConfigurationError:
             if path.startswith("/dev/") or path.isdigit() or os.path.exists(path):
                 raise
@@ -100,10 +100,11 @@ def parse_address(text: str, *, whole: bool = False) -> Address:
         parts = urlsplit(text)
     except ValueError as error:
         raise ConfigurationError(f"can't read the address {text!r}: {error}") from None
-    return Address(text, parts.scheme, parts.netloc + parts.path, _parameters(text, parts.query))
+    return Address(text, parts.scheme, parts.netloc + parts.path, parse_parameters(text, parts.query))
 
 
-def _parameters(text: str, query: str) -> dict[str, str]:
+def parse_parameters(text: str, query: str) -> dict[str, str]:
+    """Take `name=value&name=value` apart, of the address `text`; raise ConfigurationError on anything else."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:

@@ -6,6 +6,7 @@ One class serves the live run, its fast replay and the offline scoring of record
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -19,7 +20,6 @@ from emer_edge.runtime.column_watch import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
-from emer_edge.runtime.tap import Tap
 from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
 from emer_edge.signals.stream import EyeStream, EyeWindow, cut_window
 from emer_edge.spec.columns import COLUMN_KEYS
@@ -80,7 +80,7 @@ class Evidence:
     Attributes:
         allowance_ns: arrival allowance D: the step for T runs at T + D.
         samples: samples taken.
-        taps: told of every item.
+        listeners: told of every item: its kind, and what `Output` takes of it; at once, and they must never raise.
 
     Raises:
         BundleError: the bundle was trained on other eye columns than this version computes.
@@ -118,7 +118,7 @@ class Evidence:
         self._profile = np.full((1, EYE_COLUMN_COUNT), np.nan)
         self._profiled = 0
         self.samples = 0
-        self.taps: list[Tap] = []
+        self.listeners: list[Callable[..., None]] = []
         self._due_ns: int | None = None
         self.start(0)
 
@@ -126,8 +126,6 @@ class Evidence:
         """Say where the lattice begins; the first hop ends one hop later."""
         self.origin_ns = self.faces.finder.origin_ns = origin_ns
         self._arrivals_ns = {"camera": origin_ns, "tracker": origin_ns}
-        for tap in self.taps:
-            tap.on_origin(origin_ns)
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
         """Look at a camera frame and take it; return the subject's face when it was looked for and found."""
@@ -137,8 +135,8 @@ class Evidence:
         """Take a camera frame and what `faces.finder`, perhaps in another thread, saw in it; see `on_frame`."""
         self._arrivals_ns["camera"] = max(self._arrivals_ns["camera"], frame.arrival_ns)
         candidate = self.faces.on_look(frame, look)
-        for tap in self.taps:
-            tap.on_frame(frame, look, self._taken_ns(frame.arrival_ns))
+        for listener in self.listeners:
+            listener("frame", frame, look, self._taken_ns(frame.arrival_ns))
         return candidate
 
     def on_sample(self, sample: TrackerSample) -> None:
@@ -153,8 +151,8 @@ class Evidence:
             if self._profiled < _PROFILED_SAMPLES:
                 self._profiled += 1
                 self._profile = np.where(np.isnan(self._profile), cells, self._profile)
-        for tap in self.taps:
-            tap.on_sample(sample, self._taken_ns(sample.arrival_ns))
+        for listener in self.listeners:
+            listener("sample", sample, self._taken_ns(sample.arrival_ns))
 
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`; each lattice point once, in ascending order."""

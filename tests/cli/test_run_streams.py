@@ -142,7 +142,7 @@ def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, tex
         (("--record", ".", "--record-video"), "--record-video needs a consent-id of every person"),
         (("--record", "visit.mcap"), "several streams are recorded as a file each: mkdir -p visit.mcap"),
         (("--session", "first"), "stream left: --participant and --session name what is saved"),
-        (("--retention-days", "3"), "stream left: --retention-days belong to a recording"),
+        (("--retention-days", "3"), "--retention-days belong to a recording"),
         (("--mqtt", "mqtt:/"), "can't read the broker"),
         (("--metrics", "nine"), "can't read the address of --metrics"),
         (("--lsl-out", 98 * "x"), "stream left: an LSL stream's name is 1 to 100"),

@@ -11,7 +11,6 @@ from emer_edge.data.sessions import (
     RESULTS_FILE,
     SESSION_FILE,
     SessionHead,
-    asked_place,
     check_id,
     open_session,
     purge_participant,
@@ -111,20 +110,6 @@ def test_ids_that_could_name_another_place_are_refused(bad: str, tmp_path: Path)
             session_place(tmp_path, participant, session)
     with pytest.raises(ConfigurationError, match="pseudonym"):
         purge_participant(tmp_path, bad)
-
-
-def test_what_has_to_be_said_together(tmp_path: Path) -> None:
-    assert asked_place(None, None, None) is None
-    with pytest.raises(ConfigurationError, match="--save FOLDER"):
-        asked_place(None, "p1", None)
-    with pytest.raises(ConfigurationError, match="--participant"):
-        asked_place(tmp_path, None, "s1")
-    place = asked_place(tmp_path, "p1", None)
-    assert place is not None
-    assert place.folder.parent == tmp_path / "p1"
-    write_session(tmp_path / "p1" / "s1")
-    with pytest.raises(ConfigurationError, match="another --session"):
-        asked_place(tmp_path, "p1", "s1")
 
 
 def test_purging_removes_one_person_and_nobody_else(tmp_path: Path) -> None:

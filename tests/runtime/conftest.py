@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from lsl_streams import Outlet
-from page_inputs import TOKEN
+from page_inputs import TOKEN, page_of
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.outputs.page.output import Page
@@ -27,7 +27,7 @@ def outlet() -> Iterator[Callable[..., Outlet]]:
 @pytest.fixture
 def page(bundle: Bundle, said: list[str]) -> Iterator[Page]:
     """A page without a run, on a free port."""
-    made = Page(bundle.manifest, "0", say=said.append)
+    made = page_of(bundle, say=said.append)
     made.begin()
     yield made
     made.end(None)
@@ -36,7 +36,7 @@ def page(bundle: Bundle, said: list[str]) -> Iterator[Page]:
 @pytest.fixture
 def guarded(bundle: Bundle, said: list[str]) -> Iterator[Page]:
     """The same behind a token."""
-    made = Page(bundle.manifest, "0", TOKEN, say=said.append)
+    made = page_of(bundle, "0", TOKEN, say=said.append)
     made.begin()
     yield made
     made.end(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
@@ -13,13 +13,31 @@ from typing import Any
 import numpy as np
 from runtime_inputs import sample, scene
 
+from emer_edge.bundle import Bundle
+from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Face, Look
-from emer_edge.runtime.outputs.page.output import Page
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.pipeline import Pipeline, Stream
+from emer_edge.runtime.say import Say
 from emer_edge.spec.heads import HEADS, ClassHead
 from emer_edge.spec.results import Gap, Result, State
 from emer_edge.spec.samples import Frame
 
-__all__ = ["TOKEN", "ask", "event_stream", "frame_of", "port_of", "result_of", "show_face", "show_gaze", "until"]
+__all__ = [
+    "TOKEN",
+    "ask",
+    "event_stream",
+    "frame_of",
+    "page_of",
+    "port_of",
+    "result_of",
+    "show_face",
+    "show_gaze",
+    "until",
+]
 
 TOKEN = "correct-horse-battery"
 HOP_NS = 300_000_000
@@ -58,12 +76,58 @@ def show_face(page: Page, number: int) -> None:
     """Give a page a frame in which a face was found."""
     points = np.array([[200, 200], [300, 200], [250, 250], [210, 300], [290, 300]], np.float32)
     look = Look(Face((160.0, 120.0, 320.0, 360.0), points, 0.9), None, None, False, 1)
-    page.channels[None].on_frame(frame_of(number, 100 + number % 50), look, 0)
+    page.channels[None].frame(frame_of(number, 100 + number % 50), look, 0)
 
 
 def show_gaze(page: Page, seen: bool = True) -> None:
     """Give a page a sample that looks at the middle of the display."""
-    page.channels[None].on_sample(sample(1, seen), 0)
+    page.channels[None].sample(sample(1, seen), 0)
+
+
+class TimedStream(Stream):
+    """A stream that has never run, with the latencies of results that were made up."""
+
+    def __init__(self, bundle: Bundle, source: Source) -> None:
+        super().__init__(bundle, source)
+        self._times: dict[str, LatencyRecorder] = {}
+
+    @property
+    def latencies(self) -> dict[str, LatencyRecorder]:
+        return self._times
+
+    def time(self, result: Result) -> None:
+        ages_ms = {"face age": result.face_age_ms, "sample age": result.sample_age_ms}
+        for name, value_ms in (result.stages_ms | ages_ms).items():
+            if value_ms is not None:
+                self._times.setdefault(name, LatencyRecorder()).record(round(value_ms * 1e6))
+
+
+class PageAlone(Page):
+    """A page whose results were made up."""
+
+    def __init__(self, options: PageOptions, host: Host) -> None:
+        super().__init__(options, host)
+        self._streams = host.pipeline.streams
+
+    def result(self, result: Result) -> bool:
+        stream = self._streams[result.stream]
+        assert isinstance(stream, TimedStream)
+        stream.time(result)
+        return super().result(result)
+
+
+def page_of(
+    bundle: Bundle,
+    address: str = "0",
+    token: str | None = None,
+    *,
+    say: Say = lambda sentence: None,
+    sources: Sequence[Source] = (Source(),),
+) -> Page:
+    """A page without a run."""
+    pipeline = Pipeline(bundle, sources=sources)
+    pipeline.streams = {each.name: TimedStream(bundle, each) for each in sources}
+    return PageAlone(PageOptions(address, token), Host(pipeline, say=say, encoder=Encoder(say)))
 
 
 def port_of(page: Page) -> int:

@@ -8,37 +8,35 @@ import numpy as np
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs.recorder import record
-from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.runtime.outputs import Host, Output
+from emer_edge.runtime.outputs.recorder import Recorder
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.keep import Images, RecordOptions
 from emer_edge.spec.results import Result
 
 SAME = ("state", "face_slots", "eye_slots", "degraded", "notes", "face_age_ms", "sample_age_ms", "filling_s")
 
 
-class Kept:
+class Kept(Output):
     """An output that keeps all results."""
+
+    name = "kept"
 
     def __init__(self) -> None:
         self.results: list[Result] = []
 
-    def begin(self) -> None:
-        pass
-
     def result(self, result: Result) -> bool:
         self.results.append(result)
         return True
-
-    def end(self, summary: Summary | None) -> None:
-        pass
 
 
 def recorded(pipeline: Pipeline, path: Path, images: Images = "jpeg", seconds: float | None = None) -> list[Result]:
     """Run a pipeline to its end, recorded; return its results."""
     kept = Kept()
     consent = None if images == "none" else "form 17"
-    output = record(
-        pipeline.streams[None], RecordOptions(path, images, consent, "p017", "first"), lambda sentence: None
+    output = Recorder(
+        RecordOptions(path, images, consent, "p017", session="first"), Host(pipeline, say=lambda sentence: None)
     )
     summary = play(pipeline, [output, kept], seconds)
     assert summary.outputs == {}

@@ -8,7 +8,7 @@ from runtime_inputs import LiveCamera, LiveTracker
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.clock import ClockReport
-from emer_edge.runtime.outputs import SummaryTable
+from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.pipeline.intake import source_troubles
 

@@ -22,13 +22,14 @@ from emer_edge.runtime.child_process import ChildProcess
 from emer_edge.runtime.encoding import CROP, LOOK, PAGE, WHOLE, Coding, Encoder, encoded
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs.recorder import record
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host, Output
+from emer_edge.runtime.outputs.recorder import Recorder
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.keep import RecordOptions
 from emer_edge.runtime.recording.mcap_reader import read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES
-from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
+from emer_edge.spec.samples import Frame
 
 IMAGE = scene(100, 90)
 
@@ -171,21 +172,15 @@ def test_it_ends_with_its_parent() -> None:
     until(lambda: not alive(pid))
 
 
-class Killing:
-    """A tap that kills the encoder process at some frames."""
+class Killing(Output):
+    """Kills the encoder process at some frames."""
 
     def __init__(self, encoder: Encoder, at: set[int]) -> None:
         self._encoder, self._at = encoder, at
 
-    def on_frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
+    def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
         if frame.index in self._at and self._encoder.pid is not None:
             os.kill(self._encoder.pid, signal.SIGKILL)
-
-    def on_origin(self, origin_ns: int) -> None: ...
-
-    def on_sample(self, sample: TrackerSample, taken_ns: int) -> None: ...
-
-    def on_step(self, result: Result) -> None: ...
 
 
 def test_a_recording_outlives_its_encoder(
@@ -193,9 +188,8 @@ def test_a_recording_outlives_its_encoder(
 ) -> None:
     path = tmp_path / "killed.mcap"
     pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
-    output = record(pipeline.streams[None], RecordOptions(path, "jpeg", "form 17"), said.append, encoder)
-    pipeline.streams[None].tap(Killing(encoder, {40, 90}))
-    summary = play(pipeline, [output])
+    output = Recorder(RecordOptions(path, "jpeg", "form 17"), Host(pipeline, say=said.append, encoder=encoder))
+    summary = play(pipeline, [output, Killing(encoder, {40, 90})])
     assert summary.outputs == {}
     assert summary.encoder_rss_mb is not None
     assert encoder.deaths == 2
@@ -216,10 +210,11 @@ def test_a_recording_whose_encoder_can_not_live_fails_alone(
     said: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
-    output = record(
-        pipeline.streams[None], RecordOptions(tmp_path / "none.mcap", "jpeg", "form 17"), said.append, encoder
+    pipeline = Pipeline(
+        bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), say=said.append, offset_ms=0.0
     )
+    options = RecordOptions(tmp_path / "none.mcap", "jpeg", "form 17")
+    output = Recorder(options, Host(pipeline, say=said.append, encoder=encoder))
     assert encoder.pid is not None
     os.kill(encoder.pid, signal.SIGKILL)
     module = "emer_edge.runtime.encoding.encoder.ChildProcess"
@@ -227,4 +222,4 @@ def test_a_recording_whose_encoder_can_not_live_fails_alone(
     summary = play(pipeline, [output])
     assert sum(summary.states.values()) == 20
     assert summary.outputs["record"]["failed"] == 1
-    assert sum("record failed and is ended; the run goes on" in each for each in said) == 1
+    assert sum("the output record failed and is left out; the run goes on" in each for each in said) == 1

@@ -14,7 +14,10 @@ from rich.console import Console
 
 from emer_edge.bundle import Bundle
 from emer_edge.metrics.latency import summarise
-from emer_edge.runtime.outputs import JsonLines, LiveView, SummaryTable, Wanted, open_outputs
+from emer_edge.runtime.outputs import open_outputs
+from emer_edge.runtime.outputs.json_lines import JsonLines
+from emer_edge.runtime.outputs.live_view import LiveView
+from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Pipeline, Summary
 
 SUMMARY = Summary(
@@ -57,7 +60,7 @@ def test_a_reader_that_has_gone_is_told() -> None:
 def test_sentences_come_above_the_live_view_and_not_into_it(bundle: Bundle) -> None:
     screen = io.StringIO()
     console = Console(width=110, file=screen, force_terminal=True)
-    view, table = open_outputs(Pipeline(bundle), Wanted(live=True, summary=True, console=console))
+    view, table = open_outputs(Pipeline(bundle), ["live:", "summary:"], console=console)
     view.begin()
     console.print("lost the tracker")
     view.end(SUMMARY)
@@ -100,10 +103,10 @@ def test_summary_table() -> None:
 
 def test_outputs_are_made_as_asked(bundle: Bundle) -> None:
     pipeline = Pipeline(bundle)
-    made = open_outputs(pipeline, Wanted(json=True, summary=True))
+    made = open_outputs(pipeline, ["summary:", "json:"])
     assert [type(each) for each in made] == [JsonLines, SummaryTable]
-    assert [type(each) for each in open_outputs(pipeline, Wanted(live=True))] == [LiveView]
-    assert open_outputs(pipeline, Wanted()) == []
+    assert [type(each) for each in open_outputs(pipeline, ["live:"])] == [LiveView]
+    assert open_outputs(pipeline, []) == []
 
 
 def test_a_run_without_a_page_loads_no_server() -> None:

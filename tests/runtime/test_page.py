@@ -13,13 +13,16 @@ import cv2
 import numpy as np
 import pytest
 from page_inputs import ask, event_stream, frame_of, result_of, show_face, show_gaze, until
-from runtime_inputs import SCENE
+from runtime_inputs import SCENE, sample
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs.page import video
-from emer_edge.runtime.outputs.page.output import Page, serve_page
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.delivery import Delivery
+from emer_edge.runtime.outputs.page import pictures
+from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.spec.results import State
 
 
@@ -119,13 +122,15 @@ def test_without_visitors_no_image_is_kept(page: Page) -> None:
 
 
 def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -> None:
-    page.channels[None].on_frame(None, None, 0)  # type: ignore[arg-type]
+    delivery = Delivery(page, said.append)
+    delivery.put("frame", None, None, None, 0)
     assert "the run goes on" in said[-1]
     count = len(said)
-    assert page.result(result_of(1))
-    show_face(page, 1)
-    show_gaze(page)
+    assert delivery.put("result", None, result_of(1))
+    delivery.put("frame", None, frame_of(1), None, 0)
+    delivery.put("sample", None, sample(1), 0)
     assert len(said) == count
+    assert page.channels[None].feed._number == 0
     assert ask(page)[0].status == 200
 
 
@@ -133,7 +138,7 @@ def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: l
     pipeline = Pipeline(
         bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0, say=said.append
     )
-    page = serve_page(pipeline, "0", say=said.append)
+    page = Page(PageOptions("0"), Host(pipeline, say=said.append))
     summary = play(pipeline, [page])
     assert page.channels[None].feed._meter.counts == {
         "frames": summary.frames,
@@ -159,7 +164,7 @@ def test_images_are_encoded_elsewhere_and_nobody_watching_none_are(page: Page, m
     show_face(page, 1)
     assert ask(page, "/frame")[0].headers["X-Number"] == "1"
     assert page.helper_pid is not None
-    monkeypatch.setattr(video, "_REST_S", 0.0)  # nobody has asked for long
+    monkeypatch.setattr(pictures, "_REST_S", 0.0)  # nobody has asked for long
     until(lambda: page.helper_pid is None)
     show_face(page, 2)
     assert ask(page, "/frame?after=1")[0].headers["X-Number"] == "2"

@@ -13,14 +13,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from page_inputs import TOKEN, ask, event_stream, port_of, result_of, show_face, until
+from page_inputs import TOKEN, ask, event_stream, page_of, port_of, result_of, show_face, until
 
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.outputs.page import handler, page_address
-from emer_edge.runtime.outputs.page.handler import POLICY
+from emer_edge.runtime.outputs.page import server
+from emer_edge.runtime.outputs.page.access import page_address
 from emer_edge.runtime.outputs.page.output import Page
-from emer_edge.runtime.outputs.page.server import CONNECTIONS, VISITORS
+from emer_edge.runtime.outputs.page.server import CONNECTIONS, POLICY, VISITORS
 
 STATIC = files("emer_edge.runtime.outputs.page").joinpath("static")
 
@@ -62,10 +62,10 @@ def test_tokens_that_are_refused_are_not_repeated(token: str) -> None:
 
 def test_a_busy_port_names_a_free_one(bundle: Bundle, page: Page) -> None:
     with pytest.raises(ConfigurationError, match=f"port {port_of(page)} is in use by another program") as raised:
-        Page(bundle.manifest, str(port_of(page)))
+        page_of(bundle, str(port_of(page)))
     found = re.search(r"--serve (\d+)", str(raised.value))
     assert found is not None
-    other = Page(bundle.manifest, found[1])
+    other = page_of(bundle, found[1])
     assert port_of(other) == int(found[1])
     other.end(None)
 
@@ -81,9 +81,9 @@ def test_a_busy_port_is_one_line_on_the_command_line(bundle: Bundle, page: Page,
 
 def test_an_address_of_another_machine_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ConfigurationError, match="not an address of this machine"):
-        Page(bundle.manifest, "192.0.2.7:8080", TOKEN)
+        page_of(bundle, "192.0.2.7:8080", TOKEN)
     with pytest.raises(ConfigurationError, match="no machine is known"):
-        Page(bundle.manifest, "nowhere.invalid:8080", TOKEN)
+        page_of(bundle, "nowhere.invalid:8080", TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_token_is_traded_for_a_pass_that_outlives_a_restart(guarded: Page, b
     assert ask(guarded, "/", Authorization=f"Bearer {TOKEN}")[0].status == 200
     port = port_of(guarded)
     guarded.end(None)
-    again = Page(bundle.manifest, str(port), TOKEN, say=said.append)
+    again = page_of(bundle, str(port), TOKEN, say=said.append)
     again.begin()
     assert ask(again, "/", Cookie=cookie)[0].status == 200
     again.end(None)
@@ -226,7 +226,7 @@ def test_connections_beyond_the_limit_are_closed(page: Page) -> None:
 
 
 def test_a_visitor_that_takes_nothing_is_dropped(page: Page, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
-    monkeypatch.setattr(handler, "_WRITE_S", 0.2)
+    monkeypatch.setattr(server, "_WRITE_S", 0.2)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port_of(page)))
@@ -243,7 +243,7 @@ def test_a_visitor_that_takes_nothing_is_dropped(page: Page, monkeypatch: pytest
 
 
 def test_a_dribbling_request_is_closed(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler.PageHandler, "timeout", 0.2)
+    monkeypatch.setattr(server.PageHandler, "timeout", 0.2)
     with socket.create_connection(("127.0.0.1", port_of(page)), timeout=5) as connection:
         connection.sendall(b"GET / HT")
         assert connection.recv(64) == b""

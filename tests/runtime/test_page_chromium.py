@@ -11,12 +11,14 @@ from itertools import combinations
 
 import pytest
 from chromium import CHROMIUM, Chromium
-from page_inputs import TOKEN, port_of, result_of, show_face, show_gaze
+from page_inputs import TOKEN, page_of, port_of, result_of, show_face, show_gaze
 from runtime_inputs import LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.runtime.outputs.page.output import Page, serve_page
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.spec.results import State
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make test-deps)")
@@ -59,7 +61,7 @@ def wait_for_state(browser: Chromium, name: str, seconds: float = 15.0) -> None:
 def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
     pictures = [scene(100 + n, 90) for n in range(60)]
     pipeline = Pipeline(bundle, LiveCamera(pictures), LiveTracker())
-    page = serve_page(pipeline, "0")
+    page = Page(PageOptions("0"), Host(pipeline))
     run = threading.Thread(target=play, args=(pipeline, [page]))
     browser.forget()
     run.start()
@@ -121,7 +123,7 @@ def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bund
     browser.until(f"{FIGURE} === '0.30'")
     page.end(None)
     wait_for_state(browser, "ended")
-    again = Page(bundle.manifest, str(port_of(page)))
+    again = page_of(bundle, str(port_of(page)))
     again.begin()
     try:
         again.result(result_of(7, 0.8))
@@ -138,7 +140,7 @@ def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bund
 
 
 def test_without_the_token_there_is_a_closed_door(browser: Chromium, bundle: Bundle) -> None:
-    page = Page(bundle.manifest, "0", TOKEN)
+    page = page_of(bundle, "0", TOKEN)
     page.begin()
     try:
         page.result(result_of(1, 0.6))

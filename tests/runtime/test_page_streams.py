@@ -14,17 +14,21 @@ import cv2
 import numpy as np
 import pytest
 from chromium import CHROMIUM, Chromium
-from page_inputs import frame_of, port_of, result_of
+from page_inputs import frame_of, page_of, port_of, result_of
 from runtime_inputs import LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.options import Source
-from emer_edge.runtime.outputs.page.output import Page, serve_page
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.delivery import Delivery
+from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.spec.results import State
 from emer_edge.spec.samples import Display
 
 DISPLAYS = {"left": Display(1920, 1080), "right": Display(1280, 1024)}
+PEOPLE = [Source(name=name, display=display) for name, display in DISPLAYS.items()]
 FIGURE = "document.querySelector('#venn .figure').textContent"
 CHOSEN = "document.querySelector('#streams :checked').value"
 
@@ -32,7 +36,7 @@ CHOSEN = "document.querySelector('#streams :checked').value"
 @pytest.fixture
 def both(bundle: Bundle) -> Iterator[Page]:
     """A page of two streams, without a run."""
-    made = Page(bundle.manifest, "0", displays=dict(DISPLAYS), say=lambda sentence: None)
+    made = page_of(bundle, sources=PEOPLE)
     made.begin()
     yield made
     made.end(None)
@@ -98,12 +102,12 @@ def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
         channel.video._asked_s = 1e12  # watched
         frame = frame_of(1)
         bright = np.full_like(frame.image, 250 if name == "left" else 5)
-        channel.on_frame(replace(frame, image=bright), None, 0)
+        channel.frame(replace(frame, image=bright), None, 0)
     for name, low, high in (("left", 240, 256), ("right", 0, 15)):
         status, jpeg = get(both, f"/frame?after=0&stream={name}")
         assert status == 200
         assert low <= cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean() < high
-    both.channels["right"].on_sample(sample(1), 0)
+    both.channels["right"].sample(sample(1), 0)
     assert both.channels["right"].feed._meter.counts["samples"] == 1
     assert both.channels["left"].feed._meter.counts["samples"] == 0
 
@@ -121,15 +125,16 @@ def test_one_stream_has_no_name(page: Page) -> None:
 
 
 def test_a_fault_of_one_stream_leaves_the_other(bundle: Bundle, said: list[str]) -> None:
-    page = Page(bundle.manifest, "0", displays=dict(DISPLAYS), say=said.append)
-    page.begin()
+    page = page_of(bundle, sources=PEOPLE)
+    delivery = Delivery(page, said.append)
+    delivery.begin()
     try:
-        page.channels["left"].on_frame(None, None, 0)  # type: ignore[arg-type]
+        delivery.put("frame", "left", None, None, 0)
         for name in DISPLAYS:
-            page.result(replace(result_of(1), stream=name))
+            delivery.put("result", name, replace(result_of(1), stream=name))
         assert page.channels["left"].feed._number == 0
         assert page.channels["right"].feed._number == 1
-        assert sum("stands still" in each for each in said) == 1
+        assert sum("the output page failed" in each for each in said) == 1
     finally:
         page.end(None)
 
@@ -190,7 +195,7 @@ def test_a_bookmark_of_a_stream_that_is_gone_shows_another(browser: Chromium, bo
 @pytest.mark.parametrize("width", [320, 1280])
 def test_many_streams_stick_out_nowhere(browser: Chromium, bundle: Bundle, width: int) -> None:
     names = [f"a-seat-with-a-rather-long-name-{at}" for at in range(8)]
-    page = Page(bundle.manifest, "0", displays={each: Display() for each in names}, say=lambda sentence: None)
+    page = page_of(bundle, sources=[Source(name=each, display=Display()) for each in names])
     page.begin()
     browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
     try:
@@ -208,7 +213,7 @@ def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
     pictures = {"left": [scene(100 + n, 90) for n in range(60)], "right": [scene(60, 90, 0.0)]}
     sources = [Source(LiveCamera(each), LiveTracker(), name=name) for name, each in pictures.items()]
     run = Pipeline(bundle, sources=sources)
-    page = serve_page(run, "0")
+    page = Page(PageOptions("0"), Host(run))
     thread = threading.Thread(target=play, args=(run, [page]))
     browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
     browser.open("about:blank")  # the page before asks its own server no more

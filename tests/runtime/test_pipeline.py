@@ -334,10 +334,10 @@ def test_results_that_nobody_takes_are_dropped_and_counted(bundle: Bundle) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_run_with_its_summary(bundle: Bundle, video: Path, tracker: Path, number: signal.Signals) -> None:
     code = (
-        "from emer_edge.runtime.outputs import Wanted, open_outputs\n"
-        "from emer_edge.runtime.pipeline import Pipeline, play\n"
+        "from emer_edge.runtime.pipeline import Pipeline\n"
+        "from emer_edge.runtime.play import play\n"
         f"p = Pipeline({str(bundle.path)!r}, {str(video)!r}, {str(tracker)!r}, offset_ms=0)\n"
-        "play(p, open_outputs(p, Wanted(json=True, summary=True)))\n"
+        "play(p, ['json:', 'summary:'])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -24,8 +24,10 @@ from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
 from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.markers.stdin import Keyboard
-from emer_edge.runtime.outputs import SessionFolder
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.session_folder import SessionFolder
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.spec.results import Result, State
 from emer_edge.spec.samples import Frame
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
@@ -147,7 +149,7 @@ def test_a_session_that_is_there_is_not_written_into(bundle: Bundle, tmp_path: P
     place.folder.mkdir(parents=True)
     (place.folder / RESULTS_FILE).write_text("{}\n")
     with pytest.raises(ConfigurationError, match="another --session"):
-        play(pipeline, [SessionFolder(pipeline.streams[None], place, print)])
+        play(pipeline, [SessionFolder(place, Host(pipeline))])
     assert (place.folder / RESULTS_FILE).read_text() == "{}\n"
 
 
@@ -157,7 +159,7 @@ def test_a_folder_that_cant_be_made_is_one_error(bundle: Bundle, tmp_path: Path)
     with pytest.raises(ConfigurationError, match=r"can't save the session|is there already"):
         play(
             pipeline,
-            [SessionFolder(pipeline.streams[None], session_place(tmp_path / "file" / "below", "p1", "s1"), print)],
+            [SessionFolder(session_place(tmp_path / "file" / "below", "p1", "s1"), Host(pipeline))],
         )
 
 
@@ -166,15 +168,18 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
         "import resource, signal\n"
         "from pathlib import Path\n"
         "from emer_edge.data.sessions import session_place\n"
-        "from emer_edge.runtime.outputs import SessionFolder\n"
+        "from emer_edge.runtime.outputs import Host\n"
+        "from emer_edge.runtime.outputs.delivery import Outputs\n"
+        "from emer_edge.runtime.outputs.session_folder import SessionFolder\n"
         "from emer_edge.runtime.pipeline import Pipeline\n"
         "from emer_edge.spec.results import Result, State\n"
         "from runtime_inputs import LiveCamera, LiveTracker, scene\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"pipeline = Pipeline({str(bundle.path)!r}, LiveCamera([scene(100, 90)]), LiveTracker())\n"
+        f"pipeline = Pipeline({str(bundle.path)!r}, LiveCamera([scene(100, 90)]), LiveTracker(), say=print)\n"
         "pipeline.mark('before')\n"
+        f"place = session_place(Path({str(tmp_path)!r}), 'p1', 's1')\n"
+        "out = Outputs(pipeline, [SessionFolder(place, Host(pipeline, say=print))])\n"
         "with pipeline:\n"
-        f"    out = SessionFolder(pipeline.streams[None], session_place(Path({str(tmp_path)!r}), 'p1', 's1'), print)\n"
         "    pipeline.mark('early')\n"
         "    out.begin()\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
@@ -185,7 +190,8 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    assert "any more (File too large); the run goes on" in done.stdout
+    assert "the output session failed" in done.stdout
+    assert "any more (File too large)" in done.stdout
     saved = open_session(tmp_path / "p1" / "s1")
     assert 5 < len(saved.results) < 40
     assert saved.cut == 1
@@ -197,7 +203,7 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
 def test_results_are_plain_numbers_in_the_file(bundle: Bundle, tmp_path: Path) -> None:
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
     with pipeline:
-        out = SessionFolder(pipeline.streams[None], session_place(tmp_path, "p1", "s1"), lambda sentence: None)
+        out = SessionFolder(session_place(tmp_path, "p1", "s1"), Host(pipeline))
         out.begin()
         result = Result(5, State.OK, heads={"fer-7": {"happiness": 0.25}, "fer-valence": -0.1}, notes=("é",))
         assert out.result(result)

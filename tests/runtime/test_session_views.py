@@ -5,9 +5,9 @@ import io
 from rich.console import Console
 
 from emer_edge.bundle import Bundle
-from emer_edge.runtime.outputs import SummaryTable
 from emer_edge.runtime.outputs.live_rows import Shown
 from emer_edge.runtime.outputs.live_view import render
+from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
 from emer_edge.spec.markers import Marker
@@ -26,7 +26,7 @@ def test_the_live_view_shows_markers_and_the_distance_from_the_baseline(bundle: 
         from_baseline=FromBaseline({"fer-valence": -0.25}, None, {"left": 3.5}, {"left": 0.4}),
     )
     console = Console(width=110, file=io.StringIO(), record=True)
-    console.print(render(Shown(bundle.manifest, result), 110, 60))
+    console.print(render(bundle.manifest, {None: Shown(bundle.manifest, result)}, {}, size=(110, 60)))
     text = console.export_text()
     assert "marker: key a" in text
     assert "this window crosses: 2 more and three, four, key a" in text

@@ -16,10 +16,12 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.faces.looks import Face
 from emer_edge.runtime.options import FaceOptions, Source
-from emer_edge.runtime.pipeline import Pipeline, PipelineCore, Summary, play
+from emer_edge.runtime.outputs import Output
+from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.intake import FeedWatch, Intake
 from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.play import play
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.spec.results import Result, State
@@ -231,20 +233,14 @@ def test_where_faces_take_longer_than_frames_the_newest_is_looked_at(session: Se
 
 
 def test_a_slow_output_delays_no_step_and_what_it_misses_is_counted(bundle: Bundle) -> None:
-    class Slow:
+    class Slow(Output):
         def __init__(self) -> None:
             self.ends_ns: list[int] = []
-
-        def begin(self) -> None:
-            pass
 
         def result(self, result: Result) -> bool:
             self.ends_ns.append(result.end_ns)
             time.sleep(0.35)
             return True
-
-        def end(self, summary: Summary | None) -> None:
-            pass
 
     quick = WindowSpec(length_ns=800_000_000, hops_per_slot=2)  # a result every 50 ms, and places for 16
     output = Slow()

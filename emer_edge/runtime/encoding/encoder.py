@@ -172,7 +172,7 @@ class EncoderProcess:
         self._writer.slot(number, height, width)[:] = image
         self._writer.commit(number)
         try:
-            os.write(self._child.stdin, Asking(number, height, width, self._writer.slot_bytes, coding).packed())
+            os.write(self._child.stdin, Asking(number, height, width, self._writer.slot_bytes, coding=coding).packed())
         except BrokenPipeError:
             raise GoneError(self._child.ending()) from None
         done, told = self._answer(number, self._answer_s)

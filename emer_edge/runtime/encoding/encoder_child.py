@@ -116,7 +116,7 @@ class Asking:
     def unpacked(cls, data: bytes) -> Asking:
         """The asking of these bytes."""
         number, height, width, slot_bytes, lossless, level, widest_px = _ASKING.unpack(data)
-        return cls(number, height, width, slot_bytes, Coding(bool(lossless), level, widest_px))
+        return cls(number, height, width, slot_bytes, coding=Coding(bool(lossless), level, widest_px))
 
 
 def main() -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource
-from emer_edge.runtime.markers.sources import marker_sources
+from emer_edge.runtime.markers.marker_sources import marker_sources
 
 __all__ = ["MarkerLog", "MarkerSource", "marker_sources"]

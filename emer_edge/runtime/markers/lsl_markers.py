@@ -122,7 +122,7 @@ class LslMarkers(MarkerSource):
                     asked_ns = arrival_ns
                     self._measure(inlet, offsets, 0.0)
                 if stamp_s is not None:
-                    self._add(log, values, info.name(), *self._stamp(stamp_s, offsets, arrival_ns))
+                    self._add(log, values, info.name(), stamp=self._stamp(stamp_s, offsets, arrival_ns))
         finally:
             with suppress(RuntimeError):
                 inlet.close_stream()
@@ -143,10 +143,10 @@ class LslMarkers(MarkerSource):
         return min(mapped_ns, arrival_ns), "lsl"
 
     @staticmethod
-    def _add(log: MarkerLog, values: Sequence[Any], name: str, stamp_ns: int, clock: str) -> None:
+    def _add(log: MarkerLog, values: Sequence[Any], name: str, *, stamp: tuple[int, str]) -> None:
         label = clean_label(" ".join(str(each) for each in values))
         if label:
-            log.add(label, f"lsl {name}", stamp_ns, clock)
+            log.add(label, f"lsl {name}", *stamp)
 
     def _tell(self, sentence: str) -> None:
         if sentence != self._said:

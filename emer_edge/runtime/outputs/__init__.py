@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.outputs.base import Losing, Output
-from emer_edge.runtime.outputs.json_lines import JsonLines
-from emer_edge.runtime.outputs.live_view import LiveView
-from emer_edge.runtime.outputs.registry import OUTPUTS, OutputDriver, Wanted, check_outputs, open_outputs
-from emer_edge.runtime.outputs.session_folder import SessionFolder
-from emer_edge.runtime.outputs.summary_table import SummaryTable
+from emer_edge.runtime.outputs.base import Host, Output
+from emer_edge.runtime.outputs.registry import (
+    OUTPUTS,
+    OutputDriver,
+    Request,
+    check_outputs,
+    drivers,
+    open_outputs,
+    requested,
+)
 
 __all__ = [
     "OUTPUTS",
-    "JsonLines",
-    "LiveView",
-    "Losing",
+    "Host",
     "Output",
     "OutputDriver",
-    "SessionFolder",
-    "SummaryTable",
-    "Wanted",
+    "Request",
     "check_outputs",
+    "drivers",
     "open_outputs",
+    "requested",
 ]

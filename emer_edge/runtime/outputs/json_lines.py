@@ -7,24 +7,24 @@ import os
 import sys
 from typing import TextIO
 
-from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.spec.results import Result
 
 __all__ = ["JsonLines"]
 
 
-class JsonLines:
+class JsonLines(Output):
     """Writes each result at once.
 
     Args:
-        stream: where to; stdout by default.
+        options: where to; stdout by default.
+        host: the run.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+    name = "json"
 
-    def begin(self) -> None:
-        """Nothing to do."""
+    def __init__(self, options: TextIO | None = None, host: Host | None = None) -> None:
+        self._stream = options or sys.stdout
 
     def result(self, result: Result) -> bool:
         """Write a line; False when the reader has closed the pipe."""
@@ -37,6 +37,3 @@ class JsonLines:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return False
         return True
-
-    def end(self, summary: Summary | None) -> None:
-        """Nothing to do: stdout holds results alone."""

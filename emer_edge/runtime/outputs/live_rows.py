@@ -11,7 +11,7 @@ from rich.text import Text
 from emer_edge.bundle import Manifest
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.drawing import bar, duration, trace
-from emer_edge.runtime.outputs.sensors import SensorHealth
+from emer_edge.runtime.outputs.sensor_health import SensorHealth
 from emer_edge.signals.rows import column_words
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Gap, Result, State
@@ -101,7 +101,7 @@ def state_words(result: Result) -> Text:
 def _emotions(shown: Shown, width: int, depth: int) -> _Lines:
     """Felt and shown side by side: all class heads (2), the first of each (1), or its most probable class (0)."""
     each_width = (width - 2) // 2
-    sides = [_side(shown, view, words, style, each_width, depth) for view, words, style in _VIEWS]
+    sides = [_side(shown, each, each_width, depth) for each in _VIEWS]
     sides = [side for side in sides if len(side) > 1]
     return _beside(sides, each_width)
 
@@ -119,7 +119,8 @@ def _beside(blocks: Sequence[_Lines], width: int) -> _Lines:
     return lines
 
 
-def _side(shown: Shown, view: str, words: str, style: str, width: int, depth: int) -> _Lines:
+def _side(shown: Shown, of_view: tuple[str, str, str], width: int, depth: int) -> _Lines:
+    view, words, style = of_view
     title = f"{words} ({view.upper()})"
     lines = [Text(title, f"bold {style}")]
     heads = [each for each in shown.manifest.heads if HEADS[each.name].view == view]
@@ -133,18 +134,20 @@ def _side(shown: Shown, view: str, words: str, style: str, width: int, depth: in
         shares = value if isinstance(value, dict) else {}
         best = max(shares, key=shares.__getitem__, default=None)
         lines += [Text()] if number else []
-        lines += [_bar_line(name, shares.get(name), style, width, name == best) for name in head.classes]
+        lines += [_bar_line(name, shares.get(name), style, width, best=name == best) for name in head.classes]
     for head in heads:
         kind = HEADS[head.name]
         if isinstance(kind, ValueHead) and kind.target not in _AFFECTS:
             value = shown.result.heads.get(head.name)
             known = isinstance(value, float)
             share = (value - kind.low) / (kind.high - kind.low) if isinstance(value, float) else None
-            lines.append(_bar_line(kind.target, share, style, width, False, f"{value:+.2f}" if known else "--"))
+            lines.append(_bar_line(kind.target, share, style, width, figure=f"{value:+.2f}" if known else "--"))
     return lines
 
 
-def _bar_line(name: str, share: float | None, style: str, width: int, best: bool, figure: str | None = None) -> Text:
+def _bar_line(
+    name: str, share: float | None, style: str, width: int, *, best: bool = False, figure: str | None = None
+) -> Text:
     figure = figure or ("--" if share is None else f"{share * 100:.0f} %")
     drawn = bar(share or 0.0, max(4, min(40, width - 18)), style)
     strong = "bold" if best else ""

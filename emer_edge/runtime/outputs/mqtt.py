@@ -6,29 +6,25 @@
 
 A run of several streams publishes each under its name, TOPIC/STREAM/results, and names them all in its one status.
 
-Results wait in a bounded buffer while the broker is away; when it is full the oldest go and are counted. QoS 1 delivers
-at least once: after a break the last ones may come twice, with the same `end_ns`.
+Results wait in the output's queue while the broker is away; when it is full the oldest go and are counted. QoS 1
+delivers at least once: after a break the last ones may come twice, with the same `end_ns`.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import threading
 import uuid
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from emer_edge.errors import ConfigurationError
-from emer_edge.extras import require
+from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.runtime.say import Say
 from emer_edge.spec.results import Result
 
 __all__ = ["BUFFERED", "CREDENTIALS", "Broker", "Mqtt", "parse_broker"]
@@ -97,93 +93,94 @@ def parse_broker(text: str) -> Broker:
     return Broker(parts.hostname, port or (8883 if tls else 1883), topic, tls)
 
 
-class Mqtt:
+class Mqtt(Output):
     """Publishes results; nothing that the broker does stops the run.
 
     Args:
-        broker: where to.
-        say: told when the broker goes and comes back.
-        buffered: most results of a stream that wait; those of all share one buffer.
-        streams: names, of a run of several.
-
-    Attributes:
-        name: `mqtt`.
+        options: where to.
+        host: the run; told when the broker goes and comes back.
 
     Raises:
-        MissingExtraError: the package `paho-mqtt` is not installed.
         ConfigurationError: files of certificates that can't be read, or a password without a user.
     """
 
     name = "mqtt"
+    awaited = False  # the broker may be away for good
 
-    def __init__(self, broker: Broker, say: Say, buffered: int = BUFFERED, streams: Sequence[str] = ()) -> None:
-        require("--mqtt", ["paho"], "mqtt")
+    def __init__(self, options: Broker, host: Host) -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        self._broker, self._say = broker, say
-        self._streams = tuple(streams)
-        self._waiting: deque[tuple[str, bytes]] = deque()
-        self._buffered = buffered * max(1, len(self._streams))
+        self._broker, self._say = options, host.say
+        self._streams = tuple(each for each in host.pipeline.streams if each is not None)
+        self.queued = {"result": BUFFERED * max(1, len(self._streams))}
         self._in_flight: list[Any] = []
-        self._dropped = self._unsent = 0
-        self._changed = threading.Condition()
-        self._ending = False
-        self._told_away = False
+        self._unsent = 0
+        self._told_away = self._began = False
+        self._deadline_s: float | None = None
         identity = f"emer-edge-{socket.gethostname()[:20]}-{uuid.uuid4().hex[:8]}"
         client: Any = Client(CallbackAPIVersion.VERSION2, client_id=identity)
         client.max_inflight_messages_set(_IN_FLIGHT)
         client.reconnect_delay_set(*_PAUSES_S)
-        _identify(client, broker)
+        _identify(client, options)
         client.will_set(self._topic("status"), self._status("offline", "lost"), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._away("it does not answer")
         client.on_disconnect = self._on_disconnect
         self._client = client
-        self._thread = threading.Thread(target=self._send, name="emer-edge mqtt", daemon=True)
+
+    @classmethod
+    def parse(cls, address: str) -> Broker:
+        """See `parse_broker`."""
+        return parse_broker(address)
 
     def begin(self) -> None:
         """Connect, in the background and for as long as it takes."""
+        self._began = True
         self._client.connect_async(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
         self._client.loop_start()
-        self._thread.start()
 
     def result(self, result: Result) -> bool:
-        """Queue a result."""
+        """Publish a result, once the broker is there and has confirmed enough of those before.
+
+        Few are given to the client at a time, so that what waits, waits in the queue, where the oldest can go.
+        """
+        while not self._client.is_connected() or self._pending() >= _IN_FLIGHT:
+            if self._out_of_time():
+                self._unsent += 1
+                return True
+            sleep(_POLL_S)
         topic = self._topic("results" if result.stream is None else f"{result.stream}/results")
-        payload = msgspec.json.encode(result.to_dict())
-        with self._changed:
-            self._waiting.append((topic, payload))
-            if len(self._waiting) > self._buffered:
-                self._waiting.popleft()
-                self._dropped += 1
-            self._changed.notify_all()
+        self._in_flight.append(self._client.publish(topic, msgspec.json.encode(result.to_dict()), qos=1))
         return True
 
     def end(self, summary: Summary | None) -> None:
-        """Send what waits, for 5 s at most, and say goodbye."""
-        if not self._thread.is_alive():
+        """Wait for what is under way, and say goodbye."""
+        if not self._began:
             return
-        deadline_s = monotonic() + _END_S
-        while self._client.is_connected() and (self._waiting or self._pending()) and monotonic() < deadline_s:
-            threading.Event().wait(_POLL_S)
-        with self._changed:
-            self._ending = True
-            self._changed.notify_all()
-        self._thread.join()
-        self._unsent = len(self._waiting) + self._pending()
+        while self._client.is_connected() and self._pending() and not self._out_of_time():
+            sleep(_POLL_S)
+        self._unsent += self._pending()
         if self._client.is_connected():
             told = self._client.publish(self._topic("status"), self._status("offline", "ended"), qos=1, retain=True)
-            told.wait_for_publish(max(0.1, deadline_s - monotonic()))
+            told.wait_for_publish(max(0.1, self._left_s()))
         self._client.disconnect()
         self._client.loop_stop()
         if self._unsent:
             self._say(f"mqtt: {self._unsent} results never reached {self._broker}")
 
-    def lost(self) -> dict[str, int]:
-        """Results that were dropped while the broker was away, and those unsent at the end."""
-        counts = {"results": self._dropped, "unsent at the end": self._unsent}
-        return {name: count for name, count in counts.items() if count}
+    def losses(self) -> dict[str, int]:
+        """Results that never reached the broker."""
+        return {"unsent at the end": self._unsent} if self._unsent else {}
+
+    def _left_s(self) -> float:
+        """How long what waits may still be sent: 5 s from the end of the run on."""
+        if self._deadline_s is None:
+            self._deadline_s = monotonic() + _END_S
+        return self._deadline_s - monotonic()
+
+    def _out_of_time(self) -> bool:
+        return self.ending and (not self._client.is_connected() or self._left_s() < 0)
 
     def _topic(self, name: str) -> str:
         return f"{self._broker.topic}/{name}"
@@ -196,28 +193,13 @@ class Mqtt:
         self._in_flight = [each for each in self._in_flight if not each.is_published()]
         return len(self._in_flight)
 
-    def _send(self) -> None:
-        """Give the client few messages at a time, so that what waits, waits here, where the oldest can go."""
-        while True:
-            with self._changed:
-                while not self._waiting and not self._ending:
-                    self._changed.wait()
-                if self._ending:
-                    return
-                ready = self._client.is_connected() and self._pending() < _IN_FLIGHT
-                if not ready:
-                    self._changed.wait(_POLL_S)
-                    continue
-                topic, payload = self._waiting.popleft()
-            self._in_flight.append(self._client.publish(topic, payload, qos=1))
-
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._away(str(reason))
             return
         client.publish(self._topic("status"), self._status("online"), qos=1, retain=True)
         if self._told_away:
-            self._say(f"mqtt: {self._broker} is back; {len(self._waiting)} results waited")
+            self._say(f"mqtt: {self._broker} is back")
         self._told_away = False
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -225,9 +207,10 @@ class Mqtt:
             self._away(str(reason))
 
     def _away(self, why: str) -> None:
-        if not self._told_away and not self._ending:
+        if not self._told_away and not self.ending:
             self._told_away = True
-            self._say(f"mqtt: no connection to {self._broker} ({why}); up to {self._buffered} results wait for it")
+            waiting = f"up to {self.queued['result']} results wait for it"
+            self._say(f"mqtt: no connection to {self._broker} ({why}); {waiting}")
 
 
 def _identify(client: Any, broker: Broker) -> None:

@@ -1,19 +1,21 @@
-"""`--record FILE.mcap`: a run as a recording (see `emer_edge.runtime.recording.messages`)."""
+"""`--record FILE.mcap` or just `FILE.mcap`: a run as a recording (see `emer_edge.runtime.recording.messages`)."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
 
 from emer_edge import __version__
+from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Look, alignment_key
-from emer_edge.runtime.outputs.background import Background
-from emer_edge.runtime.pipeline import Stream
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
+from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
 from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writable
 from emer_edge.runtime.recording.messages import (
@@ -29,157 +31,165 @@ from emer_edge.runtime.recording.messages import (
     sample_message,
     without_nulls,
 )
-from emer_edge.runtime.say import Say
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
 from emer_edge.spec.samples import Frame, TrackerSample
 
-__all__ = ["Recorder", "record"]
-
-_LIMITS: Final = {"frame": 16, "sample": 8192, "step": 256, "marker": 1024, "origin": 8}
+__all__ = ["Recorder"]
 
 
-def record(stream: Stream, options: RecordOptions, say: Say, encoder: Encoder | None = None) -> Background:
-    """Record a run.
+class Recorder(Output):
+    """Writes a recording; the file is made with the first item.
 
     Args:
-        stream: not opened yet.
         options: where, what, whose, and for how long.
-        say: told of recordings that are too old, of failures, and what was written.
-        encoder: makes the images; one of its own by default.
+        host: whose run; told of recordings that are too old, and what was written.
 
     Raises:
-        ConfigurationError: see `recording_path` and `check_writable`; or images without a consent ID.
-        MissingExtraError: the package `mcap` is not installed, or OpenCV, where images are recorded.
         EmerEdgeError: images are recorded, and the process that encodes them can't be started.
-    """
-    options.check()
-    path = recording_path(options.path)
-    check_writable(path)
-    if options.retention_days is not None:
-        expire(path.parent, options.retention_days, say)
-    stream.keep_originals = options.images == "jpeg"
-    recorder = Recorder(stream, path, options, say, encoder or Encoder(say))
-    output = Background(recorder, say, dict(_LIMITS), wait=stream.machine.pace == "fast")
-    stream.tap(_Tap(output))
-    stream.markers.listen(lambda marker: output.put("marker", marker))
-    return output
-
-
-class _Tap:
-    """Puts everything that a stream takes into the recorder's queue."""
-
-    def __init__(self, output: Background) -> None:
-        self._put = output.put
-
-    def on_origin(self, origin_ns: int) -> None:
-        self._put("origin", (origin_ns, time.time_ns(), monotonic_ns()))
-
-    def on_frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
-        self._put("frame", (frame, look, taken_ns))
-
-    def on_sample(self, sample: TrackerSample, taken_ns: int) -> None:
-        self._put("sample", (sample, taken_ns))
-
-    def on_step(self, result: Result) -> None:
-        self._put("step", result)
-
-
-class Recorder:
-    """Writes what a `Background` gives it.
-
-    Args:
-        stream: what is recorded.
-        path: the file, which does not exist.
-        options: what goes into it.
-        say: told what was written.
-        encoder: makes the images.
     """
 
     name = "record"
+    queued = MappingProxyType({"frame": 16, "sample": 8192, "result": 256, "marker": 1024})
 
-    def __init__(self, stream: Stream, path: Path, options: RecordOptions, say: Say, encoder: Encoder) -> None:
-        self._stream, self._path, self._options, self._say = stream, path, options, say
-        self._encoder = encoder.hold()
+    def __init__(self, options: RecordOptions, host: Host) -> None:
+        self._stream, self._options, self._say = host.own, options, host.say
+        self._fast = host.pipeline.machine.pace == "fast"
+        if options.retention_days is not None:
+            expire(options.path.parent, options.retention_days, host.say)
+        self._stream.keep_originals = options.images == "jpeg"
+        self._encoder = host.encoder.hold()
         if options.images != "none":
             self._encoder.start()  # before any frame comes, so that none waits for it
         self._writer: RecordingWriter | None = None
         self._early: list[Marker] = []
 
+    @classmethod
+    def parse(cls, address: str) -> RecordOptions:
+        """The options of `FILE.mcap?images=jpeg&consent-id=TEXT&participant=ID&session=ID&retention-days=DAYS`."""
+        path, parameters = target_of(address, path=True)
+        images = {each: each for each in ("none", "jpeg", "lossless")}
+        try:
+            return RecordOptions(
+                Path(path),
+                images[parameters.pop("images", "none")],  # type: ignore[arg-type]
+                consent_id=parameters.pop("consent-id", None),
+                participant=parameters.pop("participant", None),
+                session=parameters.pop("session", None),
+                retention_days=float(parameters.pop("retention-days")) if "retention-days" in parameters else None,
+                **parameters,
+            )
+        except (KeyError, TypeError, ValueError):
+            raise ConfigurationError(
+                f"can't read {address}; write FILE.mcap, or FILE.mcap?images=jpeg&consent-id=TEXT; images are none, "
+                "jpeg or lossless, and participant, session and retention-days may be said, too"
+            ) from None
+
+    @classmethod
+    def settle(cls, options: RecordOptions, sources: Sequence[Source]) -> Sequence[RecordOptions]:
+        """The file, or of named people FOLDER/TIME-STREAM.mcap.
+
+        Raises:
+            ConfigurationError: what is recorded makes no sense (see `RecordOptions.check`), a folder that is none, or a
+                file that is there already.
+            MissingExtraError: the package `mcap` is not installed, or OpenCV, where images are recorded.
+        """
+        named = [each.name for each in sources if each.name is not None]
+        if named and not options.path.is_dir():
+            kind = "a file" if options.path.exists() else "no folder"
+            how = "name a folder" if options.path.exists() else f"mkdir -p {options.path}"
+            raise ConfigurationError(
+                f"--record {options.path} is {kind}; several streams are recorded as a file each: {how}"
+            )
+        missing = [each.name for each in sources if each.name is not None and each.consent_id is None]
+        if options.images != "none" and missing:
+            raise ConfigurationError(
+                f"--record-video needs a consent-id of every person: add consent-id to the [[stream]] "
+                f"{', '.join(missing)}"
+            )
+        path = recording_path(options.path)
+        settled = []
+        for source in sources:
+            own = replace(
+                options,
+                path=path if source.name is None else path.with_name(f"{path.stem}-{source.name}.mcap"),
+                consent_id=source.consent_id or options.consent_id,
+                participant=source.participant or options.participant,
+            )
+            try:
+                own.check()
+                check_writable(own.path)
+            except ConfigurationError as error:
+                raise blamed(source, error) from None
+            settled.append(own)
+        return settled
+
     @property
     def helper_pid(self) -> int | None:
-        """See `Helped`."""
+        """See `Output`."""
         return self._encoder.pid
 
-    def begin(self) -> None:
-        """Nothing to do: the file is made when the lattice has begun."""
+    def sample(self, sample: TrackerSample, taken_ns: int) -> None:
+        """Write a sample; OSError where the disk is full or gone, here and below."""
+        self._opened().write(SAMPLES, sample_message(sample, taken_ns), sample.arrival_ns, sample.stamp_ns)
 
-    def take(self, kind: str, item: Any) -> None:
-        """Write an item; OSError where the disk is full or gone."""
-        writer = self._writer
-        if kind == "origin":
-            self._open(*item)
-        elif kind == "marker":
-            self._marker(item)
-        elif writer is None:
-            return
-        elif kind == "sample":
-            sample, taken_ns = item
-            writer.write(SAMPLES, sample_message(sample, taken_ns), sample.arrival_ns, sample.stamp_ns)
-        elif kind == "frame":
-            self._frame(writer, *item)
-        else:
-            due_ns = item.end_ns + self._stream.source.window.allowance_ns
-            writer.write(RESULTS, without_nulls(item.to_dict()), due_ns, item.end_ns)
+    def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
+        """Write a frame, and its image."""
+        writer, images = self._opened(), self._options.images
+        if images != "none":
+            unix_ns = max(0, frame.stamp_ns + writer.unix_offset_ns)
+            image = image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
+            writer.write(CAMERA, image, frame.arrival_ns, frame.stamp_ns)
+        message = frame_message(frame, look, taken_ns, with_crop=images == "jpeg", encode=self._encoder.encode)
+        writer.write(FRAMES, message, frame.arrival_ns, frame.stamp_ns)
 
-    def end(self) -> dict[str, int]:
-        """Finish the file."""
-        self._encoder.release()
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return {}
-        writer.close()
-        counts = ", ".join(f"{count} {topic[1:]}" for topic, count in writer.counts.items())
-        self._say(f"recorded {self._path}: {counts}")
-        return {}
+    def result(self, result: Result) -> bool:
+        """Write a result."""
+        due_ns = result.end_ns + self._stream.source.window.allowance_ns
+        self._opened().write(RESULTS, without_nulls(result.to_dict()), due_ns, result.end_ns)
+        return True
 
-    def _open(self, origin_ns: int, unix_ns: int, now_ns: int) -> None:
-        if self._writer is not None:
-            return
-        # A replay's time is the recording's: its origin is put at the wall clock's now.
-        reference_ns = origin_ns if self._stream.machine.pace == "fast" else now_ns
-        self._writer = RecordingWriter(self._path, self._head(origin_ns, unix_ns, reference_ns))
-        early, self._early = self._early, []
-        for marker in early:
-            self._marker(marker)
-
-    def _marker(self, marker: Marker) -> None:
+    def marker(self, marker: Marker) -> None:
+        """Write a marker, or keep it until the run has begun."""
         if self._writer is None:
             self._early.append(marker)
         else:
             self._writer.write(MARKERS, marker, marker.stamp_ns, marker.stamp_ns)
 
-    def _frame(self, writer: RecordingWriter, frame: Frame, look: Look | None, taken_ns: int) -> None:
-        images = self._options.images
-        if images != "none":
-            unix_ns = max(0, frame.stamp_ns + writer.unix_offset_ns)
-            image = image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
-            writer.write(CAMERA, image, frame.arrival_ns, frame.stamp_ns)
-        message = frame_message(frame, look, taken_ns, images == "jpeg", self._encoder.encode)
-        writer.write(FRAMES, message, frame.arrival_ns, frame.stamp_ns)
+    def end(self, summary: Summary | None) -> None:
+        """Finish the file."""
+        self._encoder.release()
+        if summary is None and self._writer is None:
+            return
+        writer = self._opened()
+        writer.close()
+        counts = ", ".join(f"{count} {topic[1:]}" for topic, count in writer.counts.items())
+        self._say(f"recorded {self._options.path}: {counts}")
 
-    def _head(self, origin_ns: int, unix_ns: int, reference_ns: int) -> RecordingHead:
+    def _opened(self) -> RecordingWriter:
+        """The file, made where it is not yet: the lattice has begun by now."""
+        if self._writer is None:
+            core, unix_ns = self._stream.core, time.time_ns()
+            origin_ns = 0 if core is None else core.evidence.origin_ns
+            # A replay's time is the recording's: its origin is put at the wall clock's now.
+            offset_ns = unix_ns - (origin_ns if self._fast else monotonic_ns())
+            self._writer = RecordingWriter(self._options.path, self._head(origin_ns, offset_ns))
+            early, self._early = self._early, []
+            for marker in early:
+                self.marker(marker)
+        return self._writer
+
+    def _head(self, origin_ns: int, unix_offset_ns: int) -> RecordingHead:
         stream, options = self._stream, self._options
         camera, tracker, manifest = stream.camera, stream.tracker, stream.bundle.manifest
-        described = stream.described
+        described, source = stream.described, stream.source
         width_px, height_px = camera.size_px
-        faces, stimulus = stream.source.faces, stream.source.stimulus
         return RecordingHead(
             schema=RECORD_SCHEMA,
             version=__version__,
-            started=datetime.fromtimestamp(unix_ns * 1e-9, timezone.utc).isoformat(timespec="milliseconds"),
+            started=_time((origin_ns + unix_offset_ns) * 1e-9),
             origin_ns=origin_ns,
-            unix_offset_ns=unix_ns - reference_ns,
+            unix_offset_ns=unix_offset_ns,
             images=options.images,
             camera=described[0],
             fps=camera.fps,
@@ -191,17 +201,21 @@ class Recorder:
             missing_columns=tuple(tracker.missing_columns),
             synchronised=tracker.synchronised and camera.live == tracker.live,
             display=asdict(stream.display),
-            stimulus=None if stimulus is None else asdict(stimulus),
+            stimulus=None if source.stimulus is None else asdict(source.stimulus),
             bundle=manifest.name,
             heads={each.name: tuple(each.classes) for each in manifest.heads},
             aligned_to=alignment_key(manifest.face),
             hop_ns=manifest.window.hop_ns,
             length_ns=manifest.window.length_ns,
-            allowance_ns=stream.source.window.allowance_ns,
-            detect_every=faces.detect_every,
-            subject=faces.subject,
+            allowance_ns=source.window.allowance_ns,
+            detect_every=source.faces.detect_every,
+            subject=source.faces.subject,
             stream=stream.name,
             participant=options.participant,
             session=options.session,
             consent_id=options.consent_id,
         )
+
+
+def _time(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, timezone.utc).isoformat(timespec="milliseconds")

@@ -1,210 +1,203 @@
-"""Which outputs there are, and which of them a run was asked for. A new one is one module and one line in `OUTPUTS`."""
+"""Which outputs there are. A new one is one module and one line in `OUTPUTS`, or an entry point of another package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, Final, Literal
 
 from rich.console import Console
 
-from emer_edge.data.sessions import SessionPlace
 from emer_edge.errors import ConfigurationError
 from emer_edge.extras import require
+from emer_edge.plugins import with_plugins
 from emer_edge.runtime.encoding import Encoder
-from emer_edge.runtime.outputs.base import Output
-from emer_edge.runtime.outputs.json_lines import JsonLines
-from emer_edge.runtime.outputs.live_streams import LiveStreams
-from emer_edge.runtime.outputs.live_view import LiveView
-from emer_edge.runtime.outputs.lsl import LslResults, check_name
-from emer_edge.runtime.outputs.metrics import Metrics, parse_address
-from emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker
-from emer_edge.runtime.outputs.of_stream import OfStream, Run, say_of, streams_of
-from emer_edge.runtime.outputs.page import page_address
-from emer_edge.runtime.outputs.recorder import record
-from emer_edge.runtime.outputs.session_folder import SessionFolder
-from emer_edge.runtime.outputs.summary_table import SummaryTable
-from emer_edge.runtime.pipeline import Stream
-from emer_edge.runtime.recording.keep import RecordOptions, recording_path
-from emer_edge.runtime.recording.mcap_writer import check_writable
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs.base import Host, Output
+from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.say import Say, say_to_log
 
-__all__ = ["OUTPUTS", "OutputDriver", "Wanted", "check_outputs", "open_outputs"]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a run was asked to put out.
-
-    Attributes:
-        json: results on stdout.
-        live: the view in the terminal.
-        summary: the table at the end.
-        console: where both go; the one that `say` prints to, so that sentences come above the view, not into it.
-        session: where a session is saved.
-        record: what is recorded.
-        mqtt: a broker (see `parse_broker`).
-        metrics: an address (see `emer_edge.runtime.outputs.metrics.parse_address`).
-        lsl: name of an LSL stream.
-        serve, serve_token: the page's address and its token (see `Page`).
-        streams: of a run of several streams: stream -> its own `session`, `record` and `lsl`.
-    """
-
-    json: bool = False
-    live: bool = False
-    summary: bool = False
-    console: Console | None = None
-    session: SessionPlace | None = None
-    record: RecordOptions | None = None
-    mqtt: str | None = None
-    metrics: str | None = None
-    lsl: str | None = None
-    serve: str | None = None
-    serve_token: str | None = None
-    streams: Mapping[str, Wanted] = field(default_factory=dict)
+__all__ = ["OUTPUTS", "OutputDriver", "Request", "check_outputs", "drivers", "open_outputs", "requested"]
 
 
 @dataclass(frozen=True)
 class OutputDriver:
-    """One kind of output: each stream has one, or all streams of a run share one.
+    """One kind of output.
 
     Attributes:
         name: short name.
-        of_stream: makes a stream's, or None where it was not asked for; told the run's encoder, which outputs share.
-        of_run: makes that of the whole run.
+        form: its addresses, for people; each begins with one of `schemes` and a colon, or ends as `suffix` says.
+        help: what it does, in some words.
+        output: `module:Class` of the `Output`, loaded when it is asked for.
+        scope: whether the whole run has one, or every stream its own.
+        schemes: what its addresses begin with.
+        suffix: of files that are taken for it without a scheme; empty: none are.
+        flag: of the command line, which stands for the same.
+        packages: what it needs, and the extra that brings them.
+        extra: as above.
     """
 
     name: str
-    of_stream: Callable[[Stream, Wanted, Say, Encoder], Output | None] | None = None
-    of_run: Callable[[Run, Wanted, Say, Encoder], Output | None] | None = None
+    form: str
+    help: str
+    output: str
+    scope: Literal["run", "stream"] = "run"
+    schemes: tuple[str, ...] = ()
+    suffix: str = ""
+    flag: str = ""
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+    def load(self) -> type[Output]:
+        """Its class; raise MissingExtraError where a package is missing, which the message names with its extra."""
+        if self.packages:
+            require(self.flag or self.form, self.packages, self.extra)
+        module, _, name = self.output.partition(":")
+        made: type[Output] = getattr(import_module(module), name)
+        return made
 
 
-def _session(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.session is None else SessionFolder(stream, wanted.session, say)
-
-
-def _record(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.record is None else record(stream, wanted.record, say, encoder)
-
-
-def _mqtt(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    if wanted.mqtt is None:
-        return None
-    return Mqtt(parse_broker(wanted.mqtt), say, streams=[each for each in streams_of(run) if each is not None])
-
-
-def _metrics(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.metrics is None else Metrics(run, wanted.metrics)
-
-
-def _lsl(stream: Stream, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return None if wanted.lsl is None else LslResults(stream, wanted.lsl)
-
-
-def _page(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    if wanted.serve is None:
-        return None
-    from emer_edge.runtime.outputs.page.output import serve_page
-
-    return serve_page(run, wanted.serve, wanted.serve_token, say, encoder)
-
-
-def _view(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    if not wanted.live:
-        return None
-    if None in run.streams:
-        return LiveView(run.bundle.manifest, wanted.console, run.streams[None])
-    return LiveStreams(run, wanted.console)
-
-
-def _json(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return JsonLines() if wanted.json else None
-
-
-def _summary(run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Output | None:
-    return SummaryTable(wanted.console) if wanted.summary else None
-
-
+_HERE: Final = "emer_edge.runtime.outputs"
 OUTPUTS: Final = (
-    OutputDriver("session", of_stream=_session),
-    OutputDriver("record", of_stream=_record),
-    OutputDriver("mqtt", of_run=_mqtt),
-    OutputDriver("metrics", of_run=_metrics),
-    OutputDriver("lsl", of_stream=_lsl),
-    OutputDriver("page", of_run=_page),
-    OutputDriver("json", of_run=_json),
-    OutputDriver("live", of_run=_view),
-    OutputDriver("summary", of_run=_summary),
-)
+    OutputDriver("session", "session:FOLDER?participant=ID", "a participant's results and markers",
+                 f"{_HERE}.session_folder:SessionFolder", scope="stream", schemes=("session",), flag="--save"),
+    OutputDriver("record", "FILE.mcap", "samples, results, markers, and with consent images; can be played back",
+                 f"{_HERE}.recorder:Recorder", scope="stream", schemes=("mcap",), suffix=".mcap", flag="--record",
+                 packages=("mcap",), extra="mcap"),
+    OutputDriver("mqtt", "mqtt://HOST/TOPIC", "results to an MQTT broker", f"{_HERE}.mqtt:Mqtt",
+                 schemes=("mqtt", "mqtts"), flag="--mqtt", packages=("paho",), extra="mqtt"),
+    OutputDriver("metrics", "metrics://127.0.0.1:9108", "latencies, states and losses for Prometheus",
+                 f"{_HERE}.prometheus:Metrics", schemes=("metrics",), flag="--metrics",
+                 packages=("prometheus_client",), extra="metrics"),
+    OutputDriver("lsl", "lsl://NAME", "results as a stream of the Lab Streaming Layer",
+                 f"{_HERE}.lsl_results:LslResults", scope="stream", schemes=("lsl",), flag="--lsl-out",
+                 packages=("pylsl",), extra="lsl"),
+    OutputDriver("page", "http://127.0.0.1:8080", "a web page", f"{_HERE}.page.output:Page", schemes=("http",),
+                 flag="--serve"),
+    OutputDriver("json", "json:", "a result a line on stdout", f"{_HERE}.json_lines:JsonLines", schemes=("json",),
+                 flag="--json"),
+    OutputDriver("live", "live:", "the view in the terminal", f"{_HERE}.live_view:LiveView", schemes=("live",)),
+    OutputDriver("summary", "summary:", "the table at the end", f"{_HERE}.summary_table:SummaryTable",
+                 schemes=("summary",)),
+)  # fmt: skip
 """In the order in which they take results, and end: the table at the end tells what the others have lost."""
 
 
-def check_outputs(wanted: Wanted) -> None:
+@dataclass(frozen=True)
+class Request:
+    """An output that was asked for.
+
+    Attributes:
+        name: of its driver.
+        options: as its class's `parse` gives them.
+    """
+
+    name: str
+    options: Any = None
+
+
+def drivers() -> dict[str, OutputDriver]:
+    """Name -> driver: our own and those of other packages; the table at the end is the last."""
+    found = with_plugins("emer_edge.outputs", OUTPUTS, OutputDriver)
+    found["summary"] = found.pop("summary")
+    return found
+
+
+def requested(address: str) -> Request:
+    """Read an address.
+
+    Raises:
+        ConfigurationError: no output has such addresses, or it can't be read.
+        MissingExtraError: its output needs a package that is not installed.
+    """
+    scheme = address.partition(":")[0] if ":" in address else ""
+    for name, driver in drivers().items():
+        if scheme in driver.schemes or (
+            driver.suffix and not scheme and address.partition("?")[0].endswith(driver.suffix)
+        ):
+            return Request(name, driver.load().parse(address))
+    known = {each: driver.form for driver in drivers().values() for each in driver.schemes}
+    close = get_close_matches(scheme, known, 1)
+    meant = f"did you mean {known[close[0]]}?" if close else f"outputs are {', '.join(dict.fromkeys(known.values()))}"
+    raise ConfigurationError(f"no output is called {_without_secret(address)!r}; {meant}")
+
+
+def check_outputs(requests: Sequence[Request | str], sources: Sequence[Source]) -> None:
     """Look at what a run was asked to put out, without making anything.
+
+    Args:
+        requests: what was asked for, or addresses.
+        sources: the people that the run reads.
 
     Raises:
         MissingExtraError: an output needs a package that is not installed; the message names the extra.
-        ConfigurationError: an address that can't be read, or a recording that can't be made.
+        ConfigurationError: an address that can't be read, or an output that can't be had.
     """
-    if wanted.record is not None:
-        wanted.record.check()
-        check_writable(recording_path(wanted.record.path))
-    if wanted.mqtt is not None:
-        require("--mqtt", ["paho"], "mqtt")
-        parse_broker(wanted.mqtt)
-    if wanted.metrics is not None:
-        require("--metrics", ["prometheus_client"], "metrics")
-        parse_address(wanted.metrics)
-    if wanted.lsl is not None:
-        require("--lsl-out", ["pylsl"], "lsl")
-        check_name(wanted.lsl)
-    if wanted.serve is not None:
-        page_address(wanted.serve, wanted.serve_token)
-    for name, each in wanted.streams.items():
-        try:
-            check_outputs(each)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"stream {name}: {error}") from None
+    _settled(requests, sources)
 
 
-def open_outputs(run: Run, wanted: Wanted, say: Say = say_to_log) -> list[Output]:
+def open_outputs(
+    pipeline: Pipeline, requests: Sequence[Request | str], *, say: Say = say_to_log, console: Console | None = None
+) -> list[Output]:
     """Make the outputs that a run was asked for.
 
     Args:
-        run: a pipeline, or several streams; not opened yet.
-        wanted: which.
+        pipeline: not opened yet.
+        requests: what was asked for, or addresses.
         say: told what outputs have to say.
+        console: of those that are shown in the terminal; the one that `say` prints to, so that sentences come above the
+            view, not into it.
 
     Raises:
         MissingExtraError: an output needs a package that is not installed; the message names the extra.
         ConfigurationError: what was asked for makes no sense or can't be had, such as a busy port; those that were made
             have ended by then.
     """
-    made: list[Output] = []
-    encoder = Encoder(say)  # one for all; its process starts when images are needed
+    host = Host(pipeline, say=say, encoder=Encoder(say), console=console)
+    streams = pipeline.streams
     try:
-        for driver in OUTPUTS:
-            for output in _opened(driver, run, wanted, say, encoder):
-                made.append(output)  # one by one: those before one that can't be had are ended
+        for driver, settled in _settled(requests, [each.source for each in streams.values()]):
+            names = streams if driver.scope == "stream" else (None,)
+            for name, options in zip(names, settled, strict=True):
+                _make(driver, options, host, name)
     except BaseException:
-        for each in made:
-            each.end(None)
-        encoder.close()
+        for each in host.outputs:
+            with contextlib.suppress(Exception):
+                each.end(None)
+        host.encoder.close()
         raise
-    for each in made:
-        if isinstance(each, Metrics):
-            each.outputs = made
-    return made
+    return host.outputs
 
 
-def _opened(driver: OutputDriver, run: Run, wanted: Wanted, say: Say, encoder: Encoder) -> Iterator[Output]:
-    """Make the outputs of one kind."""
-    if driver.of_run is not None and (output := driver.of_run(run, wanted, say, encoder)) is not None:
-        yield output
-    if driver.of_stream is None:
-        return
-    for name, stream in streams_of(run).items():
-        asked, told = (wanted, say) if name is None else (wanted.streams.get(name, Wanted()), say_of(say, name))
-        output = driver.of_stream(stream, asked, told, encoder)
-        if output is not None:
-            yield output if name is None else OfStream(output, name)
+def _make(driver: OutputDriver, options: Any, host: Host, name: str | None) -> None:
+    """Make an output, and add it to its host's."""
+    own = host
+    if driver.scope == "stream":
+        stream = host.pipeline.streams[name]
+        told = host.say if name is None else lambda sentence: host.say(f"{name}: {sentence}")
+        own = replace(host, stream=stream, say=told)
+    output = driver.load()(options, own)
+    output.stream = name
+    host.outputs.append(output)  # one by one: those before one that can't be had are ended
+
+
+def _settled(requests: Sequence[Request | str], sources: Sequence[Source]) -> list[tuple[OutputDriver, Sequence[Any]]]:
+    """Driver and options of each output, in the order of the drivers."""
+    read = [requested(each) if isinstance(each, str) else each for each in requests]
+    order = list(drivers())
+    whose = {"stream": sources, "run": sources[:1]}
+    settled = []
+    for each in sorted(read, key=lambda each: order.index(each.name)):
+        driver = drivers()[each.name]
+        made = driver.load().settle(each.options, sources)
+        settled.append((driver, made[: len(whose[driver.scope])]))
+    return settled
+
+
+def _without_secret(address: str) -> str:
+    """An address without what may be a password in it."""
+    before, at, after = address.rpartition("@")
+    return f"{before.partition('//')[0]}//...@{after}" if at and "//" in before else address

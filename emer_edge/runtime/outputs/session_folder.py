@@ -1,12 +1,18 @@
-"""The output that saves a session (see `emer_edge.data.sessions`): every line leaves this process as it comes."""
+"""`--save FOLDER` or `session:FOLDER?participant=ID`: a session as it goes (see `emer_edge.data.sessions`).
+
+Every line leaves this process as it comes.
+"""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -20,44 +26,91 @@ from emer_edge.data.sessions import (
     SESSION_SCHEMA,
     SessionHead,
     SessionPlace,
+    session_place,
 )
-from emer_edge.errors import ConfigurationError
+from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.pipeline import Stream, Summary
-from emer_edge.runtime.say import Say
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
+from emer_edge.runtime.pipeline import Summary
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result
 from emer_edge.spec.whole_file import write_private
 
-__all__ = ["SessionFolder"]
+__all__ = ["SessionFolder", "SessionOptions"]
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-_EARLY: Final = 1000  # markers before the first result that are kept
 
 
-class SessionFolder:
-    """Writes a session as it goes. What can't be written is said once, and the run goes on.
-
-    Args:
-        stream: whose markers, baseline and validation are saved.
-        place: where; its folder must not exist.
-        say: told when writing fails, and what was written at the end.
+@dataclass(frozen=True)
+class SessionOptions:
+    """Where sessions are saved.
 
     Attributes:
-        name: `session`.
+        root: the folder of all participants.
+        session: ID of all participants' sessions; the date and time by default.
+        participant: of a run of one person; what its source says by default.
+    """
+
+    root: Path
+    session: str | None = None
+    participant: str | None = None
+
+
+class SessionFolder(Output):
+    """Writes a session as it goes.
+
+    Args:
+        options: where; its folder must not exist.
+        host: whose markers, baseline and validation are saved; told what was written at the end.
     """
 
     name = "session"
+    queued = MappingProxyType({"marker": 1000})  # they come from other threads, and before `begin`, too
 
-    def __init__(self, stream: Stream, place: SessionPlace, say: Say) -> None:
-        self._stream, self._place, self._say = stream, place, say
-        self._lock = threading.Lock()  # markers come from other threads
+    def __init__(self, options: SessionPlace, host: Host) -> None:
+        self._stream, self._place, self._say = host.own, options, host.say
         self._files: dict[str, int] = {}
         self._counts = {RESULTS_FILE: 0, MARKERS_FILE: 0}
         self._head: SessionHead | None = None
-        self._failed = False
-        self._early: deque[Marker] = deque(maxlen=_EARLY)
-        stream.markers.listen(self._marker)
+        self._whole = True
+
+    @classmethod
+    def parse(cls, address: str) -> SessionOptions:
+        """The options of `session:FOLDER?participant=ID&session=ID`."""
+        folder, parameters = target_of(address, path=True)
+        unknown = sorted(set(parameters) - {"participant", "session"})
+        if unknown or not folder:
+            raise ConfigurationError(f"{address}: write session:FOLDER?participant=ID&session=ID")
+        return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"))
+
+    @classmethod
+    def settle(cls, options: SessionOptions, sources: Sequence[Source]) -> Sequence[SessionPlace]:
+        """FOLDER/PARTICIPANT/SESSION, or SESSION-STREAM where two streams are of one participant.
+
+        Raises:
+            ConfigurationError: a person without a participant, and see `session_place`.
+        """
+        people = [each.participant or (options.participant if each.name is None else None) for each in sources]
+        missing = [each.name for each, whose in zip(sources, people, strict=True) if whose is None and each.name]
+        if missing:
+            raise ConfigurationError(
+                f"--save needs a participant of every person: add participant to the [[stream]] {', '.join(missing)}"
+            )
+        session = options.session or datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+        shared = Counter(people)
+        places = []
+        for source, participant in zip(sources, people, strict=True):
+            if participant is None:
+                raise ConfigurationError(
+                    "--save needs to know whose session this is: add --participant with a pseudonym"
+                )
+            own = f"{session}-{source.name}" if shared[participant] > 1 else session
+            try:
+                places.append(session_place(options.root, participant, own))
+            except ConfigurationError as error:
+                raise blamed(source, error) from None
+        return places
 
     def begin(self) -> None:
         """Make the folder and its files.
@@ -79,68 +132,52 @@ class SessionFolder:
             ) from error
         except OSError as error:
             raise ConfigurationError(f"can't save the session in {folder}: {error.strerror or error}") from error
-        with self._lock:
-            self._files = files
-            early, self._early = list(self._early), deque(maxlen=0)
-        for marker in early:
-            self._marker(marker)
+        self._files = files
 
     def result(self, result: Result) -> bool:
         """Write a result; and the head anew once the baseline is complete."""
         self._line(RESULTS_FILE, msgspec.json.encode(result.to_dict()))
         if self._head is not None and self._head.baseline is None and self._stream.baseline is not None:
             self._head.baseline = self._stream.baseline
-            self._try_head()
+            with self._saving():
+                self._write_head()
         return True
+
+    def marker(self, marker: Marker) -> None:
+        """Write a marker."""
+        self._line(MARKERS_FILE, msgspec.json.encode(marker))
 
     def end(self, summary: Summary | None) -> None:
         """Write how it ended."""
         if self._head is None:
             return
-        with self._lock:
-            files, self._files = self._files, {}
-        for each in files.values():
+        for each in self._files.values():
             os.close(each)
         self._head.state, self._head.ended = "ended", _now()
         self._head.results, self._head.markers = self._counts[RESULTS_FILE], self._counts[MARKERS_FILE]
         self._head.baseline = self._stream.baseline
         self._head.summary = None if summary is None else _plain(summary)
-        self._try_head()
-        if not self._failed:
+        with self._saving():
+            self._write_head()
+        if self._whole:
             counts = f"{self._counts[RESULTS_FILE]} results and {self._counts[MARKERS_FILE]} markers"
             self._say(
                 f"saved {counts} in {self._place.folder}; emer-edge purge --participant {self._place.participant} "
                 f"--sessions {self._place.root} removes this person's sessions"
             )
 
-    def _marker(self, marker: Marker) -> None:
-        with self._lock:
-            if not self._files:
-                self._early.append(marker)
-                return
-        self._line(MARKERS_FILE, msgspec.json.encode(marker))
-
     def _line(self, name: str, line: bytes) -> None:
-        with self._lock:
-            file = self._files.get(name)
-            if file is None or self._failed:
-                return
-            try:
-                _write_whole(file, line + b"\n")
-                self._counts[name] += 1
-            except OSError as error:
-                self._fail(error)
+        with self._saving():
+            _write_whole(self._files[name], line + b"\n")
+        self._counts[name] += 1
 
-    def _try_head(self) -> None:
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
         try:
-            self._write_head()
+            yield
         except OSError as error:
-            self._fail(error)
-
-    def _fail(self, error: OSError) -> None:
-        if not self._failed:
-            self._failed = True  # a line after one that is cut would be lost with it
-            self._say(f"can't save the session in {self._place.folder} any more ({error.strerror}); the run goes on")
+            self._whole = False
+            raise DataError(f"can't save the session in {self._place.folder} any more ({error.strerror})") from error
 
     def _write_head(self) -> None:
         content = msgspec.json.format(msgspec.json.encode(self._head), indent=2)

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from emer_edge.metrics.latency import LatencySummary
+from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.outputs.drawing import axis, decades_of, duration, histogram
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.pipeline.core import AGES
 from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.results import Result
 
 __all__ = ["SummaryTable", "baseline_lines"]
 
@@ -26,22 +26,18 @@ _NAMES: Final = {
 _NARROWEST, _WIDEST = 10, 40
 
 
-class SummaryTable:
+class SummaryTable(Output):
     """Prints what the run was like.
 
     Args:
-        console: where to; stderr by default.
+        options: the console to print to; the host's, or stderr by default.
+        host: the run.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
+    name = "summary"
 
-    def begin(self) -> None:
-        """Nothing to do."""
-
-    def result(self, result: Result) -> bool:
-        """Nothing to do."""
-        return True
+    def __init__(self, options: Console | None = None, host: Host | None = None) -> None:
+        self._console = options or (host.console if host else None) or Console(stderr=True)
 
     def end(self, summary: Summary | None) -> None:
         """Print the table."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.pipeline.pipeline import Pipeline
-from emer_edge.runtime.pipeline.play import Validating, play
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.pipeline.summary import Summary
 
-__all__ = ["Pipeline", "PipelineCore", "Stream", "Summary", "Validating", "play"]
+__all__ = ["Pipeline", "PipelineCore", "Stream", "Summary"]

@@ -158,8 +158,8 @@ class PipelineCore:
         if self._meter is not None:
             result = self._meter.on_result(result)
         self._count(result)
-        for tap in self.evidence.taps:
-            tap.on_step(result)
+        for listener in self.evidence.listeners:
+            listener("result", result)
         return result
 
     def drops(self) -> dict[str, int]:

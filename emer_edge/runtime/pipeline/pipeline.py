@@ -54,8 +54,8 @@ class Pipeline:
 
     Attributes:
         bundle, machine, say: as above.
-        streams: name -> stream: its sources, markers and baseline; `tap` it before the run begins. One person without a
-            name is under None.
+        streams: name -> stream: its sources, markers and baseline; `listen` to it before the run begins. One person
+            without a name is under None.
         markers: what is set here is set in every stream; `markers.listen` has markers told at once.
 
     Raises:

@@ -19,7 +19,6 @@ from emer_edge.runtime.pipeline.intake import source_drops
 from emer_edge.runtime.pipeline.summary import Summary, core_summary
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
-from emer_edge.runtime.tap import Tap
 from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.runtime.trackers.registry import check_tracker
@@ -60,7 +59,7 @@ class Stream:
         self.markers = MarkerLog()
         self.keep_originals = False
         self.validation: Validation | None = None
-        self._taps: list[Tap] = []
+        self._listeners: list[Callable[..., None]] = []
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
         self._core: PipelineCore | None = None
@@ -100,11 +99,20 @@ class Stream:
         """Camera and tracker in a line each, without passwords; raise ConfigurationError before they are opened."""
         return self.camera.description, self.tracker.description
 
-    def tap(self, tap: Tap) -> None:
-        """Have every item and step told to `tap`, from the start; ConfigurationError once it is opened."""
+    @property
+    def core(self) -> PipelineCore | None:
+        """What takes the steps; None before it is opened."""
+        return self._core
+
+    def listen(self, listener: Callable[..., None]) -> None:
+        """Have every item and step told to `listener` (see `Evidence.listeners`), from the start.
+
+        Raises:
+            ConfigurationError: it is opened.
+        """
         if self.opened:
-            raise ConfigurationError("a pipeline that runs can't be tapped: some items have gone by")
-        self._taps.append(tap)
+            raise ConfigurationError("a pipeline that runs can't be listened to: some items have gone by")
+        self._listeners.append(listener)
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
         """Set a marker in this stream alone, see `Pipeline.mark`."""
@@ -159,7 +167,7 @@ class Stream:
         """
         with self._named():
             core = self._core = self._opened_core(session, detector)
-        core.evidence.taps.extend(self._taps)
+        core.evidence.listeners.extend(self._listeners)
         self._began_s = monotonic()
         return core
 

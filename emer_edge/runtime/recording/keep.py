@@ -20,7 +20,6 @@ from emer_edge.runtime.say import Say
 __all__ = [
     "Images",
     "RecordOptions",
-    "asked_recording",
     "expire",
     "own_recordings",
     "purge_recordings",
@@ -69,39 +68,6 @@ class RecordOptions:
                 check_id(kind, text)
         if self.retention_days is not None and not 0 < self.retention_days <= 36_525:
             raise ConfigurationError(f"recordings are kept for 0 to 36525 days, not {self.retention_days:g}")
-
-
-def asked_recording(
-    path: Path | None,
-    video: bool,
-    lossless: bool,
-    consent_id: str | None,
-    participant: str | None,
-    session: str | None,
-    retention_days: float | None,
-) -> RecordOptions | None:
-    """What is to be recorded, as flags say it; None where nothing is.
-
-    Raises:
-        ConfigurationError: flags about a recording without one, or that make no sense (`RecordOptions.check`).
-    """
-    if path is None:
-        alone = {
-            "--record-video": video,
-            "--record-lossless": lossless,
-            "--consent-id": consent_id is not None,
-            "--retention-days": retention_days is not None,
-        }
-        given = [name for name, was_given in alone.items() if was_given]
-        if given:
-            raise ConfigurationError(f"{', '.join(given)} belong to a recording: add --record FILE.mcap")
-        return None
-    if lossless and not video:
-        raise ConfigurationError("--record-lossless says how images are recorded: add --record-video")
-    images: Images = "none" if not video else "lossless" if lossless else "jpeg"
-    options = RecordOptions(path, images, consent_id, participant, session, retention_days)
-    options.check()
-    return options
 
 
 def recording_path(path: Path) -> Path:

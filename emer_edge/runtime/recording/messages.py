@@ -184,18 +184,22 @@ class ImageMessage(msgspec.Struct):
 def sample_message(sample: TrackerSample, taken_ns: int) -> SampleMessage:
     """A sample as its message."""
     left, right = _eye_message(sample.left), _eye_message(sample.right)
-    return SampleMessage(sample.stamp_ns, sample.arrival_ns, taken_ns, left, right, sample.device_ns)
+    return SampleMessage(sample.stamp_ns, sample.arrival_ns, taken_ns, left, right=right, device_ns=sample.device_ns)
 
 
 def sample_of(message: SampleMessage) -> TrackerSample:
     """The sample of a message."""
     return TrackerSample(
-        message.device_ns, message.stamp_ns, message.arrival_ns, _eye_of(message.left), _eye_of(message.right)
+        message.device_ns,
+        message.stamp_ns,
+        message.arrival_ns,
+        left=_eye_of(message.left),
+        right=_eye_of(message.right),
     )
 
 
 def frame_message(
-    frame: Frame, look: Look | None, taken_ns: int, with_crop: bool, encode: Encode = encoded
+    frame: Frame, look: Look | None, taken_ns: int, *, with_crop: bool, encode: Encode = encoded
 ) -> FrameMessage:
     """A frame as its message, without its image.
 
@@ -219,7 +223,16 @@ def frame_message(
             crop=encode(candidate.crop, CROP) if candidate is not None and with_crop else None,
         )
     height, width = frame.image.shape[:2]
-    return FrameMessage(frame.index, frame.stamp_ns, frame.arrival_ns, taken_ns, frame.clock, width, height, seen)
+    return FrameMessage(
+        frame.index,
+        frame.stamp_ns,
+        frame.arrival_ns,
+        taken_ns,
+        clock=frame.clock,
+        width_px=width,
+        height_px=height,
+        look=seen,
+    )
 
 
 def look_of(message: FrameMessage) -> Look | None:
@@ -241,7 +254,7 @@ def look_of(message: FrameMessage) -> Look | None:
         missed = None if seen.missed is None else Missing(seen.missed)
     except ValueError:
         raise DataError(f"the recording says a face was missed for being {seen.missed!r}, which is unknown") from None
-    return Look(face, candidate, missed, seen.anew, 0)
+    return Look(face, candidate, missed, seen.anew, detect_ns=0)
 
 
 def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = encoded) -> ImageMessage:
@@ -295,5 +308,10 @@ def _eye_of(message: EyeMessage) -> EyeReading:
     numbers = [math.nan if each is None else each for each in msgspec.structs.astuple(message)[1:]]
     x_px, y_px, x_mm, y_mm, *rest = numbers
     return EyeReading(
-        (x_px, y_px), (x_mm, y_mm), (rest[0], rest[1], rest[2]), (rest[3], rest[4], rest[5]), rest[6], message.valid
+        (x_px, y_px),
+        (x_mm, y_mm),
+        (rest[0], rest[1], rest[2]),
+        (rest[3], rest[4], rest[5]),
+        pupil_mm=rest[6],
+        valid=message.valid,
     )

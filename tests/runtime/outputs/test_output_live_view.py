@@ -19,15 +19,16 @@ from rich.console import Console
 from runtime_inputs import LiveTracker
 
 from emer_edge.bundle import Bundle
+from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs import LiveView
-from emer_edge.runtime.outputs.latencies import Latencies
+from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.live_rows import Shown
-from emer_edge.runtime.outputs.live_view import render
-from emer_edge.runtime.outputs.sensors import SensorHealth, camera_health, tracker_health
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.outputs.live_view import LiveView, render
+from emer_edge.runtime.outputs.sensor_health import SensorHealth, camera_health, tracker_health
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.spec.baseline import FromBaseline
 from emer_edge.spec.markers import Marker
 from emer_edge.spec.results import Result, State
@@ -41,16 +42,19 @@ SIZES = [(80, 24), (120, 40), (200, 60), (60, 16), (40, 10), (20, 5)]
 
 
 def shown(bundle: Bundle, result: Result = OK, sensors: Sequence[SensorHealth] = SENSORS) -> Shown:
-    latencies = Latencies()
+    latencies: dict[str, LatencyRecorder] = {}
     past = [result_of(number, 0.5 + 0.4 * math.sin(number / 20)) for number in range(1, 200)]
     for each in (*past, result):
-        latencies.result(each)
-    return Shown(bundle.manifest, result, (*past, result), latencies.recorders, sensors)
+        ages_ms = {"face age": each.face_age_ms, "sample age": each.sample_age_ms}
+        for name, value_ms in (each.stages_ms | ages_ms).items():
+            if value_ms is not None and name not in ("detect", "align"):
+                latencies.setdefault(name, LatencyRecorder()).record(round(value_ms * 1e6))
+    return Shown(bundle.manifest, result, (*past, result), latencies, sensors)
 
 
 def text_of(what: Shown, width: int = 120, height: int = 60) -> str:
     console = Console(width=width, height=height, file=io.StringIO(), record=True, force_terminal=True)
-    console.print(render(what, width, height))
+    console.print(render(what.manifest, {None: what}, {}, size=(width, height)))
     return console.export_text()
 
 
@@ -120,7 +124,7 @@ def test_sensors_that_are_lost_and_slow_are_seen(bundle: Bundle) -> None:
         SensorHealth("tracker", 80, 120, None, 0, 0, "x"),
     )
     console = Console(width=120, height=40, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(render(shown(bundle, sensors=bad), 120, 40))
+    console.print(render(bundle.manifest, {None: shown(bundle, sensors=bad)}, {}, size=(120, 40)))
     drawn = console.file.getvalue()  # type: ignore[attr-defined]
     assert re.search(r"\x1b\[1;31m *lost", drawn)
     assert re.search(r"\x1b\[33m *80.0/120", drawn)
@@ -147,7 +151,8 @@ def test_baseline_and_markers_are_shown(bundle: Bundle) -> None:
 
 def test_it_leaves_the_terminal_as_it_was(bundle: Bundle) -> None:
     screen = io.StringIO()
-    view = LiveView(bundle.manifest, Console(file=screen, force_terminal=True, width=110))
+    console = Console(file=screen, force_terminal=True, width=110)
+    view = LiveView(None, Host(Pipeline(bundle), console=console))
     view.begin()
     assert view.result(OK)
     view.end(None)
@@ -156,7 +161,7 @@ def test_it_leaves_the_terminal_as_it_was(bundle: Bundle) -> None:
 
 def test_without_a_terminal_a_line_tells_each_state(bundle: Bundle) -> None:
     screen = io.StringIO()
-    view = LiveView(bundle.manifest, Console(file=screen))
+    view = LiveView(None, Host(Pipeline(bundle), console=Console(file=screen)))
     view.begin()
     for state in (State.FILLING, State.FILLING, State.OK, State.OK, State.STALE):
         view.result(Result(0, state, filling_s=3.0))
@@ -171,23 +176,18 @@ def test_without_a_terminal_a_line_tells_each_state(bundle: Bundle) -> None:
 def test_a_run_shows_its_sensors(bundle: Bundle, video: Path, tracker: Path) -> None:
     screen = io.StringIO()
     pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
-    view = LiveView(
-        bundle.manifest, Console(file=screen, force_terminal=True, width=120, height=50), pipeline.streams[None]
-    )
-    summary = play(pipeline, [view])
-    assert view._watched.meter.counts["frames"] == summary.frames
-    assert view._watched.latencies.recorders["detect"].count == summary.stages["detect"].count
-    assert view._watched.latencies.recorders["align"].count == summary.stages["align"].count
+    console = Console(file=screen, force_terminal=True, width=120, height=50)
+    play(pipeline, [LiveView(None, Host(pipeline, console=console))])
     assert re.search(r"/30 .*media", re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()))
 
 
 DRAWN = """
 import sys
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs import Wanted, open_outputs
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 pipeline = Pipeline(sys.argv[1], sys.argv[2], sys.argv[3], machine=MachineOptions(pace="fast"), offset_ms=0)
-play(pipeline, open_outputs(pipeline, Wanted(live=True)))
+play(pipeline, ["live:"])
 """
 
 

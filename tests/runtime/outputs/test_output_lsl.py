@@ -10,7 +10,9 @@ import pytest
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.outputs.lsl import LslResults
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.lsl_results import LslResults
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.recording.messages import result_channels, result_row
 from emer_edge.spec.heads import HEADS, ClassHead
@@ -33,7 +35,7 @@ def ok(end_ns: int) -> Result:
 
 def test_an_inlet_gets_labelled_results(bundle: Bundle) -> None:
     name = f"emotions {uuid.uuid4().hex[:8]}"
-    output = LslResults(Pipeline(bundle).streams[None], name)
+    output = LslResults(name, Host(Pipeline(bundle)))
     output.begin()
     (found,) = pylsl.resolve_byprop("name", name, 1, 10.0)
     inlet = pylsl.StreamInlet(found)
@@ -80,4 +82,4 @@ def test_a_row_has_a_number_for_every_channel() -> None:
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 101])
 def test_names_that_can_not_be_announced(bundle: Bundle, name: str) -> None:
     with pytest.raises(ConfigurationError, match="an LSL stream's name"):
-        LslResults(Pipeline(bundle).streams[None], name)
+        LslResults.settle(name, [Source()])

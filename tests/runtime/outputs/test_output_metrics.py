@@ -11,8 +11,10 @@ from recording_inputs import Kept
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs.metrics import EDGES_S, Metrics, parse_address
-from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.prometheus import EDGES_S, Metrics, parse_address
+from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.play import play
 from emer_edge.spec.results import Result, State
 
 
@@ -42,16 +44,15 @@ class Scraping(Kept):
 class Losing(Kept):
     name = "some output"
 
-    def lost(self) -> dict[str, int]:
+    def losses(self) -> dict[str, int]:
         return {"results": 3}
 
 
 @pytest.fixture(scope="module")
 def scraped(bundle: Bundle, video: Path, tracker: Path) -> tuple[dict[str, float], Summary, list[Result]]:
     pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
-    metrics = Metrics(pipeline, ":0")
+    metrics = Metrics(("127.0.0.1", 0), Host(pipeline, outputs=[Losing()]))
     assert metrics.url.startswith("http://127.0.0.1:")
-    metrics.outputs = [Losing()]
     kept = Scraping(metrics.url, 20)
     summary = play(pipeline, [metrics, kept])
     with pytest.raises(OSError, match="refused"):
@@ -100,12 +101,16 @@ def test_no_emotion_is_told(scraped: tuple[dict[str, float], Summary, list[Resul
     assert "gap" not in text
 
 
-def test_drops_are_counted_once(bundle: Bundle) -> None:
-    metrics = Metrics(Pipeline(bundle), ":0")
+def test_drops_are_told_as_the_run_counts_them(bundle: Bundle, video: Path, tracker: Path) -> None:
+    pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
+    metrics = Metrics(("127.0.0.1", 0), Host(pipeline))
     try:
-        for dropped in ({"camera": 2}, {"camera": 2}, {"camera": 5, "results": 1}):
-            metrics.series[None].on_step(Result(1, State.STALE, dropped=dropped))
-        seen = scrape(metrics.url)
+        with pipeline:
+            next(pipeline)
+            core = pipeline.streams[None].core
+            assert core is not None
+            core.dropped |= {"camera": 5, "results": 1}
+            seen = scrape(metrics.url)
     finally:
         metrics.end(None)
     assert seen['emer_edge_dropped_total{place="camera"}'] == 5
@@ -118,10 +123,10 @@ def test_a_busy_port_is_one_line_with_the_command_that_works(bundle: Bundle) -> 
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match="in use; try --metrics") as caught:
-            Metrics(Pipeline(bundle), f":{port}")
+            Metrics(parse_address(f":{port}"), Host(Pipeline(bundle)))
     assert "\n" not in str(caught.value)
     offered = str(caught.value).rsplit(" ", 1)[1]
-    metrics = Metrics(Pipeline(bundle), offered)
+    metrics = Metrics(parse_address(offered), Host(Pipeline(bundle)))
     metrics.end(None)
 
 

@@ -16,8 +16,12 @@ from machine import find_program, needs
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.delivery import Delivery
 from emer_edge.runtime.outputs.mqtt import CREDENTIALS, Broker, Mqtt, parse_broker
+from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.spec.results import Result, State
 
 MOSQUITTO = find_program("mosquitto")
@@ -111,59 +115,74 @@ def result(number: int) -> Result:
     return Result(number, State.OK, heads={"er-valence": 0.5})
 
 
-def output(port: int, said: list[str], buffered: int = 500) -> Mqtt:
-    return Mqtt(Broker("127.0.0.1", port, "lab/seat 4", tls=False), said.append, buffered)
+def delivery(bundle: Bundle, broker: Broker, said: list[str], buffered: int = 500) -> Delivery:
+    mqtt = Mqtt(broker, Host(Pipeline(bundle), say=said.append))
+    mqtt.queued = {"result": buffered}
+    return Delivery(mqtt, said.append)
+
+
+def seat(port: int) -> Broker:
+    return Broker("127.0.0.1", port, "lab/seat 4", tls=False)
+
+
+def give(mqtt: Delivery, numbers: range) -> None:
+    for number in numbers:
+        mqtt.put("result", None, result(number))
 
 
 @needs_mosquitto
-def test_nothing_is_lost_when_the_broker_is_killed_and_comes_back(broker: RealBroker, subscriber: Subscriber) -> None:
+def test_nothing_is_lost_when_the_broker_is_killed_and_comes_back(
+    bundle: Bundle, broker: RealBroker, subscriber: Subscriber
+) -> None:
     said: list[str] = []
-    mqtt = output(broker.port, said)
+    mqtt = delivery(bundle, seat(broker.port), said)
     mqtt.begin()
-    for number in range(100):
-        mqtt.result(result(number))
+    give(mqtt, range(100))
     until(lambda: len(subscriber.ends()) == 100)
     time.sleep(1.2)  # mosquitto saves its subscribers once a second
     broker.kill()
-    for number in range(100, 300):
-        mqtt.result(result(number))
+    give(mqtt, range(100, 300))
     until(lambda: any("no connection" in each for each in said))
     broker.start()
-    for number in range(300, 320):
-        mqtt.result(result(number))
+    give(mqtt, range(300, 320))
     until(lambda: len(subscriber.ends()) == 320)
     mqtt.end(None)
     until(lambda: subscriber.states()[-1] == ("offline", "ended"))
     assert subscriber.ends() == list(range(320))
     assert subscriber.states()[0] == ("online", None)
-    assert mqtt.lost() == {}
+    assert mqtt.losses() == {}
     assert sum("no connection" in each for each in said) == 1
     assert any("is back" in each for each in said)
 
 
 @needs_mosquitto
-def test_beyond_the_bound_the_oldest_go_and_are_counted(broker: RealBroker, subscriber: Subscriber) -> None:
+def test_beyond_the_bound_the_oldest_go_and_are_counted(
+    bundle: Bundle, broker: RealBroker, subscriber: Subscriber
+) -> None:
     said: list[str] = []
-    mqtt = output(broker.port, said, buffered=50)
+    mqtt = delivery(bundle, seat(broker.port), said, buffered=50)
     time.sleep(1.2)  # mosquitto saves its subscribers once a second
     broker.kill()
     mqtt.begin()
     until(lambda: any("up to 50 results wait" in each for each in said))
-    for number in range(80):
-        mqtt.result(result(number))
-    assert mqtt.lost() == {"results": 30}
+    give(mqtt, range(1))
+    time.sleep(0.2)  # it has left the queue, and waits for the broker
+    give(mqtt, range(1, 81))
+    assert mqtt.losses() == {"results": 30}
     broker.start()
-    until(lambda: len(subscriber.ends()) == 50)
+    until(lambda: len(subscriber.ends()) == 51)
     mqtt.end(None)
-    assert subscriber.ends() == list(range(30, 80))
-    assert mqtt.lost() == {"results": 30}
+    assert subscriber.ends() == [0, *range(31, 81)]
+    assert mqtt.losses() == {"results": 30}
 
 
 @needs_mosquitto
-def test_the_status_is_retained_and_the_broker_tells_when_we_vanish(broker: RealBroker, tmp_path: Path) -> None:
+def test_the_status_is_retained_and_the_broker_tells_when_we_vanish(bundle: Bundle, broker: RealBroker) -> None:
     code = (
-        "import time\nfrom emer_edge.runtime.outputs.mqtt import Mqtt, parse_broker\n"
-        f"mqtt = Mqtt(parse_broker('mqtt://127.0.0.1:{broker.port}/lab/seat%204'), print)\n"
+        "import time\nfrom emer_edge.runtime.outputs import open_outputs\n"
+        "from emer_edge.runtime.pipeline import Pipeline\n"
+        f"pipeline = Pipeline({str(bundle.path)!r})\n"
+        f"(mqtt,) = open_outputs(pipeline, ['mqtt://127.0.0.1:{broker.port}/lab/seat%204'])\n"
         "mqtt.begin()\ntime.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -198,7 +217,9 @@ def _retained(port: int) -> Any:
 
 @needs_mosquitto
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves refused TLS sockets open
-def test_credentials_and_tls_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_and_tls_come_from_the_environment(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     certificate, key = tmp_path / "broker.pem", tmp_path / "broker.key"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
@@ -215,27 +236,26 @@ def test_credentials_and_tls_come_from_the_environment(tmp_path: Path, monkeypat
     monkeypatch.setenv(CREDENTIALS["username"], "board")
     try:
         monkeypatch.setenv(CREDENTIALS["password"], "wrong")
-        refused = Mqtt(address, said.append)
+        refused = delivery(bundle, address, said)
         refused.begin()
         until(lambda: said)
         assert "Not authorized" in said[0]
         assert "wrong" not in said[0]
         refused.end(None)
         monkeypatch.setenv(CREDENTIALS["password"], "secret")
-        mqtt = Mqtt(address, said.append)
+        mqtt = delivery(bundle, address, said)
         mqtt.begin()
-        for number in range(10):
-            mqtt.result(result(number))
-        until(lambda: mqtt._client.is_connected())
+        give(mqtt, range(10))
+        time.sleep(1.0)  # to connect
         mqtt.end(None)
-        assert mqtt.lost() == {}
+        assert mqtt.losses() == {}
         monkeypatch.delenv(CREDENTIALS["ca"])
-        stranger = Mqtt(address, said.append)  # nobody vouches for this broker
+        stranger = delivery(bundle, address, said)  # nobody vouches for this broker
         stranger.begin()
-        stranger.result(result(0))
+        give(stranger, range(1))
         until(lambda: len(said) == 2)
         stranger.end(None)
-        assert stranger.lost() == {"unsent at the end": 1}
+        assert stranger.losses() == {"unsent at the end": 1}
     finally:
         broker.kill()
 
@@ -272,8 +292,8 @@ def test_brokers() -> None:
     ],
 )
 def test_environments_that_make_no_sense(
-    monkeypatch: pytest.MonkeyPatch, variable: str, broker: str, named: str
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, variable: str, broker: str, named: str
 ) -> None:
     monkeypatch.setenv(CREDENTIALS[variable], "/nowhere")
     with pytest.raises(ConfigurationError, match=named):
-        Mqtt(parse_broker(broker), print)
+        Mqtt(parse_broker(broker), Host(Pipeline(bundle)))

@@ -21,25 +21,29 @@ from test_output_mqtt import PATIENCE_S, RealBroker, Subscriber, needs_mosquitto
 from emer_edge.bundle import Bundle
 from emer_edge.data.sessions import open_session
 from emer_edge.runtime.options import Source
-from emer_edge.runtime.outputs import JsonLines, Wanted, open_outputs, recorder
+from emer_edge.runtime.outputs import Host, open_outputs
+from emer_edge.runtime.outputs.delivery import Outputs
+from emer_edge.runtime.outputs.json_lines import JsonLines
 from emer_edge.runtime.outputs.live_rows import Shown
-from emer_edge.runtime.outputs.live_streams import LiveStreams, StreamRow, render_streams, streams_lines
-from emer_edge.runtime.outputs.metrics import Metrics
-from emer_edge.runtime.outputs.of_stream import OfStream
-from emer_edge.runtime.outputs.several import Keeping, Whose, wanted_of_streams
-from emer_edge.runtime.pipeline import Pipeline, Summary, play
+from emer_edge.runtime.outputs.live_view import LiveView, render, streams_lines
+from emer_edge.runtime.outputs.prometheus import Metrics
+from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import RESULTS
 from emer_edge.spec.results import Result, State
 
 NAMES = ("left", "right")
-PEOPLE = {"left": Whose("p1", "form 1"), "right": Whose("p2", "form 2")}
+PEOPLE = {"left": ("p1", "form 1"), "right": ("p2", "form 2")}
 
 
 def two_people() -> list[Source]:
     """Two people before live cameras, for as long as it takes."""
     pictures = {"left": [scene(100 + at, 80) for at in range(60)], "right": [scene(200, 100, 0.7)]}
-    return [Source(LiveCamera(each), LiveTracker(), name=name) for name, each in pictures.items()]
+    return [
+        Source(LiveCamera(pictures[name]), LiveTracker(), name=name, participant=participant, consent_id=consent_id)
+        for name, (participant, consent_id) in PEOPLE.items()
+    ]
 
 
 class Scraping(Kept):
@@ -79,17 +83,20 @@ class Played:
 @pytest.fixture(scope="module")
 def played(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder, said = tmp_path_factory.mktemp("kept"), []
-    patch = pytest.MonkeyPatch()  # however busy the machine is, nothing is to be lost
-    patch.setattr(recorder, "_LIMITS", dict.fromkeys(recorder._LIMITS, 100_000))
     run = Pipeline(bundle, sources=two_people(), say=said.append)
     screen, lines = io.StringIO(), io.StringIO()
-    asked = Wanted(summary=True, console=Console(file=screen, width=80), metrics=":0")
-    keeping = Keeping(save=folder / "sessions", record=folder, video=True, session="s1")
-    outputs = open_outputs(run, wanted_of_streams(asked, PEOPLE, keeping), said.append)
+    asked = [
+        "metrics://:0",
+        f"session:{folder}/sessions?session=s1",
+        f"mcap:{folder}?images=jpeg&session=s1",
+        "summary:",
+    ]
+    outputs = open_outputs(run, asked, say=said.append, console=Console(file=screen, width=80))
+    for each in outputs:
+        each.queued = dict.fromkeys(each.queued, 100_000)  # however busy the machine is, nothing is to be lost
     kept = Scraping(run)
     kept.metrics = next(each for each in outputs if isinstance(each, Metrics))
     summary = play(run, [*outputs, JsonLines(lines), kept], 30.0)
-    patch.undo()
     told = [json.loads(each) for each in lines.getvalue().splitlines()]
     return Played(kept.results, summary, folder, kept.scraped, kept.read, screen.getvalue(), told, said)
 
@@ -114,8 +121,8 @@ def test_lines_and_the_summary_tell_streams_apart(played: Played) -> None:
 
 
 def test_each_stream_has_its_session(played: Played) -> None:
-    for name, whose in PEOPLE.items():
-        session = open_session(played.folder / "sessions" / str(whose.participant) / "s1")
+    for name, (participant, _) in PEOPLE.items():
+        session = open_session(played.folder / "sessions" / participant / "s1")
         mine = of(played.results, name)
         assert [each["end_ns"] for each in session.results] == [each.end_ns for each in mine]
         assert session.head.state == "ended"
@@ -134,7 +141,7 @@ def test_each_stream_has_its_recording_and_a_replay_gives_its_results(bundle: Bu
         path, mine = found[name], of(played.results, name)
         head = read_head(path)
         assert path.stem.endswith(f"Z-{name}")
-        assert (head.participant, head.consent_id) == (whose.participant, whose.consent_id)
+        assert (head.participant, head.consent_id) == whose
         recorded = [each.decode() for each in read_messages(path, [RESULTS])]
         assert {each["stream"] for each in recorded} == {name}
         again = {each.end_ns + head.origin_ns: each for each in replayed(bundle, path)}
@@ -169,7 +176,7 @@ class Breaks(Kept):
     def result(self, result: Result) -> bool:
         raise OSError("no space left")
 
-    def lost(self) -> dict[str, int]:
+    def losses(self) -> dict[str, int]:
         return {"items": 2}
 
 
@@ -177,11 +184,11 @@ def test_an_output_of_one_stream_fails_alone(bundle: Bundle) -> None:
     said: list[str] = []
     live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in NAMES]
     run = Pipeline(bundle, sources=live, say=said.append)
-    metrics, whole = Metrics(run, ":0"), Kept()
-    outputs = [OfStream(Breaks(), "left"), OfStream(whole, "right"), metrics]
-    metrics.outputs = outputs
+    breaks, whole = Breaks(), Kept()
+    breaks.stream, whole.stream = NAMES
+    metrics = Metrics(("127.0.0.1", 0), Host(run, outputs=[breaks, whole]))
     lost = scrape(metrics.url)
-    summary = play(run, outputs, 2.0)
+    summary = play(run, [breaks, whole, metrics], 2.0)
     assert lost['emer_edge_output_lost_total{output="breaks",stream="left",what="items"}'] == 2
     assert {each.stream for each in whole.results} == {"right"}
     assert whole.results
@@ -198,12 +205,12 @@ def test_a_broker_hears_each_stream_under_its_name(bundle: Bundle, tmp_path: Pat
         assert subscriber.subscribed.wait(PATIENCE_S)
         live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=name) for name in NAMES]
         run, kept = Pipeline(bundle, sources=live), Kept()
-        wanted = Wanted(mqtt=f"mqtt://127.0.0.1:{broker.port}/lab")
-        play(run, [*open_outputs(run, wanted), kept], 2.0)
+        play(run, [f"mqtt://127.0.0.1:{broker.port}/lab", kept], 2.0)
         until(lambda: subscriber.states()[-1:] == [("offline", "ended")])
         for name in NAMES:
             heard = [body["end_ns"] for topic, body, _ in subscriber.heard if topic == f"lab/{name}/results"]
-            assert heard == [each.end_ns for each in of(kept.results, name)] != []
+            mine = [each.end_ns for each in of(kept.results, name)]
+            assert heard[: len(mine)] == mine != []  # steps that nobody read any more may have been taken
         statuses = [body for topic, body, _ in subscriber.heard if topic == "lab/status"]
         assert [each["state"] for each in statuses] == ["online", "offline"]
         assert all(each["streams"] == list(NAMES) for each in statuses)
@@ -218,33 +225,30 @@ def test_each_stream_has_an_outlet(bundle: Bundle) -> None:
     name = f"emotions {uuid.uuid4().hex[:8]}"
     live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
     run = Pipeline(bundle, sources=live)
-    outputs = open_outputs(run, wanted_of_streams(Wanted(lsl=name), {each: Whose() for each in NAMES}, Keeping()))
+    outputs = Outputs(run, open_outputs(run, [f"lsl://{name}"]))
     inlets = {}
-    for each in outputs:
-        each.begin()
+    outputs.begin()
     try:
         for each in NAMES:
             (found,) = pylsl.resolve_byprop("name", f"{name}-{each}", 1, 10.0)
             inlets[each] = pylsl.StreamInlet(found)
             inlets[each].open_stream(10.0)
             assert inlets[each].info().desc().child_value("stream") == each
-        for each in outputs:
-            for stream, state in (("left", State.NO_FACE), ("right", State.NO_GAZE)):
-                assert each.result(replace(result_of(1, state=state), stream=stream))
+        for stream, state in (("left", State.NO_FACE), ("right", State.NO_GAZE)):
+            assert outputs.result(replace(result_of(1, state=state), stream=stream))
         assert [inlets[each].pull_sample(10.0)[0][0] for each in NAMES] == [2.0, 3.0]
         assert all(inlet.pull_sample(0.1)[0] is None for inlet in inlets.values())  # none of the other's
     finally:
         for inlet in inlets.values():
             inlet.close_stream()
-        for each in outputs:
-            each.end(None)
+        outputs.end(None)
 
 
-def rows_of(bundle: Bundle, count: int) -> list[StreamRow]:
-    shown = [
-        Shown(bundle.manifest, replace(result_of(1, 0.5 + 0.05 * at), stream=f"seat-{at}"), ()) for at in range(count)
-    ]
-    return [StreamRow(f"seat-{at}", each) for at, each in enumerate(shown)]
+def rows_of(bundle: Bundle, count: int) -> dict[str | None, Shown | None]:
+    return {
+        f"seat-{at}": Shown(bundle.manifest, replace(result_of(1, 0.5 + 0.05 * at), stream=f"seat-{at}"))
+        for at in range(count)
+    }
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 8, 30])
@@ -253,7 +257,7 @@ def test_the_live_view_fits(bundle: Bundle, count: int, size: tuple[int, int]) -
     width, height = size
     screen = io.StringIO()
     console = Console(file=screen, width=width, height=height)
-    console.print(render_streams(bundle.manifest, rows_of(bundle, count), {}, width, height))
+    console.print(render(bundle.manifest, rows_of(bundle, count), {}, size=size))
     lines = screen.getvalue().splitlines()
     assert len(lines) <= height - 1
     assert max(map(len, lines)) <= width
@@ -264,13 +268,14 @@ def test_the_live_view_fits(bundle: Bundle, count: int, size: tuple[int, int]) -
 
 
 def test_two_have_a_block_each_and_eight_a_line(bundle: Bundle) -> None:
-    both = "\n".join(each.plain for each in streams_lines(bundle.manifest, rows_of(bundle, 2), {}, 76, 21))
+    both = "\n".join(each.plain for each in streams_lines(bundle.manifest, rows_of(bundle, 2), {}, size=(76, 21)))
     assert both.count("tracker ") == both.count("camera ") == 2
     assert both.count("felt minus shown") + both.count("wider than") >= 2
     rows = rows_of(bundle, 8)
-    rows[3] = StreamRow("seat-3", Shown(bundle.manifest, result_of(1, state=State.NO_FACE)))
-    rows[4] = StreamRow("a-very-long-name", None)
-    lines = [each.plain for each in streams_lines(bundle.manifest, rows, {}, 76, 21)]
+    rows["seat-3"] = Shown(bundle.manifest, result_of(1, state=State.NO_FACE))
+    rows = {"a-very-long-name" if name == "seat-4" else name: each for name, each in rows.items()}
+    rows["a-very-long-name"] = None
+    lines = [each.plain for each in streams_lines(bundle.manifest, rows, {}, size=(76, 21))]
     assert len(lines) == 10
     first = next(iter(result_of(1).heads["er-7"]))  # type: ignore[arg-type]
     assert lines[1].split()[:4] == ["seat-0", "ok", f"{first:.10}", "50%"]
@@ -282,7 +287,8 @@ def test_two_have_a_block_each_and_eight_a_line(bundle: Bundle) -> None:
 def test_a_live_view_draws_once_a_step(bundle: Bundle) -> None:
     live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
     screen = io.StringIO()
-    view = LiveStreams(Pipeline(bundle, sources=live), Console(file=screen, force_terminal=True, width=80, height=24))
+    console = Console(file=screen, force_terminal=True, width=80, height=24)
+    view = LiveView(None, Host(Pipeline(bundle, sources=live), console=console))
     view.begin()
     drawn = []
     for number, stream in [(1, "left"), (1, "right"), (2, "left"), (2, "right"), (3, "right"), (4, "right")]:
@@ -296,7 +302,7 @@ def test_a_live_view_draws_once_a_step(bundle: Bundle) -> None:
 def test_a_log_has_a_line_a_change(bundle: Bundle) -> None:
     live = [Source(LiveCamera([scene(100, 90)]), LiveTracker(), name=each) for each in NAMES]
     screen = io.StringIO()
-    view = LiveStreams(Pipeline(bundle, sources=live), Console(file=screen))
+    view = LiveView(None, Host(Pipeline(bundle, sources=live), console=Console(file=screen)))
     view.begin()
     for stream, state in [("left", State.OK), ("right", State.OK), ("left", State.OK), ("right", State.STALE)]:
         view.result(replace(result_of(1, state=state), stream=stream))

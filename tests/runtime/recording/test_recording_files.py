@@ -19,13 +19,14 @@ import emer_edge.extras
 from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError, TrackerError
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.options import MachineOptions
-from emer_edge.runtime.outputs.recorder import record
-from emer_edge.runtime.pipeline import Pipeline, play
+from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.outputs import Host, Output, Request, check_outputs
+from emer_edge.runtime.outputs.recorder import Recorder
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.convert import convert
 from emer_edge.runtime.recording.keep import (
     RecordOptions,
-    asked_recording,
     expire,
     own_recordings,
     purge_recordings,
@@ -38,6 +39,16 @@ from emer_edge.spec.results import Result
 TOPICS = ("/samples", "/frames", "/camera", "/results", "/markers")
 
 
+class Marking(Output):
+    """Sets a marker when the run begins."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def begin(self) -> None:
+        self._pipeline.mark("end", 2_500_000_000)
+
+
 @pytest.fixture(scope="module")
 def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
     """Three seconds with markers."""
@@ -47,11 +58,9 @@ def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     pipeline.mark('stimulus, "one"', 1_000_000_000)
     pipeline.mark("ü", 2_000_000_000)
     path = folder / "run.mcap"
-    options = RecordOptions(path, "jpeg", "form 17", "p017", "first")
-    output = record(pipeline.streams[None], options, lambda sentence: None)
-    pipeline.mark("end", 2_500_000_000)
+    options = RecordOptions(path, "jpeg", "form 17", "p017", session="first")
     kept = Kept()
-    play(pipeline, [output, kept])
+    play(pipeline, [Recorder(options, Host(pipeline, say=lambda sentence: None)), Marking(pipeline), kept])
     return path, kept.results
 
 
@@ -214,7 +223,7 @@ def test_old_recordings_are_deleted_and_nothing_else(kept: Path) -> None:
 
 
 def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) -> None:
-    record(Pipeline(bundle).streams[None], RecordOptions(kept, retention_days=7.0), lambda sentence: None)
+    Recorder(RecordOptions(kept / "run.mcap", retention_days=7.0), Host(Pipeline(bundle)))
     assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
     assert recording_path(kept).parent == kept
     assert recording_path(kept).suffix == ".mcap"
@@ -233,29 +242,18 @@ def test_a_participants_recordings_are_deleted(kept: Path, run: tuple[Path, list
 
 
 @pytest.mark.parametrize(
-    ("flags", "named"),
+    ("options", "named"),
     [
-        ({"path": None, "video": True}, "--record-video belong to a recording"),
-        ({"path": None, "retention_days": 3.0}, "--retention-days"),
-        ({"video": True}, "only with their consent"),
-        ({"consent_id": "x"}, "add --record-video"),
-        ({"lossless": True}, "add --record-video"),
-        ({"video": True, "consent_id": "a\nb"}, "printable"),
-        ({"retention_days": 0.0}, "kept for"),
-        ({"participant": "Jane Doe"}, "pseudonym"),
+        (RecordOptions(Path("x.mcap"), "jpeg"), "only with their consent"),
+        (RecordOptions(Path("x.mcap"), consent_id="x"), "add --record-video"),
+        (RecordOptions(Path("x.mcap"), "jpeg", "a\nb"), "printable"),
+        (RecordOptions(Path("x.mcap"), retention_days=0.0), "kept for"),
+        (RecordOptions(Path("x.mcap"), participant="Jane Doe"), "pseudonym"),
     ],
 )
-def test_wishes_that_make_no_sense(flags: dict[str, Any], named: str) -> None:
-    nothing: dict[str, Any] = {"path": Path("x.mcap"), "video": False, "lossless": False, "consent_id": None}
-    nothing |= {"participant": None, "session": None, "retention_days": None}
+def test_wishes_that_make_no_sense(options: RecordOptions, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        asked_recording(**(nothing | flags))
-
-
-def test_wishes() -> None:
-    assert asked_recording(None, False, False, None, "p1", None, None) is None
-    asked = asked_recording(Path("x"), True, True, "c", "p1", "s", 3.0)
-    assert asked == RecordOptions(Path("x"), "lossless", "c", "p1", "s", 3.0)
+        check_outputs([Request("record", options)], [Source()])
 
 
 def test_a_newer_schema_is_refused(bundle: Bundle, run: tuple[Path, list[Result]], tmp_path: Path) -> None:

@@ -185,13 +185,11 @@ def test_without_consent_for_images_there_are_none(bundle: Bundle, video: Path, 
 
 KILLED = """
 import sys
-from emer_edge.runtime.outputs import Wanted, open_outputs
-from emer_edge.runtime.pipeline import Pipeline, play
-from emer_edge.runtime.recording.keep import RecordOptions
-from pathlib import Path
+from emer_edge.runtime.pipeline import Pipeline
+from emer_edge.runtime.play import play
 bundle, video, tracker, path = sys.argv[1:]
 pipeline = Pipeline(bundle, video, tracker, offset_ms=0)
-play(pipeline, open_outputs(pipeline, Wanted(json=True, record=RecordOptions(Path(path), "jpeg", "c", "p017"))))
+play(pipeline, ["json:", f"{path}?images=jpeg&consent-id=c&participant=p017"])
 """
 
 

@@ -15,20 +15,57 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-from emer_edge.bundle import Manifest
 from emer_edge.runtime.faces import Look
-from emer_edge.runtime.outputs.latencies import Latencies
-from emer_edge.runtime.outputs.sensors import SensorMeter
+from emer_edge.runtime.outputs.base import Output
+from emer_edge.runtime.outputs.page.pictures import Video
+from emer_edge.runtime.outputs.sensor_health import SensorMeter
+from emer_edge.runtime.pipeline import Stream
 from emer_edge.spec.heads import HEADS, ValueHead
 from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Display, Frame, TrackerSample
+from emer_edge.spec.samples import Frame, TrackerSample
 from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
 
-__all__ = ["Cursor", "Feed"]
+__all__ = ["Channel", "Cursor", "Feed"]
 
 _TRACE_S: Final = 120.0
 _GAZE_S: Final = 1 / 15
 _PULSE_S: Final = 1.0  # visitors hear something at least this often, and one that has gone is noticed
+
+
+class Channel(Output):
+    """One stream on the page: what its visitors hear and see.
+
+    Args:
+        feed: results and gaze.
+        video: images.
+
+    Attributes:
+        feed, video: as above.
+    """
+
+    name = "page"
+
+    def __init__(self, feed: Feed, video: Video) -> None:
+        self.feed, self.video = feed, video
+
+    def result(self, result: Result) -> bool:
+        """Show a result; always True: visitors come and go."""
+        self.feed.result(result)
+        return True
+
+    def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
+        """Count a frame, and keep it while somebody watches."""
+        self.feed.frame(frame)
+        self.video.offer(frame, look)
+
+    def sample(self, sample: TrackerSample, taken_ns: int) -> None:
+        """Count a sample, and keep where it looks while somebody watches."""
+        self.feed.sample(sample)
+
+    def close(self) -> None:
+        """Say goodbye to the visitors, and forget the image."""
+        self.feed.close()
+        self.video.close()
 
 
 class Cursor:
@@ -46,21 +83,18 @@ class Feed:
     """Holds what is newest; written by the run, read by each visitor's thread.
 
     Args:
-        manifest: which heads there are.
-        display: what the gaze refers to.
-        stream: whose; None where the run reads one person.
+        stream: whose.
         feeds: of all streams, this one included: visitors of one hear how the others do.
     """
 
     def __init__(
         self,
-        manifest: Manifest,
-        display: Display,
-        stream: str | None = None,
-        feeds: Mapping[str | None, Feed] | None = None,
+        stream: Stream,
+        feeds: Mapping[str | None, Feed],
     ) -> None:
-        self._manifest, self._display = manifest, display
-        self._stream, self._feeds = stream, {} if feeds is None else feeds
+        manifest = self._manifest = stream.bundle.manifest
+        self._run, self._display = stream, stream.display
+        self._stream, self._feeds = stream.name, feeds
         self._changed = threading.Condition()
         self._result: Result | None = None
         self._number = 0
@@ -68,7 +102,6 @@ class Feed:
         self._trace: deque[tuple[int, dict[str, Any]]] = deque(
             maxlen=math.ceil(_TRACE_S / (manifest.window.hop_ns * 1e-9))
         )
-        self._latencies = Latencies()
         self._gaze: tuple[float, float] | None = None
         self._gaze_number = 0
         self._gaze_s = 0.0
@@ -89,7 +122,6 @@ class Feed:
 
     def result(self, result: Result) -> None:
         """Take a result; it is written out only when a visitor reads it."""
-        self._latencies.result(result)
         self._meter.mark()
         with self._changed:
             self._result = result
@@ -97,9 +129,8 @@ class Feed:
             self._trace.append((self._number, _point(result)))
             self._changed.notify_all()
 
-    def frame(self, frame: Frame, look: Look | None) -> None:
-        """Count a frame, and what it cost to look at it."""
-        self._latencies.look(look)
+    def frame(self, frame: Frame) -> None:
+        """Count a frame."""
         self._meter.frame()
         if self._size_px is None:
             height, width = frame.image.shape[:2]
@@ -167,7 +198,7 @@ class Feed:
         """The event of a result, written once for all visitors."""
         made = self._made
         if made[0] != number:
-            told = result.to_dict() | {"sensors": self._sensors(), "latency": self._latencies.to_dict()}
+            told = result.to_dict() | {"sensors": self._sensors(), "latency": self._latencies()}
             if self._stream is not None:
                 told["streams"] = self._streams()
             made = self._made = (number, event("result", told))
@@ -175,6 +206,14 @@ class Feed:
 
     def _sensors(self) -> dict[str, Any]:
         return {"rates_hz": self._meter.rates_hz(), "counts": dict(self._meter.counts), "camera_px": self._size_px}
+
+    def _latencies(self) -> dict[str, Any]:
+        """Stage or age -> percentiles, `count`, and `bins` (see `LatencyRecorder.bins`), of what was recorded."""
+        return {
+            name: {key: round(value, 3) for key, value in each.summary().to_dict().items()} | {"bins": each.bins()}
+            for name, each in list(self._run.latencies.items())
+            if each.count
+        }
 
     def _streams(self) -> list[dict[str, Any]]:
         """How all streams do."""

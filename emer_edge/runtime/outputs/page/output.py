@@ -1,77 +1,91 @@
-"""The page as an output of a run: `--serve`."""
+"""`--serve 8080` or `http://127.0.0.1:8080`: a web page that shows the run."""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
-from emer_edge.bundle import Manifest
-from emer_edge.runtime.encoding import Encoder
-from emer_edge.runtime.outputs.of_stream import Run, streams_of
-from emer_edge.runtime.outputs.page.address import page_address
-from emer_edge.runtime.outputs.page.channel import Channel
-from emer_edge.runtime.outputs.page.feed import Feed
+from emer_edge.errors import ConfigurationError
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs.base import Host, Output, target_of
+from emer_edge.runtime.outputs.page.access import page_address
+from emer_edge.runtime.outputs.page.feed import Channel, Feed
+from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
-from emer_edge.runtime.outputs.page.video import Video
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Display
 
-__all__ = ["Page", "serve_page"]
+__all__ = ["TOKEN_VARIABLE", "Page", "PageOptions"]
+
+TOKEN_VARIABLE: Final = "EMER_EDGE_SERVE_TOKEN"
+"""Environment variable of the token."""
 
 _POLL_S: Final = 0.2
 _GOODBYE_S: Final = 1.0
 
 
-class Page:
-    """Serves a web page that shows the run; each of its channels hears frames and samples as a tap of a stream.
+@dataclass(frozen=True)
+class PageOptions:
+    """Where a page is served.
+
+    Attributes:
+        address: `[HOST:]PORT`, on loopback where no host is named; port 0 takes a free one.
+        token: what visitors must know; needed where others can reach the address.
+    """
+
+    address: str
+    token: str | None = None
+
+
+class Page(Output):
+    """Serves a web page that shows the run; each of its channels hears frames and samples of a stream.
 
     The address is taken at once, so that a busy port is known before any sensor opens. Everything else happens on
     threads of its own: a run goes on whatever becomes of its page.
 
     Args:
-        manifest: which heads there are.
-        address: `[HOST:]PORT`, on loopback where no host is named; port 0 takes a free one.
-        token: what visitors must know; needed where others can reach the address.
-        displays: stream -> the display that its gaze falls on; a run of one stream has it under None. By default there
-            is one stream, with the bundle's training display.
-        say: told where the page is, and once when it fails.
-        encoder: makes the images; one of its own by default.
+        options: where.
+        host: the run; told where the page is, and once when it fails.
 
     Attributes:
-        name: `page`.
         channels: stream -> what visitors of it are shown.
 
     Raises:
-        ConfigurationError: an address that can't be read or taken, a token that is missing or too short.
+        ConfigurationError: an address that can't be taken.
     """
 
     name = "page"
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        address: str,
-        token: str | None = None,
-        displays: Mapping[str | None, Display] | None = None,
-        say: Say = say_to_log,
-        encoder: Encoder | None = None,
-    ) -> None:
-        wanted = page_address(address, token)
-        self._say = say
-        self._encoder = encoder or Encoder(say)
+    def __init__(self, options: PageOptions, host: Host) -> None:
+        self._say, self._encoder = host.say, host.encoder
         feeds: dict[str | None, Feed] = {}
-        for stream, display in (displays or {None: manifest.display or Display()}).items():
-            feeds[stream] = Feed(manifest, display, stream, feeds)
-        self.channels = {stream: Channel(feed, Video(self._encoder), say) for stream, feed in feeds.items()}
-        self._server = PageServer(wanted, token, self.channels, say)
+        for name, stream in host.pipeline.streams.items():
+            feeds[name] = Feed(stream, feeds)
+        self.channels = {name: Channel(feed, Video(self._encoder)) for name, feed in feeds.items()}
+        where = page_address(options.address, options.token)
+        self._server = PageServer(where, options.token, self.channels, say=host.say)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
         self._ended = False
+
+    @classmethod
+    def parse(cls, address: str) -> PageOptions:
+        """The options of `http://HOST:PORT`; the token comes from the environment."""
+        where = target_of(address)[0].rstrip("/")
+        if "@" in where:
+            raise ConfigurationError(f"a page's address holds no password: put the token into {TOKEN_VARIABLE}")
+        return PageOptions(where, os.environ.get(TOKEN_VARIABLE) or None)
+
+    @classmethod
+    def settle(cls, options: PageOptions, sources: Sequence[Source]) -> Sequence[PageOptions]:
+        """Judge address and token (see `page_address`)."""
+        page_address(options.address, options.token)
+        return [options]
 
     @property
     def url(self) -> str:
@@ -80,13 +94,17 @@ class Page:
 
     @property
     def helper_pid(self) -> int | None:
-        """See `Helped`."""
+        """See `Output`."""
         return self._encoder.pid
 
     @property
     def visitors(self) -> int:
         """How many watch."""
         return sum(each.feed.visitors for each in self.channels.values())
+
+    def part(self, stream: str | None) -> Output:
+        """The channel of a stream."""
+        return self.channels[stream]
 
     def begin(self) -> None:
         """Start to answer, and say where."""
@@ -95,9 +113,8 @@ class Page:
         self._say(f"page: {self.url}{ask}")
 
     def result(self, result: Result) -> bool:
-        """Show a result; always True: visitors come and go."""
-        self.channels[result.stream].result(result)
-        return True
+        """Show a result of any stream."""
+        return self.channels[result.stream].result(result)
 
     def end(self, summary: Summary | None) -> None:
         """Say goodbye to the visitors, stop answering, give the address back; may be called twice."""
@@ -113,15 +130,3 @@ class Page:
             self._server.shutdown()
             self._thread.join(_GOODBYE_S)
         self._server.end()
-
-
-def serve_page(
-    run: Run, address: str, token: str | None = None, say: Say = say_to_log, encoder: Encoder | None = None
-) -> Page:
-    """Make the page of a run that is not open yet; arguments and errors are those of `Page`."""
-    streams = streams_of(run)
-    displays = {name: each.display for name, each in streams.items()}
-    page = Page(run.bundle.manifest, address, token, displays, say, encoder)
-    for name, stream in streams.items():
-        stream.tap(page.channels[name])
-    return page

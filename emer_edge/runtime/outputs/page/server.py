@@ -1,23 +1,26 @@
-"""The page's HTTP server: a thread a connection, so many connections and no more."""
+"""The page's HTTP server, a thread a connection; it answers GET alone: files of the package, events, and images."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import threading
 from collections.abc import Mapping
-from http.server import ThreadingHTTPServer
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from socketserver import TCPServer
-from typing import Any, Final
+from typing import Any, Final, cast
+from urllib.parse import parse_qs, urlsplit
 
-from emer_edge.runtime.outputs.page.access import Access
-from emer_edge.runtime.outputs.page.address import Address, refused_binding
-from emer_edge.runtime.outputs.page.channel import Channel
-from emer_edge.runtime.outputs.page.handler import PageHandler, static_files
+from emer_edge.runtime.outputs.page.access import Access, PageAddress, refused_binding
+from emer_edge.runtime.outputs.page.feed import Channel, Feed
+from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.say import Say
 
-__all__ = ["CONNECTIONS", "VISITORS", "PageServer"]
+__all__ = ["CONNECTIONS", "POLICY", "VISITORS", "PageServer"]
 
 CONNECTIONS: Final = 32
 """More are closed at once."""
@@ -27,6 +30,29 @@ VISITORS: Final = 8
 
 _BUFFER_BYTES: Final = 1 << 16  # a visitor that reads nothing is noticed after this much
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+POLICY: Final = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""Content Security Policy of every answer: nothing from elsewhere, no inline script or style, in no frame."""
+
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+_KINDS: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_REQUEST_S: Final = 15.0  # an idle or dribbling connection is closed after this
+_WRITE_S: Final = 5.0  # a visitor that takes nothing for so long is dropped
+_PICTURE_S: Final = 2.0
 
 
 class PageServer(ThreadingHTTPServer):
@@ -47,7 +73,9 @@ class PageServer(ThreadingHTTPServer):
     allow_reuse_port = False  # newer Pythons would share a busy port silently
     request_queue_size = 16
 
-    def __init__(self, address: Address, token: str | None, channels: Mapping[str | None, Channel], say: Say) -> None:
+    def __init__(
+        self, address: PageAddress, token: str | None, channels: Mapping[str | None, Channel], *, say: Say
+    ) -> None:
         self.address_family = address.family
         self._channels, self._say = channels, say
         self.files = static_files()
@@ -59,7 +87,7 @@ class PageServer(ThreadingHTTPServer):
             super().__init__((address.host, address.port), PageHandler)
         except OSError as error:
             raise refused_binding(address, error) from None
-        self.address = Address(address.host, self.server_port)
+        self.address = PageAddress(address.host, self.server_port)
         self.access = Access(self.address, token)
 
     def channel(self, stream: str | None) -> Channel | None:
@@ -113,3 +141,129 @@ class PageServer(ThreadingHTTPServer):
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+
+class PageHandler(BaseHTTPRequestHandler):
+    """One connection of a browser."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = _REQUEST_S
+
+    @property
+    def _page(self) -> PageServer:
+        return cast(PageServer, self.server)
+
+    def version_string(self) -> str:
+        """The server's name alone."""
+        return "emer-edge"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name in http.server
+        """Nothing: what is asked for, and by whom, is not written down."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what http.server itself refuses, such as an unknown method, like everything else."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+        self._refuse(status, message or status.phrase)
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self._refuse(HTTPStatus.BAD_REQUEST, "a request for this page has no body")
+            return
+        access = self._page.access
+        if not access.named(self.headers):
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "this machine has no such name; use its IP address")
+            return
+        target = urlsplit(self.path)
+        if target.path.lstrip("/") in self._page.files and not target.path.endswith(".html"):
+            self._send(HTTPStatus.OK, *self._page.files[target.path.lstrip("/")])
+        elif target.path == "/enter" and access.guarded:
+            self._enter()
+        elif target.path not in ("/", "/events", "/frame"):
+            self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
+        elif not access.admits(self.headers):
+            self._lock(target.path)
+        elif target.path == "/":
+            self._send(HTTPStatus.OK, *self._page.files["index.html"])
+        else:
+            query = parse_qs(target.query)
+            channel = self._page.channel(query.get("stream", [None])[0])
+            if channel is None:
+                self._refuse(HTTPStatus.NOT_FOUND, "this run has no such stream")
+            elif target.path == "/events":
+                self._events(channel.feed)
+            else:
+                self._picture(channel.video, query.get("after", ["0"])[0])
+
+    def _enter(self) -> None:
+        if self._page.access.knows_token(self.headers):
+            self._send(HTTPStatus.NO_CONTENT, more={"Set-Cookie": self._page.access.cookie()})
+        else:
+            self._lock("/enter")
+
+    def _lock(self, path: str) -> None:
+        more = {"WWW-Authenticate": 'Bearer realm="emer-edge"'}
+        if path == "/":
+            self._send(HTTPStatus.UNAUTHORIZED, *self._page.files["locked.html"], more=more)
+        else:
+            self._send(HTTPStatus.UNAUTHORIZED, b"the token is missing or wrong\n", "text/plain", more=more)
+
+    def _picture(self, video: Video, given: str) -> None:
+        after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
+        picture = video.newest(after, _PICTURE_S)
+        if picture is None:
+            self._send(HTTPStatus.NO_CONTENT)
+        else:
+            self.connection.settimeout(_WRITE_S)
+            more = {"X-Number": str(picture.number), "X-Face": json.dumps(picture.face)}
+            self._send(HTTPStatus.OK, picture.jpeg, "image/jpeg", more)
+            self.connection.settimeout(self.timeout)
+
+    def _events(self, feed: Feed) -> None:
+        if not self._page.visitors.acquire(blocking=False):
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many watch already")
+            return
+        cursor = feed.enter()
+        try:
+            self.close_connection = True
+            self.connection.settimeout(_WRITE_S)
+            self.send_response(HTTPStatus.OK)
+            self._headers({"Content-Type": "text/event-stream; charset=utf-8", "Connection": "close"})
+            over = False
+            while not over:
+                over = feed.closed
+                self.wfile.write(feed.next(cursor))
+        finally:
+            feed.leave()
+            self._page.visitors.release()
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.close_connection = True
+        more = {"Connection": "close"} | ({"Allow": "GET"} if status is HTTPStatus.METHOD_NOT_ALLOWED else {})
+        self._send(status, f"{why}\n".encode(), "text/plain", more=more)
+
+    def _send(
+        self, status: HTTPStatus, body: bytes = b"", kind: str = "", more: Mapping[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        headers = dict(more or {})
+        if status is not HTTPStatus.NO_CONTENT:
+            headers |= {"Content-Type": kind, "Content-Length": str(len(body))}
+        self._headers(headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _headers(self, more: Mapping[str, str]) -> None:
+        for name, value in (_HEADERS | dict(more)).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+def static_files() -> dict[str, tuple[bytes, str]]:
+    """File name -> (content, media type) of what the package brings."""
+    folder = files("emer_edge.runtime.outputs.page").joinpath("static")
+    return {
+        each.name: (each.read_bytes(), _KINDS[each.name.rpartition(".")[2]])
+        for each in folder.iterdir()
+        if each.name.rpartition(".")[2] in _KINDS
+    }

@@ -84,7 +84,15 @@ class SensorHealth:
 def camera_health(camera: Camera, rate_hz: float | None) -> SensorHealth:
     """A camera's health; `rate_hz` as metered."""
     trouble = "lost" if camera.trouble is not None else "silent" if rate_hz == 0 else None
-    return SensorHealth("camera", rate_hz, camera.fps, trouble, camera.losses, camera.dropped, camera.clock)
+    return SensorHealth(
+        "camera",
+        rate_hz,
+        camera.fps,
+        trouble,
+        losses=camera.losses,
+        dropped=camera.dropped,
+        clock=camera.clock,
+    )
 
 
 def tracker_health(tracker: Tracker, rate_hz: float | None) -> SensorHealth:
@@ -98,4 +106,6 @@ def tracker_health(tracker: Tracker, rate_hz: float | None) -> SensorHealth:
         known = "" if report.uncertainty_ms is None else f" ±{report.uncertainty_ms:.2g} ms"
         resets = f" {report.resets} resets" if report.resets else ""
         clock = f"{clock}{known} {report.drift_ppm:+.0f} ppm{resets}"
-    return SensorHealth("tracker", rate_hz, tracker.rate_hz, trouble, tracker.losses, dropped, clock)
+    return SensorHealth(
+        "tracker", rate_hz, tracker.rate_hz, trouble, losses=tracker.losses, dropped=dropped, clock=clock
+    )

@@ -1,4 +1,4 @@
-"""`--lsl-out NAME`: results as a stream of the Lab Streaming Layer, for recorders such as LabRecorder.
+"""`--lsl-out NAME` or `lsl://NAME`: results as a stream of the Lab Streaming Layer, for recorders such as LabRecorder.
 
 One float channel a class probability, value and part of the gap, labelled in the metadata; NaN where there is no
 emotion. The first channel is the state: 0 ok, 1 filling, 2 no_face, 3 no_gaze, 4 stale. Samples are stamped with their
@@ -7,54 +7,59 @@ window's end in LSL's clock; of a fast replay, with the moment they are sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
-from emer_edge.bundle import Manifest
-from emer_edge.errors import ConfigurationError
-from emer_edge.runtime.pipeline import Stream, Summary
+from emer_edge.runtime.options import Source
+from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
+from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording.messages import STATE_CODES, result_channels, result_row
 from emer_edge.runtime.trackers.lsl import import_pylsl
 from emer_edge.spec.results import Result
 
-__all__ = ["LslResults", "check_name"]
+__all__ = ["LslResults"]
 
 _LONGEST_NAME: Final = 100
 
 
-def check_name(name: str) -> None:
-    """Raise ConfigurationError for a stream's name that can't be announced."""
-    if not name or not name.isprintable() or len(name) > _LONGEST_NAME:
-        raise ConfigurationError(f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}")
-
-
-class LslResults:
+class LslResults(Output):
     """An outlet of results.
 
     Args:
-        stream: whose results.
-        name: of the LSL stream.
-
-    Attributes:
-        name: `lsl`.
+        options: name of the LSL stream.
+        host: whose results.
 
     Raises:
         MissingExtraError: pylsl is not installed.
         TrackerError: liblsl is not.
-        ConfigurationError: a name that can't be announced.
     """
 
     name = "lsl"
 
-    def __init__(self, stream: Stream, name: str) -> None:
-        check_name(name)
+    def __init__(self, options: str, host: Host) -> None:
         self._pylsl = import_pylsl()
-        self._announced, self._live = name, stream.machine.pace == "real"
-        self._manifest: Manifest = stream.bundle.manifest
+        self._announced, self._live = options, host.pipeline.machine.pace == "real"
+        self._manifest = host.pipeline.bundle.manifest
         self._heads = {each.name: tuple(each.classes) for each in self._manifest.heads}
-        self._whose = stream.name
+        self._whose = host.own.name
         self._outlet: Any = None
         self._ahead_s = 0.0
+
+    @classmethod
+    def parse(cls, address: str) -> str:
+        """The name in `lsl://NAME`."""
+        return target_of(address)[0]
+
+    @classmethod
+    def settle(cls, options: str, sources: Sequence[Source]) -> Sequence[str]:
+        """NAME, or of named people NAME-STREAM; raise ConfigurationError for a name that can't be announced."""
+        names = [options if each.name is None else f"{options}-{each.name}" for each in sources]
+        for source, name in zip(sources, names, strict=True):
+            if not options or not name.isprintable() or len(name) > _LONGEST_NAME:
+                told = f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}"
+                raise blamed(source, told)
+        return names
 
     def begin(self) -> None:
         """Announce the stream."""

@@ -9,18 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.pipeline.pipeline import Pipeline
-from emer_edge.runtime.pipeline.summary import Summary, resident_mb
+from emer_edge.runtime.markers import MarkerSource
+from emer_edge.runtime.outputs import Output, Request, open_outputs
+from emer_edge.runtime.outputs.delivery import Outputs
+from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.supervisor import Supervisor
 from emer_edge.runtime.validation import Presenter
-from emer_edge.spec.results import Result
-
-if TYPE_CHECKING:
-    from emer_edge.runtime.markers import MarkerSource
-    from emer_edge.runtime.outputs import Output
 
 __all__ = ["Validating", "play", "stopping_on_signals"]
 
@@ -64,7 +59,7 @@ def stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
 
 def play(
     pipeline: Pipeline,
-    outputs: Sequence[Output],
+    outputs: Sequence[Output | Request | str],
     seconds: float | None = None,
     *,
     sources: Sequence[MarkerSource] = (),
@@ -78,18 +73,21 @@ def play(
 
     Args:
         pipeline: not opened yet.
-        outputs: take results in this order; ended in this order too, whatever happened.
+        outputs: addresses such as `run.mcap` or `mqtt://host/topic` (see `emer_edge.runtime.outputs`), or outputs of
+            one's own; they end whatever happens.
         seconds: host time after which the run ends; None means never.
         sources: of markers; started once the outputs have begun, closed before they end.
         validation: of the gaze, before the run, one person after the other; None: none.
 
     Raises:
+        ConfigurationError, MissingExtraError: an output that can't be had.
         KeyboardInterrupt: a signal ended the validation, so that there was no run.
         EmerEdgeError: what could not be opened, or a source that failed; the outputs have ended by then.
     """
+    asked = [each for each in outputs if not isinstance(each, Output)]
+    made = open_outputs(pipeline, asked, say=pipeline.say) if asked else []
+    delivered = Outputs(pipeline, [*made, *(each for each in outputs if isinstance(each, Output))])
     summary: Summary | None = None
-    begun: list[Output] = []
-    failed: dict[int, str] = {}
     started: list[MarkerSource] = []
     supervisor = Supervisor()
     with stopping_on_signals(pipeline):
@@ -98,17 +96,14 @@ def play(
                 raise KeyboardInterrupt
             pipeline.open()
             deadline_s = None if seconds is None else monotonic() + seconds
-            for each in outputs:
-                begun.append(each)
-                each.begin()
+            delivered.begin()
             for source in sources:
                 started.append(source)
                 source.start(pipeline.markers)
             supervisor.ready(f"reading {pipeline.told}")
             for result in pipeline:
                 supervisor.alive()
-                read = [_give(each, result, failed, pipeline) for each in outputs]
-                if not all(read) or (deadline_s is not None and monotonic() >= deadline_s):
+                if not delivered.result(result) or (deadline_s is not None and monotonic() >= deadline_s):
                     break
         finally:
             supervisor.stopping()
@@ -116,58 +111,7 @@ def play(
                 source.close()
             pipeline.close()
             if pipeline.opened:
-                summary = replace(pipeline.summary(), encoder_rss_mb=_helpers_mb(begun))
-            for each in begun:
-                summary = None if summary is None else replace(summary, outputs=_losses(begun, failed))
-                _end(each, summary, failed, pipeline)
+                summary = replace(pipeline.summary(), encoder_rss_mb=delivered.helpers_mb())
+            summary = delivered.end(summary)
     assert summary is not None
     return summary
-
-
-def _give(output: Output, result: Result, failed: dict[int, str], pipeline: Pipeline) -> bool:
-    """Give an output a result; false when nobody reads it any more."""
-    if id(output) in failed:
-        return True
-    try:
-        return output.result(result)
-    except Exception as error:  # whatever it is, the run must go on
-        _fail(output, error, failed, pipeline)
-        return True
-
-
-def _end(output: Output, summary: Summary | None, failed: dict[int, str], pipeline: Pipeline) -> None:
-    try:
-        output.end(summary)
-    except Exception as error:  # the others must end, too
-        _fail(output, error, failed, pipeline)
-
-
-def _fail(output: Output, error: Exception, failed: dict[int, str], pipeline: Pipeline) -> None:
-    name = _name(output)
-    if id(output) not in failed:
-        why = str(error) if isinstance(error, (EmerEdgeError, OSError)) else repr(error)
-        pipeline.say(f"the output {name} failed and is left out; the run goes on: {why}")
-    failed[id(output)] = name
-
-
-def _name(output: Output) -> str:
-    return str(getattr(output, "name", type(output).__name__))
-
-
-def _helpers_mb(outputs: Sequence[Output]) -> float | None:
-    """Resident memory of the processes that help the outputs, None without any."""
-    pids = {pid for each in outputs if (pid := getattr(each, "helper_pid", None)) is not None}
-    found = [mb for pid in pids if (mb := resident_mb(pid)[0]) is not None]
-    return sum(found) if found else None
-
-
-def _losses(outputs: Sequence[Output], failed: dict[int, str]) -> dict[str, dict[str, int]]:
-    losses: dict[str, dict[str, int]] = {}
-    for each in outputs:
-        lost = getattr(each, "lost", None)
-        counts: dict[str, int] = {} if lost is None else lost()
-        if id(each) in failed:
-            counts = counts | {"failed": 1}
-        if counts:
-            losses[_name(each)] = counts
-    return losses
