@@ -29,7 +29,7 @@ from emer_edge.export.precision.dynamic import quantisable_products, quantise_pr
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
-from emer_edge.metrics.predictions import largest_error
+from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.report.tables import Cell, Column

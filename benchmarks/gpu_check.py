@@ -26,7 +26,7 @@ from benchmarks.tensorrt_cases import Case, demo, given
 from emer_edge.errors import EmerEdgeError
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
-from emer_edge.metrics.predictions import largest_error
+from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions

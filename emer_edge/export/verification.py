@@ -19,7 +19,7 @@ from emer_edge.bundle.manifest import NetworkRecord
 from emer_edge.errors import EngineError, GateError
 from emer_edge.export.judging.workshop import Evidence
 from emer_edge.export.report.export_report import TensorRtCheck
-from emer_edge.metrics.predictions import largest_error
+from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan

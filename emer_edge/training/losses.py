@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emer_edge.metrics.predictions import mae, uar, war
+from emer_edge.metrics.prediction_metrics import mae, uar, war
 from emer_edge.model.emert import Emert
 from emer_edge.model.layers import MODALITIES, STATE
 from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, PUPILS, VALIDITY, MovementType, column_indices

@@ -16,7 +16,7 @@ from fuzz_base import Target
 from fuzz_mutations import mutated
 
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.cameras.capture_process import Kind, Record, Records, packed
+from emer_edge.runtime.cameras.capture_records import Kind, Record, Records, packed
 from emer_edge.runtime.trackers.codec import Decoder
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
 from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder
@@ -227,6 +227,6 @@ STREAMS: tuple[Target, ...] = (
     Target("format-finder", _any_seed, mutated, _finder, 100_000, (f"{_TRACKERS}formats",)),
     Target("lsl-channels", _channel_seeds, mutated, _channels, 1_000_000, (f"{_TRACKERS}lsl_channels",)),
     Target(
-        "camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_process",)
+        "camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_records",)
     ),
 )

@@ -18,7 +18,7 @@ from emer_edge.metrics.intervals import (
     paired_recalls,
     paired_uar,
 )
-from emer_edge.metrics.predictions import uar, war
+from emer_edge.metrics.prediction_metrics import uar, war
 from emer_edge.metrics.probabilities import auroc, brier, ece, softmax
 
 

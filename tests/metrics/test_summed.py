@@ -8,7 +8,7 @@ import pytest
 
 from emer_edge.errors import ConfigurationError
 from emer_edge.metrics.intervals import bootstrap, bootstrap_difference, draw_sums
-from emer_edge.metrics.predictions import ccc, mae, mcnemar_p, mse, pearson, rmse, uar, war, weighted_f1
+from emer_edge.metrics.prediction_metrics import ccc, mae, mcnemar_p, mse, pearson, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import brier, ece, nll, softmax
 from emer_edge.metrics.summed import summed_choices, summed_classes, summed_values
 

@@ -17,7 +17,7 @@ from emer_edge.bench.records import Estimated
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.data.dataset import Clip
 from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, bootstrap_sums
-from emer_edge.metrics.predictions import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
+from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import ReliabilityBin, auroc, gap_percentile, js_distance, reliability, roc
 
 __all__ = [

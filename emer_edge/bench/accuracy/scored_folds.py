@@ -42,7 +42,7 @@ from emer_edge.bundle import Manifest
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import compare_events
 from emer_edge.errors import DataError
-from emer_edge.metrics.predictions import mcnemar_p
+from emer_edge.metrics.prediction_metrics import mcnemar_p
 from emer_edge.runtime.views import EyeView, ViewScores, score_views
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.progress import Progress, silent

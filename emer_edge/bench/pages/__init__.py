@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from emer_edge.bench.against import AGAINST
 from emer_edge.bench.pages.card import card_section, card_text
-from emer_edge.bench.pages.errors import ERROR, GAP, PEOPLE
+from emer_edge.bench.pages.clip_readings import READING, TRACKER
+from emer_edge.bench.pages.confusions import ERROR, GAP, PEOPLE
 from emer_edge.bench.pages.method import METHOD
 from emer_edge.bench.pages.overview import overview_section
 from emer_edge.bench.pages.probed import ABLATION, FILM, ROBUSTNESS
 from emer_edge.bench.pages.protocols import PROTOCOLS
-from emer_edge.bench.pages.readings import READING, TRACKER
 from emer_edge.bench.pages.speed import LIVE, SPEED
 from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report.html import to_html

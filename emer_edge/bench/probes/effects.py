@@ -16,7 +16,7 @@ from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.dataset import Clip
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.intervals import Paired, paired_mean, paired_recalls
-from emer_edge.metrics.predictions import uar
+from emer_edge.metrics.prediction_metrics import uar
 
 __all__ = ["Fuse", "Judge", "Outputs", "Target", "targets_of"]
 

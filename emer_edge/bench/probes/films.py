@@ -25,7 +25,7 @@ from emer_edge.bench.records.probe_records import FilmBaseline, FilmDecoding, Fi
 from emer_edge.bundle import Manifest
 from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.metrics.intervals import bootstrap
-from emer_edge.metrics.predictions import war
+from emer_edge.metrics.prediction_metrics import war
 from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION
 from emer_edge.spec.progress import Progress, silent
 

@@ -40,7 +40,7 @@ __all__ = [
 
 Points = NDArray[np.float64]
 
-_ASSETS: Final = files("emer_edge.data.synth") / "assets"
+_ASSETS: Final = files("emer_edge.data") / "synth" / "assets"
 _PLACED: Final[dict[str, tuple[tuple[float, float], tuple[float, float]]]] = json.loads(
     (_ASSETS / "landmarks.json").read_text("utf-8")
 )

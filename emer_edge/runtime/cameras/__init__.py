@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emer_edge.runtime.cameras.base import Camera
 from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
-from emer_edge.runtime.cameras.registry import cameras, check_camera, open_camera
+from emer_edge.runtime.cameras.opening import check_camera, open_camera
+from emer_edge.runtime.cameras.registry import cameras
 
 __all__ = ["Camera", "CameraDriver", "Grab", "Grabber", "Target", "cameras", "check_camera", "open_camera"]

@@ -13,7 +13,7 @@ import sys
 import threading
 
 from emer_edge.errors import EmerEdgeError
-from emer_edge.runtime.cameras.capture_process import TEXT_LIMIT, Flags, Kind, Record, packed
+from emer_edge.runtime.cameras.capture_records import TEXT_LIMIT, Flags, Kind, Record, packed
 from emer_edge.runtime.cameras.grabber import Grabber, is_black, is_repeat
 from emer_edge.runtime.cameras.registry import grabber_for
 from emer_edge.runtime.image_ring import RingWriter

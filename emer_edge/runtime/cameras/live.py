@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from emer_edge.errors import CameraError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.capture_process import CaptureProcess, Flags, Kind, Record
+from emer_edge.runtime.cameras.capture_process import CaptureProcess
+from emer_edge.runtime.cameras.capture_records import Flags, Kind, Record
 from emer_edge.runtime.cameras.grabber import BLACK_LEVEL, Target, is_repeat
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say, say_to_log

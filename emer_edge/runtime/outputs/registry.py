@@ -60,7 +60,7 @@ class OutputDriver:
         return made
 
 
-_HERE: Final = "emer_edge.runtime.outputs"
+_HERE: Final = __name__.rpartition(".")[0]
 OUTPUTS: Final = (
     OutputDriver("session", "session:FOLDER?participant=ID", "a participant's results and markers",
                  f"{_HERE}.session_folder:SessionFolder", scope="stream", schemes=("session",), flag="--save"),

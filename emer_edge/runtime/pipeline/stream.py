@@ -10,7 +10,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.errors import ConfigurationError, EmerEdgeError
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera, open_camera
-from emer_edge.runtime.cameras.registry import check_camera
+from emer_edge.runtime.cameras.opening import check_camera
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source

@@ -20,7 +20,7 @@ from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.errors import DataError
 from emer_edge.metrics.intervals import bootstrap
-from emer_edge.metrics.predictions import published_batch_mean, rmse, uar, war, weighted_f1
+from emer_edge.metrics.prediction_metrics import published_batch_mean, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import auroc, js_distance
 from emer_edge.spec.heads import HEADS
 from emer_edge.spec.labels import POLARITIES

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
+from dataclasses import replace
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 import pytest
-from bench_bundles import UNTIMED
+from bench_bundles import SALT, UNTIMED, write_bundle
 from kept_scores import same_scores
 
 from emer_edge.bench.accuracy.clip_scores import FoldScores, score_readings
@@ -13,11 +18,13 @@ from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.accuracy.scored_folds import score_fold
 from emer_edge.bench.benchmark import run_bench
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.options import BenchOptions, ScoringOptions
+from emer_edge.bench.options import BenchOptions, ProbeOptions, ScoringOptions, WorkerOptions
 from emer_edge.bench.records import Estimated
-from emer_edge.bundle import Bundle
+from emer_edge.bundle import Bundle, Manifest
+from emer_edge.bundle.manifest import DataRecord
 from emer_edge.data.cache import cache_folder
 from emer_edge.data.dataset import Clip, EmerDataset
+from emer_edge.errors import WorkerError
 from emer_edge.runtime.session import Session
 
 PLAN = ScoringOptions(draws=2, loader="published")
@@ -117,6 +124,46 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
     assert report.bundles[0].accuracy == expected
     assert list(folder.iterdir()) == []
     assert (tmp_path / "out" / "predictions.csv").exists()
+
+
+def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on_after_what_was_scored(
+    tmp_path: Path, parts: dict[str, bytes], manifest: Manifest, dataset: EmerDataset
+) -> None:
+    record = DataRecord(fingerprint="", salt=SALT, fold=0, training_hashes=(), selection_hashes=())
+    paths = [write_bundle(tmp_path / f"{at}.emer", parts, manifest, name=str(at), data=record).path for at in (1, 2)]
+    options = BenchOptions(
+        bundles=tuple(paths),
+        data=dataset,
+        folds=(1, 2),
+        latency=UNTIMED,
+        scoring=ScoringOptions(draws=1, resamples=2),
+        probing=ProbeOptions(probes=()),
+        work=WorkerOptions(workers=2),
+    )
+    known = set(active_children())
+    scored: list[tuple[int, int]] = []
+
+    def kill_the_second() -> None:
+        first: set[BaseProcess] = set()
+        while not first or (second := set(active_children()) - known - first) == set():
+            first = first or set(active_children()) - known if len(active_children()) - len(known) > 1 else first
+            sleep(0.01)
+        for each in second:
+            each.kill()
+
+    def told(what: str, done: int, total: int) -> None:
+        if what == "scoring clips":
+            scored.append((done, total))
+
+    killer = Thread(target=kill_the_second, daemon=True)
+    killer.start()
+    with pytest.raises(WorkerError, match="was ended by SIGKILL; the kernel does so when memory runs out"):
+        run_bench(options, told)
+    killer.join()
+    assert scored == [(1, 3), (2, 3), (3, 3)]
+    report = run_bench(replace(options, work=WorkerOptions()), told)
+    assert scored == [(1, 3), (2, 3), (3, 3)] * 2  # of the second bundle alone
+    assert [each.accuracy is not None for each in report.bundles] == [True, True]
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(

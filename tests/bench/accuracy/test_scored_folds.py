@@ -20,7 +20,7 @@ from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.windows import clip_window, compare_events, load_faces
 from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.metrics.intervals import bootstrap_difference
-from emer_edge.metrics.predictions import mcnemar_p, uar, war
+from emer_edge.metrics.prediction_metrics import mcnemar_p, uar, war
 from emer_edge.metrics.probabilities import auroc
 from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session

@@ -23,7 +23,7 @@ from emer_edge.bench.probes.ablations import (
 from emer_edge.bench.records.probe_records import Ablation
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip
-from emer_edge.metrics.predictions import uar, war
+from emer_edge.metrics.prediction_metrics import uar, war
 from emer_edge.spec.columns import GAZE_POINT, PUPILS
 from emer_edge.spec.window import WindowSpec
 

@@ -21,7 +21,7 @@ from runtime_inputs import LiveCamera, LiveTracker, scene, write_video
 from emer_edge.bundle import Bundle
 from emer_edge.errors import CameraError, DataError, TrackerError
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.registry import check_camera
+from emer_edge.runtime.cameras.opening import check_camera
 from emer_edge.runtime.faces import Look, RecordedFrame
 from emer_edge.runtime.faces.finder import FaceFinder
 from emer_edge.runtime.options import MachineOptions
