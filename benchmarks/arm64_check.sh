@@ -7,7 +7,7 @@
 # WORK holds a gigabyte and is reused: what is there is not made again. As root, because of chroot and mount; needs Debian's
 # qemu-user-static and debootstrap. PYTHON names this machine's Python with emer-edge installed, tests included.
 #   SECONDS_REPLAYED=64          length of the recording
-#   TESTS="tests/spec ..."       what is tested; empty: nothing. Tests that measure time fail under emulation and are left out
+#   TESTS="tests/core ..."       what is tested; empty: nothing. Tests that measure time fail under emulation and are left out
 #
 # What it shows: the wheel installs on arm64, and parses, decodes and computes as on x86. What it does not: speed, TensorRT, cameras.
 set -euo pipefail
@@ -25,7 +25,7 @@ fp32=$(cd "$2" && pwd)
 int8=$(cd "$3" && pwd)
 root=$work/root share=$work/share
 seconds=${SECONDS_REPLAYED:-64}
-tests=${TESTS-tests/spec tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
+tests=${TESTS-tests/core tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
 tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/engines/test_engines.py tests/runtime/test_evidence.py \
 tests/runtime/test_session.py tests/offline/test_predictions.py}
 one_thread=(OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1)

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.common import Floor, conclude
-from emer_edge.spec.heads import HEADS, ClassHead
+from emer_edge.core.heads import HEADS, ClassHead
 
 _FP32, _INT8 = 1e-4, 0.99
 _PRECISIONS = ("fp32", "int8")

@@ -16,6 +16,10 @@ from ivt_filter.config import FixationPostConfig, IVTClassifierConfig, OlsenVelo
 from ivt_filter.io.pipeline import IVTPipeline
 
 from benchmarks.common import Floor, conclude, parser, show
+from emer_edge.core.columns import MOVEMENT_CODES
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import Display, StimulusRect
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, generate, record, samples
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.export.matching import eye_quantiles
@@ -24,10 +28,6 @@ from emer_edge.runtime.clock import ClockMapper
 from emer_edge.runtime.column_watch import ColumnWatch
 from emer_edge.signals.events import movement_types
 from emer_edge.signals.rows import raw_row
-from emer_edge.spec.columns import MOVEMENT_CODES
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.samples import Display, StimulusRect
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SPEC = WindowSpec()
 SECONDS = 36

@@ -22,13 +22,13 @@ os.environ.update(ONE_THREAD)  # before numpy is imported
 import numpy as np
 
 from emer_edge.bundle import load_bundle
+from emer_edge.core.samples import Frame
 from emer_edge.data.images import import_cv2
 from emer_edge.metrics.latency import summarise
 from emer_edge.report.tables import Cell, Column
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.faces import FaceDetector, FaceSource, open_detector
 from emer_edge.runtime.options import FaceOptions
-from emer_edge.spec.samples import Frame
 
 FLOOR_MS = 4.0
 FPS = 30

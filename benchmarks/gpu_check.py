@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.common import Floor, conclude, console, show, workshop
 from benchmarks.tensorrt_cases import Case, demo, given
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error

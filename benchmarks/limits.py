@@ -26,12 +26,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.common import Floor, conclude, console, parser, show, workshop
 from emer_edge.bundle import load_bundle
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.precision.macs import count_macs
 from emer_edge.metrics.latency import LatencySummary, summarise
 from emer_edge.model.checkpoint import load_demo_checkpoint
 from emer_edge.report.tables import Cell, Column
-from emer_edge.spec.window import FACE_SIZE_PX
 
 FLOOR = 80.0
 SIDE = 1024

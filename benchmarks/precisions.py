@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from benchmarks.common import Floor, conclude, console, parser, show, workshop
 from benchmarks.held_out import Windows, held_out_clips, windows_of
 from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.core.heads import HEADS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.metrics.prediction_metrics import mae, rmse, uar, war, weighted_f1
 from emer_edge.report.tables import Column
 from emer_edge.runtime.engines import open_engine
-from emer_edge.spec.heads import HEADS
 
 FOLDS = (1, 2, 3, 4, 5)
 # Name -> precision of the bundle, and the variant whose parts are run.

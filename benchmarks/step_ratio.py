@@ -18,9 +18,9 @@ from time import perf_counter_ns
 import numpy as np
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.latency import summarise
 from emer_edge.report.tables import Column
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 
 FLOOR = 15.0
 RUNS = {"eager": 3, "step": 15, "encode": 15, "fuse": 15}

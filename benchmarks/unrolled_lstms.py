@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
+from emer_edge.core.window import EYE_SLOTS
 from emer_edge.export.parts.fusion import lstm_layer
 from emer_edge.export.parts.graph import GraphBuilder
-from emer_edge.spec.window import EYE_SLOTS
 
 __all__ = ["unrolled_lstms"]
 

@@ -21,7 +21,7 @@ _HOMES = {
     "Bundle": "emer_edge.bundle",
     "MachineOptions": "emer_edge.runtime.options",
     "Pipeline": "emer_edge.runtime.pipeline",
-    "Result": "emer_edge.spec.results",
+    "Result": "emer_edge.core.results",
     "Session": "emer_edge.runtime.session",
     "Source": "emer_edge.runtime.options",
     "load_bundle": "emer_edge.bundle",
@@ -29,10 +29,10 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from emer_edge.bundle import Bundle, load_bundle
+    from emer_edge.core.results import Result
     from emer_edge.runtime.options import MachineOptions, Source
     from emer_edge.runtime.pipeline import Pipeline
     from emer_edge.runtime.session import Session
-    from emer_edge.spec.results import Result
 
 
 def __getattr__(name: str) -> Any:

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emer_edge import __version__
-from emer_edge.errors import BundleError, ConfigurationError, DataError, EmerEdgeError, OutputExistsError
-from emer_edge.extras import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
-from emer_edge.spec.progress import Progress, silent
+from emer_edge.core.errors import BundleError, ConfigurationError, DataError, EmerEdgeError, OutputExistsError
+from emer_edge.core.packages import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
+from emer_edge.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from emer_edge.bench.records.report_records import BenchReport
     from emer_edge.training.train import TrainingSummary
-
-__all__ = ["Demo", "DemoOptions", "default_bundle", "run_demo"]
 
 _MARKER: Final = ".emer-edge-demo"
 _FOLD: Final = 1

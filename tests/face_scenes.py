@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from runtime_inputs import FPS, SCENE, TEMPLATE, portrait
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.faces import FaceCandidate, FaceSource
 from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
-from emer_edge.spec.samples import Frame
 
 HOP_NS = 500_000_000
 RECORD = FaceRecord(template_px=TEMPLATE)

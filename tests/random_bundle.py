@@ -10,11 +10,11 @@ from runtime_inputs import TEMPLATE, WINDOW
 
 from emer_edge.bundle import Bundle, BundleWriter, Manifest
 from emer_edge.bundle.manifest import BundledHead, FaceRecord, GateRecord, PrecisionRecord, VerificationRecord
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.export.parts.face_parts import face_encoder, load_detector
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.heads import HEADS, ClassHead
 
 
 def make_bundle(path: Path) -> Bundle:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import emer_edge.data.synth
+from emer_edge.core.samples import EyeReading, Frame, TrackerSample
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER
-from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SCENE = (480, 640)
 FPS = 30

@@ -14,10 +14,7 @@ import emer_edge
 
 ROOT = Path(emer_edge.__file__).parent
 FLOORS = {
-    "spec": 0,
-    "errors": -1,
-    "extras": 0,
-    "plugins": 0,
+    "core": 0,
     "signals": 1,
     "metrics": 1,
     "bundle": 1,
@@ -34,7 +31,7 @@ FLOORS = {
     "cli": 5,
     "demo": 5,
 }
-DEVICE_ROOMS = ("spec", "signals", "metrics", "bundle", "data", "report", "runtime", "bench", "offline", "tools")
+DEVICE_ROOMS = ("core", "signals", "metrics", "bundle", "data", "report", "runtime", "bench", "offline", "tools")
 HEAVY = ("torch", "onnx", "pandas", "matplotlib")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem == "demo")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emer_edge.plugins import with_plugins
+from emer_edge.core.packages import with_plugins
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Final
 import cv2
 import numpy as np
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.formats.emer import EMER
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
 from emer_edge.tools.simulate.transport import TerminalTransport
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # the tests' camera, and a face

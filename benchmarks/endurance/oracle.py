@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.endurance.faults import EFFECTS, Fault
-from emer_edge.spec.results import State
-from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS, NANOSECONDS, WindowSpec
+from emer_edge.core.results import State
+from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, NANOSECONDS, WindowSpec
 
 __all__ = ["Course", "Oracle", "away_ns", "courses", "holes"]
 

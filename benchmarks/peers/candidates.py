@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.peers import graphs
 from benchmarks.peers.material import Inputs, Material, Outputs
+from emer_edge.core.window import FACE_SLOTS
 from emer_edge.runtime.session import Session
-from emer_edge.spec.window import FACE_SLOTS
 
 Kind = Literal["published", "peer", "ours"]
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.metrics.probabilities import softmax
-from emer_edge.spec.window import EventsRule, WindowSpec
 
 CHECKED = 200
 """Windows on which outputs are compared."""

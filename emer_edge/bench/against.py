@@ -16,13 +16,11 @@ from emer_edge.bench.options import BenchOptions
 from emer_edge.bench.records.accuracy_records import Accuracy
 from emer_edge.bench.records.latency_records import Environment, Latency
 from emer_edge.bench.records.report_records import BenchReport, BundleBench, Comparison, Moved
-from emer_edge.errors import DataError
+from emer_edge.core.errors import DataError
 from emer_edge.metrics.latency import queries_needed
 from emer_edge.report.html import Block, Paragraph, Section
 from emer_edge.report.tables import Cell, Table, columns
 from emer_edge.report.words import folded
-
-__all__ = ["AGAINST", "compare", "moved_table", "read_report", "verdict_of"]
 
 _ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
 _ENOUGH_STARTS: Final = 3

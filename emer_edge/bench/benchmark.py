@@ -29,14 +29,12 @@ from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.records.probe_records import Probes
 from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.bundle import load_bundle
+from emer_edge.core.errors import ConfigurationError, OutputExistsError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip, EmerDataset
-from emer_edge.errors import ConfigurationError, OutputExistsError
 from emer_edge.report.files import write_whole
 from emer_edge.report.text_tables import to_csv, to_latex
 from emer_edge.runtime.session import Session
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["film_notes", "joined_probes", "probe_bundle", "run_bench", "write_report"]
 
 
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:

@@ -25,11 +25,9 @@ from typing import Any, Final, TypeVar
 
 from emer_edge.bench.options import WorkerOptions
 from emer_edge.bench.worker_side import Machine, Opening, answers, differences, end_with_parent, forget, look, marked
+from emer_edge.core.errors import WorkerError
 from emer_edge.data.dataset import Clip
-from emer_edge.errors import WorkerError
 from emer_edge.runtime.session import Session
-
-__all__ = ["AHEAD", "CHUNK", "Spread", "spread_over"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

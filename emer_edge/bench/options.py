@@ -11,18 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.extras import require
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.packages import require
 from emer_edge.metrics import RESAMPLES
 
 if TYPE_CHECKING:
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.signals.profiles import TrackerProfile
-
-__all__ = [
-    "DEFAULT_PROBES", "MLPERF_SECONDS", "PROBES", "BenchOptions", "LatencyOptions", "Loader", "Probe", "ProbeOptions",
-    "ScoringOptions", "WorkerOptions", "probes_named",
-]  # fmt: skip
 
 MLPERF_SECONDS: Final = 600.0
 """The shortest closed loop that MLPerf allows."""

@@ -16,12 +16,10 @@ from emer_edge import __version__
 from emer_edge.bench.latency.machine_state import describe
 from emer_edge.bundle import load_bundle
 from emer_edge.bundle.manifest import MANIFEST_NAME
+from emer_edge.core.errors import BundleError, EmerEdgeError, WorkerError
 from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import BundleError, EmerEdgeError, WorkerError
 from emer_edge.runtime.session import Session
-
-__all__ = ["Machine", "Opening", "answers", "differences", "end_with_parent", "forget", "look", "marked"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

@@ -14,10 +14,8 @@ import msgspec
 
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
 from emer_edge.bundle.variants import VARIANTS, Variant
-from emer_edge.errors import BundleError, OutputExistsError
-from emer_edge.spec.whole_file import name_folder
-
-__all__ = ["Bundle", "BundleWriter", "load_bundle", "sha256_of"]
+from emer_edge.core.errors import BundleError, OutputExistsError
+from emer_edge.core.whole_file import name_folder
 
 _LARGEST_MANIFEST: Final = 16 << 20
 

@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.variants import VARIANTS, Variant
-from emer_edge.errors import BundleError
-
-__all__ = ["GOLDEN_NAME", "Golden", "Tensors", "read_golden", "write_golden"]
+from emer_edge.core.errors import BundleError
 
 GOLDEN_NAME: Final = "golden.npz"
 

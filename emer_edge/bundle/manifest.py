@@ -9,27 +9,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from emer_edge.errors import BundleError, EmerEdgeError
-from emer_edge.spec.heads import HEADS, protocols_of
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
-
-__all__ = [
-    "MANIFEST_NAME",
-    "QUANTILES",
-    "SCHEMA",
-    "BundledHead",
-    "CalibrationRecord",
-    "DataRecord",
-    "DetectorRecord",
-    "FaceRecord",
-    "FileRecord",
-    "GateRecord",
-    "Manifest",
-    "NetworkRecord",
-    "PrecisionRecord",
-    "VerificationRecord",
-]
+from emer_edge.core.errors import BundleError, EmerEdgeError
+from emer_edge.core.heads import HEADS, protocols_of
+from emer_edge.core.samples import Display
+from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
 SCHEMA: Final = 1
@@ -52,7 +35,7 @@ class BundledHead(_Record, frozen=True):
     """One output of the fusion part.
 
     Attributes:
-        name: a name of `emer_edge.spec.heads.HEADS`.
+        name: a name of `emer_edge.core.heads.HEADS`.
         classes: class names in output order; empty for a value head.
         temperature: logits are divided by it before the softmax; 1 for a value head.
     """

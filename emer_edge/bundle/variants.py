@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["CPU", "TENSORRT", "VARIANTS", "Variant", "VariantRecord"]
-
 Variant = Literal["cpu", "tensorrt"]
 CPU: Final = "cpu"
 TENSORRT: Final = "tensorrt"

@@ -11,15 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import EMOTIONS, GAP_HEADS, HEADS, ClassHead
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window, load_faces
-from emer_edge.errors import DataError
-from emer_edge.spec.heads import GAP_HEADS, HEADS, ClassHead
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import FACE_SLOTS, EventsRule, WindowSpec
-
-__all__ = ["BATCH", "Composition", "CropPlan", "choose_clips", "composition_of", "plan_crops"]
 
 ENOUGH_WINDOWS: Final = 100
 """Fewer windows than this give ranges that depend on who happened to be drawn."""

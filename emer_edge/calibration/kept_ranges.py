@@ -25,10 +25,8 @@ from numpy.typing import NDArray
 
 from emer_edge import __version__
 from emer_edge.calibration.methods import BINS, GRIDS, METHODS_VERSION, Grid, Range, RunningHistogram
+from emer_edge.core.whole_file import write_private
 from emer_edge.data.cache import cache_folder
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["HISTOGRAMS_VERSION", "MOST_FILES", "CalibrationCache", "Tally", "measurement_key"]
 
 MOST_FILES: Final = 40
 """Files kept at most, the newest; a file of histograms takes about half a megabyte."""

@@ -19,10 +19,8 @@ from onnx import TensorProto, helper
 from emer_edge.calibration.crops import CropPlan
 from emer_edge.calibration.kept_ranges import CalibrationCache, Ranges, Tally, measurement_key
 from emer_edge.calibration.methods import GRIDS, METHODS, Grid, Range, RunningHistogram
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["Measurement", "collect_histograms", "embed", "fuse", "measure", "model_session", "ranges_of"]
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.progress import Progress, silent
 
 SAVE_EVERY: Final = 16
 """Batches between two checkpoints of the histograms."""

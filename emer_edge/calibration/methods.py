@@ -25,18 +25,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "BINS",
-    "GRIDS",
-    "METHODS",
-    "METHODS_VERSION",
-    "Grid",
-    "Range",
-    "RunningHistogram",
-    "expected_squared_error",
-    "mse_range",
-]
-
 BINS: Final = 4096
 
 Grid = Literal["unsigned", "signed"]

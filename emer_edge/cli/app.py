@@ -25,9 +25,7 @@ from emer_edge.cli.run import run
 from emer_edge.cli.simulate import simulate
 from emer_edge.cli.synth import synth
 from emer_edge.cli.train import train
-from emer_edge.errors import EmerEdgeError
-
-__all__ = ["app", "main"]
+from emer_edge.core.errors import EmerEdgeError
 
 app = typer.Typer(
     name="emer-edge",

@@ -20,8 +20,6 @@ from emer_edge.cli.datasets import (
 from emer_edge.cli.options import DataOption, EngineOption, ForceOption, ThreadsOption
 from emer_edge.cli.progress import console, progress_bars, say
 
-__all__ = ["bench"]
-
 _ON_SCREEN = (
     "class_protocols", "value_protocols", "pairs", "gap", "film_decoding", "trackers", "speed", "single_stream",
     "ratios", "streams", "live", "loading",

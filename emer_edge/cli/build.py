@@ -10,8 +10,6 @@ import typer
 from emer_edge.cli.options import BundleArgument
 from emer_edge.cli.progress import console, progress_bars, say
 
-__all__ = ["build"]
-
 
 def build(
     bundle: BundleArgument = None,

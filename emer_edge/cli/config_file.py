@@ -17,14 +17,12 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import typer
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-__all__ = ["STREAM_TABLES", "Setting", "TableReader", "config_defaults", "read_config", "settings", "take_config"]
 
 STREAM_TABLES: Final = "emer_edge.streams"
 """Where a command's context keeps what its `[[stream]]` tables hold."""

@@ -10,8 +10,6 @@ import typer
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import say
 
-__all__ = ["convert"]
-
 
 def convert(
     recording: Annotated[Path, typer.Argument(help="An MCAP file that `run --record` wrote.")],

@@ -11,23 +11,13 @@ import typer
 from rich.table import Table
 
 from emer_edge.cli.progress import console, say
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.progress import Progress
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.progress import Progress
 
 if TYPE_CHECKING:
+    from emer_edge.core.heads import View
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.labels import Classes, LabelTable
-    from emer_edge.spec.labels import View
-
-__all__ = [
-    "ClassesOption",
-    "DataChoices",
-    "KeepFoldsOption",
-    "LabelColumnOption",
-    "StrictOption",
-    "ViewOption",
-    "open_dataset",
-]
 
 ViewOption = Annotated[
     Literal["er", "fer"] | None,

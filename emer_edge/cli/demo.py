@@ -11,8 +11,6 @@ from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import console, progress_bars, say
 from emer_edge.demo import DemoOptions, run_demo
 
-__all__ = ["demo"]
-
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder to make.")] = DemoOptions.folder,

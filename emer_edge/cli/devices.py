@@ -8,8 +8,6 @@ import typer
 
 from emer_edge.cli.progress import say
 
-__all__ = ["devices"]
-
 
 def devices(
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")] = False,

@@ -10,8 +10,6 @@ import typer
 from emer_edge.cli.options import EngineOption, ThreadsOption
 from emer_edge.cli.progress import console, progress_bars
 
-__all__ = ["doctor"]
-
 
 def doctor(
     bundle: Annotated[

@@ -18,10 +18,8 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.options import DataOption, ForceOption
 from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.core.packages import EXPORT_PACKAGES, require
 from emer_edge.export.options import CalibrationMethod, ExportOptions, Precision
-from emer_edge.extras import EXPORT_PACKAGES, require
-
-__all__ = ["export"]
 
 
 def export(

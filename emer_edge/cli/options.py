@@ -8,8 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-__all__ = ["BundleArgument", "DataOption", "EngineOption", "ForceOption", "HelpfulCommand", "ThreadsOption"]
-
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(

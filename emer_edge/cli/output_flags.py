@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from emer_edge.runtime.options import Source
     from emer_edge.runtime.outputs import Request
-
-__all__ = ["OutputFlags"]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.heads import HEADS
-
-__all__ = ["class_orders", "duration_s", "fold_numbers", "points", "stream_numbers", "worker_number"]
-
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import HEADS
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 

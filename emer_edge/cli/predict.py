@@ -11,8 +11,6 @@ from emer_edge.cli.options import EngineOption, ForceOption, ThreadsOption
 from emer_edge.cli.progress import progress_bars, say
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 
-__all__ = ["predict"]
-
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="EMER data sets, or recordings (folders with a recording.json).")],
@@ -40,9 +38,9 @@ def predict(
 ) -> None:
     """Score clips and recordings offline: a row a clip, or a row each window of a recording."""
     from emer_edge.bundle import load_bundle
+    from emer_edge.core.errors import OutputExistsError
     from emer_edge.data.dataset import SkippedClip
     from emer_edge.demo import default_bundle
-    from emer_edge.errors import OutputExistsError
     from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
     from emer_edge.offline.predictions import predict_paths, write_csv
     from emer_edge.runtime.session import Session

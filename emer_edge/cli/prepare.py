@@ -11,8 +11,6 @@ from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
 from emer_edge.runtime.options import FaceOptions, Subject
 
-__all__ = ["prepare"]
-
 
 def prepare(
     videos: Annotated[

@@ -8,9 +8,7 @@ from contextlib import contextmanager, suppress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from emer_edge.spec.progress import Progress as Report
-
-__all__ = ["console", "progress_bars", "say"]
+from emer_edge.core.progress import Progress as Report
 
 
 class _ForPeople(Console):

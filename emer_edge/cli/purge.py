@@ -9,8 +9,6 @@ import typer
 
 from emer_edge.cli.progress import say
 
-__all__ = ["purge"]
-
 
 def purge(
     engines: Annotated[
@@ -34,9 +32,9 @@ def purge(
     Of data sets the cache keeps eye sheets as read, face embeddings and calibration ranges; they are made again when
     needed. One person's data: emer-edge purge --participant p017 --sessions FOLDER --recordings FOLDER.
     """
+    from emer_edge.core.errors import ConfigurationError
     from emer_edge.data.cache import cache_folder, purge_cache
     from emer_edge.data.sessions import purge_participant
-    from emer_edge.errors import ConfigurationError
     from emer_edge.runtime.engines.tensorrt.plan_cache import engine_folder, purge_engines
     from emer_edge.runtime.recording.keep import purge_recordings
 

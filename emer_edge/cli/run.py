@@ -15,8 +15,6 @@ from emer_edge.cli.progress import console, progress_bars, say
 from emer_edge.cli.stream_tables import read_tables, stream_sources
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source, Subject, WindowOptions
 
-__all__ = ["run"]
-
 _SOURCES = "Camera and tracker"
 _OUTPUTS = "Outputs, any number at once"
 _SESSIONS = "Sessions"
@@ -321,6 +319,7 @@ def run(
     place_process(cpu_affinity, nice)  # before libraries start threads
 
     from emer_edge.cli.parsing import duration_s, points
+    from emer_edge.core.samples import Display, StimulusRect
     from emer_edge.demo import default_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.options import BaselineOptions
@@ -328,7 +327,6 @@ def run(
     from emer_edge.runtime.pipeline import Pipeline
     from emer_edge.runtime.play import Validating, play
     from emer_edge.runtime.validation import presenter
-    from emer_edge.spec.samples import Display, StimulusRect
 
     for_all = Source(
         camera,

@@ -12,8 +12,6 @@ import typer
 from emer_edge.cli.options import HelpfulCommand
 from emer_edge.cli.progress import progress_bars, say
 
-__all__ = ["simulate"]
-
 simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an eye tracker, or a whole recording.")
 
 

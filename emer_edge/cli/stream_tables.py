@@ -14,10 +14,8 @@ from typing import Any, Final
 import typer
 
 from emer_edge.cli.config_file import STREAM_TABLES, Setting
-from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.options import Source, check_sources
-
-__all__ = ["STREAM_KEYS", "read_tables", "stream_sources"]
 
 _NEEDED: Final = ("name", "camera", "tracker")
 _SOURCE_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
@@ -75,7 +73,7 @@ def stream_sources(context: typer.Context, for_all: Source) -> list[Source]:
 
 
 def _source(for_all: Source, table: Mapping[str, Any]) -> Source:
-    from emer_edge.spec.samples import Display, StimulusRect
+    from emer_edge.core.samples import Display, StimulusRect
 
     given = dict(table)
     faces = {key: given.pop(key) for key in ("subject", "detect_every") if key in given}

@@ -10,8 +10,6 @@ import typer
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
 
-__all__ = ["synth"]
-
 
 def synth(
     output: Annotated[Path, typer.Argument(help="Folder to make.")],

@@ -18,10 +18,8 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.options import ForceOption
 from emer_edge.cli.progress import progress_bars, say
-from emer_edge.extras import TRAIN_PACKAGES, require
+from emer_edge.core.packages import TRAIN_PACKAGES, require
 from emer_edge.training.config import Device, Recipe, TrainingConfig
-
-__all__ = ["train"]
 
 
 def train(

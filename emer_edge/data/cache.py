@@ -11,8 +11,6 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["cache_folder", "entry_path", "purge_cache"]
-
 
 def cache_folder() -> Path:
     """Where everything derived from data sets is kept; it need not exist."""

@@ -19,17 +19,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import HEADS, View
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EventsRule
 from emer_edge.data.images import read_crop
 from emer_edge.data.labels import Classes, open_labels
 from emer_edge.data.layout import FOLDS, ClipFiles, describe_clip, find_layout, frame_names
 from emer_edge.data.sheets import EyeTrack, read_sheet
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.labels import View
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EventsRule
-
-__all__ = ["Clip", "EmerDataset", "SkippedClip", "clip_hash", "new_salt", "regroup"]
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import DataError, MissingExtraError
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = ["fit_crop", "import_cv2", "read_crop"]
+from emer_edge.core.errors import DataError, MissingExtraError
+from emer_edge.core.window import FACE_SIZE_PX
 
 
 def import_cv2() -> Any:

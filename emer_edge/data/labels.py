@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import EMOTIONS, HEADS, POLARITIES, POLARITY_OF_EMOTION, ClassHead, ValueHead, View
 from emer_edge.data.layout import describe_clip, emotion_of, polarity_of
 from emer_edge.data.tables import Table, cell_text, parse_number, read_table
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.heads import HEADS, ClassHead, ValueHead
-from emer_edge.spec.labels import EMOTIONS, POLARITIES, POLARITY_OF_EMOTION, View
-
-__all__ = ["Classes", "LabelTable", "Labels", "Suggestion", "open_labels", "parse_classes", "suggest_classes"]
 
 Labels = dict[str, "int | float"]
 """Head -> class index or value, of one clip."""

@@ -15,21 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import DataError
-from emer_edge.spec.labels import EMOTIONS, POLARITIES
-
-__all__ = [
-    "FOLDS",
-    "ClipFiles",
-    "Layout",
-    "describe_clip",
-    "emotion_of",
-    "find_layout",
-    "frame_names",
-    "natural_key",
-    "parse_folds",
-    "polarity_of",
-]
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import EMOTIONS, POLARITIES
 
 FOLDS: Final = (1, 2, 3, 4, 5)
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})

@@ -24,25 +24,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import GAZE_MM, GAZE_PX, VALIDITY, VALIDITY_CODES
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.samples import Display, StimulusRect, TrackerSample
+from emer_edge.core.whole_file import whole_file
 from emer_edge.data.sheets import find_time_column, parse_cells, parse_times_ns, validity_is_worded
 from emer_edge.data.tables import Table, cell_text, parse_number, read_table
-from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.signals.rows import eye_reading
 from emer_edge.signals.stream import nominal_rate_hz
-from emer_edge.spec.columns import GAZE_MM, GAZE_PX, VALIDITY, VALIDITY_CODES
-from emer_edge.spec.samples import Display, StimulusRect, TrackerSample
-from emer_edge.spec.whole_file import whole_file
-
-__all__ = [
-    "RECORDING_FILE",
-    "RECORDING_SCHEMA",
-    "Recording",
-    "TobiiExport",
-    "is_recording",
-    "open_recording",
-    "read_export",
-    "write_recording_file",
-]
 
 _EYE_SENSOR: Final = "eye tracker"
 _BACKWARDS_NS: Final = 1_000_000_000

@@ -19,26 +19,9 @@ from typing import Any, Final
 
 import msgspec
 
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.samples import Display
-from emer_edge.spec.validation import Validation
-
-__all__ = [
-    "MARKERS_FILE",
-    "RESULTS_FILE",
-    "SESSION_FILE",
-    "SESSION_SCHEMA",
-    "SavedSession",
-    "SessionHead",
-    "SessionPlace",
-    "check_id",
-    "open_session",
-    "participant_sessions",
-    "purge_participant",
-    "session_place",
-]
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.samples import Display
+from emer_edge.core.session_facts import Baseline, Marker, Validation
 
 SESSION_FILE: Final = "session.json"
 RESULTS_FILE: Final = "results.jsonl"

@@ -1,6 +1,6 @@
 """Eye sheets: the 39 columns of one clip, found by header, read once and cached.
 
-Missing cells are 0. Words are coded by the tables of `emer_edge.spec.columns`; numbers are taken as they are, because
+Missing cells are 0. Words are coded by the tables of `emer_edge.core.columns`; numbers are taken as they are, because
 the coding of EMER's validity and eye movement type is not published.
 """
 
@@ -18,10 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data import cache
-from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
-from emer_edge.errors import DataError
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     EYE_COLUMNS,
     GAZE_POINT,
     GAZE_PX,
@@ -32,10 +29,11 @@ from emer_edge.spec.columns import (
     column_indices,
     match_header,
 )
-from emer_edge.spec.whole_file import write_private
-from emer_edge.spec.window import EYE_COLUMN_COUNT
-
-__all__ = ["EyeTrack", "find_time_column", "parse_cells", "parse_times_ns", "read_sheet", "validity_is_worded"]
+from emer_edge.core.errors import DataError
+from emer_edge.core.whole_file import write_private
+from emer_edge.core.window import EYE_COLUMN_COUNT
+from emer_edge.data import cache
+from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
 
 READER_VERSION: Final = 1  # part of a cache entry's stamp: raise it whenever the same sheet would be read differently
 _WORDS: Final = {

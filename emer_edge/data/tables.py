@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emer_edge.errors import DataError
-
-__all__ = ["LARGEST", "Table", "cell_text", "check_workbook", "parse_number", "read_table"]
+from emer_edge.core.errors import DataError
 
 _LARGEST_BYTES: Final = 2 << 30
 _UNSUSPICIOUS_BYTES: Final = 64 << 20

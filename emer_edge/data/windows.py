@@ -13,23 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import COLUMN_KEYS, EVENTS, GAZE_POINT, MOVEMENT_TYPE, column_indices
+from emer_edge.core.results import State
+from emer_edge.core.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.signals.profiles import TrackerProfile
 from emer_edge.signals.stream import EyeStream, clip_times_ns, cut_window, hop_candidates, nominal_rate_hz
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, GAZE_POINT, MOVEMENT_TYPE, column_indices
-from emer_edge.spec.results import State
-from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS, EventsRule, WindowSpec
-
-__all__ = [
-    "AlterRows",
-    "ClipWindow",
-    "EventDifference",
-    "PreparedClip",
-    "clip_window",
-    "compare_events",
-    "load_faces",
-    "stack_faces",
-]
 
 AlterRows = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]],

@@ -28,7 +28,10 @@ from emer_edge.bundle.manifest import (
     VerificationRecord,
 )
 from emer_edge.calibration.crops import choose_clips
-from emer_edge.errors import BundleError, ConfigurationError
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import BundleError, ConfigurationError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.samples import Display
 from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
 from emer_edge.export.judging.fitting import accuracy_of, fit_temperatures, gap_of_agreeing, probabilities_of
@@ -42,12 +45,7 @@ from emer_edge.export.report.export_report import ExportReport, TensorRtCheck
 from emer_edge.export.report.page import report_html
 from emer_edge.export.sources import Slices, Sources, open_slices, open_sources
 from emer_edge.export.verification import check_parts, make_golden
-from emer_edge.runtime.faces import open_detector
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.samples import Display
-
-__all__ = ["ExportSummary", "export_bundle"]
+from emer_edge.runtime.faces import ARCFACE_TEMPLATE, open_detector
 
 _MATCHED_CLIPS: Final = 150
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -171,7 +169,7 @@ class _Export:
         if self.slices is None:
             if options.match_brightness:
                 raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
-            return _Matched(FaceRecord(template_px=matching.ARCFACE_TEMPLATE), None, {})
+            return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
         clips = choose_clips(self.slices.training, _MATCHED_CLIPS, options.seed + 1)
         crops, rows = matching.training_samples(clips, sources.window, sources.events, self.progress)
         paths = [self.writer.file(VARIANTS[CPU].file(name)) for name in self.detector.parts]

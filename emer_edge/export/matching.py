@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import QUANTILES, FaceRecord
+from emer_edge.core.columns import COLUMN_KEYS, EVENTS, VALIDITY, column_indices
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.progress import Progress
+from emer_edge.core.samples import Display
+from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window
-from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.faces import ARCFACE_TEMPLATE, FaceDetector, grey_level
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, VALIDITY, column_indices
-from emer_edge.spec.progress import Progress
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
-
-__all__ = ["ARCFACE_TEMPLATE", "FEWEST_FACES", "eye_quantiles", "find_display", "measure_faces", "training_samples"]
 
 FEWEST_FACES: Final = 20
 """With fewer found faces a median of landmarks means nothing, and the generic template is taken."""

@@ -15,7 +15,9 @@ import msgspec
 
 from emer_edge.bundle import VARIANTS
 from emer_edge.bundle.manifest import CalibrationRecord, NetworkRecord
-from emer_edge.errors import GateError
+from emer_edge.core.errors import GateError
+from emer_edge.core.heads import GAP_HEADS
+from emer_edge.core.progress import Progress
 from emer_edge.export.choosing.precision_choice import Choice, choose
 from emer_edge.export.judging.gate import Change, compare
 from emer_edge.export.judging.trial import Trial
@@ -23,15 +25,11 @@ from emer_edge.export.judging.workshop import Evidence, Outputs, Workshop
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
-from emer_edge.export.precision.writing import PartPrecision, precisions_of
-from emer_edge.export.report.export_report import FallBack, Timing
+from emer_edge.export.precision.writing import precisions_of
+from emer_edge.export.report.export_report import FallBack, PartPrecision, Timing
 from emer_edge.export.sources import Slices, Sources
 from emer_edge.export.verification import reference_of, verify
 from emer_edge.metrics.latency import LatencySummary
-from emer_edge.spec.heads import GAP_HEADS
-from emer_edge.spec.progress import Progress
-
-__all__ = ["Member", "WrittenNetworks", "join", "write_networks"]
 
 _PARTS = ("face_encoder", "fusion")
 _ROUNDEST: tuple[PartPrecision, ...] = ("int8", "fp16", "fp32")

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.labels import Classes
 
-__all__ = ["CalibrationMethod", "ExportOptions", "Precision"]
-
 Precision = Literal["fp32", "fp16", "int8", "auto"]
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse", "auto"]
 

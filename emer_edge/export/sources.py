@@ -12,21 +12,18 @@ from typing import Final
 import torch
 
 from emer_edge.bundle.manifest import DataRecord
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.heads import EMOTIONS, HEADS, ClassHead
+from emer_edge.core.progress import Progress
+from emer_edge.core.window import NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
 from emer_edge.data.synth.synthesise import MARKER
-from emer_edge.errors import CheckpointError, ConfigurationError
 from emer_edge.export.options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.progress import Progress
-from emer_edge.spec.window import NANOSECONDS, EventsRule, WindowSpec
-
-__all__ = ["Slices", "Source", "Sources", "open_slices", "open_sources"]
 
 _DEMO_PARTICIPANTS: Final = 18
 _DEMO_FRAMES: Final = 12

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from emer_edge.bundle import CPU, VARIANTS, Variant
 from emer_edge.bundle.golden_file import Golden, Tensors
 from emer_edge.bundle.manifest import NetworkRecord
-from emer_edge.errors import EngineError, GateError
+from emer_edge.core.columns import EYE_COLUMNS, GAZE_POINT, MOVEMENT_TYPE, EyeColumn
+from emer_edge.core.errors import EngineError, GateError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.export.judging.workshop import Evidence
 from emer_edge.export.report.export_report import TensorRtCheck
 from emer_edge.metrics.prediction_metrics import largest_error
@@ -24,11 +27,6 @@ from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
-from emer_edge.spec.columns import EYE_COLUMNS, GAZE_POINT, MOVEMENT_TYPE, EyeColumn
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
-
-__all__ = ["Reference", "check_parts", "make_golden", "noise_db", "reference_of", "seeded_windows", "verify"]
 
 # Low and high of a column by its unit, extremes included; columns without a unit are told apart by name.
 _RANGES: Final = {"DACS px": (-200.0, 2100.0), "DACS mm": (-200.0, 900.0), "MCS norm": (-0.1, 1.1), "mm": (1.5, 8.0),

@@ -15,14 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.probabilities import ECE_BINS
-
-__all__ = [
-    "Interval", "Paired", "bootstrap", "bootstrap_difference", "bootstrap_sums", "draw_sums", "limits", "paired_ece",
-    "paired_mean", "paired_recalls", "paired_uar",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

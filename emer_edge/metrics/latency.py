@@ -19,12 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = [
-    "BINS_A_DECADE", "CONFIDENCE", "LatencyRecorder", "LatencySummary", "claimed_percentile", "overlatency_allowed",
-    "percentile", "queries_needed", "summarise",
-]  # fmt: skip
+from emer_edge.core.errors import ConfigurationError
 
 BINS_A_DECADE: Final = 20
 """Bin k of `LatencyRecorder.bins` holds durations in (10^((k-1)/20), 10^(k/20)] ms."""

@@ -10,13 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.summed import summed_values
-
-__all__ = [
-    "PUBLISHED_BATCH", "ccc", "confusion", "largest_error", "mae", "mcnemar_p", "mse", "pearson",
-    "published_batch_mean", "rmse", "uar", "war", "weighted_f1",
-]  # fmt: skip
 
 
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int | None = None) -> NDArray[np.int64]:

@@ -14,12 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = [
-    "ECE_BINS", "GAP_QUANTILES", "SMALLEST", "ReliabilityBin", "auroc", "brier", "ece", "fit_temperature",
-    "gap_percentile", "gap_quantiles", "js_distance", "nll", "reliability", "roc", "softmax",
-]  # fmt: skip
+from emer_edge.core.errors import ConfigurationError
 
 ECE_BINS: Final = 15
 SMALLEST: Final = 1e-12

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.intervals import Interval, draw_sums, limits
 from emer_edge.metrics.probabilities import ECE_BINS, SMALLEST
-
-__all__ = ["CORRELATIONS", "Summed", "summed_choices", "summed_classes", "summed_values"]
 
 CORRELATIONS = ("ccc", "pearson")
 """Figures of values that need a prediction which varies."""

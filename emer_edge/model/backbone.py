@@ -23,8 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["FEATURES", "ResNet18", "seed_backbone", "seeded_convolutions", "seeded_tensors"]
-
 FEATURES: Final = 512
 _IMAGENET_CLASSES: Final = 1000
 

@@ -21,28 +21,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from emer_edge.errors import CheckpointError, ConfigurationError
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.whole_file import whole_file
+from emer_edge.core.window import WindowSpec
 from emer_edge.model.backbone import seeded_convolutions
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
-from emer_edge.spec.whole_file import whole_file
-from emer_edge.spec.window import WindowSpec
-
-__all__ = [
-    "DEMO_SIZE_LIMIT",
-    "fill",
-    "load_checkpoint",
-    "load_demo_checkpoint",
-    "load_published",
-    "metadata_of",
-    "open_checkpoints",
-    "parse_checkpoint_argument",
-    "read_pickle",
-    "save_checkpoint",
-    "save_demo_checkpoint",
-    "state_dict_in",
-    "write_pickle",
-]
 
 DEMO_SIZE_LIMIT: Final = 8_000_000
 """Bytes that the demo checkpoint may take in the package."""

@@ -14,14 +14,12 @@ from typing import Final, cast
 import torch
 from torch import Tensor, nn
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.model.backbone import FEATURES
 from emer_edge.model.layers import MODALITIES, STATE, CrossTransformer, Encoders, projection, reverse_gradient
 from emer_edge.model.metadata import VARIANTS, VariantName, check_heads
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, FACE_SLOTS
-
-__all__ = ["STANDARDISED_LIMIT", "Emert"]
 
 STANDARDISED_LIMIT: Final = 5.0
 """Standardised columns are clipped to plus and minus this: a lost eye or a wild cell can't drown the rest."""

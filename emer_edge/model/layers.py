@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.model.backbone import FEATURES, ResNet18
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
-
-__all__ = ["MODALITIES", "STATE", "CrossTransformer", "Encoders", "projection", "reverse_gradient"]
 
 STATE: Final = 128
 """Width of an LSTM state and of a projected face embedding."""

@@ -9,21 +9,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from emer_edge.bundle.manifest import DataRecord
-from emer_edge.errors import CheckpointError, ConfigurationError
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.heads import HEADS, ClassHead, head
-from emer_edge.spec.window import EventsRule, WindowSpec
-
-__all__ = [
-    "FORMAT",
-    "VARIANTS",
-    "CheckpointMetadata",
-    "Variant",
-    "VariantName",
-    "check_heads",
-    "published_heads",
-    "variant_of",
-]
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.heads import HEADS, ClassHead, head
+from emer_edge.core.window import EventsRule, WindowSpec
 
 VariantName = Literal["discrete", "va", "intensity", "nine"]
 

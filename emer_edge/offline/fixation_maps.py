@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.errors import DataError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.samples import Display
 from emer_edge.data.dataset import SkippedClip
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.data.sheets import read_sheet
-from emer_edge.errors import DataError
 from emer_edge.report.files import write_whole
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
 from emer_edge.signals.fixations import find_fixations, fixation_map, viewing_distance_mm
 from emer_edge.signals.stream import clip_times_ns
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.samples import Display
-
-__all__ = ["INDEX_FILE", "write_fixation_maps"]
 
 INDEX_FILE: Final = "index.html"
 

@@ -12,19 +12,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import DataError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.results import Result
+from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip
 from emer_edge.data.windows import PreparedClip, load_faces
-from emer_edge.errors import DataError
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper
 from emer_edge.runtime.pipeline.replay import Replay, replayed
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.session import Session
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.results import Result
-from emer_edge.spec.window import NANOSECONDS, EventsRule
-
-__all__ = ["ClipScores", "score_clips", "score_recording"]
 
 _CLIPS_AT_ONCE: Final = 4
 

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.results import Result, State
+from emer_edge.core.whole_file import whole_file
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.dataset import Clip, SkippedClip
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.offline.predict import ClipScores, score_clips, score_recording
 from emer_edge.runtime.compose import gap_between, head_values, standing_notes
 from emer_edge.runtime.options import FaceOptions, Source
 from emer_edge.runtime.session import Session
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.whole_file import whole_file
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["Prediction", "predict_paths", "write_csv"]
 
 _GAP: Final = ("distance", "percentile", "valence", "arousal")
 

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.errors import CameraError, DataError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import whole_file, whole_folder
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
 from emer_edge.data.layout import natural_key
-from emer_edge.errors import CameraError, DataError
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.video import PHOTOS
 from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing
 from emer_edge.runtime.options import FaceOptions, Subject
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import whole_file, whole_folder
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["REPORT_FILE", "ImageFormat", "PreparedVideo", "prepare_videos"]
 
 ImageFormat = Literal["png", "jpg"]
 REPORT_FILE: Final = "prepare.csv"

@@ -10,8 +10,6 @@ from typing import Final
 from emer_edge.report import svg
 from emer_edge.report.tables import Estimate
 
-__all__ = ["Bar", "Span", "bars", "dots", "spans"]
-
 _ROW: Final = 26.0
 
 

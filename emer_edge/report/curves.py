@@ -14,8 +14,6 @@ from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report import svg
 from emer_edge.report.tables import Estimate
 
-__all__ = ["Line", "confusion_plot", "curves", "reliability_plot", "roc_plot"]
-
 _WIDTH: Final = 352.0
 _HEIGHT: Final = 250.0
 _LEFT: Final = 52.0

@@ -11,8 +11,6 @@ import numpy as np
 
 from emer_edge.report import svg
 
-__all__ = ["Distribution", "Strip", "distributions", "strips"]
-
 _DISTRIBUTION_ROW: Final = 46.0
 _LEAST: Final = 1.5
 """Height of a single item's bar, px: the tail has to be seen."""

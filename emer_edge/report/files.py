@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.whole_file import whole_file
-
-__all__ = ["write_whole"]
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.whole_file import whole_file
 
 
 def write_whole(path: str | Path, content: str | bytes) -> Path:

@@ -10,10 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.report.svg import drawing, element, label
-
-__all__ = ["heat_map_png", "heat_map_svg"]
 
 # Anchors of matplotlib's `inferno` (CC0): its lightness rises evenly, so it reads the same in grey and to any eye.
 _COLOURS: Final = np.array(

@@ -10,11 +10,6 @@ from typing import Final
 
 from emer_edge.report.tables import Column, Table, cell_text
 
-__all__ = [
-    "Block", "Code", "Details", "Facts", "Figure", "Gallery", "Paragraph", "Quote", "Section", "Tile", "Tiles",
-    "to_html",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Paragraph:

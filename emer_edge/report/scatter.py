@@ -10,8 +10,6 @@ from typing import Final
 from emer_edge.report import svg
 from emer_edge.report.tables import Estimate
 
-__all__ = ["Box", "Mark", "Rule", "place", "scatter"]
-
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, px."""
 

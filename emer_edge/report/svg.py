@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-__all__ = [
-    "BOTTOM", "CHARACTER", "PALETTE", "TOP", "WIDTH", "Scale", "drawing", "element", "hinted", "label",
-    "legend", "legend_lines", "name_width", "polyline", "shortened", "ticks", "x_axis", "y_axis",
-]  # fmt: skip
-
 # After Okabe and Ito, told apart by colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f93cf", "#7f7f7f", "#7d62c4")
 

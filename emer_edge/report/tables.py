@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-__all__ = ["ABSENT", "Cell", "Column", "Deviation", "Estimate", "Rows", "Table", "cell_text", "columns", "tabled"]
-
 ABSENT = "–"
 """What stands where there is no figure."""
 

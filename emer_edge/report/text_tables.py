@@ -14,8 +14,6 @@ from emer_edge.report.tables import ABSENT, Cell, Column, Deviation, Estimate, T
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["to_csv", "to_latex", "to_markdown", "to_rich"]
-
 _CSV_NAMES: Final = {"low": "low", "high": "high", "sd": "SD"}
 
 

@@ -11,8 +11,6 @@ from typing import Final
 
 from emer_edge.report.svg import BOTTOM, PALETTE, TOP, WIDTH, Scale, drawing, element, label, legend, x_axis, y_axis
 
-__all__ = ["Band", "Course", "stacked", "time_series"]
-
 _HEIGHT: Final = 250.0
 _LEFT, _RIGHT = 62.0, 16.0
 _ROOM: Final = 1.08

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Final
 
+from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.metrics.latency import BINS_A_DECADE
 from emer_edge.report.html import Details
 from emer_edge.report.tables import Table
-from emer_edge.spec.heads import HEADS, ClassHead
-
-__all__ = [
-    "BIN_RATIO", "CLASS_METRICS", "INTERVALS", "METRIC_NAMES", "MILLISECONDS", "SHARES",
-    "VALUE_METRICS", "WHISKERS", "folded", "in_order", "main_metric", "metric_header", "metric_label", "metric_of",
-    "scaled", "sentence", "unit_of",
-]  # fmt: skip
 
 METRIC_NAMES: Final = {
     "war": "WAR",

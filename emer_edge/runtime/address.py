@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = ["Address", "parse_address", "parse_parameters"]
+from emer_edge.core.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import EyeReading, TrackerSample
+from emer_edge.core.session_facts import Baseline, FromBaseline, PupilBaseline
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.options import BaselineOptions
-from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import EyeReading, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["BaselineMeter"]
 
 _WINDOWS_KEPT: Final = 2  # of pupils: more than any window, whatever the nominal rate says
 _EYES: Final = ("left", "right")

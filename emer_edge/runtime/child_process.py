@@ -13,8 +13,6 @@ from typing import Final
 
 from emer_edge.runtime.image_ring import make_ring
 
-__all__ = ["ChildProcess"]
-
 _BOOT: Final = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "importlib.import_module(sys.argv.pop(1)).main()"

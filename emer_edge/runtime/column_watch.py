@@ -8,11 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.samples import Display
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
 from emer_edge.signals.column_faults import Fault, TrainedColumns, find_faults
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
-
-__all__ = ["UNWATCHED", "ColumnWatch"]
 
 UNWATCHED: Final = "the bundle does not say what its eye columns held in training: wrong units would go unnoticed"
 """The note of a run whose bundle has no column quantiles."""

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.session_facts import Marker
 from emer_edge.metrics.probabilities import gap_percentile, js_distance
 from emer_edge.runtime.evidence import HopWindow
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Gap, Result, State
-
-__all__ = ["HeadValues", "compose", "gap_between", "head_values", "standing_notes"]
 
 HeadValues = dict[str, dict[str, float] | float]
 

@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.address import Address, parse_address
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["Driver", "Kind", "Played", "Sensor", "find_driver", "kinds_in_short", "told_kinds"]
-
 
 Item = TypeVar("Item")
 AnySensor = TypeVar("AnySensor", bound="Sensor[Any]")

@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
-from emer_edge.errors import BundleError
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import BundleError
+from emer_edge.core.results import State
+from emer_edge.core.samples import Frame, StimulusRect, TrackerSample
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
 from emer_edge.runtime.column_watch import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
 from emer_edge.signals.stream import EyeStream, EyeWindow, cut_window
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.results import State
-from emer_edge.spec.samples import Frame, StimulusRect, TrackerSample
-from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
-
-__all__ = ["Evidence", "HopWindow"]
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
 _PROFILED_SAMPLES: Final = 1200  # seen samples on which a tracker's empty columns are judged

@@ -16,8 +16,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SLOTS", "RingReader", "RingWriter", "make_ring"]
-
 SLOTS: Final = 4
 """Of a camera: one being written, the newest, the one before (for comparison), and one the reader may still copy."""
 

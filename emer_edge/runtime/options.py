@@ -12,26 +12,12 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.samples import Display, StimulusRect
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, StimulusRect
 
 if TYPE_CHECKING:
     from emer_edge.runtime.cameras.base import Camera
     from emer_edge.runtime.trackers.base import Tracker
-
-__all__ = [
-    "LONGEST_BASELINE_S",
-    "PACES",
-    "SUBJECTS",
-    "BaselineOptions",
-    "FaceOptions",
-    "MachineOptions",
-    "Pace",
-    "Source",
-    "Subject",
-    "WindowOptions",
-    "check_sources",
-]
 
 Subject = Literal["largest", "center", "left", "right"]
 SUBJECTS: Final[tuple[Subject, ...]] = get_args(Subject)

@@ -17,8 +17,6 @@ from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.supervisor import Supervisor
 from emer_edge.runtime.validation import Presenter
 
-__all__ = ["Validating", "play", "stopping_on_signals"]
-
 
 @dataclass(frozen=True)
 class Validating:

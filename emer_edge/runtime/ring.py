@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-__all__ = ["Bell", "Ring"]
-
 _Item = TypeVar("_Item")
 _LONGEST_WAIT_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
 

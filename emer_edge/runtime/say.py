@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-__all__ = ["Say", "say_to_log"]
-
 Say = Callable[[str], None]
 """Takes one sentence for the person who watches the run: a sensor lost, found again, or silent."""
 

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.heads import HEADS
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.probabilities import softmax
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, engines, open_engine, resolve_engine
 from emer_edge.runtime.faces import FaceDetector, fastest_detector
 from emer_edge.runtime.options import MachineOptions
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
-
-__all__ = ["EMBEDDING_WIDTH", "Session"]
 
 EMBEDDING_WIDTH: Final = 128
 """Numbers that one face encoder makes of a crop."""

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
-__all__ = ["Supervisor"]
-
 _EVERY_S: Final = 1.0
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EventsRule
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, load_faces
 from emer_edge.runtime.session import Session
 from emer_edge.signals.profiles import TrackerProfile
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EventsRule
-
-__all__ = ["EyeView", "ViewScores", "score_views"]
 
 
 @dataclass(frozen=True)

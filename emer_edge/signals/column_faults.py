@@ -16,8 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.signals.gaze_faults import gaze_fault
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     COLUMN_KEYS,
     EVENTS,
     EYE_COLUMNS,
@@ -27,10 +26,9 @@ from emer_edge.spec.columns import (
     ColumnGroup,
     column_indices,
 )
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import EYE_COLUMN_COUNT
-
-__all__ = ["Fault", "TrainedColumns", "find_faults"]
+from emer_edge.core.samples import Display
+from emer_edge.core.window import EYE_COLUMN_COUNT
+from emer_edge.signals.gaze_faults import gaze_fault
 
 Floats = NDArray[np.float64]
 

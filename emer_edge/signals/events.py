@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     DIRECTION,
     GAZE_MM,
     GAZE_POINT,
@@ -34,8 +34,6 @@ from emer_edge.spec.columns import (
     MovementType,
     column_indices,
 )
-
-__all__ = ["CAUSAL_RULE", "CausalRule", "Rays", "angles_deg", "event_columns", "gaze_rays", "movement_types"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -15,13 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, MovementType
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display
+from emer_edge.core.window import EventsRule
 from emer_edge.signals.events import CAUSAL_RULE, movement_types
-from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, MovementType
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import EventsRule
-
-__all__ = ["SIGMA_DEG", "Fixations", "find_fixations", "fixation_map", "viewing_distance_mm"]
 
 SIGMA_DEG: Final = 1.0
 _EYE_Z: Final = [eye.stop - 1 for eye in POSITION]

@@ -12,10 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.spec.columns import DIRECTION, GAZE_MM, GAZE_POINT, GAZE_PX, POSITION
-from emer_edge.spec.samples import Display
-
-__all__ = ["gaze_fault"]
+from emer_edge.core.columns import DIRECTION, GAZE_MM, GAZE_POINT, GAZE_PX, POSITION
+from emer_edge.core.samples import Display
 
 Floats = NDArray[np.float64]
 

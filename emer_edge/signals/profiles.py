@@ -12,8 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     COLUMN_KEYS,
     DIRECTION,
     GAZE_MCS,
@@ -26,8 +25,7 @@ from emer_edge.spec.columns import (
     VALIDITY,
     column_indices,
 )
-
-__all__ = ["DROPPED_GROUPS", "PROFILES", "TrackerProfile", "profiles_named"]
+from emer_edge.core.errors import ConfigurationError
 
 _EYES: Final = {
     name: (

@@ -12,10 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.spec.columns import COLUMN_KEYS, DIRECTION, EVENTS, GAZE_MM, GAZE_PX, POSITION, PUPILS, column_indices
-from emer_edge.spec.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
-
-__all__ = ["column_words", "eye_reading", "network_row", "raw_row", "unfilled_columns"]
+from emer_edge.core.columns import COLUMN_KEYS, DIRECTION, EVENTS, GAZE_MM, GAZE_PX, POSITION, PUPILS, column_indices
+from emer_edge.core.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
 
 _BLANK_EYE = EyeReading()
 _NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))

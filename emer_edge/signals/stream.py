@@ -18,22 +18,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import EVENTS, GAZE_POINT, MOVEMENT_TYPE, MovementType
+from emer_edge.core.results import State
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, Pick, WindowSpec
 from emer_edge.signals.events import CAUSAL_RULE, CausalRule, event_columns, movement_types
-from emer_edge.spec.columns import EVENTS, GAZE_POINT, MOVEMENT_TYPE, MovementType
-from emer_edge.spec.results import State
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, Pick, WindowSpec
-
-__all__ = [
-    "CutWindow",
-    "EyeStream",
-    "EyeWindow",
-    "clip_times_ns",
-    "cut_window",
-    "eye_slots",
-    "face_slots",
-    "hop_candidates",
-    "nominal_rate_hz",
-]
 
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from serial.tools import list_ports
 
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.runtime.cameras import cameras
 from emer_edge.runtime.cameras.v4l2 import stable_path
 from emer_edge.runtime.drivers import told_kinds
@@ -30,24 +30,6 @@ from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.runtime.trackers.lsl import import_pylsl
 from emer_edge.runtime.trackers.tobii import import_tobii_research
 from emer_edge.tools.v4l2_query import Mode, NodeInfo, query_node
-
-__all__ = [
-    "CAMERA_HINT",
-    "PORT_HINT",
-    "Device",
-    "Devices",
-    "access_problem",
-    "find_cameras",
-    "find_lsl",
-    "find_open_gaze",
-    "find_ports",
-    "find_tobii",
-    "list_devices",
-    "told",
-    "told_json",
-    "told_modes",
-    "told_sources",
-]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = ["parse_cores", "place_process"]
+from emer_edge.core.errors import ConfigurationError
 
 _MOST: Final = 4096  # cores: as many as Linux can be built for
 

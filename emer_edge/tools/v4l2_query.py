@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LAYOUTS", "Mode", "NodeInfo", "query_node", "request"]
-
 LAYOUTS: Final = {
     "VIDIOC_QUERYCAP": (2, 0, struct.Struct("=16s32s32sIII12x")),
     "VIDIOC_ENUM_FMT": (3, 2, struct.Struct("=III32sI16x")),

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.window import WindowSpec
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.window import WindowSpec
 
 if TYPE_CHECKING:
     from emer_edge.model.metadata import VariantName
-
-__all__ = ["Device", "LossWeights", "Recipe", "TrainingConfig"]
 
 Device = Literal["auto", "cpu", "cuda"]
 Recipe = Literal["emer-edge", "published"]

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import emer_edge
+from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
 from emer_edge.model.checkpoint import load_checkpoint, save_demo_checkpoint
-from emer_edge.spec.progress import Progress, silent
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.train import train
-
-__all__ = ["make_demo_weights"]
 
 _PACKAGED: Final = "model/assets/demo.safetensors"
 

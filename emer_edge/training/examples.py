@@ -11,16 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emer_edge.core.columns import EVENTS, GAZE_POINT, VALIDITY
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import ClipWindow, PreparedClip
 from emer_edge.model.emert import Emert
 from emer_edge.signals.profiles import DROPPED_GROUPS, TrackerProfile
-from emer_edge.spec.columns import EVENTS, GAZE_POINT, VALIDITY
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EventsRule, WindowSpec
 from emer_edge.training.face_features import FaceSource
-
-__all__ = ["Batch", "Examples", "drop_columns", "fit_standardisation"]
 
 _CHANCE: Final = 0.4  # of each group, in a window that loses any
 _SMALLEST: Final = 1e-6

@@ -24,15 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emer_edge.core.progress import Progress
+from emer_edge.core.whole_file import write_private
 from emer_edge.data.cache import cache_folder
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import load_faces
 from emer_edge.model.backbone import FEATURES, ResNet18
 from emer_edge.model.checkpoint import fill, read_pickle, state_dict_in
-from emer_edge.spec.progress import Progress
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["FaceSource", "FrozenFaces", "ImageFaces", "calibrate_batch_norms", "load_backbone_weights", "one_thread"]
 
 T = TypeVar("T")
 R = TypeVar("R")

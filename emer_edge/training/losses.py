@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emer_edge.core.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, PUPILS, VALIDITY, MovementType, column_indices
+from emer_edge.core.heads import HEADS, ValueHead
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.metrics.prediction_metrics import mae, uar, war
 from emer_edge.model.emert import Emert
 from emer_edge.model.layers import MODALITIES, STATE
-from emer_edge.spec.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, PUPILS, VALIDITY, MovementType, column_indices
-from emer_edge.spec.heads import HEADS, ValueHead
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.training.examples import Batch
-
-__all__ = ["EyeTask", "embed", "modality_loss", "overall", "predict", "scores", "task_loss"]
 
 _SHARE: Final = 0.15
 _VALUES: Final = column_indices(GAZE_POINT, PUPILS)

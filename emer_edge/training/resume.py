@@ -11,10 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emer_edge.errors import CheckpointError
+from emer_edge.core.errors import CheckpointError
 from emer_edge.model.checkpoint import read_pickle, write_pickle
-
-__all__ = ["RunState", "forget_run", "resume_path", "resume_run", "write_run"]
 
 
 @dataclass

@@ -16,23 +16,21 @@ from torch import nn
 
 import emer_edge
 from emer_edge.bundle.manifest import DataRecord
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EventsRule
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.model.backbone import seed_backbone
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EventsRule
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Batch, Examples, drop_columns, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
 from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
 from emer_edge.training.resume import RunState, forget_run, resume_run, write_run
-
-__all__ = ["TrainingSummary", "train"]
 
 _LARGEST_GRADIENT: Final = 5.0
 _STANDARDISING_DRAWS: Final = 4

@@ -25,7 +25,7 @@ from emer_edge.bench.records.report_records import (
     Moved,
     Origin,
 )
-from emer_edge.spec.heads import HEADS, PROTOCOLS
+from emer_edge.core.heads import HEADS, PROTOCOLS
 
 EVIL = "<script>alert('&')</script>\"|*_[x](http://evil.example)"
 

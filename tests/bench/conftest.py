@@ -15,12 +15,12 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.synth.synthesise import synthesise
 from emer_edge.runtime.session import Session
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 TEMPLATE = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2))
 WINDOW = WindowSpec(length_ns=24 * NANOSECONDS // 10, hops_per_slot=1)

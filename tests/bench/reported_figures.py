@@ -26,8 +26,8 @@ from emer_edge.bench.records.probe_records import (
     Level,
     Probes,
 )
+from emer_edge.core.heads import HEADS, PROTOCOLS, ClassHead
 from emer_edge.metrics.probabilities import ReliabilityBin
-from emer_edge.spec.heads import HEADS, PROTOCOLS, ClassHead
 
 _PROTOCOL = {head: each.name for each in PROTOCOLS for head in each.heads}
 

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from emer_edge.errors import EngineError, MissingExtraError
+from emer_edge.core.errors import EngineError, MissingExtraError
 from emer_edge.runtime.session import Session
 
 

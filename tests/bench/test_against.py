@@ -21,7 +21,7 @@ from emer_edge.bench.records.latency_records import (
     SingleStream,
 )
 from emer_edge.bench.records.report_records import BenchReport, BundleBench, Moved
-from emer_edge.errors import DataError
+from emer_edge.core.errors import DataError
 
 HERE = Path("old.json")
 

@@ -27,8 +27,8 @@ from emer_edge.bench.records.report_records import SCHEMA, BenchReport, json_sch
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.cli.app import app
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.runtime.session import Session
 
 

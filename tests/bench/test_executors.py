@@ -25,8 +25,8 @@ from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.probes.worse_input import WAYS
 from emer_edge.bundle import load_bundle
+from emer_edge.core.errors import BundleError, EmerEdgeError, EngineError, WorkerError
 from emer_edge.data.dataset import EmerDataset, SkippedClip
-from emer_edge.errors import BundleError, EmerEdgeError, EngineError, WorkerError
 from emer_edge.runtime.session import Session
 
 PLAN = ScoringOptions(draws=2, loader="published")

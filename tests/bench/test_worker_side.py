@@ -12,8 +12,8 @@ from emer_edge.bench.options import BenchOptions, WorkerOptions
 from emer_edge.bench.worker_side import Machine, Opening, differences, forget, look, marked
 from emer_edge.cli.app import app
 from emer_edge.cli.parsing import worker_number
+from emer_edge.core.errors import ConfigurationError, MissingExtraError, WorkerError
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import ConfigurationError, MissingExtraError, WorkerError
 from emer_edge.runtime.session import Session
 
 
@@ -86,7 +86,7 @@ def test_workers_score_clips_and_nothing_else(options: dict[str, object]) -> Non
 
 
 def test_a_missing_dask_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emer_edge.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("emer_edge.core.packages.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"--scheduler needs distributed.*emer-edge\[distributed\]"):
         WorkerOptions(scheduler="tcp://host:8786")
 

@@ -20,11 +20,11 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
-from emer_edge.errors import BundleError, OutputExistsError
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import WindowSpec
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import BundleError, OutputExistsError
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import Display
+from emer_edge.core.window import WindowSpec
 
 
 def manifest() -> Manifest:

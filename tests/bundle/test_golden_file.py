@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emer_edge.bundle.golden_file import Golden, read_golden, write_golden
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
 
 
 def golden() -> Golden:

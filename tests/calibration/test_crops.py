@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from emer_edge.calibration.crops import Composition, choose_clips, composition_of
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.data.dataset import Clip
-from emer_edge.errors import DataError
-from emer_edge.spec.labels import EMOTIONS
 
 
 def clip(person: int, number: int, labels: Mapping[str, int | float], induced: str | None = None) -> Clip:

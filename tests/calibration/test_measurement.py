@@ -19,11 +19,11 @@ from emer_edge.calibration import kept_ranges as cache_module
 from emer_edge.calibration.crops import BATCH, CropPlan, plan_crops
 from emer_edge.calibration.measurement import Measurement, measure
 from emer_edge.calibration.methods import METHODS
+from emer_edge.core.errors import DataError
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.cache import cache_folder, purge_cache
 from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.data.synth import synthesise
-from emer_edge.errors import DataError
-from emer_edge.spec.window import WindowSpec
 
 TENSORS = ["conv", "face", "relu"]
 

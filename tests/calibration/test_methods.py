@@ -9,7 +9,7 @@ import pytest
 from emer_edge.calibration.kept_ranges import Tally
 from emer_edge.calibration.measurement import collect_histograms, ranges_of
 from emer_edge.calibration.methods import BINS, GRIDS, METHODS, RunningHistogram, expected_squared_error, mse_range
-from emer_edge.errors import ConfigurationError, DataError
+from emer_edge.core.errors import ConfigurationError, DataError
 
 
 def filled(*batches: np.ndarray) -> RunningHistogram:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from emer_edge.cli import main
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.window import WindowSpec
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.window import WindowSpec
 
 
 @dataclass(frozen=True)

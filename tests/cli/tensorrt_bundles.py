@@ -16,8 +16,8 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.window import WindowSpec
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.window import WindowSpec
 
 
 def write_bundle(folder: Path, parts: tuple[str, ...], operator: str = "Relu") -> Path:

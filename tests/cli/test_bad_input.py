@@ -14,7 +14,7 @@ import pytest
 import torch
 import xlsxwriter
 
-from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.core.columns import COLUMN_KEYS
 
 Run = Callable[..., Any]
 

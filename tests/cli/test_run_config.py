@@ -10,7 +10,7 @@ import typer
 
 from emer_edge.cli.config_file import config_defaults, settings
 from emer_edge.cli.run import run
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/run.toml"
 Run = Callable[..., Any]

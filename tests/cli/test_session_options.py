@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from emer_edge.cli.parsing import duration_s, points
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.data.sessions import RESULTS_FILE
-from emer_edge.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import xlsxwriter
 
-from emer_edge.spec.columns import COLUMN_KEYS
+from emer_edge.core.columns import COLUMN_KEYS
 
 OLD_HEADER = tuple(
     key.replace("Gaze event duration [ms]", "Gaze event duration (ms)")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from emer_folders import eye_rows, write_frames, write_xlsx
 
+from emer_edge.core.columns import COLUMN_KEYS, EVENTS, GAZE_POINT
+from emer_edge.core.errors import DataError
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, clip_window, load_faces
-from emer_edge.errors import DataError
 from emer_edge.signals.stream import EyeStream
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS, GAZE_POINT
-from emer_edge.spec.window import WindowSpec
 
 SPEC = WindowSpec()
 

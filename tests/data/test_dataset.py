@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from emer_folders import BOTH_VIEWS, clip_names, eye_rows, folds_of, labels_of, write_release, write_sets, write_xlsx
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import HEADS
 from emer_edge.data.dataset import EmerDataset, regroup
 from emer_edge.data.layout import describe_clip
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.heads import HEADS
 
 
 def people(clips: Any) -> set[str | None]:

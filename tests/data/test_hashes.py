@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from emer_edge.core.errors import DataError
 from emer_edge.data.dataset import Clip, clip_hash, new_salt
-from emer_edge.errors import DataError
 
 
 def clip(folder: Path, name: str, *contents: bytes) -> Clip:

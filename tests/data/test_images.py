@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from emer_edge.core.errors import DataError, MissingExtraError
 from emer_edge.data.images import import_cv2, read_crop
-from emer_edge.errors import DataError, MissingExtraError
 
 
 @pytest.mark.parametrize("size", [(112, 112), (40, 60), (300, 200), (150, 100), (1, 1)], ids=repr)

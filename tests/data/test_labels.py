@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from emer_folders import BOTH_VIEWS, write_xlsx
 
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import EMOTIONS, POLARITIES
 from emer_edge.data.labels import open_labels, parse_classes, suggest_classes
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.labels import EMOTIONS, POLARITIES
 
 CODES = ("ID", "Emotion", "Valence", "Arousal", "Intensity")
 

@@ -9,8 +9,8 @@ from emer_folders import clip_names, folds_of, write_frames, write_sets
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emer_edge.core.errors import DataError
 from emer_edge.data.layout import find_layout, frame_names, natural_key, parse_folds
-from emer_edge.errors import DataError
 
 
 def test_either_layout_is_found(small_root: Path) -> None:

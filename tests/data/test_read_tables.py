@@ -8,8 +8,8 @@ from emer_folders import write_text, write_xlsx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emer_edge.core.errors import DataError
 from emer_edge.data.tables import LARGEST, cell_text, parse_number, read_table
-from emer_edge.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from emer_folders import eye_rows, write_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import DataError
+from emer_edge.core.samples import Display, StimulusRect
 from emer_edge.data.recordings import is_recording, open_recording, write_recording_file
-from emer_edge.errors import DataError
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.samples import Display, StimulusRect
 
 GOOD = {"schema": 1, "video": "video.avi", "tracker": "tracker.tsv", "offset_ms": -12.5}
 

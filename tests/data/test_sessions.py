@@ -6,6 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Display
+from emer_edge.core.session_facts import Baseline, Marker, PupilBaseline, TargetMeasure, Validation
 from emer_edge.data.sessions import (
     MARKERS_FILE,
     RESULTS_FILE,
@@ -16,12 +20,6 @@ from emer_edge.data.sessions import (
     purge_participant,
     session_place,
 )
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.baseline import Baseline, PupilBaseline
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Display
-from emer_edge.spec.validation import TargetMeasure, Validation
 
 TARGET = TargetMeasure(960.0, 540.0, 970.0, 540.0, 10.0, 2.7, 0.25, 0.1, 0.2, 118, 120)
 HEAD = SessionHead(

@@ -12,11 +12,11 @@ from emer_folders import OLD_HEADER, eye_rows, write_text, write_xlsx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emer_edge.core.columns import COLUMN_KEYS, MOVEMENT_TYPE, VALIDITY, MovementType, match_header
+from emer_edge.core.errors import DataError
 from emer_edge.data import sheets
 from emer_edge.data.cache import cache_folder, purge_cache
 from emer_edge.data.sheets import find_time_column, read_sheet
-from emer_edge.errors import DataError
-from emer_edge.spec.columns import COLUMN_KEYS, MOVEMENT_TYPE, VALIDITY, MovementType, match_header
 
 
 def expected(rows: list[list[Any]]) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from emer_folders import OLD_HEADER, eye_rows, write_text, write_xlsx
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import DataError
 from emer_edge.data.recordings import TobiiExport, read_export
-from emer_edge.errors import DataError
-from emer_edge.spec.columns import COLUMN_KEYS
 
 NEW = ("Recording timestamp [μs]", "Eyetracker timestamp [μs]", "Sensor", "Event", *COLUMN_KEYS)
 SIZE = ("Recording resolution height [px]", "Recording resolution width [px]")

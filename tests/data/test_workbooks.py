@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from emer_folders import OLD_HEADER, eye_rows
 
+from emer_edge.core.errors import DataError
 from emer_edge.data.tables import read_table
-from emer_edge.errors import DataError
 
 
 def workbook(path: Path, rows: int, stray: tuple[int, int] | None = None) -> Path:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from benchmarks.endurance.soak_verdicts import judge, plot
-from emer_edge.spec.window import NANOSECONDS
+from emer_edge.core.window import NANOSECONDS
 
 HOP_NS = NANOSECONDS // 2
 SECONDS = 1200.0

@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks.endurance.faults import EFFECTS, KINDS, Fault, plan
 from benchmarks.endurance.oracle import Oracle, courses, holes
+from emer_edge.core.columns import EYE_COLUMNS
+from emer_edge.core.results import State
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.signals.stream import EyeStream, face_slots
-from emer_edge.spec.columns import EYE_COLUMNS
-from emer_edge.spec.results import State
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SPEC = WindowSpec()
 ALLOWANCE_NS = 50_000_000

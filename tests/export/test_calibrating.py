@@ -12,9 +12,9 @@ from onnx import numpy_helper
 
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.calibration.methods import METHODS
+from emer_edge.core.errors import CheckpointError, ConfigurationError, DataError, GateError
 from emer_edge.data.cache import cache_folder
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
-from emer_edge.errors import CheckpointError, ConfigurationError, DataError, GateError
 from emer_edge.export.choosing.calibrating import MethodFigures, best_method, calibrate
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.judging.gate import shift_of
@@ -92,7 +92,7 @@ def test_the_record_names_nobody_and_counts_classes(shop: Workshop, full: FullOu
 
 
 def record_class(clip: Clip) -> str:
-    from emer_edge.spec.labels import EMOTIONS
+    from emer_edge.core.heads import EMOTIONS
 
     return EMOTIONS[int(clip.labels["fer-7"])]
 

@@ -13,8 +13,8 @@ import torch
 from export_inputs import eye_rows, smooth_crops
 
 from emer_edge.bundle.manifest import DataRecord
+from emer_edge.core.errors import CheckpointError, ConfigurationError, GateError
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import CheckpointError, ConfigurationError, GateError
 from emer_edge.export.choosing.candidates import build
 from emer_edge.export.choosing.precision_choice import choose
 from emer_edge.export.choosing.quantising import all_layers, fewest_that_hold, layers_named_by

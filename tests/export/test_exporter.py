@@ -14,8 +14,8 @@ import stand_in
 import torch
 
 from emer_edge.bundle import load_bundle
+from emer_edge.core.errors import CheckpointError, ConfigurationError, OutputExistsError
 from emer_edge.data.dataset import EmerDataset, clip_hash
-from emer_edge.errors import CheckpointError, ConfigurationError, OutputExistsError
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.verification import find_tensorrt, seeded_windows
@@ -131,7 +131,7 @@ def test_published_checkpoint(tmp_path: Path) -> None:
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.options import ExportOptions
 output, checkpoint, most = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from emer_edge.errors import CheckpointError
+from emer_edge.core.errors import CheckpointError
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
 from emer_edge.export.judging.gate import agreement, compare, record_of, verdict_of
 from emer_edge.export.judging.trial import check_outputs, check_weights
 from emer_edge.export.judging.workshop import Truth
-from emer_edge.spec.labels import EMOTIONS
 
 PEOPLE = tuple(f"p{at // 20}" for at in range(600))
 CLIPS = np.arange(600) // 5

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.progress import silent
 from emer_edge.data.synth.plan import plan_clips
 from emer_edge.data.synth.synthesise import clip_eyes, clip_faces
-from emer_edge.errors import ConfigurationError
 from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
 from emer_edge.export.parts.face_parts import load_detector
 from emer_edge.runtime.faces import FaceDetector, open_detector
-from emer_edge.spec.progress import silent
 
 
 def detector(folder: Path) -> FaceDetector:

@@ -12,14 +12,14 @@ from export_inputs import eye_rows
 from numpy.typing import NDArray
 
 from benchmarks.unrolled_lstms import unrolled_lstms
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import HEADS as HEAD_NAMES
 from emer_edge.export.parts.face_parts import face_encoder, load_detector
 from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.faces import FaceDetector
-from emer_edge.spec.heads import HEADS as HEAD_NAMES
 
 HEADS = {"discrete": ("er-7",), "va": ("er-valence",), "intensity": ("fer-7", "fer-intensity")}
 

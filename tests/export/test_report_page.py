@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from emer_edge.errors import DataError
+from emer_edge.core.errors import DataError
 from emer_edge.export.exporter import ExportSummary
 from emer_edge.export.report.collecting import command_of
 from emer_edge.export.report.export_report import ExportReport

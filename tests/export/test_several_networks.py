@@ -15,8 +15,10 @@ from described import described
 from export_inputs import eye_rows
 
 from emer_edge.bundle import load_bundle
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.errors import CheckpointError, ConfigurationError
 from emer_edge.export.choosing.precision_choice import Choice
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.judging.gate import agreement, compare
@@ -30,8 +32,6 @@ from emer_edge.metrics.latency import summarise
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.session import Session
-from emer_edge.spec.heads import EMOTIONS
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 
 @pytest.fixture(scope="module")

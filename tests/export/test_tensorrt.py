@@ -10,7 +10,7 @@ import pytest
 from benchmarks.qdq_rules import find_qdq_violations
 from benchmarks.unrolled_lstms import unrolled_lstms
 from emer_edge.calibration.measurement import collect_histograms, ranges_of
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
 from emer_edge.export.parts.face_parts import load_detector
 from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.precision.fp16 import to_fp16

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.cameras import check_camera, open_camera
 from emer_edge.runtime.trackers import TrackerOptions, check_tracker, open_tracker
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator

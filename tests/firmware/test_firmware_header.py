@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import find_program
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.formats.emer import EmerDecoder, cobs_encode, crc16, encode_sample
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 DOCS = Path(__file__).parents[2] / "docs"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Wcast-qual")

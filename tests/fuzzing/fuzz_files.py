@@ -30,15 +30,15 @@ from emer_edge.bundle.golden_file import read_golden
 from emer_edge.bundle.manifest import Manifest
 from emer_edge.cli.config_file import config_defaults
 from emer_edge.cli.run import run
+from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.samples import Display
 from emer_edge.data import sheets
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
 from emer_edge.data.recordings import open_recording, read_export
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session
 from emer_edge.data.sheets import read_sheet
-from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.trackers.gazepoint import read_gazepoint_csv
-from emer_edge.spec.samples import Display
 
 _TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
                 b"seconds = nan\n", b"threads = " + b"9" * 5000 + b"\n", b"0x", b"inf", b'"""', b"{a = 1}")  # fmt: skip

@@ -22,12 +22,12 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import Display
+from emer_edge.core.session_facts import Marker
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.sessions import SessionHead
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import WindowSpec
 
 
 def _eye_row(number: int) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Any
 from fuzz_base import Target
 from fuzz_mutations import mutated
 
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.cameras.capture_records import Kind, Record, Records, packed
 from emer_edge.runtime.trackers.codec import Decoder
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
@@ -25,7 +26,6 @@ from emer_edge.runtime.trackers.formats.iscan import MARK, IscanDecoder, IscanEn
 from emer_edge.runtime.trackers.formats.iviewx import IviewxDecoder, start_commands
 from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.tools.simulate import simulated_samples
 
 DISPLAY = Display()

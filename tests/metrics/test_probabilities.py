@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize, special
 from scipy.spatial import distance
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.probabilities import (
     auroc,
     brier,

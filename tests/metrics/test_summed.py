@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.intervals import bootstrap, bootstrap_difference, draw_sums
 from emer_edge.metrics.prediction_metrics import ccc, mae, mcnemar_p, mse, pearson, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import brier, ece, nll, softmax

@@ -10,7 +10,8 @@ import stand_in
 import torch
 from described import described
 
-from emer_edge.errors import CheckpointError, ConfigurationError
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.heads import POLARITIES
 from emer_edge.model.backbone import ResNet18, seed_backbone, seeded_convolutions, seeded_tensors
 from emer_edge.model.checkpoint import (
     DEMO_SIZE_LIMIT,
@@ -25,7 +26,6 @@ from emer_edge.model.checkpoint import (
 )
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.labels import POLARITIES
 
 
 def published(variant: str) -> dict[str, torch.Tensor]:

@@ -6,10 +6,10 @@ import cv2
 import pytest
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.errors import DataError
 from emer_edge.data.layout import find_layout
 from emer_edge.data.synth import synthesise
 from emer_edge.data.synth.recording import write_recording
-from emer_edge.errors import DataError
 from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
 
 

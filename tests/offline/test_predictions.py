@@ -11,15 +11,15 @@ import pytest
 import xlsxwriter
 from runtime_inputs import scene
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.results import State
 from emer_edge.data.dataset import Clip, SkippedClip
 from emer_edge.data.recordings import write_recording_file
 from emer_edge.data.windows import clip_window, load_faces
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.offline.predict import score_clips
 from emer_edge.offline.predictions import Prediction, predict_paths, write_csv
 from emer_edge.runtime.session import Session
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.results import State
 
 
 @pytest.fixture(autouse=True)

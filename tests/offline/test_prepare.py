@@ -9,8 +9,8 @@ import pytest
 from face_scenes import RECORD, frame, room
 from runtime_inputs import FPS, SCENE
 
+from emer_edge.core.errors import DataError
 from emer_edge.data.images import read_crop
-from emer_edge.errors import DataError
 from emer_edge.offline.prepare import REPORT_FILE, PreparedVideo, prepare_videos
 from emer_edge.runtime.faces import FaceSource, Missing
 from emer_edge.runtime.options import FaceOptions

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.report.bars import Bar, Span, dots, spans
 from emer_edge.report.curves import Line, confusion_plot, curves, roc_plot
 from emer_edge.report.distributions import Distribution, Strip, distributions, strips

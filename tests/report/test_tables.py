@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report.bars import Bar, bars
 from emer_edge.report.curves import reliability_plot

@@ -14,6 +14,9 @@ import numpy as np
 from runtime_inputs import sample, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.samples import Frame
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Face, Look
@@ -22,9 +25,6 @@ from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
 from emer_edge.runtime.pipeline import Pipeline, Stream
 from emer_edge.runtime.say import Say
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.results import Gap, Result, State
-from emer_edge.spec.samples import Frame
 
 __all__ = [
     "TOKEN",

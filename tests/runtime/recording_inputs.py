@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host, Output
 from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.keep import Images, RecordOptions
-from emer_edge.spec.results import Result
 
 SAME = ("state", "face_slots", "eye_slots", "degraded", "notes", "face_age_ms", "sample_age_ms", "filling_s")
 

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from runtime_inputs import scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Display, EyeReading, Frame, TrackerSample
+from emer_edge.core.window import EYE_SLOTS, NANOSECONDS
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import HopWindow
@@ -28,9 +31,6 @@ from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.runtime.trackers.formats.emer import EMER
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Display, EyeReading, Frame, TrackerSample
-from emer_edge.spec.window import EYE_SLOTS, NANOSECONDS
 from emer_edge.tools.simulate.transport import TerminalTransport
 
 RATE_HZ = 120

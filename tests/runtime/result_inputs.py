@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.results import Gap, Result, State
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.results import Gap, Result, State
 
 HEAD_VALUES: dict[str, dict[str, float] | float] = {
     name: {each: 0.7 if at == 1 else 0.05 for at, each in enumerate(head.classes)}

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from runtime_inputs import FPS, RATE_HZ, WINDOW, sample, scene
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.session_facts import Baseline
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.baseline_meter import BaselineMeter
 from emer_edge.runtime.options import BaselineOptions, Source
 from emer_edge.runtime.pipeline import PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
-from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.results import Gap, Result, State
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
 
 HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
 STEP_NS = NANOSECONDS // RATE_HZ

@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.data.synth.eyes import SyntheticEyes, generate, samples
 from emer_edge.export.matching import eye_quantiles
 from emer_edge.runtime.column_watch import UNWATCHED, ColumnWatch
@@ -16,8 +18,6 @@ from emer_edge.runtime.pipeline import PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
 from emer_edge.signals.rows import raw_row
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 
 DISPLAY = Display()
 WHOLE = StimulusRect.whole(DISPLAY)

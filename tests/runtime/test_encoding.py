@@ -17,7 +17,8 @@ import pytest
 from runtime_inputs import scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.child_process import ChildProcess
 from emer_edge.runtime.encoding import CROP, LOOK, PAGE, WHOLE, Coding, Encoder, encoded
 from emer_edge.runtime.faces import Look
@@ -29,7 +30,6 @@ from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.keep import RecordOptions
 from emer_edge.runtime.recording.mcap_reader import read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES
-from emer_edge.spec.samples import Frame
 
 IMAGE = scene(100, 90)
 

@@ -8,12 +8,12 @@ import pytest
 from runtime_inputs import RATE_HZ, TEMPLATE, WINDOW, sample
 
 from emer_edge.bundle import Manifest
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
+from emer_edge.core.results import State
+from emer_edge.core.samples import EyeReading, Frame, TrackerSample
 from emer_edge.runtime.evidence import Evidence, HopWindow
 from emer_edge.runtime.pipeline.replay import Replay
 from emer_edge.runtime.session import Session
-from emer_edge.spec.results import State
-from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
 
 MS = 1_000_000
 DARK = np.zeros((48, 64, 3), np.uint8)

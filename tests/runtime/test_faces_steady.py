@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from runtime_inputs import TEMPLATE
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.progress import silent
 from emer_edge.data.synth.faces import Appearance, landmarks, render
 from emer_edge.data.synth.portrait import Pose, action_units, align_pose, landmarks5
 from emer_edge.export.matching import measure_faces
@@ -18,8 +20,6 @@ from emer_edge.runtime.faces.detector import NearLook
 from emer_edge.runtime.faces.finder import SteadyLook
 from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.progress import silent
 
 TEMPLATE_PX = np.array(TEMPLATE, np.float32)
 

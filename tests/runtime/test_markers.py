@@ -15,7 +15,8 @@ from lsl_streams import Outlet, unique
 from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers import MarkerLog, marker_sources
 from emer_edge.runtime.markers.lsl_markers import LslMarkers, OffsetKeeper
@@ -25,7 +26,6 @@ from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
-from emer_edge.spec.markers import Marker
 
 HOP_NS = WINDOW.hop_ns
 

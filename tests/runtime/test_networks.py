@@ -12,7 +12,8 @@ import torch
 from emer_edge.bench.latency.timed_bundle import PARTS, Candidate
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
+from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
@@ -23,7 +24,6 @@ from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.spec.heads import HEADS, ClassHead
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from page_inputs import ask, event_stream, frame_of, result_of, show_face, show_
 from runtime_inputs import SCENE, sample
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import State
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
@@ -23,7 +24,6 @@ from emer_edge.runtime.outputs.page import pictures
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
-from emer_edge.spec.results import State
 
 
 def test_events_greet_and_then_tell_what_is_newest(page: Page) -> None:

@@ -16,7 +16,7 @@ import pytest
 from page_inputs import TOKEN, ask, event_stream, page_of, port_of, result_of, show_face, until
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.outputs.page import server
 from emer_edge.runtime.outputs.page.access import page_address
 from emer_edge.runtime.outputs.page.output import Page

@@ -15,11 +15,11 @@ from page_inputs import TOKEN, page_of, port_of, result_of, show_face, show_gaze
 from runtime_inputs import LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import State
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
-from emer_edge.spec.results import State
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make test-deps)")
 

@@ -18,14 +18,14 @@ from page_inputs import frame_of, page_of, port_of, result_of
 from runtime_inputs import LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import State
+from emer_edge.core.samples import Display
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
-from emer_edge.spec.results import State
-from emer_edge.spec.samples import Display
 
 DISPLAYS = {"left": Display(1920, 1080), "right": Display(1280, 1024)}
 PEOPLE = [Source(name=name, display=display) for name, display in DISPLAYS.items()]

@@ -26,8 +26,11 @@ from runtime_inputs import (
 )
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Display, Frame, StimulusRect
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.windows import stack_faces
-from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.metrics.probabilities import js_distance
 from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import open_camera
@@ -45,9 +48,6 @@ from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.signals.rows import network_row, raw_row
 from emer_edge.signals.stream import EyeStream
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Display, Frame, StimulusRect
-from emer_edge.spec.window import WindowSpec
 
 HOP_NS = WINDOW.hop_ns
 FAST = TrackerOptions(pace="fast", offset_ms=0.0)

@@ -8,7 +8,7 @@ from replug_rig import SIGNALS, Cycle, Outcome, Rig, states, violations
 from runtime_inputs import WINDOW
 
 from emer_edge.bundle import Bundle
-from emer_edge.spec.window import NANOSECONDS
+from emer_edge.core.window import NANOSECONDS
 
 BOTH = ("camera", "tracker")
 

@@ -15,7 +15,8 @@ from runtime_inputs import TEMPLATE, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.engines import ENGINES, open_engine, registry
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -33,7 +34,6 @@ from emer_edge.runtime.faces.decoders import YuNet
 from emer_edge.runtime.faces.looks import keep_best, overlap
 from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
-from emer_edge.spec.samples import Frame
 
 HOP_NS = 300_000_000
 # Read off the picture by hand: eyes, nose tip, mouth corners of the portrait in `scene(0, 0)`.

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from emer_edge.bundle import Bundle, BundleWriter
-from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.heads import HEADS
 from emer_edge.runtime.session import Session
-from emer_edge.spec.heads import HEADS
 
 Window = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 

@@ -21,15 +21,15 @@ import pytest
 from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
-from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.markers.stdin import Keyboard
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
 HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
@@ -172,7 +172,7 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
         "from emer_edge.runtime.outputs.delivery import Outputs\n"
         "from emer_edge.runtime.outputs.session_folder import SessionFolder\n"
         "from emer_edge.runtime.pipeline import Pipeline\n"
-        "from emer_edge.spec.results import Result, State\n"
+        "from emer_edge.core.results import Result, State\n"
         "from runtime_inputs import LiveCamera, LiveTracker, scene\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"pipeline = Pipeline({str(bundle.path)!r}, LiveCamera([scene(100, 90)]), LiveTracker(), say=print)\n"

@@ -5,14 +5,12 @@ import io
 from rich.console import Console
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result, State
+from emer_edge.core.session_facts import Baseline, FromBaseline, Marker, PupilBaseline, TargetMeasure, Validation
 from emer_edge.runtime.outputs.live_rows import Shown
 from emer_edge.runtime.outputs.live_view import render
 from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.spec.baseline import Baseline, FromBaseline, PupilBaseline
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.validation import TargetMeasure, Validation
 
 TARGET = TargetMeasure(960.0, 540.0, 970.0, 540.0, 10.0, 2.7, 0.25, 0.1, 0.2, 118, 120)
 

@@ -11,15 +11,15 @@ from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, sample, sce
 
 import emer_edge
 from emer_edge.bundle import Bundle
-from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.validation.present import TerminalPresenter
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame
 
 HOP_NS = WINDOW.hop_ns
 PLACES = {"left": (60, 70), "middle": (170, 90), "right": (300, 120)}

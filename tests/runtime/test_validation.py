@@ -17,15 +17,15 @@ from machine import needs
 from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
+from emer_edge.core.session_facts import Validation
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.trackers import Tracker, TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.runtime.validation import five_targets, presenter, validate_gaze
 from emer_edge.runtime.validation.present import Presenter, TerminalPresenter, has_window, target_image
 from emer_edge.runtime.validation.validating import ASSUMED_DISTANCE_MM, check_targets, measure_target, summed_up
-from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
-from emer_edge.spec.validation import Validation
 from emer_edge.tools.simulate.transport import TerminalTransport
 
 DISPLAY = Display()
@@ -262,7 +262,7 @@ def test_a_target_is_drawn_where_it_is() -> None:
 def test_a_window_fills_the_display_with_targets() -> None:
     code = (
         "from emer_edge.runtime.validation.present import has_window, presenter\n"
-        "from emer_edge.spec.samples import Display\n"
+        "from emer_edge.core.samples import Display\n"
         "assert has_window()\n"
         "shown = presenter('auto', print)\n"
         "shown.begin(Display(800, 600))\n"

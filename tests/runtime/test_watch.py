@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
+from emer_edge.core.results import Result, State
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.faces.looks import Face
@@ -24,8 +26,6 @@ from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.play import play
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SECOND = NANOSECONDS
 

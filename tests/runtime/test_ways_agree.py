@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from runtime_inputs import FPS, RATE_HZ, SCENE, LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.window import WindowSpec
 from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.options import MachineOptions, Source
@@ -26,9 +29,6 @@ from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import WindowSpec
 
 MS = 1_000_000
 QUICK = WindowSpec(length_ns=800 * MS, hops_per_slot=1)

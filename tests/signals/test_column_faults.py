@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import COLUMN_KEYS, EYE_GROUPS
+from emer_edge.core.samples import Display
 from emer_edge.data.synth.eyes import generate
 from emer_edge.export.matching import eye_quantiles
 from emer_edge.signals.column_faults import TrainedColumns, find_faults
-from emer_edge.spec.columns import COLUMN_KEYS, EYE_GROUPS
-from emer_edge.spec.samples import Display
 
 EYES = generate("disgust", seconds=12.0)
 TRAINED = TrainedColumns.of(eye_quantiles(EYES.rows))

@@ -10,13 +10,13 @@ import pytest
 from ivt_filter.config import FixationPostConfig, IVTClassifierConfig, OlsenVelocityConfig, PipelineConfig
 from ivt_filter.io.pipeline import IVTPipeline
 
+from emer_edge.core.columns import EVENTS, MOVEMENT_CODES, MovementType
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, record
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.runtime.clock import ClockMapper
 from emer_edge.signals.events import CAUSAL_RULE, event_columns, movement_types
 from emer_edge.signals.stream import EyeStream
-from emer_edge.spec.columns import EVENTS, MOVEMENT_CODES, MovementType
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting a value on a DataFrame", "ignore:Downcasting")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display
 from emer_edge.signals.fixations import Fixations, find_fixations, fixation_map, viewing_distance_mm
-from emer_edge.spec.samples import Display
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 STEP_NS = 1_000_000_000 // 120

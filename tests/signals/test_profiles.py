@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import COLUMN_KEYS, VALIDITY
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.synth.eyes import generate
-from emer_edge.errors import ConfigurationError
 from emer_edge.signals.profiles import DROPPED_GROUPS, PROFILES, TrackerProfile, profiles_named
-from emer_edge.spec.columns import COLUMN_KEYS, VALIDITY
-from emer_edge.spec.window import NANOSECONDS
 
 EYES = generate("fear", seconds=4.0)
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.samples import Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 WHOLE = StimulusRect.whole(DISPLAY)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import EVENTS, MovementType
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.signals.events import movement_types
 from emer_edge.signals.stream import EyeStream, clip_times_ns, eye_slots, face_slots, hop_candidates
-from emer_edge.spec.columns import EVENTS, MovementType
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SPEC = WindowSpec()
 PERIOD_NS = round(NANOSECONDS / 120)

@@ -11,7 +11,7 @@ import pytest
 from lsl_streams import unique
 from machine import needs
 
-from emer_edge.spec.samples import Display
+from emer_edge.core.samples import Display
 from emer_edge.tools.devices import (
     Device,
     Devices,

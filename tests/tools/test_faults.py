@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.clock import ClockMapper
 from emer_edge.runtime.trackers import Tracker, TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder
 from emer_edge.runtime.trackers.formats.emer import EmerDecoder
 from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
-from emer_edge.spec.samples import Display, TrackerSample
 from emer_edge.tools.simulate import (
     Faults,
     FaultSpec,

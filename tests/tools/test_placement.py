@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.tools.placement import parse_cores, place_process
 
 CORE = min(os.sched_getaffinity(0))
@@ -72,7 +72,7 @@ def test_it_reaches_all_threads_and_the_capture_process() -> None:
 def test_niceness_that_the_system_does_not_grant() -> None:
     code = (
         "import os\n"
-        "from emer_edge.errors import ConfigurationError\n"
+        "from emer_edge.core.errors import ConfigurationError\n"
         "from emer_edge.tools.placement import place_process\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "try: place_process(nice=-10)\n"

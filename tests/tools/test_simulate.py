@@ -13,9 +13,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError, OutputExistsError
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.trackers import open_tracker
-from emer_edge.spec.samples import TrackerSample
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulate_tracker, simulated_samples
 
 

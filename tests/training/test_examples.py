@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import EVENTS, GAZE_POINT
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.data.synth.eyes import generate
 from emer_edge.data.windows import ClipWindow
-from emer_edge.errors import ConfigurationError
 from emer_edge.signals.profiles import DROPPED_GROUPS
-from emer_edge.spec.columns import EVENTS, GAZE_POINT
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import drop_columns
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from emer_edge.core.errors import CheckpointError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import load_faces
-from emer_edge.errors import CheckpointError
 from emer_edge.model.backbone import ResNet18, seed_backbone
-from emer_edge.spec.progress import Progress, silent
 from emer_edge.training.face_features import FrozenFaces, ImageFaces, calibrate_batch_norms, load_backbone_weights
 
 FRAMES = np.array([0, 2, 4, 6])

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from emer_edge.core.columns import MOVEMENT_TYPE, VALIDITY
 from emer_edge.model.emert import Emert
 from emer_edge.model.layers import reverse_gradient
-from emer_edge.spec.columns import MOVEMENT_TYPE, VALIDITY
 from emer_edge.training.losses import EyeTask, modality_loss, task_loss
 
 

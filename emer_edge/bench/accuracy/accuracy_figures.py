@@ -20,11 +20,6 @@ from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_differenc
 from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import ReliabilityBin, auroc, gap_percentile, js_distance, reliability, roc
 
-__all__ = [
-    "JudgedGap", "auroc_change", "estimates", "gap_accuracy", "head_accuracy", "join_gaps", "judge_gap",
-    "published_batch", "shared_rows",
-]  # fmt: skip
-
 _PUBLISHED_CLASSES: Mapping[str, Callable[..., float]] = {"war": war, "uar": uar, "weighted_f1": weighted_f1}
 _PUBLISHED_VALUES: Mapping[str, Callable[..., float]] = {"mae": mae, "mse": mse, "rmse": rmse}
 

@@ -18,17 +18,12 @@ from numpy.typing import NDArray
 from emer_edge.bench.executors import Spread
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Manifest
+from emer_edge.core.errors import DataError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
 from emer_edge.data.windows import ClipWindow, PreparedClip, load_faces
-from emer_edge.errors import DataError
 from emer_edge.runtime.session import Session
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
-
-__all__ = [
-    "READINGS", "REPEATS", "ClipScore", "ClipWindows", "EncodedClip", "EncodedWindows", "FoldScores", "Reading",
-    "clip_generator", "encode_clip", "score_clip", "score_readings",
-]  # fmt: skip
 
 Reading = Literal["newest", "draws", "live", "published"]
 """How windows are read from a clip: `newest`, its one deterministic window; `draws`, random items of each slot, as in

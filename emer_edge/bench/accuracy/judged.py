@@ -15,15 +15,10 @@ from emer_edge.bench.accuracy.clip_scores import FoldScores, Reading
 from emer_edge.bench.records.report_records import DataFacts, FoldFacts
 from emer_edge.bundle import Manifest
 from emer_edge.bundle.manifest import BundledHead
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import HEADS, PROTOCOLS, ClassHead
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
-from emer_edge.errors import DataError
 from emer_edge.metrics.summed import CORRELATIONS, Summed, summed_choices, summed_classes, summed_values
-from emer_edge.spec.heads import HEADS, PROTOCOLS, ClassHead
-
-__all__ = [
-    "FORECASTS", "JudgedHead", "baseline_figures", "class_order", "data_notes", "facts_of", "fold_of", "guesses_of",
-    "join", "judge", "owner", "protocol_of", "refuse_known_clips", "split_hash", "truth_of",
-]  # fmt: skip
 
 _MARKER: Final = "synthetic.json"
 

@@ -18,12 +18,10 @@ from emer_edge import __version__
 from emer_edge.bench.accuracy.clip_scores import READINGS, EncodedWindows, FoldScores, Reading
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle.manifest import MANIFEST_NAME
+from emer_edge.core.whole_file import write_private
 from emer_edge.data import cache
 from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
 from emer_edge.runtime.session import Session
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["Kept"]
 
 _WINDOW_ARRAYS = ("face", "eye", "gaze", "face_slots", "eye_slots")
 Thing = TypeVar("Thing")

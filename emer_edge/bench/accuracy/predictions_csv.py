@@ -14,10 +14,8 @@ from emer_edge.bench.accuracy.clip_scores import Reading
 from emer_edge.bench.accuracy.judged import JudgedHead
 from emer_edge.bench.accuracy.scored_folds import ScoredFold
 from emer_edge.bench.options import ScoringOptions
+from emer_edge.core.heads import EMOTIONS, POLARITIES
 from emer_edge.report.files import write_whole
-from emer_edge.spec.labels import EMOTIONS, POLARITIES
-
-__all__ = ["COLUMNS", "FILE_NAME", "write_predictions"]
 
 FILE_NAME: Final = "predictions.csv"
 _CLASSES: Final = tuple(dict.fromkeys((*EMOTIONS, *POLARITIES)))

@@ -39,16 +39,14 @@ from emer_edge.bench.options import ScoringOptions
 from emer_edge.bench.records import Estimated, Excluded
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.bundle import Manifest
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import HEADS
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.results import State
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import compare_events
-from emer_edge.errors import DataError
 from emer_edge.metrics.prediction_metrics import mcnemar_p
 from emer_edge.runtime.views import EyeView, ViewScores, score_views
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.results import State
-
-__all__ = ["ScoredFold", "fold_sets", "group", "pair_sets", "score_fold"]
 
 _COUNTS: Final = {
     "both": (True, True),

@@ -16,13 +16,8 @@ import numpy as np
 
 from emer_edge.bench.options import MLPERF_SECONDS, LatencyOptions
 from emer_edge.bench.records.latency_records import Energy, Latency, SingleStream, Stability
+from emer_edge.core.progress import Progress, silent
 from emer_edge.metrics.latency import claimed_percentile, queries_needed
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = [
-    "DRIFT", "MOST_TURN_S", "OWN_CORE", "SPREAD", "Turn", "closed_loop", "judge", "judge_run", "load_reason",
-    "run_turns",
-]  # fmt: skip
 
 _DRAWN: Final = 1021
 """Query numbers drawn before the loop, over and over: drawing costs nothing between two queries."""

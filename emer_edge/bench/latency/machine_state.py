@@ -26,8 +26,6 @@ from emer_edge.runtime.board import (
     read_text,
 )
 
-__all__ = ["CLOCK_TOLERANCE", "Meter", "Watch", "conditions_of", "describe", "look", "temperature_c"]
-
 _PACKAGES: Final = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless", "tensorrt", "tensorrt-rtx",
     "pycuda",

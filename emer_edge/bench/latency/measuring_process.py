@@ -20,18 +20,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from emer_edge import errors
 from emer_edge.bench.latency.closed_loop import Turn
 from emer_edge.bench.latency.timed_bundle import Candidate, measure_stream
 from emer_edge.bench.options import LatencyOptions
 from emer_edge.bench.records.latency_records import FirstResult, Loading, Streaming
-from emer_edge.errors import EmerEdgeError, EngineError
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = [
-    "Loop", "Open", "Opened", "Request", "Rested", "Stream", "Together", "Worker", "drop_from_cache", "first_results",
-    "stream_in_worker",
-]  # fmt: skip
+from emer_edge.core import errors
+from emer_edge.core.errors import EmerEdgeError, EngineError
+from emer_edge.core.progress import Progress, silent
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

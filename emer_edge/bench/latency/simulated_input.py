@@ -16,6 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS
 from emer_edge.data.images import fit_crop, import_cv2
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
 from emer_edge.data.synth.portrait import portrait
@@ -23,11 +26,6 @@ from emer_edge.data.windows import stack_faces
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Tracker
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS
-
-__all__ = ["FPS", "RATE_HZ", "SIZE_PX", "Queries", "SimulatedCamera", "SimulatedTracker", "prepare", "scene"]
 
 FPS: Final = 30.0
 SIZE_PX: Final = (640, 480)

@@ -28,11 +28,9 @@ from emer_edge.bench.options import LatencyOptions
 from emer_edge.bench.records import latency_records
 from emer_edge.bench.records.report_records import BundleBench
 from emer_edge.bundle import CPU, Bundle
+from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.compose import standing_notes
 from emer_edge.runtime.engines import CPU_ENGINE, engines
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["TimedBundles", "time_bundles"]
 
 _TURNS: Final = 10  # of each part: enough for quartiles of their ratios
 _IDLE_S: Final = 2.0

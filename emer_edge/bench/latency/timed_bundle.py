@@ -11,10 +11,8 @@ import numpy as np
 
 from emer_edge.bench.latency.closed_loop import Turn, closed_loop
 from emer_edge.bench.records.latency_records import Latency, Loading, Streaming
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["AFTER_PAUSE", "PARTS", "PAUSE_S", "QUERIES", "Candidate", "measure_stream"]
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.progress import Progress, silent
 
 PARTS: Final = ("encode one crop", "fuse one window", "live step", "whole window", "find a face")
 """`live step` is one crop encoded and one window fused; `whole window` encodes all eight crops."""
@@ -154,7 +152,8 @@ def measure_stream(
         EngineError: the engine is unavailable or refuses a part.
         MissingExtraError: OpenCV is not installed.
     """
-    from emer_edge.bench.latency.simulated_input import FPS, RATE_HZ, SimulatedCamera, SimulatedTracker
+    from emer_edge.bench.latency.simulated_input import FPS, SimulatedCamera, SimulatedTracker
+    from emer_edge.data.synth.eyes import RATE_HZ
     from emer_edge.runtime.options import MachineOptions, Source
     from emer_edge.runtime.pipeline import Pipeline
 

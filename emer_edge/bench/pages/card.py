@@ -15,8 +15,6 @@ from emer_edge.report.tables import Cell, Table, columns
 from emer_edge.report.text_tables import to_markdown
 from emer_edge.report.words import folded, sentence
 
-__all__ = ["card_section", "card_text"]
-
 
 @dataclass(frozen=True)
 class _Part:

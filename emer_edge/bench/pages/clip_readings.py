@@ -11,8 +11,6 @@ from emer_edge.report.bars import Bar, dots
 from emer_edge.report.html import Block, Figure, Paragraph, Section
 from emer_edge.report.tables import Deviation, Rows, Table, tabled
 
-__all__ = ["READING", "READINGS", "TRACKER"]
-
 READINGS = {
     "newest": "newest in slot: one window over the clip, each slot its newest item",
     "draws": "random draws: each slot a random item, again and again",

@@ -13,8 +13,6 @@ from emer_edge.report.distributions import Strip, strips
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.tables import Estimate, Rows, Table, columns, tabled
 
-__all__ = ["ERROR", "GAP", "PEOPLE"]
-
 
 @tabled(
     "Over participants",

@@ -7,12 +7,10 @@ from typing import Final
 from emer_edge.bench.pages.scored import Scored, named_bundles, scored_of
 from emer_edge.bench.records.latency_records import Conditions, Environment
 from emer_edge.bench.records.report_records import BenchReport
+from emer_edge.core.heads import PROTOCOLS
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.report.html import Block, Details, Facts, Paragraph, Quote, Section
 from emer_edge.report.tables import Cell, Rows, Table, columns, tabled
-from emer_edge.spec.heads import PROTOCOLS
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
-
-__all__ = ["LIMITS", "METHOD", "methods_of"]
 
 
 def methods_of(report: BenchReport) -> str:

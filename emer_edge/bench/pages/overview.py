@@ -19,8 +19,6 @@ from emer_edge.report.svg import WIDTH
 from emer_edge.report.tables import Estimate
 from emer_edge.report.words import in_order, scaled, sentence, unit_of
 
-__all__ = ["overview_section"]
-
 _WARNINGS: Final = 7
 """More of them are opened by a click."""
 _NARROW: Final = 352.0

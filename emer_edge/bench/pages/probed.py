@@ -14,8 +14,6 @@ from emer_edge.report.curves import Line, curves
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.tables import Cell, Deviation, Rows, Table, columns, tabled
 
-__all__ = ["ABLATION", "FILM", "ROBUSTNESS", "film_notes_of"]
-
 
 def _effects(heads: Effects) -> Iterator[tuple[str, str, Effect, tuple[Cell, ...]]]:
     """Head, metric, the effect, and its cells: head, what the metric is called, the figure and its change."""

@@ -13,8 +13,6 @@ from emer_edge.report.bars import Bar, dots
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
 from emer_edge.report.tables import Cell, Estimate, Rows, Table, columns, tabled
 
-__all__ = ["PROTOCOLS", "guesses_of"]
-
 _GUESSES: Final = {
     name: at
     for at, name in enumerate(

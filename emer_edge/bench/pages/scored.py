@@ -16,18 +16,6 @@ from emer_edge.report.distributions import Distribution
 from emer_edge.report.tables import Deviation, Estimate
 from emer_edge.report.words import scaled
 
-__all__ = [
-    "Scored",
-    "curve_of",
-    "estimate",
-    "named_bundles",
-    "names_of",
-    "percentiles",
-    "ranged",
-    "scored_of",
-    "spread",
-]
-
 
 @dataclass(frozen=True)
 class Scored:

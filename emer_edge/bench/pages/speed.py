@@ -15,8 +15,6 @@ from emer_edge.report.html import Block, Details, Facts, Figure, Gallery, Paragr
 from emer_edge.report.tables import Estimate, Rows, Table, columns, tabled
 from emer_edge.report.words import BIN_RATIO, MILLISECONDS, folded
 
-__all__ = ["LIVE", "SPEED", "parts_figure"]
-
 _MARKED = "Bars are counts, the highest as high as its row; dark lines are p50, p90 and p99. No duration was left out."
 
 

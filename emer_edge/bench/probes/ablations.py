@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.effects import Fuse, Judge
 from emer_edge.bench.records.probe_records import Ablation
-from emer_edge.data.dataset import Clip
-from emer_edge.signals.stream import EyeStream, clip_times_ns
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     DIRECTION,
     EVENTS,
     FIXATION_POINT,
@@ -36,14 +34,11 @@ from emer_edge.spec.columns import (
     MovementType,
     column_indices,
 )
-from emer_edge.spec.labels import View
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
-
-__all__ = [
-    "PERMUTATIONS", "ablate", "exchangeable", "exchanged", "film_and_class", "film_of", "no_eyes", "no_face", "strata",
-    "without_columns", "without_gaze", "without_pupils",
-]  # fmt: skip
+from emer_edge.core.heads import View
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
+from emer_edge.data.dataset import Clip
+from emer_edge.signals.stream import EyeStream, clip_times_ns
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

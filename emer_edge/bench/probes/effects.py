@@ -18,8 +18,6 @@ from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.intervals import Paired, paired_mean, paired_recalls
 from emer_edge.metrics.prediction_metrics import uar
 
-__all__ = ["Fuse", "Judge", "Outputs", "Target", "targets_of"]
-
 Outputs = dict[str, NDArray[np.float32]]
 """Head -> (n, C) probabilities or (n, 1) values."""
 Fuse = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], Outputs]

@@ -13,10 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.spec.columns import GAZE_POINT, PUPILS
-from emer_edge.spec.window import EYE_SLOTS
-
-__all__ = ["Decoded", "decode", "summarise"]
+from emer_edge.core.columns import GAZE_POINT, PUPILS
+from emer_edge.core.window import EYE_SLOTS
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

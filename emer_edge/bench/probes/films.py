@@ -23,16 +23,11 @@ from emer_edge.bench.probes.film_decoding import Decoded, decode, summarise
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.probe_records import FilmBaseline, FilmDecoding, FilmFigures, FilmProbe
 from emer_edge.bundle import Manifest
+from emer_edge.core.heads import EMOTIONS, POLARITY_OF_EMOTION
+from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.metrics.intervals import bootstrap
 from emer_edge.metrics.prediction_metrics import war
-from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = [
-    "MAY_DECODE", "PERMUTATIONS", "UsualLabels", "by_film", "by_induced_emotion", "known_clips", "probe_films",
-    "usual_labels",
-]  # fmt: skip
 
 UsualLabels = dict[str, dict[str, float]]
 """Head -> film -> its most frequent class index (in the target's order), or its mean value."""

@@ -21,15 +21,13 @@ from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Judge, Outputs
 from emer_edge.bench.probes.worse_input import WAYS, EyeWay, FaceWay, Way
 from emer_edge.bench.records.probe_records import Curve, Level
+from emer_edge.core.columns import EVENTS
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.results import State
+from emer_edge.core.samples import Display
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.runtime.session import Session
-from emer_edge.spec.columns import EVENTS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.results import State
-from emer_edge.spec.samples import Display
-
-__all__ = ["robustness", "subsample"]
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

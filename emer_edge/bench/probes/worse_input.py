@@ -10,16 +10,11 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import DIRECTION, GAZE_MCS, GAZE_MM, GAZE_POINT, GAZE_POINT_MCS, GAZE_PX, POSITION
+from emer_edge.core.samples import Display
+from emer_edge.core.window import FACE_SIZE_PX, NANOSECONDS
 from emer_edge.data.images import import_cv2
 from emer_edge.data.windows import AlterRows
-from emer_edge.spec.columns import DIRECTION, GAZE_MCS, GAZE_MM, GAZE_POINT, GAZE_POINT_MCS, GAZE_PX, POSITION
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import FACE_SIZE_PX, NANOSECONDS
-
-__all__ = [
-    "WAYS", "AlterImage", "CropRows", "EyeWay", "FaceWay", "Way", "bar", "bar_over_eyes", "bar_over_mouth", "blur",
-    "compression", "dropped_bursts", "dropped_samples", "low_light", "square", "tracker_noise",
-]  # fmt: skip
 
 Rows = NDArray[np.float32]
 Times = NDArray[np.int64]

@@ -11,11 +11,6 @@ import msgspec
 from emer_edge.bench.records import Estimated, Excluded, Record
 from emer_edge.metrics.probabilities import ReliabilityBin
 
-__all__ = [
-    "Accuracy", "EventColumn", "FoldSet", "FoldSpread", "GapAccuracy", "GapBin", "HeadAccuracy", "PairedSets",
-    "ParticipantFigure", "ParticipantSpread", "Ranged", "ReadingAccuracy", "ViewAccuracy",
-]  # fmt: skip
-
 
 class GapBin(Record, frozen=True):
     """A fifth of the clips, by their gap.

@@ -9,11 +9,6 @@ import msgspec
 from emer_edge.bench.records import Record
 from emer_edge.metrics.latency import LatencyRecorder, LatencySummary, summarise
 
-__all__ = [
-    "Conditions", "Energy", "Environment", "FirstResult", "Latency", "Loading", "Moment", "Ratio", "SeveralStreams",
-    "SingleStream", "Stability", "Streaming",
-]  # fmt: skip
-
 
 class Latency(Record, frozen=True):
     """Durations of one thing done again and again, one after the other.

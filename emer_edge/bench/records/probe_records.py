@@ -6,11 +6,6 @@ import msgspec
 
 from emer_edge.bench.records import Estimated, Record
 
-__all__ = [
-    "Ablation", "Curve", "Effect", "Effects", "FilmBaseline", "FilmDecoding", "FilmFigures", "FilmProbe", "Level",
-    "Probes",
-]  # fmt: skip
-
 
 class Effect(Record, frozen=True):
     """One metric of one head under a probe.

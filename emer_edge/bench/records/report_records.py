@@ -17,13 +17,8 @@ from emer_edge.bench.records import Record, latency_records
 from emer_edge.bench.records.accuracy_records import Accuracy, FoldSet, PairedSets
 from emer_edge.bench.records.probe_records import Probes
 from emer_edge.bundle.manifest import Manifest
-from emer_edge.errors import DataError
-from emer_edge.spec.window import NANOSECONDS, EventsRule
-
-__all__ = [
-    "SCHEMA", "BenchReport", "BundleBench", "Comparison", "DataFacts", "FoldFacts", "Moved", "Origin", "json_schema",
-    "schema_text",
-]  # fmt: skip
+from emer_edge.core.errors import DataError
+from emer_edge.core.window import NANOSECONDS, EventsRule
 
 
 class Origin(Record, frozen=True):

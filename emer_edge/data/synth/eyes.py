@@ -14,11 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.data.synth.gaze import Feeling, course, film_luminance, film_target_px, scan
-from emer_edge.data.synth.plan import CLIP_SECONDS
-from emer_edge.errors import ConfigurationError
-from emer_edge.signals.rows import eye_reading
-from emer_edge.spec.columns import (
+from emer_edge.core.columns import (
     DIRECTION,
     EVENTS,
     GAZE_MCS,
@@ -31,10 +27,12 @@ from emer_edge.spec.columns import (
     VALIDITY,
     MovementType,
 )
-from emer_edge.spec.samples import Display, TrackerSample
-from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
-
-__all__ = ["DISPLAY", "RATE_HZ", "EyeTraits", "SyntheticEyes", "generate", "lay_out", "record", "samples"]
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, TrackerSample
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
+from emer_edge.data.synth.gaze import Feeling, course, film_luminance, film_target_px, scan
+from emer_edge.data.synth.plan import CLIP_SECONDS
+from emer_edge.signals.rows import eye_reading
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,6 @@ from emer_edge.data.synth.portrait import (
     source_map,
 )
 
-__all__ = ["Appearance", "landmarks", "paint", "render"]
-
 Points = NDArray[np.float64]
 Canvas = NDArray[np.float32]
 Line = tuple[Points, float, float]

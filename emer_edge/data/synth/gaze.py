@@ -17,11 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.columns import MovementType
-from emer_edge.spec.labels import EMOTIONS
-
-__all__ = ["EyeCourse", "Feeling", "Scanpath", "course", "film_luminance", "film_target_px", "scan"]
+from emer_edge.core.columns import MovementType
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import EMOTIONS
 
 Floats = NDArray[np.float64]
 

@@ -13,10 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.labels import EMOTIONS
-
-__all__ = ["CLIP_SECONDS", "ClipPlan", "ExpressionCourse", "Film", "film", "plan_clips"]
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import EMOTIONS
 
 CLIP_SECONDS: Final = 12.0
 _FOLDS: Final = 5

@@ -18,25 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = [
-    "LANDMARKS",
-    "NAMES",
-    "REST",
-    "TEMPLATE_PX",
-    "UNIT_NAMES",
-    "Pose",
-    "action_units",
-    "align_pose",
-    "expressive_landmarks",
-    "indices",
-    "landmarks5",
-    "portrait",
-    "source_map",
-]
 
 Points = NDArray[np.float64]
 

@@ -17,6 +17,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import COLUMN_KEYS, MOVEMENT_CODES, MOVEMENT_TYPE, VALIDITY, VALIDITY_CODES
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import whole_folder
 from emer_edge.data.images import import_cv2
 from emer_edge.data.recordings import write_recording_file
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
@@ -24,13 +29,6 @@ from emer_edge.data.synth.faces import Appearance, render
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.data.synth.plan import CLIP_SECONDS
 from emer_edge.data.synth.portrait import Pose, action_units
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
-from emer_edge.spec.columns import COLUMN_KEYS, MOVEMENT_CODES, MOVEMENT_TYPE, VALIDITY, VALIDITY_CODES
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import whole_folder
-
-__all__ = ["SCRIPT", "Act", "scene_frames", "write_recording"]
 
 _SIZE_PX: Final = (640, 480)
 _SCALE: Final = 1.95  # the portrait is 360 x 270: a little larger than the scene, so that it can move

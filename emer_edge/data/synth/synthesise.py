@@ -23,19 +23,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError
+from emer_edge.core.heads import EMOTIONS, POLARITY_OF_EMOTION
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import whole_folder
 from emer_edge.data.images import import_cv2
 from emer_edge.data.synth.eyes import RATE_HZ, EyeTraits, record
 from emer_edge.data.synth.faces import Appearance, landmarks, render
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.data.synth.plan import CLIP_SECONDS, ClipPlan, ExpressionCourse, plan_clips
 from emer_edge.data.synth.portrait import action_units, align_pose
-from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.labels import EMOTIONS, POLARITY_OF_EMOTION
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import whole_folder
-
-__all__ = ["LABEL_COLUMNS", "MARKER", "clip_eyes", "clip_faces", "synthesise", "write_eye_sheet", "write_labels"]
 
 LABEL_COLUMNS: Final = (
     "ID",

@@ -21,8 +21,9 @@ from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.calibration.crops import choose_clips, composition_of, plan_crops
 from emer_edge.calibration.measurement import Measurement, embed, fuse, measure, model_session
 from emer_edge.calibration.methods import METHODS, Grid, RunningHistogram, expected_squared_error
+from emer_edge.core.errors import ConfigurationError, GateError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip
-from emer_edge.errors import ConfigurationError, GateError
 from emer_edge.export.judging.gate import shift_of
 from emer_edge.export.judging.trial import check_weights
 from emer_edge.export.judging.workshop import Evidence, FullOutputs, Workshop
@@ -31,9 +32,6 @@ from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantis
 from emer_edge.export.report.export_report import StyleRange, TensorRange
 from emer_edge.export.sources import Slices
 from emer_edge.export.verification import noise_db
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["Calibrated", "MethodFigures", "best_method", "calibrate", "calibration_clips", "try_methods"]
 
 JUDGED_WINDOWS: Final = 48
 _DEAD_NAMED: Final = 5

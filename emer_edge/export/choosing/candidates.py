@@ -23,18 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import VARIANTS
-from emer_edge.errors import EngineError, MissingExtraError
+from emer_edge.core.errors import EngineError, MissingExtraError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
 from emer_edge.export.judging.workshop import Evidence, Workshop
 from emer_edge.export.precision.quantiser import EncoderQuantiser
-from emer_edge.export.precision.writing import PartPrecision, Parts, write_parts
-from emer_edge.export.report.export_report import CandidateRow, Timing, Verdict
+from emer_edge.export.precision.writing import Parts, write_parts
+from emer_edge.export.report.export_report import CandidateRow, PartPrecision, Timing, Verdict
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, engines, open_engine, resolve_engine
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["Candidate", "build", "select", "time_steps"]
 
 ROUNDS: Final = 40
 _WARM_UPS: Final = 3

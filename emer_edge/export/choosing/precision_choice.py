@@ -14,16 +14,22 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from emer_edge.bundle.manifest import CalibrationRecord
-from emer_edge.errors import ConfigurationError, DataError, GateError
+from emer_edge.core.errors import ConfigurationError, DataError, GateError
 from emer_edge.export.choosing.candidates import Candidate, build, select, time_steps
 from emer_edge.export.choosing.quantising import Quantised, all_layers, layers_named_by, quantised
 from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
 from emer_edge.export.judging.workshop import Outputs, Workshop
 from emer_edge.export.precision.macs import int8_shares
-from emer_edge.export.precision.writing import PartPrecision, Parts
-from emer_edge.export.report.export_report import CandidateRow, FallBack, LayerSensitivity, TensorRange, Timing, Verdict
-
-__all__ = ["Choice", "choose"]
+from emer_edge.export.precision.writing import Parts
+from emer_edge.export.report.export_report import (
+    CandidateRow,
+    FallBack,
+    LayerSensitivity,
+    PartPrecision,
+    TensorRange,
+    Timing,
+    Verdict,
+)
 
 
 @dataclass

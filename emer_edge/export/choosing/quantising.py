@@ -20,7 +20,7 @@ import numpy as np
 from emer_edge.bundle import CPU
 from emer_edge.calibration.crops import choose_clips
 from emer_edge.calibration.measurement import embed, fuse, model_session
-from emer_edge.errors import ConfigurationError, GateError
+from emer_edge.core.errors import ConfigurationError, GateError
 from emer_edge.export.choosing.calibrating import Calibrated, calibrate
 from emer_edge.export.choosing.candidates import Candidate, build
 from emer_edge.export.judging.gate import agreement, shift_of
@@ -32,8 +32,6 @@ from emer_edge.export.precision.macs import count_macs, int8_shares
 from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
 from emer_edge.export.report.export_report import FallBack, LayerSensitivity, Timing, Tried
 from emer_edge.export.verification import noise_db
-
-__all__ = ["WINDOWS", "Quantised", "all_layers", "fewest_that_hold", "layers_named_by", "quantised"]
 
 WINDOWS: Final = 16
 """Windows, a clip each: 128 crops through the encoder for every one of its layers, half a minute on two cores."""

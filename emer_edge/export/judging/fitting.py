@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.heads import GAP_HEADS, HEADS, ClassHead, ValueHead
 from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import Estimated, Honesty, known
 from emer_edge.metrics.intervals import Interval, Paired, paired_mean, paired_uar
@@ -22,18 +23,6 @@ from emer_edge.metrics.probabilities import (
     reliability,
     softmax,
 )
-from emer_edge.spec.heads import GAP_HEADS, HEADS, ClassHead, ValueHead
-
-__all__ = [
-    "FEWEST_CLIPS",
-    "accuracy_of",
-    "cross_fitted",
-    "fit_temperatures",
-    "gap_of_agreeing",
-    "gaps",
-    "own_order",
-    "probabilities_of",
-]
 
 FEWEST_CLIPS: Final = 20
 """Labelled clips below which nothing is fitted."""

@@ -26,14 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import GateRecord
+from emer_edge.core.heads import GAP_HEADS, HEADS, ValueHead
 from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gaps, own_order
 from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import ChangeRow, Verdict, known
 from emer_edge.metrics.intervals import Interval, Paired, bootstrap_difference, paired_ece, paired_mean, paired_uar
 from emer_edge.metrics.probabilities import SMALLEST, auroc, js_distance, softmax
-from emer_edge.spec.heads import GAP_HEADS, HEADS, ValueHead
-
-__all__ = ["MARGINS", "Change", "agreement", "compare", "record_of", "shift_of", "verdict_of"]
 
 MARGINS: Final = {
     "war": 0.01,

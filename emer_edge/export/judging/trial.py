@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from emer_edge.bundle import CPU, VARIANTS, Variant
-from emer_edge.errors import CheckpointError
+from emer_edge.core.errors import CheckpointError
+from emer_edge.core.heads import HEADS
 from emer_edge.export.judging.fitting import FEWEST_CLIPS
 from emer_edge.export.judging.gate import Change, agreement, compare, verdict_of
 from emer_edge.export.judging.workshop import Evidence, FullOutputs, Outputs, Truth, Workshop, embeddings_of, outputs_of
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.fp16 import overflows
-from emer_edge.export.precision.writing import PartPrecision, Parts, precisions_of
-from emer_edge.export.report.export_report import TrialFigures, Verdict
+from emer_edge.export.precision.writing import Parts, precisions_of
+from emer_edge.export.report.export_report import PartPrecision, TrialFigures, Verdict
 from emer_edge.export.verification import noise_db
 from emer_edge.metrics.probabilities import softmax
-from emer_edge.spec.heads import HEADS
-
-__all__ = ["Judge", "Trial", "check_outputs", "check_weights", "gate_verdict"]
 
 _STILL: Final = 1e-6
 """Outputs that move by less than this share of their size do not move."""

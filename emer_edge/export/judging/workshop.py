@@ -19,27 +19,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, stack_faces
 from emer_edge.export.options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
-
-__all__ = [
-    "DRAWS",
-    "MOST_CLIPS",
-    "Evidence",
-    "FullOutputs",
-    "Outputs",
-    "Truth",
-    "Workshop",
-    "embeddings_of",
-    "outputs_of",
-    "read_evidence",
-]
 
 MOST_CLIPS: Final = 240
 """Clips that are judged on at most: 24 crops each are encoded in every precision that is tried."""

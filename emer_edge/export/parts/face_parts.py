@@ -21,12 +21,10 @@ from onnx import shape_inference, version_converter
 from torch import nn
 
 from emer_edge.bundle.manifest import DetectorRecord
-from emer_edge.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.export.parts.graph import IR_VERSION, OPSET, GraphBuilder, array, copied
 from emer_edge.model.emert import Emert
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = ["DetectorPart", "face_encoder", "folded", "load_detector"]
 
 HEIGHT_PX: Final = 256
 WIDTH_PX: Final = 320

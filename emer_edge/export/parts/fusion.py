@@ -24,13 +24,11 @@ import onnx
 from numpy.typing import NDArray
 from torch import nn
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import HEADS
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.export.parts.graph import GraphBuilder, array
 from emer_edge.model.emert import STANDARDISED_LIMIT, Emert
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
-
-__all__ = ["fusion", "high_precision_nodes", "lstm_layer", "two_lstms"]
 
 _STATE: Final = 128
 _TOKENS: Final = FACE_SLOTS + 2 * EYE_SLOTS

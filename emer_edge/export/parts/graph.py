@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = ["IR_VERSION", "OPSET", "GraphBuilder", "GraphIndex", "array", "copied", "rewritten", "still_used"]
+from emer_edge.core.errors import ConfigurationError
 
 OPSET: Final = 17
 IR_VERSION: Final = 8

@@ -17,10 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex, rewritten, still_used
-
-__all__ = ["quantisable_products", "quantise_products"]
 
 _DOMAIN: Final = "com.microsoft"
 _DOMAIN_VERSION: Final = 1

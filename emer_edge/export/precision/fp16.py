@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from emer_edge.calibration.measurement import model_session
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex, copied, rewritten
-
-__all__ = ["overflows", "to_fp16"]
 
 _LARGEST: Final = 65_504.0
 # They move numbers and compute nothing: they follow the type that they are given.

@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from emer_edge.bundle import CPU, Variant
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex, copied, rewritten, still_used
-
-__all__ = ["activations_to_quantise", "quantisable_layers", "quantise", "round_preserving_sums"]
 
 Range = tuple[float, float]
 

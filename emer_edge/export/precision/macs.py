@@ -22,10 +22,8 @@ from onnx import helper
 
 from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.measurement import model_session
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
 from emer_edge.export.parts.graph import GraphIndex
-
-__all__ = ["count_macs", "int8_shares", "macs_of_variant"]
 
 _CONVOLUTIONS: Final = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Operator -> which input holds the weights."""

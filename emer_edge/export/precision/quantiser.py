@@ -21,11 +21,9 @@ from onnx import helper, numpy_helper
 from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.measurement import model_session
 from emer_edge.calibration.methods import Grid, Range
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex, copied, rewritten
 from emer_edge.export.precision.int8 import activations_to_quantise, quantise
-
-__all__ = ["GRID_OF", "PROBES", "EncoderQuantiser", "first_convolution_on_blocks", "tensors_to_measure"]
 
 _BLOCK: Final = 2
 

@@ -14,8 +14,6 @@ from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.precision.quantiser import EncoderQuantiser
 from emer_edge.export.report.export_report import PartPrecision
 
-__all__ = ["PartPrecision", "Parts", "precisions_of", "write_parts"]
-
 Parts = dict[str, Path]
 """`cpu/face_encoder` and so on -> ONNX file."""
 

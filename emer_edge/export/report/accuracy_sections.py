@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.export.report.export_report import ChangeRow, Estimated, ExportReport, TrialFigures
 from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report.bars import Bar, dots
 from emer_edge.report.curves import reliability_plot
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph
 from emer_edge.report.tables import Cell, Column, Estimate, Table
-from emer_edge.spec.heads import HEADS, ValueHead
-
-__all__ = ["METRICS", "accuracy", "columns", "gate", "headline", "probabilities"]
 
 METRICS: Final = {"war": "WAR", "uar": "UAR", "mae": "MAE", "ece": "ECE", "nll": "NLL", "brier": "Brier score"}
 

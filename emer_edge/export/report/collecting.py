@@ -21,8 +21,6 @@ from emer_edge.export.report.export_report import (
     TensorRtCheck,
 )
 
-__all__ = ["Judged", "command_of", "report_of"]
-
 _NOT_CHECKED: Final = "not checked (no TensorRT here)"
 
 

@@ -13,31 +13,8 @@ import msgspec
 
 from emer_edge.bundle import CPU, TENSORRT
 from emer_edge.bundle.manifest import NetworkRecord
-from emer_edge.errors import DataError
+from emer_edge.core.errors import DataError
 from emer_edge.metrics.latency import LatencySummary
-
-__all__ = [
-    "SCHEMA",
-    "Calibration",
-    "CandidateRow",
-    "ChangeRow",
-    "Estimated",
-    "ExportReport",
-    "FallBack",
-    "GateFigures",
-    "Honesty",
-    "LayerSensitivity",
-    "PartFigures",
-    "PartPrecision",
-    "StyleRange",
-    "TensorRange",
-    "TensorRtCheck",
-    "Timing",
-    "TrialFigures",
-    "Tried",
-    "Verdict",
-    "known",
-]
 
 SCHEMA: Final = 3
 

@@ -14,8 +14,6 @@ from emer_edge.report.html import Block, Details, Facts, Figure, Paragraph
 from emer_edge.report.scatter import Mark, scatter
 from emer_edge.report.tables import Cell, Estimate, Table
 
-__all__ = ["calibration", "layers", "precision", "ranges"]
-
 _SHOWN_LAYERS: Final = 16
 _SHOWN_RANGES: Final = 12
 _NOTHING: Final = "Nothing was calibrated: no part of this bundle computes in INT8."

@@ -15,8 +15,6 @@ from emer_edge.export.report.speed_sections import size, speed, step_plot, tenso
 from emer_edge.report.html import Block, Code, Facts, Paragraph, Section, Tile, Tiles, to_html
 from emer_edge.report.tables import Table
 
-__all__ = ["report_html", "summary_table"]
-
 _TOLD_ABOVE: Final = ("gate", "calibration")
 
 

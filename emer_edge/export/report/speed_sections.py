@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from emer_edge.bundle import TENSORRT
 from emer_edge.export.report.accuracy_sections import columns
 from emer_edge.export.report.export_report import ExportReport
 from emer_edge.metrics.latency import LatencySummary
 from emer_edge.report.bars import Bar, bars
 from emer_edge.report.html import Block, Figure, Paragraph
 from emer_edge.report.tables import Estimate, Table
-
-__all__ = ["size", "speed", "step_plot", TENSORRT]
 
 
 def step_plot(report: ExportReport) -> Figure:

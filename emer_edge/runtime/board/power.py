@@ -17,8 +17,6 @@ from typing import Final
 
 from emer_edge.runtime.board.state import read_number, read_text
 
-__all__ = ["EnergyCounter", "EnergyCounters", "Power", "Rail", "read_energy", "read_power"]
-
 _CHANNELS: Final = (1, 2, 3)
 _INPUTS: Final = ("VDD_IN", "POM_5V_IN", "5V_IN")  # the rail of the whole module: the others are fed from it
 

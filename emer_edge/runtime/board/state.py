@@ -8,23 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = [
-    "ADD_SWAP",
-    "Clock",
-    "Heat",
-    "Jetson",
-    "Memory",
-    "PowerMode",
-    "read_clocks",
-    "read_heat",
-    "read_jetson",
-    "read_l4t",
-    "read_memory",
-    "read_number",
-    "read_text",
-]
-
-
 ADD_SWAP: Final = (
     "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
 )

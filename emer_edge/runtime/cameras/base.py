@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.drivers import Played, Sensor
-from emer_edge.spec.samples import Frame
-
-__all__ = ["Camera", "PlayedCamera", "as_bgr", "check_pace", "open_capture"]
 
 
 class Camera(Sensor[Frame]):

@@ -12,13 +12,11 @@ import signal
 import sys
 import threading
 
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.runtime.cameras.capture_records import TEXT_LIMIT, Flags, Kind, Record, packed
 from emer_edge.runtime.cameras.grabber import Grabber, is_black, is_repeat
 from emer_edge.runtime.cameras.registry import grabber_for
 from emer_edge.runtime.image_ring import RingWriter
-
-__all__ = ["capture", "main"]
 
 
 def main() -> None:

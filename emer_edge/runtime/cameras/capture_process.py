@@ -10,12 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import CameraError
+from emer_edge.core.errors import CameraError
 from emer_edge.runtime.cameras.capture_records import Record, Records
 from emer_edge.runtime.child_process import ChildProcess
 from emer_edge.runtime.image_ring import RingReader
-
-__all__ = ["CaptureProcess"]
 
 _READ_BYTES: Final = 1 << 16
 

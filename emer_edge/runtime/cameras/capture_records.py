@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
-from emer_edge.errors import CameraError
-
-__all__ = ["TEXT_LIMIT", "Flags", "Kind", "Record", "Records", "packed"]
+from emer_edge.core.errors import CameraError
 
 _LAYOUT: Final = struct.Struct("=BBHIIQqqiI")
 _TEXT_AT: Final = 8

@@ -14,25 +14,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import CameraError
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera, as_bgr
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.drivers import Driver
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = [
-    "BLACK_LEVEL",
-    "CameraDriver",
-    "CaptureGrabber",
-    "Grab",
-    "Grabber",
-    "Target",
-    "frame_stamp",
-    "is_black",
-    "is_repeat",
-]
 
 BLACK_LEVEL: Final = 16
 """Levels up to this are black: a covered lens leaves a little noise, and limited-range video has its black at 16."""

@@ -22,14 +22,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Grab, Grabber, Target, frame_stamp
 from emer_edge.runtime.clock import monotonic_ns
-
-__all__ = ["CSI", "GSTREAMER", "GstLaunchGrabber", "elements"]
 
 _LAUNCH: Final = "gst-launch-1.0"
 _NEWEST: Final = "queue leaky=downstream max-size-buffers=1"

@@ -16,7 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import CameraError
+from emer_edge.core.errors import CameraError
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
 from emer_edge.runtime.cameras.capture_process import CaptureProcess
@@ -24,10 +26,6 @@ from emer_edge.runtime.cameras.capture_records import Flags, Kind, Record
 from emer_edge.runtime.cameras.grabber import BLACK_LEVEL, Target, is_repeat
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say, say_to_log
-from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["LiveCapture", "Patience"]
 
 
 @dataclass(frozen=True)

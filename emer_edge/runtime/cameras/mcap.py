@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import CameraError, DataError
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError, DataError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import PlayedCamera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces.looks import RecordedFrame
 from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, FrameMessage, look_of
-from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["RecordedCamera", "open_recorded"]
 
 
 def open_recorded(address: Address, pace: str, start_ns: int | None) -> RecordedCamera:

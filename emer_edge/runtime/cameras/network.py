@@ -11,14 +11,12 @@ import stat
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
 from emer_edge.runtime.clock import ClockMapper
-
-__all__ = ["NETWORK", "PIPE", "low_latency", "one_thread"]
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")

@@ -7,8 +7,6 @@ from emer_edge.runtime.cameras.live import LiveCapture
 from emer_edge.runtime.cameras.registry import find_camera
 from emer_edge.runtime.say import Say, say_to_log
 
-__all__ = ["check_camera", "open_camera"]
-
 
 def open_camera(
     source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log, *, originals: bool = False

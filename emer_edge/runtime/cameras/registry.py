@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import CameraError
-from emer_edge.plugins import with_plugins
+from emer_edge.core.errors import CameraError
+from emer_edge.core.packages import with_plugins
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
 from emer_edge.runtime.cameras.grabber import CameraDriver, Grabber
@@ -19,9 +19,6 @@ from emer_edge.runtime.cameras.synthetic import SYNTHETIC
 from emer_edge.runtime.cameras.v4l2 import V4L2
 from emer_edge.runtime.cameras.video import FOLDER, VIDEO
 from emer_edge.runtime.drivers import find_driver
-
-__all__ = ["CAMERAS", "cameras", "find_camera", "grabber_for"]
-
 
 # What plays recordings brings the faces' room along: the capture process must not carry it.
 

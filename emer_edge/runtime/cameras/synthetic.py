@@ -9,14 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["SYNTHETIC", "SyntheticGrabber"]
 
 _FPS: Final = 30.0
 _DRAWN_HZ: Final = 5  # drawing takes 25 ms: in between the last drawing sways

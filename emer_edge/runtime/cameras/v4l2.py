@@ -8,13 +8,11 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
-
-__all__ = ["V4L2", "check", "device_paths", "stable_path"]
 
 _FOURCC: Final = {"mjpeg": "MJPG", "mjpg": "MJPG", "yuyv": "YUYV", "yuy2": "YUYV", "nv12": "NV12", "uyvy": "UYVY",
                   "h264": "H264", "grey": "GREY"}  # fmt: skip

@@ -17,16 +17,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from emer_edge.core.errors import CameraError
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import CameraError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import PlayedCamera, as_bgr, open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["FOLDER", "PHOTOS", "VIDEO", "VideoFile"]
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _FASTEST_FPS: Final = 500.0  # beyond it the container's time base was meant, as browsers write 1000

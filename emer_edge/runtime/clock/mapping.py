@@ -20,17 +20,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-__all__ = [
-    "LEAST_DELAY_NS",
-    "PRIOR_SIGMA",
-    "Clock",
-    "ClockMapper",
-    "ClockReport",
-    "host_offset_ns",
-    "lower_hull",
-    "monotonic_ns",
-]
-
 monotonic_ns: Final = time.monotonic_ns
 """The host clock of all stamps: CLOCK_MONOTONIC in nanoseconds."""
 

@@ -15,10 +15,8 @@ import math
 from collections import deque
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.clock.mapping import LEAST_DELAY_NS, PRIOR_SIGMA, Clock, ClockMapper, lower_hull
-
-__all__ = ["TwoWayClock"]
 
 Point = tuple[float, float]
 

@@ -14,13 +14,11 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.runtime.child_process import ChildProcess
 from emer_edge.runtime.encoding.encoder_child import HEAD, SLOTS, Asking, Coding
 from emer_edge.runtime.image_ring import RingWriter
 from emer_edge.runtime.say import Say, say_to_log
-
-__all__ = ["Encoder", "EncoderProcess", "GoneError"]
 
 _TRIES: Final = 2
 _READY_S: Final = 30.0  # on a machine that is busy with something else

@@ -21,11 +21,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import EmerEdgeError
 from emer_edge.runtime.image_ring import RingReader
-
-__all__ = ["CROP", "HEAD", "LOOK", "PAGE", "SLOTS", "WHOLE", "Asking", "Coding", "Encode", "encoded", "main", "serve"]
 
 
 @dataclass(frozen=True, slots=True)

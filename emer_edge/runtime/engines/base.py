@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Variant
-from emer_edge.spec.progress import Progress
-
-__all__ = ["Engine", "EngineDriver", "Factory", "InTurn", "Shape"]
+from emer_edge.core.progress import Progress
 
 Shape = tuple[int | None, ...]
 """Dimensions of a tensor; None where any size is taken."""

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import CPU
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.engines.base import Engine, EngineDriver, Shape
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["DRIVER", "OnnxRuntimeEngine"]
 
 _NAME: Final = "onnxruntime"
 

@@ -11,14 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.plugins import with_plugins
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.packages import with_plugins
+from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.engines import onnxruntime_engine
 from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt import engine as tensorrt_engine
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["CPU_ENGINE", "ENGINES", "check_engine", "engines", "open_engine", "resolve_engine"]
 
 ENGINES: Final = (onnxruntime_engine.DRIVER, tensorrt_engine.DRIVER)
 CPU_ENGINE: Final = onnxruntime_engine.DRIVER.name

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = ["ARCFACE_TEMPLATE", "align", "grey_level", "match_brightness", "similarity", "warp"]
 
 ARCFACE_TEMPLATE: Final = (
     (38.2946, 51.6963),

@@ -8,10 +8,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import BundleError
+from emer_edge.core.errors import BundleError
 from emer_edge.runtime.faces.looks import LANDMARKS, Face, keep_best
-
-__all__ = ["DETECTORS", "CenterFace", "Decoder", "YuNet"]
 
 _CENTERFACE_STRIDE: Final = 4
 _MOST_CANDIDATES: Final = 200

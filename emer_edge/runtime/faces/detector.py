@@ -13,17 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import DetectorRecord
+from emer_edge.core.errors import BundleError, ConfigurationError
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import BundleError, ConfigurationError
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.runtime.engines.base import Engine, InTurn
 from emer_edge.runtime.faces.alignment import similarity, warp
 from emer_edge.runtime.faces.decoders import DETECTORS, Decoder
 from emer_edge.runtime.faces.looks import Face
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = ["FaceDetector", "NearLook", "fastest_detector", "open_detector"]
-
 
 _INNER: Final = 3 / 4  # of the input's side is crop, the rest black: measured the truest of 2/3 to 9/10
 # Of the score that a face in the whole image needs. CenterFace gave a wide open mouth 0.43 to 0.56, and 400 patches

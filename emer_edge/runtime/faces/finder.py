@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.faces.alignment import align, match_brightness, similarity
 from emer_edge.runtime.faces.detector import FaceDetector
@@ -34,10 +36,6 @@ from emer_edge.runtime.faces.looks import (
 )
 from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.say import Say
-from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["FaceFinder", "FaceSource", "SteadyLook"]
 
 # Pixels of the crop. Over 40 looks at a still face with strong sensor noise (4 grey levels) landmarks ranged over up to
 # 1.45 px when each look was drawn by the last one, over up to 0.80 px with this.

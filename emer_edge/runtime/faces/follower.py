@@ -10,12 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.window import FACE_SIZE_PX, NANOSECONDS
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.faces.looks import LEAST_SIZE_PX, Face
 from emer_edge.runtime.options import FaceOptions, Subject
-from emer_edge.spec.window import FACE_SIZE_PX, NANOSECONDS
-
-__all__ = ["FORGET_NS", "Appearance", "SubjectFollower", "difference"]
 
 _BINS: Final = (16, 12)
 _SHARES: Final = ((0.26, 0.58), (0.20, 0.44))  # of red and of green in a pixel's sum: skin, hair and lips lie inside

@@ -17,27 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.faces.alignment import similarity
-from emer_edge.spec.samples import Frame
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = [
-    "LANDMARKS",
-    "LEAST_SIZE_PX",
-    "Face",
-    "FaceCandidate",
-    "Look",
-    "Missing",
-    "RecordedFrame",
-    "alignment_key",
-    "keep_best",
-    "outside",
-    "overlap",
-    "sharpness",
-    "turn",
-    "why_unusable",
-]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource, clean_label
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.lsl import import_pylsl, lsl_to_host_ns, time_correction
-
-__all__ = ["LslMarkers", "OffsetKeeper"]
 
 _POLL_S: Final = 0.1
 _LOOK_S: Final = 0.5

@@ -7,11 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.session_facts import MARKER_LABEL_CHARACTERS, Marker
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.spec.markers import MARKER_LABEL_CHARACTERS, Marker
-
-__all__ = ["MarkerLog", "MarkerSource", "clean_label"]
 
 _KEPT: Final = 1000  # waiting for their result, or inside the window: a stream that floods costs its oldest
 

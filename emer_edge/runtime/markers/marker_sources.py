@@ -7,11 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.markers.marker_log import MarkerSource
 from emer_edge.runtime.say import Say
-
-__all__ = ["KEYS", "LINES", "NONE", "marker_sources"]
 
 KEYS: Final = "keys"
 LINES: Final = "lines"

@@ -14,8 +14,6 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource, clean_label
 from emer_edge.runtime.say import Say
 
-__all__ = ["Keyboard", "Lines", "keys_pressed"]
-
 _POLL_S: Final = 0.1
 _REPEAT_NS: Final = 100_000_000  # a held key repeats every 33 ms or so; fingers do not
 _ESCAPE: Final = 0x1B

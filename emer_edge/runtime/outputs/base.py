@@ -13,18 +13,16 @@ from urllib.parse import unquote
 
 from rich.console import Console
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.address import parse_parameters
 from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces.looks import Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.pipeline import Pipeline, Stream, Summary
 from emer_edge.runtime.say import Say, say_to_log
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
-
-__all__ = ["Host", "Output", "blamed", "target_of"]
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 

@@ -14,14 +14,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.results import Result
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.pipeline.summary import resident_mb
 from emer_edge.runtime.say import Say
-from emer_edge.spec.results import Result
-
-__all__ = ["Delivery", "Outputs"]
 
 _END_S: Final = 10.0  # to take what waits at the end of a run
 _KINDS: Final = ("frame", "sample", "result", "marker")

@@ -10,8 +10,6 @@ from rich.text import Text
 
 from emer_edge.metrics.latency import BINS_A_DECADE
 
-__all__ = ["axis", "bar", "decades_of", "duration", "histogram", "trace"]
-
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _FULL, _EMPTY = "█", "·"
 _BRAILLE: Final = 0x2800

@@ -1,4 +1,4 @@
-"""One JSON object a line: results on stdout as they come (see `emer_edge.spec.results.Result`)."""
+"""One JSON object a line: results on stdout as they come (see `emer_edge.core.results.Result`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+from emer_edge.core.results import Result
 from emer_edge.runtime.outputs.base import Host, Output
-from emer_edge.spec.results import Result
-
-__all__ = ["JsonLines"]
 
 
 class JsonLines(Output):

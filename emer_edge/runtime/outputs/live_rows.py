@@ -9,15 +9,13 @@ from typing import Final
 from rich.text import Text
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.heads import HEADS, ValueHead
+from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.drawing import bar, duration, trace
 from emer_edge.runtime.outputs.sensor_health import SensorHealth
 from emer_edge.signals.rows import column_words
-from emer_edge.spec.heads import HEADS, ValueHead
-from emer_edge.spec.results import Gap, Result, State
-from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
-
-__all__ = ["TRACE_S", "Shown", "lines_of", "state_words"]
 
 TRACE_S: Final = 60.0
 """How far back the trace of valence and arousal goes."""

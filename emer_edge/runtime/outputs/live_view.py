@@ -16,6 +16,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.heads import HEADS
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Host, Output
@@ -23,11 +26,6 @@ from emer_edge.runtime.outputs.drawing import duration
 from emer_edge.runtime.outputs.live_rows import TRACE_S, Shown, lines_of, state_words
 from emer_edge.runtime.outputs.sensor_health import SensorHealth, SensorMeter, camera_health, tracker_health
 from emer_edge.runtime.pipeline import Stream, Summary
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame, TrackerSample
-
-__all__ = ["LiveView", "render", "streams_lines"]
 
 _BORDER_LINES, _BORDER_COLUMNS = 3, 4  # the last line of a terminal stays free: a full one would scroll
 _LEAST_BLOCK: Final = 7  # lines, its title included: felt and shown, gap, values, both sensors

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
+from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording.messages import STATE_CODES, result_channels, result_row
 from emer_edge.runtime.trackers.lsl import import_pylsl
-from emer_edge.spec.results import Result
-
-__all__ = ["LslResults"]
 
 _LONGEST_NAME: Final = 100
 

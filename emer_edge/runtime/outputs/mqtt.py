@@ -22,12 +22,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.spec.results import Result
-
-__all__ = ["BUFFERED", "CREDENTIALS", "Broker", "Mqtt", "parse_broker"]
 
 BUFFERED: Final = 1200
 """Results of a stream that wait for the broker: ten minutes of two a second."""

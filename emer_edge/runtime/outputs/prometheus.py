@@ -17,15 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from emer_edge import __version__
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result, State
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.base import Host, Output, target_of
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.pipeline.core import AGES, STAGES, STEP_STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
-from emer_edge.spec.results import Result, State
-
-__all__ = ["EDGES_S", "Metrics", "parse_address"]
 
 EDGES_S: Final = tuple(float(f"{1e-4 * 10 ** (step / 10):.3g}") for step in range(61))
 """Upper edges of the histograms' buckets, seconds."""

@@ -10,7 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from emer_edge import __version__
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.options import Source
@@ -31,11 +34,6 @@ from emer_edge.runtime.recording.messages import (
     sample_message,
     without_nulls,
 )
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
-
-__all__ = ["Recorder"]
 
 
 class Recorder(Output):

@@ -11,16 +11,13 @@ from typing import Any, Final, Literal
 
 from rich.console import Console
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.extras import require
-from emer_edge.plugins import with_plugins
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.packages import require, with_plugins
 from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.say import Say, say_to_log
-
-__all__ = ["OUTPUTS", "OutputDriver", "Request", "check_outputs", "drivers", "open_outputs", "requested"]
 
 
 @dataclass(frozen=True)

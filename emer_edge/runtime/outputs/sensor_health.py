@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["SensorHealth", "SensorMeter", "camera_health", "tracker_health"]
 
 _RATE_S: Final = 3.0  # over which rates are counted
 _MARKS: Final = 64

@@ -19,6 +19,10 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bundle.artefact import sha256_of
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.results import Result
+from emer_edge.core.session_facts import Marker
+from emer_edge.core.whole_file import write_private
 from emer_edge.data.sessions import (
     MARKERS_FILE,
     RESULTS_FILE,
@@ -28,16 +32,10 @@ from emer_edge.data.sessions import (
     SessionPlace,
     session_place,
 )
-from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["SessionFolder", "SessionOptions"]
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 

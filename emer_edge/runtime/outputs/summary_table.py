@@ -9,14 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from emer_edge.core.session_facts import Baseline
 from emer_edge.metrics.latency import LatencySummary
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.outputs.drawing import axis, decades_of, duration, histogram
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.pipeline.core import AGES
-from emer_edge.spec.baseline import Baseline
-
-__all__ = ["SummaryTable", "baseline_lines"]
 
 _NAMES: Final = {
     "total": "hop deadline to result",

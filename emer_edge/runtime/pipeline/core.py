@@ -12,6 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.session_facts import Baseline
 from emer_edge.data.windows import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.baseline_meter import BaselineMeter
@@ -22,11 +25,6 @@ from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
-from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame, TrackerSample
-
-__all__ = ["AGES", "HOPS_AT_ONCE", "STAGES", "STEP_STAGES", "PipelineCore", "Stepper"]
 
 STEP_STAGES: Final = ("wait", "encode", "fuse", "total")
 """What a step consists of: `wait` is hop deadline to its start, `total` hop deadline to its last result."""

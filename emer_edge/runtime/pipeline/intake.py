@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import Look
@@ -26,10 +28,6 @@ from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.ring import Bell, Ring
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["FeedWatch", "Intake", "source_drops", "source_troubles"]
 
 _FRAMES: Final = 4  # more would only make the evidence older
 _LOOKS: Final = 16

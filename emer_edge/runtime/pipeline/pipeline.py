@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.results import Result
+from emer_edge.core.session_facts import Marker
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
@@ -29,10 +31,6 @@ from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.validation import Presenter
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result
-
-__all__ = ["Pipeline"]
 
 
 class Pipeline:

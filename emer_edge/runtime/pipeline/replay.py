@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic_ns
 from typing import Final
 
+from emer_edge.core.results import Result
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.cameras.mcap import RecordedCamera
 from emer_edge.runtime.evidence import Evidence, HopWindow
@@ -13,11 +16,6 @@ from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
 from emer_edge.runtime.recording.mcap_reader import recorded_steps_ns
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.trackers.files import RecordedTracker
-from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["Replay", "replayed"]
 
 _ROUNDING_NS: Final = 1_000_000  # media times are rounded: 360 frames at 30 fps are 12 s
 

@@ -10,15 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from emer_edge.core.results import Result
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.ring import Bell, Ring
 from emer_edge.runtime.say import Say
-from emer_edge.spec.results import Result
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["LiveRunner"]
 
 _STEPS: Final = 16  # whose results wait for their reader
 _NAP_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from time import monotonic
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.samples import Display
+from emer_edge.core.session_facts import Baseline, Marker, Validation
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.cameras.opening import check_camera
@@ -23,12 +25,6 @@ from emer_edge.runtime.trackers import Tracker, open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.runtime.trackers.registry import check_tracker
 from emer_edge.runtime.validation import Presenter, five_targets, validate_gaze
-from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.samples import Display
-from emer_edge.spec.validation import Validation
-
-__all__ = ["Stream", "check_now"]
 
 
 class Stream:

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emer_edge.core.session_facts import Baseline, Validation
 from emer_edge.metrics.latency import LatencyRecorder, LatencySummary
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.pipeline.core import AGES, STAGES, PipelineCore
-from emer_edge.spec.baseline import Baseline
-from emer_edge.spec.validation import Validation
-
-__all__ = ["Summary", "core_summary", "resident_mb", "summed"]
 
 
 @dataclass(frozen=True, slots=True)

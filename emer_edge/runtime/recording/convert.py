@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.whole_file import whole_file
 from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
 from emer_edge.runtime.recording.messages import (
     FRAMES,
@@ -31,9 +32,6 @@ from emer_edge.runtime.recording.messages import (
     result_row,
 )
 from emer_edge.runtime.recording.xdf import XdfStream, XdfWriter
-from emer_edge.spec.whole_file import whole_file
-
-__all__ = ["Rows", "convert"]
 
 Rows = Literal["results", "samples", "frames", "markers"]
 

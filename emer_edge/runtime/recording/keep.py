@@ -9,22 +9,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final, Literal
 
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.packages import require
 from emer_edge.data.images import import_cv2
 from emer_edge.data.sessions import check_id
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.extras import require
 from emer_edge.runtime.recording.mcap_reader import read_head
 from emer_edge.runtime.recording.messages import RecordingHead
 from emer_edge.runtime.say import Say
-
-__all__ = [
-    "Images",
-    "RecordOptions",
-    "expire",
-    "own_recordings",
-    "purge_recordings",
-    "recording_path",
-]
 
 Images = Literal["none", "jpeg", "lossless"]
 _DAY_S: Final = 86_400.0

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from emer_edge.errors import DataError
-from emer_edge.extras import require
+from emer_edge.core.errors import DataError
+from emer_edge.core.packages import require
 from emer_edge.runtime.recording.mcap_writer import HEAD_NAME
 from emer_edge.runtime.recording.messages import (
     CAMERA,
@@ -24,8 +24,6 @@ from emer_edge.runtime.recording.messages import (
     RecordingHead,
     SampleMessage,
 )
-
-__all__ = ["Recorded", "is_mcap", "read_head", "read_messages", "recorded_steps_ns"]
 
 _MAGIC: Final = b"\x89MCAP0\r\n"
 _LONGEST: Final = 1 << 30  # of a record: a damaged length must not take the memory

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.extras import require
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.packages import require
 from emer_edge.runtime.recording.messages import (
     CAMERA,
     FRAMES,
@@ -26,8 +26,6 @@ from emer_edge.runtime.recording.messages import (
     EyeMessage,
     RecordingHead,
 )
-
-__all__ = ["HEAD_NAME", "RecordingWriter", "channel_schemas", "check_writable"]
 
 HEAD_NAME: Final = "emer-edge"
 _CHUNK_BYTES: Final = 1 << 20

@@ -20,36 +20,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from emer_edge.core.errors import DataError
+from emer_edge.core.results import State
+from emer_edge.core.samples import EyeReading, Frame, TrackerSample
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.errors import DataError
 from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, Encode, encoded
 from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing
-from emer_edge.spec.results import State
-from emer_edge.spec.samples import EyeReading, Frame, TrackerSample
-from emer_edge.spec.window import FACE_SIZE_PX
-
-__all__ = [
-    "CAMERA",
-    "FRAMES",
-    "MARKERS",
-    "RECORD_SCHEMA",
-    "RESULTS",
-    "SAMPLES",
-    "STATE_CODES",
-    "EyeMessage",
-    "FrameMessage",
-    "ImageMessage",
-    "RecordingHead",
-    "SampleMessage",
-    "frame_message",
-    "image_message",
-    "look_of",
-    "result_channels",
-    "result_row",
-    "sample_message",
-    "sample_of",
-    "without_nulls",
-]
 
 SAMPLES: Final = "/samples"
 FRAMES: Final = "/frames"

@@ -15,8 +15,6 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-__all__ = ["XdfStream", "XdfWriter"]
-
 _FILE_HEADER, _STREAM_HEADER, _SAMPLES, _STREAM_FOOTER = 1, 2, 3, 6
 _AT_ONCE: Final = 1000  # samples a chunk
 _XML: Final = '<?xml version="1.0"?>'

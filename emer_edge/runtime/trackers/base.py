@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emer_edge.core.samples import Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.drivers import Driver, Sensor
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.trackers.codec import FIELDS
 from emer_edge.signals.rows import raw_row, unfilled_columns
-from emer_edge.spec.samples import Display, EyeReading, StimulusRect, TrackerSample
-
-__all__ = ["Tracker", "TrackerDriver", "TrackerOptions", "unfilled_by"]
 
 
 @dataclass(frozen=True)

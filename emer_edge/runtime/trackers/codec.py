@@ -13,29 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 from emer_edge.runtime.drivers import Kind
-from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
-
-__all__ = [
-    "DISTANCE_LIMIT_MM",
-    "FIELDS",
-    "GAZE_FRACTION_RANGE",
-    "LATEST_NS",
-    "MAX_LINE",
-    "PUPIL_RANGE_MM",
-    "Counters",
-    "Decoder",
-    "LineDecoder",
-    "LineSplitter",
-    "Parameters",
-    "SampleEncoder",
-    "SequenceFollower",
-    "StreamFormat",
-    "display_area",
-    "number_in",
-    "reading",
-]
 
 Parameters = Mapping[str, str]
 """Parameters of a tracker's address."""

@@ -11,8 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from emer_edge.core.errors import ConfigurationError, DataError, TrackerError
+from emer_edge.core.samples import TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.recordings import RECORDING_FILE, is_recording, open_recording, read_export
-from emer_edge.errors import ConfigurationError, DataError, TrackerError
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.drivers import Played
 from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, read_messages
@@ -22,10 +24,6 @@ from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder, is_header
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, is_gazepoint_header, read_gazepoint_csv
 from emer_edge.signals.stream import nominal_rate_hz
-from emer_edge.spec.samples import TrackerSample
-from emer_edge.spec.window import NANOSECONDS
-
-__all__ = ["RECORDED", "TRACKER_FILE", "FileTracker", "PlayedSamples", "RecordedTracker", "open_file"]
 
 _LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is where it belongs
 

@@ -33,19 +33,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import LATEST_NS, Counters, Parameters, SequenceFollower, number_in, reading
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = [
-    "AXES",
-    "CAMERA_PARAMETERS",
-    "CameraPlace",
-    "GazepointFile",
-    "RecordReader",
-    "is_gazepoint_header",
-    "read_gazepoint_csv",
-]
 
 AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "left-down": (-1, -1)}
 """Where the camera's x and y can point, as the viewer sees the display -> their signs."""

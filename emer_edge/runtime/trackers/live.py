@@ -8,16 +8,14 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import Final
 
-from emer_edge.errors import TrackerError
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
 from emer_edge.runtime.ring import Ring
 from emer_edge.runtime.trackers.base import Tracker, TrackerOptions, unfilled_by
 from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.signals.stream import nominal_rate_hz
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["POLL_S", "RATE", "GoneError", "LiveTracker"]
 
 POLL_S: Final = 0.1
 """How long a driver may wait for data at a time."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from emer_edge.errors import ConfigurationError, TrackerError
-from emer_edge.extras import require
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.packages import require
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, host_offset_ns, monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
@@ -22,9 +23,6 @@ from emer_edge.runtime.trackers.codec import LATEST_NS, Counters
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
 from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["LSL", "LslTracker", "import_pylsl", "lsl_to_host_ns", "time_correction"]
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
 _OTHERS_S: Final = 1.0  # how long other streams may take to show, once one has

@@ -19,12 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.codec import Counters, reading
 from emer_edge.runtime.trackers.gazepoint import CameraPlace, RecordReader
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = ["Channel", "ChannelReader"]
 
 _EYES: Final = ("left", "right")
 _AXES: Final = {"x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
@@ -16,9 +17,6 @@ from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.formats.opengaze import GROUPS, OpenGazeDecoder
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
 from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["OPENGAZE_TCP", "PORT", "OpenGazeTracker"]
 
 PORT: Final = 4242
 

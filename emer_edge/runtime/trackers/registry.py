@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from emer_edge.errors import TrackerError
-from emer_edge.plugins import with_plugins
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.packages import with_plugins
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import check_pace
 from emer_edge.runtime.drivers import Kind, find_driver
@@ -21,8 +21,6 @@ from emer_edge.runtime.trackers.lsl import LSL
 from emer_edge.runtime.trackers.opengaze_tcp import OPENGAZE_TCP
 from emer_edge.runtime.trackers.serial_port import SERIAL
 from emer_edge.runtime.trackers.tobii import TOBII
-
-__all__ = ["TRACKERS", "check_tracker", "open_tracker", "trackers"]
 
 TRACKERS: Final = (SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
 """In the order in which they are asked whether an address is their own."""

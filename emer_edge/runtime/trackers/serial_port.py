@@ -11,16 +11,14 @@ from typing import Any, Final
 import serial
 from serial.tools import list_ports
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_format, stream_formats
 from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["SERIAL", "SerialTracker", "serial_ports"]
 
 _BAUD: Final = 115_200
 _SHOWN: Final = 16  # first bytes of a stream nobody understands

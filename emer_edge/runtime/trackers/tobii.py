@@ -13,17 +13,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from emer_edge.errors import ConfigurationError, TrackerError
-from emer_edge.extras import missing, require
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.packages import missing, require
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import TwoWayClock, host_offset_ns, monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.runtime.trackers.tobii_samples import FIELDS, DisplayFrame, sample_of
-from emer_edge.spec.samples import TrackerSample
-
-__all__ = ["TOBII", "TobiiTracker", "import_tobii_research"]
 
 _HELD: Final = 4096  # dictionaries; a reader that stalls loses the newest
 _LOST: Final = object()

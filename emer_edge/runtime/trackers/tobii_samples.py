@@ -16,11 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from emer_edge.errors import TrackerError
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import Counters, reading
-from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
-
-__all__ = ["FIELDS", "DisplayFrame", "sample_of"]
 
 Vector = tuple[float, float, float]
 

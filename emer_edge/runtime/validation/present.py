@@ -16,11 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display
 from emer_edge.runtime.say import Say
-from emer_edge.spec.samples import Display
-
-__all__ = ["PRESENTERS", "Presenter", "TerminalPresenter", "WindowPresenter", "has_window", "presenter", "target_image"]
 
 PRESENTERS: Final = ("auto", "window", "terminal")
 

@@ -15,18 +15,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.columns import GAZE_POINT, POSITION
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import Display, StimulusRect, TrackerSample
+from emer_edge.core.session_facts import TargetMeasure, Validation
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.validation.present import Presenter
 from emer_edge.signals.rows import raw_row
-from emer_edge.spec.columns import GAZE_POINT, POSITION
-from emer_edge.spec.samples import Display, StimulusRect, TrackerSample
-from emer_edge.spec.validation import TargetMeasure, Validation
-from emer_edge.spec.window import EYE_COLUMN_COUNT, NANOSECONDS
-
-__all__ = ["ASSUMED_DISTANCE_MM", "check_targets", "five_targets", "measure_target", "summed_up", "validate_gaze"]
 
 ASSUMED_DISTANCE_MM: Final = 650.0
 """Eye to display where the tracker does not say: what makers of remote trackers ask for."""

@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.bundle.golden_file import GOLDEN_NAME, Tensors, read_golden
-from emer_edge.errors import EmerEdgeError
+from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
-from emer_edge.spec.progress import Progress, silent
 from emer_edge.tools.doctor.host import Finding, look_at_board, look_at_devices, look_at_machine, look_at_resources
-
-__all__ = ["LIMITS", "examine", "replay_golden"]
-
 
 LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
 """Precision -> largest difference allowed, as a share of the output's largest value.

@@ -32,8 +32,6 @@ from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
 from emer_edge.runtime.engines.tensorrt.toolkit import ADVISED_MB
 from emer_edge.tools.devices import Device, find_cameras, find_ports
 
-__all__ = ["Finding", "Level", "look_at_board", "look_at_devices", "look_at_machine", "look_at_resources", "worst"]
-
 Level = Literal["ok", "warning", "problem"]
 
 _ORDER: Final[tuple[Level, ...]] = ("ok", "warning", "problem")

@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.say import Say, say_to_log
-from emer_edge.spec.samples import TrackerSample
-from emer_edge.spec.window import NANOSECONDS
 from emer_edge.tools.simulate.transport import Transport
-
-__all__ = ["PRESETS", "FaultSpec", "Faults", "Spell", "parse_faults"]
 
 PRESETS: Final = {
     "line": "bits=1e-5,cut=1%,drop=2%,duplicate=1%",

@@ -13,13 +13,11 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers.codec import Counters, LineSplitter
 from emer_edge.runtime.trackers.formats.opengaze import GROUPS, TICK_HZ, record_fields, record_line
-from emer_edge.spec.samples import Display, TrackerSample
 from emer_edge.tools.simulate.transport import Outbox, Transport
-
-__all__ = ["OpenGazeServer"]
 
 _COMMAND: Final = re.compile(rb'<(GET|SET)\s+ID="(\w+)"(?:\s+STATE="(\w*)")?\s*/>\Z')
 _ENABLE: Final = "ENABLE_SEND_"

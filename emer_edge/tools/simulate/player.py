@@ -15,29 +15,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import Display, TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
-from emer_edge.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.codec import StreamFormat
 from emer_edge.runtime.trackers.formats import stream_formats
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.samples import Display, TrackerSample
-from emer_edge.spec.window import NANOSECONDS
 from emer_edge.tools.simulate.faults import Faults, parse_faults
 from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
 from emer_edge.tools.simulate.transport import LslOutlet, Stage, TerminalTransport, Transport
-
-__all__ = [
-    "Played",
-    "SimulatedTracker",
-    "TrackerSimulator",
-    "recorded_samples",
-    "simulate_tracker",
-    "simulated_formats",
-    "simulated_samples",
-]
 
 _FEELING_S: Final = 12.0
 

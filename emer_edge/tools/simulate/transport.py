@@ -15,12 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from emer_edge.errors import OutputExistsError
+from emer_edge.core.errors import OutputExistsError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import StreamFormat
 from emer_edge.runtime.trackers.lsl import import_pylsl
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = ["CHANNELS", "LslOutlet", "Outbox", "Stage", "TerminalTransport", "Transport"]
 
 _CHUNK: Final = 4096
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, Reading
 from emer_edge.bench.accuracy.judged import JudgedHead
+from emer_edge.core.heads import HEADS
 from emer_edge.data.dataset import Clip
-from emer_edge.spec.heads import HEADS
 
 
 def make_clips(count: int, people: int, labels: dict[str, NDArray[np.float64]], fold: int = 1) -> tuple[Clip, ...]:

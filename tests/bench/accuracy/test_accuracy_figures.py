@@ -18,12 +18,11 @@ from emer_edge.bench.accuracy.clip_scores import REPEATS
 from emer_edge.bench.accuracy.judged import baseline_figures, guesses_of, join, judge
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle.manifest import BundledHead
-from emer_edge.errors import DataError
+from emer_edge.core.errors import DataError
+from emer_edge.core.heads import HEADS, POLARITIES
 from emer_edge.metrics.intervals import bootstrap
 from emer_edge.metrics.prediction_metrics import published_batch_mean, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import auroc, js_distance
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.labels import POLARITIES
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 3, 40)

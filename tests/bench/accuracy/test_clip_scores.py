@@ -20,15 +20,15 @@ from emer_edge.bench.accuracy.clip_scores import (
 from emer_edge.bench.executors import Spread
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Bundle
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.samples import Frame
 from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.data.windows import PreparedClip, load_faces
-from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.evidence import Evidence
 from emer_edge.runtime.faces import FaceCandidate, Look
 from emer_edge.runtime.session import Session
 from emer_edge.signals.stream import clip_times_ns
-from emer_edge.spec.samples import Frame
 
 PLAN = ScoringOptions(draws=2, loader="published")
 

@@ -22,9 +22,9 @@ from emer_edge.bench.options import BenchOptions, ProbeOptions, ScoringOptions, 
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
+from emer_edge.core.errors import WorkerError
 from emer_edge.data.cache import cache_folder
 from emer_edge.data.dataset import Clip, EmerDataset
-from emer_edge.errors import WorkerError
 from emer_edge.runtime.session import Session
 
 PLAN = ScoringOptions(draws=2, loader="published")

@@ -10,11 +10,11 @@ from emer_edge.bench.accuracy.scored_folds import ScoredFold, score_fold
 from emer_edge.bench.executors import Spread
 from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Bundle
+from emer_edge.core.heads import HEADS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.metrics.probabilities import js_distance
 from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session
-from emer_edge.spec.heads import HEADS
 
 PLAN = ScoringOptions(draws=3, resamples=5)
 

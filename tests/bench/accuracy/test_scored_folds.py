@@ -16,9 +16,12 @@ from emer_edge.bench.options import BenchOptions, ScoringOptions
 from emer_edge.bench.records.accuracy_records import Accuracy
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import CalibrationRecord
+from emer_edge.core.columns import COLUMN_KEYS, EVENTS
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import HEADS
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.windows import clip_window, compare_events, load_faces
-from emer_edge.errors import ConfigurationError, DataError
 from emer_edge.metrics.intervals import bootstrap_difference
 from emer_edge.metrics.prediction_metrics import mcnemar_p, uar, war
 from emer_edge.metrics.probabilities import auroc
@@ -26,9 +29,6 @@ from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.views import EyeView, score_views
 from emer_edge.signals.profiles import PROFILES, TrackerProfile
-from emer_edge.spec.columns import COLUMN_KEYS, EVENTS
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.window import WindowSpec
 
 
 @pytest.fixture(scope="module")

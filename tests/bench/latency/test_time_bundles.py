@@ -12,7 +12,7 @@ from emer_edge.bench.latency.time_bundles import time_bundles
 from emer_edge.bench.latency.timed_bundle import AFTER_PAUSE, PARTS, QUERIES, Candidate
 from emer_edge.bench.options import LatencyOptions
 from emer_edge.bundle import Bundle
-from emer_edge.errors import BundleError, ConfigurationError, EngineError
+from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bundle.manifest import BundledHead
+from emer_edge.core.heads import EMOTIONS, HEADS
 from emer_edge.data.dataset import Clip
 from emer_edge.data.layout import describe_clip
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.labels import EMOTIONS
 
 PUPIL_LEFT = 12
 WORDS = ("happy", "sad", "fear", "surprise", "disgust", "anger", "neutral")

@@ -21,11 +21,11 @@ from emer_edge.bench.probes.ablations import (
     without_pupils,
 )
 from emer_edge.bench.records.probe_records import Ablation
+from emer_edge.core.columns import GAZE_POINT, PUPILS
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip
 from emer_edge.metrics.prediction_metrics import uar, war
-from emer_edge.spec.columns import GAZE_POINT, PUPILS
-from emer_edge.spec.window import WindowSpec
 
 
 def test_strata_hold_items_of_one_key_and_leave_out_those_without() -> None:

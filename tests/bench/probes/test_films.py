@@ -10,9 +10,9 @@ from emer_edge.bench.probes.film_decoding import decode, summarise
 from emer_edge.bench.probes.films import MAY_DECODE, known_clips, probe_films
 from emer_edge.bench.records.probe_records import FilmProbe
 from emer_edge.bundle import Manifest
+from emer_edge.core.columns import GAZE_POINT
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.gaze import film_target_px
-from emer_edge.spec.columns import GAZE_POINT
 
 PEOPLE, FILMS = 16, 6
 OWNERS = [person for person in range(PEOPLE) for _ in range(FILMS)]

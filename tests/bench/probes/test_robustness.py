@@ -10,9 +10,9 @@ from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness, subsample
 from emer_edge.bench.probes.worse_input import WAYS
+from emer_edge.core.columns import EVENTS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
-from emer_edge.spec.columns import EVENTS
 
 EYES = (WAYS[0], WAYS[3])
 FACES = (WAYS[4], WAYS[7])

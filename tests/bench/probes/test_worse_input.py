@@ -14,11 +14,11 @@ from emer_edge.bench.probes.worse_input import (
     square,
     tracker_noise,
 )
+from emer_edge.core.columns import MovementType
+from emer_edge.core.samples import Display
+from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import PreparedClip
-from emer_edge.spec.columns import MovementType
-from emer_edge.spec.samples import Display
-from emer_edge.spec.window import NANOSECONDS, WindowSpec
 
 SPEC = WindowSpec()
 DISPLAY = Display()

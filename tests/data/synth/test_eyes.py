@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import MovementType
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.samples import StimulusRect
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, generate, samples
 from emer_edge.data.synth.gaze import scan
-from emer_edge.errors import ConfigurationError
 from emer_edge.signals.rows import raw_row
-from emer_edge.spec.columns import MovementType
-from emer_edge.spec.labels import EMOTIONS
-from emer_edge.spec.samples import StimulusRect
 
 
 @pytest.fixture(scope="module")

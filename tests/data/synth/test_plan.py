@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.data.synth.plan import plan_clips
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.labels import EMOTIONS
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

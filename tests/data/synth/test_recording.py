@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emer_edge.core.errors import ConfigurationError, OutputExistsError
 from emer_edge.data.recordings import open_recording
 from emer_edge.data.synth import Act, write_recording
 from emer_edge.data.synth.eyes import DISPLAY
-from emer_edge.errors import ConfigurationError, OutputExistsError
 
 cv2 = pytest.importorskip("cv2")
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.data.synth.faces import Appearance, landmarks, render
 from emer_edge.data.synth.plan import ExpressionCourse
 from emer_edge.data.synth.portrait import TEMPLATE_PX, action_units, align_pose, landmarks5
-from emer_edge.spec.labels import EMOTIONS
 
 pytest.importorskip("cv2")
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.heads import EMOTIONS, HEADS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
 from emer_edge.data.synth.plan import plan_clips
 from emer_edge.data.synth.synthesise import clip_faces
-from emer_edge.errors import ConfigurationError, DataError, OutputExistsError
-from emer_edge.spec.heads import HEADS
-from emer_edge.spec.labels import EMOTIONS
 
 pytest.importorskip("cv2")
 pytest.importorskip("xlsxwriter")

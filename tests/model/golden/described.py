@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from emer_edge.core.window import WindowSpec
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
-from emer_edge.spec.window import WindowSpec
 
 
 def described(model: Emert, **changes: Any) -> CheckpointMetadata:

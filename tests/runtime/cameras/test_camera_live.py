@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from camera_devices import HEIGHT, WIDTH, MjpegServer, VideoPipe, level_of, number_of
 
-from emer_edge.errors import CameraError
+from emer_edge.core.errors import CameraError
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.grabber import Target, frame_stamp
 from emer_edge.runtime.cameras.live import LiveCapture, Patience
-from emer_edge.spec.samples import Frame
 
 QUICK = Patience(open_s=10.0, silent_s=1.0, frozen_s=1.0, black_s=1.0, pauses_s=(0.05, 0.4), black_pauses_s=(0.1, 0.4))
 

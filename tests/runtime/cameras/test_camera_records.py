@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from emer_edge.errors import CameraError
+from emer_edge.core.errors import CameraError
 from emer_edge.runtime.cameras.capture_records import Flags, Kind, Record, Records, packed
 
 IMAGE = Record(Kind.IMAGE, Flags.BLACK, 480, 640, 1_228_800, 7, 10**12, "capture", 40_000)

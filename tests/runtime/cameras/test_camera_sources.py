@@ -14,7 +14,7 @@ from camera_devices import picture
 from machine import needs
 from rtsp_server import RtspServer
 
-from emer_edge.errors import CameraError, ConfigurationError
+from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.grabber import is_black, is_repeat

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emer_edge.errors import CameraError, ConfigurationError, MissingExtraError
+from emer_edge.core.errors import CameraError, ConfigurationError, MissingExtraError
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 
@@ -123,7 +123,7 @@ def test_a_refusal_is_all_that_is_printed(tmp_path) -> None:
     path = tmp_path / "half.mp4"
     path.write_bytes(b"\0\0\0\x20ftypisom" + b"\0" * 200)
     code = (
-        "from emer_edge.errors import CameraError\nfrom emer_edge.runtime.cameras import open_camera\n"
+        "from emer_edge.core.errors import CameraError\nfrom emer_edge.runtime.cameras import open_camera\n"
         f"for source in ({str(path)!r}, '/dev/null'):\n"
         "    try:\n        open_camera(source)\n    except CameraError:\n        print('refused')"
     )

@@ -8,7 +8,7 @@ from clock_inputs import device_time, p99_ms, simulate
 from hypothesis import given
 from hypothesis import strategies as some
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.clock import TwoWayClock
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, EmerEdgeError, EngineError
+from emer_edge.core.errors import ConfigurationError, EmerEdgeError, EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
 from emer_edge.runtime.engines.tensorrt.engine import why_not
 

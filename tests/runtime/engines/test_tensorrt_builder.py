@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tensorrt_inputs import write_network
 
-from emer_edge.errors import ConfigurationError, EngineError
+from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.runtime.board import Memory, read_memory
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, PhaseTree, build_plan, hold_types
 from emer_edge.runtime.engines.tensorrt.toolkit import (

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from tensorrt_inputs import write_network
 
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
 from emer_edge.runtime.engines.tensorrt import cuda, toolkit
 from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tensorrt_inputs import ORIN, write_network
 
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
 from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, purge_engines
 from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, Machine, difference, find_tensorrt

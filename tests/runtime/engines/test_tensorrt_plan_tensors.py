@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
 from emer_edge.runtime.engines.tensorrt.plan_tensors import (
     ALIGNMENT,
     BufferPlan,

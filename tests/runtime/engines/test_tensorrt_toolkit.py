@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emer_edge.errors import ConfigurationError, EngineError
+from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.runtime.engines.tensorrt.cuda import Gpu
 from emer_edge.runtime.engines.tensorrt.toolkit import (
     PACKAGES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emer_edge.cli.output_flags import OutputFlags
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import OUTPUTS, Output, Request, check_outputs, requested
 from emer_edge.runtime.outputs.mqtt import Broker

@@ -13,15 +13,15 @@ import pytest
 from recording_inputs import Kept
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import TrackerSample
+from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.outputs import Output, check_outputs, open_outputs
 from emer_edge.runtime.outputs.delivery import Delivery
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.play import play
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import TrackerSample
 
 
 def result(number: int) -> Result:
@@ -201,10 +201,10 @@ def test_what_was_made_ends_when_another_can_not_be_had(bundle: Bundle) -> None:
 def test_a_missing_extra_is_named(
     bundle: Bundle, address: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import emer_edge.extras
+    import emer_edge.core.packages
 
-    found = emer_edge.extras.find_spec
-    monkeypatch.setattr(emer_edge.extras, "find_spec", lambda name: None if name == package else found(name))
+    found = emer_edge.core.packages.find_spec
+    monkeypatch.setattr(emer_edge.core.packages, "find_spec", lambda name: None if name == package else found(name))
     for make in (lambda: open_outputs(Pipeline(bundle), [address]), lambda: check_outputs([address], [Source()])):
         with pytest.raises(MissingExtraError, match=rf"emer-edge\[{extra}\]"):
             make()

@@ -15,7 +15,7 @@ from emer_edge.bundle import Bundle
 MODULE = '''
 from pathlib import Path
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.outputs.base import Output, target_of
 from emer_edge.runtime.outputs.registry import OutputDriver
 

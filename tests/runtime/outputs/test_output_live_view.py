@@ -19,6 +19,8 @@ from rich.console import Console
 from runtime_inputs import LiveTracker
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result, State
+from emer_edge.core.session_facts import FromBaseline, Marker
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import ClockReport
@@ -29,9 +31,6 @@ from emer_edge.runtime.outputs.live_view import LiveView, render
 from emer_edge.runtime.outputs.sensor_health import SensorHealth, camera_health, tracker_health
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
-from emer_edge.spec.baseline import FromBaseline
-from emer_edge.spec.markers import Marker
-from emer_edge.spec.results import Result, State
 
 OK = replace(result_inputs.OK, end_ns=60_000_000_000, notes=(*result_inputs.OK.notes, "another note"))
 SENSORS = (

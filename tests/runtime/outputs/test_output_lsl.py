@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.results import Gap, Result, State
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.lsl_results import LslResults
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.recording.messages import result_channels, result_row
-from emer_edge.spec.heads import HEADS, ClassHead
-from emer_edge.spec.results import Gap, Result, State
 
 pylsl = pytest.importorskip("pylsl", reason="needs pylsl and its liblsl")
 

@@ -9,13 +9,13 @@ import pytest
 from recording_inputs import Kept
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result, State
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.prometheus import EDGES_S, Metrics, parse_address
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.play import play
-from emer_edge.spec.results import Result, State
 
 
 def scrape(url: str) -> dict[str, float]:

@@ -17,12 +17,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result, State
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
 from emer_edge.runtime.outputs.mqtt import CREDENTIALS, Broker, Mqtt, parse_broker
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.spec.results import Result, State
 
 MOSQUITTO = find_program("mosquitto")
 needs_mosquitto = needs("mosquitto")

@@ -19,6 +19,7 @@ from test_output_metrics import scrape
 from test_output_mqtt import PATIENCE_S, RealBroker, Subscriber, needs_mosquitto, until
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.results import Result, State
 from emer_edge.data.sessions import open_session
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import Host, open_outputs
@@ -31,7 +32,6 @@ from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.play import play
 from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import RESULTS
-from emer_edge.spec.results import Result, State
 
 NAMES = ("left", "right")
 PEOPLE = {"left": ("p1", "form 1"), "right": ("p2", "form 2")}

@@ -15,9 +15,10 @@ import pyxdf
 from recording_inputs import Kept, recorded
 from runtime_inputs import write_tracker, write_video
 
-import emer_edge.extras
+import emer_edge.core.packages
 from emer_edge.bundle import Bundle
-from emer_edge.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError, TrackerError
+from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError, TrackerError
+from emer_edge.core.results import Result
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.outputs import Host, Output, Request, check_outputs
@@ -34,7 +35,6 @@ from emer_edge.runtime.recording.keep import (
 )
 from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
 from emer_edge.runtime.trackers import open_tracker
-from emer_edge.spec.results import Result
 
 TOPICS = ("/samples", "/frames", "/camera", "/results", "/markers")
 
@@ -281,8 +281,8 @@ def test_an_interrupted_start_leaves_no_file(bundle: Bundle, tmp_path: Path) -> 
 def test_without_the_extra_it_is_named(
     run: tuple[Path, list[Result]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = emer_edge.extras.find_spec
-    monkeypatch.setattr(emer_edge.extras, "find_spec", lambda name: None if name == "mcap" else found(name))
+    found = emer_edge.core.packages.find_spec
+    monkeypatch.setattr(emer_edge.core.packages, "find_spec", lambda name: None if name == "mcap" else found(name))
     for name in ("mcap", "mcap.records", "mcap.stream_reader", "mcap.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
     for use in (

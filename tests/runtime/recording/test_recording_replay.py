@@ -19,7 +19,9 @@ from recording_inputs import assert_same, heads_of, recorded, replayed
 from runtime_inputs import LiveCamera, LiveTracker, scene, write_video
 
 from emer_edge.bundle import Bundle
-from emer_edge.errors import CameraError, DataError, TrackerError
+from emer_edge.core.errors import CameraError, DataError, TrackerError
+from emer_edge.core.results import Result, State
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.opening import check_camera
 from emer_edge.runtime.faces import Look, RecordedFrame
@@ -30,8 +32,6 @@ from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.messages import CAMERA, FRAMES, RESULTS, SAMPLES
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.spec.results import Result, State
-from emer_edge.spec.samples import Frame
 
 
 @pytest.fixture(scope="module")

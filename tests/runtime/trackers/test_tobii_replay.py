@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emer_edge.core.columns import COLUMN_KEYS, EYE_COLUMNS, VALIDITY, EyeColumn
+from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.data.synth.eyes import SyntheticEyes, generate
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
 from emer_edge.signals.rows import raw_row
-from emer_edge.spec.columns import COLUMN_KEYS, EYE_COLUMNS, VALIDITY, EyeColumn
-from emer_edge.spec.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 
 DISPLAY = Display()
 WHOLE = StimulusRect.whole(DISPLAY)

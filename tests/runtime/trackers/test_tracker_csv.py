@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.base import unfilled_by
 from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder, CsvEncoder
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 HEADER = b"time_us,sequence,x,y\n"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.formats.emer import EmerDecoder, cobs_decode, cobs_encode, crc16, encode_sample
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 

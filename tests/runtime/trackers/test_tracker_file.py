@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from emer_edge.errors import DataError, TrackerError
+from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.errors import DataError, TrackerError
+from emer_edge.core.samples import Display
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.spec.columns import COLUMN_KEYS
-from emer_edge.spec.samples import Display
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 FAST = TrackerOptions(display=DISPLAY, pace="fast")

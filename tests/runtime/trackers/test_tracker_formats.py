@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
 from emer_edge.runtime.trackers.formats.iscan import IscanEncoder
 from emer_edge.runtime.trackers.formats.iviewx import start_commands
 from emer_edge.runtime.trackers.formats.opengaze import CAMERA
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
 
 DISPLAY = Display()

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import Display
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats.opengaze import record_fields
-from emer_edge.spec.samples import Display
 from emer_edge.tools.simulate import recorded_samples, simulated_samples
 
 DISPLAY = Display()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers.formats.iscan import MARK, IscanDecoder
-from emer_edge.spec.samples import Display, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 

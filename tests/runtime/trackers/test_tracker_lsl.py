@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from lsl_streams import Outlet, unique
 
-from emer_edge.errors import ConfigurationError, MissingExtraError, TrackerError
+from emer_edge.core.errors import ConfigurationError, MissingExtraError, TrackerError
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
-from emer_edge.spec.samples import TrackerSample
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
 
 pylsl = pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
@@ -218,7 +218,7 @@ def test_without_liblsl_the_variable_is_named(tmp_path) -> None:
     (tmp_path / "pylsl.py").write_text("raise RuntimeError('LSL binary library file was not found.')\n")
     code = (
         f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
-        "from emer_edge.errors import TrackerError\nfrom emer_edge.runtime.trackers import open_tracker\n"
+        "from emer_edge.core.errors import TrackerError\nfrom emer_edge.runtime.trackers import open_tracker\n"
         "try:\n    open_tracker('lsl://')\nexcept TrackerError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers.gazepoint import CameraPlace
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
-from emer_edge.spec.samples import Display, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 NAN = math.nan

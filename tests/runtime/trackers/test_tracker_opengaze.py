@@ -8,10 +8,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats.opengaze import CAMERA
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
 
 DISPLAY = Display()

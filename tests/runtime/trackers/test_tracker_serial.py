@@ -12,11 +12,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from emer_edge.errors import TrackerError
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.formats.emer import encode_sample
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
 DISPLAY = Display()
@@ -237,7 +237,7 @@ def test_a_port_without_permission_names_the_group(line: Line) -> None:
     os.chmod(line.path, 0o000)
     code = (
         "import os, sys\n"
-        "from emer_edge.errors import TrackerError\n"
+        "from emer_edge.core.errors import TrackerError\n"
         "from emer_edge.runtime.trackers import open_tracker\n"
         "import emer_edge.data.recordings\n"
         "os.getuid() or os.setuid(65534)\n"

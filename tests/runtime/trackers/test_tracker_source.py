@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import ConfigurationError, TrackerError
+from emer_edge.core.errors import ConfigurationError, TrackerError
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 

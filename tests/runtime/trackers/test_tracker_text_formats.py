@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers.formats.iviewx import IviewxDecoder, start_commands
 from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
 from emer_edge.runtime.trackers.gazepoint import CameraPlace
-from emer_edge.spec.samples import Display, TrackerSample
 
 DISPLAY = Display(1000, 500, 500.0, 250.0)
 

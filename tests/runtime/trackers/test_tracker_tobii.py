@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emer_edge.errors import TrackerError
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.samples import Display
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.tobii import TobiiTracker
 from emer_edge.runtime.trackers.tobii_samples import DisplayFrame, sample_of
-from emer_edge.spec.samples import Display
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 NAN = math.nan

@@ -11,16 +11,14 @@ from msgspec.structs import replace as replace_struct
 
 from emer_edge.bundle import TENSORRT, Bundle
 from emer_edge.bundle.artefact import sha256_of
-from emer_edge.errors import BundleError, EngineError
+from emer_edge.core.errors import BundleError, EngineError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.board import read_memory
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
 from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, encode, make_sidecar, read_private
 from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, advice, describe_machine, load_toolkit
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["BundleBuild", "PartBuild", "build_bundle"]
 
 
 @dataclass(frozen=True)

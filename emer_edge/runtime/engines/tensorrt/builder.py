@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from emer_edge.errors import ConfigurationError, EngineError
+from emer_edge.core.errors import ConfigurationError, EngineError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.board import Memory, read_memory
 from emer_edge.runtime.engines.tensorrt.toolkit import (
     Toolkit,
@@ -23,9 +24,6 @@ from emer_edge.runtime.engines.tensorrt.toolkit import (
     load_toolkit,
     workspace_cap_mb,
 )
-from emer_edge.spec.progress import Progress, silent
-
-__all__ = ["RECIPE", "BuildOptions", "BuiltPlan", "PhaseTree", "build_plan", "hold_types"]
 
 RECIPE: Final = 1
 """Raised whenever a change here makes other plans of the same part."""

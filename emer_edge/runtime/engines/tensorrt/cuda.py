@@ -19,20 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import EngineError, MissingExtraError
+from emer_edge.core.errors import EngineError, MissingExtraError
 from emer_edge.runtime.engines.tensorrt.plan_tensors import Buffer
-
-__all__ = [
-    "PROTOTYPES",
-    "CudaGraph",
-    "CudaOwner",
-    "Driver",
-    "DriverError",
-    "Gpu",
-    "TensorMemory",
-    "find_gpu",
-    "load_driver",
-]
 
 _INT_OUT = ctypes.POINTER(ctypes.c_int)
 _HANDLE_OUT = ctypes.POINTER(ctypes.c_void_p)

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import TENSORRT
-from emer_edge.errors import EngineError, MissingExtraError
+from emer_edge.core.errors import EngineError, MissingExtraError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
 from emer_edge.runtime.engines.tensorrt.cuda import (
@@ -33,10 +35,6 @@ from emer_edge.runtime.engines.tensorrt.cuda import (
 from emer_edge.runtime.engines.tensorrt.plan_cache import KeptPlan, PlanCache, read_private
 from emer_edge.runtime.engines.tensorrt.plan_tensors import BufferPlan, LayerInfo, TensorSpec, layers_of
 from emer_edge.runtime.engines.tensorrt.toolkit import PACKAGES, describe_machine, find_tensorrt, load_toolkit
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import write_private
-
-__all__ = ["DRIVER", "TensorRtEngine", "why_not"]
 
 _NAME: Final = "tensorrt"
 _MOST_GRAPHS: Final = 2

@@ -22,21 +22,10 @@ import msgspec
 from platformdirs import user_cache_path
 
 from emer_edge.bundle.artefact import sha256_of
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, BuiltPlan, build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import Machine, difference
-from emer_edge.spec.progress import Progress, silent
-from emer_edge.spec.whole_file import write_private
-
-__all__ = [
-    "KeptPlan",
-    "PlanCache",
-    "Sidecar",
-    "encode",
-    "engine_folder",
-    "make_sidecar",
-    "purge_engines",
-    "read_private",
-]
 
 _SCHEMA: Final = 1
 _LARGEST_SIDECAR: Final = 1 << 20

@@ -17,10 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.errors import EngineError
+from emer_edge.core.errors import EngineError
 from emer_edge.runtime.engines.base import Shape
-
-__all__ = ["ALIGNMENT", "Buffer", "BufferPlan", "LayerInfo", "TensorSpec", "layers_of", "precision_counts"]
 
 ALIGNMENT: Final = 256
 """Bytes that sizes are rounded up to: CUDA's own allocation grain, so that no two tensors share a line."""

@@ -18,27 +18,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from emer_edge.errors import ConfigurationError, EngineError
+from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.runtime.board import ADD_SWAP, Memory, read_l4t, read_text
 from emer_edge.runtime.engines.tensorrt.cuda import Gpu
-
-__all__ = [
-    "ADVISED_MB",
-    "NEEDED_MB",
-    "PACKAGES",
-    "UNKNOWN",
-    "Capabilities",
-    "Machine",
-    "Toolkit",
-    "advice",
-    "describe_machine",
-    "difference",
-    "ensure_enough",
-    "find_tensorrt",
-    "load_toolkit",
-    "probe",
-    "workspace_cap_mb",
-]
 
 PACKAGES: Final = ("tensorrt", "tensorrt_rtx")
 """In order of preference: the one that a board runs, the one that any machine can check with."""

@@ -17,9 +17,7 @@ from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-
-__all__ = ["LEAST_TOKEN_CHARACTERS", "Access", "PageAddress", "page_address", "refused_binding"]
+from emer_edge.core.errors import ConfigurationError
 
 LEAST_TOKEN_CHARACTERS: Final = 16
 """Shorter tokens could be guessed over a network."""

@@ -15,17 +15,15 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
+from emer_edge.core.heads import HEADS, ValueHead
+from emer_edge.core.results import Result
+from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.sensor_health import SensorMeter
 from emer_edge.runtime.pipeline import Stream
-from emer_edge.spec.heads import HEADS, ValueHead
-from emer_edge.spec.results import Result
-from emer_edge.spec.samples import Frame, TrackerSample
-from emer_edge.spec.window import EYE_SLOTS, FACE_SLOTS
-
-__all__ = ["Channel", "Cursor", "Feed"]
 
 _TRACE_S: Final = 120.0
 _GAZE_S: Final = 1 / 15

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
 from emer_edge.runtime.outputs.page.access import page_address
@@ -17,9 +18,6 @@ from emer_edge.runtime.outputs.page.feed import Channel, Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.spec.results import Result
-
-__all__ = ["TOKEN_VARIABLE", "Page", "PageOptions"]
 
 TOKEN_VARIABLE: Final = "EMER_EDGE_SERVE_TOKEN"
 """Environment variable of the token."""

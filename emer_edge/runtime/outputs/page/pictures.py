@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
+from emer_edge.core.samples import Frame
 from emer_edge.runtime.encoding import PAGE, Encoder
 from emer_edge.runtime.faces import Look
-from emer_edge.spec.samples import Frame
-
-__all__ = ["Picture", "Video"]
 
 _RATE_HZ: Final = 12.0
 _WATCHED_S: Final = 3.0  # after the last question nobody watches any more

@@ -20,8 +20,6 @@ from emer_edge.runtime.outputs.page.feed import Channel, Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.say import Say
 
-__all__ = ["CONNECTIONS", "POLICY", "VISITORS", "PageServer"]
-
 CONNECTIONS: Final = 32
 """More are closed at once."""
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.plugins import with_plugins
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.packages import with_plugins
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.drivers import Kind
 from emer_edge.runtime.trackers.codec import Decoder, Parameters, StreamFormat
 from emer_edge.runtime.trackers.formats.csv_lines import CSV
@@ -19,7 +20,6 @@ from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.runtime.trackers.formats.iscan import ISCAN
 from emer_edge.runtime.trackers.formats.iviewx import IVIEWX
 from emer_edge.runtime.trackers.formats.opengaze import OPENGAZE
-from emer_edge.spec.samples import Display, TrackerSample
 
 __all__ = ["FORMATS", "FormatFinder", "stream_format", "stream_formats"]
 

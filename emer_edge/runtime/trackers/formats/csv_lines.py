@@ -26,7 +26,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import (
     FIELDS,
     LATEST_NS,
@@ -37,9 +38,6 @@ from emer_edge.runtime.trackers.codec import (
     number_in,
     reading,
 )
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = ["CSV", "CSV_HEADER", "CsvDecoder", "is_header"]
 
 _TIMES_NS: Final = {"time_us": 1e3, "time_ms": 1e6, "time_s": 1e9}
 _PARTS: Final = {

@@ -32,20 +32,8 @@ import math
 import struct
 from typing import Final
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import FIELDS, Counters, SampleEncoder, StreamFormat, reading
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = [
-    "EMER",
-    "MAX_PACKET",
-    "VERSION",
-    "EmerDecoder",
-    "EmerEncoder",
-    "cobs_decode",
-    "cobs_encode",
-    "crc16",
-    "encode_sample",
-]
 
 VERSION: Final = 1
 MAX_PACKET: Final = 254

@@ -17,11 +17,9 @@ import math
 import struct
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers.codec import Counters, Parameters, SampleEncoder, StreamFormat, display_area, reading
-from emer_edge.spec.samples import Display, TrackerSample
-
-__all__ = ["ISCAN", "ITEMS", "MARK", "IscanDecoder"]
 
 ITEMS: Final = (2, 3)
 """How many integers a frame can have."""

@@ -14,7 +14,8 @@ import math
 import re
 from typing import Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import (
     LATEST_NS,
     LineDecoder,
@@ -25,9 +26,6 @@ from emer_edge.runtime.trackers.codec import (
     number_in,
     reading,
 )
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = ["IVIEWX", "STOP", "IviewxDecoder", "start_commands"]
 
 _FIELDS: Final = ("SX", "SY", "DX", "DY", "EX", "EY", "EZ")
 _COMMAND_BYTES: Final = 1024

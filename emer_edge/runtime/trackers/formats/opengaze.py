@@ -10,11 +10,9 @@ import math
 import re
 from typing import Final
 
+from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import LineDecoder, SampleEncoder, StreamFormat, number_in
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, RecordReader
-from emer_edge.spec.samples import Display, EyeReading, TrackerSample
-
-__all__ = ["CAMERA", "GROUPS", "KEPT_REPLIES", "TICK_HZ", "OpenGazeDecoder", "record_fields", "record_line"]
 
 KEPT_REPLIES: Final = ("SCREEN_SIZE", "PRODUCT_ID", "TIME_TICK_FREQUENCY", "ENABLE_SEND_DATA")
 """Answers that a client wants to read; others are passed over."""

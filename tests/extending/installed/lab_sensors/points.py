@@ -1,7 +1,7 @@
 """The `points` format of bytes: a line a sample, `P <time in ms> <x> <y>`, gaze as fraction of the display."""
 
+from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.trackers import LineDecoder, SampleEncoder, StreamFormat, number_in, reading
-from emer_edge.spec.samples import TrackerSample
 
 
 class PointsDecoder(LineDecoder):

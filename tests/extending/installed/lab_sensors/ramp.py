@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.cameras import CameraDriver, Grab, Grabber, Target
 
 

@@ -11,13 +11,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from emer_edge.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-__all__ = ["MISSING_2", "MISSING_3", "Display", "EyeReading", "Frame", "StimulusRect", "TrackerSample"]
 
 MISSING_2: Final = (math.nan, math.nan)
 MISSING_3: Final = (math.nan, math.nan, math.nan)

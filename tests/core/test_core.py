@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from emer_edge.errors import ConfigurationError, DataError
-from emer_edge.spec.columns import COLUMN_KEYS, EYE_COLUMNS, match_header
-from emer_edge.spec.heads import HEADS, PROTOCOLS, head, protocols_of
-from emer_edge.spec.results import Gap, Result, State
-from emer_edge.spec.samples import Display, StimulusRect
-from emer_edge.spec.window import WindowSpec
+from emer_edge.core.columns import COLUMN_KEYS, EYE_COLUMNS, match_header
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.heads import HEADS, PROTOCOLS, head, protocols_of
+from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.samples import Display, StimulusRect
+from emer_edge.core.window import WindowSpec
 
 
 def old_header() -> list[str]:

@@ -9,21 +9,6 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
-__all__ = [
-    "BundleError",
-    "CameraError",
-    "CheckpointError",
-    "ConfigurationError",
-    "DataError",
-    "EmerEdgeError",
-    "EngineError",
-    "GateError",
-    "MissingExtraError",
-    "OutputExistsError",
-    "TrackerError",
-    "WorkerError",
-]
-
 
 class EmerEdgeError(Exception):
     """Base of all errors that emer-edge raises on purpose."""

@@ -10,10 +10,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.labels import AROUSAL_RANGE, EMOTIONS, INTENSITY_RANGE, POLARITIES, VALENCE_RANGE, View
+from emer_edge.core.errors import ConfigurationError
 
-__all__ = ["GAP_HEADS", "HEADS", "PROTOCOLS", "ClassHead", "Head", "Protocol", "ValueHead", "head", "protocols_of"]
+View = Literal["er", "fer"]
+"""`er`: what the person feels. `fer`: what the face shows."""
+
+EMOTIONS: Final = ("happiness", "sadness", "fear", "surprise", "disgust", "anger", "neutral")
+POLARITIES: Final = ("positive", "negative", "neutral")
+
+# Surprise counts as positive in both published examples of it.
+POLARITY_OF_EMOTION: Final = {
+    "happiness": "positive",
+    "sadness": "negative",
+    "fear": "negative",
+    "surprise": "positive",
+    "disgust": "negative",
+    "anger": "negative",
+    "neutral": "neutral",
+}
+
+VALENCE_RANGE: Final = (-1.0, 1.0)
+AROUSAL_RANGE: Final = (-1.0, 1.0)
+INTENSITY_RANGE: Final = (0.0, 3.0)
 
 
 @dataclass(frozen=True)

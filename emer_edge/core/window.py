@@ -10,19 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from emer_edge.errors import ConfigurationError
-from emer_edge.spec.results import State
-
-__all__ = [
-    "EYE_COLUMN_COUNT",
-    "EYE_SLOTS",
-    "FACE_SIZE_PX",
-    "FACE_SLOTS",
-    "NANOSECONDS",
-    "EventsRule",
-    "Pick",
-    "WindowSpec",
-]
+from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.results import State
 
 NANOSECONDS: Final = 1_000_000_000
 FACE_SLOTS: Final = 8

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from emer_edge.spec.baseline import FromBaseline
-from emer_edge.spec.markers import Marker
-
-__all__ = ["Gap", "Result", "State"]
+from emer_edge.core.session_facts import FromBaseline, Marker
 
 
 class State(str, Enum):

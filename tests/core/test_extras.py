@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from emer_edge.errors import MissingExtraError
-from emer_edge.extras import missing, require
+from emer_edge.core.errors import MissingExtraError
+from emer_edge.core.packages import missing, require
 
 
 def test_what_is_missing_is_named_once_with_the_extra_that_brings_it() -> None:

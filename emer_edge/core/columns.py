@@ -12,32 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from emer_edge.errors import DataError
-
-__all__ = [
-    "COLUMN_KEYS",
-    "DIRECTION",
-    "EVENTS",
-    "EYE_COLUMNS",
-    "EYE_GROUPS",
-    "FIXATION_POINT",
-    "GAZE_MCS",
-    "GAZE_MM",
-    "GAZE_POINT",
-    "GAZE_POINT_MCS",
-    "GAZE_PX",
-    "MOVEMENT_CODES",
-    "MOVEMENT_TYPE",
-    "POSITION",
-    "PUPILS",
-    "VALIDITY",
-    "VALIDITY_CODES",
-    "ColumnGroup",
-    "EyeColumn",
-    "MovementType",
-    "column_indices",
-    "match_header",
-]
+from emer_edge.core.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A protocol is one entry of `emer_edge.spec.heads.PROTOCOLS`: labels, network, checkpoint, export and bench follow."""
+"""A protocol is one entry of `emer_edge.core.heads.PROTOCOLS`: labels, network, checkpoint, export and bench follow."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import numpy as np
 source, entry, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 text = source.read_text()
 assert text.count("PROTOCOLS: Final = (") == 1
-heads = types.ModuleType("emer_edge.spec.heads")
+heads = types.ModuleType("emer_edge.core.heads")
 heads.__file__ = str(source)
-sys.modules["emer_edge.spec.heads"] = heads
+sys.modules["emer_edge.core.heads"] = heads
 exec(compile(text.replace("PROTOCOLS: Final = (", "PROTOCOLS: Final = (\\n    " + entry), str(source), "exec"),
      heads.__dict__)
 assert [each.name for each in heads.PROTOCOLS][0] == "ER-intensity" and len(heads.HEADS) == 10
@@ -38,7 +38,7 @@ from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.checkpoint import load_checkpoint, save_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata, check_heads, variant_of
-from emer_edge.spec.window import WindowSpec
+from emer_edge.core.window import WindowSpec
 from emer_edge.training.losses import overall, scores, task_loss
 model = Emert("nine").eval()
 assert "er-intensity" in model.head_names

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["name_folder", "whole_file", "whole_folder", "write_private"]
-
 
 @contextmanager
 def whole_file(path: Path, private: bool = False) -> Iterator[Path]:
