@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import emer_edge
+from benchmarks.house import MOST_LINES, Module, circles, documentation, imports, modules, positional_calls
 
 ROOT = Path(emer_edge.__file__).parent
 FLOORS = {
@@ -41,34 +42,64 @@ def room_of(path: Path) -> str:
     return first.removesuffix(".py")
 
 
-def imports_of(path: Path) -> set[str]:
-    """Absolute names that a module imports anywhere, those for type checkers alone left out."""
-    tree = ast.parse(path.read_text())
-    skipped: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            skipped.update(each for child in node.body for each in ast.walk(child))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if node in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            found.add(node.module or "")
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+@pytest.fixture(scope="session")
+def house() -> list[Module]:
+    return modules()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_room_imports_only_from_floors_below(path: Path) -> None:
-    room = room_of(path)
-    for name in imports_of(path):
-        parts = name.split(".")
-        if parts[0] != "emer_edge" or len(parts) < 2 or parts[1] not in FLOORS or parts[1] == room:
+def test_a_room_imports_only_from_floors_below(house: list[Module]) -> None:
+    names = {module.name for module in house}
+    broken = []
+    for module in house:
+        if module.path.parent == ROOT and module.path.stem != "demo":
             continue
-        assert FLOORS[parts[1]] < FLOORS[room] or FLOORS[room] == 5, f"{room} (floor {FLOORS[room]}) imports {name}"
+        room = room_of(module.path)
+        for name in imports(module, names):
+            other = name.split(".")[1]
+            if other != room and other in FLOORS and not (FLOORS[other] < FLOORS[room] or FLOORS[room] == 5):
+                broken.append(f"{module.name} (floor {FLOORS[room]}) imports {name}")
+    assert broken == []
+
+
+def test_no_import_goes_in_a_circle(house: list[Module]) -> None:
+    assert circles(house) == []
+
+
+def test_no_file_is_too_long(house: list[Module]) -> None:
+    assert [f"{module.name} {module.lines}" for module in house if module.lines > MOST_LINES] == []
+
+
+def test_public_names_are_documented(house: list[Module]) -> None:
+    share, without = documentation(house)
+    assert share >= 0.94, without
+
+
+def test_calls_name_what_they_pass_beyond_four_arguments(house: list[Module]) -> None:
+    assert positional_calls(house) == []
+
+
+def module(name: str, text: str) -> Module:
+    return Module(name, ROOT / "made-up.py", text, ast.parse(text))
+
+
+def test_imports_by_name_and_for_type_checkers_count() -> None:
+    names = {"emer_edge.a", "emer_edge.b", "emer_edge.c"}
+    by_text = module("emer_edge.a", "import_module('emer_edge.b')\nHOME = 'emer_edge.c:Output'")
+    assert imports(by_text, names) == {"emer_edge.b", "emer_edge.c"}
+    for_types = module("emer_edge.b", "if TYPE_CHECKING:\n    from emer_edge.a import Thing")
+    assert imports(for_types, names) == {"emer_edge.a"}
+    assert circles([by_text, for_types]) == [["emer_edge.a", "emer_edge.b"]]
+    assert circles([by_text, module("emer_edge.b", "")]) == []
+
+
+def test_long_calls_and_missing_docstrings_are_found() -> None:
+    text = "def own(a, b, c, d, e): ...\nown(1, 2, 3, 4, 5)\nown(1, 2, 3, 4, e=5)\nother(1, 2, 3, 4, 5)"
+    calls = positional_calls([module("emer_edge.a", text)])
+    assert [call.rpartition(":")[2] for call in calls] == ["2 own (5)"]
+    assert documentation([module("emer_edge.a", '"""A."""\ndef own(): ...\ndef _inner(): ...')]) == (
+        0.5,
+        ["emer_edge.a.own"],
+    )
 
 
 @pytest.mark.parametrize("room", DEVICE_ROOMS)

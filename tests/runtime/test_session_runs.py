@@ -186,7 +186,7 @@ def test_a_full_disk_is_said_once_and_what_was_written_can_be_read(bundle: Bundl
         "    for hop in range(40): assert out.result(Result(hop, State.FILLING))\n"
         "    out.end(None)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
