@@ -21,7 +21,7 @@ from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.judging.gate import compare, verdict_of
 from emer_edge.export.judging.workshop import Truth
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.session import Session
 
 FLOOR = 98.0
@@ -51,12 +51,12 @@ def main() -> int:
                 outputs.append(session.fuse(*given))
                 logits.append(session.logits(*given))
     count, gate = len(windows.clips), int8.manifest.gate
-    names = np.array([each.name for each in windows.clips])
+    names = np.array([clip.name for clip in windows.clips])
     rows: list[tuple[Cell, ...]] = []
     floors: list[Floor] = []
     figures: dict[str, Any] = {}
     for head in int8.manifest.heads:
-        one, other = (each[head.name] for each in outputs)
+        one, other = (output[head.name] for output in outputs)
         if not head.classes:
             figures[head.name] = {"mean_absolute_difference": float(np.abs(one - other).mean())}
             rows.append((head.name, None, None, float(np.abs(one - other).mean())))
@@ -80,8 +80,8 @@ def main() -> int:
         f"Gate on {gate.windows} selection windows: {gate.verdict}.",
     )
     truth = Truth(
-        {name: np.array([each.labels.get(name, np.nan) for each in windows.clips]) for name in outputs[0]},
-        tuple(each.participant or each.name for each in windows.clips),
+        {name: np.array([clip.labels.get(name, np.nan) for clip in windows.clips]) for name in outputs[0]},
+        tuple(clip.participant or clip.name for clip in windows.clips),
         np.unique(names, return_inverse=True)[1],
         {head.name: head.classes for head in int8.manifest.heads if head.classes},
     )
@@ -95,7 +95,7 @@ def main() -> int:
     figures |= {
         "gate_on_selection": gate.verdict,
         "gate_on_held_out": held_out,
-        "changes": [str(each) for each in changes],
+        "changes": [str(change) for change in changes],
     }
     return conclude("agreement", floors, figures)
 

@@ -22,7 +22,7 @@ _PRECISIONS = ("fp32", "int8")
 
 def results(path: Path) -> dict[int, dict[str, Any]]:
     """The results of a run by the end of their window."""
-    return {each["end_ns"]: each for each in map(json.loads, path.read_text().splitlines())}
+    return {line["end_ns"]: line for line in map(json.loads, path.read_text().splitlines())}
 
 
 def compare(here: Mapping[int, Any], there: Mapping[int, Any]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _numbers(head: Any) -> list[float]:
 
 
 def main() -> int:
-    """Compare what lies in a folder, and write benchmarks/results/arm64.json."""
+    """Compare the replays in a folder, and write benchmarks/results/arm64.json."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
         "folder", type=Path, help="holds {x86,arm64}-{fp32,int8}.jsonl, and versions and tests where made"
@@ -84,21 +84,21 @@ def main() -> int:
         if not there.exists():
             figures[precision] = "not run"
             continue
-        figures[precision] = found = compare(results(here), results(there))
-        if not found["windows"]:
+        figures[precision] = comparison = compare(results(here), results(there))
+        if not comparison["windows"]:
             sys.exit(f"{here} and {there} have no window in common that is ok")
-        floors.append(Floor(f"{precision}: results in another state", found["other_states"], 1, at_least=False))
+        floors.append(Floor(f"{precision}: results in another state", comparison["other_states"], 1, at_least=False))
         if precision == "fp32":
-            worst = max(found["largest_difference"].values())
+            worst = max(comparison["largest_difference"].values())
             floors.append(
-                Floor(f"fp32: largest difference in {found['windows']} windows", worst, _FP32, at_least=False)
+                Floor(f"fp32: largest difference in {comparison['windows']} windows", worst, _FP32, at_least=False)
             )
         else:
-            least = min(found["same_top_class"].values())
-            floors.append(Floor(f"int8: same top class in {found['windows']} windows, worst head", least, _INT8))
+            least = min(comparison["same_top_class"].values())
+            floors.append(Floor(f"int8: same top class in {comparison['windows']} windows, worst head", least, _INT8))
     for side in ("x86", "arm64"):
         versions = folder / f"versions-{side}.json"
-        figures[f"versions_{side}"] = json.loads(versions.read_text()) if versions.exists() else "not asked"
+        figures[f"versions_{side}"] = json.loads(versions.read_text()) if versions.exists() else "not recorded"
     if (folder / "tests.xml").exists():
         figures["tests"] = tests_of(folder / "tests.xml")
         floors.append(Floor("tests that failed on arm64", len(figures["tests"]["failed"]), 1, at_least=False))

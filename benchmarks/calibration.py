@@ -1,4 +1,4 @@
-"""Calibration: what a pass costs, whether its memory grows with the windows, and what each method leaves of FP32.
+"""Calibration: cost of a pass, growth of its memory with the windows, and each method against FP32.
 
 Methods are compared on one window of each of 40 clips of the held-out fold, in both variants: `shift` is how far the
 heads' answers move from FP32 (0 to 1, mean over windows and heads), the embedding's signal to noise is in dB. Three
@@ -28,8 +28,8 @@ from emer_edge.calibration.methods import METHODS
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
 from emer_edge.export.choosing.calibrating import try_methods
 from emer_edge.export.judging.workshop import FullOutputs, embeddings_of, outputs_of, read_evidence
-from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
-from emer_edge.report.tables import Cell, Column
+from emer_edge.export.precision.writing import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.report.table import Cell, Column
 
 GROWTH = 1.1
 SIZES = (200, 2000)
@@ -41,7 +41,7 @@ def main() -> int:
     """Run it; return the exit code."""
     made = parser("Calibration methods, time and memory, on the FP32 bundle of a checkpoint.")
     made.add_argument("--data", type=Path, help="the data set that the checkpoint was trained on; built when left out")
-    made.add_argument("--one-pass", type=int, help="only measure so many windows, and print time and peak memory")
+    made.add_argument("--one-pass", type=int, help="only measure this many windows, and print time and peak memory")
     arguments = made.parse_args()
     with workshop(arguments.work) as shop:
         bundle = load_bundle(arguments.bundle or shop.bundle("fp32"))
@@ -54,7 +54,7 @@ def main() -> int:
     show(
         "One pass of histograms, each in a process of its own",
         (Column("windows"), Column("crops"), Column("time", "s", 1), Column("peak", "MB", 0)),
-        [(size, each["crops"], each["seconds"], each["peak_mb"]) for size, each in passes.items()],
+        [(size, entry["crops"], entry["seconds"], entry["peak_mb"]) for size, entry in passes.items()],
     )
     show(
         f"Methods on {JUDGED} held-out windows, median of draws",
@@ -98,8 +98,8 @@ def in_a_process(bundle: Path, data: Path, windows: int) -> dict[str, Any]:
     """`one_pass` where nothing else has used memory before."""
     command = [sys.executable, "-m", "benchmarks.calibration", str(bundle), "--data", str(data), "--one-pass"]
     done = subprocess.run([*command, str(windows)], check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def compare(bundle: Bundle, dataset: EmerDataset) -> tuple[list[tuple[Cell, ...]], list[dict[str, Any]]]:
@@ -120,13 +120,13 @@ def compare(bundle: Bundle, dataset: EmerDataset) -> tuple[list[tuple[Cell, ...]
             quantiser = EncoderQuantiser(encoder, measured.ranges("minmax"), plan.probes(PROBES))
             tried = try_methods(fusion, evidence, full, quantiser, measured=measured, threads=2)
             compared += [
-                {"windows": windows, "seed": seed, "method": method, **each.figures} for method, each in tried.items()
+                {"windows": windows, "seed": seed, "method": method, **figures} for method, figures in tried.items()
             ]
         for method in METHODS:
             for variant in GRID_OF:
-                mine = [each for each in compared if (each["windows"], each["method"]) == (windows, method)]
-                shifts = [each[f"{variant}/shift"] for each in mine]
-                decibels = statistics.median(each[f"{variant}/embedding_db"] for each in mine)
+                mine = [row for row in compared if (row["windows"], row["method"]) == (windows, method)]
+                shifts = [row[f"{variant}/shift"] for row in mine]
+                decibels = statistics.median(row[f"{variant}/embedding_db"] for row in mine)
                 rows.append((windows, method, variant, statistics.median(shifts), max(shifts), decibels))
     return rows, compared
 

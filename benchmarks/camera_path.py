@@ -1,4 +1,4 @@
-"""What reading a camera in a process of its own costs, against a thread of ours: latency, CPU, memory."""
+"""Cost of reading a camera in a process of its own, against a thread: latency, CPU, memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from time import monotonic, monotonic_ns, sleep
 from typing import Any
 
-from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
+from benchmarks.common import ONE_THREAD, TESTS, Floor, conclude, parser, show, workshop
 from benchmarks.memory import memory_mb
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the tests' camera with a face
+sys.path[:0] = [str(TESTS), str(TESTS / "runtime")]  # the tests' camera with a face
 
 FLOOR_MB = 300.0
 FLOOR_ADDED_MS = 5.0
@@ -47,7 +47,7 @@ def main() -> int:
         for _ in range(arguments.rounds):
             for way in WAYS:
                 turns[way].append(measured(way, source, arguments.seconds))
-        merged = {way: merge(each) for way, each in turns.items()}
+        merged = {way: merge(runs) for way, runs in turns.items()}
         figures["sources"][name] = merged
         added.append(merged["process"]["p50_ms"] - merged["thread"]["p50_ms"])
         keys = ("p50_ms", "p99_ms", "max_ms", "frames", "cpu_ms_a_frame", "rss_mb", "capture_rss_mb")
@@ -70,11 +70,11 @@ def main() -> int:
     )
     with workshop(arguments.work) as shop:
         memory = run_memory(arguments.bundle or shop.bundle("int8"))
-    both = tuple(sum(each[at] for each in memory.values()) for at in range(2))
+    both = tuple(sum(sizes[at] for sizes in memory.values()) for at in range(2))
     show(
         "emer-edge run on a Motion JPEG camera, 640x480 at 25",
         (Column("process"), Column("RSS", "MB", 1), Column("PSS", "MB", 1)),
-        [*((name, *each) for name, each in memory.items()), ("both", *both)],
+        [*((name, *sizes) for name, sizes in memory.items()), ("both", *both)],
     )
     figures["run_rss_and_pss_mb"] = memory
     floors = [
@@ -90,14 +90,14 @@ def measured(way: str, source: str, seconds: float) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD}, check=False)
     if done.returncode:
         sys.exit(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def merge(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Latencies of all turns together; the median of what is measured once a turn."""
-    ages_ms = sorted(each for turn in turns for each in turn.pop("ages_ms"))
-    merged = {key: statistics.median(each[key] for each in turns) for key in turns[0]}
+    """Latencies of all turns together; the median of what is measured once per turn."""
+    ages_ms = sorted(age_ms for turn in turns for age_ms in turn.pop("ages_ms"))
+    merged = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
     at = (len(ages_ms) - 1) / 100
     return merged | {"p50_ms": ages_ms[round(50 * at)], "p99_ms": ages_ms[round(99 * at)], "max_ms": ages_ms[-1],
                      "frames": len(ages_ms)}  # fmt: skip
@@ -179,16 +179,16 @@ def run_memory(bundle: Path, seconds: float = 20.0) -> dict[str, tuple[float, fl
         with subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL, env=environment) as run:
             sleep(seconds - 3)
             capture = int(Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()[0])
-            found = {name: (memory_mb(pid)[0], pss_mb(pid)) for name, pid in (("run", run.pid), ("capture", capture))}
+            memory = {name: (memory_mb(pid)[0], pss_mb(pid)) for name, pid in (("run", run.pid), ("capture", capture))}
         tracker.terminate()
     camera.unplug()
-    return found
+    return memory
 
 
 def pss_mb(process: int) -> float:
     """Proportional set size of a process."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return next(int(each.split()[1]) for each in lines if each.startswith("Pss:")) * 1024 / 1e6
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
 
 
 if __name__ == "__main__":

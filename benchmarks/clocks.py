@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from benchmarks.common import Floor, conclude, parser, show
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock
 
 RATE_HZ, SECONDS, RESET_S = 120.0, 60, 30
@@ -33,11 +33,11 @@ def main() -> int:
     floors, figures = [], {}
     for name, (two_way, ordered) in kinds.items():
         runs = [run(seed, drift, two_way, ordered) for drift in DRIFTS_PPM for seed in range(arguments.seeds)]
-        settled, recovered = (np.concatenate([each[at] for each in runs]) for at in (0, 1))
-        worst = [max(float(np.percentile(each[at], 99)) for each in runs) for at in (0, 1)]
-        over = sum(max(float(np.percentile(each[at], 99)) for at in (0, 1)) > 2.0 for each in runs)
-        p99 = [float(np.percentile(each, 99)) for each in (settled, recovered)]
-        rising = all(each[2] for each in runs)
+        settled, recovered = (np.concatenate([run_errors[at] for run_errors in runs]) for at in (0, 1))
+        worst = [max(float(np.percentile(run_errors[at], 99)) for run_errors in runs) for at in (0, 1)]
+        over = sum(max(float(np.percentile(run_errors[at], 99)) for at in (0, 1)) > 2.0 for run_errors in runs)
+        p99 = [float(np.percentile(errors, 99)) for errors in (settled, recovered)]
+        rising = all(run_errors[2] for run_errors in runs)
         rows.append((name, p99[0], p99[1], worst[0], worst[1], over, len(runs)))
         figures[name] = {
             "p99_after_10_s_ms": p99[0], "p99_5_s_after_reset_ms": p99[1], "worst_run_p99_ms": worst,
@@ -66,13 +66,13 @@ def run(seed: int, drift_ppm: float, two_way: bool, ordered: bool) -> tuple[np.n
     device_ns = device_time(true_ns, start_ns, drift_ppm)
     clock: Clock = TwoWayClock() if two_way else ClockMapper()
     stamps = np.zeros_like(true_ns)
-    events = [(int(each), 0, at) for at, each in enumerate(arrival_ns)]
+    events = [(int(arrival), 0, at) for at, arrival in enumerate(arrival_ns)]
     sent_ns = (start_ns + np.arange(int(SECONDS * ASKED_HZ)) * 1e9 / ASKED_HZ).astype(np.int64)
     there_ns = sent_ns + rng.exponential(JITTER_NS, len(sent_ns)).astype(np.int64)
     back_ns = there_ns + rng.exponential(JITTER_NS, len(sent_ns)).astype(np.int64)
     answered_ns = device_time(there_ns, start_ns, drift_ppm)
     if two_way:
-        events += [(int(each), 1, at) for at, each in enumerate(back_ns)]
+        events += [(int(back), 1, at) for at, back in enumerate(back_ns)]
     order = sorted(events) if two_way else events
     for _, kind, at in order:
         if kind and isinstance(clock, TwoWayClock):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their arguments, the bundles they need, and how they say what they found."""
+"""What the benchmarks share: their arguments, the bundles they need, and how they report and write results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,18 +19,20 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from benchmarks.quiet import OTHERS, refusal
 from emer_edge.bench.latency.machine_state import describe
-from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.report.table import Cell, Column, Table
 from emer_edge.report.text_tables import to_rich
 
 RESULTS = Path(__file__).parent / "results"
+TESTS = Path(__file__).parents[1] / "tests"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 console = Console()
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A promise: `value` is at least, or less than, `floor`."""
+    """A floor to meet: `value` is at least, or less than, `floor`."""
 
     what: str
     value: float
@@ -40,25 +42,25 @@ class Floor:
 
     @property
     def met(self) -> bool:
-        """Whether it is kept."""
+        """Whether it is met."""
         return self.value >= self.floor if self.at_least else self.value < self.floor
 
     def sentence(self) -> str:
-        """The promise, the figure, and the verdict."""
-        asked = f"{'at least' if self.at_least else 'less than'} {self.floor:g}{self.unit}"
-        return f"{'met   ' if self.met else 'MISSED'}  {self.what}: {self.value:.4g}{self.unit} ({asked})"
+        """The verdict, the figure and the floor."""
+        floor = f"{'at least' if self.at_least else 'less than'} {self.floor:g}{self.unit}"
+        return f"{'met   ' if self.met else 'MISSED'}  {self.what}: {self.value:.4g}{self.unit} ({floor})"
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What a command cost: time by the clock, and processor time of it and of the processes that it waited for."""
+    """Cost of a command: wall-clock time, and CPU time with that of the processes it waited for."""
 
     wall_s: float
     cpu_s: float
 
 
 def run_measured(command: list[str]) -> tuple[int, Spent]:
-    """Run a command to its end; return its exit code and its cost."""
+    """Run a command; return its exit code and its cost."""
     began = monotonic()
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
@@ -68,14 +70,14 @@ def run_measured(command: list[str]) -> tuple[int, Spent]:
 
 
 class Workshop:
-    """Builds what a benchmark needs once, in `folder`, and finds it there the next time.
+    """Builds what a benchmark needs, once: what is in `folder` already is used again.
 
     Args:
-        folder: where it lies.
-        participants, clips: size of the synthetic set, clips a participant.
+        folder: for everything that is built.
+        participants, clips: size of the synthetic set, clips per participant.
 
     Attributes:
-        spent: name of what was made here, this time -> what it cost.
+        spent: file name -> cost, of everything built by this process.
     """
 
     def __init__(self, folder: Path, participants: int = 60, clips: int = 10) -> None:
@@ -89,11 +91,11 @@ class Workshop:
         return path if path.exists() else self._make(path, "synth", str(path), *size, "--seed", "0")
 
     def checkpoint_path(self, fold: int = 1) -> Path:
-        """Where the network of a fold lies, once it is there."""
+        """Path of the network of a fold, built or not."""
         return self.folder / f"emert{_ending(fold)}.pt"
 
     def checkpoint(self, fold: int = 1) -> Path:
-        """A network trained on the folds but this one, its backbone frozen."""
+        """A network trained on all folds but this one, with a frozen backbone."""
         path = self.checkpoint_path(fold)
         if path.exists():
             return path
@@ -101,7 +103,7 @@ class Workshop:
         return self._make(path, "train", *arguments)
 
     def bundle_path(self, precision: str, fold: int = 1) -> Path:
-        """Where the bundle of a fold lies, once it is there."""
+        """Path of the bundle of a fold, built or not."""
         return self.folder / f"{precision}{_ending(fold)}.emer"
 
     def bundle(self, precision: str, fold: int = 1) -> Path:
@@ -113,7 +115,7 @@ class Workshop:
         return self._make(path, "export", "--precision", precision, *source, "--output", str(path))
 
     def built(self, bundle: Path) -> bool:
-        """Whether a bundle was made here, from the checkpoint and the data here."""
+        """Whether a bundle was built here, from the checkpoint and the data in this folder."""
         return bundle.resolve().parent == self.folder.resolve()
 
     def recording(self, seconds: int) -> Path:
@@ -124,7 +126,7 @@ class Workshop:
         return self._make(path, "simulate", "recording", str(path), "--seconds", str(seconds))
 
     def make(self, path: Path, *arguments: str) -> Path:
-        """What an `emer-edge` command writes to `path`; made when it is not there."""
+        """Run an `emer-edge` command that writes `path`, unless it exists."""
         return path if path.exists() else self._make(path, *arguments)
 
     def _make(self, path: Path, *arguments: str) -> Path:
@@ -132,6 +134,7 @@ class Workshop:
         code, self.spent[path.name] = run_measured([sys.executable, "-m", "emer_edge", *arguments])
         if code not in (0, 1) or not path.exists():  # 1 is a failed gate, which is a finding
             sys.exit(f"emer-edge {arguments[0]} ended with code {code}")
+        OTHERS.restart()
         return path
 
 
@@ -140,7 +143,7 @@ def _ending(fold: int) -> str:
 
 
 def parser(about: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that all scripts have."""
+    """Return a parser with the arguments of all scripts."""
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("bundle", nargs="?", type=Path, help="INT8 bundle; built when left out")
     made.add_argument("--work", type=Path, help="folder for what is built; temporary by default")
@@ -149,7 +152,7 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def workshop(folder: Path | None) -> Iterator[Workshop]:
-    """A workshop in a folder that stays, or in a temporary one."""
+    """Open a workshop in a folder that is kept, or in a temporary one."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         yield Workshop(folder)
@@ -163,19 +166,47 @@ def show(title: str, columns: tuple[Column, ...], rows: list[tuple[Cell, ...]], 
     console.print(to_rich(Table(title, columns, tuple(rows), note)))
 
 
-def conclude(name: str, floors: list[Floor], figures: dict[str, Any], path: Path | None = None) -> int:
-    """Write the result, by default to results/NAME.json, say which floors are met, and return the exit code."""
+def conclude(
+    name: str,
+    floors: list[Floor],
+    figures: dict[str, Any],
+    path: Path | None = None,
+    *,
+    others_share: float | None = None,
+    beside: Callable[[], object] | None = None,
+) -> int:
+    """Write a result, say which floors are met, and return the exit code; refuse it where the machine was busy.
+
+    Args:
+        name: of the benchmark.
+        floors: what it promises.
+        figures: what it measured.
+        path: of the result; results/NAME.json by default.
+        others_share: share of the machine that other programs used, for what another process measured; by default, what
+            they used since this process began or last built something.
+        beside: writes what belongs to the result: a plot, a table in a page. Not called for a refused result.
+
+    Returns:
+        1 where a floor was missed or the result was refused, else 0.
+    """
+    share = OTHERS.share() if others_share is None else others_share
+    for floor in floors:
+        console.print(floor.sentence(), highlight=False)
+    if reason := refusal(name, share):
+        console.print(reason, highlight=False, soft_wrap=True)
+        return 1
     document = {
         "benchmark": name,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "environment": msgspec.to_builtins(describe()),
-        "floors": [{**asdict(each), "met": each.met} for each in floors],
+        "others_share": round(share, 4),
+        "floors": [{**asdict(floor), "met": floor.met} for floor in floors],
         "figures": figures,
     }
     path = path or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n")
-    for each in floors:
-        console.print(each.sentence(), highlight=False)
+    if beside is not None:
+        beside()
     console.print(f"wrote {os.path.relpath(path)}", highlight=False)
-    return 0 if all(each.met for each in floors) else 1
+    return 0 if all(floor.met for floor in floors) else 1

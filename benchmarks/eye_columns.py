@@ -23,9 +23,9 @@ from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, generate, record, samples
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.export.matching import eye_quantiles
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import ClockMapper
-from emer_edge.runtime.column_watch import ColumnWatch
+from emer_edge.runtime.evidence import ColumnWatch
 from emer_edge.signals.events import movement_types
 from emer_edge.signals.rows import raw_row
 
@@ -46,8 +46,8 @@ def main() -> int:
     rows: list[tuple[Cell, ...]] = []
     lowest = 1.0
     for noise_px in NOISES_PX:
-        found = [agreement(noise_px, person) for person in range(arguments.people)]
-        every, slots, newest = (np.concatenate([each[at] for each in found]) for at in range(3))
+        runs = [agreement(noise_px, person) for person in range(arguments.people)]
+        every, slots, newest = (np.concatenate([row[at] for row in runs]) for at in range(3))
         lowest = min(lowest, float(every.mean()))
         rows.append((noise_px, every.mean(), every.min(), slots.mean(), newest.mean(), len(every)))
     columns = (
@@ -78,14 +78,14 @@ def agreement(noise_px: float, person: int) -> tuple[np.ndarray, np.ndarray, np.
     delay = np.random.default_rng([person, 9]).exponential(JITTER_MS * 1e6, len(expected)).astype(np.int64)
     mapper, arrivals = ClockMapper(), np.maximum.accumulate(eyes.times_ns + delay)
     times_ns = np.array([mapper.map(int(d), int(a)) for d, a in zip(eyes.times_ns, arrivals, strict=True)])
-    found = []
+    shares = []
     for end_ns in range(SPEC.length_ns + 2 * NANOSECONDS, SECONDS * NANOSECONDS, SPEC.hop_ns):
         part = slice(*np.searchsorted(times_ns, (end_ns - SPEC.length_ns, end_ns), side="right").tolist())
         right = movement_types(eyes.rows[part], times_ns[part], eyes.seen[part]) == expected[part]
         edges = end_ns - SPEC.eye_slot_ns * np.arange(31, -1, -1)
         slots = np.searchsorted(times_ns[part], edges, side="right") - 1
-        found.append((right.mean(), right[slots].mean(), float(right[-1])))
-    every, slots_share, newest = np.array(found).T
+        shares.append((right.mean(), right[slots].mean(), float(right[-1])))
+    every, slots_share, newest = np.array(shares).T
     return every, slots_share, newest
 
 
@@ -105,15 +105,15 @@ def offline(eyes: SyntheticEyes) -> np.ndarray:
         classifier=IVTClassifierConfig(),
         fixation_post=FixationPostConfig(merge_adjacent_fixations=True, discard_short_fixations=True),
     )
-    found = IVTPipeline(config).process_dataframe(pd.DataFrame(table))["ivt_event_type_post"]
-    return np.asarray(found.map(MOVEMENT_CODES).to_numpy().astype(int))
+    types = IVTPipeline(config).process_dataframe(pd.DataFrame(table))["ivt_event_type_post"]
+    return np.asarray(types.map(MOVEMENT_CODES).to_numpy().astype(int))
 
 
 def false_alarms(count: int) -> int:
     """Normal clips of 12 s over which the watch names anything."""
     display = Display()
-    trained = [generate(EMOTIONS[each % 7], each, 1 + each % 10, seed=11) for each in range(60)]
-    quantiles = eye_quantiles(np.concatenate([each.rows for each in trained]))
+    trained = [generate(EMOTIONS[number % 7], number, 1 + number % 10, seed=11) for number in range(60)]
+    quantiles = eye_quantiles(np.concatenate([clip.rows for clip in trained]))
     wrong = 0
     for clip in range(count):
         watch, named = ColumnWatch(quantiles, display), False

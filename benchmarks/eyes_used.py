@@ -24,7 +24,7 @@ from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.records.probe_records import Ablation
 from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.report.tables import Cell, Column, Estimate
+from emer_edge.report.table import Cell, Column, Estimate
 from emer_edge.runtime.session import Session
 
 PERMUTATIONS = 20
@@ -42,12 +42,13 @@ def main() -> int:
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         clips = held_out_clips(bundle, EmerDataset.open(arguments.data or shop.data()))
         with Session(bundle, engine="onnxruntime") as session:
-            whole, found = measure(session, EncodedWindows.of(encode_clip(session, each) for each in clips))
+            whole, ablations = measure(session, EncodedWindows.of(encode_clip(session, clip) for clip in clips))
     rows: list[tuple[Cell, ...]] = [
-        (each.name, each.permutations, each.clips, *(_cost(each, head) for head in HEADS_SCORED)) for each in found
+        (ablation.name, ablation.permutations, ablation.clips, *(_cost(ablation, head) for head in HEADS_SCORED))
+        for ablation in ablations
     ]
     show(
-        f"Change of WAR against {', '.join(f'{head} {each:.1f} %' for head, each in whole.items())}",
+        f"Change of WAR against {', '.join(f'{head} {share:.1f} %' for head, share in whole.items())}",
         (
             Column("Ablation"), Column("draws"), Column("clips"),
             *(Column(head, "points", 1, 100) for head in HEADS_SCORED),
@@ -55,7 +56,9 @@ def main() -> int:
         rows,
         "In parentheses 95 % intervals by bootstrap over participants, paired.",
     )  # fmt: skip
-    lost = {each.name: {head: -100 * _cost(each, head).value for head in HEADS_SCORED} for each in found}
+    lost = {
+        ablation.name: {head: -100 * _cost(ablation, head).value for head in HEADS_SCORED} for ablation in ablations
+    }
     within = lost["eyes of same film and face"]
     floors = [
         Floor("er-7 lost by other eyes", within["er-7"], 15, unit=" points"),
@@ -69,7 +72,7 @@ def main() -> int:
         "permutations": PERMUTATIONS,
         "clips": len(clips),
         "whole": whole,
-        "ablations": msgspec.to_builtins(found),
+        "ablations": msgspec.to_builtins(ablations),
     }
     return conclude("eyes_used", floors, figures)
 
@@ -77,17 +80,17 @@ def main() -> int:
 def measure(session: Session, windows: EncodedWindows) -> tuple[dict[str, float], tuple[Ablation, ...]]:
     """WAR in per cent of the clips untouched, head -> figure; and every ablation."""
     manifest = session.bundle.manifest
-    heads = [each for each in manifest.heads if each.name in HEADS_SCORED]
-    judge = Judge(targets_of(heads, windows.clips), [owner(each) for each in windows.clips])
+    heads = [head for head in manifest.heads if head.name in HEADS_SCORED]
+    judge = Judge(targets_of(heads, windows.clips), [owner(clip) for clip in windows.clips])
     outputs = session.fuse(windows.face, windows.eye, windows.gaze)
-    whole = {each.name: 100 * each.figures(outputs[each.name])["war"] for each in judge.targets}
+    whole = {target.name: 100 * target.figures(outputs[target.name])["war"] for target in judge.targets}
     return whole, ablate(
         session.fuse, windows, judge, spec=manifest.window, events=manifest.events, permutations=PERMUTATIONS
     )
 
 
-def _cost(found: Ablation, head: str) -> Estimate:
-    change = found.heads[head]["war"].change
+def _cost(ablation: Ablation, head: str) -> Estimate:
+    change = ablation.heads[head]["war"].change
     assert change.low is not None
     assert change.high is not None
     return Estimate(change.value, change.low, change.high)

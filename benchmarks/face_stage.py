@@ -1,4 +1,4 @@
-"""What the face stage costs a frame: looks at one known face against looks at the whole image, one thread, in turns.
+"""Cost of the face stage per frame: detection near a known face against the whole image, one thread, in turns.
 
 The video is shown at 30 frames a second in 640 x 480 to three sources at once, a frame to each in turn, so that they
 share whatever else the machine does: as it is, with every look at the whole image, and with a look at every frame. The
@@ -25,7 +25,7 @@ from emer_edge.bundle import load_bundle
 from emer_edge.core.samples import Frame
 from emer_edge.data.images import import_cv2
 from emer_edge.metrics.latency import summarise
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.faces import FaceDetector, FaceSource, open_detector
 from emer_edge.runtime.options import FaceOptions
@@ -34,15 +34,15 @@ FLOOR_MS = 4.0
 FPS = 30
 SIZE_PX = (640, 480)
 NAMES = {
-    "now": "every 5th frame, mostly near looks",
+    "now": "every 5th frame, mostly near detections",
     "whole": "every 5th frame, whole image",
-    "every frame": "every frame, mostly near looks",
+    "every frame": "every frame, mostly near detections",
 }
 
 
 def main() -> int:
     """Run it; return the exit code."""
-    made = parser("Cost of finding and aligning the face, milliseconds a frame and a look, one thread.")
+    made = parser("Cost of finding and aligning the face, milliseconds per frame and per detection, one thread.")
     made.add_argument("--video", type=Path, help="a video of a face; a synthetic recording by default")
     made.add_argument("--frames", type=int, default=1200, help="frames to show; a shorter video is repeated")
     arguments = made.parse_args()
@@ -52,7 +52,7 @@ def main() -> int:
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         video = arguments.video or shop.recording(45) / "video.avi"
         record = bundle.manifest.detector
-        parts = [bundle.part("cpu", each) for each in ("face_detector", "face_detector_near")]
+        parts = [bundle.part("cpu", part) for part in ("face_detector", "face_detector_near")]
         detector = open_detector(record, parts)
         whole = FaceDetector(record, detector.engines[0])
         face, hop_ns = bundle.manifest.face, bundle.manifest.window.hop_ns
@@ -92,32 +92,32 @@ def main() -> int:
         f"{len(spent['now'])} frames of {video.name}, 640 x 480, time of one thread",
         (
             Column("Looks"),
-            Column("mean a frame", "ms"),
+            Column("mean per frame", "ms"),
             Column("p50", "ms"),
             Column("p99", "ms"),
-            Column("look p50", "ms"),
-            Column("look p99", "ms"),
-            Column("looks"),
+            Column("detection p50", "ms"),
+            Column("detection p99", "ms"),
+            Column("detections"),
         ),
         rows,
         "Frames without a look cost next to nothing, so a frame's median is not a look's.",
     )
     mean = figures["now"]["mean_ms_a_frame"]
-    floors = [Floor("mean of the face stage a frame", mean, FLOOR_MS, at_least=False, unit=" ms")]
+    floors = [Floor("mean of the face stage per frame", mean, FLOOR_MS, at_least=False, unit=" ms")]
     return conclude("face_stage", floors, {"video": video.name, "frames": len(spent["now"]), "sources": figures})
 
 
 def frames_of(video: Path, count: int) -> Iterator[Frame]:
-    """So many frames of a video as 640 x 480 at 30 a second, from its start again where it ends."""
+    """`count` frames of a video as 640 x 480 at 30 per second; a shorter video is repeated."""
     cv2 = import_cv2()
     shown = 0
     while shown < count:
         with open_camera(str(video), "fast") as camera:
-            for each in camera:
+            for frame in camera:
                 if shown == count:
                     return
                 stamp_ns = round(shown * 1e9 / FPS)
-                image = cv2.resize(each.image, SIZE_PX, interpolation=cv2.INTER_AREA)
+                image = cv2.resize(frame.image, SIZE_PX, interpolation=cv2.INTER_AREA)
                 yield Frame(shown, image, stamp_ns, stamp_ns, "media")
                 shown += 1
 

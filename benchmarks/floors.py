@@ -25,7 +25,7 @@ from benchmarks.endurance.processes import sample_tree, thread_cpu_s, tree
 from benchmarks.endurance.soak_run import brief
 from benchmarks.endurance.visitors import Broker, PageVisitor, Scraper, Subscriber, free_port, mosquitto
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 
 FPS: Final = 30
 TRACKER_HZ: Final = 120
@@ -44,11 +44,11 @@ _LATE_S: Final = 120.0
 
 @dataclass(frozen=True)
 class Variant:
-    """What a run puts out beside `--json` and its session's folder.
+    """Outputs of a run in addition to `--json` and its session's folder.
 
     Attributes:
         name: of the variant.
-        outputs: whether it records video, publishes, sends, tells its metrics and draws the view.
+        outputs: whether it records video, publishes, serves its metrics and draws the view.
         page: whether it serves the page, which somebody watches.
     """
 
@@ -68,29 +68,29 @@ def main() -> int:
     )
     made.add_argument("--minutes", type=float, default=10.0, help="length of the video")
     made.add_argument("--video", type=Path, help="another video; its own length counts")
-    made.add_argument("--variants", nargs="+", choices=[each.name for each in VARIANTS], help="all by default")
+    made.add_argument("--variants", nargs="+", choices=[variant.name for variant in VARIANTS], help="all by default")
     made.add_argument("--nice", type=int, help="niceness of this script and all it starts; below 0 needs root")
     arguments = made.parse_args()
     if arguments.nice is not None:
         os.setpriority(os.PRIO_PROCESS, 0, arguments.nice)
     if mosquitto() is None:
         sys.exit("mosquitto is not installed; the run publishes to it: sudo apt install mosquitto")
-    chosen = [each for each in VARIANTS if not arguments.variants or each.name in arguments.variants]
+    chosen = [variant for variant in VARIANTS if not arguments.variants or variant.name in arguments.variants]
     with workshop(arguments.work) as shop, tempfile.TemporaryDirectory(prefix="emer-edge-floors-") as folder:
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         video = arguments.video or face_video(shop, Path(folder), arguments.minutes * 60)
         measured = {}
-        for each in chosen:
-            console.print(f"running the variant {each.name} on {video.name}", highlight=False)
-            measured[each.name] = run(bundle, video, each, Path(folder) / each.name)
+        for variant in chosen:
+            console.print(f"running the variant {variant.name} on {video.name}", highlight=False)
+            measured[variant.name] = run(bundle, video, variant, Path(folder) / variant.name)
             show_rows(measured)
     return conclude(
-        "floors", [each for name in measured for each in floors(name, measured[name])], figures(arguments, measured)
+        "floors", [floor for name in measured for floor in floors(name, measured[name])], figures(arguments, measured)
     )
 
 
 def face_video(shop: Workshop, folder: Path, seconds: float) -> Path:
-    """The synthetic recording's video, a minute of it again and again."""
+    """The synthetic recording's video, one minute of it repeated."""
     if seconds <= _LOOP_S or shutil.which("ffmpeg") is None:
         return shop.recording(round(seconds)) / "video.avi"
     source, path = shop.recording(_LOOP_S) / "video.avi", folder / "video.avi"
@@ -186,9 +186,9 @@ def watch(live: LiveRun) -> dict[str, Any]:
         if taken.pss_mb is not None and taken.uss_mb is not None:
             pss.append(taken.pss_mb)
             uss.append(taken.uss_mb)
-        for each in taken.processes:
-            names[f"{each.name} {each.pid}"] = each.threads
-            held[f"{each.name} {each.pid}"] = max(each.rss_mb, held.get(f"{each.name} {each.pid}", 0.0))
+        for process in taken.processes:
+            names[f"{process.name} {process.pid}"] = process.threads
+            held[f"{process.name} {process.pid}"] = max(process.rss_mb, held.get(f"{process.name} {process.pid}", 0.0))
         if now_s - began_s < _WARM_S:
             continue
         spent = thread_cpu_s(tree(live.pid))
@@ -224,12 +224,12 @@ def judged(
 ) -> dict[str, Any]:
     """Figures of a run."""
     window = bundle.manifest.window
-    ends = [each["end_ns"] for each in results]
+    ends = [result["end_ns"] for result in results]
     span_s = (ends[-1] - ends[0] + window.hop_ns) * 1e-9  # from the lattice's start to the last window's end
     frames = frame_count(video)
     # What comes after the last window's end belongs to no window; up to there every frame and sample has to be taken.
     due = {"frames": min(frames, int(span_s * FPS)), "samples": int(span_s * TRACKER_HZ)}
-    totals = [each["total_ms"] for each in results]
+    totals = [result["total_ms"] for result in results]
     # A tracker that is opened between two of its samples gives a piece of one first, which counts as garbage.
     opening = results[0]["dropped"]
     dropped = {place: count - opening.get(place, 0) for place, count in summary["dropped"].items()}
@@ -246,7 +246,7 @@ def judged(
         "states": summary["states"],
         "total_ms": percentiles(totals),
         "total_ms_histogram": " ".join(f"{edge:g}:{count}" for edge, count in histogram(totals)),
-        "result_age_ms": percentiles([each["age_ms"] for each in results]),
+        "result_age_ms": percentiles([result["age_ms"] for result in results]),
         "stages": summary["stages"],
         **held,
     }
@@ -259,34 +259,34 @@ def frame_count(video: Path) -> int:
     return int(cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT))
 
 
-def floors(name: str, found: dict[str, Any]) -> list[Floor]:
-    """What a variant promises."""
-    lost = sum(found["dropped"].values()) + sum(sum(each.values()) for each in found["outputs_lost"].values())
+def floors(name: str, figures: dict[str, Any]) -> list[Floor]:
+    """The floors of a variant."""
+    lost = sum(figures["dropped"].values()) + sum(sum(counts.values()) for counts in figures["outputs_lost"].values())
     promised = [
-        Floor(f"{name}: frames not taken", found["missing"]["frames"], 1, False),
+        Floor(f"{name}: frames not taken", figures["missing"]["frames"], 1, False),
         # The tracker began before the run, whose first window may begin between two of its samples.
-        Floor(f"{name}: samples not taken", found["missing"]["samples"], 3, False),
+        Floor(f"{name}: samples not taken", figures["missing"]["samples"], 3, False),
         Floor(f"{name}: items lost on the way", lost, 1, False),
-        Floor(f"{name}: windows without a result", found["windows_without_result"], 1, False),
-        Floor(f"{name}: hop deadline to result, p99", found["total_ms"]["p99"], P99_MS, False, " ms"),
-        Floor(f"{name}: CPU of all processes", 100 * found["cpu_share"], 100 * CPU_SHARE, False, " % of a core"),
+        Floor(f"{name}: windows without a result", figures["windows_without_result"], 1, False),
+        Floor(f"{name}: step latency (deadline to result), p99", figures["total_ms"]["p99"], P99_MS, False, " ms"),
+        Floor(f"{name}: CPU of all processes", 100 * figures["cpu_share"], 100 * CPU_SHARE, False, " % of a core"),
     ]
-    if found["heard"]:
-        silent = [other for other, count in found["heard"].items() if not count]
-        promised.append(Floor(f"{name}: outputs that nobody heard", len(silent), 1, False))
+    if figures["heard"]:
+        silent = [other for other, count in figures["heard"].items() if not count]
+        promised.append(Floor(f"{name}: outputs without a receiver", len(silent), 1, False))
     most = RSS_PAGE_MB if name == "page" else RSS_MB
-    promised.append(Floor(f"{name}: RSS of all processes", found["rss_mb"]["at_most"], most, False, " MB"))
+    promised.append(Floor(f"{name}: RSS of all processes", figures["rss_mb"]["at_most"], most, False, " MB"))
     return promised
 
 
 def show_rows(measured: dict[str, dict[str, Any]]) -> None:
-    """Print what was found so far."""
+    """Print the table so far."""
     rows: list[tuple[Cell, ...]] = []
-    for name, each in measured.items():
-        taken = [f"{each['taken'][kind]} of {each['due'][kind]}" for kind in ("frames", "samples")]
-        rows.append((name, *taken, sum(each["dropped"].values()), each["total_ms"]["p50"], each["total_ms"]["p99"],
-                     each["total_ms"]["max"], 100 * each["cpu_share"], each["rss_mb"]["at_most"],
-                     each["pss_mb_at_most"]))  # fmt: skip
+    for name, item in measured.items():
+        taken = [f"{item['taken'][kind]} of {item['due'][kind]}" for kind in ("frames", "samples")]
+        rows.append((name, *taken, sum(item["dropped"].values()), item["total_ms"]["p50"], item["total_ms"]["p99"],
+                     item["total_ms"]["max"], 100 * item["cpu_share"], item["rss_mb"]["at_most"],
+                     item["pss_mb_at_most"]))  # fmt: skip
     columns = (
         Column("variant"),
         Column("frames"),
@@ -300,14 +300,14 @@ def show_rows(measured: dict[str, dict[str, Any]]) -> None:
         Column("PSS", "MB", 1),
     )
     show("emer-edge run, all its processes", columns, rows)
-    for name, each in measured.items():
-        busiest = list(each["cpu_share_of_threads"].items())[:8]
-        told = ", ".join(f"{thread} {100 * share:.1f} %" for thread, share in busiest)
-        console.print(f"CPU of the variant {name}: {told}", highlight=False, soft_wrap=True)
+    for name, held in measured.items():
+        busiest = list(held["cpu_share_of_threads"].items())[:8]
+        shares = ", ".join(f"{thread} {100 * share:.1f} %" for thread, share in busiest)
+        console.print(f"CPU of the variant {name}: {shares}", highlight=False, soft_wrap=True)
 
 
 def figures(arguments: argparse.Namespace, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is kept."""
+    """The figures of the result."""
     return {"minutes": arguments.minutes, "tracker_hz": TRACKER_HZ, "fps": FPS, "variants": measured}
 
 

@@ -32,7 +32,7 @@ from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 from emer_edge.model.emert import Emert
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
@@ -60,7 +60,7 @@ def main() -> int:
         with TemporaryDirectory(prefix="emer-edge-") as folder:
             figures[name] = _network(name, model, Path(folder), arguments.rounds)
         forms = figures[name]["forms"]
-        worst = max(each["error"] for form, each in forms.items() if not form.startswith("INT8"))
+        worst = max(measured["error"] for form, measured in forms.items() if not form.startswith("INT8"))
         floors.append(Floor(f"{name}: largest FP32 error, share of output", worst, TOLERANCE, at_least=False))
         if SMALL in forms:
             ratio = forms[SHIPPED]["p50_ms"] / forms[SMALL]["p50_ms"]
@@ -79,23 +79,31 @@ def _network(name: str, model: Emert, folder: Path, rounds: int) -> dict[str, An
     engines = {form: open_engine("onnxruntime", path) for form, path in paths.items()}
     errors = {"torch, eager": 0.0}
     for form, engine in engines.items():
-        one_by_one = [engine.run({key: each[at : at + 1] for key, each in inputs.items()}) for at in range(4)]
-        got = {head: np.concatenate([each[head] for each in one_by_one]) for head in expected}
+        one_by_one = [engine.run({key: value[at : at + 1] for key, value in inputs.items()}) for at in range(4)]
+        got = {head: np.concatenate([outputs[head] for outputs in one_by_one]) for head in expected}
         errors[form] = max(largest_error(got[head], expected[head]) for head in expected)
-    one = {key: each[:1] for key, each in inputs.items()}
+    one = {key: value[:1] for key, value in inputs.items()}
     work: dict[str, Callable[[], object]] = {"torch, eager": lambda: _torch(model, one)}
     work |= {form: partial(engine.run, one) for form, engine in engines.items()}
     times = _in_turns(work, rounds)
     rows: list[tuple[Cell, ...]] = []
     forms: dict[str, dict[str, Any]] = {}
     for form, taken in times.items():
-        found = summarise(taken)
-        ratio = found.p50_ms / summarise(times[SHIPPED]).p50_ms
+        summary = summarise(taken)
+        ratio = summary.p50_ms / summarise(times[SHIPPED]).p50_ms
         nodes = len(parts[form].graph.node) if form in parts else None
         size = paths[form].stat().st_size if form in paths else None
-        forms[form] = {**found.to_dict(), "ratio": ratio, "error": errors[form], "nodes": nodes, "bytes": size}
+        forms[form] = {**summary.to_dict(), "ratio": ratio, "error": errors[form], "nodes": nodes, "bytes": size}
         rows.append(
-            (form, found.p50_ms, found.p90_ms, ratio, 100 * errors[form], nodes, None if size is None else size / 1e6)
+            (
+                form,
+                summary.p50_ms,
+                summary.p90_ms,
+                ratio,
+                100 * errors[form],
+                nodes,
+                None if size is None else size / 1e6,
+            )
         )
     columns = (
         Column("form"),
@@ -119,10 +127,10 @@ def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
         "LSTMs unrolled": fusion(model, unrolled_lstms),
     }
     if able := quantisable_products(operator):
-        lstms = [each for each in able if "lstm" in each]
-        first = [each for each in lstms if each.endswith(".0")]
+        lstms = [form for form in able if "lstm" in form]
+        first = [lstm for lstm in lstms if lstm.endswith(".0")]
         parts |= {
-            "INT8, LSTMs": quantise_products(operator, [each for each in able if each not in lstms]),
+            "INT8, LSTMs": quantise_products(operator, [form for form in able if form not in lstms]),
             "INT8, all but the first LSTM layers": quantise_products(operator, first),
             SMALL: quantise_products(operator),
             "INT8, LSTMs and wide products, batch of 1 fixed": _fixed(quantise_products(operator)),
@@ -143,7 +151,7 @@ class _Fusion(torch.nn.Module):
 
 def _traced(model: Emert, path: Path) -> onnx.ModelProto:
     part = _Fusion(model).eval()
-    given = tuple(torch.from_numpy(each) for each in _inputs(model, 1).values())
+    given = tuple(torch.from_numpy(value) for value in _inputs(model, 1).values())
     names = ["embeddings", "eye", "gaze"]
     torch.onnx.export(
         part, given, path, dynamo=False, opset_version=17, input_names=names, output_names=list(model.head_names)
@@ -154,8 +162,8 @@ def _traced(model: Emert, path: Path) -> onnx.ModelProto:
 def _fixed(part: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(part)
-    for each in (*copy.graph.input, *copy.graph.output):
-        each.type.tensor_type.shape.dim[0].dim_value = 1
+    for value in (*copy.graph.input, *copy.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
     return copy
 
 
@@ -168,8 +176,8 @@ def _inputs(model: Emert, count: int) -> Inputs:
 
 def _torch(model: Emert, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
     with torch.inference_mode():
-        found = model.fuse(*(torch.from_numpy(each) for each in inputs.values()))
-    return {name: each.numpy() for name, each in found.items()}
+        outputs = model.fuse(*(torch.from_numpy(value) for value in inputs.values()))
+    return {name: output.numpy() for name, output in outputs.items()}
 
 
 def _in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[int]]:
@@ -190,7 +198,7 @@ def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
     package = find_tensorrt()
     if package is None:
         return {}
-    found: dict[str, Any] = {}
+    shares: dict[str, Any] = {}
     rows: list[tuple[Cell, ...]] = []
     for form, write_lstms in (("op", None), ("unrolled", unrolled_lstms)):
         full = fusion(model, write_lstms)
@@ -200,7 +208,7 @@ def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
             built = build_plan(path)
             nodes, layers, megabytes = len(part.graph.node), _layers(package, path), len(built.plan) / 1e6
             rows.append((form, precision, nodes, layers, built.seconds, megabytes))
-            found[f"{form} {precision}"] = {
+            shares[f"{form} {precision}"] = {
                 "package": f"{built.package} {built.version}",
                 "nodes": nodes,
                 "layers": layers,
@@ -216,7 +224,7 @@ def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
         Column("plan", "MB", 2),
     )
     show(f"Built by TensorRT without a GPU: {name}", columns, rows)
-    return found
+    return shares
 
 
 def _layers(package: str, path: Path) -> int:

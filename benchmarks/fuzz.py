@@ -1,8 +1,8 @@
 """Throws mutated inputs at everything that reads bytes from outside: decoders, readers of files, records of cameras.
 
-The mutating engine takes seeded inputs and continues where the last run ended, in `benchmarks/results/fuzz.json`. With
-`--engine atheris` (extra `fuzz`) libFuzzer looks for new paths for `--seconds` a target, from the same valid inputs; it
-keeps no corpus. A failure prints what repeats it.
+The mutating engine takes seeded inputs and continues where the last run ended (`benchmarks/results/fuzz.progress`).
+With `--engine atheris` (extra `fuzz`) libFuzzer looks for new paths for `--seconds` a target, from the same valid
+inputs; it keeps no corpus. A failure prints what repeats it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS, Floor, conclude, console, show
-from emer_edge.report.tables import Column
+from benchmarks.common import RESULTS, TESTS, Floor, conclude, console, show
+from benchmarks.quiet import MOST_SHARE, OTHERS
+from emer_edge.report.table import Column
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "fuzzing"))  # the targets, which the tests use too
+sys.path.insert(0, str(TESTS / "fuzzing"))  # the targets, which the tests use too
 
 BATCH = 10_000
 HANG_S = 30.0  # ends the process of a target
@@ -34,6 +35,7 @@ SLOW_S = 2.0  # CPU time of one input
 GROWTH_MB = 192.0
 ADDRESS_SPACE = 4 << 30  # what an input asks for beyond that is refused by the kernel
 KEPT_FAILURES = 20
+PROGRESS = RESULTS / "fuzz.progress"
 
 
 def main() -> int:
@@ -50,17 +52,18 @@ def main() -> int:
     made.add_argument("--at", type=int, help="run this one input of one target, without a net")
     arguments = made.parse_args()
     names = arguments.only.split(",")
-    if unknown := [each for each in names if each not in TARGETS]:
+    if unknown := [name for name in names if name not in TARGETS]:
         made.error(f"no target is called {', '.join(unknown)}; there are {', '.join(TARGETS)}")
     if arguments.at is not None:
         return _single(names[0], arguments.seed, arguments.at)
     for name in names:
         before = _kept().get(name, {})
+        OTHERS.restart()
         if arguments.engine == "atheris":
             _keep(name, {"atheris": _atheris(name, arguments.seconds, arguments.seed)})
         else:
-            wanted = arguments.inputs or TARGETS[name].inputs
-            for row in _mutating(name, wanted, arguments.seed, {} if arguments.again else before):
+            inputs = arguments.inputs or TARGETS[name].inputs
+            for row in _mutating(name, inputs, arguments.seed, {} if arguments.again else before):
                 _keep(name, row)
     kept = _kept()
     rows = {name: kept[name] for name in TARGETS if name in kept}
@@ -71,17 +74,19 @@ def main() -> int:
 # The mutating engine: each target in a process of its own, which is measured.
 
 
-def _mutating(name: str, wanted: int, seed: int, before: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    row = {"seed": seed, "inputs": 0, "failed": 0, "failures": []}
-    row = {**row, "worst_ms": 0.0, "seconds": 0.0, "growth_mb": 0.0, **(before if before.get("seed") == seed else {})}
+def _mutating(name: str, inputs: int, seed: int, before: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    row: dict[str, Any] = {"seed": seed, "inputs": 0, "failed": 0, "failures": []}
+    row |= dict.fromkeys(("worst_ms", "seconds", "growth_mb", "others_share"), 0.0)
+    if before.get("seed") == seed:
+        row |= before
     row.pop("atheris", None)
-    if row["inputs"] >= wanted:
+    if row["inputs"] >= inputs:
         console.print(f"{name}: {row['inputs']} inputs are done", highlight=False)
         yield row
         return
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_worker, args=(name, seed, row["inputs"], wanted, sender), daemon=True)
+    process = context.Process(target=_worker, args=(name, seed, row["inputs"], inputs, sender), daemon=True)
     process.start()
     sender.close()
     with contextlib.suppress(EOFError):
@@ -94,10 +99,11 @@ def _mutating(name: str, wanted: int, seed: int, before: dict[str, Any]) -> Iter
             row["worst_ms"] = round(max(row["worst_ms"], batch["worst_ms"]), 2)
             row["growth_mb"] = round(max(row["growth_mb"], batch["growth_mb"]), 1)
             console.print(
-                f"{name}: {row['inputs']} of {wanted}, {row['failed']} failed, worst {row['worst_ms']:.1f} ms, "
+                f"{name}: {row['inputs']} of {inputs}, {row['failed']} failed, worst {row['worst_ms']:.1f} ms, "
                 f"{row['growth_mb']:.0f} MB",
                 highlight=False,
             )
+            row["others_share"] = round(max(row["others_share"], OTHERS.share()), 4)
             yield row
     process.join()
     if process.exitcode:
@@ -107,7 +113,7 @@ def _mutating(name: str, wanted: int, seed: int, before: dict[str, Any]) -> Iter
         yield row
 
 
-def _worker(name: str, seed: int, first: int, wanted: int, sender: Any) -> None:
+def _worker(name: str, seed: int, first: int, inputs: int, sender: Any) -> None:
     from fuzz_targets import TARGETS, make_input
 
     target = TARGETS[name]
@@ -117,8 +123,8 @@ def _worker(name: str, seed: int, first: int, wanted: int, sender: Any) -> None:
         with contextlib.suppress(Exception):
             target.one(data, random)
     base_mb = _peak_mb(reset=True)
-    for begin in range(first, wanted, BATCH):
-        end = min(begin + BATCH, wanted)
+    for begin in range(first, inputs, BATCH):
+        end = min(begin + BATCH, inputs)
         failures: list[dict[str, Any]] = []
         began, worst_s = time.monotonic(), 0.0
         for number in range(begin, end):
@@ -150,11 +156,11 @@ def _worker(name: str, seed: int, first: int, wanted: int, sender: Any) -> None:
 
 
 def _peak_mb(reset: bool = False) -> float:
-    """Peak of this process's resident memory; `reset` starts it anew at what is resident now (proc(5), clear_refs)."""
+    """Peak of this process's resident memory; `reset` restarts it at what is resident now (proc(5), clear_refs)."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def _single(name: str, seed: int, number: int) -> int:
@@ -198,15 +204,14 @@ def _atheris(name: str, seconds: float, seed: int) -> dict[str, Any]:
     """Fuzz one target with libFuzzer; how many inputs, how many paths, and the failure that ended it if one did."""
     from fuzz_targets import TARGETS
 
-    root = Path(__file__).parent.parent
-    paths = [str(root), str(root / "tests" / "fuzzing")]
+    paths = [str(TESTS.parent), str(TESTS / "fuzzing")]
     code = _GUIDED.format(paths=paths, modules=list(TARGETS[name].modules), name=name)
     command = [sys.executable, "-c", code, f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", "-timeout=10"]
     command += ["-rss_limit_mb=2048", "-max_len=65536", "-print_final_stats=1"]
     with tempfile.TemporaryDirectory() as folder:
         command.append(f"-artifact_prefix={folder}/")
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        culprits = [each.read_bytes()[:2000].hex() for each in Path(folder).iterdir()]
+        culprits = [path.read_bytes()[:2000].hex() for path in Path(folder).iterdir()]
     text = done.stderr + done.stdout
     runs = re.search(r"number_of_executed_units:\s*(\d+)", text) or re.search(r"Done (\d+) runs", text)
     paths_found = re.findall(r"cov: (\d+)", text)
@@ -228,22 +233,20 @@ def _atheris(name: str, seconds: float, seed: int) -> dict[str, Any]:
 
 
 def _kept() -> dict[str, dict[str, Any]]:
-    try:
-        document = json.loads((RESULTS / "fuzz.json").read_text())
-        return dict(document.get("figures", {}))
-    except (OSError, ValueError):
-        return {}
+    for path in (PROGRESS, RESULTS / "fuzz.json"):
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads(path.read_text())["figures"])
+    return {}
 
 
 def _keep(name: str, row: dict[str, Any]) -> None:
     """Add to what is kept of a target; other runs may keep theirs meanwhile."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "fuzz.json"
     rows = _kept()
     rows[name] = {**rows.get(name, {}), **row}
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps({"benchmark": "fuzz", "figures": rows}, indent=2) + "\n")
-    os.replace(unfinished, path)
+    unfinished = PROGRESS.with_suffix(".new")
+    unfinished.write_text(json.dumps({"figures": rows}, indent=2) + "\n")
+    os.replace(unfinished, PROGRESS)
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> None:
@@ -276,7 +279,11 @@ def _conclude(rows: dict[str, dict[str, Any]]) -> int:
         Floor("growth of memory", max((row.get("growth_mb", 0.0) for row in rows.values()), default=0.0), GROWTH_MB,
               at_least=False, unit=" MB"),
     ]  # fmt: skip
-    return conclude("fuzz", floors, rows)
+    busy = [name for name, row in rows.items() if row.get("others_share", 0.0) > MOST_SHARE]
+    if busy:
+        console.print(f"the machine was busy, repeat them: --again --only {','.join(busy)}", soft_wrap=True)
+    share = max((row.get("others_share", 0.0) for row in rows.values()), default=0.0)
+    return conclude("fuzz", floors, rows, others_share=share)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,12 +28,11 @@ from emer_edge.core.errors import EmerEdgeError
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
 from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
-from emer_edge.runtime.engines.tensorrt.plan_tensors import precision_counts
 from emer_edge.runtime.engines.tensorrt.toolkit import describe_machine, load_toolkit
 
 BATCHES = (1, 3, 16, 17)
@@ -48,11 +48,11 @@ class Findings:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, case: Case, check: str, told: str, ok: bool = True, **figures: Any) -> None:
+    def add(self, case: Case, check: str, message: str, ok: bool = True, **figures: Any) -> None:
         """Add a row, and say it."""
-        row = {"group": case.group, "part": case.part, "precision": case.precision, "check": check, "told": told}
+        row = {"group": case.group, "part": case.part, "precision": case.precision, "check": check, "message": message}
         self.rows.append({**row, "ok": ok, **figures})
-        console.print(f"{'ok    ' if ok else 'FAILED'} {case.group} {case.part}: {check}: {told}", highlight=False)
+        console.print(f"{'ok    ' if ok else 'FAILED'} {case.group} {case.part}: {check}: {message}", highlight=False)
 
     def attempt(self, case: Case, check: str, work: Callable[[], Any]) -> Any:
         """Do something that may fail; a failure becomes a row and gives None."""
@@ -62,14 +62,14 @@ class Findings:
             self.add(case, check, f"{type(error).__name__}: {error}", ok=False)
             return None
 
-    def refuse(self, case: Case, told: str) -> None:
+    def refuse(self, case: Case, message: str) -> None:
         """Add the row of a case that could not be made."""
-        self.add(case, "export", told, ok=False)
+        self.add(case, "export", message, ok=False)
 
     @property
     def failed(self) -> int:
         """Rows that failed."""
-        return sum(not each["ok"] for each in self.rows)
+        return sum(not row["ok"] for row in self.rows)
 
 
 def main() -> int:
@@ -105,13 +105,13 @@ def main() -> int:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    """A line a part; milliseconds are medians and 99th percentiles of batch 1. Failures follow in full."""
+    """One line per part; milliseconds are medians and 99th percentiles of batch 1. Failures follow in full."""
     lines: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
-    for each in rows:
-        lines.setdefault((each["group"], each["part"], each["precision"]), {})[each["check"]] = each
+    for row in rows:
+        lines.setdefault((row["group"], row["part"], row["precision"]), {})[row["check"]] = row
     table = []
     for case, checks in lines.items():
-        differences = [max(each["differences"].values()) for each in checks.values() if "differences" in each]
+        differences = [max(check["differences"].values()) for check in checks.values() if "differences" in check]
         counts = checks.get("layers", {}).get("counts", {})
         table.append(
             (
@@ -119,19 +119,21 @@ def _show(rows: list[dict[str, Any]]) -> None:
                 " ".join(f"{name}:{count}" for name, count in sorted(counts.items())),
                 f"{max(differences):.1e}" if differences else None,
                 *(_times(checks.get(f"time, {how}")) for how in ("enqueue", "CUDA graph", "CPU")),
-                sum(not each["ok"] for each in checks.values()),
+                sum(not check["ok"] for check in checks.values()),
             )
         )
     headings = ("from", "part", "precision", "layers", "differs", "enqueue ms", "graph ms", "CPU ms", "failed")
-    show("Parts on the GPU", tuple(Column(each) for each in headings), table)
-    for each in rows:
-        if not each["ok"]:
-            console.print(f"FAILED {each['group']} {each['part']} {each['check']}: {each['told']}", highlight=False)
+    show("Parts on the GPU", tuple(Column(heading) for heading in headings), table)
+    for entry in rows:
+        if not entry["ok"]:
+            console.print(
+                f"FAILED {entry['group']} {entry['part']} {entry['check']}: {entry['message']}", highlight=False
+            )
 
 
 def _times(row: dict[str, Any] | None) -> str | None:
     if row is None or "p50_ms" not in row:
-        return None if row is None else row["told"].partition(":")[0]
+        return None if row is None else row["message"].partition(":")[0]
     return f"{row['p50_ms']:.3f} / {row['p99_ms']:.3f}"
 
 
@@ -141,8 +143,8 @@ def _embeddings(cases: list[Case]) -> np.ndarray[Any, np.dtype[np.float32]]:
     for case in cases:
         if case.part.startswith("face_encoder"):
             with closing(open_engine("onnxruntime", case.path)) as engine:
-                found = [engine.run({"face": each})["embedding"] for each in faces]
-            return np.stack(found)
+                embeddings = [engine.run({"face": face})["embedding"] for face in faces]
+            return np.stack(embeddings)
     return np.random.default_rng(0).normal(size=(len(faces), 8, 128)).astype(np.float32)
 
 
@@ -154,7 +156,7 @@ def _inputs(engine: Any, batch: int, embeddings: np.ndarray[Any, np.dtype[np.flo
     return {
         name: np.ascontiguousarray(known[name])
         if name in known
-        else rng.uniform(0, 255, [batch if each is None else each for each in shape]).astype(np.float32)
+        else rng.uniform(0, 255, [batch if size is None else size for size in shape]).astype(np.float32)
         for name, shape in engine.inputs.items()
     }
 
@@ -194,10 +196,10 @@ def _check(
 
 def _layers(findings: Findings, case: Case, engine: TensorRtEngine) -> None:
     layers = engine.layers()
-    counts = precision_counts(layers)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "the inspector says nothing"
-    listed = [{"name": each.name, "kind": each.kind, "precision": each.precision} for each in layers]
-    findings.add(case, "layers", told, ok=bool(layers), counts=counts, layers=listed)
+    counts = dict(Counter(layer.precision for layer in layers))
+    message = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "the inspector gives nothing"
+    listed = [{"name": layer.name, "kind": layer.kind, "precision": layer.precision} for layer in layers]
+    findings.add(case, "layers", message, ok=bool(layers), counts=counts, layers=listed)
 
 
 def _compare(findings: Findings, case: Case, engine: TensorRtEngine, embeddings: Any) -> None:
@@ -207,7 +209,7 @@ def _compare(findings: Findings, case: Case, engine: TensorRtEngine, embeddings:
             inputs = _inputs(engine, batch, embeddings)
             got, expected = engine.run(inputs), reference.run(inputs)
             worst = {name: _share(got[name], expected[name]) for name in expected}
-            name = max(worst, key=lambda each: worst[each])
+            name = max(worst, key=lambda head: worst[head])
             findings.add(
                 case,
                 f"compare, batch {batch}",
@@ -231,9 +233,11 @@ def _time(findings: Findings, case: Case, how: str, engine: Any, inputs: Inputs,
         began = perf_counter_ns()
         engine.run(inputs)
         durations.append(perf_counter_ns() - began)
-    found = summarise(durations)
-    told = f"median {found.p50_ms:.3f} ms, p90 {found.p90_ms:.3f}, p99 {found.p99_ms:.3f}, max {found.max_ms:.3f}"
-    findings.add(case, f"time, {how}", f"{told}, {found.count} runs", **found.to_dict())
+    summary = summarise(durations)
+    message = (
+        f"median {summary.p50_ms:.3f} ms, p90 {summary.p90_ms:.3f}, p99 {summary.p99_ms:.3f}, max {summary.max_ms:.3f}"
+    )
+    findings.add(case, f"time, {how}", f"{message}, {summary.count} runs", **summary.to_dict())
 
 
 def _graph(findings: Findings, case: Case, options: BuildOptions, inputs: Inputs, repeats: int, warmup: int) -> None:
@@ -262,8 +266,8 @@ def _cache(findings: Findings, case: Case, options: BuildOptions, inputs: Inputs
     path.write_bytes(b"\0" + path.read_bytes()[1:])
     with closing(TensorRtEngine(case.path, options)) as engine:
         engine.run(inputs)
-        told = "built again" if engine.plan.built else "the damaged plan was used"
-        findings.add(case, "engine cache, damaged plan", told, ok=engine.plan.built)
+        message = "built again" if engine.plan.built else "the damaged plan was used"
+        findings.add(case, "engine cache, damaged plan", message, ok=engine.plan.built)
 
 
 def _cpu(findings: Findings, case: Case, inputs: Inputs, repeats: int, warmup: int) -> None:

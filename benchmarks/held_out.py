@@ -1,4 +1,4 @@
-"""Windows of the held-out fold, read once for every question that is asked of them."""
+"""Windows of the held-out fold, read once for all benchmarks of a process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Windows:
     def embeddings(self, session: Session) -> NDArray[np.float32]:
         """(n, 8, 128) float32."""
         count, slots = self.faces.shape[:2]
-        encoded = [session.encode(each) for each in self.faces]
+        encoded = [session.encode(face) for face in self.faces]
         return np.stack(encoded).reshape(count, slots, -1)
 
 
@@ -40,7 +40,7 @@ def held_out_clips(bundle: Bundle, dataset: EmerDataset) -> tuple[Clip, ...]:
 
 
 def windows_of(bundle: Bundle, clips: Sequence[Clip], draws: int = 0, seed: int = 0) -> Windows:
-    """The deterministic window of each clip, and so many random draws of it besides."""
+    """The deterministic window of each clip, and `draws` random ones."""
     rng = np.random.default_rng(seed)
     owners, faces, cut = [], [], []
     for clip in clips:
@@ -50,5 +50,8 @@ def windows_of(bundle: Bundle, clips: Sequence[Clip], draws: int = 0, seed: int 
             faces.append(load_faces(clip, window.frames))
             cut.append(window)
     return Windows(
-        tuple(owners), np.stack(faces), np.stack([each.eye for each in cut]), np.stack([each.gaze for each in cut])
+        tuple(owners),
+        np.stack(faces),
+        np.stack([window.eye for window in cut]),
+        np.stack([window.gaze for window in cut]),
     )

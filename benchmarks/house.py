@@ -46,13 +46,13 @@ class Module:
 
 def modules(root: Path = ROOT / PACKAGE) -> list[Module]:
     """All modules below `root`, by name."""
-    found = []
+    house = []
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         text = path.read_text()
-        found.append(Module(name, path, text, ast.parse(text)))
-    return found
+        house.append(Module(name, path, text, ast.parse(text)))
+    return house
 
 
 def documented(node: ast.AST) -> bool:
@@ -71,7 +71,7 @@ def code_lines(module: Module) -> int:
             continue
         if _is_docstring(node):
             continue
-        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
         if hasattr(node, "body"):  # a block's own lines are its head's; its body's statements count themselves
             body = node.body if isinstance(node.body, list) else [node.body]
             covered.update(range(first, body[0].lineno if body[0].lineno > first else first + 1))
@@ -104,10 +104,10 @@ def public(module: Module) -> Iterator[tuple[str, ast.AST]]:
                 stack.append((inner, child))
 
 
-def documentation(found: Sequence[Module]) -> tuple[float, list[str]]:
+def documentation(house: Sequence[Module]) -> tuple[float, list[str]]:
     """Share of the public names that have a docstring, and those that have none."""
-    names = {name: documented(node) for each in found for name, node in public(each)}
-    without = [name for name, told in names.items() if not told]
+    names = {name: documented(node) for module in house for name, node in public(module)}
+    without = [name for name, documented in names.items() if not documented]
     return 1 - len(without) / len(names), without
 
 
@@ -116,26 +116,26 @@ def imports(module: Module, names: set[str]) -> set[str]:
 
     Such a text is a module's dotted name, or `module:attribute`.
     """
-    found: set[str] = set()
+    imported: set[str] = set()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                found.add(inner if inner in names else node.module)
+                imported.add(inner if inner in names else node.module)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value.partition(":")[0])
-    found = {each for each in found if each in names and each != PACKAGE}
+            imported.add(node.value.partition(":")[0])
+    imported = {module for module in imported if module in names and module != PACKAGE}
     if module.path.name == "__init__.py":  # a package that opens its own modules is one with them
-        found = {each for each in found if each != module.name}
-    return found - {module.name}
+        imported = {name for name in imported if name != module.name}
+    return imported - {module.name}
 
 
-def circles(found: Sequence[Module]) -> list[list[str]]:
+def circles(house: Sequence[Module]) -> list[list[str]]:
     """Import circles: strongly connected components of more than one module (Tarjan 1972)."""
-    names = {each.name for each in found}
-    edges = {each.name: sorted(imports(each, names)) for each in found if each.name != PACKAGE}
+    names = {module.name for module in house}
+    edges = {module.name: sorted(imports(module, names)) for module in house if module.name != PACKAGE}
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -164,24 +164,24 @@ def circles(found: Sequence[Module]) -> list[list[str]]:
     return circle
 
 
-def positional_calls(found: Sequence[Module]) -> list[str]:
+def positional_calls(house: Sequence[Module]) -> list[str]:
     """Calls of the package's own functions and classes with more than four positional arguments: `file:line name`."""
     own = {
         node.name
-        for each in found
-        for node in ast.walk(each.tree)
+        for module in house
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     } - set(dir(builtins))
     broken = []
-    for each in found:
-        for node in ast.walk(each.tree):
+    for module in house:
+        for node in ast.walk(module.tree):
             if not isinstance(node, ast.Call) or len(node.args) <= MOST_POSITIONAL:
                 continue
             if any(isinstance(arg, ast.Starred) for arg in node.args):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name in own:
-                broken.append(f"{each.path.relative_to(ROOT)}:{node.lineno} {name} ({len(node.args)})")
+                broken.append(f"{module.path.relative_to(ROOT)}:{node.lineno} {name} ({len(node.args)})")
     return broken
 
 
@@ -190,25 +190,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--long", action="store_true", help="name each place where a rule is broken")
     long = parser.parse_args().long
-    found = modules()
-    share, without = documentation(found)
+    house = modules()
+    share, without = documentation(house)
     tests = list((ROOT / "tests").rglob("*.py"))
     figures: list[tuple[str, object, list[str]]] = [
-        (f"Python files under {PACKAGE}", len(found), []),
-        ("lines", sum(each.lines for each in found), []),
-        ("lines of code (covered by a statement, docstrings apart)", sum(map(code_lines, found)), []),
-        (f"files over {MOST_LINES} lines", *_broken([each.name for each in found if each.lines > MOST_LINES])),
-        ("import circles", *_broken([" ".join(each) for each in circles(found)])),
-        (f"calls with over {MOST_POSITIONAL} positional arguments", *_broken(positional_calls(found))),
+        (f"Python files under {PACKAGE}", len(house), []),
+        ("lines", sum(module.lines for module in house), []),
+        ("lines of code (covered by a statement, docstrings apart)", sum(map(code_lines, house)), []),
+        (f"files over {MOST_LINES} lines", *_broken([module.name for module in house if module.lines > MOST_LINES])),
+        ("import circles", *_broken([" ".join(circle) for circle in circles(house)])),
+        (f"calls with over {MOST_POSITIONAL} positional arguments", *_broken(positional_calls(house))),
         ("public names with a docstring", f"{share:.1%}", without),
         ("test files", len(tests), []),
-        ("lines of tests", sum(each.read_text().count("\n") for each in tests), []),
+        ("lines of tests", sum(test.read_text().count("\n") for test in tests), []),
     ]
     for name, figure, where in figures:
         print(f"{name:60} {figure}")
         if long:
-            for each in where:
-                print(f"    {each}")
+            for place in where:
+                print(f"    {place}")
 
 
 def _broken(where: list[str]) -> tuple[int, list[str]]:

@@ -1,4 +1,4 @@
-"""What images cost a run, encoded in a process of their own and on a thread of the run's, side by side in turns."""
+"""Cost of images in a run, encoded in a process of their own and on a thread of the run, in turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Floor, conclude, parser, show, workshop
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 from emer_edge.runtime.encoding import Coding, Encoder, encoded
 from emer_edge.runtime.outputs import Host, Output
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
@@ -44,7 +44,7 @@ class OnThread(Encoder):
 
 def main() -> int:
     """Measure; return the exit code."""
-    made = parser("CPU time, memory and latency of runs whose images are encoded here or there.")
+    made = parser("CPU time, memory and latency of runs with images encoded on a thread or in a process.")
     made.add_argument("--seconds", type=float, default=20.0, help="length of a run")
     made.add_argument("--turns", type=int, default=2, help="how often every case is measured")
     made.add_argument("--video", type=Path, help="a face video; a synthetic recording's by default")
@@ -57,20 +57,20 @@ def main() -> int:
         if arguments.case:
             run(bundle, video, recording / "tracker.tsv", arguments.seconds, *arguments.case)
             return 0
-        found: dict[str, list[dict[str, Any]]] = {}
+        cases: dict[str, list[dict[str, Any]]] = {}
         for _ in range(arguments.turns):
             for what, where in [("nothing", "thread"), *CASES]:
                 command = [sys.executable, "-m", "benchmarks.image_encoding", str(bundle), "--work", str(shop.folder)]
                 command += ["--video", str(video), "--seconds", str(arguments.seconds), "--case", what, where]
-                found.setdefault(f"{what}, {where}", []).append(watched(command))
+                cases.setdefault(f"{what}, {where}", []).append(watched(command))
     columns = (
-        *(Column("images for"), Column("CPU", "%", 1), Column("CPU", "ms a frame", 2)),
+        *(Column("images for"), Column("CPU", "%", 1), Column("CPU", "ms per frame", 2)),
         *(Column(name, "MB", 0) for name in ("RSS", "PSS")),
         *(Column(name, "ms", 1) for name in ("p50", "p99", "max")),
         Column("lost", "", 0),
     )
     keys = ("cpu_percent", "cpu_ms_a_frame", "rss_mb", "pss_mb", "p50_ms", "p99_ms", "max_ms", "lost")
-    rows = [(name, *(median(each[key] for each in runs) for key in keys)) for name, runs in found.items()]
+    rows = [(name, *(median(run[key] for run in runs) for key in keys)) for name, runs in cases.items()]
     show(
         "runs with images",
         columns,
@@ -79,10 +79,10 @@ def main() -> int:
     )
     floors = []
     for what in ("recording", "page", "both"):
-        most_mb = max(each["rss_mb"] for each in found[f"{what}, process"])
-        told = f"RSS of all processes together, images for {what}"
-        floors.append(Floor(told, most_mb, FLOORS_MB[what != "recording"], False, " MB"))
-    figures = {"seconds": arguments.seconds, "bundle": bundle.name, "video": video.name, "runs": found}
+        most_mb = max(run["rss_mb"] for run in cases[f"{what}, process"])
+        what_held = f"RSS of all processes together, images for {what}"
+        floors.append(Floor(what_held, most_mb, FLOORS_MB[what != "recording"], False, " MB"))
+    figures = {"seconds": arguments.seconds, "bundle": bundle.name, "video": video.name, "runs": cases}
     return conclude("image_encoding", floors, figures)
 
 
@@ -105,18 +105,18 @@ def run(bundle: Path, video: Path, tracker: Path, seconds: float, what: str, whe
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s = process_time() - began_cpu_s + children.ru_utime + children.ru_stime
     total = summary.stages["total"]
-    told = {
+    costs = {
         "cpu_percent": 100 * cpu_s / took_s,
         "cpu_ms_a_frame": 1000 * cpu_s / summary.frames,
         **{key: value for key, value in total.to_dict().items() if key != "min_ms"},
         "lost": sum(summary.outputs.get("record", {}).values()),
         "dropped": summary.dropped,
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(costs), flush=True)
 
 
 def watched(command: list[str]) -> dict[str, Any]:
-    """Run a case and look at it: memory from outside, a visitor where it has a page."""
+    """Run a case and watch it: memory from outside, a visitor where it has a page."""
     over = threading.Event()
     pictures: list[int] = []
     most = {"rss_mb": 0.0, "pss_mb": 0.0}
@@ -128,12 +128,12 @@ def watched(command: list[str]) -> dict[str, Any]:
             visitor.start()
         reader = threading.Thread(target=watch, args=(process.pid, over, most))
         reader.start()
-        told: dict[str, Any] = json.loads(process.stdout.readline())
+        costs: dict[str, Any] = json.loads(process.stdout.readline())
         over.set()
         reader.join()
         if url:
             visitor.join()
-    return told | most | {"pictures": len(pictures), "picture_bytes": median(pictures) if pictures else 0}
+    return costs | most | {"pictures": len(pictures), "picture_bytes": median(pictures) if pictures else 0}
 
 
 def visit(url: str, over: threading.Event, pictures: list[int]) -> None:
@@ -158,27 +158,27 @@ def watch(process: int, over: threading.Event, most: dict[str, float]) -> None:
     """Keep the largest memory of a process and its children, in 10^6 bytes."""
     while not over.wait(0.5):
         now = {"rss_mb": 0.0, "pss_mb": 0.0}
-        for each in (process, *children_of(process)):
+        for pid in (process, *children_of(process)):
             try:
-                lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             except OSError:
                 continue
-            found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+            sizes = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
             for key, name in (("rss_mb", "Rss"), ("pss_mb", "Pss")):
-                now[key] += int(found[name][0]) * 1024 / 1e6 if name in found else 0.0
+                now[key] += int(sizes[name][0]) * 1024 / 1e6 if name in sizes else 0.0
         for key, value in now.items():
             most[key] = max(most[key], value)
 
 
 def children_of(process: int) -> list[int]:
     """The processes that a process has started and that still run."""
-    found: list[int] = []
+    pids: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
         try:
-            found += [int(each) for each in path.read_text().split()]
+            pids += [int(field) for field in path.read_text().split()]
         except OSError:
             continue
-    return found
+    return pids
 
 
 if __name__ == "__main__":

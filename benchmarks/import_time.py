@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 
 FLOOR_MS = 50.0
 HEAVY = ("torch", "onnx", "pandas", "matplotlib")
@@ -30,22 +30,25 @@ def main() -> int:
             began = perf_counter_ns()
             subprocess.run([sys.executable, "-c", code], check=True)
             durations[name].append((perf_counter_ns() - began) * 1e-6)
-    medians = {name: statistics.median(each) for name, each in durations.items()}
+    medians = {name: statistics.median(duration) for name, duration in durations.items()}
     bare = medians["bare Python"]
     cost_ms, ratio = medians["import emer_edge"] - bare, medians["import emer_edge"] / bare
     show(
         "A process that does this and ends",
         (Column("What"), Column("median", "ms"), Column("above bare Python", "ms"), Column("count")),
-        [(name, each, each - bare, arguments.rounds) for name, each in medians.items()],
+        [(name, median, median - bare, arguments.rounds) for name, median in medians.items()],
     )
     with workshop(arguments.work) as shop:
         loaded = import_sets(arguments.bundle or shop.bundle("int8"), shop.recording(15))
     show(
         "Packages that a command loads while it works",
         (Column("Command"), Column("packages"), Column("heavy ones")),
-        [(name, len(each), ", ".join(sorted(each & set(HEAVY))) or "none") for name, each in loaded.items()],
+        [
+            (name, len(packages), ", ".join(sorted(packages & set(HEAVY))) or "none")
+            for name, packages in loaded.items()
+        ],
     )
-    heavy = sum(len(each & set(HEAVY)) for each in loaded.values())
+    heavy = sum(len(packages & set(HEAVY)) for packages in loaded.values())
     floors = [
         Floor("import emer_edge above bare Python", cost_ms, FLOOR_MS, at_least=False, unit=" ms"),
         Floor("heavy packages in run, bench, predict", heavy, 1, at_least=False),
@@ -54,7 +57,7 @@ def main() -> int:
         "medians_ms": medians,
         "count": arguments.rounds,
         "ratio_to_bare_python": ratio,
-        "packages": {name: sorted(each) for name, each in loaded.items()},
+        "packages": {name: sorted(packages) for name, packages in loaded.items()},
     }
     return conclude("import_time", floors, figures)
 

@@ -31,7 +31,7 @@ from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.precision.macs import count_macs
 from emer_edge.metrics.latency import LatencySummary, summarise
 from emer_edge.model.checkpoint import load_demo_checkpoint
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 
 FLOOR = 80.0
 SIDE = 1024
@@ -51,16 +51,16 @@ def main() -> int:
         path = load_bundle(arguments.bundle or shop.bundle("int8")).part("cpu", "face_encoder")
         full = face_encoder(load_demo_checkpoint()[0])
         (folder / "fp32.onnx").write_bytes(full.SerializeToString())
-        macs = {each.name: each.macs for each in count_macs(full)}
-        found = in_turns(_candidates(path, folder), arguments.rounds)
+        macs = {mac.name: mac.macs for mac in count_macs(full)}
+        times_of = in_turns(_candidates(path, folder), arguments.rounds)
         layers = profile(path, folder)
     total = {"encoder": sum(macs.values()), "product": SIDE**3}
-    rates = {each: total[each.split()[0]] / (times.p50_ms * 1e6) for each, times in found.items()}
+    rates = {kernel: total[kernel.split()[0]] / (times.p50_ms * 1e6) for kernel, times in times_of.items()}
     limits = {
-        kind: max(rate for each, rate in rates.items() if each.startswith(f"product {kind}"))
+        kind: max(rate for kernel, rate in rates.items() if kernel.startswith(f"product {kind}"))
         for kind in ("INT8", "FP32")
     }
-    shares = {each: 100 * rate / limits[each.split()[1].rstrip(",")] for each, rate in rates.items()}
+    shares = {kernel: 100 * rate / limits[kernel.split()[1].rstrip(",")] for kernel, rate in rates.items()}
     show(
         f"One thread: the encoder ({total['encoder'] / 1e6:.1f} MMAC) and a product of {SIDE}^3",
         (
@@ -71,7 +71,7 @@ def main() -> int:
             Column("of the limit", "%", 1),
             Column("runs"),
         ),
-        [(each, t.p50_ms, t.p99_ms, rates[each], shares[each], t.count) for each, t in found.items()],
+        [(kernel, t.p50_ms, t.p99_ms, rates[kernel], shares[kernel], t.count) for kernel, t in times_of.items()],
     )
     lost = losses(layers, macs, limits["INT8"])
     _show_losses(lost)
@@ -81,7 +81,7 @@ def main() -> int:
         [Floor("INT8 encoder of the measured INT8 limit", shares[key], FLOOR, unit=" %")],
         {
             "macs": total,
-            "latency": {each: times.to_dict() for each, times in found.items()},
+            "latency": {kernel: times.to_dict() for kernel, times in times_of.items()},
             "gmac_per_s": rates,
             "limit_gmac_per_s": limits,
             "percent_of_limit": shares,
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def in_turns(candidates: Mapping[str, Work], rounds: int) -> dict[str, LatencySummary]:
-    """Processor time of every candidate, in an order drawn anew each round: a core's own, whoever else wants it."""
+    """CPU time of every candidate, in an order drawn again each round."""
     durations: dict[str, list[int]] = {name: [] for name in candidates}
     names, rng = list(candidates), np.random.default_rng(0)
     for number in range(rounds + 1):
@@ -104,7 +104,7 @@ def in_turns(candidates: Mapping[str, Work], rounds: int) -> dict[str, LatencySu
                 candidates[name]()
                 if number:  # the first round warms up
                     durations[name].append(process_time_ns() - began_ns)
-    return {name: summarise(each) for name, each in durations.items()}
+    return {name: summarise(duration) for name, duration in durations.items()}
 
 
 def profile(path: Path, folder: Path, runs: int = 120) -> list[dict[str, Any]]:
@@ -130,20 +130,25 @@ def profile(path: Path, folder: Path, runs: int = 120) -> list[dict[str, Any]]:
 def losses(layers: list[dict[str, Any]], macs: Mapping[str, int], limit: float) -> list[dict[str, Any]]:
     """Microseconds of each node beyond what its MACs take at the limit (GMAC/s), the most first."""
     rows = []
-    for each in layers:
-        count = macs.get(each["node"], 0)
+    for layer in layers:
+        count = macs.get(layer["node"], 0)
         rows.append(
-            {**each, "macs": count, "gmac_per_s": count / each["us"] / 1e3, "lost_us": each["us"] - count / limit / 1e3}
+            {
+                **layer,
+                "macs": count,
+                "gmac_per_s": count / layer["us"] / 1e3,
+                "lost_us": layer["us"] - count / limit / 1e3,
+            }
         )
     return sorted(rows, key=lambda row: -row["lost_us"])
 
 
 def _by_kind(lost: list[dict[str, Any]]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for each in lost:
-        kind = _kind(each["node"], each["op"])
-        found[kind] = found.get(kind, 0.0) + each["lost_us"]
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    lost_us: dict[str, float] = {}
+    for layer in lost:
+        kind = _kind(layer["node"], layer["op"])
+        lost_us[kind] = lost_us.get(kind, 0.0) + layer["lost_us"]
+    return dict(sorted(lost_us.items(), key=lambda item: -item[1]))
 
 
 def _kind(node: str, op: str) -> str:
@@ -157,12 +162,13 @@ def _kind(node: str, op: str) -> str:
 
 
 def _show_losses(lost: list[dict[str, Any]]) -> None:
-    total = sum(each["us"] for each in lost)
+    total = sum(layer["us"] for layer in lost)
     rows: list[tuple[Cell, ...]] = [
-        (each["node"], each["op"], each["us"], each["gmac_per_s"] or None, each["lost_us"]) for each in lost[:_SHOWN]
+        (layer["node"], layer["op"], layer["us"], layer["gmac_per_s"] or None, layer["lost_us"])
+        for layer in lost[:_SHOWN]
     ]
     show(
-        f"Where {sum(each['lost_us'] for each in lost):.0f} of {total:.0f} us are lost, the {_SHOWN} greatest",
+        f"Where {sum(layer['lost_us'] for layer in lost):.0f} of {total:.0f} us are lost, the {_SHOWN} greatest",
         (
             Column("Node"),
             Column("Operator"),
@@ -210,12 +216,12 @@ def _candidates(encoder: Path, folder: Path) -> dict[str, Work]:
     import openvino
 
     core = openvino.Core()
-    told = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     others = {**graphs, "product INT8 to FP32": (_product(folder, "Q/DQ", rng), square)}
     for name, (path, inputs) in others.items():
         if "MatMul" in name:
             continue  # it has neither operator; its own form is the Q/DQ pair
-        request = core.compile_model(core.read_model(str(path)), "CPU", told).create_infer_request()
+        request = core.compile_model(core.read_model(str(path)), "CPU", settings).create_infer_request()
         work[f"{name}, OpenVINO"] = functools.partial(request.infer, inputs, share_inputs=True)
     return work
 

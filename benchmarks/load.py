@@ -21,8 +21,9 @@ from benchmarks.endurance.live_run import LiveRun
 from benchmarks.endurance.oracle import holes
 from benchmarks.endurance.processes import sample_tree
 from benchmarks.endurance.soak_run import brief
+from benchmarks.quiet import OTHERS
 from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.options import WindowOptions
 
 LOADS: Final[dict[str, tuple[str, ...]]] = {
@@ -61,7 +62,7 @@ def main() -> int:
             for load, nice in ways:
                 console.print(f"round {number + 1}: load {load}, niceness {nice}", highlight=False)
                 turns[load, nice].append(turn(bundle, load, nice, arguments.seconds))
-    merged = {way: merge(each, bundle) for way, each in turns.items()}
+    merged = {way: merge(runs, bundle) for way, runs in turns.items()}
     show_rows(merged)
     return conclude("load", floors(merged, bundle), figures(arguments, merged))
 
@@ -103,42 +104,47 @@ def stressed(load: str, folder: Path) -> Iterator[None]:
     prefix = ["nice", "-n", str(-own)] if own else []
     with subprocess.Popen([*prefix, *command], stdout=subprocess.DEVNULL) as stress:
         try:
-            yield
+            with OTHERS.declared(stress.pid):
+                yield
         finally:
             stress.terminate()
 
 
 def merge(turns: list[dict[str, Any]], bundle: Bundle) -> dict[str, Any]:
     """The figures of all turns of a way."""
-    results = [each for turn in turns for each in turn["results"][1:]]
+    results = [result for turn in turns for result in turn["results"][1:]]
     missing = counted = 0
-    for each in turns:
-        ends = [result["end_ns"] for result in each["results"]]
+    for item in turns:
+        ends = [result["end_ns"] for result in item["results"]]
         missing += holes(ends, bundle.manifest.window.hop_ns)
-        counted += skipped(each["results"][-1]) - skipped(each["results"][0])
+        counted += skipped(item["results"][-1]) - skipped(item["results"][0])
     return {
         "results": len(results),
-        "alive": all(each["alive"] for each in turns),
-        "states": {state: sum(each["state"] == state for each in results) for state in {r["state"] for r in results}},
-        "result_age_ms": percentiles([each["age_ms"] for each in results]),
-        "face_age_ms": percentiles([each["face_age_ms"] for each in results if each["face_age_ms"] is not None]),
-        "sample_age_ms": percentiles([each["sample_age_ms"] for each in results if each["sample_age_ms"] is not None]),
-        "total_ms": percentiles([each["total_ms"] for each in results]),
+        "alive": all(turn["alive"] for turn in turns),
+        "states": {
+            state: sum(result["state"] == state for result in results) for state in {r["state"] for r in results}
+        },
+        "result_age_ms": percentiles([result["age_ms"] for result in results]),
+        "face_age_ms": percentiles([result["face_age_ms"] for result in results if result["face_age_ms"] is not None]),
+        "sample_age_ms": percentiles(
+            [result["sample_age_ms"] for result in results if result["sample_age_ms"] is not None]
+        ),
+        "total_ms": percentiles([result["total_ms"] for result in results]),
         "windows_without_result": missing,
         "late_steps_counted": counted,
         "dropped": turns[-1]["results"][-1]["dropped"],
-        "cpu_share": sum(each["cpu_share"] for each in turns) / len(turns),
-        "rss_mb": max(each["rss_mb"] for each in turns),
+        "cpu_share": sum(turn["cpu_share"] for turn in turns) / len(turns),
+        "rss_mb": max(turn["rss_mb"] for turn in turns),
     }
 
 
 def skipped(result: dict[str, Any]) -> int:
-    """Windows that a run says it has given no result for, up to one."""
+    """Windows that a run has reported as skipped, up to a result."""
     return int(result["dropped"].get("late steps", 0) + result["dropped"].get("results", 0))
 
 
 def floors(merged: dict[tuple[str, int], dict[str, Any]], bundle: Bundle) -> list[Floor]:
-    """What holds under every load.
+    """The floors under every load.
 
     A step that would begin a hop late is skipped, so a result is never older than the allowance and a hop when its step
     begins; another hop is left for the step itself. Left alone, or more urgent than the load, the run finds a face in
@@ -148,33 +154,33 @@ def floors(merged: dict[tuple[str, int], dict[str, Any]], bundle: Bundle) -> lis
     window = bundle.manifest.window
     hop_ms, slot_ms = window.hop_ns * 1e-6, window.face_slot_ns * 1e-6
     result_ms = WindowOptions().allowance_ns * 1e-6 + 2 * hop_ms
-    found = []
-    for (load, nice), each in merged.items():
+    promised = []
+    for (load, nice), way in merged.items():
         name = f"load {load}, niceness {nice}"
         shares = load != "none" and nice >= 0
         face_ms, sample_ms = (_SILENCE_MS, hop_ms) if shares else (hop_ms, hop_ms / 2)
-        uncounted = abs(each["windows_without_result"] - each["late_steps_counted"])
-        found += [
-            Floor(f"{name}: oldest result", each["result_age_ms"]["max"], result_ms, False, " ms"),
-            Floor(f"{name}: age of the newest face, p99", each["face_age_ms"]["p99"], face_ms, False, " ms"),
-            Floor(f"{name}: age of the newest face, at most", each["face_age_ms"]["max"], slot_ms, False, " ms"),
-            Floor(f"{name}: age of the newest sample, p99", each["sample_age_ms"]["p99"], sample_ms, False, " ms"),
-            Floor(f"{name}: age of the newest sample, at most", each["sample_age_ms"]["max"], slot_ms, False, " ms"),
+        uncounted = abs(way["windows_without_result"] - way["late_steps_counted"])
+        promised += [
+            Floor(f"{name}: oldest result", way["result_age_ms"]["max"], result_ms, False, " ms"),
+            Floor(f"{name}: age of the newest face, p99", way["face_age_ms"]["p99"], face_ms, False, " ms"),
+            Floor(f"{name}: age of the newest face, at most", way["face_age_ms"]["max"], slot_ms, False, " ms"),
+            Floor(f"{name}: age of the newest sample, p99", way["sample_age_ms"]["p99"], sample_ms, False, " ms"),
+            Floor(f"{name}: age of the newest sample, at most", way["sample_age_ms"]["max"], slot_ms, False, " ms"),
             Floor(f"{name}: windows without a result that nobody counted", uncounted, 1, False),
-            Floor(f"{name}: runs that ended", float(not each["alive"]), 1, False),
+            Floor(f"{name}: runs that ended", float(not way["alive"]), 1, False),
         ]
-    return found
+    return promised
 
 
 def show_rows(merged: dict[tuple[str, int], dict[str, Any]]) -> None:
     """Print the table."""
     rows: list[tuple[Cell, ...]] = []
-    for (load, nice), each in merged.items():
+    for (load, nice), way in merged.items():
         ages = [
-            each[key][share] for key in ("face_age_ms", "sample_age_ms", "result_age_ms") for share in ("p99", "max")
+            way[key][share] for key in ("face_age_ms", "sample_age_ms", "result_age_ms") for share in ("p99", "max")
         ]
-        rows.append((load, nice, each["results"], *ages, each["total_ms"]["p99"], each["windows_without_result"],
-                     each["late_steps_counted"], 100 * each["cpu_share"]))  # fmt: skip
+        rows.append((load, nice, way["results"], *ages, way["total_ms"]["p99"], way["windows_without_result"],
+                     way["late_steps_counted"], 100 * way["cpu_share"]))  # fmt: skip
     columns = [Column("load"), Column("niceness"), Column("results")]
     for name in ("face", "sample", "result"):
         columns += [Column(f"{name} p99", "ms", 0), Column(f"{name} max", "ms", 0)]
@@ -185,12 +191,12 @@ def show_rows(merged: dict[tuple[str, int], dict[str, Any]]) -> None:
 
 
 def figures(arguments: argparse.Namespace, merged: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
-    """What is kept."""
+    """The figures of the result."""
     return {
         "seconds": arguments.seconds,
         "rounds": arguments.rounds,
         "loads": {name: " ".join(("stress-ng", *options)) for name, options in LOADS.items() if options},
-        "turns": [{"load": load, "nice": nice, **each} for (load, nice), each in merged.items()],
+        "turns": [{"load": load, "nice": nice, **way} for (load, nice), way in merged.items()],
     }
 
 

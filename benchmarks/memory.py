@@ -9,7 +9,7 @@ from pathlib import Path
 from time import sleep
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 
 FLOOR_MB = 300.0
 
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def watch(bundle: Path, recording: Path) -> tuple[list[float], float]:
-    """Resident memory each second, and its peak, in 10^6 bytes."""
+    """Resident memory every second, and its peak, in 10^6 bytes."""
     files = ["--camera", str(recording / "video.avi"), "--tracker", str(recording / "tracker.tsv"), "--offset-ms", "0"]
     command = [sys.executable, "-m", "emer_edge", "run", str(bundle), *files, "--json"]
     resident, peak = [], 0.0
@@ -55,8 +55,8 @@ def memory_mb(process: int) -> tuple[float, float]:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return 0.0, 0.0
-    found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-    now, highest = (int(found[name][0]) * 1024 / 1e6 if name in found else 0.0 for name in ("VmRSS", "VmHWM"))
+    fields = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    now, highest = (int(fields[name][0]) * 1024 / 1e6 if name in fields else 0.0 for name in ("VmRSS", "VmHWM"))
     return now, highest
 
 

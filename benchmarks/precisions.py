@@ -21,7 +21,7 @@ from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.core.heads import HEADS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.metrics.prediction_metrics import mae, rmse, uar, war, weighted_f1
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 from emer_edge.runtime.engines import open_engine
 
 FOLDS = (1, 2, 3, 4, 5)
@@ -42,22 +42,22 @@ def outputs_of(bundle: Bundle, variant: Any, windows: Windows) -> Outputs:
     """Raw outputs of the windows by the parts of a variant, in ONNX Runtime: head -> (n, C)."""
     encoder = open_engine("onnxruntime", bundle.part(variant, "face_encoder"))
     fusion = open_engine("onnxruntime", bundle.part(variant, "fusion"))
-    found: list[Mapping[str, NDArray[np.float32]]] = []
+    answers: list[Mapping[str, NDArray[np.float32]]] = []
     for at in range(0, len(windows.clips), _AT_ONCE):
         part = slice(at, at + _AT_ONCE)
-        encoded = [encoder.run({"face": each})["embedding"] for each in windows.faces[part]]
+        encoded = [encoder.run({"face": face})["embedding"] for face in windows.faces[part]]
         given = {"embeddings": np.stack(encoded), "eye": windows.eye[part], "gaze": windows.gaze[part]}
-        found.append(fusion.run(given))
+        answers.append(fusion.run(given))
     encoder.close()
     fusion.close()
-    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def metrics_of(bundle: Bundle, outputs: Outputs, windows: Windows) -> dict[str, float]:
     """`<head>/<metric>` of the windows."""
     figures: dict[str, float] = {}
     for head in bundle.manifest.heads:
-        labels = np.array([each.labels.get(head.name, np.nan) for each in windows.clips])
+        labels = np.array([clip.labels.get(head.name, np.nan) for clip in windows.clips])
         known = np.isfinite(labels)
         if not known.any():
             continue
@@ -66,7 +66,7 @@ def metrics_of(bundle: Bundle, outputs: Outputs, windows: Windows) -> dict[str, 
             figures |= {f"{head.name}/mae": mae(truth, got[:, 0]), f"{head.name}/rmse": rmse(truth, got[:, 0])}
             continue
         own = HEADS[head.name].classes
-        order = np.array([own.index(each) for each in head.classes])
+        order = np.array([own.index(label) for label in head.classes])
         answers, right = order[got.argmax(axis=1)], truth.astype(np.int64)
         for name, metric in (("war", war), ("uar", uar), ("weighted_f1", weighted_f1)):
             figures[f"{head.name}/{name}"] = metric(right, answers)
@@ -77,11 +77,13 @@ def main() -> int:
     """Run it; return the exit code."""
     made = parser("Every head in FP32, FP16 and INT8 on five folds.")
     made.add_argument("--folds", default=",".join(map(str, FOLDS)), help="which folds")
-    made.add_argument("--draws", type=int, default=4, help="random windows a clip beside its deterministic one")
+    made.add_argument(
+        "--draws", type=int, default=4, help="random windows per clip, in addition to its deterministic one"
+    )
     arguments = made.parse_args()
     with workshop(arguments.work) as shop:
         dataset = EmerDataset.open(shop.data())
-        folds = [int(each) for each in arguments.folds.split(",")]
+        folds = [int(field) for field in arguments.folds.split(",")]
         per_fold: dict[str, list[dict[str, float]]] = {name: [] for name in READINGS}
         same: dict[str, dict[str, list[NDArray[np.bool_]]]] = {name: {} for name in READINGS}
         verdicts: dict[int, str] = {}
@@ -104,22 +106,22 @@ def main() -> int:
     names = list(per_fold["FP32"][0])
     rows = []
     for name in names:
-        values = {reading: np.array([each[name] for each in found]) for reading, found in per_fold.items()}
-        rows.append((name, *(f"{each.mean():.4f} ± {each.std():.4f}" for each in values.values())))
+        values = {reading: np.array([fold[name] for fold in fold_values]) for reading, fold_values in per_fold.items()}
+        rows.append((name, *(f"{value.mean():.4f} ± {value.std():.4f}" for value in values.values())))
     show(
         f"Held-out folds, mean and standard deviation of folds {arguments.folds}",
-        (Column("Metric"), *(Column(each) for each in READINGS)),
+        (Column("Metric"), *(Column(reading) for reading in READINGS)),
         rows,
         f"{count} windows, {1 + arguments.draws} a clip.",
     )
     shares = {
-        reading: {head: 100 * float(np.concatenate(each).mean()) for head, each in heads.items()}
+        reading: {head: 100 * float(np.concatenate(entry).mean()) for head, entry in heads.items()}
         for reading, heads in same.items()
     }
     heads = list(shares["FP32"])
     show(
         "Windows whose best class is that of FP32",
-        (Column("Head"), *(Column(each, "%", 2) for each in READINGS if each != "FP32")),
+        (Column("Head"), *(Column(reading, "%", 2) for reading in READINGS if reading != "FP32")),
         [(head, *(shares[reading][head] for reading in READINGS if reading != "FP32")) for head in heads],
         "",
     )

@@ -1,4 +1,4 @@
-"""Where a running `emer-edge run` spends the processor: thread by thread, stage by stage, in ms of CPU a second.
+"""Where `emer-edge run` spends CPU time: thread by thread, stage by stage, in ms per second.
 
 The run is the real command on a video file of 30 frames a second and a tracker file of 120 samples a second, at their
 own pace, in a process of its own. There, clocks of the processor time of the calling thread stand around the functions
@@ -25,34 +25,34 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
-from emer_edge.report.tables import Cell, Column
+from emer_edge.report.table import Cell, Column
 
 FLOOR_MS = 150.0
-"""Of CPU a second for the whole loop with JSON alone; a third of it goes into decoding the video."""
+"""CPU time per second of the whole loop with JSON alone; a third of it goes into decoding the video."""
 
 STAGES = {
     "engine": "emer_edge.runtime.engines.onnxruntime_engine:OnnxRuntimeEngine.run",
     "encode": "emer_edge.runtime.session:Session.encode",
     "fuse": "emer_edge.runtime.session:Session.fuse",
-    "crop to numbers": "emer_edge.data.windows:stack_faces",
+    "crop to numbers": "emer_edge.data.images:stack_faces",
     "find": "emer_edge.runtime.faces.finder:FaceFinder.see",
     "whole look": "emer_edge.runtime.faces.detector:FaceDetector.detect",
     "near look": "emer_edge.runtime.faces.detector:NearLook.look",
-    "decode faces": "emer_edge.runtime.faces.decoders:CenterFace.decode",
-    "align": "emer_edge.runtime.faces.alignment:align",
+    "decode faces": "emer_edge.runtime.faces.detector:CenterFace.decode",
+    "align": "emer_edge.runtime.faces.looks:align",
     "appearance": "emer_edge.runtime.faces.follower:Appearance.of",
     "usable": "emer_edge.runtime.faces.looks:why_unusable",
     "sample": "emer_edge.runtime.evidence:Evidence.on_sample",
     "39 columns": "emer_edge.signals.rows:raw_row",
     "network row": "emer_edge.signals.rows:network_row",
-    "column watch": "emer_edge.runtime.column_watch:ColumnWatch.add",
-    "eye ring": "emer_edge.signals.stream:EyeStream.append",
+    "column watch": "emer_edge.runtime.evidence:ColumnWatch.add",
+    "eye ring": "emer_edge.signals.rows:EyeStream.append",
     "cut": "emer_edge.runtime.evidence:Evidence.cut",
     "eye movements": "emer_edge.signals.events:movement_types",
     "event columns": "emer_edge.signals.events:event_columns",
-    "compose": "emer_edge.runtime.compose:compose",
+    "compose": "emer_edge.runtime.pipeline.core:PipelineCore.finish",
 }
-"""What is told of a stage -> the function that it is."""
+"""Name of a stage -> its function."""
 
 _SKIPPED_S = 6.0  # of start, imports and warm-up
 _BEFORE_END_S = 1.0
@@ -60,7 +60,7 @@ _BEFORE_END_S = 1.0
 
 def main() -> int:
     """Run it; return the exit code."""
-    made = parser("Where a running pipeline spends the processor.")
+    made = parser("Where a running pipeline spends CPU time.")
     made.add_argument("--seconds", type=int, default=45, help="length of the run")
     made.add_argument("--watched", help=argparse.SUPPRESS, nargs=argparse.REMAINDER)
     arguments = made.parse_args()
@@ -68,35 +68,35 @@ def main() -> int:
         return watched(Path(arguments.watched[0]), float(arguments.watched[1]), arguments.watched[2:])
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as folder:
         bundle, recording = arguments.bundle or shop.bundle("int8"), shop.recording(arguments.seconds)
-        found = Path(folder) / "profile.json"
-        told = ["run", str(bundle), "--camera", str(recording / "video.avi"), "--offset-ms", "0", "--json"]
-        told += ["--tracker", str(recording / "tracker.tsv")]
+        output = Path(folder) / "profile.json"
+        run_arguments = ["run", str(bundle), "--camera", str(recording / "video.avi"), "--offset-ms", "0", "--json"]
+        run_arguments += ["--tracker", str(recording / "tracker.tsv")]
         command = [
             sys.executable,
             "-m",
             "benchmarks.profile_loop",
             "--watched",
-            str(found),
+            str(output),
             str(arguments.seconds),
-            *told,
+            *run_arguments,
         ]
         with open(os.devnull, "w") as nowhere:
             run_process(command, stdout=nowhere, env={**os.environ, **ONE_THREAD}, check=True)
-        profile = json.loads(found.read_text())
+        profile = json.loads(output.read_text())
     total = sum(profile["threads"].values()) + sum(profile["children"].values())
     rows: list[tuple[Cell, ...]] = []
     for thread, spent in sorted(profile["threads"].items(), key=lambda item: -item[1]):
         rows.append((thread, "", spent, 100 * spent / total, None, None))
-        for stage, each in sorted(profile["stages"].get(thread, {}).items(), key=lambda item: -item[1]["ms"]):
+        for stage, entry in sorted(profile["stages"].get(thread, {}).items(), key=lambda item: -item[1]["ms"]):
             rows.append(
-                ("", stage, each["ms"], 100 * each["ms"] / total, each["calls"], 1e3 * each["ms"] / each["calls"])
+                ("", stage, entry["ms"], 100 * entry["ms"] / total, entry["calls"], 1e3 * entry["ms"] / entry["calls"])
             )
-        inside = sum(each["ms"] for each in profile["stages"].get(thread, {}).values())
+        inside = sum(stage["ms"] for stage in profile["stages"].get(thread, {}).values())
         if inside:
             rows.append(("", "the rest", spent - inside, 100 * (spent - inside) / total, None, None))
     rows += [(child, "", spent, 100 * spent / total, None, None) for child, spent in profile["children"].items()]
     show(
-        f"CPU of {profile['seconds']:.0f} s of `emer-edge run`: {total:.1f} ms a second, {total / 10:.1f} % of a core",
+        f"CPU time in {profile['seconds']:.0f} s of a run: {total:.1f} ms per second, {total / 10:.1f} % of a core",
         (
             Column("Thread or process"),
             Column("Stage"),
@@ -116,7 +116,7 @@ def main() -> int:
 
 @dataclass
 class _Frame:
-    """A call that goes on: the stages it lies in, and what those inside it took."""
+    """A call in progress: its stages, and the time of the stages inside it."""
 
     path: str
     inside_ns: int = 0
@@ -165,11 +165,11 @@ class Clocks:
         }
 
 
-def watched(found: Path, seconds: float, arguments: list[str]) -> int:
+def watched(output: Path, seconds: float, arguments: list[str]) -> int:
     """Run the command with clocks in it, and write what they show."""
     clocks = Clocks()
     missing = [place for name, place in STAGES.items() if not _put(clocks, name, place)]
-    threading.Thread(target=_observe, args=(clocks, found, seconds, missing), name="profile", daemon=True).start()
+    threading.Thread(target=_observe, args=(clocks, output, seconds, missing), name="profile", daemon=True).start()
     from emer_edge.cli import main as command
 
     sys.argv = ["emer-edge", *arguments]
@@ -189,8 +189,8 @@ def _put(clocks: Clocks, name: str, place: str) -> bool:
     except ImportError:
         return False
     *parents, last = path.split(".")
-    for each in parents:
-        owner = getattr(owner, each, None)
+    for parent in parents:
+        owner = getattr(owner, parent, None)
     raw = None if owner is None else vars(owner).get(last)
     if raw is None:
         return False
@@ -201,19 +201,19 @@ def _put(clocks: Clocks, name: str, place: str) -> bool:
     if parents:
         setattr(owner, last, clocked)
         return True
-    for module in [each for key, each in list(sys.modules.items()) if key.startswith("emer_edge")]:
+    for module in [module for key, module in list(sys.modules.items()) if key.startswith("emer_edge")]:
         for known, value in list(vars(module).items()):
             if value is raw:
                 setattr(module, known, clocked)
     return True
 
 
-def _observe(clocks: Clocks, found: Path, seconds: float, missing: list[str]) -> None:
+def _observe(clocks: Clocks, output: Path, seconds: float, missing: list[str]) -> None:
     time.sleep(_SKIPPED_S)
     before, began_s = (_threads(os.getpid()), clocks.read(), _children()), time.monotonic()
     time.sleep(max(5.0, seconds - _SKIPPED_S - _BEFORE_END_S))
     after, lasted_s = (_threads(os.getpid()), clocks.read(), _children()), time.monotonic() - began_s
-    names = {each.native_id: each.name for each in threading.enumerate()}
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
     threads: dict[str, float] = defaultdict(float)
     stages: dict[str, dict[str, dict[str, float]]] = {}
     for thread, spent_ns in after[0].items():
@@ -229,7 +229,7 @@ def _observe(clocks: Clocks, found: Path, seconds: float, missing: list[str]) ->
                 entry["calls"] += (calls - earlier[1]) / lasted_s
     children = {name: (spent - before[2].get(name, 0)) * 1e-6 / lasted_s for name, spent in after[2].items()}
     document = {"seconds": lasted_s, "threads": threads, "stages": stages, "children": children, "missing": missing}
-    found.write_text(json.dumps(document))
+    output.write_text(json.dumps(document))
 
 
 def _threads(process: int) -> dict[int, int]:
@@ -245,16 +245,16 @@ def _threads(process: int) -> dict[int, int]:
 
 def _children() -> dict[str, int]:
     """Child process, by what it runs -> nanoseconds on a processor."""
-    found: dict[str, int] = {}
+    spent: dict[str, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             if parent == os.getpid():
                 said = (folder / "cmdline").read_text().split("\0")
-                found[f"process {folder.name}: {' '.join(said[1:4])}"] = sum(_threads(int(folder.name)).values())
+                spent[f"process {folder.name}: {' '.join(said[1:4])}"] = sum(_threads(int(folder.name)).values())
         except (OSError, ValueError):
             continue
-    return found
+    return spent
 
 
 if __name__ == "__main__":

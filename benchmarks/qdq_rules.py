@@ -21,35 +21,35 @@ def find_qdq_violations(model: onnx.ModelProto) -> list[str]:
     quantised input; a Conv with a quantised input has quantised weights and the other way round.
     """
     index = GraphIndex(model)
-    found: list[str] = []
+    broken: list[str] = []
     for node in model.graph.node:
         if node.op_type in _QDQ:
-            found += _parameters(node, index)
+            broken += _parameters(node, index)
         elif node.op_type == "Relu":
             if index.made_by(node.input[0], "DequantizeLinear") and _behind(node.input[0], index) in _COMPUTE:
-                found.append(f"{node.name}: Q/DQ between {_behind(node.input[0], index)} and its Relu")
+                broken.append(f"{node.name}: Q/DQ between {_behind(node.input[0], index)} and its Relu")
         elif node.op_type == "Conv":
-            sides = [index.made_by(each, "DequantizeLinear") for each in node.input[:2]]
+            sides = [index.made_by(name, "DequantizeLinear") for name in node.input[:2]]
             if sides[0] != sides[1]:
-                found.append(f"{node.name}: only {'the input' if sides[0] else 'the weight'} is quantised")
+                broken.append(f"{node.name}: only {'the input' if sides[0] else 'the weight'} is quantised")
             if len(node.input) > 2 and index.made_by(node.input[2], "DequantizeLinear"):
-                found.append(f"{node.name}: quantised bias")
+                broken.append(f"{node.name}: quantised bias")
         elif node.op_type == "Add" and _is_bare_residual(node, index):
-            found.append(f"{node.name}: no input of this residual Add is quantised")
-    return found
+            broken.append(f"{node.name}: no input of this residual Add is quantised")
+    return broken
 
 
 def _parameters(node: onnx.NodeProto, index: GraphIndex) -> list[str]:
-    found = []
+    broken = []
     if node.input[1] in index.constants and index.array(node.input[1]).dtype != np.float32:
-        found.append(f"{node.name}: scale is not float32")
+        broken.append(f"{node.name}: scale is not float32")
     if len(node.input) > 2 and node.input[2] in index.constants:
         zero = index.array(node.input[2])
         if zero.dtype == np.uint8:
-            found.append(f"{node.name}: unsigned type")
+            broken.append(f"{node.name}: unsigned type")
         if np.any(zero != 0):
-            found.append(f"{node.name}: zero point is not 0")
-    return found
+            broken.append(f"{node.name}: zero point is not 0")
+    return broken
 
 
 def _behind(tensor: str, index: GraphIndex) -> str:
@@ -62,8 +62,8 @@ def _behind(tensor: str, index: GraphIndex) -> str:
 
 
 def _is_bare_residual(node: onnx.NodeProto, index: GraphIndex) -> bool:
-    if any(each in index.constants for each in node.input):
+    if any(name in index.constants for name in node.input):
         return False
-    convs = [index.producer[each] for each in node.input if index.made_by(each, "Conv")]
+    convs = [index.producer[name] for name in node.input if index.made_by(name, "Conv")]
     quantised_conv = any(index.made_by(conv.input[0], "DequantizeLinear") for conv in convs)
-    return quantised_conv and not any(index.made_by(each, "DequantizeLinear") for each in node.input)
+    return quantised_conv and not any(index.made_by(name, "DequantizeLinear") for name in node.input)

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.common import conclude, console, parser, workshop
+from benchmarks.common import conclude, parser, workshop
 from benchmarks.tables import put_table
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.export.precision.macs import macs_of_variant
-from emer_edge.report.tables import Cell, Column, Table
+from emer_edge.report.table import Cell, Column, Table
 
 SCALING: Final = Path(__file__).parents[1] / "docs" / "scaling.md"
 MACS_A_CLOCK: Final = {"int8": 2048, "fp16": 1024, "fp32": 128}
@@ -49,7 +49,7 @@ class Board:
     watts: str
 
     def rate(self, precision: str) -> float:
-        """Multiply-accumulates a second."""
+        """Multiply-accumulates per second."""
         return self.sms * MACS_A_CLOCK[precision] * self.gpu_mhz * 1e6
 
 
@@ -88,8 +88,8 @@ def work_of(bundle: Bundle, part: str) -> Work:
     precision = bundle.manifest.precision.parts[f"tensorrt/{part}"]
     rest = "fp16" if precision == "int8" else precision
     macs = dict.fromkeys(MACS_A_CLOCK, 0)
-    for each in macs_of_variant(path, "tensorrt"):
-        macs["int8" if each.int8 else rest] += each.macs
+    for layer in macs_of_variant(path, "tensorrt"):
+        macs["int8" if layer.int8 else rest] += layer.macs
     # Weights are read once; activations are a few times smaller and mostly stay in the L2 cache.
     return Work(macs, path.stat().st_size)
 
@@ -102,20 +102,20 @@ def main() -> int:
         names = [key.partition("/")[2] for key in bundle.manifest.precision.parts if key.startswith("tensorrt/")]
         parts = {name: work_of(bundle, name) for name in names}
     hop_hz = 1e9 / bundle.manifest.window.hop_ns
-    near = next((each for each in parts if each.endswith("near")), "face_detector")
+    near = next((part for part in parts if part.endswith("near")), "face_detector")
     looks_hz = FRAMES_HZ / LOOK_EVERY - WHOLE_LOOKS_HZ
     rates = {"face_encoder": hop_hz, "fusion": hop_hz, near: looks_hz, "face_detector": WHOLE_LOOKS_HZ}
     rows: list[tuple[Cell, ...]] = []
-    figures = {}
+    boards = {}
     for board in BOARDS:
-        least = {name: each.least_s(board) for name, each in parts.items()}
+        least = {name: part.least_s(board) for name, part in parts.items()}
         step_ms = (least["face_encoder"] + least["fusion"]) * 1e3
         load = sum(least[name] * hz for name, hz in rates.items())
         streams = int(GPU_SHARE / load)
-        figures[board.name] = {
+        boards[board.name] = {
             "int8_tops_dense": 2 * board.rate("int8") / 1e12,
             "memory_gb_s": board.memory_gb_s,
-            "least_ms": {name: each * 1e3 for name, each in least.items()},
+            "least_ms": {name: least_s * 1e3 for name, least_s in least.items()},
             "step_ms": step_ms,
             "gpu_share_a_stream": load,
             "streams_at_half_gpu": streams,
@@ -129,16 +129,15 @@ def main() -> int:
             Column("INT8 dense", "TOPS", 1),
             Column("Memory", "GB/s", 1),
             Column("Step, at least", "ms", 3),
-            Column("GPU a stream, at least", "%", 3),
+            Column("GPU per stream, at least", "%", 3),
             Column("Streams at half the GPU, at most", digits=0),
         ),
         tuple(rows),
         "Kernel launches, the CPU's work and memory traffic of activations are not in it.",
     )
-    put_table(SCALING, "roofline", table)
-    work = {name: {"macs": each.macs, "bytes": each.bytes} for name, each in parts.items()}
-    console.print(f"wrote the table in {SCALING.name}", highlight=False)
-    return conclude("roofline", [], {"work": work, "runs_a_second": rates, "boards": figures})
+    work = {name: {"macs": part.macs, "bytes": part.bytes} for name, part in parts.items()}
+    figures = {"work": work, "runs_a_second": rates, "boards": boards}
+    return conclude("roofline", [], figures, beside=lambda: put_table(SCALING, "roofline", table))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
+from emer_edge.bench.bench_options import BenchOptions, LatencyOptions, ProbeOptions, WorkerOptions
 from emer_edge.bench.benchmark import run_bench
-from emer_edge.bench.options import BenchOptions, LatencyOptions, ProbeOptions, WorkerOptions
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 
 TIMES = 4
 UNTIMED = LatencyOptions(
@@ -62,16 +62,16 @@ def main() -> int:
 
 
 def scored(bundle: Path, data: Path, count: int, *, times: int, workers: int) -> dict[str, Any]:
-    """Score `times` x `count` clips with so many processes; speed, peaks and the load before."""
+    """Score `times` x `count` clips with `workers` processes; speed, peaks and the load before."""
     load = os.getloadavg()[0]
     whole = EmerDataset.open(data)
     chosen = [clip for clip in whole.clips if clip.fold == 1][:count]
     clips = [
-        dataclasses.replace(each, name=f"{turn}x{each.name}", participant=f"{turn}x{each.participant}")
+        dataclasses.replace(variant, name=f"{turn}x{variant.name}", participant=f"{turn}x{variant.participant}")
         for turn in range(times)
-        for each in chosen
+        for variant in chosen
     ]
-    dataset = dataclasses.replace(whole, clips=(*clips, *(each for each in whole.clips if each.fold != 1)))
+    dataset = dataclasses.replace(whole, clips=(*clips, *(clip for clip in whole.clips if clip.fold != 1)))
     report = run_bench(
         BenchOptions(
             bundles=(bundle,),
@@ -90,7 +90,7 @@ def scored(bundle: Path, data: Path, count: int, *, times: int, workers: int) ->
         "clips_per_s": accuracy.clips_per_s,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         "load_average_before": load,
-        "heads": {name: each.metrics["war" if each.classes else "mae"].value for name, each in accuracy.heads.items()},
+        "heads": {name: head.metrics["war" if head.classes else "mae"].value for name, head in accuracy.heads.items()},
     }
 
 
@@ -101,13 +101,13 @@ def _run(bundle: Path, data: Path, clips: int, *, times: int, workers: int) -> d
     done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"scoring ended with code {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
-    alone = [each for each in runs if each["workers"] == 1]
-    together = [each for each in runs if each["workers"] > 1]
+    alone = [run for run in runs if run["workers"] == 1]
+    together = [run for run in runs if run["workers"] > 1]
     ratios = [b["clips_per_s"] / a["clips_per_s"] for a, b in zip(alone, together[:-1], strict=True)]
     few, many = together[0], together[-1]
     more = many["clips"] - few["clips"]
@@ -115,14 +115,14 @@ def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
     columns = ("workers", "clips", "clips_per_s", "peak_rss_mb", "load_average_before")
     show(
         "scoring",
-        tuple(Column(each, "", 2) for each in columns),
+        tuple(Column(column, "", 2) for column in columns),
         [tuple(run[name] for name in columns) for run in runs],
     )
     console.print(
-        f"{workers} processes score {median(ratios):.2f} times as many clips a second as one", highlight=False
+        f"{workers} processes score {median(ratios):.2f} times as many clips per second as one", highlight=False
     )
     floors = [
-        Floor("peak RSS of the process that deals, a further clip", grown, _MOST_MB, False, unit=" MB"),
+        Floor("peak RSS of the distributing process, per further clip", grown, _MOST_MB, False, unit=" MB"),
         Floor("runs whose figures differ from those of one process", _different(runs, clips), 1, False),
     ]
     figures = {"runs": runs, "speed_up": ratios, "grown_mb_a_clip": grown, "cores": len(os.sched_getaffinity(0))}
@@ -130,8 +130,8 @@ def _concluded(runs: list[dict[str, Any]], clips: int, workers: int) -> int:
 
 
 def _different(runs: list[dict[str, Any]], clips: int) -> int:
-    same = [each["heads"] for each in runs if each["clips"] <= clips]
-    return sum(each != same[0] for each in same)
+    same = [run["heads"] for run in runs if run["clips"] <= clips]
+    return sum(figures != same[0] for figures in same)
 
 
 if __name__ == "__main__":

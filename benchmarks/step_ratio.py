@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.latency import summarise
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 
 FLOOR = 15.0
 RUNS = {"eager": 3, "step": 15, "encode": 15, "fuse": 15}
@@ -40,7 +40,7 @@ def main() -> int:
         durations = take_turns(bundle, arguments.rounds)
     medians = {name: [statistics.median(turn) for turn in turns] for name, turns in durations.items()}
     ratios = [one / other for one, other in zip(medians["eager"], medians["step"], strict=True)]
-    summaries = {name: summarise(each for turn in turns for each in turn) for name, turns in durations.items()}
+    summaries = {name: summarise(duration for turn in turns for duration in turn) for name, turns in durations.items()}
     names = {
         "eager": "whole window, eager PyTorch",
         "step": "live step, INT8",
@@ -50,13 +50,16 @@ def main() -> int:
     show(
         "One thread, in turns",
         (Column("What"), Column("p50", "ms"), Column("p90", "ms"), Column("p99", "ms"), Column("count")),
-        [(names[name], each.p50_ms, each.p90_ms, each.p99_ms, each.count) for name, each in summaries.items()],
+        [
+            (names[name], summary.p50_ms, summary.p90_ms, summary.p99_ms, summary.count)
+            for name, summary in summaries.items()
+        ],
     )
     ratio = summaries["eager"].p50_ms / summaries["step"].p50_ms
     figures = {
         "ratio_of_medians": ratio,
         "ratio_per_turn": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
-        "latency": {name: each.to_dict() for name, each in summaries.items()},
+        "latency": {name: summary.to_dict() for name, summary in summaries.items()},
         "bundle": bundle.name,
     }
     return conclude("step_ratio", [Floor("eager whole window over live step", ratio, FLOOR, unit=" times")], figures)
@@ -72,9 +75,9 @@ def take_turns(bundle: Path, rounds: int) -> dict[str, list[list[int]]]:
             for name, kind in kinds.items():
                 durations[name].append(ask(workers[kind], name, RUNS[name]))
     finally:
-        for each in workers.values():
-            each.kill()
-            each.wait()
+        for worker in workers.values():
+            worker.kill()
+            worker.wait()
     return durations
 
 
@@ -101,17 +104,17 @@ def ask(worker: subprocess.Popen[str], name: str, runs: int) -> list[int]:
 
 def serve(work: dict[str, Work]) -> int:
     """Run what the parent asks for and answer with the durations."""
-    for each in work.values():
+    for folder in work.values():
         for _ in range(5):
-            each()
+            folder()
     for line in sys.stdin:
         name, runs = line.split()
-        found = []
+        durations = []
         for _ in range(int(runs)):
             began = perf_counter_ns()
             work[name]()
-            found.append(perf_counter_ns() - began)
-        print(json.dumps(found), flush=True)
+            durations.append(perf_counter_ns() - began)
+        print(json.dumps(durations), flush=True)
     return 0
 
 
@@ -135,7 +138,7 @@ def eager() -> dict[str, Work]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = Emert("nine").eval()
-    tensors = [torch.from_numpy(each) for each in inputs()]
+    tensors = [torch.from_numpy(entry) for entry in inputs()]
 
     def run() -> object:
         with torch.inference_mode():

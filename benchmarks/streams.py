@@ -1,4 +1,4 @@
-"""What a stream costs: 1, 2, 4 and 8 people read by one process, from a 30 fps video and a 120 Hz tracker file each."""
+"""Cost of a stream: 1, 2, 4 and 8 people in one process, each with a 30 fps video and a 120 Hz tracker file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.common import ONE_THREAD, conclude, console, parser, show, workshop
 from benchmarks.tables import put_table
-from emer_edge.report.tables import Column, Table
+from emer_edge.report.table import Column, Table
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.pipeline import Pipeline
 
@@ -56,14 +56,19 @@ def main() -> int:
     ]
     show(
         "several people in one process",
-        tuple(Column(each.replace("_", " ")) for each in figures),
-        [tuple(_cell(row[each]) for each in figures) for row in rows],
-        "cpu share: of one core, decoding of the videos included; total: hop deadline to the last result of a step",
+        tuple(Column(figure.replace("_", " ")) for figure in figures),
+        [tuple(_cell(row[figure]) for figure in figures) for row in rows],
+        "cpu share: of one core, decoding of the videos included; total: deadline to the last result of a step",
     )
-    if arguments.output is None:
-        put_table(SCALING, "streams", table_of(rows, arguments.seconds))
+    table = table_of(rows, arguments.seconds)
     command = f"python -m benchmarks.streams --seconds {arguments.seconds:g}"
-    return conclude("streams", [], {"command": command, "seconds": arguments.seconds, "rows": rows}, arguments.output)
+    return conclude(
+        "streams",
+        [],
+        {"command": command, "seconds": arguments.seconds, "rows": rows},
+        arguments.output,
+        beside=None if arguments.output else lambda: put_table(SCALING, "streams", table),
+    )
 
 
 def table_of(rows: list[dict[str, Any]], seconds: float) -> Table:
@@ -79,7 +84,7 @@ def table_of(rows: list[dict[str, Any]], seconds: float) -> Table:
         Column("Lost"),
     )
     keys = ("streams", "cpu_share", "cpu_share_a_stream", "total_p50_ms", "total_p99_ms", "encode_a_crop_ms")
-    cells = [tuple(row[each] for each in (*keys, "peak_rss_mb", "lost")) for row in rows]
+    cells = [tuple(row[key] for key in (*keys, "peak_rss_mb", "lost")) for row in rows]
     note = (
         f"{platform.machine()} server, {os.cpu_count()} cores, INT8, one thread; {seconds:g} s each; every stream "
         "decodes a 640x480 video at 30 frames a second and reads 120 samples a second (`python -m benchmarks.streams`)."
@@ -100,7 +105,7 @@ def in_child(count: int, bundle: Path, recording: Path, seconds: float) -> dict[
 
 
 def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[str, Any]:
-    """Run so many streams for so long; return what they cost."""
+    """Run `count` streams for `seconds`; return what they cost."""
     sources = [
         Source(str(recording / "video.avi"), str(recording / "tracker.tsv"), name=f"seat-{number}", offset_ms=0.0)
         for number in range(1, count + 1)
@@ -124,7 +129,7 @@ def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[s
         roles_s = {role: after_s - roles_s.get(role, 0.0) for role, after_s in thread_cpu_s().items()}
     summary = streams.summary()
     total, stages = summary.stages["total"], summary.stages
-    faces = [each.ages["face age"] for each in summary.streams.values() if "face age" in each.ages]
+    faces = [stream.ages["face age"] for stream in summary.streams.values() if "face age" in stream.ages]
     return {
         "streams": count,
         "cpu_share": cpu_s / span_s,
@@ -140,7 +145,7 @@ def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[s
         "fuse_p50_ms": stages["fuse"].p50_ms if "fuse" in stages else None,
         "detect_p50_ms": stages["detect"].p50_ms,
         "detect_p99_ms": stages["detect"].p99_ms,
-        "face_age_p99_ms": max((each.p99_ms for each in faces), default=None),
+        "face_age_p99_ms": max((face.p99_ms for face in faces), default=None),
         "peak_rss_mb": summary.peak_rss_mb,
         "states": summary.states,
         "dropped": summary.dropped,
@@ -149,8 +154,8 @@ def measure(count: int, bundle: Path, recording: Path, seconds: float) -> dict[s
 
 
 def thread_cpu_s() -> dict[str, float]:
-    """What the pipeline's threads have used so far, by their role; `rest` is all others."""
-    names = {each.native_id: each.name.removeprefix("emer-edge ") for each in threading.enumerate()}
+    """CPU time of the pipeline's threads so far, by their role; `rest` is all others."""
+    names = {thread.native_id: thread.name.removeprefix("emer-edge ") for thread in threading.enumerate()}
     used: dict[str, float] = defaultdict(float)
     for task in Path("/proc/self/task").iterdir():
         name = names.get(int(task.name), "rest")

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.common import ONE_THREAD, Floor, conclude, console, show, workshop
 from benchmarks.tensorrt_cases import Case, demo, given
-from emer_edge.report.tables import Column
+from emer_edge.report.table import Column
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
@@ -37,8 +37,8 @@ def main() -> int:
         if arguments.bundles:
             cases = list(given(arguments.bundles))
         else:
-            cases = list(demo(shop.folder, lambda case, told: refused.append(f"{case.group} {case.part}: {told}")))
-        rows = [_build(each) for each in cases]
+            cases = list(demo(shop.folder, lambda case, reason: refused.append(f"{case.group} {case.part}: {reason}")))
+        rows = [_build(case) for case in cases]
     show(
         f"Built by {rows[0].get('package', 'nothing') if rows else 'nothing'}",
         (
@@ -53,25 +53,25 @@ def main() -> int:
         ),
         [
             (
-                each["group"],
-                each["part"],
-                each["precision"],
-                each.get("seconds"),
-                each.get("plan_mb"),
-                each.get("peak_mb"),
-                each.get("violations"),
-                each.get("error", ""),
+                row["group"],
+                row["part"],
+                row["precision"],
+                row.get("seconds"),
+                row.get("plan_mb"),
+                row.get("peak_mb"),
+                row.get("violations"),
+                row.get("error", ""),
             )
-            for each in rows
+            for row in rows
         ],
     )
-    for each in refused:
-        console.print(f"could not be made: {each}")
-    failed = len(refused) + sum("error" in each for each in rows)
+    for reason in refused:
+        console.print(f"could not be made: {reason}")
+    failed = len(refused) + sum("error" in row for row in rows)
     console.print("Q/DQ: violations of the rules for explicit quantisation", highlight=False)
     floors = [
         Floor("parts that were not built", failed, 1, at_least=False),
-        Floor("Q/DQ violations", sum(each.get("violations", 0) for each in rows), 1, at_least=False),
+        Floor("Q/DQ violations", sum(row.get("violations", 0) for row in rows), 1, at_least=False),
     ]
     return conclude("tensorrt_builds", floors, {"rows": rows, "refused": refused})
 
@@ -79,10 +79,10 @@ def main() -> int:
 def _build(case: Case) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.tensorrt_builds", "--child", str(case.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
-    found: dict[str, Any] = {"group": case.group, "part": case.part, "precision": case.precision}
+    row: dict[str, Any] = {"group": case.group, "part": case.part, "precision": case.precision}
     if done.returncode:
-        return {**found, "error": (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]}
-    return {**found, **json.loads(done.stdout), "violations": _violations(case.path)}
+        return {**row, "error": (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]}
+    return {**row, **json.loads(done.stdout), "violations": _violations(case.path)}
 
 
 def _violations(path: Path) -> int:

@@ -26,13 +26,13 @@ class Case:
 
 def given(paths: Sequence[Path]) -> Iterator[Case]:
     """Every tensorrt part of bundles."""
-    for each in paths:
-        bundle = load_bundle(each)
+    for entry in paths:
+        bundle = load_bundle(entry)
         precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
         for part, path in bundle.parts(TENSORRT).items():
             cpu = f"cpu/{part}.onnx"
             yield Case(
-                each.name.removesuffix(".emer"),
+                entry.name.removesuffix(".emer"),
                 part,
                 precisions.get(f"tensorrt/{part}", "fp32"),
                 path,

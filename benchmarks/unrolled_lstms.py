@@ -19,14 +19,14 @@ __all__ = ["unrolled_lstms"]
 
 def unrolled_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]]) -> tuple[str, str]:
     """Write both streams as `emer_edge.export.parts.fusion.two_lstms` does, without loops."""
-    modules = [each for _, each in streams.values()]
+    modules = [stream for _, stream in streams.values()]
     depth, hidden = modules[0].num_layers, modules[0].hidden_size
     inputs = _first_products(graph, streams)
     recurrent = np.zeros((depth, len(modules), hidden, 4 * hidden))
     lower, biases = recurrent[1:].copy(), np.zeros((depth - 1, len(modules), 1, 4 * hidden))
     for number in range(depth):
-        for at, each in enumerate(modules):
-            w, r, bias_w, bias_r = lstm_layer(each, number)
+        for at, module in enumerate(modules):
+            w, r, bias_w, bias_r = lstm_layer(module, number)
             recurrent[number, at] = r.T
             if number:
                 lower[number - 1, at], biases[number - 1, at, 0] = w.T, bias_w + bias_r
@@ -56,14 +56,14 @@ def unrolled_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]])
         cell, state = _cell(graph, gates, cell, name)
         if wave < depth - 1:
             started = graph.constant(f"{name}.started", (np.arange(depth) <= wave).astype(float).reshape(-1, 1, 1, 1))
-            cell, state = (graph.node("Mul", [each, started], f"{each}.masked") for each in (cell, state))
+            cell, state = (graph.node("Mul", [tensor, started], f"{tensor}.masked") for tensor in (cell, state))
     graph.node("Split", [state, "lstms.below"], "lstms.last", ["lstms.rest", "lstms.top"], axis=0)
     stacked = graph.node("Concat", [*finished, "lstms.top"], "lstms.states", axis=0)
     turned = graph.transpose(stacked, "lstms.batch_first", (1, 2, 0, 3))
-    names = [f"{each}.turned" for each in streams]
+    names = [f"{stream}.turned" for stream in streams]
     graph.node("Split", [turned], "lstms.streams", names, axis=0)
     axis = graph.constant("turned_axis", [0])
-    eye, gaze = (graph.node("Squeeze", [each, axis], each.replace("turned", "all_states")) for each in names)
+    eye, gaze = (graph.node("Squeeze", [name, axis], name.replace("turned", "all_states")) for name in names)
     return eye, gaze
 
 
@@ -86,7 +86,7 @@ def _cell(graph: GraphBuilder, gates: str, cell: str | None, name: str) -> tuple
     """Cell state and hidden state after gates (..., 4 hidden) in ONNX's order: input, output, forget, cell."""
     graph.node("Split", [gates, "lstms.sizes"], f"{name}.apart", [f"{name}.bounded", f"{name}.signed"], axis=3)
     bounded = graph.node("Sigmoid", [f"{name}.bounded"], f"{name}.sigmoid")
-    doors = [f"{name}.{each}" for each in ("i", "o", "f")]
+    doors = [f"{name}.{gate}" for gate in ("i", "o", "f")]
     graph.node("Split", [bounded], f"{name}.doors", doors, axis=3)
     new = graph.node("Mul", [doors[0], graph.node("Tanh", [f"{name}.signed"], f"{name}.tanh")], f"{name}.new")
     if cell is not None:

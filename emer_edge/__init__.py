@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = ["Bundle", "MachineOptions", "Pipeline", "Result", "Session", "Source", "load_bundle"]
 
 # ONNX Runtime 1.29 and later send telemetry from Linux too, unless this is set before they are imported. Nothing may
-# leave the device unless asked: who wants it sets the variable to an empty text.
+# leave the device without consent: set the variable to an empty text to enable it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {

@@ -1,6 +1,6 @@
-"""The whole job on a machine with nothing; and the bundle that is used when none is named.
+"""The demo: the whole job on a machine without data or sensors; and the default bundle.
 
-Everything here rests on synthetic clips of one portrait, and says so.
+Everything here is based on synthetic clips of one portrait, and says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from emer_edge.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from emer_edge.bench.records.report_records import BenchReport
-    from emer_edge.training.train import TrainingSummary
 
 _MARKER: Final = ".emer-edge-demo"
 _FOLD: Final = 1
@@ -28,7 +27,7 @@ _FOLD: Final = 1
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What a demo is to do.
+    """Options of a demo.
 
     Attributes:
         folder: made for the demo.
@@ -47,60 +46,50 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class Demo:
-    """What a demo made.
-
-    Attributes:
-        folder: where everything lies.
-        training: of the checkpoint.
-        bundle: the INT8 bundle.
-        bench: speed, and accuracy on the fold that was held out.
-    """
+    """The results of a demo: its folder, the INT8 bundle, and its speed and accuracy on the held-out fold."""
 
     folder: Path
-    training: TrainingSummary
     bundle: Path
     bench: BenchReport
 
 
 def default_bundle(progress: Progress = silent, folder: Path | None = None) -> Path:
-    """Find the bundle to use when none is named.
+    """Find the bundle to use when none is given.
 
     The newest `*.emer` in `folder` (the current one by default); else the demo bundle from the user's cache, made there
     once where the export extra is installed.
 
     Raises:
-        BundleError: there is none, and none can be made here; the message names the command that makes one.
+        BundleError: there is none, and none can be made here.
     """
     from platformdirs import user_cache_path
 
     from emer_edge.bundle import load_bundle
 
     folder = folder or Path.cwd()
-    here = sorted(folder.glob("*.emer"), key=lambda each: each.stat().st_mtime)
-    if here:
+    if here := sorted(folder.glob("*.emer"), key=lambda bundle: bundle.stat().st_mtime):
         return here[-1]
     cached = user_cache_path("emer-edge") / f"demo-{__version__}.emer"
     if cached.exists():
         try:
             load_bundle(cached)
-        except BundleError:  # left over from another version, or damaged: it is ours to make again
+        except BundleError:  # of another version, or damaged: it is replaced
             shutil.rmtree(cached)
         else:
             return cached
-    absent = missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES))
-    if absent:
+    if absent := missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES)):
         raise BundleError(
             f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(absent)}; "
             "name a bundle, or install 'emer-edge[export,synth]' and run: emer-edge export --output demo.emer"
         )
+    from emer_edge.export.export_options import ExportOptions
     from emer_edge.export.exporter import export_bundle
-    from emer_edge.export.options import ExportOptions
 
     return export_bundle(ExportOptions(output=cached), progress).path
 
 
 def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
-    """Do the whole job in a folder, every stage told to `progress`.
+    """Synthesise, train, export, run and bench in a folder.
 
     Raises:
         OutputExistsError: the folder exists.
@@ -112,12 +101,12 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
     if run_seconds < 1:
         raise ConfigurationError(f"the live run lasts a second at least, not {run_seconds:g} s")
     _make(folder, options.force)
+    from emer_edge.bench.bench_options import BenchOptions, LatencyOptions
     from emer_edge.bench.benchmark import run_bench
-    from emer_edge.bench.options import BenchOptions, LatencyOptions
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.synth import synthesise, write_recording
+    from emer_edge.export.export_options import ExportOptions
     from emer_edge.export.exporter import export_bundle
-    from emer_edge.export.options import ExportOptions
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train
 
@@ -125,7 +114,7 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
     dataset = EmerDataset.open(clips, progress=progress)
     checkpoint = folder / "emert.pt"
     config = TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=options.epochs)
-    training = train(dataset, config, progress)
+    train(dataset, config, progress)
     exported = export_bundle(
         ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD),
         progress,
@@ -141,7 +130,7 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
         ),
         progress,
     )
-    return Demo(folder, training, exported.path, bench)
+    return Demo(folder, exported.path, bench)
 
 
 def _make(folder: Path, force: bool) -> None:
@@ -159,7 +148,7 @@ def _make(folder: Path, force: bool) -> None:
 
 
 def _live_run(bundle: Path, video: Path, seconds: float) -> None:
-    """`emer-edge run` in a process of its own, as a user would call it; its view and its summary go to stderr."""
+    """`emer-edge run` in a process of its own; its view and its summary go to stderr."""
     from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
     stop = threading.Event()

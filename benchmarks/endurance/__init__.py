@@ -1,1 +1,1 @@
-"""What the benchmarks of whole runs share: devices that fail, the run as a process, its figures, and their judge."""
+"""Shared by the benchmarks of long runs: devices that fail, the run as a process, its figures, and their verdict."""

@@ -15,13 +15,14 @@ from typing import Final
 import cv2
 import numpy as np
 
+from benchmarks.common import TESTS
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.tools.simulate.transport import TerminalTransport
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # the tests' camera, and a face
+sys.path.insert(0, str(TESTS))  # the tests' camera, and a face
 
 from camera_devices import MjpegServer
 from runtime_inputs import SCENE, scene
@@ -66,7 +67,7 @@ class FaceCamera(MjpegServer):
 
 
 class FaultyTracker:
-    """Two eyes that look around, 120 times a second.
+    """Two eyes that look around, 120 samples per second.
 
     Its ways to fail are `unplug` and `plug` (its clock restarts then), and the modes `silence`, `garbage` (random
     bytes) and `lost eyes`; otherwise its mode is `run`.
@@ -142,7 +143,7 @@ class _Garbler:
 
 
 class StallWatch:
-    """Notes when this process, and so the devices in it, did not get to run for a quarter of a second or more.
+    """Notes when this process, and so its devices, did not run for a quarter of a second or more.
 
     Attributes:
         stalls: (from_ns, to_ns) of each.

@@ -1,4 +1,4 @@
-"""What goes wrong in a long run, when, and what a result may say then.
+"""The faults of a long run, their times, and their effect on results.
 
 Times of a fault are of the device: from when it stopped giving evidence to when it gave it again. `EFFECTS` says what
 that does to the run by its specification: whether items stop or only what they show, and how soon the run has to have
@@ -65,8 +65,8 @@ OUTPUT_KINDS: Final = ("broker killed", "page visitor vanishes", "page visitor s
 """Faults of what the outputs talk to; no result may show them."""
 
 KINDS: Final = (
-    *((each,) for each in EFFECTS),
-    *((each,) for each in OUTPUT_KINDS),
+    *((effect,) for effect in EFFECTS),
+    *((kind,) for kind in OUTPUT_KINDS),
     ("camera unplugged", "tracker unplugged"),
     ("camera hangs", "eyes lost"),
     ("camera black", "tracker silent"),
@@ -98,7 +98,7 @@ class Planned:
     @property
     def recovery_s(self) -> float:
         """How long after its end evidence may still be missing."""
-        return max([EFFECTS[each].recovery_s(self.length_s) for each in self.kinds if each in EFFECTS] + [0.0])
+        return max([EFFECTS[kind].recovery_s(self.length_s) for kind in self.kinds if kind in EFFECTS] + [0.0])
 
 
 def plan(seed: int, window_s: float) -> Callable[[], Planned]:

@@ -1,6 +1,6 @@
-"""A file that a long benchmark writes as it goes: a JSON object a line, each whole on disk before the next.
+"""A file that a long benchmark writes as it goes: one JSON object per line, on disk before the next one.
 
-What is killed leaves all but the line it was writing, and can be judged by what it has left.
+A killed process leaves all but the line it was writing, and what it left can be judged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`emer-edge run` as a process of its own, heard while it runs: results, sentences, and what it holds."""
+"""`emer-edge run` as a process of its own: its results and messages while it runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _END_S: Final = 40.0
 
 
 class LiveRun:
-    """Starts a run and reads what it says; ended by `stop`.
+    """Starts a run and reads its output; ended by `stop`.
 
     Args:
         arguments: of `emer-edge run`, without `--json`, which is always given.
-        heard: told of every result as a dictionary, and of the host's monotonic time at which its line was read.
-        said: told of every line on stderr; nothing where the view is drawn.
+        heard: called with every result as a dictionary, and the host's monotonic time at which its line was read.
+        said: called with every line on stderr; never where the view is drawn.
         view: draw the terminal view, into a pseudo-terminal.
         environment: put into the run's environment.
 
@@ -60,9 +60,9 @@ class LiveRun:
         if view:
             os.close(slave)
         reader = (lambda: self._drain(master)) if view else self._read_stderr
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._read_stdout, reader)]
-        for each in self._threads:
-            each.start()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._read_stdout, reader)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def code(self) -> int | None:
@@ -70,7 +70,7 @@ class LiveRun:
         return self._process.poll()
 
     def wait_results(self, count: int, seconds: float) -> bool:
-        """Wait until so many results were read; false where the run ends or the time is over before."""
+        """Wait until `count` results were read; false where the run ends or the time is over before."""
         deadline_s = monotonic() + seconds
         while self.results < count:
             if self.code is not None or monotonic() > deadline_s:
@@ -79,17 +79,17 @@ class LiveRun:
         return True
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for its end and for all that it has said; None where it goes on."""
+        """Wait for its end and the rest of its output; None where it goes on."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
-        for each in self._threads:
-            each.join(5.0)
+        for thread in self._threads:
+            thread.join(5.0)
         return self._process.returncode
 
     def stop(self) -> int:
-        """Ask for the end as a service manager does; kill what does not end. Returns the exit code."""
+        """Send SIGTERM as a service manager does, and kill what does not end; returns the exit code."""
         if self.code is None:
             self._process.send_signal(signal.SIGTERM)
         code = self.wait(_END_S)

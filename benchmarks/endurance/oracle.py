@@ -1,4 +1,4 @@
-"""Which states a result may have, from nothing but the times at which devices failed.
+"""Which states a result may have, derived only from the times of the faults.
 
 For each source two courses are followed: the hopeful one, in which evidence goes on for 0.2 s after a device has failed
 and is back the moment that it works again, and the sad one, in which it stops at once and comes back as late as the
@@ -43,14 +43,14 @@ class Course:
 
 def courses(faults: Iterable[Fault], stalls: Iterable[Span] = ()) -> dict[str, Course]:
     """Follow both sources through their faults; in a stall of the machine both may have been away."""
-    found: dict[str, list[list[Span]]] = {each: [[], [], [], []] for each in ("camera", "tracker")}
+    spans_of: dict[str, list[list[Span]]] = {source: [[], [], [], []] for source in ("camera", "tracker")}
     for fault in faults:
         if fault.kind not in EFFECTS:
             continue
         effect = EFFECTS[fault.kind]
         to_ns = _FOREVER_NS if fault.to_ns is None else fault.to_ns
         back_ns = to_ns + round(effect.recovery_s((to_ns - fault.from_ns) / NANOSECONDS) * NANOSECONDS)
-        blind_surely, blind_maybe, silent_surely, silent_maybe = found[effect.source]
+        blind_surely, blind_maybe, silent_surely, silent_maybe = spans_of[effect.source]
         blind_surely.append((fault.from_ns + _EDGE_NS, to_ns))
         blind_maybe.append((fault.from_ns - _EDGE_NS, back_ns))
         if effect.silent_after_s is not None:
@@ -59,10 +59,10 @@ def courses(faults: Iterable[Fault], stalls: Iterable[Span] = ()) -> dict[str, C
             silent_surely.append((fault.from_ns + after_ns + late_ns, to_ns))
             silent_maybe.append((fault.from_ns + after_ns - _EDGE_NS, back_ns))
     for stall in stalls:
-        for each in found.values():
-            each[1].append((stall[0] - _EDGE_NS, stall[1] + 2 * _EDGE_NS))
-            each[3].append((stall[0] - _EDGE_NS, stall[1] + 2 * _EDGE_NS))
-    return {source: Course(*(_merged(each) for each in spans)) for source, spans in found.items()}
+        for times in spans_of.values():
+            times[1].append((stall[0] - _EDGE_NS, stall[1] + 2 * _EDGE_NS))
+            times[3].append((stall[0] - _EDGE_NS, stall[1] + 2 * _EDGE_NS))
+    return {source: Course(*(_merged(span) for span in spans)) for source, spans in spans_of.items()}
 
 
 class Oracle:
@@ -79,23 +79,23 @@ class Oracle:
 
     def allowed(self, end_ns: int, course: dict[str, Course]) -> set[State]:
         """The states that the window ending at `end_ns` may have."""
-        silences = [_silence_ns(each, end_ns + self._allowance_ns) for each in course.values()]
+        silences = [_silence_ns(times, end_ns + self._allowance_ns) for times in course.values()]
         if any(surely > _SILENCE_NS + _EDGE_NS for surely, _ in silences):
             return {State.STALE}
-        found = {State.STALE} if any(maybe > _SILENCE_NS - _EDGE_NS for _, maybe in silences) else set()
+        states = {State.STALE} if any(maybe > _SILENCE_NS - _EDGE_NS for _, maybe in silences) else set()
         if end_ns < self.origin_ns + self._spec.length_ns:
-            return found | {State.FILLING}
+            return states | {State.FILLING}
         face_low, face_high = self.face_slots(end_ns, course["camera"])
         eye_low, eye_high = self.eye_slots(end_ns, course["tracker"])
         floors = self._spec.min_face_slots, self._spec.min_eye_slots
         if face_low < floors[0]:
-            found.add(State.NO_FACE)
+            states.add(State.NO_FACE)
         if face_high >= floors[0]:
             if eye_low < floors[1]:
-                found.add(State.NO_GAZE)
+                states.add(State.NO_GAZE)
             if eye_high >= floors[1]:
-                found.add(State.OK)
-        return found
+                states.add(State.OK)
+        return states
 
     def face_slots(self, end_ns: int, course: Course) -> tuple[int, int]:
         """Fewest and most covered face slots: a slot with one whole hop of evidence is covered."""
@@ -115,7 +115,7 @@ class Oracle:
         return low, high
 
     def objections(self, result: dict[str, Any], faults: Sequence[Fault], stalls: Sequence[Span] = ()) -> list[str]:
-        """What is wrong with a result, in words; nothing where all is right.
+        """Objections to a result, as sentences; empty where it is right.
 
         Args:
             result: as `Result.to_dict` has it.
@@ -124,26 +124,30 @@ class Oracle:
         """
         end_ns, state = result["end_ns"], State(result["state"])
         since_ns = end_ns - self._spec.length_ns - 60 * NANOSECONDS
-        near = [each for each in faults if each.from_ns < end_ns + NANOSECONDS and (each.to_ns or end_ns) > since_ns]
-        course = courses(near, [each for each in stalls if each[1] > since_ns])
-        found = []
+        near = [
+            fault for fault in faults if fault.from_ns < end_ns + NANOSECONDS and (fault.to_ns or end_ns) > since_ns
+        ]
+        course = courses(near, [stall for stall in stalls if stall[1] > since_ns])
+        objections = []
         allowed = self.allowed(end_ns, course)
         if state not in allowed:
-            found.append(f"is {state.value}, may be {' or '.join(sorted(each.value for each in allowed))}")
+            objections.append(f"is {state.value}, may be {' or '.join(sorted(state.value for state in allowed))}")
         if (state is State.OK) != bool(result["heads"]):
-            found.append(f"is {state.value} with {len(result['heads'])} heads")
+            objections.append(f"is {state.value} with {len(result['heads'])} heads")
         for source, age in (("camera", "face_age_ms"), ("tracker", "sample_age_ms")):
             since = away_ns(course[source].blind_surely, end_ns)
             if result[age] is not None and result[age] * 1e6 < since:
-                found.append(f"has {age} {result[age]:.0f}, but the {source} has shown nothing for {since * 1e-6:.0f}")
+                objections.append(
+                    f"has {age} {result[age]:.0f}, but the {source} has shown nothing for {since * 1e-6:.0f}"
+                )
         if state is State.STALE:
             due_ns = end_ns + self._allowance_ns
             for source in course:
-                told = any(f"nothing from the {source}" in note for note in result["notes"])
-                if told and _silence_ns(course[source], due_ns)[1] <= _SILENCE_NS - _EDGE_NS:
-                    found.append(f"says that the {source} is silent, which it was not")
+                reported = any(f"nothing from the {source}" in note for note in result["notes"])
+                if reported and _silence_ns(course[source], due_ns)[1] <= _SILENCE_NS - _EDGE_NS:
+                    objections.append(f"says that the {source} is silent, which it was not")
         at = f"window {(end_ns - self.origin_ns) / NANOSECONDS:.1f} s"
-        return [f"{at} {each}{self._told(near, end_ns)}" for each in found]
+        return [f"{at} {text}{self._told(near, end_ns)}" for text in objections]
 
     def _slots(self, end_ns: int, count: int) -> list[Span]:
         slot_ns = self._spec.length_ns // count
@@ -154,9 +158,9 @@ class Oracle:
             return f"{(time_ns - self.origin_ns) / NANOSECONDS:.1f}"
 
         shown = [
-            f"{each.kind} {seconds(each.from_ns)} to {'now' if each.to_ns is None else seconds(each.to_ns)} s"
-            for each in faults
-            if each.from_ns < end_ns
+            f"{fault.kind} {seconds(fault.from_ns)} to {'now' if fault.to_ns is None else seconds(fault.to_ns)} s"
+            for fault in faults
+            if fault.from_ns < end_ns
         ]
         return f" ({', '.join(shown[-3:])})" if shown else ""
 
@@ -177,13 +181,13 @@ def _silence_ns(course: Course, due_ns: int) -> tuple[int, int]:
 
 
 def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    found: list[Span] = []
-    for low, high in sorted(each for each in spans if each[1] > each[0]):
-        if found and low <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], high)
+    merged: list[Span] = []
+    for low, high in sorted(span for span in spans if span[1] > span[0]):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(merged[-1][1], high)
         else:
-            found.append((low, high))
-    return tuple(found)
+            merged.append((low, high))
+    return tuple(merged)
 
 
 def _touched(spans: Sequence[Span], first_ns: int, last_ns: int) -> bool:

@@ -1,6 +1,6 @@
-"""What a run and all its processes hold: memory, threads, file descriptors and CPU time, from /proc.
+"""Memory, threads, file descriptors and CPU time of a run and all its processes, from /proc.
 
-Reading it costs a millisecond a process; `proportional` makes the kernel walk the page tables, which costs ten.
+Reading takes a millisecond per process; `proportional` makes the kernel walk the page tables, which costs ten.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ProcessSample", "TreeSample", "sample_tree", "thread_cpu_s", "tree"]
+__all__ = ["TICK_S", "ProcessSample", "TreeSample", "cpu_s", "sample_tree", "thread_cpu_s", "tree"]
 
 _KIB_MB: Final = 1024 / 1e6
-_TICK_S: Final = 1.0 / os.sysconf("SC_CLK_TCK")
+TICK_S: Final = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ProcessSample:
         pid: its number.
         name: how the kernel names it.
         rss_mb: resident memory, in 10^6 bytes.
-        pss_mb, uss_mb: proportional and unique set size; None where they were not asked for.
+        pss_mb, uss_mb: proportional and unique set size; None unless requested.
         threads, fds: how many.
         cpu_s: CPU time, with that of children that have ended and been waited for.
     """
@@ -49,47 +49,47 @@ class TreeSample:
     @property
     def rss_mb(self) -> float:
         """Resident memory of all; pages that several share count once for each."""
-        return sum(each.rss_mb for each in self.processes)
+        return sum(process.rss_mb for process in self.processes)
 
     @property
     def pss_mb(self) -> float | None:
         """Proportional set size of all; shared pages count once."""
-        return _sum(each.pss_mb for each in self.processes)
+        return _sum(process.pss_mb for process in self.processes)
 
     @property
     def uss_mb(self) -> float | None:
         """Memory that would be free if all ended, but for what they share with each other."""
-        return _sum(each.uss_mb for each in self.processes)
+        return _sum(process.uss_mb for process in self.processes)
 
     @property
     def threads(self) -> int:
         """Threads of all."""
-        return sum(each.threads for each in self.processes)
+        return sum(process.threads for process in self.processes)
 
     @property
     def fds(self) -> int:
         """File descriptors of all."""
-        return sum(each.fds for each in self.processes)
+        return sum(process.fds for process in self.processes)
 
     @property
     def cpu_s(self) -> float:
         """CPU time of all, those included that have ended."""
-        return sum(each.cpu_s for each in self.processes)
+        return sum(process.cpu_s for process in self.processes)
 
 
 def tree(pid: int) -> list[int]:
     """A process and its descendants, those that have ended left out."""
-    found, waiting = [], [pid]
+    members, waiting = [], [pid]
     while waiting:
-        each = waiting.pop()
+        process = waiting.pop()
         try:
-            tasks = os.listdir(f"/proc/{each}/task")
+            tasks = os.listdir(f"/proc/{process}/task")
         except OSError:
             continue
-        found.append(each)
+        members.append(process)
         for task in tasks:
-            waiting += [int(child) for child in _text(f"/proc/{each}/task/{task}/children").split()]
-    return found
+            waiting += [int(child) for child in _text(f"/proc/{process}/task/{task}/children").split()]
+    return members
 
 
 def sample_tree(pid: int, proportional: bool = False) -> TreeSample:
@@ -99,13 +99,18 @@ def sample_tree(pid: int, proportional: bool = False) -> TreeSample:
         pid: the first of them.
         proportional: whether to ask for PSS and USS, too.
     """
-    looked = [_sample(each, proportional) for each in tree(pid)]
-    return TreeSample(tuple(each for each in looked if each is not None))
+    looked = [_sample(member, proportional) for member in tree(pid)]
+    return TreeSample(tuple(sample for sample in looked if sample is not None))
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process, with that of its children that have ended and been waited for; 0 where it has ended."""
+    return _cpu_s(_stat(f"/proc/{pid}/stat")[1])
 
 
 def thread_cpu_s(pids: Iterable[int]) -> dict[str, float]:
     """CPU time of the threads that live now: name -> seconds; threads of one name are summed."""
-    found: dict[str, float] = {}
+    spent_s: dict[str, float] = {}
     for pid in pids:
         try:
             tasks = os.listdir(f"/proc/{pid}/task")
@@ -114,13 +119,13 @@ def thread_cpu_s(pids: Iterable[int]) -> dict[str, float]:
         for task in tasks:
             name, fields = _stat(f"/proc/{pid}/task/{task}/stat")
             if fields:
-                found[name] = found.get(name, 0.0) + (int(fields[11]) + int(fields[12])) * _TICK_S
-    return found
+                spent_s[name] = spent_s.get(name, 0.0) + (int(fields[11]) + int(fields[12])) * TICK_S
+    return spent_s
 
 
 def _sample(pid: int, proportional: bool) -> ProcessSample | None:
     lines = _text(f"/proc/{pid}/status").splitlines()
-    status = {name: value.split() for name, _, value in (each.partition(":") for each in lines)}
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     name, fields = _stat(f"/proc/{pid}/stat")
     if "VmRSS" not in status or not fields:  # ended, and not waited for yet
         return None
@@ -129,7 +134,7 @@ def _sample(pid: int, proportional: bool) -> ProcessSample | None:
     except OSError:
         return None
     rollup = _text(f"/proc/{pid}/smaps_rollup").splitlines() if proportional else []
-    kib = {key: int(value.split()[0]) for key, _, value in (each.partition(":") for each in rollup[1:])}
+    kib = {key: int(value.split()[0]) for key, _, value in (line.partition(":") for line in rollup[1:])}
     unique = kib.get("Private_Clean", 0) + kib.get("Private_Dirty", 0)
     return ProcessSample(
         pid,
@@ -139,8 +144,13 @@ def _sample(pid: int, proportional: bool) -> ProcessSample | None:
         unique * _KIB_MB if kib else None,
         int(status["Threads"][0]),
         fds,
-        sum(int(each) for each in fields[11:15]) * _TICK_S,
+        _cpu_s(fields),
     )
+
+
+def _cpu_s(fields: list[str]) -> float:
+    """utime, stime, cutime and cstime of a `stat` file."""
+    return sum(int(field) for field in fields[11:15]) * TICK_S
 
 
 def _stat(path: str) -> tuple[str, list[str]]:
@@ -158,5 +168,5 @@ def _text(path: str) -> str:
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    known = [each for each in values if each is not None]
+    known = [value for value in values if value is not None]
     return sum(known) if known else None

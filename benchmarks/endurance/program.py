@@ -1,4 +1,4 @@
-"""`emer-edge` with its threads named for the kernel, so that each one's CPU time can be told.
+"""`emer-edge` with its threads named for the kernel, so that CPU time can be read per thread.
 
 `python -m benchmarks.endurance.program run ...`
 """

@@ -1,4 +1,4 @@
-"""The long run itself: sensors that fail, outputs whose other ends fail, and a journal of all that was seen."""
+"""The long run itself: sensors that fail, outputs with failing receivers, and a journal of all observations."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.endurance.journal import Journal
 from benchmarks.endurance.live_run import LiveRun
 from benchmarks.endurance.processes import sample_tree
 from benchmarks.endurance.visitors import Broker, PageVisitor, Scraper, Subscriber, free_port, mosquitto
+from benchmarks.quiet import OTHERS
 from emer_edge.bundle import Bundle
 
 __all__ = ["Soak", "brief"]
@@ -38,7 +39,7 @@ class Soak:
         seconds: from the first result on.
         seed: of the faults.
         folder: for the recording and the sockets.
-        journal: takes everything that is seen.
+        journal: takes all observations.
         minute: called once a minute.
     """
 
@@ -75,7 +76,7 @@ class Soak:
                 bundle=self._bundle.manifest.name,
                 length_ns=window.length_ns,
                 hop_ns=window.hop_ns,
-                arguments=[Path(each).name if each.startswith("/") else each for each in arguments],
+                arguments=[Path(argument).name if argument.startswith("/") else argument for argument in arguments],
             )
             watch = StallWatch()
             stack.callback(watch.close)
@@ -93,6 +94,7 @@ class Soak:
             if self._subscriber is not None:
                 stack.callback(self._subscriber.close)
             sampler = threading.Thread(target=self._sample, args=(live, watch), daemon=True)
+            OTHERS.restart()
             sampler.start()
             self._disturb(live, monotonic() + self._seconds)
             self._over.set()
@@ -120,11 +122,11 @@ class Soak:
                 self._fail(live, planned)
 
     def _fail(self, live: LiveRun, planned: Planned) -> None:
-        began = [self._begin(each) for each in planned.kinds]
+        began = [self._begin(kind) for kind in planned.kinds]
         self._pause(live, monotonic() + planned.length_s)
-        for each in began:
-            self._end(each)
-        outputs = [each.kind for each in began if each.kind in OUTPUT_KINDS]
+        for fault in began:
+            self._end(fault)
+        outputs = [fault.kind for fault in began if fault.kind in OUTPUT_KINDS]
         for kind in outputs:
             self._await_output(live, kind)
         self._pause(live, monotonic() + planned.recovery_s)
@@ -188,16 +190,20 @@ class Soak:
             self._journal.write(
                 "sample",
                 at_ns=monotonic_ns(),
-                processes=[[each.name, round(each.rss_mb, 2), each.threads, each.fds] for each in taken.processes],
+                processes=[
+                    [process.name, round(process.rss_mb, 2), process.threads, process.fds]
+                    for process in taken.processes
+                ],
                 rss_mb=round(taken.rss_mb, 3),
                 pss_mb=taken.pss_mb,
                 uss_mb=taken.uss_mb,
                 threads=taken.threads,
                 fds=taken.fds,
                 cpu_s=round(taken.cpu_s, 2),
+                others_share=round(OTHERS.share(), 4),
             )
-            for each in watch.stalls[stalls:]:
-                self._journal.write("stall", from_ns=each[0], to_ns=each[1])
+            for stall in watch.stalls[stalls:]:
+                self._journal.write("stall", from_ns=stall[0], to_ns=stall[1])
                 stalls += 1
             if monotonic() >= next_minute_s:
                 next_minute_s += 60.0
@@ -209,15 +215,15 @@ class Soak:
     def _summary(self) -> dict[str, Any]:
         path = self._folder / "sessions" / "soak" / "run" / "session.json"
         try:
-            found: dict[str, Any] = json.loads(path.read_text()).get("summary") or {}
+            summary: dict[str, Any] = json.loads(path.read_text()).get("summary") or {}
         except (OSError, ValueError):
-            found = {}
+            summary = {}
         recording = self._folder / "run.mcap"
-        return {"summary": found, "recording_mb": recording.stat().st_size / 1e6 if recording.exists() else None}
+        return {"summary": summary, "recording_mb": recording.stat().st_size / 1e6 if recording.exists() else None}
 
 
 def brief(result: dict[str, Any], received_ns: int) -> dict[str, Any]:
-    """What is kept of a result: what the oracle needs, its latency, and its age when its line was read."""
+    """The fields of a result that are kept: those of the oracle, its latency, and its age when its line was read."""
     return {
         "end_ns": result["end_ns"],
         "state": result["state"],
@@ -227,5 +233,5 @@ def brief(result: dict[str, Any], received_ns: int) -> dict[str, Any]:
         "total_ms": result["stages_ms"]["total"],
         "age_ms": round((received_ns - result["end_ns"]) * 1e-6, 3),
         "dropped": result["dropped"],
-        "notes": [each for each in result["notes"] if each.startswith("nothing from the ")],
+        "notes": [note for note in result["notes"] if note.startswith("nothing from the ")],
     }

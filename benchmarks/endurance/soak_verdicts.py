@@ -1,4 +1,4 @@
-"""What a soak's journal says: figures, floors, and the plot. Reads nothing but the journal's entries."""
+"""Figures, floors and plot of a soak, from the entries of its journal alone."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Judged:
     def __init__(self, entries: Entries) -> None:
         self.start = entries[0]
         by_kind: dict[str, list[dict[str, Any]]] = {}
-        for each in entries:
-            by_kind.setdefault(each["what"], []).append(each)
+        for entry in entries:
+            by_kind.setdefault(entry["what"], []).append(entry)
         self.results, self.samples = by_kind.get("result", []), by_kind.get("sample", [])
         self.backs, self.said = by_kind.get("back", []), by_kind.get("said", [])
-        self.stalls = [(each["from_ns"], each["to_ns"]) for each in by_kind.get("stall", [])]
+        self.stalls = [(stall["from_ns"], stall["to_ns"]) for stall in by_kind.get("stall", [])]
         self.end = by_kind.get("end", [{}])[-1]
         summary = by_kind.get("summary", [{}])[-1]
         self.summary: dict[str, Any] = summary.get("summary", {})
@@ -64,25 +64,25 @@ class Judged:
 
     def troubles_s(self) -> list[tuple[float, float]]:
         """When something was wrong, or might have been still."""
-        found = [(-1e9, self.spec.length_ns * 1e-9)]
-        backs = {(each["kind"], each["at_ns"]) for each in self.backs}
-        for each in self.faults:
-            if each.to_ns is None:
-                found.append((self.seconds(each.from_ns), 1e9))
+        spans = [(-1e9, self.spec.length_ns * 1e-9)]
+        backs = {(back["kind"], back["at_ns"]) for back in self.backs}
+        for fault in self.faults:
+            if fault.to_ns is None:
+                spans.append((self.seconds(fault.from_ns), 1e9))
                 continue
-            over_s = self.seconds(each.to_ns)
-            if each.kind in EFFECTS:
-                over_s += EFFECTS[each.kind].recovery_s((each.to_ns - each.from_ns) * 1e-9)
+            over_s = self.seconds(fault.to_ns)
+            if fault.kind in EFFECTS:
+                over_s += EFFECTS[fault.kind].recovery_s((fault.to_ns - fault.from_ns) * 1e-9)
             else:
-                after = [at for kind, at in backs if kind == each.kind and at >= each.to_ns]
+                after = [at for kind, at in backs if kind == fault.kind and at >= fault.to_ns]
                 over_s = self.seconds(min(after)) if after else over_s
-            found.append((self.seconds(each.from_ns), over_s + _AFTER_S))
-        return found
+            spans.append((self.seconds(fault.from_ns), over_s + _AFTER_S))
+        return spans
 
     def violations(self, first: int = 0) -> list[str]:
         """What the oracle has against the results from number `first` on."""
         oracle = Oracle(self.spec, WindowOptions().allowance_ns, self.origin_ns)
-        return [text for each in self.results[first:] for text in oracle.objections(each, self.faults, self.stalls)]
+        return [text for result in self.results[first:] for text in oracle.objections(result, self.faults, self.stalls)]
 
     def cpu_shares(self) -> tuple[list[float], list[float]]:
         """Times in s, and the share of a core used since the sample before."""
@@ -95,30 +95,30 @@ class Judged:
 
 
 def judge(entries: Entries) -> tuple[list[Floor], dict[str, Any]]:
-    """Floors and figures of a journal; a run that was cut off is judged by what it has left."""
+    """Floors and figures of a journal; a run that was cut off is judged by the entries it left."""
     run = Judged(entries)
-    asked_s = run.start["seconds"]
-    warm_s, ends_s = min(_WARM_S, asked_s / 3), min(_ENDS_S, asked_s / 3)
-    times = [run.seconds(each["at_ns"]) for each in run.samples]
+    length_s = run.start["seconds"]
+    warm_s, ends_s = min(_WARM_S, length_s / 3), min(_ENDS_S, length_s / 3)
+    times = [run.seconds(sample["at_ns"]) for sample in run.samples]
     is_calm = calm(times, run.troubles_s())
-    quiet = [each for each, fit in zip(run.samples, is_calm, strict=True) if fit]
+    quiet = [sample for sample, fit in zip(run.samples, is_calm, strict=True) if fit]
     quiet_s = [at for at, fit in zip(times, is_calm, strict=True) if fit]
-    grown = {key: growth(quiet_s, [each[key] for each in quiet], warm_s) for key in ("rss_mb", "threads", "fds")}
-    shared = [(at, each) for at, each in zip(quiet_s, quiet, strict=True) if each["pss_mb"] is not None]
+    grown = {key: growth(quiet_s, [sample[key] for sample in quiet], warm_s) for key in ("rss_mb", "threads", "fds")}
+    shared = [(at, sample) for at, sample in zip(quiet_s, quiet, strict=True) if sample["pss_mb"] is not None]
     for key in ("pss_mb", "uss_mb"):
-        grown[key] = growth([at for at, _ in shared], [each[key] for _, each in shared], warm_s)
-    results_s = [run.seconds(each["end_ns"]) for each in run.results]
-    totals = [each["total_ms"] for each in run.results]
+        grown[key] = growth([at for at, _ in shared], [sample[key] for _, sample in shared], warm_s)
+    results_s = [run.seconds(result["end_ns"]) for result in run.results]
+    totals = [result["total_ms"] for result in run.results]
     ends = ratio_of_ends(results_s, totals, ends_s)
     violations = run.violations()
-    missing = holes([each["end_ns"] for each in run.results], run.start["hop_ns"])
+    missing = holes([result["end_ns"] for result in run.results], run.start["hop_ns"])
     dropped = run.results[-1]["dropped"] if run.results else {}
     counted = dropped.get("late steps", 0) + dropped.get("results", 0)
-    away = [each["kind"] for each in run.backs if each["after_s"] is None]
-    lost = sum(count for each in run.summary.get("outputs", {}).values() for count in each.values())
+    away = [back["kind"] for back in run.backs if back["after_s"] is None]
+    lost = sum(count for counts in run.summary.get("outputs", {}).values() for count in counts.values())
     lasted_s = results_s[-1] if results_s else 0.0
     floors = [
-        Floor("seconds of results", lasted_s, asked_s - 2.0, True, " s"),
+        Floor("seconds of results", lasted_s, length_s - 2.0, True, " s"),
         Floor("exit code of the run", abs(run.end.get("code") or 0) if run.end else 1, 1, False),
         Floor(
             "growth of RSS after the warm-up", 100 * _worst(grown["rss_mb"], "_share"), 100 * _RSS_SHARE, False, " %"
@@ -136,24 +136,24 @@ def judge(entries: Entries) -> tuple[list[Floor], dict[str, Any]]:
         "seed": run.start["seed"],
         "arguments": run.start["arguments"],
         "bundle": run.start["bundle"],
-        "seconds_asked": asked_s,
+        "seconds_asked": length_s,
         "seconds_of_results": lasted_s,
         "warm_up_s": warm_s,
-        "faults": dict(Counter(each.kind for each in run.faults)),
-        "states": dict(Counter(each["state"] for each in run.results)),
+        "faults": dict(Counter(fault.kind for fault in run.faults)),
+        "states": dict(Counter(result["state"] for result in run.results)),
         "violations": violations[:_SHOWN],
         "samples": {"all": len(run.samples), "calm": len(quiet)},
         "grown": grown,
-        "rss_mb_at_most": max([each["rss_mb"] for each in run.samples], default=None),
+        "rss_mb_at_most": max([sample["rss_mb"] for sample in run.samples], default=None),
         "cpu_share": percentiles(shares) | {"mean": sum(shares) / len(shares) if shares else None},
         "total_ms": percentiles(totals),
         "total_ms_histogram": _text(histogram(totals)),
         "ends": ends,
-        "result_age_ms": percentiles([each["age_ms"] for each in run.results]),
+        "result_age_ms": percentiles([result["age_ms"] for result in run.results]),
         "windows_without_result": missing,
         "dropped": dropped,
         "outputs_back_after_s": {
-            kind: [each["after_s"] for each in run.backs if each["kind"] == kind] for kind in OUTPUT_KINDS
+            kind: [back["after_s"] for back in run.backs if back["kind"] == kind] for kind in OUTPUT_KINDS
         },
         "outputs_lost": run.summary.get("outputs", {}),
         "recording_mb": run.recording_mb,
@@ -168,13 +168,13 @@ def judge(entries: Entries) -> tuple[list[Floor], dict[str, Any]]:
 def minutes(run: Judged) -> list[dict[str, Any]]:
     """Memory, threads, latencies and states of each minute."""
     rows = []
-    last_s = max([run.seconds(each["end_ns"]) for each in run.results] + [0.0])
+    last_s = max([run.seconds(result["end_ns"]) for result in run.results] + [0.0])
     for at in range(int(last_s // 60) + 1):
-        results = [each for each in run.results if 60 * at <= run.seconds(each["end_ns"]) < 60 * at + 60]
-        samples = [each for each in run.samples if 60 * at <= run.seconds(each["at_ns"]) < 60 * at + 60]
-        totals = [each["total_ms"] for each in results]
+        results = [result for result in run.results if 60 * at <= run.seconds(result["end_ns"]) < 60 * at + 60]
+        samples = [sample for sample in run.samples if 60 * at <= run.seconds(sample["at_ns"]) < 60 * at + 60]
+        totals = [result["total_ms"] for result in results]
         middle = {
-            key: sorted(each[key] for each in samples)[len(samples) // 2]
+            key: sorted(sample[key] for sample in samples)[len(samples) // 2]
             for key in ("rss_mb", "threads", "fds")
             if samples
         }
@@ -184,7 +184,7 @@ def minutes(run: Judged) -> list[dict[str, Any]]:
                 **middle,
                 "total_ms": percentiles(totals),
                 "histogram": _text(histogram(totals)) if totals else "",
-                "states": dict(Counter(each["state"] for each in results)),
+                "states": dict(Counter(result["state"] for result in results)),
             }
         )
     return rows
@@ -194,11 +194,11 @@ def plot(entries: Entries) -> str:
     """Memory, threads, CPU and latencies over time, faults behind them, as SVG."""
     run = Judged(entries)
     bands = _bands(run)
-    times = [run.seconds(each["at_ns"]) / 60 for each in run.samples]
-    shared = [each for each in run.samples if each["pss_mb"] is not None]
+    times = [run.seconds(sample["at_ns"]) / 60 for sample in run.samples]
+    shared = [sample for sample in run.samples if sample["pss_mb"] is not None]
     span = 0.0, max([*times, 1e-9])
-    rows = [each for each in minutes(run) if each["total_ms"]["count"] and each["minute"] - 0.5 <= span[1]]
-    middles = [each["minute"] - 0.5 for each in rows]
+    rows = [minute for minute in minutes(run) if minute["total_ms"]["count"] and minute["minute"] - 0.5 <= span[1]]
+    middles = [row["minute"] - 0.5 for row in rows]
     cpu_s, shares = run.cpu_shares()
     drawings = [
         time_series(
@@ -206,9 +206,11 @@ def plot(entries: Entries) -> str:
             "MB",
             "minutes",
             [
-                Course("RSS", times, [each["rss_mb"] for each in run.samples]),
+                Course("RSS", times, [sample["rss_mb"] for sample in run.samples]),
                 Course(
-                    "PSS", [run.seconds(each["at_ns"]) / 60 for each in shared], [each["pss_mb"] for each in shared]
+                    "PSS",
+                    [run.seconds(sample["at_ns"]) / 60 for sample in shared],
+                    [sample["pss_mb"] for sample in shared],
                 ),
             ],
             bands,
@@ -219,8 +221,8 @@ def plot(entries: Entries) -> str:
             "count",
             "minutes",
             [
-                Course("threads", times, [each["threads"] for each in run.samples]),
-                Course("file descriptors", times, [each["fds"] for each in run.samples]),
+                Course("threads", times, [sample["threads"] for sample in run.samples]),
+                Course("file descriptors", times, [sample["fds"] for sample in run.samples]),
             ],
             bands,
             span=span,
@@ -229,15 +231,15 @@ def plot(entries: Entries) -> str:
             "CPU time of all processes",
             "% of a core",
             "minutes",
-            [Course("CPU", [at / 60 for at in cpu_s], [100 * each for each in shares])],
+            [Course("CPU", [at / 60 for at in cpu_s], [100 * share for share in shares])],
             bands,
             span=span,
         ),
         time_series(
-            "Hop deadline to result, by the minute",
+            "Step latency (deadline to result), by the minute",
             "ms",
             "minutes",
-            [Course(name, middles, [each["total_ms"][name] for each in rows]) for name in ("p50", "p99", "max")],
+            [Course(name, middles, [row["total_ms"][name] for row in rows]) for name in ("p50", "p99", "max")],
             bands,
             span=span,
         ),
@@ -246,23 +248,23 @@ def plot(entries: Entries) -> str:
 
 
 def _bands(run: Judged) -> list[Band]:
-    last_s = max([run.seconds(each["at_ns"]) for each in run.samples] + [0.0])
-    sensors = [each for each in run.faults if each.kind in EFFECTS]
+    last_s = max([run.seconds(sample["at_ns"]) for sample in run.samples] + [0.0])
+    sensors = [fault for fault in run.faults if fault.kind in EFFECTS]
     bands = []
-    for each in run.faults:
-        others = [one for one in sensors if one is not each and abs(one.from_ns - each.from_ns) < _TOGETHER_NS]
-        name = "outputs" if each.kind not in EFFECTS else "both" if others else EFFECTS[each.kind].source
-        to_s = last_s if each.to_ns is None else run.seconds(each.to_ns)
-        bands.append(Band(name, run.seconds(each.from_ns) / 60, to_s / 60))
-    return sorted(bands, key=lambda each: _BANDS.index(each.name))
+    for fault in run.faults:
+        others = [one for one in sensors if one is not fault and abs(one.from_ns - fault.from_ns) < _TOGETHER_NS]
+        name = "outputs" if fault.kind not in EFFECTS else "both" if others else EFFECTS[fault.kind].source
+        to_s = last_s if fault.to_ns is None else run.seconds(fault.to_ns)
+        bands.append(Band(name, run.seconds(fault.from_ns) / 60, to_s / 60))
+    return sorted(bands, key=lambda band: _BANDS.index(band.name))
 
 
 def _faults(entries: Iterable[dict[str, Any]]) -> list[Fault]:
     """One fault of each pair of entries, its beginning and its end."""
-    found: dict[tuple[str, int], Fault] = {}
-    for each in entries:
-        found[each["kind"], each["from_ns"]] = Fault(each["kind"], each["from_ns"], each["to_ns"])
-    return list(found.values())
+    faults: dict[tuple[str, int], Fault] = {}
+    for entry in entries:
+        faults[entry["kind"], entry["from_ns"]] = Fault(entry["kind"], entry["from_ns"], entry["to_ns"])
+    return list(faults.values())
 
 
 def _worst(grown: dict[str, float], ending: str = "") -> float:
@@ -270,5 +272,5 @@ def _worst(grown: dict[str, float], ending: str = "") -> float:
 
 
 def _text(bins: Iterable[tuple[float, int]]) -> str:
-    """A histogram in a line: `edge:count`, upper edges in ms."""
+    """A histogram on one line: `edge:count`, upper edges in ms."""
     return " ".join(f"{edge:g}:{count}" for edge, count in bins)

@@ -1,4 +1,4 @@
-"""Those at the other end of a run's outputs: a broker and its subscriber, visitors of the page, a scraper."""
+"""The receivers of a run's outputs: a broker and its subscriber, visitors of the page, a scraper."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ class PageVisitor:
         self._stalled = threading.Event()
         self._here.set()
         self._socket: socket.socket | None = None
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._look)]
-        for each in self._threads:
-            each.start()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._listen, self._look)]
+        for thread in self._threads:
+            thread.start()
 
     def vanish(self) -> None:
         """Be gone without a word, as a phone that leaves the network."""
@@ -201,6 +201,6 @@ class Scraper:
         while not self._over.wait(self._every_s):
             with contextlib.suppress(OSError), urllib.request.urlopen(self._address, timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
-                parted = (each.rpartition(" ") for each in lines if not each.startswith("#"))
+                parted = (line.rpartition(" ") for line in lines if not line.startswith("#"))
                 self.last = {name: float(value) for name, _, value in parted}
                 self.scrapes += 1

@@ -17,9 +17,9 @@ from benchmarks.peers.contest import RUNS, Contest, held, prepared
 from benchmarks.peers.material import Material, gather, versions
 from benchmarks.peers.verdict import RIGHT, Agreement, agreements
 from emer_edge.metrics.latency import summarise
+from emer_edge.report import write_whole
 from emer_edge.report.bars import Bar, bars
-from emer_edge.report.files import write_whole
-from emer_edge.report.tables import Cell, Column, Estimate
+from emer_edge.report.table import Cell, Column, Estimate
 
 OVER_PUBLISHED = 20.0
 OVER_PEERS = 4.0
@@ -41,11 +41,15 @@ def main() -> int:
     arguments = _arguments()
     with workshop(arguments.work) as shop:
         material = _material(shop, arguments)
-        chosen = [each for each in CANDIDATES if each.name in (*arguments.only, PUBLISHED, STEP) or not arguments.only]
+        chosen = [
+            candidate
+            for candidate in CANDIDATES
+            if candidate.name in (*arguments.only, PUBLISHED, STEP) or not arguments.only
+        ]
         left_out = prepared(chosen, material)
         contests: dict[int, Contest] = {}
         for threads in arguments.threads:
-            able = [each for each in chosen if each.name not in left_out]
+            able = [candidate for candidate in chosen if candidate.name not in left_out]
             contests[threads] = held(able, material, threads, arguments.rounds)
             left_out |= contests[threads].left_out
         agreed = agreements(material, contests[arguments.threads[0]].durations_ns, PUBLISHED)
@@ -53,24 +57,24 @@ def main() -> int:
     for candidate, why in left_out.items():
         console.print(f"left out: {candidate}: {why}", highlight=False, soft_wrap=True)
     figures = {threads: _figures(contest) for threads, contest in contests.items()}
-    for threads, each in figures.items():
-        _show(threads, each, agreed)
+    for threads, figures_of in figures.items():
+        _show(threads, figures_of, agreed)
     _show_agreement(agreed)
-    _plot(figures, agreed)
     floors = _floors(figures, agreed)
     return conclude(
         "peers",
         floors,
         {
-            "threads": {str(threads): each for threads, each in figures.items()},
-            "agreement": {each: agreed[each].to_dict() for each in agreed},
+            "threads": {str(threads): figure for threads, figure in figures.items()},
+            "agreement": {candidate: agreed[candidate].to_dict() for candidate in agreed},
             "left_out": left_out,
-            "titles": {each.name: each.title for each in CANDIDATES},
+            "titles": {candidate.name: candidate.title for candidate in CANDIDATES},
             "rounds": arguments.rounds,
             "runs_per_turn": RUNS,
             "bundle": name,
             "versions": versions(),
         },
+        beside=lambda: _plot(figures, agreed),
     )
 
 
@@ -87,11 +91,13 @@ def _arguments() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"these of {', '.join(each.name for each in CANDIDATES)}; {PUBLISHED} and {STEP} always take part",
+        help=f"some of {', '.join(one.name for one in CANDIDATES)}; {PUBLISHED} and {STEP} always take part",
     )
     arguments = made.parse_args()
-    if unknown := sorted(set(arguments.only) - {each.name for each in CANDIDATES}):
-        made.error(f"nobody is called {', '.join(unknown)}")
+    if unknown := sorted(set(arguments.only) - {candidate.name for candidate in CANDIDATES}):
+        made.error(f"no candidate is called {', '.join(unknown)}")
+    if arguments.rounds < 2:
+        made.error("--rounds must be at least 2: ratios are compared between turns")
     if arguments.checkpoint and not (arguments.data or arguments.bundle):
         made.error("a checkpoint of your own needs --bundle, or --data to calibrate one on")
     return arguments
@@ -111,13 +117,13 @@ def _material(shop: Workshop, arguments: argparse.Namespace) -> Material:
 
 def _figures(contest: Contest) -> dict[str, Any]:
     """Candidate -> percentiles of all its runs, the median of its turns' first runs, and how often faster it is."""
-    found: dict[str, Any] = {}
+    figures_of: dict[str, Any] = {}
     clocks = {name: [[run[0] for run in turn] for turn in turns] for name, turns in contest.durations_ns.items()}
     published = {at: statistics.median(turn) for at, turn in enumerate(clocks[PUBLISHED])}
     for name, turns in clocks.items():
         ratios = sorted(published[at] / statistics.median(turn) for at, turn in enumerate(turns))
-        found[name] = {
-            **summarise(each for turn in turns for each in turn).to_dict(),
+        figures_of[name] = {
+            **summarise(duration for turn in turns for duration in turn).to_dict(),
             "first_p50_ms": statistics.median(turn[0] for turn in turns) / 1e6,
             "cpu_p50_ms": statistics.median(run[1] for turn in contest.durations_ns[name] for run in turn) / 1e6,
             "over_published": {
@@ -126,22 +132,22 @@ def _figures(contest: Contest) -> dict[str, Any]:
                 "highest": ratios[-1],
             },
         }
-    for each in found.values():
-        each["times_published"] = found[PUBLISHED]["p50_ms"] / each["p50_ms"]
-        each["times_of_step"] = each["p50_ms"] / found[STEP]["p50_ms"]
-        each["times_of_step_cpu"] = each["cpu_p50_ms"] / found[STEP]["cpu_p50_ms"]
-    return found
+    for figures in figures_of.values():
+        figures["times_published"] = figures_of[PUBLISHED]["p50_ms"] / figures["p50_ms"]
+        figures["times_of_step"] = figures["p50_ms"] / figures_of[STEP]["p50_ms"]
+        figures["times_of_step_cpu"] = figures["cpu_p50_ms"] / figures_of[STEP]["cpu_p50_ms"]
+    return figures_of
 
 
 def _show(threads: int, figures: dict[str, Any], agreed: dict[str, Agreement]) -> None:
-    titles = {each.name: each.title for each in CANDIDATES}
+    titles = {candidate.name: candidate.title for candidate in CANDIDATES}
     speed: list[tuple[Cell, ...]] = [
         (
             titles[name] + ("" if agreed[name].right else ", WRONG"),
-            *(each[key] for key in _SHOWN),
-            each["count"],
+            *(figure[key] for key in _SHOWN),
+            figure["count"],
         )
-        for name, each in figures.items()
+        for name, figure in figures.items()
     ]
     show(
         f"One window, {_threads(threads)}, in turns of {RUNS} runs, ms",
@@ -158,7 +164,7 @@ def _show(threads: int, figures: dict[str, Any], agreed: dict[str, Agreement]) -
 
 
 def _show_agreement(agreed: dict[str, Agreement]) -> None:
-    titles = {each.name: each.title for each in CANDIDATES}
+    titles = {candidate.name: candidate.title for candidate in CANDIDATES}
     show(
         f"Against eager FP32 on {next(iter(agreed.values())).windows} windows, the class head that differs most",
         (
@@ -169,8 +175,14 @@ def _show_agreement(agreed: dict[str, Agreement]) -> None:
             Column("of a value", "", 4),
         ),
         [
-            (titles[name], each.same_class, each.head, each.probability_difference, each.value_difference)
-            for name, each in agreed.items()
+            (
+                titles[name],
+                agreement.same_class,
+                agreement.head,
+                agreement.probability_difference,
+                agreement.value_difference,
+            )
+            for name, agreement in agreed.items()
         ],
         f"Below {RIGHT:g} % a candidate is wrong, and its speed counts for no floor.",
     )
@@ -183,13 +195,13 @@ def _threads(count: int) -> str:
 def _plot(figures: dict[int, dict[str, Any]], agreed: dict[str, Agreement]) -> None:
     items = [
         Bar(
-            each.title + ("" if agreed[each.name].right else " (wrong)"),
-            Estimate(found[each.name]["p50_ms"]),
+            candidate.title + ("" if agreed[candidate.name].right else " (wrong)"),
+            Estimate(figures_of[candidate.name]["p50_ms"]),
             _threads(threads),
         )
-        for each in CANDIDATES
-        for threads, found in figures.items()
-        if each.name in found
+        for candidate in CANDIDATES
+        for threads, figures_of in figures.items()
+        if candidate.name in figures_of
     ]
     path = write_whole(RESULTS / "peers.svg", bars("What a result costs", "ms, median", items, digits=1))
     console.print(f"wrote {path}", highlight=False)
@@ -205,7 +217,9 @@ def _floors(figures: dict[int, dict[str, Any]], agreed: dict[str, Agreement]) ->
             )
         )
         peers = [
-            each.name for each in CANDIDATES if each.kind == "peer" and each.name in one and agreed[each.name].right
+            candidate.name
+            for candidate in CANDIDATES
+            if candidate.kind == "peer" and candidate.name in one and agreed[candidate.name].right
         ]
         if peers:
             fastest = min(peers, key=lambda name: one[name]["p50_ms"])

@@ -1,4 +1,4 @@
-"""Who takes part: each a function from the shared material to something that answers one window."""
+"""The candidates: functions from the shared material to a runner of one window."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _torch(how: Literal["eager", "compiled", "frozen"]) -> Build:
 
         def run(window: list[Any]) -> Outputs:
             with torch.no_grad():  # freezing refuses inference_mode, which is no faster
-                return {name: each.numpy() for name, each in model(*window).items()}
+                return {name: output.numpy() for name, output in model(*window).items()}
 
-        return Runner(lambda window: [torch.from_numpy(each) for each in window], run)
+        return Runner(lambda window: [torch.from_numpy(array) for array in window], run)
 
     return build
 
@@ -84,7 +84,7 @@ def _onnxruntime(graph: Callable[[Material], Path]) -> Build:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(graph(material)), options, providers=["CPUExecutionProvider"])
-        names = [each.name for each in session.get_outputs()]
+        names = [output.name for output in session.get_outputs()]
         return Runner(
             lambda window: dict(zip(graphs.INPUTS, window, strict=True)),
             lambda fed: dict(zip(names, session.run(names, fed), strict=True)),
@@ -98,19 +98,19 @@ def _openvino(graph: Callable[[Material], Path], precision: str) -> Build:
         import openvino
 
         core = openvino.Core()
-        told = {
+        settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
-        compiled = core.compile_model(core.read_model(str(graph(material))), "CPU", told)
+        compiled = core.compile_model(core.read_model(str(graph(material))), "CPU", settings)
         request = compiled.create_infer_request()
-        ports = {each.get_any_name(): each for each in compiled.outputs}
+        ports = {output.get_any_name(): output for output in compiled.outputs}
 
         def run(fed: dict[str, Any]) -> Outputs:
-            found = request.infer(fed, share_inputs=True)
-            return {name: np.array(found[port]) for name, port in ports.items()}
+            answer = request.infer(fed, share_inputs=True)
+            return {name: np.array(answer[port]) for name, port in ports.items()}
 
         return Runner(lambda window: dict(zip(graphs.INPUTS, window, strict=True)), run)
 
@@ -123,7 +123,7 @@ def _whole(material: Material, threads: int) -> Runner:
 
 
 def _step(material: Material, threads: int) -> Runner:
-    """What a live run does at a hop: the seven older faces of a window were encoded at earlier ones."""
+    """A live step: the seven older faces of the window were encoded in earlier steps."""
     session = Session(material.bundle, engine="onnxruntime", threads=threads)
 
     def take(window: Inputs) -> tuple[Any, ...]:

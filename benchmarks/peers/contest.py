@@ -36,16 +36,16 @@ class Contest:
 def prepared(candidates: Sequence[Candidate], material: Material) -> dict[str, str]:
     """Make the graphs that candidates load; candidate -> why it has to be left out."""
     missing: dict[str, str] = {}
-    for each in candidates:
-        absent = [name for name in each.needs if find_spec(name) is None]
+    for candidate in candidates:
+        absent = [name for name in candidate.needs if find_spec(name) is None]
         if absent:
-            missing[each.name] = f"not installed here: {', '.join(absent)} (pip install {' '.join(absent)})"
-        elif each.prepare is not None:
-            console.print(f"preparing {each.title}", highlight=False)
+            missing[candidate.name] = f"not installed here: {', '.join(absent)} (pip install {' '.join(absent)})"
+        elif candidate.prepare is not None:
+            console.print(f"preparing {candidate.title}", highlight=False)
             try:
-                each.prepare(material)
+                candidate.prepare(material)
             except Exception as error:  # whatever a peer's tool raises is why it is left out
-                missing[each.name] = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+                missing[candidate.name] = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
     return missing
 
 
@@ -54,16 +54,16 @@ def held(candidates: Sequence[Candidate], material: Material, threads: int, roun
     contest = Contest()
     workers: dict[str, subprocess.Popen[str]] = {}
     try:
-        for each in candidates:
-            console.print(f"{threads} threads: loading {each.title}", highlight=False)
-            worker = _start(each.name, material.folder, threads)
-            workers[each.name] = worker
-            said = _answer(worker, each.name)
+        for candidate in candidates:
+            console.print(f"{threads} threads: loading {candidate.title}", highlight=False)
+            worker = _start(candidate.name, material.folder, threads)
+            workers[candidate.name] = worker
+            said = _answer(worker, candidate.name)
             if "left_out" in said:
-                contest.left_out[each.name] = said["left_out"]
-                _end(workers.pop(each.name))
-            elif not material.outputs(each.name).exists():
-                _ask(worker, each.name, f"check {material.outputs(each.name)}")
+                contest.left_out[candidate.name] = said["left_out"]
+                _end(workers.pop(candidate.name))
+            elif not material.outputs(candidate.name).exists():
+                _ask(worker, candidate.name, f"check {material.outputs(candidate.name)}")
         contest.durations_ns = {name: [] for name in workers}
         for number in range(rounds):
             if number % max(1, rounds // 5) == 0:

@@ -24,11 +24,11 @@ def whole_graph(material: Material) -> Path:
             self.model = material.model()
 
         def forward(self, face: Any, eye: Any, gaze: Any) -> tuple[Any, ...]:
-            found = self.model(face, eye, gaze)
-            return tuple(found[name] for name in self.model.head_names)
+            outputs = self.model(face, eye, gaze)
+            return tuple(outputs[name] for name in self.model.head_names)
 
     whole = Whole().eval()
-    example = tuple(torch.from_numpy(each) for each in material.windows("calibration").inputs(0))
+    example = tuple(torch.from_numpy(value) for value in material.windows("calibration").inputs(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -78,7 +78,7 @@ def onnxruntime_int8(material: Material) -> Path:
     sums = [
         node.name
         for node in model.graph.node
-        if node.op_type == "Add" and any(index[each].op_type == "Conv" for each in node.input if each in index)
+        if node.op_type == "Add" and any(index[name].op_type == "Conv" for name in node.input if name in index)
     ]
     chosen = [node.name for node in model.graph.node if node.op_type in ("Conv", "MaxPool")] + sums
     quantize_static(

@@ -1,4 +1,4 @@
-"""What all candidates share: windows, the network they come from, and what it says in eager FP32."""
+"""Shared by all candidates: windows, the network, and its outputs in eager FP32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Bundle, load_bundle
 from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.windows import PreparedClip, stack_faces
+from emer_edge.data.images import stack_faces
+from emer_edge.data.windows import PreparedClip
 from emer_edge.metrics.probabilities import softmax
 
 CHECKED = 200
@@ -69,25 +70,25 @@ class Material:
             return Windows(file["faces"], file["eye"], file["gaze"])
 
     def outputs(self, name: str) -> Path:
-        """Where a candidate says what it makes of the checked windows."""
+        """Path of a candidate's outputs for the checked windows."""
         return self.folder / f"outputs-{name}.npz"
 
     def comparable(self, logits: Outputs) -> Outputs:
         """Logits of class heads as probabilities, by the bundle's temperatures; values of value heads as they are."""
-        heads = {each.name: each for each in self.bundle.manifest.heads}
+        heads = {head.name: head for head in self.bundle.manifest.heads}
         return {
-            name: softmax(each, heads[name].temperature).astype(np.float32) if heads[name].classes else each
-            for name, each in logits.items()
+            name: softmax(logit, heads[name].temperature).astype(np.float32) if heads[name].classes else logit
+            for name, logit in logits.items()
         }
 
 
 def versions() -> dict[str, str]:
     """Package -> version, of those that candidates are made of."""
-    found = {}
+    known = {}
     for package in ("nncf", "numpy", "onnxruntime", "openvino", "torch"):
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            known[package] = version(package)
+    return known
 
 
 def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> Material:
@@ -120,7 +121,7 @@ def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> M
 def _write(
     path: Path, clips: list[Any], count: int, spec: WindowSpec, events: EventsRule, rng: np.random.Generator
 ) -> None:
-    prepared = [PreparedClip(each, spec, events) for each in clips[:count]]
+    prepared = [PreparedClip(clip, spec, events) for clip in clips[:count]]
     faces, eye, gaze = [], [], []
     for number in range(count):
         clip = prepared[number % len(prepared)]

@@ -44,9 +44,9 @@ class Agreement:
 
 def agreements(material: Material, names: Mapping[str, object], reference: str) -> dict[str, Agreement]:
     """Compare what candidates wrote with what `reference` wrote."""
-    heads = {each.name: bool(each.classes) for each in material.bundle.manifest.heads}
+    heads = {head.name: bool(head.classes) for head in material.bundle.manifest.heads}
     expected = _read(material.outputs(reference))
-    found = {}
+    agreed = {}
     for name in names:
         got = _read(material.outputs(name))
         off = {head: float(np.abs(got[head] - expected[head]).max()) for head in heads}
@@ -56,14 +56,14 @@ def agreements(material: Material, names: Mapping[str, object], reference: str) 
             if classes
         }
         worst = min(same, key=lambda head: same[head])
-        found[name] = Agreement(
+        agreed[name] = Agreement(
             len(got[worst]),
             max(off[head] for head, classes in heads.items() if classes),
             max([off[head] for head, classes in heads.items() if not classes] + [0.0]),
             same[worst],
             worst,
         )
-    return found
+    return agreed
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ _WARM_UPS = 5
 def main() -> int:
     """Serve `time RUNS` and `check FILE` until standard input ends: `worker NAME FOLDER THREADS`."""
     name, material, threads = sys.argv[1], Material(Path(sys.argv[2])), int(sys.argv[3])
-    candidate = next(each for each in CANDIDATES if each.name == name)
+    candidate = next(candidate for candidate in CANDIDATES if candidate.name == name)
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     try:
         runner = candidate.build(material, threads)
@@ -47,13 +47,13 @@ def main() -> int:
 
 
 def check(candidate: Candidate, runner: Runner, material: Material, path: Path) -> int:
-    """Write what the candidate says of every checked window; return how many there are."""
+    """Write the candidate's outputs for every checked window; return their number."""
     windows = material.windows("checked")
-    found: dict[str, list[np.ndarray]] = {}
+    parts: dict[str, list[np.ndarray]] = {}
     for at in range(len(windows)):
-        for name, each in runner.run(runner.take(windows.inputs(at))).items():
-            found.setdefault(name, []).append(np.array(each))
-    outputs = {name: np.concatenate(each) for name, each in found.items()}
+        for name, output in runner.run(runner.take(windows.inputs(at))).items():
+            parts.setdefault(name, []).append(np.array(output))
+    outputs = {name: np.concatenate(outputs) for name, outputs in parts.items()}
     written = path.with_name(f".{path.name}")
     np.savez(written, **(outputs if candidate.kind == "ours" else material.comparable(outputs)))
     written.rename(path)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["BenchOptions", "BenchReport", "run_bench"]
 
 _HOMES = {
-    "BenchOptions": "emer_edge.bench.options",
+    "BenchOptions": "emer_edge.bench.bench_options",
     "BenchReport": "emer_edge.bench.records.report_records",
     "run_bench": "emer_edge.bench.benchmark",
 }
 
 if TYPE_CHECKING:
+    from emer_edge.bench.bench_options import BenchOptions
     from emer_edge.bench.benchmark import run_bench
-    from emer_edge.bench.options import BenchOptions
     from emer_edge.bench.records.report_records import BenchReport
 
 

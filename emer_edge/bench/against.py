@@ -7,20 +7,21 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from emer_edge.bench.options import BenchOptions
+from emer_edge.bench.bench_options import BenchOptions
 from emer_edge.bench.records.accuracy_records import Accuracy
-from emer_edge.bench.records.latency_records import Environment, Latency
+from emer_edge.bench.records.latency_records import Latency
 from emer_edge.bench.records.report_records import BenchReport, BundleBench, Comparison, Moved
 from emer_edge.core.errors import DataError
 from emer_edge.metrics.latency import queries_needed
 from emer_edge.report.html import Block, Paragraph, Section
-from emer_edge.report.tables import Cell, Table, columns
-from emer_edge.report.words import folded
+from emer_edge.report.table import Cell, Table, columns
+from emer_edge.report.words import folded, folded_of
 
 _ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
 _ENOUGH_STARTS: Final = 3
@@ -52,34 +53,24 @@ def read_report(path: Path) -> BenchReport:
 def compare(
     new: BenchReport, old: BenchReport, path: Path, max_regression: float = BenchOptions.max_regression
 ) -> Comparison:
-    """Compare bundles of the same name and engine, figure by figure.
-
-    Args:
-        new: this report.
-        old: the older one.
-        path: where the older one lies.
-        max_regression: share by which a figure may get worse.
-    """
-    machine = _other_machine(new.environment, old.environment)
-    incomparable = [machine] if machine else []
+    """Compare bundles of the same name and engine, figure by figure, with an older report that lies at `path`."""
+    machine = _difference(new.environment, old.environment, ("machine", "cpu", "cores", "power_mode"))
+    incomparable = [f"another machine: {machine}"] if machine else []
     figures: list[Moved] = []
     for bundle, then in _same_bundles(new.bundles, old.bundles):
         if then is None:
             incomparable.append(f"{bundle.name} in {bundle.engine} is not in the older report")
             continue
-        pairs: list[tuple[list[_Figure], list[_Figure]]] = []
-        reason = _other_setting(bundle, then)
+        reason = _difference(bundle, then, ("device", "threads"))
         if reason:
             incomparable.append(f"{bundle.name}: {reason}")
         elif not machine:
-            pairs.append((list(_speed(bundle)), list(_speed(then))))
+            figures += _moved(bundle.name, _speed(bundle), _speed(then), max_regression)
         reason = _other_clips(bundle.accuracy, then.accuracy)
         if reason:
             incomparable.append(f"{bundle.name}: {reason}")
         else:
-            pairs.append((list(_accuracy(bundle.accuracy)), list(_accuracy(then.accuracy))))
-        for now, was in pairs:
-            figures += _moved(bundle.name, now, was, max_regression)
+            figures += _moved(bundle.name, _accuracy(bundle.accuracy), _accuracy(then.accuracy), max_regression)
     return Comparison(
         path=str(path),
         created=old.created,
@@ -89,22 +80,22 @@ def compare(
     )
 
 
-def verdict_of(found: Comparison) -> tuple[str, ...]:
+def verdict_of(comparison: Comparison) -> tuple[str, ...]:
     """In words: what can't be compared, and how many figures moved."""
-    better = sum(each.verdict == "better" for each in found.figures)
-    moved = f"{len(found.worse)} got worse by more than {found.max_regression:.0%}, {better} got better"
+    better = sum(figure.verdict == "better" for figure in comparison.figures)
+    moved = f"{len(comparison.worse)} got worse by more than {comparison.max_regression:.0%}, {better} got better"
     return (
-        *(f"not compared: {each}" for each in found.incomparable),
-        f"against {found.path} of {found.created}: {len(found.figures)} figures compared, {moved}",
+        *(f"not compared: {reason}" for reason in comparison.incomparable),
+        f"against {comparison.path} of {comparison.created}: {len(comparison.figures)} figures compared, {moved}",
     )
 
 
-def moved_table(found: Comparison) -> Table:
+def moved_table(comparison: Comparison) -> Table:
     """What moved by more than the limit, the worst first; without rows when nothing did."""
     rows: list[tuple[Cell, ...]] = [
-        (each.bundle, each.figure, each.old, each.new, f"{each.change:+.1%}", each.verdict)
-        for each in sorted(found.figures, key=lambda each: (each.verdict != "worse", -abs(each.change)))
-        if each.verdict in ("worse", "better")
+        (figure.bundle, figure.figure, figure.old, figure.new, f"{figure.change:+.1%}", figure.verdict)
+        for figure in sorted(comparison.figures, key=lambda figure: (figure.verdict != "worse", -abs(figure.change)))
+        if figure.verdict in ("worse", "better")
     ]
     header = columns("Bundle | Figure | then:3 | now:3 | change | ")
     return Table("What moved", header, tuple(rows), "Changes within the limit are left out.")
@@ -116,14 +107,14 @@ def _same_bundles(
     """Bundles of the same name and engine; several of one name, as of several folds, by their order."""
     left = list(old)
     for bundle in new:
-        then = next((each for each in left if (each.name, each.engine) == (bundle.name, bundle.engine)), None)
+        then = next((other for other in left if (other.name, other.engine) == (bundle.name, bundle.engine)), None)
         if then is not None:
             left.remove(then)
         yield bundle, then
 
 
-def _moved(bundle: str, new: list[_Figure], old: list[_Figure], limit: float) -> Iterator[Moved]:
-    before = {each.name: each for each in old}
+def _moved(bundle: str, new: Iterable[_Figure], old: Iterable[_Figure], limit: float) -> Iterator[Moved]:
+    before = {figure.name: figure for figure in old}
     for now in new:
         was = before.get(now.name)
         if was is None:
@@ -144,8 +135,8 @@ def _moved(bundle: str, new: list[_Figure], old: list[_Figure], limit: float) ->
 
 
 def _speed(bundle: BundleBench) -> Iterator[_Figure]:
-    for part, each in bundle.latency.items():
-        yield from _percentiles(f"latency/{part}", each)
+    for part, latency in bundle.latency.items():
+        yield from _percentiles(f"latency/{part}", latency)
     for query, run in bundle.single_stream.items():
         yield from _percentiles(f"closed loop/{query}", run.latency)
         if run.energy.millijoules is not None:
@@ -158,8 +149,8 @@ def _speed(bundle: BundleBench) -> Iterator[_Figure]:
                 yield _Figure(f"first result/{name}", median(starts), judged=len(starts) >= _ENOUGH_STARTS)
     for live in [*([bundle.streaming] if bundle.streaming else []), *bundle.live_streams]:
         name = "live run" if live.streams == 1 else f"live run of {live.streams}"
-        for stage, each in live.stages.items():
-            yield from _percentiles(f"{name}/{stage}", each)
+        for stage, latency in live.stages.items():
+            yield from _percentiles(f"{name}/{stage}", latency)
         if live.peak_rss_mb is not None:
             yield _Figure(f"{name}/peak_rss_mb", live.peak_rss_mb)
     if bundle.loading.rss_mb is not None:
@@ -167,33 +158,25 @@ def _speed(bundle: BundleBench) -> Iterator[_Figure]:
     yield _Figure("size_bytes", float(bundle.size_bytes))
 
 
-def _percentiles(name: str, found: Latency) -> Iterator[_Figure]:
+def _percentiles(name: str, latency: Latency) -> Iterator[_Figure]:
     for percentile, enough in _ENOUGH.items():
-        yield _Figure(f"{name}/{percentile}", getattr(found, percentile), judged=found.count >= enough)
+        yield _Figure(f"{name}/{percentile}", getattr(latency, percentile), judged=latency.count >= enough)
 
 
-def _accuracy(found: Accuracy | None) -> Iterator[_Figure]:
-    if found is not None:
-        for head, each in found.heads.items():
-            for metric, value in each.metrics.items():
-                name = f"accuracy/fold {found.fold}/{head}/{metric}"
+def _accuracy(accuracy: Accuracy | None) -> Iterator[_Figure]:
+    if accuracy is not None:
+        for head, record in accuracy.heads.items():
+            for metric, value in record.metrics.items():
+                name = f"accuracy/fold {accuracy.fold}/{head}/{metric}"
                 yield _Figure(name, value.value, metric in _MORE_IS_WORSE, metric not in _NOISY)
 
 
-def _other_machine(new: Environment, old: Environment) -> str:
-    """Why times of the two can't be compared; empty where they can."""
-    for what in ("machine", "cpu", "cores", "power_mode"):
-        now, then = getattr(new, what), getattr(old, what)
+def _difference(new: object, old: object, names: Sequence[str]) -> str:
+    """The first of the named attributes that differs, in words; empty where none does."""
+    for name in names:
+        now, then = getattr(new, name), getattr(old, name)
         if now != then:
-            return f"another machine: {what.replace('_', ' ')} {then} then, {now} now; no times are compared"
-    return ""
-
-
-def _other_setting(new: BundleBench, old: BundleBench) -> str:
-    for what in ("device", "threads"):
-        now, then = getattr(new, what), getattr(old, what)
-        if now != then:
-            return f"{what} {then} then, {now} now; no times are compared"
+            return f"{name.replace('_', ' ')} {then} then, {now} now; no times are compared"
     return ""
 
 
@@ -209,41 +192,35 @@ def _other_clips(new: Accuracy | None, old: Accuracy | None) -> str:
     return ""
 
 
-def _then_and_now(title: str, figures: Sequence[Moved], note: str = "") -> Table:
-    rows = tuple((each.bundle, each.figure, each.old, each.new, each.change, each.verdict) for each in figures)
+def _then_and_now(report: BenchReport) -> Table:
+    note = "Unjudged: noise alone could do it, as in a tail percentile of few measurements."
+    return _changes("Then and now", report.against.figures if report.against is not None else (), note)
+
+
+def _changes(title: str, figures: Sequence[Moved], note: str = "") -> Table:
+    rows = tuple(
+        (figure.bundle, figure.figure, figure.old, figure.new, figure.change, figure.verdict) for figure in figures
+    )
     return Table(title, columns("Bundle | Figure | then:4 | now:4 | change (%):1 | verdict"), rows, note)
 
 
-def _against_tables(report: BenchReport) -> dict[str, Table]:
-    """Every figure that both reports have."""
-    note = "Unjudged: noise alone could do it, as in a tail percentile of few measurements."
-    figures = report.against.figures if report.against is not None else ()
-    return {"against": _then_and_now("Then and now", figures, note)}
-
-
 def _against_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where no older report was named."""
-    found = report.against
-    if found is None:
+    comparison = report.against
+    if comparison is None:
         return None
-    counts = {
-        name: sum(each.verdict == name for each in found.figures) for name in ("worse", "better", "same", "unjudged")
-    }
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    summary = Paragraph(
-        f"Against {found.path} of {found.created}: {told or 'nothing can be compared'}. A figure may be "
-        f"{found.max_regression:.0%} worse.",
-        warning=bool(found.worse),
+    counts = Counter(figure.verdict for figure in comparison.figures)
+    moves = ", ".join(f"{counts[name]} {name}" for name in ("worse", "better", "same", "unjudged") if counts[name])
+    text = (
+        f"Against {comparison.path} of {comparison.created}: {moves or 'nothing can be compared'}. A figure may be "
+        f"{comparison.max_regression:.0%} worse."
     )
-    blocks: list[Block] = [summary]
-    moved = [each for each in found.figures if each.verdict in ("worse", "better")]
+    blocks: list[Block] = [Paragraph(text, warning=bool(comparison.worse))]
+    moved = [figure for figure in comparison.figures if figure.verdict in ("worse", "better")]
     if moved:
-        blocks.append(folded(_then_and_now("What moved", moved)))
-    if found.incomparable:
-        blocks.append(Paragraph(f"Not compared: {'; '.join(found.incomparable)}."))
-    if "against" in tables:
-        blocks.append(folded(tables["against"]))
-    return Section("Since the older report", tuple(blocks))
+        blocks.append(folded(_changes("What moved", moved)))
+    if comparison.incomparable:
+        blocks.append(Paragraph(f"Not compared: {'; '.join(comparison.incomparable)}."))
+    return Section("Since the older report", (*blocks, *folded_of(tables, "against")))
 
 
-AGAINST: Final = (_against_tables, _against_section)
+AGAINST: Final = ({"against": _then_and_now}, _against_section)

@@ -17,10 +17,10 @@ from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.accuracy.predictions_csv import FILE_NAME, write_predictions
 from emer_edge.bench.accuracy.scored_folds import ScoredFold, fold_sets, pair_sets, score_fold
 from emer_edge.bench.against import compare, read_report
+from emer_edge.bench.bench_options import BenchOptions, Probe, ScoringOptions
 from emer_edge.bench.executors import Spread, spread_over
 from emer_edge.bench.latency.machine_state import describe, temperature_c
 from emer_edge.bench.latency.time_bundles import time_bundles
-from emer_edge.bench.options import BenchOptions, Probe, ScoringOptions
 from emer_edge.bench.pages import card_of, page_of, tables_of
 from emer_edge.bench.probes.ablations import ablate
 from emer_edge.bench.probes.effects import Judge, targets_of
@@ -32,13 +32,13 @@ from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import ConfigurationError, OutputExistsError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip, EmerDataset
-from emer_edge.report.files import write_whole
+from emer_edge.report import write_whole
 from emer_edge.report.text_tables import to_csv, to_latex
 from emer_edge.runtime.session import Session
 
 
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
-    """Measure the bundles, one after the other, and write the report where one is asked for.
+    """Measure the bundles, one after the other, and write the report where `output` names a folder.
 
     Whatever can be refused is refused before the first measurement. Scores and probes of finished bundles
     outlive an interruption in the user's cache: the same call goes on after them.
@@ -52,7 +52,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     if options.output is not None:
         _check_output(options.output, options.force)
     older = None if options.against is None else read_report(options.against)
-    bundles = [load_bundle(each) for each in options.bundles]
+    bundles = [load_bundle(bundle) for bundle in options.bundles]
     environment = describe()
     scored: list[ScoredFold] = []
     probed: list[Probes | None] = [None] * len(bundles)
@@ -64,7 +64,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         dataset = EmerDataset.open(options.data, progress=progress) if isinstance(options.data, Path) else options.data
         for bundle, fold in zip(bundles, folds, strict=True):
             refuse_known_clips(bundle.manifest, dataset.fold(fold))
-        notes = data_notes([each.manifest for each in bundles], dataset)
+        notes = data_notes([bundle.manifest for bundle in bundles], dataset)
         for at, (bundle, fold) in enumerate(zip(bundles, folds, strict=True)):
             with (
                 Session(bundle, options.latency.engine, options.latency.threads) as session,
@@ -74,16 +74,16 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
                 scored.append(done)
                 probed[at] = _probed(spread, done.windows, dataset, options, kept=kept, progress=progress)
                 notes += spread.notes
-        notes += film_notes((bundle.manifest.name, asked) for bundle, asked in zip(bundles, probed, strict=True))
+        notes += film_notes((bundle.manifest.name, probes) for bundle, probes in zip(bundles, probed, strict=True))
     timed = time_bundles(bundles, environment, options.latency, progress)
-    accuracies = [each.accuracy for each in scored] if scored else [None] * len(bundles)
+    accuracies = [fold.accuracy for fold in scored] if scored else [None] * len(bundles)
     records = tuple(
         msgspec.structs.replace(record, accuracy=accuracy, probes=probes, origin=Origin.of(bundle.manifest))
         for bundle, record, accuracy, probes in zip(bundles, timed.records, accuracies, probed, strict=True)
     )
     report = BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        options=_asked(options, dataset),
+        options=_requested(options, dataset),
         environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
         conditions=timed.conditions,
         data=None if dataset is None else facts_of(dataset),
@@ -94,8 +94,8 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         notes=tuple(notes),
     )
     if options.against is not None and older is not None:
-        found = compare(report, older, options.against, options.max_regression)
-        report = msgspec.structs.replace(report, against=found)
+        comparison = compare(report, older, options.against, options.max_regression)
+        report = msgspec.structs.replace(report, against=comparison)
     if options.output is not None:
         write_report(report, options.output, options.force)
         if scored:
@@ -130,23 +130,23 @@ def probe_bundle(
     options: ScoringOptions,
     progress: Progress = silent,
 ) -> Probes:
-    """Ask one probe of clips that the bundle has never seen.
+    """Run one probe on clips that the bundle has never seen.
 
     Args:
         spread: the loaded bundle, and who encodes crops again.
         windows: these clips.
-        clips: all clips of their data set, to tell which films the bundle was trained on.
+        clips: all clips of their data set, which show the films that the bundle was trained on.
         probe: which.
         count: clips that robustness is measured on at most.
-        options: how often is drawn.
-        progress: told of ablations and clips.
+        options: resamples and seed.
+        progress: called with ablations and clips.
 
     Raises:
         DataError: a label is a class that the bundle lacks, or a clip can't be read.
         WorkerError: a process or machine that shares the work ended, or can't be used.
     """
     session, manifest = spread.session, spread.session.bundle.manifest
-    owners = [owner(each) for each in windows.clips]
+    owners = [owner(clip) for clip in windows.clips]
     judge = Judge(targets_of(manifest.heads, windows.clips), owners, options.resamples, options.seed)
     if probe == "ablations":
         ablations = ablate(
@@ -160,26 +160,26 @@ def probe_bundle(
     return Probes(seed=options.seed, curves=robustness(spread, windows, judge, count=count, progress=progress))
 
 
-def joined_probes(found: Sequence[Probes]) -> Probes | None:
-    """One record of several that were asked one after the other; None of none."""
-    if not found:
+def joined_probes(results: Sequence[Probes]) -> Probes | None:
+    """One record of several probes that ran one after the other; None of none."""
+    if not results:
         return None
     return Probes(
-        seed=found[0].seed,
-        ablations=tuple(ablation for each in found for ablation in each.ablations),
-        films=next((each.films for each in found if each.films is not None), None),
-        curves=tuple(curve for each in found for curve in each.curves),
+        seed=results[0].seed,
+        ablations=tuple(ablation for probes in results for ablation in probes.ablations),
+        films=next((probes.films for probes in results if probes.films is not None), None),
+        curves=tuple(curve for probes in results for curve in probes.curves),
     )
 
 
 def film_notes(named: Iterable[tuple[str, Probes | None]]) -> list[str]:
-    """What a reader has to know of bundles' figures for the films' sake: a sentence for all that it is true of."""
-    told: dict[str, list[str]] = {}
+    """One sentence per warning about the films: the bundles that it holds for, and why."""
+    notes: dict[str, list[str]] = {}
     for bundle, probes in named:
         films = None if probes is None else probes.films
         if films is not None and films.note is not None:
-            told.setdefault(f"{films.note}: {films.reason}", []).append(bundle)
-    return [f"bundle{'s' if len(names) > 1 else ''} {', '.join(names)} {what}" for what, names in told.items()]
+            notes.setdefault(f"{films.note}: {films.reason}", []).append(bundle)
+    return [f"bundle{'s' if len(names) > 1 else ''} {', '.join(names)} {what}" for what, names in notes.items()]
 
 
 def _probed(
@@ -191,34 +191,31 @@ def _probed(
     kept: Kept,
     progress: Progress,
 ) -> Probes | None:
-    """The probes asked for of a bundle, each kept when it is finished."""
+    """The probes that were requested for a bundle, each kept when it is finished."""
     seen = hashlib.sha256(windows.face.tobytes() + windows.eye.tobytes()).hexdigest()
     count, scoring = options.probing.clips, options.scoring
-    found = []
-    for probe in options.probing.asked:
+    results = []
+    for probe in options.probing.requested:
         key = kept.key_of(spread.session, dataset.fingerprint, seen, (probe, count, scoring.resamples, scoring.seed))
         ask = partial(
             probe_bundle, spread, windows, dataset.clips, probe, count=count, options=scoring, progress=progress
         )
-        found.append(kept.record(key, Probes, ask))
-    return joined_probes(found)
+        results.append(kept.record(key, Probes, ask))
+    return joined_probes(results)
 
 
-def _asked(options: BenchOptions, dataset: EmerDataset | None) -> dict[str, str | int | float | bool | None]:
-    """The options as the report tells them: lists as text, in the order of the command line."""
+def _requested(options: BenchOptions, dataset: EmerDataset | None) -> dict[str, str | int | float | bool | None]:
+    """The options as the report holds them: lists as text, in the order of the command line."""
     latency = {name: value for name, value in asdict(options.latency).items() if name != "root"}
     scoring = options.scoring
     return {
         "data": None if dataset is None else str(dataset.root),
         **latency,
         "streams": ", ".join(map(str, options.latency.streams)) or None,
-        "profiles": ", ".join(each.name for each in scoring.profiles) or None,
-        "probes": ", ".join(options.probing.asked) if dataset is not None else None,
+        "profiles": ", ".join(profile.name for profile in scoring.profiles) or None,
+        "probes": ", ".join(options.probing.requested) if dataset is not None else None,
         "probe_clips": options.probing.clips,
-        "draws": scoring.draws,
-        "loader": scoring.loader,
-        "resamples": scoring.resamples,
-        "seed": scoring.seed,
+        **{name: getattr(scoring, name) for name in ("draws", "loader", "resamples", "seed")},
         **asdict(options.work),
     }
 

@@ -1,8 +1,8 @@
 """The same work on many clips: in this process, in several of this machine, or on the workers of a Dask cluster.
 
 The last two are executors of `concurrent.futures`, and one code path. Work is a function of the session and the item
-alone, what it gives is picklable, answers come in the order of the items, and never more than a few of them wait to be
-taken: figures are the same to the last digit whoever works, and a data set larger than memory streams through.
+alone, its results are picklable and come in the order of the items, and never more than a few of them wait to be taken:
+figures are the same to the last digit whoever works, and a data set larger than memory streams through.
 
 What travels to a cluster is listed in docs/bench-accuracy.md: names, labels and paths of clips one way, numbers the
 other; images stay where they are, which is why every machine has the data set under the same path.
@@ -23,33 +23,31 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from emer_edge.bench.options import WorkerOptions
-from emer_edge.bench.worker_side import Machine, Opening, answers, differences, end_with_parent, forget, look, marked
+from emer_edge.bench.bench_options import WorkerOptions
+from emer_edge.bench.worker_side import Machine, Opening, answers, begin, differences, forget, look, marked
 from emer_edge.core.errors import WorkerError
 from emer_edge.data.dataset import Clip
 from emer_edge.runtime.session import Session
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 CHUNK: Final = 2
 """Items dealt at a time: a clip takes about a second, so a message costs nothing, and the last ones end together."""
 AHEAD: Final = 2
-"""Chunks a worker that are dealt, or answered and not yet taken."""
+"""Chunks per worker that are dealt, or answered and not yet taken."""
 
 _PATIENCE_S: Final = 20.0
-_SIGNALS: Final = {each.value: each.name for each in signal.Signals}
+_SIGNALS: Final = {number.value: number.name for number in signal.Signals}
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Spread:
     """Work on items, one after the other, in this process.
 
-    Args:
-        session: what the work is done with.
-
     Attributes:
-        notes: sentences that a reader of the figures has to know of how they were computed.
+        session: what the work is done with.
+        notes: what a reader of the figures has to know of how they were computed.
     """
 
     notes: tuple[str, ...] = ()
@@ -57,18 +55,18 @@ class Spread:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def map_ordered(self, work: Callable[[Session, Item], Found], items: Sequence[Item]) -> Iterator[Found]:
-        """Give what the work makes of each item, in the order of the items.
+    def map_ordered(self, work: Callable[[Session, Item], Answer], items: Sequence[Item]) -> Iterator[Answer]:
+        """Give the result of the work on each item, in the order of the items.
 
         Args:
             work: a function of a module, or a `partial` of one; it depends on the session and the item alone.
-            items: what is worked on; picklable.
+            items: picklable.
 
         Raises:
             EmerEdgeError: the work raised it.
             WorkerError: a worker ended, or differs from this machine.
         """
-        return (work(self.session, each) for each in items)
+        return (work(self.session, item) for item in items)
 
     def close(self) -> None:
         """End what was started for the work; may be called twice."""
@@ -78,7 +76,7 @@ class Spread:
 def spread_over(
     session: Session, clips: Sequence[Clip], options: WorkerOptions, patience_s: float = _PATIENCE_S
 ) -> Iterator[Spread]:
-    """Spread work on clips by the bundle of a session; what the first work started for it ends with the context.
+    """Spread work on clips by the bundle of a session; what the work started ends with the context.
 
     Args:
         session: of the bundle.
@@ -111,28 +109,27 @@ class _ByExecutor(Spread):
         self.opening = Opening.of(session)
         self.executor: Executor | None = None
 
-    def map_ordered(self, work: Callable[[Session, Item], Found], items: Sequence[Item]) -> Iterator[Found]:
-        """See `Spread`; what is dealt and not yet taken is never more than `AHEAD` chunks a worker."""
+    def map_ordered(self, work: Callable[[Session, Item], Answer], items: Sequence[Item]) -> Iterator[Answer]:
         chunks = [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
-        waiting: deque[Future[list[Found]]] = deque()
+        waiting: deque[Future[list[Answer]]] = deque()
         try:
-            for each in chunks:
+            for chunk in chunks:
                 self.executor = self.executor or self.start(len(chunks))
                 while len(waiting) >= AHEAD * self.workers():
                     yield from self._taken(waiting.popleft())
-                waiting.append(self.executor.submit(answers, self.opening, work, each))
+                waiting.append(self.executor.submit(answers, self.opening, work, chunk))
             while waiting:
                 yield from self._taken(waiting.popleft())
         except Exception as error:
-            told = self.told(error)
-            if told is error:
+            raised = self.to_raise(error)
+            if raised is error:
                 raise
-            raise told from None
+            raise raised from None
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _taken(self, future: Future[list[Found]]) -> list[Found]:
+    def _taken(self, future: Future[list[Answer]]) -> list[Answer]:
         while True:
             try:
                 return future.result(self.patience_s / 4)
@@ -144,8 +141,8 @@ class _ByExecutor(Spread):
     def look_around(self) -> None:
         """Raise WorkerError if nobody is left who could answer."""
 
-    def told(self, error: Exception) -> Exception:
-        """What is to be raised: the error of the work itself, or why there is no answer and what to do."""
+    def to_raise(self, error: Exception) -> Exception:
+        """The error of the work itself, or why there is no answer and what to do."""
         return WorkerError("memory ran out in a worker; use fewer of them") if isinstance(error, MemoryError) else error
 
 
@@ -161,12 +158,13 @@ class _InProcesses(_ByExecutor):
         """Start all of them now, so that each inherits what `_inherited` says."""
         self._count = min(self._count, chunks)
         # A fork of a process with threads (an inference engine's, say) can hang.
-        executor = ProcessPoolExecutor(self._count, multiprocessing.get_context("spawn"), end_with_parent)
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(self._count, context, begin, (context.Barrier(self._count),))
         before = set(multiprocessing.active_children())
         with _inherited():
             for _ in range(self._count):
                 executor.submit(os.getpid)
-        self._children = [each for each in multiprocessing.active_children() if each not in before]
+        self._children = [child for child in multiprocessing.active_children() if child not in before]
         return executor
 
     def workers(self) -> int:
@@ -175,36 +173,36 @@ class _InProcesses(_ByExecutor):
     def close(self) -> None:
         """End all processes at once, whatever they do."""
         executor, self.executor = self.executor, None
-        for each in self._children:
+        for child in self._children:
             with suppress(ValueError):  # it is gone, and closed
-                each.kill()
+                child.kill()
         if executor is not None:
             executor.shutdown(cancel_futures=True)
 
-    def told(self, error: Exception) -> Exception:
+    def to_raise(self, error: Exception) -> Exception:
         if not isinstance(error, BrokenExecutor):
-            return super().told(error)
+            return super().to_raise(error)
         if self.executor is not None:
             self.executor.shutdown()  # after which every exit code is known
         # One ended by itself; the executor terminated the others.
-        ended = sorted(self._children, key=lambda each: each.exitcode in (None, 0, -signal.SIGTERM))[0]
+        ended = sorted(self._children, key=lambda child: child.exitcode in (None, 0, -signal.SIGTERM))[0]
         fewer = "pass --workers 1 to work in this process" if self._count < 3 else f"try --workers {self._count // 2}"
         if ended.exitcode is None or ended.exitcode >= 0:
             return WorkerError(
-                f"worker process {ended.pid} ended with code {ended.exitcode}; what it said stands above; {fewer}, and "
+                f"worker process {ended.pid} ended with code {ended.exitcode}; its message is above; {fewer}, and "
                 "start a script's own code under if __name__ == '__main__'"
             )
-        told = f"worker process {ended.pid} was ended by {_SIGNALS.get(-ended.exitcode, -ended.exitcode)}"
+        message = f"worker process {ended.pid} was ended by {_SIGNALS.get(-ended.exitcode, -ended.exitcode)}"
         if ended.exitcode == -signal.SIGKILL:
-            return WorkerError(f"{told}; the kernel does so when memory runs out; {fewer}")
-        return WorkerError(f"{told}; what it said stands above; {fewer}")
+            return WorkerError(f"{message}; the kernel does so when memory runs out; {fewer}")
+        return WorkerError(f"{message}; its message is above; {fewer}")
 
 
 class _OnCluster(_ByExecutor):
-    """The workers of a Dask cluster that runs already (https://distributed.dask.org), by its own executor.
+    """The workers of a running Dask cluster (https://distributed.dask.org), by its own executor.
 
-    Before anything is dealt, every worker looks whether it has the same version, bundle and clips, and an engine;
-    workers that come later look at the bundle themselves. One that is lost is replaced by the others.
+    Before anything is dealt, every worker checks that it has the same version, bundle and clips, and an engine; workers
+    that come later check the bundle themselves. One that is lost is replaced by the others.
     """
 
     def __init__(self, session: Session, clips: Sequence[Clip], address: str, patience_s: float) -> None:
@@ -219,7 +217,7 @@ class _OnCluster(_ByExecutor):
         from distributed import Client
 
         for name in ("distributed", "distributed.client", "distributed.core", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they say is said below, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # their messages are given below, once
         try:
             self._client = Client(self._address, timeout=self.patience_s, set_as_default=False)
         except (OSError, ValueError, TimeoutError, asyncio.TimeoutError) as error:
@@ -236,13 +234,13 @@ class _OnCluster(_ByExecutor):
                 f"dask worker {self._address} --nthreads 1 --nworkers auto"
             )
         looks = {
-            each: self._client.get_executor(workers=[each], allow_other_workers=False, pure=False).submit(
+            address: self._client.get_executor(workers=[address], allow_other_workers=False, pure=False).submit(
                 look, self.opening, marked(self._clips)
             )
-            for each in addresses
+            for address in addresses
         }
-        found = {each: future.exception() or future.result() for each, future in looks.items()}
-        self.notes = differences(Machine.here(), found)
+        machines = {address: future.exception() or future.result() for address, future in looks.items()}
+        self.notes = differences(Machine.here(), machines)
         executor: Executor = self._client.get_executor(pure=False)
         return executor
 
@@ -252,22 +250,22 @@ class _OnCluster(_ByExecutor):
     def _threads(self) -> dict[str, int]:
         """Address of each worker -> its threads."""
         try:
-            found: dict[str, int] = dict(self._client.nthreads())
+            threads: dict[str, int] = dict(self._client.nthreads())
         except Exception as error:
             raise self._lost(error) from None
-        return found
+        return threads
 
     def look_around(self) -> None:
         now = monotonic()
         self._alone_since = None if self._threads() else self._alone_since or now
         if self._alone_since is not None and now - self._alone_since > self.patience_s:
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else it tells of every wait given up
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # else it reports every abandoned wait
             raise WorkerError(
                 f"the last worker of the Dask scheduler at {self._address} has gone; start workers again, and this "
                 "command"
             )
 
-    def told(self, error: Exception) -> Exception:
+    def to_raise(self, error: Exception) -> Exception:
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
@@ -275,10 +273,10 @@ class _OnCluster(_ByExecutor):
                 f"the same clips ended one Dask worker after the other, the last at {error.last_worker.address}; most "
                 "likely memory ran out there: start fewer workers a machine"
             )
-        return self._lost(error) if isinstance(error, (CancelledError, OSError)) else super().told(error)
+        return self._lost(error) if isinstance(error, (CancelledError, OSError)) else super().to_raise(error)
 
     def _lost(self, error: Exception) -> WorkerError:
-        self.executor = None  # nothing that is asked of a lost scheduler ever returns
+        self.executor = None  # no call to a lost scheduler ever returns
         return WorkerError(
             f"the Dask scheduler at {self._address} was lost ({_first_line(error)}); start it again, and this command"
         )
@@ -296,9 +294,9 @@ class _OnCluster(_ByExecutor):
 
 @contextmanager
 def _inherited() -> Iterator[None]:
-    """What a process that is started here inherits: one thread for every library, and no ear for Ctrl-C.
+    """What a process that is started here inherits: one thread for every library, and Ctrl-C blocked.
 
-    Ctrl-C reaches all processes of a terminal; only the one that deals has anything to say about it.
+    Ctrl-C reaches all processes of a terminal; only the one that deals answers it.
     """
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

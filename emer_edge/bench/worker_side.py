@@ -1,4 +1,4 @@
-"""What runs where clips are worked on: opening the bundle once a process, the work, a look at what a machine has."""
+"""What runs where clips are worked on: opening the bundle once per process, the work, a check of the machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,8 +23,9 @@ from emer_edge.data.images import import_cv2
 from emer_edge.runtime.session import Session
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
+_BEGIN_S: Final = 120.0  # to start all workers
 _COMPUTES: Final = ("numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 
 
@@ -45,7 +47,7 @@ class Opening:
 
     @classmethod
     def of(cls, session: Session) -> Opening:
-        """Of an open session."""
+        """From an open session."""
         folder = session.bundle.path.resolve()
         return cls(folder, _manifest_hash(folder), session.engine_name)
 
@@ -69,7 +71,7 @@ _using = threading.Lock()
 
 
 def _held_session(opening: Opening) -> Session:
-    """The session of a bundle, opened by the first work on it; whoever calls holds `_using`."""
+    """The session of a bundle, opened by the first work on it; the caller holds `_using`."""
     if opening not in _held:
         _close_held()
         _held[opening] = opening.open()
@@ -87,15 +89,19 @@ def forget() -> None:
         _close_held()
 
 
-def answers(opening: Opening, work: Callable[[Session, Item], Found], items: Sequence[Item]) -> list[Found]:
-    """What a worker makes of a chunk; a session is not shared by two threads at once."""
+def answers(opening: Opening, work: Callable[[Session, Item], Answer], items: Sequence[Item]) -> list[Answer]:
+    """The work on a chunk; a session is not shared by two threads at once."""
     with _using:
         session = _held_session(opening)
-        return [work(session, each) for each in items]
+        return [work(session, item) for item in items]
 
 
-def end_with_parent() -> None:
-    """Let this process end with the one that started it, however that ends."""
+def begin(all_here: Barrier) -> None:
+    """Let this process end with the one that started it, however that ends, and wait until all workers are here.
+
+    An idle worker would keep its executor from starting the next one at once. One that is started later, while another
+    dies, makes Python 3.11's executor fail ("dictionary changed size during iteration").
+    """
 
     def wait() -> None:
         parent = multiprocessing.parent_process()
@@ -104,6 +110,7 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+    all_here.wait(_BEGIN_S)
 
 
 @dataclass(frozen=True)
@@ -124,24 +131,24 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """The one that this runs on."""
-        found = describe()
-        libraries = ", ".join(f"{name} {found.versions[name]}" for name in _COMPUTES if name in found.versions)
-        return cls(socket.gethostname(), __version__, f"{found.cpu or found.machine}, {libraries}")
+        """This machine."""
+        machine = describe()
+        libraries = ", ".join(f"{name} {machine.versions[name]}" for name in _COMPUTES if name in machine.versions)
+        return cls(socket.gethostname(), __version__, f"{machine.cpu or machine.machine}, {libraries}")
 
 
 def marked(clips: Sequence[Clip]) -> list[tuple[Clip, str]]:
-    """Clips and what tells them from others: the size of the sheet and a hash of the first, middle and last frame.
+    """Clips and what identifies them: the size of the sheet and a hash of the first, middle and last frame.
 
     Raises:
         DataError, OSError: one can't be read.
     """
-    bare = [replace(each) for each in clips]  # without what was read of them so far
-    return [(each, f"{each.sheet_path.stat().st_size} {clip_hash('', replace(each))}") for each in bare]
+    bare = [replace(clip) for clip in clips]  # without what was read of them so far
+    return [(clip, f"{clip.sheet_path.stat().st_size} {clip_hash('', replace(clip))}") for clip in bare]
 
 
 def look(opening: Opening, clips: Sequence[tuple[Clip, str]]) -> Machine:
-    """Look whether this machine has the bundle, its engine and the marked clips; opens the bundle."""
+    """Check that this machine has the bundle, its engine and the marked clips; opens the bundle."""
     machine = Machine.here()
     different = []
     try:
@@ -159,12 +166,12 @@ def look(opening: Opening, clips: Sequence[tuple[Clip, str]]) -> Machine:
     return replace(machine, wrong=f"{different[0]}{more}" if different else None)
 
 
-def differences(here: Machine, found: Mapping[str, Machine | BaseException]) -> tuple[str, ...]:
-    """What is to be said of the machines.
+def differences(here: Machine, machines: Mapping[str, Machine | BaseException]) -> tuple[str, ...]:
+    """Compare the machines with this one.
 
     Args:
-        here: the machine that asks.
-        found: address -> what `look` gave there, or what it raised.
+        here: the machine that compares.
+        machines: address -> what `look` gave there, or what it raised.
 
     Returns:
         A note where others compute with another processor or other libraries.
@@ -174,19 +181,19 @@ def differences(here: Machine, found: Mapping[str, Machine | BaseException]) -> 
     """
     wrong = []
     others: dict[str, list[str]] = {}
-    for address, each in sorted(found.items()):
-        if isinstance(each, BaseException):
-            wrong.append(f"{address}: {each}; is emer-edge installed there?")
-        elif each.version != here.version:
-            wrong.append(f"{each.host} ({address}) has emer-edge {each.version}, this machine {here.version}")
-        elif each.wrong is not None:
-            wrong.append(f"{each.host} ({address}): {each.wrong}")
-        elif each.computes != here.computes:
-            others.setdefault(each.computes, []).append(each.host)
+    for address, machine in sorted(machines.items()):
+        if isinstance(machine, BaseException):
+            wrong.append(f"{address}: {machine}; is emer-edge installed there?")
+        elif machine.version != here.version:
+            wrong.append(f"{machine.host} ({address}) has emer-edge {machine.version}, this machine {here.version}")
+        elif machine.wrong is not None:
+            wrong.append(f"{machine.host} ({address}): {machine.wrong}")
+        elif machine.computes != here.computes:
+            others.setdefault(machine.computes, []).append(machine.host)
     if wrong:
         raise WorkerError(
-            f"{len(wrong)} of {len(found)} Dask workers can't take part; {'; '.join(wrong)}. Every machine needs this "
-            "version, and the bundle and the data set under the same paths as here (a shared folder will do)"
+            f"{len(wrong)} of {len(machines)} Dask workers can't take part; {'; '.join(wrong)}. Every machine needs "
+            "this version, and the bundle and the data set under the same paths as here (a shared folder will do)"
         )
     return tuple(
         f"clips were scored on {', '.join(sorted(set(hosts)))} ({computes}) too, this machine is {here.computes}: the "

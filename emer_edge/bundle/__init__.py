@@ -1,4 +1,4 @@
-"""The artefact that export writes and everything else reads: a folder `<name>.emer/` that vouches for its own files."""
+"""The artefact that export writes and all else reads: a folder `<name>.emer/` with hashes of its own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle's folder: it is written whole or not at all, and read only after every file in it has been checked."""
+"""A bundle's folder: written atomically, and read only after all its files have been checked."""
 
 from __future__ import annotations
 
@@ -22,12 +22,7 @@ _LARGEST_MANIFEST: Final = 16 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files have been checked.
-
-    Attributes:
-        path: its folder.
-        manifest: what it says about itself.
-    """
+    """A bundle with checked files."""
 
     path: Path
     manifest: Manifest
@@ -41,10 +36,10 @@ class Bundle:
         return self.path / relative
 
     def parts(self, variant: Variant) -> dict[str, Path]:
-        """The variant's parts by name, whatever they are called; empty where the bundle has none."""
+        """The variant's parts by name; empty where the bundle has none."""
         files, file = self.manifest.files, VARIANTS[variant].file
-        names = sorted({PurePosixPath(each).stem for each in files})
-        return {each: self.path / file(each) for each in names if file(each) in files}
+        names = sorted({PurePosixPath(path).stem for path in files})
+        return {name: self.path / file(name) for name in names if file(name) in files}
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -52,7 +47,7 @@ def load_bundle(path: str | Path) -> Bundle:
 
     Raises:
         BundleError: no bundle there; an invalid or newer manifest; a file that is missing, has another size or
-            another hash, or lies outside the folder.
+            another hash, or is outside the folder.
     """
     folder = Path(path)
     manifest_path = folder / MANIFEST_NAME
@@ -91,9 +86,7 @@ def sha256_of(path: Path) -> str:
 
 
 class BundleWriter:
-    """Collects files under a temporary name beside the target and renames the folder at `commit`.
-
-    Use as a context manager: leaving it without `commit` removes everything.
+    """Collects files in a temporary folder, which `commit` renames; a context manager that removes it otherwise.
 
     Args:
         path: the bundle's folder.
@@ -127,13 +120,13 @@ class BundleWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def file(self, relative: str) -> Path:
-        """Return where to write a file of the bundle, its folder made."""
+        """Return where to write a file of the bundle, and make its folder."""
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def add(self, relative: str, content: bytes | Path) -> None:
-        """Put a file into the bundle: its bytes, or a file to copy. Raises BundleError when the disk is full."""
+        """Put bytes, or a copy of a file, into the bundle; BundleError when the disk is full."""
         try:
             if isinstance(content, Path):
                 shutil.copyfile(content, self.file(relative))
@@ -143,7 +136,7 @@ class BundleWriter:
             raise BundleError(f"can't write {relative} of {self.path}: {error.strerror}") from None
 
     def commit(self, manifest: Manifest) -> Bundle:
-        """Hash what was added, write the manifest (its `files` replaced), and give the bundle its name."""
+        """Hash the files, write the manifest with their hashes, and rename the folder."""
         files = {
             file.relative_to(self.folder).as_posix(): FileRecord(sha256=sha256_of(file), bytes=file.stat().st_size)
             for file in sorted(self.folder.rglob("*"))

@@ -1,7 +1,7 @@
-"""`golden.npz`: inputs of every part and what the part made of them where it was exported.
+"""`golden.npz`: inputs of every part, and its outputs on the machine that exported it.
 
-A device replays them: what comes out must be what came out there, up to the rounding of its own arithmetic. The inputs
-are seeded patterns and numbers in EMER's ranges; there is no face and no person in them.
+A device replays them and must give the same outputs, up to the rounding of its own arithmetic. The inputs are seeded
+patterns and numbers in EMER's ranges, without any face.
 
 The file is a NumPy archive without pickles. `in/<part>/<tensor>` holds a part's inputs, the same for both variants, and
 `out/<variant>/<part>/<tensor>` its outputs, all float32.
@@ -31,7 +31,7 @@ Tensors = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """What parts were given, and what they gave.
+    """Inputs and outputs of the parts.
 
     Attributes:
         inputs: part -> tensor -> float32 array.
@@ -46,9 +46,9 @@ def write_golden(golden: Golden) -> bytes:
     """Encode as a NumPy archive, compressed."""
     arrays: dict[str, NDArray[Any]] = {}
     for part, tensors in golden.inputs.items():
-        arrays |= {f"in/{part}/{name}": each for name, each in tensors.items()}
+        arrays |= {f"in/{part}/{name}": tensor for name, tensor in tensors.items()}
     for (variant, part), tensors in golden.outputs.items():
-        arrays |= {f"out/{variant}/{part}/{name}": each for name, each in tensors.items()}
+        arrays |= {f"out/{variant}/{part}/{name}": tensor for name, tensor in tensors.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for parameters
     return buffer.getvalue()
@@ -65,12 +65,12 @@ def read_golden(path: Path) -> Golden:
     outputs: dict[tuple[Variant, str], Tensors] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            large = [each.filename for each in archive.infolist() if each.file_size > _LARGEST_BYTES]
+            large = [member.filename for member in archive.infolist() if member.file_size > _LARGEST_BYTES]
         if large:
             raise BundleError(f"{path} holds {large[0]} of more than {_LARGEST_BYTES >> 20} MB; don't use this bundle")
-        with np.load(path, allow_pickle=False) as found:
-            for key in found.files:
-                array = found[key]
+        with np.load(path, allow_pickle=False) as arrays:
+            for key in arrays.files:
+                array = arrays[key]
                 if array.dtype != np.float32 or not np.isfinite(array).all():
                     raise BundleError(f"{path}: {key} is not finite float32; export the bundle again")
                 match key.split("/"):
@@ -79,9 +79,7 @@ def read_golden(path: Path) -> Golden:
                     case ["out", variant, part, name] if variant in VARIANTS:
                         outputs.setdefault((cast(Variant, variant), part), {})[name] = array
                     case _:
-                        raise BundleError(
-                            f"{path} holds {key!r}, which this emer-edge does not know; upgrade emer-edge"
-                        )
+                        raise BundleError(f"{path} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
     except BundleError:
         raise
     except Exception as error:  # zip, zlib and NumPy share no exception

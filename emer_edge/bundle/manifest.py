@@ -17,7 +17,7 @@ from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 MANIFEST_NAME: Final = "manifest.json"
 SCHEMA: Final = 1
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""The quantiles that `Manifest.eye_quantiles` holds of each eye column."""
+"""The quantiles of an eye column in `Manifest.eye_quantiles`."""
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +37,7 @@ class BundledHead(_Record, frozen=True):
     Attributes:
         name: a name of `emer_edge.core.heads.HEADS`.
         classes: class names in output order; empty for a value head.
-        temperature: logits are divided by it before the softmax; 1 for a value head.
+        temperature: divides the logits before the softmax; 1 for a value head.
     """
 
     name: str
@@ -46,13 +46,7 @@ class BundledHead(_Record, frozen=True):
 
 
 class NetworkRecord(_Record, frozen=True):
-    """One network of several in a bundle.
-
-    Attributes:
-        heads: those that it gives.
-        encoder: its face encoder part; networks with the same encoder share one.
-        fusion: its fusion part.
-    """
+    """One network of several in a bundle: its heads, face encoder part and fusion part; encoders may be shared."""
 
     heads: tuple[str, ...]
     encoder: str = "face_encoder"
@@ -63,12 +57,12 @@ class FaceRecord(_Record, frozen=True):
     """How a face becomes a crop, as measured on the data set's own crops.
 
     Attributes:
-        template_px: (5, 2) median landmarks of the training crops in a 112 x 112 crop: the eyes, the nose tip and the
-            mouth corners, those on the left of the image first.
-        template_faces: crops in which the landmarks were found; 0 means the generic template.
-        brightness_mean, brightness_std: mean and standard deviation over crops of the mean grey level, 0 to 255.
-        match_brightness: live crops whose mean grey level lies further than one standard deviation from the mean are
-            scaled to lie at one; crops of a data set are taken as they are.
+        template_px: (5, 2) median landmarks of the training crops in a 112 x 112 crop: eyes, nose tip and mouth
+            corners, those on the left of the image first.
+        template_faces: crops with landmarks; 0 means the generic template.
+        brightness_mean, brightness_std: of the crops' mean grey levels, 0 to 255.
+        match_brightness: scale live crops whose mean grey level is more than one standard deviation from the mean to
+            one; crops of a data set are unchanged.
     """
 
     template_px: tuple[tuple[float, float], ...]
@@ -82,12 +76,12 @@ class DetectorRecord(_Record, frozen=True):
     """The face detector part.
 
     Attributes:
-        kind: which decoder reads its outputs.
+        kind: decoder of its outputs.
         height_px, width_px: its fixed input size.
-        near_px: side of the square input of `face_detector_near`, the same network for looks at a face that was there
-            a moment ago; 0 where the bundle has no such part.
-        score: detections below it are dropped.
-        source: where the file comes from.
+        near_px: side of the square input of `face_detector_near`, the same network for detections near the last face;
+            0 where the bundle has no such part.
+        score: threshold of detections.
+        source: origin of the file.
     """
 
     kind: Literal["centerface", "yunet"]
@@ -99,11 +93,11 @@ class DetectorRecord(_Record, frozen=True):
 
 
 class PrecisionRecord(_Record, frozen=True):
-    """What the parts compute in.
+    """Precision of the parts.
 
     Attributes:
-        requested: the `--precision` asked for.
-        parts: `cpu/face_encoder` -> `int8`, and so on for every part of both variants.
+        requested: `--precision`.
+        parts: `cpu/face_encoder` -> `int8`, and so on for all parts of both variants.
         kept_high: layers that were returned to high precision, for the gate or by hand.
         int8_macs: share, 0 to 1, of the multiply-accumulate operations that are INT8: `cpu/face_encoder` and so on, and
             `cpu/step` and `tensorrt/step` for one crop and one window; empty in older bundles.
@@ -116,17 +110,17 @@ class PrecisionRecord(_Record, frozen=True):
 
 
 class CalibrationRecord(_Record, frozen=True):
-    """How the INT8 ranges were found.
+    """How the INT8 ranges were calibrated.
 
     Attributes:
-        method: the method that gave the ranges, for example `minmax`.
+        method: for example `minmax`.
         windows: number of windows.
-        clip_hashes: salted hashes of the clips they came from.
+        clip_hashes: salted hashes of their clips.
         source: `data` (the user's EMER clips) or `synthetic`.
-        requested: the method asked for, which may be `auto`; empty in older bundles.
-        windows_by_class: class name -> windows that show it; empty in older bundles.
-        participants: people in these windows; 0 in older bundles.
-        methods: what `auto` chose from, method -> `<variant>/shift` (mean movement of the heads' answers on selection
+        requested: `--calibration-method`, which may be `auto`; empty in older bundles.
+        windows_by_class: class name -> its windows; empty in older bundles.
+        participants: people in the windows; 0 in older bundles.
+        methods: the candidates of `auto`: method -> `<variant>/shift` (mean change of the heads' outputs on selection
             windows, 0 to 1) and `<variant>/embedding_db` (signal to noise of the embeddings).
     """
 
@@ -141,15 +135,14 @@ class CalibrationRecord(_Record, frozen=True):
 
 
 class DataRecord(_Record, frozen=True):
-    """What the model was trained on, without naming anybody.
+    """The training data, without naming anybody.
 
     Attributes:
         fingerprint: of the data set.
         salt: of the clip hashes.
         fold: the held-out fold, 1 to 5, or 0 when unknown.
-        training_hashes: salted hashes of the clips trained on.
-        selection_hashes: salted hashes of the clips that choices were made on.
-        synthetic: whether the data set is this project's own synthetic one.
+        training_hashes, selection_hashes: salted hashes of the clips of both slices.
+        synthetic: whether it is this project's synthetic data set.
     """
 
     fingerprint: str
@@ -165,10 +158,10 @@ class GateRecord(_Record, frozen=True):
 
     Attributes:
         verdict: `passed`, `inconclusive` (the interval is wider than the margin), `failed`, or `not run` (no data).
-        windows: selection windows it was judged on.
-        clips, participants: that they were cut from; 0 in older bundles.
+        windows: number of selection windows.
+        clips, participants: of these windows; 0 in older bundles.
         fp32, final: `<head>/<metric>`, `gap/shift` or `gap/auroc` -> figure before and after.
-        change_low, change_high: the change's 95 % interval, clustered over participants.
+        change_low, change_high: 95 % interval of the change, clustered over participants.
     """
 
     verdict: Literal["passed", "inconclusive", "failed", "not run"]
@@ -182,10 +175,10 @@ class GateRecord(_Record, frozen=True):
 
 
 class VerificationRecord(_Record, frozen=True):
-    """How close the exported parts are to the network they came from.
+    """Difference between the exported parts and their network.
 
     Attributes:
-        inputs: what they were compared on.
+        inputs: of the comparison.
         largest_error: `cpu/fusion` -> largest difference as a share of the output's largest value.
     """
 
@@ -202,15 +195,14 @@ class Manifest(_Record, frozen=True):
         created: UTC, ISO 8601.
         versions: tool -> version at export.
         heads: outputs of the fusion parts.
-        window: the window it was trained on.
+        window: the training window.
         events: how columns 33 to 39 were filled.
         eye_columns: the 39 keys in input order.
         eye_quantiles: column key -> its `QUANTILES` in the training data; empty when unknown.
-        face, detector, display, precision, calibration, data, gate, verification: see their classes.
-        gap_quantiles: 101 percentiles of the gap among selection clips whose two labels agree; empty when unknown.
-        networks: where a bundle holds several; empty for one.
+        gap_quantiles: 101 percentiles of the gap among selection clips with two equal labels; empty when unknown.
+        networks: of a bundle with several; empty for one.
         demo: demo weights, trained on synthetic clips.
-        research_only: EMER's agreement covers the data behind it.
+        research_only: EMER's agreement covers the training data.
         files: path inside the bundle -> hash and size.
     """
 
@@ -238,7 +230,7 @@ class Manifest(_Record, frozen=True):
     research_only: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [each.name for each in self.heads if each.name not in HEADS]
+        unknown = [head.name for head in self.heads if head.name not in HEADS]
         if unknown or not self.heads:
             raise ValueError(f"heads must be among {', '.join(HEADS)}, not {', '.join(unknown) or 'empty'}")
         if len(self.eye_columns) != EYE_COLUMN_COUNT:
@@ -249,36 +241,36 @@ class Manifest(_Record, frozen=True):
             raise ValueError("face.match_brightness needs face.brightness_mean and face.brightness_std above 0")
         if self.detector.near_px % 32 or self.detector.near_px < 0:
             raise ValueError(f"detector.near_px must be 0 or a multiple of 32, not {self.detector.near_px}")
-        if any(not each.temperature > 0 for each in self.heads):
+        if any(not head.temperature > 0 for head in self.heads):
             raise ValueError("temperatures must be above 0")
-        given = sorted(name for each in self.networks for name in each.heads)
+        given = sorted(name for network in self.networks for name in network.heads)
         if self.networks and given != sorted(self.head_names):
             raise ValueError(f"the networks give {', '.join(given)}, the heads are {', '.join(self.head_names)}")
 
     @property
     def head_names(self) -> tuple[str, ...]:
         """Names of the heads in output order."""
-        return tuple(each.name for each in self.heads)
+        return tuple(head.name for head in self.heads)
 
     @property
     def all_networks(self) -> tuple[NetworkRecord, ...]:
-        """The networks, also where there is but one."""
+        """The networks, also where there is only one."""
         return self.networks or (NetworkRecord(heads=self.head_names),)
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """Names of the protocols that these heads can be scored by."""
-        return tuple(each.name for each in protocols_of(self.head_names))
+        """Names of the protocols that can score these heads."""
+        return tuple(protocol.name for protocol in protocols_of(self.head_names))
 
     def to_json(self) -> bytes:
-        """Encode as indented JSON, the protocols' names included for readers."""
+        """Encode as indented JSON, with the protocols' names for readers."""
         document = msgspec.to_builtins(self)
         document["protocols"] = list(self.protocols)
         return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes, where: str = MANIFEST_NAME) -> Manifest:
-        """Decode; raise BundleError naming the field that is wrong, or the newer schema."""
+        """Decode; BundleError names the wrong field or the newer schema."""
         try:
             document: Any = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

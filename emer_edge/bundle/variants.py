@@ -1,4 +1,4 @@
-"""The variants of a bundle: every part is written once for each, into a folder of its own."""
+"""The variants of a bundle: each has all parts, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ TENSORRT: Final = "tensorrt"
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """A variant.
-
-    Attributes:
-        name: what manifests and reports call it.
-        folder: where its parts lie in a bundle.
-        purpose: what it is for.
-        reader: what reads it.
-    """
+    """A variant: its name in manifests and reports, and its folder in a bundle."""
 
     name: Variant
     folder: str
-    purpose: str
-    reader: str
 
     def file(self, part: str) -> str:
         """Path of a part's ONNX file inside a bundle."""
@@ -33,16 +24,8 @@ class VariantRecord:
 
 
 VARIANTS: Final[Mapping[Variant, VariantRecord]] = {
-    CPU: VariantRecord(
-        name=CPU,
-        folder="cpu",
-        purpose="any CPU: INT8 with unsigned activations; FP16 means FP32",
-        reader="ONNX Runtime",
-    ),
-    TENSORRT: VariantRecord(
-        name=TENSORRT,
-        folder="tensorrt",
-        purpose="NVIDIA GPUs: INT8 with symmetric activations; FP16 between casts",
-        reader="TensorRT",
-    ),
+    # any CPU, by ONNX Runtime: INT8 with unsigned activations; FP16 means FP32
+    CPU: VariantRecord(CPU, "cpu"),
+    # NVIDIA GPUs, by TensorRT: INT8 with symmetric activations; FP16 between casts
+    TENSORRT: VariantRecord(TENSORRT, "tensorrt"),
 }

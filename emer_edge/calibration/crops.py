@@ -1,4 +1,4 @@
-"""Which clips and crops calibrate: spread over emotions and people, drawn once with a seed, read a few at a time."""
+"""The clips and crops to calibrate on: spread over emotions and people, drawn with a seed, read a few at a time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window, load_faces
 
 ENOUGH_WINDOWS: Final = 100
-"""Fewer windows than this give ranges that depend on who happened to be drawn."""
+"""Fewer windows give ranges that depend on who was drawn."""
 FEWEST_WINDOWS: Final = 8
-"""Fewer windows than this, one for each emotion and one to spare, measure single faces."""
+"""One for each emotion, and one more."""
 UNLABELLED: Final = "unlabelled"
-"""The class of a clip that neither a label nor its name tells the emotion of."""
+"""The class of a clip without a label or an emotion in its name."""
 
 BATCH: Final = 8
 """Crops in memory at once."""
@@ -34,12 +34,12 @@ Faces = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Composition:
-    """What the chosen clips are made of.
+    """The composition of the chosen clips.
 
     Attributes:
-        windows: how many clips, one window each.
+        windows: number of clips, with one window each.
         by_class: name of the class -> windows, in the order of the seven emotions, other names after them.
-        participants: how many people they show; a clip of an unknown person counts as one of its own.
+        participants: number of people; a clip of an unknown person counts as one of its own.
     """
 
     windows: int
@@ -47,7 +47,7 @@ class Composition:
     participants: int
 
     def check(self) -> tuple[str, ...]:
-        """Say what is thin about it, a sentence each.
+        """One sentence per weakness.
 
         Raises:
             DataError: too few windows to measure anything, or all of one emotion.
@@ -55,7 +55,7 @@ class Composition:
         if self.windows < FEWEST_WINDOWS:
             raise DataError(
                 f"{self.windows} windows are too few to calibrate int8 on: it takes {FEWEST_WINDOWS} at the very "
-                f"least, and {ENOUGH_WINDOWS} to be worth something; give --data more training clips or a higher "
+                f"least, and {ENOUGH_WINDOWS} for useful ranges; give --data more training clips or a higher "
                 "--calibration-windows, or choose --precision fp16"
             )
         known = {name: count for name, count in self.by_class.items() if name != UNLABELLED}
@@ -81,20 +81,15 @@ class Composition:
 def choose_clips(clips: Sequence[Clip], windows: int, seed: int = 0) -> tuple[Clip, ...]:
     """Draw `windows` clips (all of them if there are no more).
 
-    Emotions take turns, the one with the fewest clips left first, and within an emotion the clip comes next whose
-    participant has been drawn least. So emotions differ by at most one clip until one of them runs out. Then clips are
-    exchanged for others of their emotion for as long as that brings two participants closer together.
-
-    Args:
-        clips: candidates, one window each.
-        windows: how many are wanted.
-        seed: same clips and seed, same choice.
+    Emotions take turns, the one with the fewest clips first, and within an emotion the participant drawn least often
+    comes next, so that emotions differ by at most one clip until one of them runs out. Then clips are exchanged for
+    others of their emotion as long as that makes participants more even. The same clips and seed give the same choice.
     """
     rng = np.random.default_rng(seed)
     waiting: dict[str, list[Clip]] = {}
     for at in rng.permutation(len(clips)):
         waiting.setdefault(_emotion(clips[at]), []).append(clips[at])
-    order = sorted(waiting, key=lambda each: (len(waiting[each]), each))
+    order = sorted(waiting, key=lambda emotion: (len(waiting[emotion]), emotion))
     drawn: list[Clip] = []
     seen: Counter[str] = Counter()
     while len(drawn) < min(windows, len(clips)):
@@ -133,13 +128,13 @@ def _even_out(drawn: list[Clip], waiting: dict[str, list[Clip]], seen: Counter[s
 
 def composition_of(clips: Sequence[Clip]) -> Composition:
     """Count windows by class, and people."""
-    counts = Counter(_emotion(each) for each in clips)
+    counts = Counter(_emotion(clip) for clip in clips)
     names = sorted(counts, key=lambda name: (EMOTIONS.index(name) if name in EMOTIONS else len(EMOTIONS), name))
-    return Composition(len(clips), {name: counts[name] for name in names}, len({_person(each) for each in clips}))
+    return Composition(len(clips), {name: counts[name] for name in names}, len({_person(clip) for clip in clips}))
 
 
 def _emotion(clip: Clip) -> str:
-    """The shown emotion, else the felt one, else another class, else the one that the film induces."""
+    """The shown emotion, else the felt one, else another class, else the one that the film should induce."""
     for name in (*reversed(GAP_HEADS), *sorted(clip.labels)):
         head = HEADS[name]
         if name in clip.labels and isinstance(head, ClassHead):
@@ -153,11 +148,11 @@ def _person(clip: Clip) -> str:
 
 @dataclass(frozen=True)
 class CropPlan:
-    """Which frames of which clips calibrate, in batches that can be read in any order.
+    """The frames to calibrate on, in batches that can be read in any order.
 
     Attributes:
-        picks: a clip and the indices of its frames.
-        per_batch: clips a batch.
+        picks: clips and the indices of their frames.
+        per_batch: clips per batch.
         rule: how the frames were chosen, part of `digest`.
     """
 
@@ -185,12 +180,8 @@ class CropPlan:
         return [self.batch(int(number))["face"] for number in chosen]
 
     def digest(self) -> str:
-        """SHA-256 over the rule and the bytes of every frame in order: it changes when any crop does.
-
-        Raises:
-            DataError: a frame can't be read.
-        """
-        found = hashlib.sha256(self.rule.encode())
+        """SHA-256 over the rule and the bytes of every frame in order; DataError when a frame can't be read."""
+        digest = hashlib.sha256(self.rule.encode())
         for clip, frames in self.picks:
             paths = clip.frame_paths
             for frame in frames:
@@ -198,8 +189,8 @@ class CropPlan:
                     content = paths[frame].read_bytes()
                 except OSError as error:
                     raise DataError(f"can't open the frame {paths[frame]}: {error.strerror}") from None
-                found.update(hashlib.sha256(content).digest())
-        return found.hexdigest()
+                digest.update(hashlib.sha256(content).digest())
+        return digest.hexdigest()
 
 
 def plan_crops(
@@ -219,7 +210,7 @@ def plan_crops(
         events: how columns 33 to 39 are filled.
         per_window: faces drawn from the 8 of each window, 1 to 8.
         seed: of that draw.
-        progress: told of the clips looked at.
+        progress: called after every clip.
 
     Raises:
         DataError: a clip's frames or sheet can't be read.

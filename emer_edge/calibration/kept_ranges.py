@@ -1,8 +1,8 @@
-"""What calibration keeps between runs: histograms, checkpoints of them, and ranges, each under a key of its causes.
+"""The calibration cache: histograms, their checkpoints and ranges, kept between runs.
 
-An entry can't be stale, as its name is a hash over everything that it follows from: the part's weights and graph, the
+An entry can't be stale: its name is a hash over everything that it depends on: the part's weights and graph, the
 data set's fingerprint, the bytes of every crop, the window they were cut with, the versions of this tool and of the
-engine, and for ranges the method. Entries live in the user's cache, mode 0600, hold counts and no images, and
+engine, and for ranges the method. Entries are in the user's cache, mode 0600, hold counts and no images, and
 `emer-edge purge` removes them.
 """
 
@@ -12,11 +12,11 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnx
@@ -35,34 +35,27 @@ HISTOGRAMS_VERSION: Final = 1
 _DAMAGED: Final = (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 Ranges = dict[Grid, dict[str, Range]]
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclass
 class Tally:
-    """Histograms that are being filled.
-
-    Attributes:
-        histograms: tensor -> what was counted.
-        batches: how many batches that was.
-    """
+    """Histograms being filled, by tensor, and the number of batches counted in them."""
 
     histograms: dict[str, RunningHistogram] = field(default_factory=dict)
     batches: int = 0
 
 
 def measurement_key(model: onnx.ModelProto, tensors: Sequence[str], fingerprint: str, crops: str) -> str:
-    """Name a measurement by all that it follows from.
+    """Hash everything that a measurement depends on: 40 hexadecimal digits.
 
     Args:
         model: the FP32 part, weights included.
         tensors: the tensors that are counted.
         fingerprint: of the data set.
         crops: digest of the crops and of how they were chosen.
-
-    Returns:
-        40 hexadecimal digits.
     """
-    told = (
+    causes = (
         f"histograms {HISTOGRAMS_VERSION}, {BINS} bins",
         f"emer-edge {__version__}, onnxruntime {onnxruntime.__version__}, numpy {np.__version__}",
         hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
@@ -70,7 +63,7 @@ def measurement_key(model: onnx.ModelProto, tensors: Sequence[str], fingerprint:
         fingerprint,
         crops,
     )
-    return hashlib.sha256("\x00".join(told).encode()).hexdigest()[:40]
+    return hashlib.sha256("\x00".join(causes).encode()).hexdigest()[:40]
 
 
 class CalibrationCache:
@@ -93,19 +86,11 @@ class CalibrationCache:
         self._tensors = list(tensors)
 
     def tally(self) -> Tally | None:
-        """What was counted under this key, finished or not; None when nothing was."""
-        for path in (self._finished, self._partial):
-            content = self._read(path)
-            if content is None:
-                continue
-            try:
-                return self._tally_of(content)
-            except _DAMAGED:
-                self.damaged.append(path.name)
-        return None
+        """The histograms under this key, finished or not; None without any."""
+        return self._read(self._finished, self._tally_of) or self._read(self._partial, self._tally_of)
 
     def keep(self, tally: Tally, *, finished: bool) -> None:
-        """Keep what was counted; a finished tally takes the place of its checkpoint."""
+        """Keep histograms; a finished tally replaces its checkpoint."""
         states = [tally.histograms[name].state for name in self._tensors]
         self._write(
             self._finished if finished else self._partial,
@@ -122,24 +107,7 @@ class CalibrationCache:
 
     def ranges(self, method: str) -> Ranges | None:
         """The ranges that a method gave; None when there are none."""
-        path = self._ranges(method)
-        content = self._read(path)
-        if content is None:
-            return None
-        try:
-            self._expect_names(content)
-            found: Ranges = {}
-            for grid in GRIDS:
-                pairs = content[grid]
-                if pairs.shape != (len(self._tensors), 2) or not np.isfinite(pairs).all():
-                    raise ValueError(grid)
-                found[grid] = {
-                    name: (float(low), float(high)) for name, (low, high) in zip(self._tensors, pairs, strict=True)
-                }
-            return found
-        except _DAMAGED:
-            self.damaged.append(path.name)
-            return None
+        return self._read(self._ranges(method), self._ranges_of)
 
     def keep_ranges(self, method: str, ranges: Mapping[Grid, Mapping[str, Range]]) -> None:
         """Keep the ranges that a method gave."""
@@ -149,11 +117,19 @@ class CalibrationCache:
         self._write(self._ranges(method), arrays)
 
     def _ranges(self, method: str) -> Path:
-        told = f"{self._key} {method} {METHODS_VERSION}"
-        return self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:40]}.ranges.npz"
+        causes = f"{self._key} {method} {METHODS_VERSION}"
+        return self.folder / f"{hashlib.sha256(causes.encode()).hexdigest()[:40]}.ranges.npz"
+
+    def _ranges_of(self, content: Mapping[str, NDArray[Any]]) -> Ranges:
+        ranges: Ranges = {}
+        for grid in GRIDS:
+            pairs = content[grid]
+            if pairs.shape != (len(self._tensors), 2) or not np.isfinite(pairs).all():
+                raise ValueError(grid)
+            ranges[grid] = {name: (float(a), float(b)) for name, (a, b) in zip(self._tensors, pairs, strict=True)}
+        return ranges
 
     def _tally_of(self, content: Mapping[str, NDArray[Any]]) -> Tally:
-        self._expect_names(content)
         histograms = {
             name: RunningHistogram.restored(counts, (float(reach), float(low), float(high), int(total)))
             for name, counts, (reach, low, high), total in zip(
@@ -162,17 +138,16 @@ class CalibrationCache:
         }
         return Tally(histograms, int(content["batches"]))
 
-    def _expect_names(self, content: Mapping[str, NDArray[Any]]) -> None:
-        if content["names"].tolist() != self._tensors:
-            raise ValueError("other tensors")
-
-    def _read(self, path: Path) -> dict[str, NDArray[Any]] | None:
+    def _read(self, path: Path, parse: Callable[[Mapping[str, NDArray[Any]]], _Parsed]) -> _Parsed | None:
         if not path.is_file():
             return None
         try:
             # opened here: np.load leaves its own file open when the content is no archive
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                content = {name: file[name] for name in file.files}
+            if content["names"].tolist() != self._tensors:
+                raise ValueError("other tensors")
+            return parse(content)
         except _DAMAGED:
             self.damaged.append(path.name)
             return None
@@ -183,6 +158,6 @@ class CalibrationCache:
         np.savez_compressed(content, **contents)
         with suppress(OSError):  # a cache that can't be written only costs time
             write_private(path, content.getvalue())
-            kept = sorted(self.folder.glob("*.npz"), key=lambda each: each.stat().st_mtime_ns)
+            kept = sorted(self.folder.glob("*.npz"), key=lambda file: file.stat().st_mtime_ns)
             for old in kept[:-MOST_FILES]:
                 old.unlink(missing_ok=True)

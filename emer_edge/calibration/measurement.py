@@ -1,11 +1,12 @@
-"""One pass over the calibration crops, kept and continued: what every method takes its ranges from.
+"""The calibration pass: histograms of a part's activations over the calibration crops, cached and resumable.
 
-Graphs that are still in memory are run here by ONNX Runtime, for whoever measures ranges, layers or methods.
+It also runs graphs in memory by ONNX Runtime, for the measurement of ranges, layers and methods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -14,7 +15,6 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from emer_edge.calibration.crops import CropPlan
 from emer_edge.calibration.kept_ranges import CalibrationCache, Ranges, Tally, measurement_key
@@ -34,16 +34,15 @@ def model_session(model: onnx.ModelProto, threads: int = 0, *, optimised: bool =
     Args:
         model: any graph; smaller than 2 GB.
         threads: intra-op threads; 0 takes one for each core.
-        optimised: fuse operators as a run does; without, every tensor of the graph can be asked for as it stands.
-        also: names of tensors that it gives besides its outputs.
+        optimised: fuse operators as a run does; without, any tensor of the graph can be an output.
+        also: names of tensors to give besides its outputs.
 
     Returns:
         An `onnxruntime.InferenceSession`.
     """
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    given = {each.name for each in model.graph.output}
-    wide.graph.output.extend(onnx.ValueInfoProto(name=each) for each in also if each not in given)
+    wide = deepcopy(model)
+    outputs = {output.name for output in model.graph.output}
+    wide.graph.output.extend(onnx.ValueInfoProto(name=name) for name in also if name not in outputs)
     options = onnxruntime.SessionOptions()
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
@@ -57,12 +56,12 @@ def embed(encoder: onnx.ModelProto, crops: NDArray[np.float32], threads: int = 0
     """Embeddings (m, 128) of crops (m, 3, 112, 112) by a face encoder, a few at a time."""
     session = model_session(encoder, threads)
     parts = (crops[at : at + _ENCODE_AT_ONCE] for at in range(0, len(crops), _ENCODE_AT_ONCE))
-    return np.concatenate([session.run(None, {"face": each})[0] for each in parts])
+    return np.concatenate([session.run(None, {"face": batch})[0] for batch in parts])
 
 
 def fuse(session: Any, given: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
     """Head -> (n, C) of a fusion part's session."""
-    names = [each.name for each in session.get_outputs()]
+    names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(given)), strict=True))
 
 
@@ -83,20 +82,20 @@ def collect_histograms(
         tensors: names of float32 tensors, inputs of the graph included.
         batches: input name -> array; those that follow the ones in `tally`.
         total: number of batches, those in `tally` included, for progress.
-        progress: told of each batch.
-        tally: what an interrupted run had counted; it is filled further. The result is the same as without a break.
+        progress: called after each batch.
+        tally: histograms of an interrupted run, which are filled further; the result is the same as without a break.
         save: called with the tally every `SAVE_EVERY` batches.
 
     Raises:
         DataError: no batch at all, or an activation that is not finite.
     """
     tally = tally if tally is not None else Tally()
-    tally.histograms = {each: tally.histograms.get(each) or RunningHistogram() for each in tensors}
-    given = {each.name for each in model.graph.input}
-    inner = [each for each in tensors if each not in given]
-    session = _session(model, inner)
+    tally.histograms = {tensor: tally.histograms.get(tensor) or RunningHistogram() for tensor in tensors}
+    given = {value.name for value in model.graph.input}
+    inner = [tensor for tensor in tensors if tensor not in given]
+    session = model_session(model, also=inner)
     for batch in batches:
-        values = dict(zip(inner, session.run(None, dict(batch)), strict=True))
+        values = dict(zip(inner, session.run(inner, dict(batch)), strict=True))
         for name, histogram in tally.histograms.items():
             try:
                 histogram.add(values[name] if name in values else batch[name])
@@ -120,20 +119,12 @@ def ranges_of(histograms: Mapping[str, RunningHistogram], method: str, grid: Gri
     return {name: METHODS[method](histogram, grid) for name, histogram in histograms.items()}
 
 
-def _session(model: onnx.ModelProto, outputs: Sequence[str]) -> Any:
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(helper.make_tensor_value_info(each, TensorProto.FLOAT, None) for each in outputs)
-    return model_session(probe)
-
-
 @dataclass(eq=False)
 class Measurement:
-    """What a part's activations were on the calibration crops.
+    """A part's activations on the calibration crops.
 
     Attributes:
-        histograms: tensor -> what was counted.
+        histograms: tensor -> its values.
         from_cache: nothing had to be run.
         continued_at: batches that an interrupted run had counted before; 0 where there was none.
         batches: of the whole pass.
@@ -147,7 +138,7 @@ class Measurement:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know up to now, a sentence each."""
+        """Damaged entries and continued runs, one sentence each."""
         notes = []
         if self._cache is not None and self._cache.damaged:
             notes.append(
@@ -155,15 +146,13 @@ class Measurement:
                 f"{self._cache.folder}"
             )
         if self.continued_at:
-            notes.append(
-                f"an interrupted calibration was continued after {self.continued_at} of {self.batches} batches"
-            )
+            notes.append(f"an interrupted calibration continued after {self.continued_at} of {self.batches} batches")
         return tuple(notes)
 
     @property
     def dead(self) -> tuple[str, ...]:
-        """Tensors that held one and the same number on every crop."""
-        return tuple(name for name, each in self.histograms.items() if each.dead)
+        """Tensors that held the same number on every crop."""
+        return tuple(name for name, histogram in self.histograms.items() if histogram.dead)
 
     def ranges(self, method: str) -> Ranges:
         """Ranges of every tensor on both grids; ConfigurationError for an unknown method."""
@@ -187,17 +176,16 @@ def measure(
 ) -> Measurement:
     """Count the activations of a part over the crops of a plan.
 
-    A pass that was made before under the same key (`emer_edge.calibration.kept_ranges`) is taken from the cache, and
-    one that was interrupted goes on after its last checkpoint; both give what an uninterrupted pass gives, to the last
-    count.
+    A pass under the same key (`measurement_key`) is taken from the cache, and an interrupted one continues after its
+    last checkpoint; both give exactly the counts of an uninterrupted pass.
 
     Args:
         model: the FP32 part.
         tensors: which of its float32 tensors to count.
         plan: the crops.
         fingerprint: of the data set.
-        use_cache: look into the cache and keep what is measured.
-        progress: told of each batch.
+        use_cache: read the cache and keep what is measured.
+        progress: called after each batch.
 
     Raises:
         DataError: a crop can't be read, there is none, or an activation is not finite.
@@ -211,9 +199,9 @@ def measure(
         tally = Tally()
     began = tally.batches
     if began < total or not total:
-        keep = partial(cache.keep, finished=False)
-        how: dict[str, Any] = {"total": total, "progress": progress, "tally": tally, "save": keep}
-        cache.keep(Tally(collect_histograms(model, tensors, plan.batches(began), **how), total), finished=True)
+        save, batches = partial(cache.keep, finished=False), plan.batches(began)
+        collect_histograms(model, tensors, batches, total=total, progress=progress, tally=tally, save=save)
+        cache.keep(tally, finished=True)
     else:
         progress("calibrating", total, total)
     continued_at = began if began < total else 0

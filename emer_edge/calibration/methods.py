@@ -1,7 +1,7 @@
-"""From a histogram of activations to the range that INT8 has to cover.
+"""Calibration methods: from a histogram of activations to the range of INT8.
 
-The histogram widens as it meets larger values, so that one pass in bounded memory is enough. A range depends on how 8
-bits lie on it (`Grid`): 255 steps between low and high for unsigned activations with a zero point, 127 steps on either
+The histogram widens with larger values, so that one pass in bounded memory is enough. A range depends on the grid of
+its 8 bits (`Grid`): 255 steps between low and high for unsigned activations with a zero point, 127 steps on either
 side of 0 for symmetric signed ones.
 
 - `minmax`: everything met, on both grids.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 BINS: Final = 4096
 
 Grid = Literal["unsigned", "signed"]
-"""How 8 bits lie on a range: `unsigned` 0..255 with a zero point, `signed` -128..127 around 0."""
+"""The grid of 8 bits on a range: `unsigned` 0..255 with a zero point, `signed` -128..127 around 0."""
 GRIDS: Final[tuple[Grid, Grid]] = ("unsigned", "signed")
 _COARSE: Final = 64
 _FINE: Final = 33
@@ -42,12 +42,12 @@ _STRIDE: Final = 16
 
 
 class RunningHistogram:
-    """Counts of values over [-reach, reach) in `BINS` equal bins; `reach` doubles when a value lies outside.
+    """Counts of values over [-reach, reach) in `BINS` equal bins; `reach` doubles when a value is outside.
 
     Attributes:
         counts: (BINS,) int64.
         reach: half the width, a power of two times the first batch's largest magnitude; 0 while all values are 0.
-        low, high: the smallest and largest value met.
+        low, high: the smallest and largest value.
         total: number of values.
     """
 
@@ -69,7 +69,7 @@ class RunningHistogram:
         self.low, self.high = min(self.low, low), max(self.high, high)
         largest = max(-low, high)
         if self.reach == 0.0:
-            # All zeros say nothing about scale yet: they are counted once a scale is known.
+            # All zeros give no scale yet: they are counted once a scale is known.
             if largest == 0.0:
                 self.total += flat.size
                 return
@@ -98,7 +98,7 @@ class RunningHistogram:
 
     @property
     def dead(self) -> bool:
-        """Whether every value met was the same, so that a range has no width."""
+        """Whether all values were the same, so that a range has no width."""
         return self.low >= self.high
 
     @property
@@ -109,7 +109,7 @@ class RunningHistogram:
         return float(np.square(middles) @ self.counts) / max(self.total, 1)
 
     def share_outside(self, low: float, high: float) -> float:
-        """Share of the values in bins that lie wholly outside of (low, high)."""
+        """Share of the values in bins that are wholly outside of (low, high)."""
         edges = self.edges
         outside = self.counts[(edges[1:] < low) | (edges[:-1] > high)].sum()
         return float(outside) / max(self.total, 1)
@@ -145,9 +145,9 @@ def expected_squared_error(histogram: RunningHistogram, low: float, high: float,
     The range is widened to hold 0, as every Q/DQ pair does.
     """
     filled = _filled(histogram)
-    return (
-        float(_errors(filled, np.array([low]), np.array([high]), grid)[0]) / histogram.total if len(filled[1]) else 0.0
-    )
+    if not len(filled[1]):
+        return 0.0
+    return float(_errors(filled, np.array([low]), np.array([high]), grid)[0]) / histogram.total
 
 
 def mse_range(histogram: RunningHistogram, grid: Grid) -> tuple[float, float]:
@@ -219,12 +219,7 @@ def _errors(
     apart = at - nearest
     integral = nearest * (width * width / 12.0) + apart * apart * apart / 3.0
     mean = (integral[1] - integral[0]) / (edges[:, 1] - edges[:, 0])
-    summed: NDArray[np.float64] = mean @ counts
-    return summed
-
-
-def _minmax(histogram: RunningHistogram, grid: Grid) -> Range:
-    return histogram.low, histogram.high
+    return cast("NDArray[np.float64]", mean @ counts)
 
 
 def _percentile(histogram: RunningHistogram, grid: Grid) -> Range:
@@ -264,7 +259,7 @@ def _divergence(magnitudes: NDArray[np.float64], stop: int, levels: int) -> floa
 
 
 METHODS: Final[dict[str, Callable[[RunningHistogram, Grid], Range]]] = {
-    "minmax": _minmax,
+    "minmax": lambda histogram, _: (histogram.low, histogram.high),
     "percentile": _percentile,
     "entropy": _entropy,
     "mse": mse_range,

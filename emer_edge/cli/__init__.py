@@ -1,4 +1,4 @@
-"""The command line: one short file a command, which parses, calls one function, and prints.
+"""The command line: one short file per command, which parses, calls one function, and prints.
 
 Text for people goes to stderr, data to stdout. A user's mistake is one message and exit code 2, a failed gate exit
 code 1, and no traceback for either.

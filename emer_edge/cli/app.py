@@ -1,4 +1,4 @@
-"""The Typer application: its commands, its version, and what becomes of an error."""
+"""The Typer application: its commands, its version, and how errors end it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import typer
 from emer_edge import __version__
 from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
+from emer_edge.cli.console import say
 from emer_edge.cli.convert import convert
 from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
 from emer_edge.cli.export import export
-from emer_edge.cli.options import HelpfulCommand
 from emer_edge.cli.predict import predict
 from emer_edge.cli.prepare import prepare
-from emer_edge.cli.progress import say
 from emer_edge.cli.purge import purge
 from emer_edge.cli.run import run
+from emer_edge.cli.shared_options import HelpfulCommand
 from emer_edge.cli.simulate import simulate
 from emer_edge.cli.synth import synth
 from emer_edge.cli.train import train
@@ -51,9 +51,9 @@ app.command()(demo)
 app.command()(purge)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"emer-edge {__version__}")  # noqa: T201  data, asked for
+def _version(is_given: bool) -> None:
+    if is_given:
+        print(f"emer-edge {__version__}")  # noqa: T201  data
         raise typer.Exit
 
 

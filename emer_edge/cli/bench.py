@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.bench import options as asked
+from emer_edge.bench.bench_options import (
+    DEFAULT_PROBES,
+    MLPERF_SECONDS,
+    BenchOptions,
+    LatencyOptions,
+    Loader,
+    ProbeOptions,
+    ScoringOptions,
+    WorkerOptions,
+    probes_named,
+)
+from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.datasets import (
     ClassesOption,
     DataChoices,
@@ -17,8 +28,7 @@ from emer_edge.cli.datasets import (
     ViewOption,
     open_dataset,
 )
-from emer_edge.cli.options import DataOption, EngineOption, ForceOption, ThreadsOption
-from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.cli.shared_options import DataOption, EngineOption, ForceOption, ThreadsOption
 
 _ON_SCREEN = (
     "class_protocols", "value_protocols", "pairs", "gap", "film_decoding", "trackers", "speed", "single_stream",
@@ -43,90 +53,92 @@ def bench(
     ] = None,
     tracker_profile: Annotated[
         str,
-        typer.Option(help="Score the clips as a lesser tracker would give them too: gazepoint, serial-xy, ... or all."),
+        typer.Option(
+            help="Also score the clips as a lesser tracker would give them: gazepoint, serial-xy, ... or all."
+        ),
     ] = "",
     probes: Annotated[
         list[str] | None,
         typer.Option(
-            help="What else to ask of the clips of --data, several with commas: ablations (no eyes, no face, streams "
-            "exchanged between clips; about 0.1 s a clip), films (can the film be told from the eyes, how far does it "
-            "alone get; seconds), robustness (tracker noise, lost samples, darkness, things before the face: curves; "
-            "encodes crops anew, about 1 to 3 s a clip), all, or none.",
-            show_default=",".join(asked.DEFAULT_PROBES),
+            help="Probes on the clips of --data, several with commas: ablations (no eyes, no face, streams exchanged "
+            "between clips; about 0.1 s per clip), films (can the film be decoded from the eyes, how far does it alone "
+            "get; seconds), robustness (tracker noise, lost samples, darkness, things before the face: curves; "
+            "encodes crops anew, about 1 to 3 s per clip), all, or none.",
+            show_default=",".join(DEFAULT_PROBES),
         ),
     ] = None,
     probe_clips: Annotated[
         int, typer.Option(min=1, help="Clips that robustness is measured on at most, spread over the participants.")
-    ] = asked.ProbeOptions.clips,
+    ] = ProbeOptions.clips,
     draws: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Random draws of windows a clip, one random item of each slot as in training: their mean and SD stand "
-            "beside newest-in-slot and live windows.",
+            help="Random draws of windows per clip, one random item of each slot as in training: their mean and SD "
+            "stand beside newest-in-slot and live windows.",
         ),
-    ] = asked.ScoringOptions.draws,
+    ] = ScoringOptions.draws,
     loader: Annotated[
-        asked.Loader,
+        Loader,
         typer.Option(
-            help="Whose draws the published per-batch reduction is taken over: default, or published for windows as "
+            help="The draws of the published per-batch reduction: default, or published for windows as "
             "the authors' loader draws them (frames by last digit, gaze apart from eyes, Tobii's own events)."
         ),
-    ] = asked.ScoringOptions.loader,
+    ] = ScoringOptions.loader,
     workers: Annotated[
         str,
         typer.Option(
             help="Processes that score the clips of --data, each with one thread and a bundle of its own in memory: a "
-            "number, or auto for one a core. Figures are the same to the last digit."
+            "number, or auto for one per core. Figures are the same to the last digit."
         ),
-    ] = str(asked.WorkerOptions.workers),
+    ] = str(WorkerOptions.workers),
     scheduler: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
             help="Score clips on the workers of a Dask cluster (extra `distributed`), tcp://HOST:8786. Bundle and data "
-            "must lie under the same paths there; images never travel, gaze and answers do.",
+            "must lie under the same paths there; images never travel, gaze and predictions do.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")
-    ] = asked.ScoringOptions.seed,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = asked.LatencyOptions.repeats,
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = asked.LatencyOptions.warmup,
+    ] = ScoringOptions.seed,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = LatencyOptions.repeats,
+    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = LatencyOptions.warmup,
     starts: Annotated[
-        int,
-        typer.Option(min=0, help="Processes started to see when the first result comes, cold and warm; 0 starts none."),
-    ] = asked.LatencyOptions.starts,
+        int, typer.Option(min=0, help="Processes started to time the first result, cold and warm; 0 starts none.")
+    ] = LatencyOptions.starts,
     streams: Annotated[
-        str, typer.Option(help="For how many people at once a step is timed: 1,2,4,8; empty for none.")
-    ] = ",".join(map(str, asked.LatencyOptions.streams)),
+        str, typer.Option(help="Numbers of people at once for which a step is timed: 1,2,4,8; empty for none.")
+    ] = ",".join(map(str, LatencyOptions.streams)),
     min_seconds: Annotated[
-        float, typer.Option(min=0, help="Least length of a closed loop by MLPerf's SingleStream rules.")
-    ] = asked.LatencyOptions.min_seconds,
+        float, typer.Option(min=0, help="Minimum length of a closed loop by MLPerf's SingleStream rules.")
+    ] = LatencyOptions.min_seconds,
     min_queries: Annotated[
         int,
         typer.Option(
-            min=0, help="Its least number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, leave it out."
+            min=0, help="Its minimum number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, skip it."
         ),
-    ] = asked.LatencyOptions.min_queries,
+    ] = LatencyOptions.min_queries,
     mlperf: Annotated[
-        bool, typer.Option("--mlperf", help="At least 600 s a closed loop, as MLPerf asks; two loops a bundle.")
+        bool, typer.Option("--mlperf", help="At least 600 s per closed loop, as MLPerf requires; two loops per bundle.")
     ] = False,
     stream_seconds: Annotated[
-        float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 leaves it out.")
-    ] = asked.LatencyOptions.stream_s,
+        float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 skips it.")
+    ] = LatencyOptions.stream_s,
     against: Annotated[
         Path | None,
         typer.Option(
-            help="An older report.json: say what moved since, and exit 1 when something got worse.", show_default=False
+            help="An older report.json: show what changed since, and exit 1 when something got worse.",
+            show_default=False,
         ),
     ] = None,
     max_regression: Annotated[
         float, typer.Option(min=0.1, help="By how many per cent a figure may be worse than in --against.")
-    ] = 100 * asked.BenchOptions.max_regression,
-    engine: EngineOption = asked.LatencyOptions.engine,
-    threads: ThreadsOption = asked.LatencyOptions.threads,
+    ] = 100 * BenchOptions.max_regression,
+    engine: EngineOption = LatencyOptions.engine,
+    threads: ThreadsOption = LatencyOptions.threads,
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
@@ -154,28 +166,28 @@ def bench(
     from emer_edge.report.text_tables import to_rich
     from emer_edge.signals.profiles import profiles_named
 
-    latency = asked.LatencyOptions(
+    latency = LatencyOptions(
         engine=engine,
         threads=threads,
         repeats=repeats,
         warmup=warmup,
-        rests=min(repeats, asked.LatencyOptions.rests),
+        rests=min(repeats, LatencyOptions.rests),
         starts=starts,
         streams=stream_numbers(streams),
-        min_seconds=asked.MLPERF_SECONDS if mlperf else min_seconds,
+        min_seconds=MLPERF_SECONDS if mlperf else min_seconds,
         min_queries=min_queries,
         stream_s=stream_seconds,
     )
-    scoring = asked.ScoringOptions(draws=draws, loader=loader, seed=seed, profiles=profiles_named(tracker_profile))
-    probing = asked.ProbeOptions(probes=None if probes is None else asked.probes_named(probes), clips=probe_clips)
-    work = asked.WorkerOptions(workers=worker_number(workers), scheduler=scheduler)
+    scoring = ScoringOptions(draws=draws, loader=loader, seed=seed, profiles=profiles_named(tracker_profile))
+    probing = ProbeOptions(probes=None if probes is None else probes_named(probes), clips=probe_clips)
+    work = WorkerOptions(workers=worker_number(workers), scheduler=scheduler)
     numbers = fold_numbers(folds)
     with progress_bars() as report:
         dataset = None
         if data is not None:
             choices = DataChoices(view, classes, label_column, strict=strict, keep_folds=keep_folds)
             dataset = open_dataset(data, choices, report)
-        options = asked.BenchOptions(
+        options = BenchOptions(
             bundles=tuple(bundles) if bundles else (default_bundle(report),),
             data=dataset,
             folds=numbers,
@@ -192,10 +204,10 @@ def bench(
     for name, table in tables_of(measured).items():
         if name in _ON_SCREEN:
             console.print(to_rich(table))
-    for warning in dict.fromkeys([*measured.notes, *(note for each in measured.bundles for note in each.notes)]):
+    for warning in dict.fromkeys([*measured.notes, *(note for bundle in measured.bundles for note in bundle.notes)]):
         say(f"note: {warning}")
     if output is not None:
-        answers = f", and every answer on every clip in {output}/predictions.csv" if dataset is not None else ""
+        answers = f", and every prediction on every clip in {output}/predictions.csv" if dataset is not None else ""
         say(f"wrote {output}/report.json, {output}/report.html and {output}/model-card.md{answers}")
     else:
         say("--output FOLDER writes all figures as a page, JSON, CSV and LaTeX, and a model card")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from emer_edge.cli.options import BundleArgument
-from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.cli.console import console, progress_bars, say
+from emer_edge.cli.shared_options import BundleArgument
 
 
 def build(
@@ -51,7 +51,7 @@ def build(
     """
     from emer_edge.bundle import load_bundle
     from emer_edge.demo import default_bundle
-    from emer_edge.report.tables import Column, Table
+    from emer_edge.report.table import Column, Table
     from emer_edge.report.text_tables import to_rich
     from emer_edge.runtime.engines.tensorrt.ahead_of_time import build_bundle
     from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
@@ -68,13 +68,13 @@ def build(
             say=say,
         )
     rows = tuple(
-        (each.part, each.seconds, each.plan_bytes / 1e6, "built" if each.built else "was there") for each in done.parts
+        (part.part, part.seconds, part.plan_bytes / 1e6, "built" if part.built else "was there") for part in done.parts
     )
     columns = (Column("part"), Column("build", "s", 1), Column("size", "MB", 1), Column(""))
     console.print(to_rich(Table(f"Engines by {done.package} on {done.device}", columns, rows)))
-    for each in done.parts:
-        if each.path is not None:
-            say(f"wrote {each.path}" if each.built else f"kept {each.path}")
+    for part in done.parts:
+        if part.path is not None:
+            say(f"wrote {part.path}" if part.built else f"kept {part.path}")
     if done.runnable:
         say(f"next: emer-edge run {opened.path} --engine {DRIVER.name}")
     else:

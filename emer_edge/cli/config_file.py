@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,17 +25,11 @@ else:
     import tomli as tomllib
 
 STREAM_TABLES: Final = "emer_edge.streams"
-"""Where a command's context keeps what its `[[stream]]` tables hold."""
+"""Where a command's context keeps its `[[stream]]` tables."""
 
 _STREAM: Final = "stream"
-
 _ONLY_TYPED: Final = ("config", "check")  # options about the file itself
-_TOLD: Final[Mapping[type, str]] = {
-    str: "a text in quotes",
-    int: "a whole number",
-    float: "a number",
-    Path: "a text in quotes",
-}
+_KINDS: Final = {str: "a text in quotes", int: "a whole number", float: "a number", Path: "a text in quotes"}
 
 
 @dataclass(frozen=True)
@@ -43,12 +37,11 @@ class Setting:
     """What one key may hold.
 
     Attributes:
-        key: as it is written in the file.
-        name: of the command's parameter.
+        key, name: in the file, and of the command's parameter.
         kind: str, int, float, bool or Path.
         choices: the texts that are allowed; empty where any is.
         many: whether it holds an array, as an option that may be repeated.
-        least, most: bounds of a number, None where there are none.
+        least, most: bounds of a number, None without one.
     """
 
     key: str
@@ -64,20 +57,20 @@ class Setting:
         if not self.many:
             return self._problem(value)
         if not isinstance(value, list):
-            return f"is an array, as in [{self._example}], not {_shown(value)}"
-        return next((found for found in map(self._problem, value) if found is not None), None)
+            example = "1, 2" if self.kind in (int, float) else '"one", "two"'
+            return f"is an array, as in [{example}], not {_shown(value)}"
+        return next(filter(None, map(self._problem, value)), None)
 
     def _problem(self, value: object) -> str | None:
         if self.choices:
             if value in self.choices:
                 return None
-            close = get_close_matches(str(value), self.choices, 1)
-            return f"is one of {', '.join(self.choices)}, not {_shown(value)}{_meant(close)}"
+            return f"is one of {', '.join(self.choices)}, not {_shown(value)}{did_you_mean(str(value), self.choices)}"
         if self.kind is bool:
             return None if isinstance(value, bool) else f"is true or false, not {_shown(value)}"
         accepted = {int: (int,), float: (int, float)}.get(self.kind, (str,))
         if isinstance(value, bool) or not isinstance(value, accepted):
-            return f"is {_TOLD[self.kind]}, not {_shown(value)}"
+            return f"is {_KINDS[self.kind]}, not {_shown(value)}"
         if isinstance(value, (int, float)):
             if self.least is not None and not value >= self.least:
                 return f"is at least {self.least:g}, not {_shown(value)}"
@@ -85,37 +78,25 @@ class Setting:
                 return f"is at most {self.most:g}, not {_shown(value)}"
         return None
 
-    @property
-    def _example(self) -> str:
-        return "1, 2" if self.kind in (int, float) else '"one", "two"'
-
 
 def settings(command: Callable[..., Any]) -> dict[str, Setting]:
-    """Key -> what it may hold, for every option and argument of a command, in the order of its signature.
-
-    Args:
-        command: a function whose parameters are annotated as Typer reads them.
+    """Key -> what it may hold, for every option and argument of a Typer command, in the order of its signature.
 
     Raises:
-        TypeError: a parameter is of a kind that no TOML value stands for.
+        TypeError: a parameter has a type without a TOML value.
     """
     # not get_type_hints: on Python 3.10 it wraps what is None by default into an Optional of its own
     parameters = inspect.signature(command, eval_str=True).parameters
-    found = [
-        _setting(name, each.annotation)
-        for name, each in parameters.items()
-        if name not in _ONLY_TYPED and each.annotation is not typer.Context
+    read = [
+        _setting(name, parameter.annotation)
+        for name, parameter in parameters.items()
+        if name not in _ONLY_TYPED and parameter.annotation is not typer.Context
     ]
-    return {each.key: each for each in found}
+    return {setting.key: setting for setting in read}
 
 
 TableReader = Callable[[object, Mapping[str, object], Mapping[str, Setting]], tuple[list[dict[str, Any]], list[str]]]
-"""Reads `[[stream]]` tables (see `emer_edge.cli.stream_tables.read_tables`)."""
-
-
-def config_defaults(path: Path, command: Callable[..., Any]) -> dict[str, Any]:
-    """Parameter -> value of a file without `[[stream]]` tables, see `read_config`."""
-    return read_config(path, command)[0]
+"""Reads `[[stream]]` tables: `emer_edge.cli.stream_tables.read_tables`."""
 
 
 def read_config(
@@ -125,11 +106,11 @@ def read_config(
 
     Args:
         path: a TOML file.
-        command: see `settings`.
+        command: as for `settings`.
         tables: reads `[[stream]]` tables; None where the command has none.
 
     Returns:
-        The defaults, and a table's parameter -> value for every `[[stream]]`.
+        The defaults, and parameter -> value of every `[[stream]]` table.
 
     Raises:
         ConfigurationError: no such file, no TOML, unknown keys, values of another type or out of range; the message
@@ -161,10 +142,10 @@ def read_config(
 
 def _setting(name: str, hint: Any) -> Setting:
     annotated, *more = get_args(hint) if get_origin(hint) is not None and hasattr(hint, "__metadata__") else (hint,)
-    info = next((each for each in more if hasattr(each, "param_decls")), None)
+    info = next((extra for extra in more if hasattr(extra, "param_decls")), None)
     # Typer's first positional argument is `default`, which inside Annotated[...] is a flag's name
     names = () if info is None else (info.default, *(info.param_decls or ()))
-    flags = [each for each in names if isinstance(each, str) and each.startswith("--")]
+    flags = [flag for flag in names if isinstance(flag, str) and flag.startswith("--")]
     key = flags[0].partition("/")[0].removeprefix("--") if flags else name.replace("_", "-")
     kind, many = _without_none(annotated, name), False
     if get_origin(kind) in (list, tuple):
@@ -181,7 +162,7 @@ def _setting(name: str, hint: Any) -> Setting:
 def _without_none(hint: Any, name: str) -> Any:
     if get_origin(hint) not in (Union, UnionType):
         return hint
-    rest = [each for each in get_args(hint) if each is not NoneType]
+    rest = [part for part in get_args(hint) if part is not NoneType]
     if len(rest) != 1:
         raise TypeError(f"{name}: no TOML value stands for {hint}")
     return rest[0]
@@ -191,12 +172,13 @@ def _unknown(key: str, value: object, known: Mapping[str, Setting]) -> str:
     if key in _ONLY_TYPED:
         return f"{key} belongs on the command line, as --{key}"
     if isinstance(value, dict):
-        return f"[{key}]: all keys stand at the top, without tables"
-    close = get_close_matches(key.replace("_", "-").lower(), known, 1)
-    return f"{key} is no option of this command{_meant(close)}"
+        return f"[{key}]: all keys belong at the top, without tables"
+    return f"{key} is no option of this command{did_you_mean(key, known)}"
 
 
-def _meant(close: list[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like a name, as ` (did you mean NAME?)`; empty where none is."""
+    close = get_close_matches(name.replace("_", "-").lower(), list(known), 1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
@@ -211,7 +193,7 @@ def take_config(
 ) -> Path | None:
     """Make a file's values the defaults of the command that is being parsed; for the callback of an eager option.
 
-    What its `[[stream]]` tables hold is kept in the context's `meta`, under `STREAM_TABLES`.
+    Its `[[stream]]` tables are kept in the context's `meta`, under `STREAM_TABLES`.
     """
     if path is not None:
         defaults, streams = read_config(path, command, tables)

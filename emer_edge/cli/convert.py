@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from emer_edge.cli.options import ForceOption
-from emer_edge.cli.progress import say
+from emer_edge.cli.console import say
+from emer_edge.cli.shared_options import ForceOption
 
 
 def convert(

@@ -1,4 +1,4 @@
-"""Opening a data set from the command line: label columns, class order, and what was left out."""
+"""Opening a data set from the command line: label columns, class order, and skipped clips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from rich.table import Table
 
-from emer_edge.cli.progress import console, say
+from emer_edge.cli.console import console, say
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 ViewOption = Annotated[
     Literal["er", "fer"] | None,
-    typer.Option("--view", help="Whose emotion a label file without view names holds: er or fer.", show_default=False),
+    typer.Option(
+        "--view", help="View of a label file without view names: er (felt) or fer (shown).", show_default=False
+    ),
 ]
 ClassesOption = Annotated[
     str | None,
@@ -45,15 +47,7 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first 
 
 @dataclass(frozen=True)
 class DataChoices:
-    """How the user says that a data set is to be read.
-
-    Attributes:
-        view: `--view`.
-        classes: `--classes`.
-        columns: `--label-column`, HEAD=COLUMN each.
-        strict: `--strict`.
-        keep_folds: `--keep-folds`.
-    """
+    """The options above; `columns` is `--label-column`."""
 
     view: str | None = None
     classes: str | None = None
@@ -62,21 +56,23 @@ class DataChoices:
     keep_folds: bool = False
 
     def mapping(self) -> dict[str, str]:
-        """Head -> column; raise ConfigurationError on anything that is not HEAD=COLUMN."""
-        pairs = [each.partition("=") for each in self.columns or []]
-        wrong = ["".join(each) for each in pairs if not each[1] or not each[0]]
-        if wrong:
-            raise ConfigurationError(f"--label-column takes HEAD=COLUMN, not {wrong[0]!r}")
-        return {head.strip(): column.strip() for head, _, column in pairs}
+        """Head -> column; ConfigurationError on anything but HEAD=COLUMN."""
+        columns = {}
+        for text in self.columns or []:
+            head, equals, column = text.partition("=")
+            if not head or not equals:
+                raise ConfigurationError(f"--label-column takes HEAD=COLUMN, not {text!r}")
+            columns[head.strip()] = column.strip()
+        return columns
 
 
 def open_dataset(
     root: Path, choices: DataChoices, report: Progress, events: Literal["causal", "published"] = "causal"
 ) -> EmerDataset:
-    """Open an EMER data set and say which clips were left out.
+    """Open an EMER data set and report skipped clips.
 
-    Where the label file uses codes whose order nobody has given, and a person sits at the terminal, the order is
-    suggested from the clips' names, shown, and used only if they agree.
+    Where the label file uses codes without `--classes`, and at a terminal, an order is suggested from the clips' names,
+    and used if the user confirms it.
     """
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.labels import open_labels, parse_classes
@@ -97,13 +93,13 @@ def open_dataset(
         progress=report,
     )
     for clip in dataset.skipped[:5]:
-        say(f"left out {clip.name}: {clip.reason}")
+        say(f"skipped {clip.name}: {clip.reason}")
     if len(dataset.skipped) > 5:
-        say(f"left out {len(dataset.skipped) - 5} more clips; --strict stops at the first")
+        say(f"skipped {len(dataset.skipped) - 5} more clips; --strict stops at the first")
     if dataset.regrouped:
         say("the folds share participants, so the clips were dealt into five new ones; --keep-folds keeps the old")
     elif dataset.shared_participants:
-        say(f"warning: {len(dataset.shared_participants)} participants lie in several folds: figures will flatter")
+        say(f"warning: {len(dataset.shared_participants)} participants are in several folds: figures will be too high")
     return dataset
 
 
@@ -118,7 +114,7 @@ def _confirmed(labels: LabelTable) -> Classes | None:
         return None
     table = Table("code", "clips by induced emotion", "suggested", title=f"{heads[0]} uses codes of unknown order")
     for code, counts in suggestion.table.items():
-        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
         table.add_row(str(code), listed, suggestion.classes.get(code, ""))
     console.print(table)
     return suggestion.classes if typer.confirm("Use the suggested order?", default=False, err=True) else None

@@ -1,4 +1,4 @@
-"""`emer-edge demo`: the whole job on a machine with nothing."""
+"""`emer-edge demo`: the whole job on a machine without data or sensors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.options import ForceOption
-from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.cli.console import console, progress_bars, say
+from emer_edge.cli.shared_options import ForceOption
 from emer_edge.demo import DemoOptions, run_demo
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder to make.")] = DemoOptions.folder,
+    output: Annotated[Path, typer.Option(help="Folder to create.")] = DemoOptions.folder,
     participants: Annotated[
         int, typer.Option(min=5, help="Synthetic people, ten clips each.")
     ] = DemoOptions.participants,
@@ -33,8 +33,8 @@ def demo(
     tables = tables_of(done.bench)
     for name in ("speed", "classes"):
         console.print(to_rich(tables[name]))
-    say(f"Everything lies in {done.folder}: clips, emert.pt, {done.bundle.name}, visit, bench/report.html.")
-    say("The clips are synthetic, of one portrait: the figures say that the machinery works, nothing about people.")
+    say(f"Everything is in {done.folder}/: clips, emert.pt, {done.bundle.name}, visit, bench/report.html.")
+    say("The clips are synthetic, of one portrait: the figures show that the tools work, nothing about people.")
     say("Next, on your own sensors:")
     say(f"  emer-edge run {done.bundle} --camera 0 --tracker /dev/ttyUSB0")
     say("or without any:")

@@ -1,4 +1,4 @@
-"""`emer-edge devices`: what is plugged in."""
+"""`emer-edge devices`: connected cameras and eye trackers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.progress import say
+from emer_edge.cli.console import say
 
 
 def devices(
     json: Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")] = False,
     kinds: Annotated[
-        bool, typer.Option("--kinds", help="List what --camera and --tracker take, with all parameters, instead.")
+        bool,
+        typer.Option("--kinds", help="List the sources of --camera and --tracker with all their parameters instead."),
     ] = False,
 ) -> None:
-    """List cameras and eye trackers, each with what to pass to `emer-edge run`.
+    """List cameras and eye trackers, with the arguments of `emer-edge run` that select them.
 
     Cameras are V4L2 devices and CSI sensors; trackers are serial ports, an Open Gaze server on this machine, LSL gaze
-    streams, and what the Tobii Pro SDK finds. Nothing is changed, and no image is taken.
+    streams, and trackers of the Tobii Pro SDK. Nothing is changed, and no image is taken.
     """
-    from emer_edge.tools.devices import list_devices, told, told_json, told_sources
+    from dataclasses import asdict
+    from json import dumps
+
+    from emer_edge.tools.devices import device_lines, list_devices, source_lines
 
     if kinds:
-        for line in told_sources():
+        for line in source_lines():
             say(line)
         return
-    found = list_devices()
+    devices = list_devices()
     if json:
-        print(told_json(found))  # noqa: T201  data, asked for
+        print(dumps(asdict(devices), indent=2))  # noqa: T201  data for stdout
         return
-    for line in told(found):
+    for line in device_lines(devices):
         say(line)

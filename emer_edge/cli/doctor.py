@@ -1,4 +1,4 @@
-"""`emer-edge doctor`: is this machine, and a bundle on it, as it should be?"""
+"""`emer-edge doctor`: checks this machine, and a bundle on it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.options import EngineOption, ThreadsOption
-from emer_edge.cli.progress import console, progress_bars
+from emer_edge.cli.console import console, progress_bars
+from emer_edge.cli.shared_options import EngineOption, ThreadsOption
 
 
 def doctor(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle to examine, too.", metavar="[BUNDLE]", show_default=False)
+        Path | None, typer.Argument(help="A bundle to check, too.", metavar="[BUNDLE]", show_default=False)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write findings to stdout, one JSON object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write findings to stdout, one JSON object per line.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Examine this machine, and replay a bundle's golden inputs on it.
+    """Check this machine, and replay a bundle's golden inputs on it.
 
-    Every line is ok, a warning or a problem, with what mends it. A bundle's parts must give here what they gave where
-    they were exported; the inputs are patterns, no faces. Exits with 1 when there is a problem. Nothing is changed.
+    Every line is ok, a warning or a problem, with how to fix it. A bundle's parts must compute the same here as where
+    they were exported; the inputs are patterns, not faces. Exits with 1 if there is a problem. Nothing is changed.
     """
     from json import dumps
 
@@ -30,15 +30,15 @@ def doctor(
 
     findings = []
     with progress_bars() as report:
-        for each in examine(bundle, engine, threads, report):
-            findings.append(each)
+        for finding in examine(bundle, engine, threads, report):
+            findings.append(finding)
             if json:
-                print(dumps(each.to_dict()))  # noqa: T201  data, asked for
-            else:
-                style = _STYLES[each.level]
-                console.print(f"{each.level:8} {each.subject}: {each.told}", style=style, markup=False, soft_wrap=True)
-                if each.mend:
-                    console.print(f"{'':8} {each.mend}", markup=False, soft_wrap=True)
+                print(dumps(finding.to_dict()))  # noqa: T201  data for stdout
+                continue
+            line = f"{finding.level:8} {finding.subject}: {finding.message}"
+            console.print(line, style=_STYLES[finding.level], markup=False, soft_wrap=True)
+            if finding.fix:
+                console.print(f"{'':8} {finding.fix}", markup=False, soft_wrap=True)
     if worst(findings) == "problem":
         raise typer.Exit(1)
 

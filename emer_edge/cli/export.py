@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.datasets import (
     DataChoices,
     KeepFoldsOption,
@@ -16,10 +17,9 @@ from emer_edge.cli.datasets import (
     ViewOption,
     open_dataset,
 )
-from emer_edge.cli.options import DataOption, ForceOption
-from emer_edge.cli.progress import console, progress_bars, say
+from emer_edge.cli.shared_options import DataOption, ForceOption
 from emer_edge.core.packages import EXPORT_PACKAGES, require
-from emer_edge.export.options import CalibrationMethod, ExportOptions, Precision
+from emer_edge.export.export_options import CalibrationMethod, ExportOptions, Precision
 
 
 def export(
@@ -132,7 +132,7 @@ def export(
             arguments=sys.argv[1:],
         )
         done = export_bundle(options, report)
-    for note in done.notes:
+    for note in done.report.notes:
         say(note)
     console.print(to_rich(summary_table(done.report)))
     say(f"wrote {done.path}; read {done.path}/report.html")

@@ -1,8 +1,8 @@
-"""What `run` is to put out: its flags, and addresses, as one list of requests."""
+"""The outputs of `run`: its flags and addresses as one list of requests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +12,16 @@ from emer_edge.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from emer_edge.runtime.options import Source
     from emer_edge.runtime.outputs import Request
+    from emer_edge.runtime.recording.keep import Images
 
 
 @dataclass(frozen=True)
 class OutputFlags:
-    """The flags, named as on the command line; each stands for an address.
+    """The flags, named as on the command line (`emer-edge run --help`); each stands for an address.
 
     Attributes:
         out: addresses.
-        json, serve, serve_token, save, session, record, record_video, record_lossless, retention_days, mqtt, metrics,
-            lsl_out: see `emer-edge run --help`.
-        participant, consent_id: of one person; of several refused, unless every one has its own.
+        participant, consent_id: of one person; with several people refused, unless every one has its own.
     """
 
     out: Sequence[str] = ()
@@ -42,7 +41,7 @@ class OutputFlags:
     consent_id: str | None = None
 
     def requests(self, sources: Sequence[Source]) -> list[Request]:
-        """All that was asked for, the table at the end included; the view in the terminal where stdout has no results.
+        """All requested outputs and the table at the end; the view in the terminal unless results go to stdout.
 
         Args:
             sources: the people that are read.
@@ -53,40 +52,40 @@ class OutputFlags:
         """
         from emer_edge.runtime.outputs import OUTPUTS, Request, requested
 
-        self._each_names_its_own("participant", self.participant, [each.participant for each in sources], sources)
-        self._each_names_its_own("consent-id", self.consent_id, [each.consent_id for each in sources], sources)
-        asked = [requested(each) for each in self.out]
+        _refuse_shared("participant", self.participant, {one.name: one.participant for one in sources})
+        _refuse_shared("consent-id", self.consent_id, {one.name: one.consent_id for one in sources})
+        requests = [requested(address) for address in self.out]
         if self.json:
-            asked.append(Request("json"))
+            requests.append(Request("json"))
         if self.serve is not None:
             from emer_edge.runtime.outputs.page.output import PageOptions
 
-            asked.append(Request("page", PageOptions(self.serve, self.serve_token)))
+            requests.append(Request("page", PageOptions(self.serve, self.serve_token)))
         if self.save is not None:
             from emer_edge.runtime.outputs.session_folder import SessionOptions
 
-            asked.append(Request("session", SessionOptions(self.save, self.session)))
-        asked += self._recording(any(each.name == "record" for each in asked))
+            requests.append(Request("session", SessionOptions(self.save, self.session)))
+        requests += self._recording(any(request.name == "record" for request in requests))
         if self.mqtt is not None:
             from emer_edge.runtime.outputs.mqtt import parse_broker
 
-            asked.append(Request("mqtt", parse_broker(self.mqtt)))
+            requests.append(Request("mqtt", parse_broker(self.mqtt)))
         if self.metrics is not None:
             from emer_edge.runtime.outputs.prometheus import parse_address
 
-            asked.append(Request("metrics", parse_address(self.metrics)))
+            requests.append(Request("metrics", parse_address(self.metrics)))
         if self.lsl_out is not None:
-            asked.append(Request("lsl", self.lsl_out))
-        names = {each.name for each in asked}
-        of_nobody = names <= {each.name for each in OUTPUTS} - {"session", "record"}
-        for each in sources:
-            if of_nobody and (self.session is not None or each.participant is not None):
-                whose = "" if each.name is None else f"stream {each.name}: "
+            requests.append(Request("lsl", self.lsl_out))
+        names = {request.name for request in requests}
+        nothing_kept = names <= {driver.name for driver in OUTPUTS} - {"session", "record"}
+        for source in sources:
+            if nothing_kept and (self.session is not None or source.participant is not None):
+                stream = "" if source.name is None else f"stream {source.name}: "
                 raise ConfigurationError(
-                    f"{whose}--participant and --session name what is saved: say where, with --save FOLDER"
+                    f"{stream}--participant and --session name what is saved: say where, with --save FOLDER"
                 )
         shown = ["summary"] if "json" in names else ["live", "summary"]
-        return [*asked, *(Request(each) for each in shown if each not in names)]
+        return [*requests, *(Request(name) for name in shown if name not in names)]
 
     def _recording(self, by_address: bool) -> list[Request]:
         from emer_edge.runtime.outputs import Request
@@ -99,31 +98,22 @@ class OutputFlags:
                 "--consent-id": self.consent_id is not None and not by_address,
                 "--retention-days": self.retention_days is not None,
             }
-            given = [name for name, was_given in alone.items() if was_given]
-            if given:
-                raise ConfigurationError(f"{', '.join(given)} belong to a recording: add --record FILE.mcap")
+            if any(alone.values()):
+                flags = ", ".join(flag for flag, is_given in alone.items() if is_given)
+                raise ConfigurationError(f"{flags} belong to a recording: add --record FILE.mcap")
             return []
         if self.record_lossless and not self.record_video:
             raise ConfigurationError("--record-lossless says how images are recorded: add --record-video")
-        return [
-            Request(
-                "record",
-                RecordOptions(
-                    self.record,
-                    "none" if not self.record_video else "lossless" if self.record_lossless else "jpeg",
-                    session=self.session,
-                    retention_days=self.retention_days,
-                ),
-            )
-        ]
+        images: Images = "none" if not self.record_video else "lossless" if self.record_lossless else "jpeg"
+        options = RecordOptions(self.record, images, session=self.session, retention_days=self.retention_days)
+        return [Request("record", options)]
 
-    def _each_names_its_own(
-        self, key: str, for_all: str | None, own: Sequence[str | None], sources: Sequence[Source]
-    ) -> None:
-        """Refuse what was said for all where a stream has not said it of its own person."""
-        missing = [each.name for each, value in zip(sources, own, strict=True) if value is None and each.name]
-        if for_all is not None and missing:
-            raise ConfigurationError(
-                f"--{key} is one person's, and this run reads several: put {key} into the [[stream]] tables, each with "
-                f"its own; missing in {', '.join(missing)}"
-            )
+
+def _refuse_shared(key: str, shared: str | None, own: Mapping[str | None, str | None]) -> None:
+    """Refuse an ID for all people (`shared`) where a named stream lacks its own."""
+    missing = [name for name, value in own.items() if value is None and name]
+    if shared is not None and missing:
+        raise ConfigurationError(
+            f"--{key} is one person's, and this run reads several: put {key} into the [[stream]] tables, each with "
+            f"its own; missing in {', '.join(missing)}"
+        )

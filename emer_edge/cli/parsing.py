@@ -1,4 +1,4 @@
-"""Small texts that options hold."""
+"""Readers of short option values: numbers, durations, points, class orders."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 def fold_numbers(text: str) -> tuple[int, ...]:
     """Read `1,2,3`; raise ConfigurationError on anything that is not a fold from 1 to 5."""
-    try:
-        folds = tuple(int(each) for each in text.split(",") if each.strip())
-    except ValueError:
-        folds = (0,)
-    if any(not 1 <= each <= 5 for each in folds):
+    folds = _numbers(text)
+    if not all(1 <= fold <= 5 for fold in folds):
         raise ConfigurationError(f"folds are numbers from 1 to 5, separated by commas, not {text!r}")
     return folds
 
 
 def stream_numbers(text: str) -> tuple[int, ...]:
-    """Read `1,2,4`; raise ConfigurationError on anything but numbers from 1 on; nothing is none."""
-    try:
-        numbers = tuple(int(each) for each in text.split(",") if each.strip())
-    except ValueError:
-        numbers = (0,)
-    if any(each < 1 for each in numbers):
+    """Read `1,2,4`; raise ConfigurationError on anything but numbers from 1 on; an empty text gives none."""
+    numbers = _numbers(text)
+    if min(numbers, default=1) < 1:
         raise ConfigurationError(f"streams are numbers from 1 on, separated by commas, not {text!r}")
     return numbers
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas; 0 alone where there is anything else."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        return (0,)
+
+
 def worker_number(text: str) -> int:
-    """Read `3`, or `auto` for one a core; raise ConfigurationError on anything but numbers from 0 on."""
+    """Read `3`, or `auto` for one per core; raise ConfigurationError on anything but numbers from 0 on."""
     if text.strip().lower() == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not text.strip().isdecimal():
-        raise ConfigurationError(f"workers are a number from 0 on, or auto for one a core, not {text!r}")
+        raise ConfigurationError(f"workers are a number from 0 on, or auto for one per core, not {text!r}")
     return int(text)
 
 
@@ -49,10 +51,10 @@ def duration_s(text: str) -> float:
     """Read `30s`, `2min`, `1.5 min` or `500ms` as seconds; a number alone is seconds too.
 
     Raises:
-        ConfigurationError: anything else, and nothing or less.
+        ConfigurationError: anything else, or no time at all.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\s*", text)
-    seconds = float(found[1]) * _UNITS_S[found[2] or "s"] if found else 0.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|h)?\s*", text)
+    seconds = float(match[1]) * _UNITS_S[match[2] or "s"] if match else 0.0
     if seconds <= 0:
         raise ConfigurationError(f"can't read {text!r} as a duration; write it as 30s or 2min")
     return seconds
@@ -61,11 +63,11 @@ def duration_s(text: str) -> float:
 def points(text: str) -> tuple[tuple[float, float], ...]:
     """Read `x,y;x,y;...`; raise ConfigurationError on anything else."""
     try:
-        pairs = [each.split(",") for each in text.split(";") if each.strip()]
+        pairs = [pair.split(",") for pair in text.split(";") if pair.strip()]
         read = tuple((float(x), float(y)) for x, y in pairs)
     except ValueError:
         read = ()
-    if not read or not all(map(isfinite, (number for each in read for number in each))):
+    if not read or not all(isfinite(number) for pair in read for number in pair):
         raise ConfigurationError(f"can't read {text!r} as points; write them as x,y;x,y in pixels")
     return read
 
@@ -87,7 +89,7 @@ def class_orders(values: Sequence[str]) -> tuple[str | None, dict[str, list[str]
     for value in values:
         head, equals, names = value.partition("=")
         if equals and head.strip() in HEADS:
-            orders[head.strip()] = [each.strip() for each in names.split(",") if each.strip()]
+            orders[head.strip()] = [name.strip() for name in names.split(",") if name.strip()]
         elif common is None:
             common = value
         else:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.options import EngineOption, ForceOption, ThreadsOption
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.shared_options import EngineOption, ForceOption, ThreadsOption
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 
 
@@ -16,18 +16,17 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="EMER data sets, or recordings (folders with a recording.json).")],
     output: Annotated[Path, typer.Option("--output", help="CSV file to write.")],
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="The bundle; found as `run` finds it.", show_default=False)
+        Path | None, typer.Option("--bundle", help="The bundle; by default that of `run`.", show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
     subject: Annotated[
-        Subject,
-        typer.Option(help="Whose face is read in a recording that shows several at first."),
+        Subject, typer.Option(help="Which face to follow in a recording that starts with several.")
     ] = FaceOptions.subject,
     fixation_maps: Annotated[
         Path | None,
         typer.Option(
             "--fixation-maps",
-            help="Also write where each person looked for how long: a PNG heat map a clip and a page with all of them. "
+            help="Also write fixation maps: one PNG heat map per clip and a page with all of them. "
             "For people; the network takes gaze points.",
             show_default=False,
         ),
@@ -36,13 +35,13 @@ def predict(
     threads: ThreadsOption = MachineOptions.threads,
     force: ForceOption = False,
 ) -> None:
-    """Score clips and recordings offline: a row a clip, or a row each window of a recording."""
+    """Score clips and recordings offline: one row per clip, or per window of a recording."""
     from emer_edge.bundle import load_bundle
     from emer_edge.core.errors import OutputExistsError
     from emer_edge.data.dataset import SkippedClip
     from emer_edge.demo import default_bundle
     from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
-    from emer_edge.offline.predictions import predict_paths, write_csv
+    from emer_edge.offline.predict import predict_paths, write_csv
     from emer_edge.runtime.session import Session
 
     if output.exists() and not force:
@@ -58,7 +57,7 @@ def predict(
         if fixation_maps is not None:
             drawn, _ = write_fixation_maps(paths, fixation_maps, opened.manifest, report)
     for clip in skipped:
-        say(f"left out {clip.name}: {clip.reason}")
+        say(f"skipped {clip.name}: {clip.reason}")
     say(f"wrote {output}: {rows} rows from {opened.path}")
     if fixation_maps is not None:
         say(f"wrote {fixation_maps}: {drawn} fixation maps; open {fixation_maps / INDEX_FILE}")

@@ -1,4 +1,4 @@
-"""`emer-edge prepare`: raw face videos become a data set's crops."""
+"""`emer-edge prepare`: a data set's crops from raw face videos."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from emer_edge.cli.options import ForceOption
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.shared_options import ForceOption
 from emer_edge.runtime.options import FaceOptions, Subject
 
 
@@ -22,21 +22,23 @@ def prepare(
         Path | None,
         typer.Option(
             "--bundle",
-            help="Frame and light the crops as this bundle asks for. Left out: the generic template of face "
+            help="Bundle whose template, brightness and detector to use. By default the generic template of face "
             "recognition, and the detector of the bundle that `run` would take.",
             show_default=False,
         ),
     ] = None,
-    subject: Annotated[Subject, typer.Option(help="Whose face, when several are seen at first.")] = FaceOptions.subject,
+    subject: Annotated[
+        Subject, typer.Option(help="Which face to follow, when a video starts with several.")
+    ] = FaceOptions.subject,
     image_format: Annotated[
         Literal["png", "jpg"], typer.Option(help="png is lossless; jpg of quality 95 is a third as large.")
     ] = "png",
     force: ForceOption = False,
 ) -> None:
-    """Cut aligned 112 x 112 face crops out of raw videos, by the code that does it live.
+    """Cut aligned 112 x 112 face crops out of raw videos, with the code of a live run.
 
     Folders are kept: set1/3_film_happy.avi becomes set1/3_film_happy/00001.png and so on. A frame whose face is
-    missing, turned away, blurred, cut or too small gives no crop; prepare.csv counts them. Run it again to go on
+    missing, turned away, blurred, cut or too small gives no crop; prepare.csv counts them. Run it again to continue
     after a stop.
     """
     from emer_edge.bundle import load_bundle
@@ -55,11 +57,11 @@ def prepare(
                 videos, output, session.detector, record,
                 subject=subject, image_format=image_format, force=force, progress=report,
             )  # fmt: skip
-    for each in done:
-        if each.problem:
-            say(f"left out {each.clip}: {each.problem}")
-    kept = sum(each.kept for each in done)
-    crops, frames = sum(each.crops for each in done), sum(each.frames for each in done)
-    told = f"; {kept} clips were there already" if kept else ""
-    say(f"wrote {output}: {crops} crops of {frames} frames{told}; {output / REPORT_FILE} says what became of each clip")
+    for video in done:
+        if video.problem:
+            say(f"skipped {video.clip}: {video.problem}")
+    kept = sum(video.kept for video in done)
+    crops, frames = sum(video.crops for video in done), sum(video.frames for video in done)
+    existing = f"; {kept} clips existed already" if kept else ""
+    say(f"wrote {output}: {crops} crops of {frames} frames{existing}; {output / REPORT_FILE} lists the clips")
     say("next: put the eye sheets and labels beside it, then: emer-edge train --data " + str(output.parent))

@@ -1,4 +1,4 @@
-"""`emer-edge purge`: remove what was kept of data sets, and engines."""
+"""`emer-edge purge`: remove cached data, engines, sessions and recordings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.progress import say
+from emer_edge.cli.console import say
 
 
 def purge(
@@ -20,17 +20,13 @@ def purge(
             help="Remove this participant's saved sessions, recordings, or both, and nothing else.", show_default=False
         ),
     ] = None,
-    sessions: Annotated[
-        Path | None, typer.Option(help="Where run --save put the sessions.", show_default=False)
-    ] = None,
-    recordings: Annotated[
-        Path | None, typer.Option(help="Where run --record put the recordings.", show_default=False)
-    ] = None,
+    sessions: Annotated[Path | None, typer.Option(help="Folder of `run --save`.", show_default=False)] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of `run --record`.", show_default=False)] = None,
 ) -> None:
-    """Remove what was kept in your cache of data sets, or all saved sessions and recordings of one person.
+    """Remove your cache of data sets, or all saved sessions and recordings of one person.
 
-    Of data sets the cache keeps eye sheets as read, face embeddings and calibration ranges; they are made again when
-    needed. One person's data: emer-edge purge --participant p017 --sessions FOLDER --recordings FOLDER.
+    The cache holds eye sheets as read, face embeddings and calibration ranges, which are computed again when needed.
+    One person's data: emer-edge purge --participant p017 --sessions FOLDER --recordings FOLDER.
     """
     from emer_edge.core.errors import ConfigurationError
     from emer_edge.data.cache import cache_folder, purge_cache
@@ -41,7 +37,7 @@ def purge(
     if participant is not None or sessions is not None or recordings is not None:
         if participant is None or (sessions is None and recordings is None):
             raise ConfigurationError(
-                "one person's data are removed by --participant ID and where they are: --sessions FOLDER, "
+                "to remove one person's data, pass --participant ID and their folders: --sessions FOLDER, "
                 "--recordings FOLDER"
             )
         if recordings is not None:
@@ -50,8 +46,8 @@ def purge(
         if sessions is not None:
             removed, left = purge_participant(sessions, participant)
             say(f"removed {len(removed)} sessions of {participant} from {sessions}")
-            for each in left:
-                say(f"left: {each}, which is no session")
+            for path in left:
+                say(f"kept: {path}, which is no session")
         return
     say(f"removed {purge_cache()} files from {cache_folder()}")
     if engines:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.options import HelpfulCommand
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.shared_options import HelpfulCommand
 
 simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an eye tracker, or a whole recording.")
 
@@ -18,10 +18,10 @@ simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an 
 @simulate.command(cls=HelpfulCommand)
 def tracker(
     format: Annotated[  # noqa: A002
-        str, typer.Option("--format", help="What it speaks.")
+        str, typer.Option("--format", help="Its format.")
     ] = "emer",
     rate_hz: Annotated[
-        float | None, typer.Option(min=1, max=2000, help="Samples a second; by default 120.", show_default=False)
+        float | None, typer.Option(min=1, max=2000, help="Samples per second; by default 120.", show_default=False)
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
@@ -32,14 +32,13 @@ def tracker(
         ),
     ] = None,
     link: Annotated[
-        Path | None,
-        typer.Option(help="Put a symbolic link on the pseudo-terminal, for a name that stays.", show_default=False),
+        Path | None, typer.Option(help="Link to the pseudo-terminal, for a name that stays.", show_default=False)
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of opengaze-tcp; 0: any free one.")] = 0,
     faults: Annotated[
         str | None,
         typer.Option(
-            help="Make things go wrong: bits=1e-5 (bit errors), cut=1% (frames without their end), drop=2% (samples "
+            help="Add faults: bits=1e-5 (bit errors), cut=1% (frames without their end), drop=2% (samples "
             "lost on the way), duplicate=1% (sent twice), jitter=20ms (mean delay), drift=100ppm (the tracker's clock "
             "is too slow), reset=30s (every 30 s that clock starts again), pause=10s:2s (every 10 s, for 2 s), "
             "unplug=20s:3s, seed=1; separated by commas. line, clock, away or all stand for several, alone or first: "
@@ -48,19 +47,19 @@ def tracker(
         ),
     ] = None,
 ) -> None:
-    """Play an eye tracker; where it listens is printed first, alone on a line.
+    """Play an eye tracker; its address is printed first, alone on a line.
 
-    Give that line to `emer-edge run --tracker`. Ctrl-C stops it. With `--faults` it misbehaves, and says at the end how
-    often: `emer-edge simulate tracker --faults all --link /tmp/tracker`.
+    Give that line to `emer-edge run --tracker`. Ctrl-C stops it. With `--faults` it misbehaves, and counts the faults
+    at the end: `emer-edge simulate tracker --faults all --link /tmp/tracker`.
     """
     from emer_edge.tools.simulate import SimulatedTracker, simulate_tracker
 
     stop = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     simulated = SimulatedTracker(format, rate_hz, seed, source, link=link, port=port)
     played = simulate_tracker(simulated, seconds, faults=faults, stop=stop, say=say)
-    say(f"sent {played.sent} samples; {played.dropped} found nobody reading")
+    say(f"sent {played.sent} samples; {played.dropped} had no reader")
     if faults is not None:
         happened = ", ".join(f"{name} {count}" for name, count in played.faults.items())
         say(f"faults: {happened or 'none happened'}")

@@ -1,19 +1,18 @@
 """The `[[stream]]` tables of a run's configuration: several people, a camera and a tracker each.
 
-A table's keys are those options of the command that belong to one person, and a name. What a table leaves out is what
-the file says at its top, or the command line, for all.
+A table's keys are a name and those options of the command that belong to one person. What a table leaves out comes from
+the top of the file or from the command line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Final
 
 import typer
 
-from emer_edge.cli.config_file import STREAM_TABLES, Setting
+from emer_edge.cli.config_file import STREAM_TABLES, Setting, did_you_mean
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.options import Source, check_sources
 
@@ -35,25 +34,25 @@ def read_tables(
         known: what the command's keys may hold.
 
     Returns:
-        A table's parameter -> value, and all that is wrong.
+        Parameter -> value of every table, and all problems.
     """
-    if not isinstance(tables, list) or not tables or not all(isinstance(each, dict) for each in tables):
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         return [], ["streams are tables, each under its own [[stream]]"]
     allowed = {"name": Setting("name", "name", str)} | {key: known[key] for key in STREAM_KEYS}
     problems = [f"{key} belongs into every [[stream]], not beside them" for key in ("camera", "tracker") if key in top]
-    found = []
     for number, table in enumerate(tables, start=1):
-        problems += [f"[[stream]] {_told(number, table)}: {each}" for each in _wrong(table, allowed)]
-        found.append({allowed[key].name: value for key, value in table.items() if key in allowed})
-    return found, problems
+        name = table.get("name")
+        title = f"{number} ({name})" if isinstance(name, str) and name else str(number)
+        problems += [f"[[stream]] {title}: {problem}" for problem in _problems(table, allowed)]
+    return [{allowed[key].name: table[key] for key in table if key in allowed} for table in tables], problems
 
 
 def stream_sources(context: typer.Context, for_all: Source) -> list[Source]:
-    """The people that the configuration of a command's run names; none without tables.
+    """The people whom the configuration of a run names; none without tables.
 
     Args:
         context: of the command.
-        for_all: what holds for tables that leave it out.
+        for_all: defaults of what the tables leave out.
 
     Raises:
         ConfigurationError: a table's values can't be read, or `--camera` or `--tracker` was given, too.
@@ -62,8 +61,8 @@ def stream_sources(context: typer.Context, for_all: Source) -> list[Source]:
     if not tables:
         return []
     for name in ("camera", "tracker"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        origin = context.get_parameter_source(name)
+        if origin is not None and origin.name == "COMMANDLINE":
             raise ConfigurationError(
                 f"--{name} is one person's; this configuration has [[stream]] tables, each with one"
             )
@@ -88,18 +87,12 @@ def _source(for_all: Source, table: Mapping[str, Any]) -> Source:
         raise ConfigurationError(f"stream {table['name']}: {error}") from None
 
 
-def _wrong(table: Mapping[str, object], allowed: Mapping[str, Setting]) -> list[str]:
+def _problems(table: Mapping[str, object], allowed: Mapping[str, Setting]) -> list[str]:
     problems = [f"{key} is missing" for key in _NEEDED if key not in table]
     for key, value in table.items():
         if key not in allowed:
-            close = get_close_matches(key.replace("_", "-").lower(), allowed, 1)
-            meant = f" (did you mean {close[0]}?)" if close else f"; it may hold {', '.join(allowed)}"
+            meant = did_you_mean(key, allowed) or f"; it may hold {', '.join(allowed)}"
             problems.append(f"{key} is no option of a stream{meant}")
         elif (problem := allowed[key].problem(value)) is not None:
             problems.append(f"{key} {problem}")
     return problems
-
-
-def _told(number: int, table: Mapping[str, object]) -> str:
-    name = table.get("name")
-    return f"{number} ({name})" if isinstance(name, str) and name else str(number)

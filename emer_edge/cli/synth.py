@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from emer_edge.cli.options import ForceOption
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.shared_options import ForceOption
 
 
 def synth(
-    output: Annotated[Path, typer.Argument(help="Folder to make.")],
-    participants: Annotated[int, typer.Option(min=5, help="People, spread over the five folds.")] = 60,
-    clips: Annotated[int, typer.Option(min=1, help="Clips a participant.")] = 10,
-    frames: Annotated[int, typer.Option(min=8, help="Face frames a clip.")] = 24,
+    output: Annotated[Path, typer.Argument(help="Folder to create.")],
+    participants: Annotated[int, typer.Option(min=5, help="Participants, spread over the five folds.")] = 60,
+    clips: Annotated[int, typer.Option(min=1, help="Clips per participant.")] = 10,
+    frames: Annotated[int, typer.Option(min=8, help="Face frames per clip.")] = 24,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
     force: ForceOption = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from emer_edge.cli.console import progress_bars, say
 from emer_edge.cli.datasets import (
     ClassesOption,
     DataChoices,
@@ -16,8 +17,7 @@ from emer_edge.cli.datasets import (
     ViewOption,
     open_dataset,
 )
-from emer_edge.cli.options import ForceOption
-from emer_edge.cli.progress import progress_bars, say
+from emer_edge.cli.shared_options import ForceOption
 from emer_edge.core.packages import TRAIN_PACKAGES, require
 from emer_edge.training.config import Device, Recipe, TrainingConfig
 

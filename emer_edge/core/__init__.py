@@ -1,1 +1,1 @@
-"""What every room agrees on: labels, heads and protocols, the 39 columns, the window, samples and results."""
+"""What all rooms share: heads and protocols, the 39 columns, the window, samples, results and errors."""

@@ -1,7 +1,7 @@
-"""The 39 eye columns of EMER: names, units, order, and how words in them are coded.
+"""The 39 eye columns of EMER: names, units, order, and the codes of words in them.
 
-The per-sample gaze columns of a standard Tobii Pro Lab export number 39, in this order. That EMER uses the same order
-is inferred, so a sheet's own header decides (`match_header`), and a bundle carries the keys it was trained on.
+A standard Tobii Pro Lab export has 39 gaze columns, in this order. That EMER uses the same order is inferred, so a
+sheet's own header decides (`match_header`), and a bundle holds the keys that it was trained on.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def _columns() -> tuple[EyeColumn, ...]:
     eyes_xyz = [f"{eye} {axis}" for eye in ("left", "right") for axis in "XYZ"]
     named = [
         *((f"Gaze point {axis}", "DACS px") for axis in "XY"),
-        *((f"Gaze point {each}", "DACS px") for each in eyes_xy),
-        *((f"Gaze direction {each}", "") for each in eyes_xyz),
+        *((f"Gaze point {axis}", "DACS px") for axis in eyes_xy),
+        *((f"Gaze direction {axis}", "") for axis in eyes_xyz),
         *((f"Pupil diameter {eye}", "mm") for eye in ("left", "right")),
         *((f"Validity {eye}", "") for eye in ("left", "right")),
-        *((f"Eye position {each}", "DACS mm") for each in eyes_xyz),
-        *((f"Gaze point {each}", "DACS mm") for each in eyes_xy),
+        *((f"Eye position {axis}", "DACS mm") for axis in eyes_xyz),
+        *((f"Gaze point {axis}", "DACS mm") for axis in eyes_xy),
         *((f"Gaze point {axis}", "MCS norm") for axis in "XY"),
-        *((f"Gaze point {each}", "MCS norm") for each in eyes_xy),
+        *((f"Gaze point {axis}", "MCS norm") for axis in eyes_xy),
         ("Eye movement type", ""),
         ("Gaze event duration", "ms"),
         ("Eye movement type index", ""),
@@ -67,15 +67,16 @@ def _columns() -> tuple[EyeColumn, ...]:
 
 
 EYE_COLUMNS: Final = _columns()
-COLUMN_KEYS: Final = tuple(each.key for each in EYE_COLUMNS)
+COLUMN_KEYS: Final = tuple(column.key for column in EYE_COLUMNS)
 
-# Where they are; pairs are of the left and the right eye.
+# Indices, 0 to 38; pairs are the left and the right eye.
 GAZE_POINT: Final = slice(0, 2)
 GAZE_PX: Final = (slice(2, 4), slice(4, 6))
 DIRECTION: Final = (slice(6, 9), slice(9, 12))
 PUPILS: Final = slice(12, 14)
 VALIDITY: Final = slice(14, 16)
 POSITION: Final = (slice(16, 19), slice(19, 22))
+DISTANCE: Final = [18, 21]
 GAZE_MM: Final = (slice(22, 24), slice(24, 26))
 GAZE_POINT_MCS: Final = slice(26, 28)
 GAZE_MCS: Final = (slice(28, 30), slice(30, 32))
@@ -85,7 +86,7 @@ FIXATION_POINT: Final = slice(35, 39)
 
 
 def column_indices(*spans: slice) -> tuple[int, ...]:
-    """The indices, 0 to 38, of all columns in some of the slices above, in the order given."""
+    """Indices of all columns in these slices, in the order given."""
     return tuple(column for span in spans for column in range(span.start, span.stop))
 
 
@@ -94,10 +95,9 @@ class ColumnGroup:
     """Columns that a tracker has or lacks, and gets right or wrong, together.
 
     Attributes:
-        name: short name.
-        columns: their indices, 0 to 38.
+        columns: indices, 0 to 38.
         unit: `px`, `mm`, or empty.
-        guess: what values far outside of the usual range suggest.
+        guess: likely cause of values far outside the usual range.
     """
 
     name: str
@@ -117,12 +117,7 @@ EYE_GROUPS: Final = (
 """Columns 1 to 32 without validity; `display` and `stimulus` are the gaze point in DACS mm and in MCS."""
 
 VALIDITY_CODES: Final = {"Valid": 1.0, "Invalid": 0.0}
-MOVEMENT_CODES: Final = {
-    "Unclassified": float(MovementType.UNCLASSIFIED),
-    "Fixation": float(MovementType.FIXATION),
-    "Saccade": float(MovementType.SACCADE),
-    "EyesNotFound": float(MovementType.EYES_NOT_FOUND),
-}
+MOVEMENT_CODES: Final = {movement.name.title().replace("_", ""): float(movement) for movement in MovementType}
 
 # Newer exports renamed this one column besides moving units into brackets.
 _RENAMED: Final = {"eye movement event duration": "gaze event duration"}
@@ -134,56 +129,48 @@ def _normalised(text: str) -> str:
 
 
 _DEFAULT_UNIT: Final = {"gazepoint": "dacspx", "fixationpoint": "dacspx", "eyeposition": "dacsmm"}
+_OTHER_SPELLINGS: Final = {
+    "dacspx": ("adcspx", "px"), "dacsmm": ("adcsmm", "mm"), "mcsnorm": ("mcsnormalised", "mcsnormalized")
+}  # fmt: skip
 
 
 def _split(header: str) -> tuple[str, str]:
-    """Split a header cell into its plain lower-case name and its normalised unit ("" when none is written)."""
-    found = _UNIT.search(header)
-    name, unit = (header[: found.start()], _normalised(found.group(1))) if found else (header, "")
+    """Split a header cell into its plain lower-case name and its normalised unit, "" without one."""
+    match = _UNIT.search(header)
+    name, unit = (header[: match.start()], _normalised(match.group(1))) if match else (header, "")
     plain = " ".join(name.lower().split())
     return _RENAMED.get(plain, plain), unit
 
 
-def _candidates(column: EyeColumn) -> set[tuple[str, str]]:
-    name, unit = column.name.lower(), _normalised(column.unit)
-    accepted = {(name, unit)}
-    stem = _normalised(" ".join(name.split()[:2]))
-    # A header without a unit means the unit that the oldest exports left out.
-    if not unit or unit in ("mm", "ms") or _DEFAULT_UNIT.get(stem) == unit:
-        accepted.add((name, ""))
-    if unit == "dacspx":
-        accepted |= {(name, "px"), (name, "adcspx")}
-    if unit == "dacsmm":
-        accepted |= {(name, "mm"), (name, "adcsmm")}
-    if unit == "mcsnorm":
-        accepted.add((name, "mcsnormalized"))
-        accepted.add((name, "mcsnormalised"))
-    return accepted
+def _units(column: EyeColumn) -> list[str]:
+    """The units that headers write for a column, its own first."""
+    unit = _normalised(column.unit)
+    stem = _normalised(" ".join(column.name.split()[:2]))
+    # A header without a unit means the unit that the oldest exports omit.
+    bare = [""] if unit in ("", "mm", "ms", _DEFAULT_UNIT.get(stem)) else []
+    return [unit, *bare, *_OTHER_SPELLINGS.get(unit, ())]
 
 
 def match_header(header: Sequence[str]) -> dict[int, int]:
-    """Find the 39 columns in a sheet's header row.
+    """Find the 39 columns in the cells of a sheet's header row.
 
-    Args:
-        header: the cells of the header row, in sheet order. Units in brackets (new exports), in parentheses
-            (old exports) or left out are all understood.
+    Units may be in brackets (new exports), in parentheses (old exports) or absent.
 
     Returns:
-        column index (0 to 38) -> position in the sheet.
+        Column index (0 to 38) -> position in the sheet.
 
     Raises:
-        DataError: a column is missing; the message lists every missing one and what the header holds.
+        DataError: columns are missing; the message lists them and the header.
     """
     positions: dict[tuple[str, str], int] = {}
     for position, cell in enumerate(header):
         positions.setdefault(_split(str(cell)), position)
     matched: dict[int, int] = {}
     for index, column in enumerate(EYE_COLUMNS):
-        exact = (column.name.lower(), _normalised(column.unit))
-        options = [exact, *sorted(_candidates(column) - {exact})]
-        found = next((positions[option] for option in options if option in positions), None)
-        if found is not None:
-            matched[index] = found
+        keys = [(column.name.lower(), unit) for unit in _units(column)]
+        key = next((key for key in keys if key in positions), None)
+        if key is not None:
+            matched[index] = positions[key]
     missing = [column.key for index, column in enumerate(EYE_COLUMNS) if index not in matched]
     if missing:
         listed = ", ".join(str(cell) for cell in header) or "nothing"
@@ -191,3 +178,15 @@ def match_header(header: Sequence[str]) -> dict[int, int]:
             f"the header lacks {len(missing)} of the 39 eye columns: {', '.join(missing)}; it holds {listed}"
         )
     return matched
+
+
+def column_words(keys: Sequence[str]) -> str:
+    """Name columns for a sentence, without axes and units: `gaze direction, pupil diameter and eye position right`."""
+    eyes: dict[str, set[str]] = {}
+    for key in keys:
+        words = key.partition(" [")[0].split()
+        eye = {word for word in words if word in ("left", "right")}
+        about = " ".join(word for word in words if word not in ("left", "right", "X", "Y", "Z"))
+        eyes.setdefault(about[:1].lower() + about[1:], set()).update(eye)
+    named = [f"{about} {min(eye)}" if len(eye) == 1 else about for about, eye in eyes.items()]
+    return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))

@@ -1,7 +1,7 @@
-"""Every error a user of emer-edge can meet, in one tree.
+"""All errors of emer-edge, in one tree.
 
-A message says what happened, where, and what to do next. The command line prints it as one line and exits with
-`exit_code`; nothing below is ever shown with a traceback.
+A message says what happened, where, and what to do next. The command line prints it on one line, without a traceback,
+and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class EmerEdgeError(Exception):
     exit_code = 2
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes as a text, also where an error builds that text itself."""
+        """Pickle the message, also where an error builds it itself."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
@@ -58,11 +58,11 @@ class TrackerError(EmerEdgeError):
 
 
 class WorkerError(EmerEdgeError):
-    """A process or a machine that shares the work ended, or can't be used."""
+    """A worker process or machine ended, or can't be used."""
 
 
 class OutputExistsError(EmerEdgeError):
-    """The output is there already."""
+    """The output exists already."""
 
     def __init__(self, path: object) -> None:
         super().__init__(f"{path} exists already; choose another name, or pass --force to replace it")

@@ -1,8 +1,7 @@
-"""The outputs of EMERT and the protocols they are scored by.
+"""The outputs of EMERT and the protocols that score them.
 
 A head is one output of the network: class logits or one value. A protocol is one row of the paper's tables; valence and
-arousal share one. A protocol is added by one entry of `PROTOCOLS`: the heads, the columns of label files, what training
-fits and what bench scores follow from it.
+arousal share one. One entry of `PROTOCOLS` adds a protocol: heads, label columns, training and bench follow from it.
 """
 
 from __future__ import annotations
@@ -19,18 +18,11 @@ EMOTIONS: Final = ("happiness", "sadness", "fear", "surprise", "disgust", "anger
 POLARITIES: Final = ("positive", "negative", "neutral")
 
 # Surprise counts as positive in both published examples of it.
-POLARITY_OF_EMOTION: Final = {
-    "happiness": "positive",
-    "sadness": "negative",
-    "fear": "negative",
-    "surprise": "positive",
-    "disgust": "negative",
-    "anger": "negative",
-    "neutral": "neutral",
-}
+POLARITY_OF_EMOTION: Final = dict.fromkeys(EMOTIONS, "negative") | {
+    "happiness": "positive", "surprise": "positive", "neutral": "neutral"
+}  # fmt: skip
 
-VALENCE_RANGE: Final = (-1.0, 1.0)
-AROUSAL_RANGE: Final = (-1.0, 1.0)
+AFFECT_RANGE: Final = (-1.0, 1.0)  # of valence and arousal
 INTENSITY_RANGE: Final = (0.0, 3.0)
 
 
@@ -40,8 +32,7 @@ class _Named:
 
     Attributes:
         name: view and target, for example `er-7` or `fer-valence`.
-        column: its column in label files that hold both views, for example `ER_Emotion`; files of one view leave the
-            view out.
+        column: its column in label files of both views, for example `ER_Emotion`; files of one view omit the view.
     """
 
     name: str
@@ -49,23 +40,18 @@ class _Named:
 
     @property
     def view(self) -> View:
-        """Whose emotion it names, `er` or `fer`."""
+        """`er` or `fer`."""
         return cast("View", self.name.partition("-")[0])
 
     @property
     def target(self) -> str:
-        """What is named: `7` or `3` classes, `valence`, `arousal` or `intensity`."""
+        """`7` or `3` (classes), `valence`, `arousal` or `intensity`."""
         return self.name.partition("-")[2]
 
 
 @dataclass(frozen=True)
 class ClassHead(_Named):
-    """A head of class logits.
-
-    Attributes:
-        name, column: see `_Named`.
-        classes: class names in output order.
-    """
+    """A head of class logits, `classes` in output order."""
 
     classes: tuple[str, ...]
     kind: Literal["class"] = "class"
@@ -78,12 +64,7 @@ class ClassHead(_Named):
 
 @dataclass(frozen=True)
 class ValueHead(_Named):
-    """A head of one value.
-
-    Attributes:
-        name, column: see `_Named`.
-        low, high: range of the label.
-    """
+    """A head of one value, labelled from `low` to `high`."""
 
     low: float
     high: float
@@ -96,20 +77,15 @@ Head = ClassHead | ValueHead
 
 @dataclass(frozen=True)
 class Protocol:
-    """One of the protocols of the paper.
-
-    Attributes:
-        name: for example `ER-7`.
-        outputs: the heads it scores (two for valence and arousal, one otherwise).
-    """
+    """A protocol of the paper, for example `ER-7`, and the heads that it scores."""
 
     name: str
     outputs: tuple[Head, ...]
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the heads it scores."""
-        return tuple(each.name for each in self.outputs)
+        """Names of the heads."""
+        return tuple(head.name for head in self.outputs)
 
 
 PROTOCOLS: Final = (
@@ -117,28 +93,28 @@ PROTOCOLS: Final = (
     Protocol("ER-3", (ClassHead("er-3", "ER_Polarity", POLARITIES),)),
     Protocol(
         "ER-VA",
-        (ValueHead("er-valence", "ER_Valence", *VALENCE_RANGE), ValueHead("er-arousal", "ER_Arousal", *AROUSAL_RANGE)),
+        (ValueHead("er-valence", "ER_Valence", *AFFECT_RANGE), ValueHead("er-arousal", "ER_Arousal", *AFFECT_RANGE)),
     ),
     Protocol("FER-7", (ClassHead("fer-7", "FER_Emotion", EMOTIONS),)),
     Protocol("FER-3", (ClassHead("fer-3", "FER_Polarity", POLARITIES),)),
     Protocol(
         "FER-VA",
         (
-            ValueHead("fer-valence", "FER_Valence", *VALENCE_RANGE),
-            ValueHead("fer-arousal", "FER_Arousal", *AROUSAL_RANGE),
+            ValueHead("fer-valence", "FER_Valence", *AFFECT_RANGE),
+            ValueHead("fer-arousal", "FER_Arousal", *AFFECT_RANGE),
         ),
     ),
     Protocol("FER-intensity", (ValueHead("fer-intensity", "FER_Intensity", *INTENSITY_RANGE),)),
 )
 
-HEADS: Final[dict[str, Head]] = {each.name: each for protocol in PROTOCOLS for each in protocol.outputs}
+HEADS: Final[dict[str, Head]] = {head.name: head for protocol in PROTOCOLS for head in protocol.outputs}
 
 GAP_HEADS: Final = ("er-7", "fer-7")
-"""Felt and shown, whose distributions the gap lies between."""
+"""Felt and shown: the gap is the distance between their distributions."""
 
 
 def head(name: str) -> Head:
-    """Return the head of that name; raise ConfigurationError naming those that exist."""
+    """Return the head of that name; ConfigurationError, which lists the heads, if there is none."""
     try:
         return HEADS[name]
     except KeyError:
@@ -146,5 +122,5 @@ def head(name: str) -> Head:
 
 
 def protocols_of(heads: tuple[str, ...]) -> tuple[Protocol, ...]:
-    """Return the protocols whose every head is among `heads`, in the paper's order."""
-    return tuple(each for each in PROTOCOLS if set(each.heads) <= set(heads))
+    """Return the protocols that have all their heads among `heads`, in the paper's order."""
+    return tuple(protocol for protocol in PROTOCOLS if set(protocol.heads) <= set(heads))

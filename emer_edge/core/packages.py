@@ -1,18 +1,16 @@
-"""What other packages add: tracker formats, cameras, outputs, engines; found by their entry points.
+"""Plug-ins (tracker formats, cameras, outputs, engines of other packages) and optional extras.
 
-A package adds a record of ours, such as a `CameraDriver`, by naming it in its metadata::
+A package adds one of our records, such as a `CameraDriver`, by an entry point in its metadata::
 
     [project.entry-points."emer_edge.cameras"]
     acme = "acme_camera:CAMERA"
 
-A registry keeps its own records in a tuple and is asked through a function, so that both kinds are one to its callers::
+A registry keeps its own records in a tuple and returns both kinds from one function::
 
     def cameras() -> dict[str, CameraDriver]:
         return with_plugins("emer_edge.cameras", CAMERAS, CameraDriver)
 
 The groups are `emer_edge.trackers`, `emer_edge.cameras`, `emer_edge.outputs` and `emer_edge.engines`.
-
-What an extra brings is asked for by `require`.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ SYNTH_PACKAGES: Final = ("cv2", "xlsxwriter")
 
 
 def missing(packages: Sequence[str]) -> list[str]:
-    """Return those of the packages (import names) that are not installed; imports nothing."""
+    """Return the packages (import names) that are not installed, without importing any."""
     return [name for name in dict.fromkeys(packages) if find_spec(name) is None]
 
 
 def require(feature: str, packages: Sequence[str], extra: str) -> None:
-    """Raise MissingExtraError, naming the extra that brings them, unless all packages are installed."""
+    """Raise MissingExtraError, which names the extra, unless all packages are installed."""
     absent = missing(packages)
     if absent:
         raise MissingExtraError(feature, ", ".join(absent), extra)
@@ -59,9 +57,9 @@ Record = TypeVar("Record", bound=Named)
 def with_plugins(
     group: str, own: Iterable[Record], kind: type[Record], *, beside: tuple[type, ...] = ()
 ) -> dict[str, Record]:
-    """Name -> record: our own in their order, then those of other packages by name.
+    """Name -> record: our own in their order, then the plug-ins by name.
 
-    What can't be loaded, is no `kind`, or has the name of one before is left out with a warning in the log.
+    A plug-in that can't be loaded, is no `kind`, or has a name that is taken is skipped with a warning in the log.
 
     Args:
         group: of entry points.
@@ -73,7 +71,7 @@ def with_plugins(
     return records | _added(group, kind, frozenset(records), beside=beside, path=tuple(sys.path))
 
 
-@cache  # one look at the disk, and one warning
+@cache  # reads the disk once, warns once
 def _added(
     group: str, kind: type[Record], taken: frozenset[str], *, beside: tuple[type, ...], path: tuple[str, ...]
 ) -> dict[str, Record]:
@@ -81,18 +79,18 @@ def _added(
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
             record = entry.load()
-        except Exception as error:  # whatever a stranger's module raises
-            _leave_out(group, entry.name, f"{entry.value} can't be loaded: {error}")
+        except Exception as error:  # a plug-in may raise anything
+            _warn(group, entry.name, f"{entry.value} can't be loaded: {error}")
             continue
         if not isinstance(record, kind):
             if not isinstance(record, beside):
-                _leave_out(group, entry.name, f"{entry.value} is no {kind.__name__}")
+                _warn(group, entry.name, f"{entry.value} is no {kind.__name__}")
         elif record.name in taken or record.name in added:
-            _leave_out(group, entry.name, f"there is a {record.name} already")
+            _warn(group, entry.name, f"there is a {record.name} already")
         else:
             added[record.name] = record
     return added
 
 
-def _leave_out(group: str, name: str, why: str) -> None:
-    logging.getLogger("emer_edge").warning("the plug-in %s of %s is left out: %s", name, group, why)
+def _warn(group: str, name: str, reason: str) -> None:
+    logging.getLogger("emer_edge").warning("skipped the plug-in %s of %s: %s", name, group, reason)

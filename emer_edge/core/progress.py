@@ -1,12 +1,12 @@
-"""How long work tells whoever waits how far it is."""
+"""Progress of long work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with a label, the number of steps done and the number of steps in all."""
+"""Called with a label, the number of steps done and the total."""
 
 
 def silent(label: str, done: int, total: int) -> None:
-    """Say nothing: the default progress."""
+    """Print nothing: the default progress."""

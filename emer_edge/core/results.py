@@ -1,8 +1,8 @@
-"""What one hop of the pipeline says: the emotion felt, the emotion shown, the gap, and what it cost."""
+"""The result of one hop: felt emotion, shown emotion, gap, and cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -10,7 +10,7 @@ from emer_edge.core.session_facts import FromBaseline, Marker
 
 
 class State(str, Enum):
-    """Whether a result holds an emotion, and if not, why."""
+    """Whether a result holds an emotion, or why not."""
 
     FILLING = "filling"
     OK = "ok"
@@ -48,13 +48,13 @@ class Result:
         face_age_ms, sample_age_ms: age of the newest usable face and eye sample at `end_ns`; None before the first.
         face_slots, eye_slots: covered slots, of 8 and of 32.
         degraded: eye columns that this tracker can't fill.
-        stages_ms: stage -> duration; `total` is hop deadline to result.
+        stages_ms: stage -> duration; `total` is the step latency, deadline to result.
         dropped: place -> count since the start.
-        notes: what else a reader should know, such as `demo weights, trained on synthetic clips`.
-        markers: those that have come since the last result and lie before this one's end; each is in one result.
-        crosses: labels of the markers inside the window, in order of time: it holds evidence of before and after each.
-        from_baseline: the values minus the session's baseline, where that was asked for; `heads` are never changed.
-        stream: whose it is where one run reads several people; None where it reads one.
+        notes: sentences for the reader, such as `demo weights, trained on synthetic clips`.
+        markers: set before this result's end and not in an earlier result.
+        crosses: labels of the markers inside the window, in order of time: it holds evidence from before and after.
+        from_baseline: the values minus the session's baseline, on request; `heads` are never changed.
+        stream: name of the source where a run reads several people, else None.
     """
 
     end_ns: int
@@ -85,30 +85,5 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""
-        gap = self.gap
-        return {
-            "end_ns": self.end_ns,
-            "state": self.state.value,
-            "filling_s": round(self.filling_s, 3),
-            "heads": self.heads,
-            "gap": None
-            if gap is None
-            else {
-                "distance": gap.distance,
-                "percentile": gap.percentile,
-                "valence": gap.valence,
-                "arousal": gap.arousal,
-            },
-            "face_age_ms": self.face_age_ms,
-            "sample_age_ms": self.sample_age_ms,
-            "face_slots": self.face_slots,
-            "eye_slots": self.eye_slots,
-            "degraded": list(self.degraded),
-            "stages_ms": self.stages_ms,
-            "dropped": self.dropped,
-            "notes": list(self.notes),
-            "markers": [each.to_dict() for each in self.markers],
-            "crosses": list(self.crosses),
-            "from_baseline": None if self.from_baseline is None else self.from_baseline.to_dict(),
-            "stream": self.stream,
-        }
+        plain = asdict(self) | {"state": self.state.value, "filling_s": round(self.filling_s, 3)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

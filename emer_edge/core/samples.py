@@ -26,13 +26,13 @@ class Frame:
     """One camera image.
 
     Attributes:
-        index: number of the frame since the camera was opened; a jump means frames were dropped.
+        index: number of the frame since the camera was opened; a jump means dropped frames.
         image: (H, W, 3) uint8, B, G, R.
         stamp_ns: when the image was taken, as far as `clock` knows.
         arrival_ns: when it reached this process.
         clock: where `stamp_ns` comes from: `capture` (the driver), `stream` (the sender's own times mapped to the
             host's clock, late by the link's least delay), `arrival`, or `media` (a file).
-        original: the JPEG that the camera sent and that `image` was decoded from, where that was asked for.
+        original: the JPEG from the camera that `image` was decoded from, on request.
     """
 
     index: int
@@ -72,7 +72,6 @@ class TrackerSample:
         device_ns: the tracker's own clock, or None when it sends none.
         stamp_ns: the sample's time on the host clock.
         arrival_ns: when it reached this process.
-        left, right: the two eyes.
     """
 
     device_ns: int | None
@@ -84,12 +83,7 @@ class TrackerSample:
 
 @dataclass(frozen=True)
 class Display:
-    """The display that the gaze falls on.
-
-    Attributes:
-        width_px, height_px: size in pixels.
-        width_mm, height_mm: size of the active area in millimetres.
-    """
+    """The display that the gaze falls on: pixels, and the millimetres of its active area."""
 
     width_px: int = 1920
     height_px: int = 1080
@@ -105,8 +99,8 @@ class Display:
         """Read `1920x1080,527x296mm`; raise ConfigurationError on anything else."""
         try:
             pixels, millimetres = text.lower().replace(" ", "").removesuffix("mm").split(",")
-            width_px, height_px = (int(each) for each in pixels.removesuffix("px").split("x"))
-            width_mm, height_mm = (float(each) for each in millimetres.split("x"))
+            width_px, height_px = (int(side) for side in pixels.removesuffix("px").split("x"))
+            width_mm, height_mm = (float(side) for side in millimetres.split("x"))
         except ValueError:
             raise ConfigurationError(f"can't read the display {text!r}; write it as 1920x1080,527x296mm") from None
         return cls(width_px, height_px, width_mm, height_mm)
@@ -114,12 +108,7 @@ class Display:
 
 @dataclass(frozen=True)
 class StimulusRect:
-    """Where the stimulus lies on the display, in pixels: the frame of the MCS columns.
-
-    Attributes:
-        left_px, top_px: its top left corner.
-        width_px, height_px: its size.
-    """
+    """Where the stimulus is on the display: the frame of the MCS columns."""
 
     left_px: float
     top_px: float
@@ -135,7 +124,7 @@ class StimulusRect:
     def parse(cls, text: str) -> StimulusRect:
         """Read `left,top,width,height` in pixels; raise ConfigurationError on anything else."""
         try:
-            left, top, width, height = (float(each) for each in text.split(","))
+            left, top, width, height = (float(side) for side in text.split(","))
         except ValueError:
             raise ConfigurationError(
                 f"can't read the stimulus rectangle {text!r}; write left,top,width,height"

@@ -1,4 +1,4 @@
-"""What a session holds beside its results: markers, the baseline, and the validation of the gaze."""
+"""What a session holds besides its results: markers, the baseline, and the gaze validation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ MARKER_LABEL_CHARACTERS: Final = 200
 """Longer labels are cut."""
 
 
+class _Plain:
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary, ready for JSON."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
 @dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(_Plain):
     """A named moment.
 
     Attributes:
         label: what it is called, for example `key a` or `stimulus 3`.
         stamp_ns: when it was, host monotonic time.
-        source: who said so: `keyboard`, `lines`, `program`, or an LSL stream as `lsl NAME`.
+        source: `keyboard`, `lines`, `program`, or an LSL stream as `lsl NAME`.
         clock: where the stamp comes from: `host`, `lsl` (the stream's own, mapped), or `arrival`.
     """
 
@@ -25,10 +33,6 @@ class Marker:
     stamp_ns: int
     source: str = "program"
     clock: str = "host"
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON."""
-        return {"label": self.label, "stamp_ns": self.stamp_ns, "source": self.source, "clock": self.clock}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class PupilBaseline:
     Attributes:
         median_mm: median diameter.
         mad_mm: median absolute deviation from it, not scaled.
-        samples: how many it rests on.
+        samples: number of samples.
     """
 
     median_mm: float
@@ -47,18 +51,18 @@ class PupilBaseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(_Plain):
     """The beginning of a session, in seconds of valid data.
 
-    Valid data are what windows in state `ok` cover; a stretch that several cover counts once.
+    Valid data are what windows in state `ok` cover; a stretch that several windows cover counts once.
 
     Attributes:
-        seconds: how much there was.
-        from_ns, to_ns: its first and last moment, host monotonic time.
-        windows: windows in state `ok` in it.
+        seconds: valid data in it.
+        from_ns, to_ns: its start and end, host monotonic time.
+        windows: number of windows in state `ok`.
         heads: head -> mean class probabilities, or mean value, over these windows.
         gap_distance: mean gap, None where there is none.
-        pupils: `left`, `right` -> that eye's pupil; an eye without pupils is left out.
+        pupils: `left`, `right` -> pupil, of the eyes that have one.
     """
 
     seconds: float
@@ -69,14 +73,10 @@ class Baseline:
     gap_distance: float | None = None
     pupils: dict[str, PupilBaseline] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class FromBaseline:
-    """A result beside the baseline; the result's own numbers stay as they are.
+class FromBaseline(_Plain):
+    """A result relative to the baseline.
 
     Attributes:
         heads: value head -> value minus its baseline.
@@ -90,21 +90,14 @@ class FromBaseline:
     pupil_mm: Mapping[str, float]
     pupil_change_mm: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON."""
-        return asdict(self)
 
-
-POOR_ACCURACY_DEG: Final = 2.0
-"""A mean offset above this is said."""
-
-POOR_LOSS: Final = 0.25
-"""A share of lost samples above this is said."""
+_POOR_ACCURACY_DEG: Final = 2.0  # mean offset above which results have a note
+_POOR_LOSS: Final = 0.25  # share of lost samples above which they have one
 
 
 @dataclass(frozen=True, slots=True)
 class TargetMeasure:
-    """What was seen while somebody looked at one target. Numbers are None where no sample was valid.
+    """The gaze at one validation target. Numbers are None where no sample was valid.
 
     Attributes:
         x_px, y_px: the target, display pixels.
@@ -130,7 +123,7 @@ class TargetMeasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(_Plain):
     """A gaze validation.
 
     Attributes:
@@ -139,7 +132,7 @@ class Validation:
         rms_deg, sd_deg: mean precision over them.
         data_loss: share of the due samples that were missing or invalid, 0 to 1.
         distance_mm: eye to display, median.
-        distance_known: whether the tracker said so; else `distance_mm` is assumed.
+        distance_known: whether the tracker measured it; else `distance_mm` is assumed.
         presented: how the targets were shown: `window` or `terminal`.
     """
 
@@ -165,20 +158,16 @@ class Validation:
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the reader of results where the validation was poor; empty where it was good."""
+        """Sentences for the reader of results where the validation was poor; else empty."""
         poor = []
-        unseen = sum(each.samples == 0 for each in self.targets)
+        unseen = sum(target.samples == 0 for target in self.targets)
         if unseen:
             poor.append(f"gaze validation: no gaze on {unseen} of {len(self.targets)} targets")
-        if self.accuracy_deg is not None and self.accuracy_deg > POOR_ACCURACY_DEG:
+        if self.accuracy_deg is not None and self.accuracy_deg > _POOR_ACCURACY_DEG:
             poor.append(
-                f"gaze validation: {self.accuracy_deg:.1f} degrees off on average, more than {POOR_ACCURACY_DEG:g}: "
+                f"gaze validation: {self.accuracy_deg:.1f} degrees off on average, more than {_POOR_ACCURACY_DEG:g}: "
                 "calibrate the tracker again, and check --display"
             )
-        if self.data_loss > POOR_LOSS and unseen < len(self.targets):
+        if self.data_loss > _POOR_LOSS and unseen < len(self.targets):
             poor.append(f"gaze validation: {self.data_loss:.0%} of the samples were missing or invalid")
         return tuple(poor)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON."""
-        return asdict(self)

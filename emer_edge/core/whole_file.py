@@ -1,6 +1,6 @@
-"""Files and folders that are there whole or not at all: made under a name of their own, then given theirs.
+"""Atomic files and folders: written under a temporary name, then renamed.
 
-The temporary name begins with a dot and lies in the same folder, hence on the same disk, where a rename is one step.
+The temporary name begins with a dot and is in the same folder, hence on the same disk, where a rename is atomic.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path, private: bool = False) -> Iterator[Path]:
-    """Make a file: write to the empty one that this gives; it takes the place of `path` unless something fails.
+    """Yield an empty file to write to; it replaces `path` unless something fails.
 
     Args:
         path: the file.
-        private: for this user alone, mode 0600.
+        private: mode 0600, readable by this user alone.
 
     Raises:
         OSError: the disk refuses.
@@ -36,7 +36,7 @@ def whole_file(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file for this user alone, see `whole_file`; folders that it needs are made with mode 0700."""
+    """Write a private `whole_file`; folders that it needs are made with mode 0700."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with whole_file(path, private=True) as unfinished:
         unfinished.write_bytes(content)
@@ -44,9 +44,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder: fill the empty one that this gives; it takes the place of `path` unless something fails.
-
-    One that is left empty is removed, and what lies at `path` stays.
+    """Yield an empty folder to fill; it replaces `path` unless something fails or it stays empty.
 
     Raises:
         OSError: the disk refuses.
@@ -62,7 +60,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def name_folder(folder: Path, path: Path) -> None:
-    """Rename a folder to `path` beside it; what lies there is removed, or stays where it is if the disk refuses."""
+    """Rename a folder to `path` beside it and remove what was there; keep that if the disk refuses."""
     replaced = _beside(path)
     try:
         if path.exists():

@@ -1,8 +1,8 @@
 """The window that EMERT sees and the lattice it moves on.
 
-A window of `length_ns` ending at T has 8 face slots and 32 eye slots of equal length, each open at its start and closed
-at its end. Windows end on a lattice: every `hop_ns`, a whole fraction of a face slot, so that one encoded face serves
-every window it falls in.
+A window of `length_ns` ending at T has 8 face slots and 32 eye slots of equal length, open at their start and closed at
+their end. Windows end on a lattice: every `hop_ns`, a whole fraction of a face slot, so that an encoded face serves
+every window that it falls in.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class WindowSpec:
         length_ns: length of a window, 12 s by default: an EMER clip.
         hops_per_slot: windows that end inside one face slot; a hop is length / 8 / this.
         pick: which candidate a slot takes, its newest or its middle one.
-        min_face_slots: below this many covered face slots there is no emotion in a result.
-        min_eye_slots: the same for eye slots.
+        min_face_slots, min_eye_slots: covered slots that a result with an emotion needs.
 
     Raises:
         ConfigurationError: a length that does not divide into whole hops and slots, or a floor out of range.
@@ -57,16 +56,16 @@ class WindowSpec:
         if self.pick not in ("newest", "middle"):
             raise ConfigurationError(f"a slot takes its newest or its middle item, not {self.pick!r}")
         if not 0 < self.min_face_slots <= FACE_SLOTS or not 0 < self.min_eye_slots <= EYE_SLOTS:
-            raise ConfigurationError("coverage floors must lie in 1..8 face slots and 1..32 eye slots")
+            raise ConfigurationError("coverage floors must be in 1..8 face slots and 1..32 eye slots")
 
     @property
     def face_slot_ns(self) -> int:
-        """Length of one of the 8 face slots."""
+        """Length of a face slot."""
         return self.length_ns // FACE_SLOTS
 
     @property
     def eye_slot_ns(self) -> int:
-        """Length of one of the 32 eye slots."""
+        """Length of an eye slot."""
         return self.length_ns // EYE_SLOTS
 
     @property
@@ -80,7 +79,7 @@ class WindowSpec:
         return FACE_SLOTS * self.hops_per_slot
 
     def coverage(self, face_slots: int, eye_slots: int) -> State:
-        """Whether a window with so many covered slots has an emotion: `ok`, `no_face` or `no_gaze`."""
+        """`ok`, `no_face` or `no_gaze`: whether so many covered slots are enough for an emotion."""
         if face_slots < self.min_face_slots:
             return State.NO_FACE
         return State.NO_GAZE if eye_slots < self.min_eye_slots else State.OK

@@ -1,8 +1,8 @@
-"""A copy of EMER as a data set: clips, folds, the slices that choices are made on, and salted hashes of clips.
+"""A copy of EMER as a data set: clips, folds and their slices, and salted hashes of clips.
 
-Three slices of a fold never overlap: the test clips (`fold`), the clips that choices are made on (`selection`), and the
-rest, which a network is fitted to (`training`). Choices are calibration, precision, temperatures and the epoch.
-A bundle remembers by `clip_hash` which clips it was trained on without naming anybody.
+The three slices of a fold never overlap: the test clips (`fold`), the clips for choices (`selection`), and the rest
+for fitting (`training`). Choices are calibration, precision, temperatures and the epoch. A bundle stores a `clip_hash`
+of its training clips, which names nobody.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from emer_edge.data.sheets import EyeTrack, read_sheet
 
 @dataclass(frozen=True)
 class SkippedClip:
-    """A clip that can't be used, and why."""
+    """An unusable clip, and the reason."""
 
     name: str
     reason: str
@@ -43,12 +43,12 @@ class Clip:
 
     Attributes:
         name: its folder name, which is its ID in the label file.
-        participant, stimulus: as the name tells them, or None.
-        induced_emotion: the emotion that its film induces, as the name tells it, or None.
+        participant, stimulus: from the name, or None.
+        induced_emotion: the emotion that its film induces, from the name, or None.
         fold: 1 to 5, 0 for a clip outside of any data set.
         frames_path: folder of its face crops.
         sheet_path: its eye sheet.
-        labels: head -> class index or value; only the heads that are labelled.
+        labels: head -> class index or value, of the labelled heads.
     """
 
     name: str
@@ -65,9 +65,8 @@ class Clip:
         """The clip of some files, without labels; DataError where it has no eye sheet."""
         if files.sheet is None:
             raise DataError("it has no eye sheet")
-        participant, stimulus, emotion = describe_clip(files.name)
-        where = {"frames_path": files.frames, "sheet_path": files.sheet}
-        return cls(files.name, participant, stimulus, emotion, fold=files.fold, labels={}, **where)
+        described = describe_clip(files.name)
+        return cls(files.name, *described, fold=files.fold, frames_path=files.frames, sheet_path=files.sheet, labels={})
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:
@@ -90,7 +89,7 @@ class Clip:
             raise DataError(f"clip {self.name}: {error}") from error
 
     def eye(self) -> EyeTrack:
-        """Read its eye rows, from the cache after the first time; DataError when the sheet can't be used."""
+        """Read its eye rows, cached; DataError when the sheet can't be used."""
         try:
             return read_sheet(self.sheet_path)
         except DataError as error:
@@ -108,11 +107,11 @@ class EmerDataset:
     Attributes:
         root: its folder.
         clips: usable clips, in natural order of their names.
-        skipped: clips that can't be used, with the reason.
-        heads: heads that its label file labels, in the order of `HEADS`.
+        skipped: unusable clips.
+        heads: heads of the label file, in the order of `HEADS`.
         events: how columns 33 to 39 of its windows are filled.
         fingerprint: SHA-256 over clip names, folds and labels and the sizes of the sheets.
-        regrouped: whether the folds are not the data set's own, see `regroup`.
+        regrouped: whether the folds are new ones from `regroup`.
     """
 
     root: Path
@@ -136,25 +135,22 @@ class EmerDataset:
         keep_folds: bool = False,
         progress: Progress = silent,
     ) -> EmerDataset:
-        """Open a copy of EMER in either of its layouts; see `emer_edge.data.layout`.
+        """Open a copy of EMER in either of its layouts.
 
-        Every clip's label, eye sheet and first frame are looked at once. Sheets are cached on the way, outside of the
-        data folder, so that the next time is quick.
+        Reads the label, eye sheet and first frame of every clip, and caches the sheets outside of the data folder.
 
         Args:
             root: folder of the data set.
-            view: whose view a label file without view names holds.
+            view: of a label file without view names.
             mapping: head (or `id`) -> column of the label file, where it differs from the default.
             classes: emotions in the order of their codes, where the label file uses codes.
-            strict: fail on the first clip that can't be used instead of leaving it out.
+            strict: fail on the first unusable clip instead of skipping it.
             events: `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
-            keep_folds: keep the data set's own folds even if participants lie in several; by default such clips are
-                dealt into five new ones, see `regroup`.
-            progress: told of the clips that have been looked at.
+            keep_folds: keep folds that share participants, instead of dealing their clips into new ones (`regroup`).
+            progress: called for each clip.
 
         Raises:
-            DataError: no data set, no folds, no labels, labels of unknown columns, no usable clip, or any unusable clip
-                under `strict`.
+            DataError: no data set, folds, labels, known label columns or usable clip, or any unusable clip if `strict`.
             ConfigurationError: the label file needs a view or classes.
         """
         root = Path(root)
@@ -163,8 +159,13 @@ class EmerDataset:
         order = table.code_order(classes)
         clips: list[Clip] = []
         skipped = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
-        if strict and skipped:
-            raise _refused(root, skipped[0])
+
+        def refuse_if_strict(skip: SkippedClip) -> None:
+            if strict:
+                raise DataError(f"{root}: clip {skip.name} can't be used: {skip.reason}")
+
+        for skip in skipped:
+            refuse_if_strict(skip)
         for done, files in enumerate(layout.clips, start=1):
             try:
                 clip = replace(Clip.of(files), labels=table.labels(files.name, order))
@@ -172,14 +173,12 @@ class EmerDataset:
                 clip.eye()
                 clips.append(clip)
             except DataError as error:
-                skip = SkippedClip(files.name, str(error).removeprefix(f"clip {files.name}: "))
-                if strict:
-                    raise _refused(root, skip) from error
-                skipped.append(skip)
+                skipped.append(SkippedClip(files.name, str(error).removeprefix(f"clip {files.name}: ")))
+                refuse_if_strict(skipped[-1])
             progress("reading clips", done, len(layout.clips))
         if not clips:
             first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
-            raise DataError(f"{root} holds no usable clip, {len(skipped)} were left out{first}")
+            raise DataError(f"{root} holds no usable clip, {len(skipped)} were skipped{first}")
         dataset = cls(root, tuple(clips), tuple(skipped), table.heads, events=events, fingerprint=_fingerprint(clips))
         return regroup(dataset) if dataset.shared_participants and not keep_folds else dataset
 
@@ -190,12 +189,12 @@ class EmerDataset:
 
     @property
     def shared_participants(self) -> dict[str, tuple[int, ...]]:
-        """Participants that lie in several folds, with these folds; figures of such folds say less about new people."""
+        """Participants in several folds, with these folds; such figures say less about new people."""
         folds: dict[str, set[int]] = {}
         for clip in self.clips:
             if clip.participant is not None:
                 folds.setdefault(clip.participant, set()).add(clip.fold)
-        return {name: tuple(sorted(found)) for name, found in folds.items() if len(found) > 1}
+        return {name: tuple(sorted(several)) for name, several in folds.items() if len(several) > 1}
 
     def fold(self, fold: int) -> tuple[Clip, ...]:
         """The test clips of a fold; ConfigurationError when it has none."""
@@ -206,15 +205,15 @@ class EmerDataset:
         return tuple(clip for clip in self.clips if clip.fold == fold)
 
     def training(self, fold: int, seed: int = 0) -> tuple[Clip, ...]:
-        """The clips that a network for this fold is fitted to: outside of the fold and of its selection slice."""
+        """The clips for fitting a network of this fold: outside of the fold and its selection slice."""
         chosen = set(map(id, self.selection(fold, seed)))
         return tuple(clip for clip in self._outside(fold) if id(clip) not in chosen)
 
     def selection(self, fold: int, seed: int = 0) -> tuple[Clip, ...]:
-        """About a sixth of the participants outside of the fold: the clips that choices are made on.
+        """The clips for choices: those of about a sixth of the participants outside of the fold.
 
-        Of 200 seeded draws of participants the one whose classes are spread most like those of all of these clips is
-        taken. Clips whose participant is unknown stand for themselves. Empty when there is but one participant.
+        Of 200 seeded draws of participants, the one whose class distribution is closest to that of all these clips. A
+        clip without a participant counts as one. Empty with only one participant.
         """
         clips = self._outside(fold)
         groups = sorted({_group(clip) for clip in clips})
@@ -230,8 +229,8 @@ class EmerDataset:
         return tuple(clip for clip in clips if _group(clip) in chosen)
 
     def skip(self, clip: Clip, reason: str) -> EmerDataset:
-        """The data set without a clip that turned out to be unusable, the reason kept."""
-        rest = tuple(each for each in self.clips if each is not clip)
+        """The data set without a clip that turned out to be unusable."""
+        rest = tuple(other for other in self.clips if other is not clip)
         return replace(self, clips=rest, skipped=(*self.skipped, SkippedClip(clip.name, reason)))
 
     def _outside(self, fold: int) -> tuple[Clip, ...]:
@@ -246,19 +245,17 @@ class EmerDataset:
 def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
     """Deal the clips into five new folds that share no participant.
 
-    Participants in seeded order, those with most clips first, go to the fold with the fewest clips so far. Figures
-    are no longer those of the published folds.
+    Participants in seeded order, those with most clips first, go to the fold with the fewest clips so far. Figures are
+    not comparable with those of the published folds.
     """
     counts = Counter(_group(clip) for clip in dataset.clips)
     rng = np.random.default_rng(seed)
     names = sorted(counts)
-    names = [names[at] for at in rng.permutation(len(names))]
-    names.sort(key=lambda name: -counts[name])
+    names = sorted((names[at] for at in rng.permutation(len(names))), key=lambda name: -counts[name])
     sizes = dict.fromkeys(FOLDS, 0)
     fold_of: dict[str, int] = {}
     for name in names:
-        fold = min(FOLDS, key=lambda each: sizes[each])
-        fold_of[name] = fold
+        fold_of[name] = fold = min(FOLDS, key=sizes.__getitem__)
         sizes[fold] += counts[name]
     clips = tuple(replace(clip, fold=fold_of[_group(clip)]) for clip in dataset.clips)
     return replace(dataset, clips=clips, fingerprint=_fingerprint(clips), regrouped=True)
@@ -272,8 +269,8 @@ def new_salt() -> str:
 def clip_hash(salt: str, clip: Clip) -> str:
     """Salted hash of a clip, 32 hexadecimal digits.
 
-    It covers the bytes of the first, the middle and the last frame, so that a renamed clip keeps its hash and two data
-    sets that share clip names don't get in each other's way.
+    It covers the bytes of the first, middle and last frame: a renamed clip keeps its hash, and clips of the same name
+    in two data sets have different ones.
 
     Raises:
         DataError: the clip has no frames, or one can't be read.
@@ -310,11 +307,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _fingerprint(clips: Iterable[Clip]) -> str:
     digest = hashlib.sha256()
-    for clip in sorted(clips, key=lambda each: each.name):
+    for clip in sorted(clips, key=lambda clip: clip.name):
         labels = ",".join(f"{head}={clip.labels[head]!r}" for head in sorted(clip.labels))
         digest.update(f"{clip.name}\x00{clip.fold}\x00{clip.sheet_path.stat().st_size}\x00{labels}\n".encode())
     return digest.hexdigest()
-
-
-def _refused(root: Path, skip: SkippedClip) -> DataError:
-    return DataError(f"{root}: clip {skip.name} can't be used: {skip.reason}")

@@ -1,11 +1,9 @@
-"""Reading face crops, and the door to OpenCV.
-
-OpenCV is an extra: JetPack brings its own build, and a wheel would hide it.
-"""
+"""Face crops, and the import of OpenCV, an extra: JetPack has its own build, and a wheel would hide it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +20,7 @@ def import_cv2() -> Any:
     Raises:
         MissingExtraError: OpenCV is not installed.
     """
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # older builds warn of every back end that passes
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # older builds warn of every back end that they try
     try:
         import cv2
     except ImportError as error:
@@ -36,9 +34,8 @@ def fit_crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (FACE_SIZE_PX, FACE_SIZE_PX)
     if image.shape[:2] == size:
         return image
-    shrinks = min(image.shape[:2]) >= FACE_SIZE_PX
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cast("NDArray[np.uint8]", cv2.resize(image, size, interpolation=how))
+    method = cv2.INTER_AREA if min(image.shape[:2]) >= FACE_SIZE_PX else cv2.INTER_LINEAR
+    return cast("NDArray[np.uint8]", cv2.resize(image, size, interpolation=method))
 
 
 def read_crop(path: Path) -> NDArray[np.uint8]:
@@ -63,3 +60,13 @@ def read_crop(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise DataError(f"{path} is not an image that OpenCV can read; copy it again from its source")
     return fit_crop(image)
+
+
+def stack_faces(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Turn (112, 112, 3) uint8 B, G, R crops into (n, 3, 112, 112) float32 in [0, 1]."""
+    crops = [image.transpose(2, 0, 1) for image in images]
+    if not crops:
+        return np.zeros((0, 3, FACE_SIZE_PX, FACE_SIZE_PX), np.float32)
+    faces: NDArray[np.float32] = np.stack(crops).astype(np.float32)
+    faces /= np.float32(255.0)
+    return faces

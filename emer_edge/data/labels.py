@@ -1,12 +1,13 @@
-"""Label files, read through a mapping from heads to columns.
+"""Label files.
 
-`EMER_label.xlsx` labels both views. `new_label.xlsx` holds one view without naming it, and its emotions are integer
-codes whose order is not published: the view and the classes in code order must be given. `suggest_classes` compares
-codes with the emotion that each film induces, for a person to confirm.
+`EMER_label.xlsx` labels both views. `new_label.xlsx` holds one view without its name, and its emotions are integer
+codes in an unpublished order: the user must give the view and the classes in code order. `suggest_classes` compares
+codes with the emotion that each film induces, for the user to confirm.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 import re
@@ -17,8 +18,8 @@ from typing import Any, Final
 
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import EMOTIONS, HEADS, POLARITIES, POLARITY_OF_EMOTION, ClassHead, ValueHead, View
-from emer_edge.data.layout import describe_clip, emotion_of, polarity_of
-from emer_edge.data.tables import Table, cell_text, parse_number, read_table
+from emer_edge.data.layout import describe_clip, emotion_of, plain_name, polarity_of
+from emer_edge.data.tables import Table, cell_text, number_or_nan, read_table
 
 Labels = dict[str, "int | float"]
 """Head -> class index or value, of one clip."""
@@ -38,8 +39,8 @@ class LabelTable:
 
     Attributes:
         path: the file.
-        cells: clip -> head -> the cell as it is written; clips with two different rows hold None.
-        heads: the heads it labels, polarity derived from emotion included.
+        cells: clip -> head -> the cell as written; None for a clip with two different rows.
+        heads: the labelled heads, with polarity derived from emotion.
     """
 
     path: Path
@@ -47,7 +48,7 @@ class LabelTable:
     heads: tuple[str, ...]
 
     def codes(self, head: str) -> dict[str, int]:
-        """Clip -> integer code of a class head; clips labelled with words or nothing are left out."""
+        """Clip -> integer code of a class head, of the clips with a code."""
         return {
             name: code
             for name, cells in self.cells.items()
@@ -55,14 +56,11 @@ class LabelTable:
         }
 
     def needs_classes(self) -> tuple[str, ...]:
-        """The emotion heads whose labels are integer codes."""
+        """The emotion heads with integer codes as labels."""
         return tuple(head for head in ("er-7", "fer-7") if head in self.heads and self.codes(head))
 
     def code_order(self, classes: Classes | None) -> dict[str, dict[int, str]]:
-        """Tell what each code of the emotion heads means.
-
-        Returns:
-            head -> code -> emotion, for the heads that use codes.
+        """Head -> code -> emotion, for the emotion heads with codes.
 
         Raises:
             ConfigurationError: codes without `classes`, classes that don't fit the codes, or polarity codes other than
@@ -78,14 +76,10 @@ class LabelTable:
         return {head: _order(self.path, head, set(self.codes(head).values()), classes) for head in self.needs_classes()}
 
     def labels(self, name: str, order: Mapping[str, Mapping[int, str]]) -> Labels:
-        """Read the labels of one clip; heads with a blank cell are left out.
-
-        Args:
-            name: the clip.
-            order: from `code_order`.
+        """The labels of a clip, of the heads without a blank cell; `order` is from `code_order`.
 
         Raises:
-            DataError: the clip has no label, two, or one that means nothing or is out of range.
+            DataError: the clip has no label, two rows, or a label that is unknown or out of range.
         """
         if name not in self.cells:
             raise DataError(f"{self.path.name} has no label for it")
@@ -97,11 +91,10 @@ class LabelTable:
             if cell_text(cell) == "":
                 continue
             target = HEADS[head]
-            labels[head] = (
-                _class_index(target, cell, order.get(head, {}))
-                if isinstance(target, ClassHead)
-                else _value(target, cell)
-            )
+            if isinstance(target, ClassHead):
+                labels[head] = _class_index(target, cell, order.get(head, {}))
+            else:
+                labels[head] = _value(target, cell)
         for view in ("er", "fer"):
             if f"{view}-7" in labels and f"{view}-3" not in labels:
                 polarity = POLARITY_OF_EMOTION[EMOTIONS[int(labels[f"{view}-7"])]]
@@ -113,11 +106,11 @@ class LabelTable:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Which emotion each code could stand for.
+    """A guess at the emotion of each code.
 
     Attributes:
         table: code -> induced emotion -> number of clips.
-        classes: code -> emotion, the assignment that most clips agree with; empty where the clips leave it open.
+        classes: code -> emotion, the assignment that most clips agree with; empty where it is ambiguous.
     """
 
     table: dict[int, dict[str, int]]
@@ -129,15 +122,15 @@ def open_labels(path: Path, *, view: View | None = None, mapping: Mapping[str, s
 
     Args:
         path: XLSX, TSV or CSV.
-        view: `er` or `fer`: whose view columns without a prefix (`Emotion`, `Valence`, ...) hold.
-        mapping: `id` or a head -> column; replaces the default for that head, "" leaves it out.
+        view: `er` or `fer`: the view of columns without a prefix (`Emotion`, `Valence`, ...).
+        mapping: `id` or a head -> column; replaces the default for that head, "" removes it.
 
     Raises:
-        DataError: the file can't be read, or no column is known, or a mapped column is missing; lists those found.
-        ConfigurationError: a mapping for something that is no head, or no view where one is needed.
+        DataError: the file can't be read, or has no known column, or lacks a mapped one; lists its columns.
+        ConfigurationError: a mapping for an unknown head, or no view where one is needed.
     """
     table = read_table(path)
-    columns = _columns(table, view, dict(mapping or {}))
+    columns = _columns(table, view, mapping or {})
     at_id = columns.pop(_ID)
     cells: dict[str, dict[str, Any] | None] = {}
     for row in table.rows:
@@ -158,7 +151,7 @@ def parse_classes(text: str) -> Classes:
         ConfigurationError: a word is no emotion, or a code no integer.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not any("=" in part for part in parts):
+    if "=" not in text:
         return [_emotion(part) for part in parts]
     classes: dict[int, str] = {}
     for part in parts:
@@ -171,13 +164,10 @@ def parse_classes(text: str) -> Classes:
 
 
 def suggest_classes(codes: Mapping[str, int]) -> Suggestion:
-    """Guess the meaning of integer codes from the emotions that the films induce, as the clips' names tell them.
+    """Guess the meaning of codes (clip -> code) from the induced emotions in the clips' names.
 
-    The assignment of different emotions to the codes with the largest sum of within-code shares wins; it is left open
-    where another one does as well. A guess: show the table and let a person confirm.
-
-    Args:
-        codes: clip -> code, as `LabelTable.codes` returns them.
+    The assignment of different emotions to the codes with the largest sum of within-code shares wins, unless another
+    one is as good. A guess: show the table and let the user confirm.
     """
     table: dict[int, dict[str, int]] = {code: {} for code in sorted(set(codes.values()))}
     for name, code in codes.items():
@@ -186,52 +176,44 @@ def suggest_classes(codes: Mapping[str, int]) -> Suggestion:
             table[code][emotion] = table[code].get(emotion, 0) + 1
     if not table or len(table) > len(EMOTIONS):
         return Suggestion(table, {})
-    shares = {
-        code: {emotion: count / sum(counts.values()) for emotion, count in counts.items()}
-        for code, counts in table.items()
-    }
-    scored = sorted(
-        (
-            (sum(shares[code].get(emotion, 0.0) for code, emotion in zip(table, order, strict=True)), order)
-            for order in itertools.permutations(EMOTIONS, len(table))
-        ),
-        key=lambda each: -each[0],
-    )
-    best = scored[0]
-    if len(scored) > 1 and scored[1][0] >= best[0] - 1e-9:
+    shares = [{emotion: count / sum(row.values()) for emotion, count in row.items()} for row in table.values()]
+    orders = itertools.permutations(EMOTIONS, len(table))
+    scored = [(sum(row.get(word, 0.0) for row, word in zip(shares, order, strict=True)), order) for order in orders]
+    best, second = heapq.nlargest(2, scored, key=lambda score: score[0])
+    if second[0] >= best[0] - 1e-9:
         return Suggestion(table, {})
     return Suggestion(table, dict(zip(table, best[1], strict=True)))
 
 
-def _columns(table: Table, view: View | None, mapping: dict[str, str]) -> dict[str, int]:
+def _columns(table: Table, view: View | None, mapping: Mapping[str, str]) -> dict[str, int]:
     """Position of the ID and of each labelled head."""
-    found = ", ".join(table.header)
+    header = ", ".join(table.header)
     wrong = [head for head in mapping if head != _ID and head not in HEADS]
     if wrong:
         raise ConfigurationError(f"--label-column names {', '.join(wrong)}; use id or a head: {', '.join(HEADS)}")
-    positions = {_plain(name): at for at, name in reversed(list(enumerate(table.header)))}
-    columns = {head: positions[_plain(name)] for name, head in _BOTH_VIEWS.items() if _plain(name) in positions}
-    bare = {name: suffix for name, suffix in _ONE_VIEW.items() if _plain(name) in positions}
+    positions = {plain_name(name): at for at, name in reversed(list(enumerate(table.header)))}
+    columns = {head: positions[plain_name(name)] for name, head in _BOTH_VIEWS.items() if plain_name(name) in positions}
+    bare = {name: suffix for name, suffix in _ONE_VIEW.items() if plain_name(name) in positions}
     if bare and not columns and not set(mapping) & set(HEADS):
         if view is None:
             raise ConfigurationError(
                 f"{table.path} does not say whether {', '.join(bare)} are what people feel or what faces show; "
                 "pass --view er or --view fer"
             )
-        heads = {f"{view}-{suffix}": positions[_plain(name)] for name, suffix in bare.items()}
+        heads = {f"{view}-{suffix}": positions[plain_name(name)] for name, suffix in bare.items()}
         columns = {head: at for head, at in heads.items() if head in HEADS}
     if _ID in positions:
         columns[_ID] = positions[_ID]
     for head, name in mapping.items():
         columns.pop(head, None)
-        if name and _plain(name) not in positions:
-            raise DataError(f"{table.path} has no column {name} for {head}; it holds {found}")
+        if name and plain_name(name) not in positions:
+            raise DataError(f"{table.path} has no column {name} for {head}; it holds {header}")
         if name:
-            columns[head] = positions[_plain(name)]
+            columns[head] = positions[plain_name(name)]
     if _ID not in columns or len(columns) < 2:
         lacks = "no column of clip names (ID)" if _ID not in columns else "no label column that is known"
         raise DataError(
-            f"{table.path} has {lacks}; it holds {found}. Name the columns with --label-column id=COLUMN "
+            f"{table.path} has {lacks}; it holds {header}. Name the columns with --label-column id=COLUMN "
             "--label-column er-7=COLUMN and so on"
         )
     return columns
@@ -249,15 +231,15 @@ def _order(path: Path, head: str, codes: Collection[int], classes: Classes | Non
     else:
         words = [_emotion(word) for word in classes]
         first = 0 if 0 in codes else 1 if len(words) in codes else None
-        if first is None and len(codes) == len(words):
+        if first is not None:
+            named = dict(enumerate(words, start=first))
+        elif len(codes) == len(words):
             named = dict(zip(sorted(codes), words, strict=True))
-        elif first is None:
+        else:
             raise ConfigurationError(
                 f"{path} labels {head} with the codes {listed}: whether they start at 0 or 1 is open; "
                 "pass --classes as 0=happiness,1=sadness and so on"
             )
-        else:
-            named = dict(enumerate(words, start=first))
     if len(set(named.values())) != len(named):
         raise ConfigurationError(f"--classes names an emotion twice: {', '.join(named.values())}")
     unnamed = sorted(set(codes) - set(named))
@@ -277,24 +259,20 @@ def _emotion(word: str) -> str:
 
 
 def _class_index(head: ClassHead, cell: Any, order: Mapping[int, str]) -> int:
-    code = _code(cell)
-    word: str | None
-    if code is None:
-        text = cell_text(cell)
-        word = emotion_of(text) if head.width == len(EMOTIONS) else polarity_of(text)
+    code, text = _code(cell), cell_text(cell)
+    if head.classes == EMOTIONS:
+        word, hint = emotion_of(text) if code is None else order.get(code), ""
+    elif code is None:
+        word, hint = polarity_of(text), ""
     else:
-        word = order.get(code) if head.width == len(EMOTIONS) else _SIGNED_POLARITY.get(code)
+        word, hint = _SIGNED_POLARITY.get(code), "; polarity codes are -1, 0 and 1"
     if word is None:
-        hint = "; polarity codes are -1, 0 and 1" if head.width != len(EMOTIONS) and code is not None else ""
-        raise DataError(f"its {head.name} is {cell_text(cell)!r}, which is none of {', '.join(head.classes)}{hint}")
+        raise DataError(f"its {head.name} is {text!r}, which is none of {', '.join(head.classes)}{hint}")
     return head.classes.index(word)
 
 
 def _value(head: ValueHead, cell: Any) -> float:
-    try:
-        value = parse_number(cell)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(cell)
     if math.isnan(value):
         raise DataError(f"its {head.name} is {cell_text(cell)!r}, which is not a number")
     if not head.low <= value <= head.high:
@@ -304,12 +282,5 @@ def _value(head: ValueHead, cell: Any) -> float:
 
 def _code(cell: Any) -> int | None:
     """The integer that a cell holds, or None for words, blanks and fractions."""
-    try:
-        value = parse_number(cell)
-    except ValueError:
-        return None
-    return int(value) if not math.isnan(value) and value.is_integer() else None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())
+    value = number_or_nan(cell)
+    return int(value) if value.is_integer() else None

@@ -1,16 +1,16 @@
-"""Where things lie in a copy of EMER, and what their names tell.
+"""The files and names of a copy of EMER.
 
-Two layouts are known. The one the authors' loader reads: `face/set1` to `face/set5` with a folder of frames a clip,
-`eye/<clip>.xlsx`, `new_label.xlsx`. The later release: `face_light_align image`, `eye_movement data`, `EMER_label.xlsx`
-and the folds in `emer_set.txt`. Names are matched without regard to case, spaces and underscores, and the two may mix.
-Clips are called as in `3_film_happy`.
+There are two layouts. The authors' loader reads `face/set1` to `face/set5` with one folder of frames per clip,
+`eye/<clip>.xlsx` and `new_label.xlsx`. The later release has `face_light_align image`, `eye_movement data`,
+`EMER_label.xlsx` and the folds in `emer_set.txt`. Case, spaces and underscores of names don't matter, and the two may
+mix. Clips have names such as `3_film_happy`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ _LABEL_FILES: Final = ("newlabel", "emerlabel")
 _FOLD_FILE: Final = "emerset.txt"
 _MAX_DEPTH: Final = 3
 _NAMED_FOLD: Final = re.compile(r"^(?:set|fold)[_-]?([1-5])$", re.IGNORECASE)
+_TRAINING: Final = frozenset({"train", "training"})
 _FOLD_WORDS: Final = frozenset({"set", "fold", "test", "clip", "clips", "sample", "samples", "emer"})
 _SEPARATORS: Final = re.compile(r"[\s,;:=|/\\()\[\]{}'\"]+")
 
@@ -39,7 +40,7 @@ class ClipFiles:
         name: the clip's folder name, which is its ID in the label file.
         fold: 1 to 5.
         frames: its folder of face crops.
-        sheet: its eye sheet, or None where there is none.
+        sheet: its eye sheet, or None.
     """
 
     name: str
@@ -69,19 +70,24 @@ def find_layout(root: Path) -> Layout:
     """Find the clips, folds, sheets and labels of a copy of EMER.
 
     Raises:
-        DataError: there is no such folder, or it has no faces, folds, eye sheets or labels; the message says what was
-            looked for and what is there.
+        DataError: there is no such folder, or it has no faces, folds, eye sheets or labels; the message names the
+            expected and the actual files.
     """
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist; --data names the folder that holds EMER's face folder")
-    entries = {_plain(each.name): each for each in sorted(root.iterdir())}
-    faces = _folder(root, entries, _FACE_FOLDERS, "faces", wanted="face, or face_light_align image")
-    eyes = _folder(root, entries, _EYE_FOLDERS, "eye sheets", wanted="eye, or eye_movement data")
-    labels = next(
-        (entry for stem in _LABEL_FILES for suffix in sorted(_TABLES) if (entry := entries.get(stem + suffix))), None
-    )
-    if labels is None:
-        raise _missing(root, "labels", "new_label.xlsx, or EMER_label.xlsx")
+    entries = {plain_name(entry.name): entry for entry in sorted(root.iterdir())}
+
+    def find(what: str, names: Iterable[str], folder: bool, expected: str) -> Path:
+        for entry in map(entries.get, names):
+            if entry is not None and (entry.is_dir() or not folder):
+                return entry
+        listing = ", ".join(entry.name for entry in sorted(root.iterdir())[:20]) or "nothing"
+        raise DataError(f"{root} holds no {what}: looked for {expected}; found {listing}")
+
+    faces = find("faces", _FACE_FOLDERS, True, expected="face, or face_light_align image")
+    eyes = find("eye sheets", _EYE_FOLDERS, True, expected="eye, or eye_movement data")
+    label_files = (stem + suffix for stem in _LABEL_FILES for suffix in sorted(_TABLES))
+    labels = find("labels", label_files, False, expected="new_label.xlsx, or EMER_label.xlsx")
     broken: dict[str, str] = {}
     folds, folders = _folds(root, faces, entries.get(_FOLD_FILE), broken)
     sheets = _sheets(eyes, broken)
@@ -106,20 +112,20 @@ def frame_names(folder: Path) -> list[str]:
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that orders runs of digits by their value and everything else as text."""
+    """Sort key: runs of digits by their value, everything else as text."""
     parts = re.split(r"([0-9]+)", name)
     return tuple((1, int(part), part) if part[0] in "0123456789" else (0, 0, part) for part in parts if part)
 
 
 def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:
-    """Read which clip belongs to which fold.
+    """Read the folds of clips.
 
-    The format is not published, so several are understood: a line naming a fold and its clips (`set1: a b c`), a fold
-    alone on a line and its clips on those that follow, and a pair a line (`a 1`, `1,a`, `set1/a`). `fold`, `set` or a
-    bare number names a fold; lines of training clips are left out; `#` starts a comment.
+    The format is not published, so several are accepted: a fold and its clips on one line (`set1: a b c`), a fold alone
+    on a line and its clips on the next, and one pair per line (`a 1`, `1,a`, `set1/a`). `fold`, `set` or a bare number
+    names a fold; lines of training clips are skipped; `#` starts a comment.
 
     Returns:
-        clip -> fold (1 to 5).
+        Clip -> fold (1 to 5).
 
     Raises:
         DataError: clips before any fold, two folds on a line, a clip in two folds, or no clip at all.
@@ -135,10 +141,8 @@ def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:
         if len(named) > 1:
             raise DataError(f"{path}, line {number}: names more than one fold ({', '.join(map(str, sorted(named)))})")
         words = {token.lower() for token in tokens}
-        if words & {"train", "training"}:
-            training = True
-        elif named or "test" in words:
-            training = False
+        if named or "test" in words or words & _TRAINING:
+            training = bool(words & _TRAINING)
         if named:
             current = named.pop()
         if training:
@@ -156,16 +160,16 @@ def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:
 
 
 def _classified(tokens: list[str]) -> tuple[set[int], list[str]]:
-    """Split a line's words into the folds it names and its clips."""
+    """Split the words of a line into folds and clips."""
     named = {int(match[1]) for token in tokens if (match := _NAMED_FOLD.match(token))}
     rest = [token for token in tokens if not _NAMED_FOLD.match(token)]
     bare = [token for token in rest if token in {"1", "2", "3", "4", "5"}]
     if not named and bare:
-        named = {int(bare[0])} if len(set(bare)) == 1 else {int(token) for token in bare}
+        named = {int(token) for token in bare}
     clips = [
         Path(token).stem if Path(token).suffix.lower() in _IMAGES | _TABLES | {".mp4", ".avi"} else token
         for token in rest
-        if token.lower() not in _FOLD_WORDS | {"train", "training"} and not re.fullmatch(r"[0-9.]+|-+", token)
+        if token.lower() not in _FOLD_WORDS | _TRAINING and not re.fullmatch(r"[0-9.]+|-+", token)
     ]
     return named, clips
 
@@ -173,15 +177,15 @@ def _classified(tokens: list[str]) -> tuple[set[int], list[str]]:
 def _folds(
     root: Path, faces: Path, fold_file: Path | None, broken: dict[str, str]
 ) -> tuple[dict[str, int], dict[str, Path]]:
-    """Folds and frame folders of all clips: by folders set1 to set5, else by the fold file."""
-    sets = {int(match[1]): each for each in sorted(faces.iterdir()) if (match := _NAMED_FOLD.match(each.name))}
+    """Folds and frame folders of all clips, from folders set1 to set5, else from the fold file."""
+    sets = {int(match[1]): entry for entry in sorted(faces.iterdir()) if (match := _NAMED_FOLD.match(entry.name))}
     folds: dict[str, int] = {}
     folders: dict[str, Path] = {}
     if sets:
         for fold, folder in sorted(sets.items()):
             for clip in _clip_folders(folder):
                 if clip.name in folders:
-                    broken[clip.name] = f"it lies in set{folds[clip.name]} and in set{fold}"
+                    broken[clip.name] = f"it is in set{folds[clip.name]} and in set{fold}"
                 folds[clip.name], folders[clip.name] = fold, clip
     elif fold_file is not None:
         try:
@@ -192,22 +196,22 @@ def _folds(
             if clip.name not in folds:
                 broken[clip.name] = f"{fold_file.name} puts it in no fold"
             elif clip.name in folders:
-                broken[clip.name] = f"it lies in {folders[clip.name]} and in {clip}"
+                broken[clip.name] = f"it is in {folders[clip.name]} and in {clip}"
             folders[clip.name] = clip
         broken |= {name: f"{fold_file.name} names it, and it has no frames" for name in folds if name not in folders}
     if not folders:
-        found = ", ".join(each.name for each in sorted(faces.iterdir())[:10]) or "nothing"
+        listing = ", ".join(entry.name for entry in sorted(faces.iterdir())[:10]) or "nothing"
         raise DataError(
             f"{root} has no folds: looked for clips in {faces.name}/set1 to set5, or a file emer_set.txt that "
-            f"names them; {faces.name} holds {found}"
+            f"names them; {faces.name} holds {listing}"
         )
     return folds, folders
 
 
 def _clip_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Yield the folders that hold frames, and empty ones: those without folders of their own."""
+    """Yield the folders with frames, and empty ones: those without folders of their own."""
     with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda each: each.name)
+        entries = sorted(listing, key=lambda entry: entry.name)
     inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     holds_frames = any(_is_image(entry.name) for entry in entries)
     if depth and (holds_frames or not inner):
@@ -231,19 +235,8 @@ def _sheets(eyes: Path, broken: dict[str, str]) -> dict[str, Path]:
     return sheets
 
 
-def _folder(root: Path, entries: dict[str, Path], names: tuple[str, ...], what: str, wanted: str) -> Path:
-    found = next((entries[name] for name in names if name in entries and entries[name].is_dir()), None)
-    if found is None:
-        raise _missing(root, what, wanted)
-    return found
-
-
-def _missing(root: Path, what: str, wanted: str) -> DataError:
-    found = ", ".join(each.name for each in sorted(root.iterdir())[:20]) or "nothing"
-    return DataError(f"{root} holds no {what}: looked for {wanted}; found {found}")
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name in lower case, without spaces, underscores and dashes."""
     return re.sub(r"[\s_-]+", "", name.lower())
 
 
@@ -281,8 +274,8 @@ def describe_clip(name: str) -> tuple[str | None, str | None, str | None]:
     """Read `<participant>_<stimulus>_<induced emotion>`, such as `3_film_happy`.
 
     Returns:
-        participant, stimulus and emotion; the first two are None when the name has fewer than two parts, the last where
-        no part from the end is a word for an emotion.
+        Participant, stimulus and emotion; all None when the name has fewer than two parts, the last also where it ends
+        without a word for an emotion.
     """
     parts = [part for part in name.split("_") if part]
     if len(parts) < 2:

@@ -1,24 +1,23 @@
-"""Recordings: a folder with a face video, a tracker's export, and `recording.json`, which says how they fit.
+"""Recordings: a folder with a face video, a tracker's export, and `recording.json`, which links them.
 
     {"schema": 1, "video": "video.avi", "tracker": "tracker.tsv", "offset_ms": 0.0, "participant": "p1",
      "display": {"width_px": 1920, "height_px": 1080, "width_mm": 527.0, "height_mm": 296.0}}
 
 `offset_ms` added to a time of the tracker's export gives the time in the video, whose first frame is at 0. `display`,
-`participant`, and `stimulus` (`left_px`, `top_px`, `width_px`, `height_px`) may be left out.
+`participant`, and `stimulus` (`left_px`, `top_px`, `width_px`, `height_px`) are optional.
 
-The export is Tobii Pro Lab's (TSV, XLSX): gaze rows with their times, other sensors' rows left out. Both header
-generations are read: `Gaze point left X [DACS mm]` and `Gaze point left X (DACSmm)`. An export needs the 39 gaze
-columns, a `Recording timestamp`, and may hold `Eyetracker timestamp`, `Sensor`, and the display's resolution.
+The export is Tobii Pro Lab's (TSV, XLSX), with headers of either generation: `Gaze point left X [DACS mm]` or `Gaze
+point left X (DACSmm)`. It needs the 39 gaze columns and a `Recording timestamp`, and may hold `Eyetracker timestamp`,
+`Sensor`, and the display's resolution. Rows of other sensors are skipped.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,9 +28,8 @@ from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.samples import Display, StimulusRect, TrackerSample
 from emer_edge.core.whole_file import whole_file
 from emer_edge.data.sheets import find_time_column, parse_cells, parse_times_ns, validity_is_worded
-from emer_edge.data.tables import Table, cell_text, parse_number, read_table
-from emer_edge.signals.rows import eye_reading
-from emer_edge.signals.stream import nominal_rate_hz
+from emer_edge.data.tables import Table, cell_text, number_or_nan, read_table
+from emer_edge.signals.rows import eye_reading, nominal_rate_hz
 
 _EYE_SENSOR: Final = "eye tracker"
 _BACKWARDS_NS: Final = 1_000_000_000
@@ -45,10 +43,10 @@ class TobiiExport:
         path: the file.
         values: (n, 39) float64, NaN where a cell is blank.
         times_ns: (n,) int64, the recording's own clock.
-        device_ns: (n,) int64, the tracker's clock, or None where the export leaves it out.
-        valid: (n, 2) bool, left and right: the tracker vouches for the eye and gives its gaze point.
-        display: the display's size as far as the export tells it, else None.
-        other_rows: rows of other sensors and events that were left out.
+        device_ns: (n,) int64, the tracker's clock, or None.
+        valid: (n, 2) bool, left and right: the tracker calls the eye valid and gives its gaze point.
+        display: the display's size where the export gives it, else None.
+        other_rows: skipped rows of other sensors and events.
     """
 
     path: Path
@@ -75,10 +73,9 @@ class TobiiExport:
         return nominal_rate_hz(self.times_ns.tolist())
 
     def samples(self, offset_ns: int = 0) -> Iterator[TrackerSample]:
-        """Yield the rows as a tracker would have sent them, columns 33 to 39 left out.
+        """Yield the rows as samples, without columns 33 to 39; `offset_ns` is added to the recording's clock.
 
-        Args:
-            offset_ns: added to the recording's clock; arrival equals the stamp.
+        Arrival equals the stamp.
         """
         times = (self.times_ns + offset_ns).tolist()
         device = self.times_ns if self.device_ns is None else self.device_ns
@@ -94,7 +91,7 @@ def read_export(path: Path) -> TobiiExport:
 
     Raises:
         DataError: no table, missing columns or times, no gaze row, several recordings in one file, or a cell that is
-            not a number; the message names the place.
+            not a number, with its place.
     """
     table = read_table(path)
     time_column = find_time_column(table.header)
@@ -119,66 +116,53 @@ def read_export(path: Path) -> TobiiExport:
         unit = 1_000_000 if re.search(r"[\[(]\s*ms", table.header[device].lower()) else 1_000
         device_ns = parse_times_ns(table, rows, numbers, device, unit_ns=unit)
     valid = _valid_eyes(values, worded=validity_is_worded(rows, table.header))
-    return TobiiExport(
-        path,
-        values,
-        times_ns,
-        device_ns,
-        valid=valid,
-        display=_display(table, rows, values),
-        other_rows=len(table.rows) - len(rows),
-    )
+    display, others = _display(table, rows, values), len(table.rows) - len(rows)
+    return TobiiExport(path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others)
 
 
 def _gaze_rows(table: Table) -> tuple[list[list[Any]], list[int]]:
-    """Rows of the eye tracker: by the sensor column, else those with anything in the gaze columns."""
+    """Rows of the eye tracker, by the sensor column or else by filled gaze columns, and their numbers."""
     sensor = _position(table.header, r"sensor")
     numbered = list(enumerate(table.rows, start=table.first_row))
     if sensor is not None and any(cell_text(row[sensor]).lower() == _EYE_SENSOR for row in table.rows):
-        kept = [each for each in numbered if cell_text(each[1][sensor]).lower() == _EYE_SENSOR]
+        kept = [(number, row) for number, row in numbered if cell_text(row[sensor]).lower() == _EYE_SENSOR]
     else:
         gaze = [at for at, name in enumerate(table.header) if re.match(r"(?i)gaze|pupil|validity|eye ", name)]
         gaze = [at for at in gaze if "timestamp" not in table.header[at].lower()]
-        kept = [each for each in numbered if any(cell_text(each[1][at]) for at in gaze)]
+        kept = [(number, row) for number, row in numbered if any(cell_text(row[at]) for at in gaze)]
     return [row for _, row in kept], [number for number, _ in kept]
 
 
 def _valid_eyes(values: NDArray[np.float64], *, worded: bool) -> NDArray[np.bool_]:
-    """(n, 2): eyes with a gaze point; where validity is written in words it must say so too."""
-    valid = np.stack(
-        [
-            np.isfinite(values[:, px]).all(axis=1) & (values[:, px] != 0).any(axis=1)
-            | np.isfinite(values[:, mm]).all(axis=1) & (values[:, mm] != 0).any(axis=1)
-            for px, mm in zip(GAZE_PX, GAZE_MM, strict=True)
-        ],
-        axis=1,
-    )
+    """(n, 2): eyes with a gaze point, and with `Valid` where validity is written in words."""
+
+    def given(columns: slice) -> NDArray[np.bool_]:
+        points = values[:, columns]
+        return np.asarray(np.isfinite(points).all(axis=1) & (points != 0).any(axis=1))
+
+    valid = np.stack([given(px) | given(mm) for px, mm in zip(GAZE_PX, GAZE_MM, strict=True)], axis=1)
     return valid & (values[:, VALIDITY] == VALIDITY_CODES["Valid"]) if worded else valid
 
 
 def _position(header: Sequence[str], pattern: str) -> int | None:
-    wanted = re.compile(pattern + r"\s*(?:[\[(].*)?$", re.IGNORECASE)
-    return next((at for at, name in enumerate(header) if wanted.match(name)), None)
+    name_and_unit = re.compile(pattern + r"\s*(?:[\[(].*)?$", re.IGNORECASE)
+    return next((at for at, name in enumerate(header) if name_and_unit.match(name)), None)
 
 
 def _display(table: Table, rows: Sequence[Sequence[Any]], values: NDArray[np.float64]) -> Display | None:
-    """Resolution as the export names it; millimetres from the gaze points given in both units."""
+    """Resolution of the export's columns; millimetres from gaze points in both units."""
     sizes = []
     for side in ("width", "height"):
         at = _position(table.header, rf"recording resolution {side}")
         cell = next((row[at] for row in rows if cell_text(row[at])), "") if at is not None else ""
-        try:
-            size = parse_number(cell)
-        except ValueError:
-            size = math.nan
+        size = number_or_nan(cell)
         if not 1 <= size <= 100_000:
             return None
         sizes.append(round(size))
     scales = [_scale(values, axis) for axis in (0, 1)]
     if min(scales) <= 0:
         return None
-    width_px, height_px = sizes
-    return Display(width_px, height_px, round(width_px * scales[0], 1), round(height_px * scales[1], 1))
+    return Display(*sizes, *(round(size * scale, 1) for size, scale in zip(sizes, scales, strict=True)))
 
 
 def _scale(values: NDArray[np.float64], axis: int) -> float:
@@ -191,6 +175,13 @@ def _scale(values: NDArray[np.float64], axis: int) -> float:
 RECORDING_FILE: Final = "recording.json"
 RECORDING_SCHEMA: Final = 1
 _MAX_OFFSET_MS: Final = 86_400_000.0
+
+
+Description = TypeVar("Description")
+
+
+class _Schema(msgspec.Struct):
+    schema: int
 
 
 class _Display(msgspec.Struct, forbid_unknown_fields=True):
@@ -207,10 +198,6 @@ class _Stimulus(msgspec.Struct, forbid_unknown_fields=True):
     height_px: float
 
 
-class _Schema(msgspec.Struct):
-    schema: int
-
-
 class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     schema: int
     video: str
@@ -223,16 +210,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Recording:
-    """An opened recording.
+    """An opened recording: its folder, face video, tracker export, and `recording.json`.
 
     Attributes:
-        path: its folder.
-        video: its face video.
-        tracker: its tracker export.
         offset_ms: tracker time plus this is video time.
-        display: the display that was looked at, or None.
-        stimulus: where the stimulus lay, or None for the whole display.
-        participant: who was recorded, or None.
+        stimulus: None for the whole display.
     """
 
     path: Path
@@ -248,46 +230,50 @@ class Recording:
         """Name of its folder."""
         return self.path.name
 
-    @property
-    def offset_ns(self) -> int:
-        """`offset_ms` in nanoseconds."""
-        return round(self.offset_ms * 1e6)
-
     def export(self) -> TobiiExport:
         """Read the tracker's export; DataError when it can't be used."""
         return read_export(self.tracker)
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether a folder says it is a recording."""
+    """Whether a folder holds a `recording.json`."""
     return (path / RECORDING_FILE).is_file()
+
+
+def read_description(file: Path, kind: type[Description], newest: int, noun: str) -> Description:
+    """Decode a versioned JSON file that describes its folder, `noun` in messages.
+
+    Raises:
+        DataError: the file can't be opened, is invalid, or has a newer schema than `newest`.
+    """
+    try:
+        content = file.read_bytes()
+        schema = msgspec.json.decode(content, type=_Schema).schema
+        if schema > newest:
+            raise DataError(f"{file} has schema {schema}, this version reads up to {newest}; upgrade emer-edge")
+        return msgspec.json.decode(content, type=kind)
+    except OSError as error:
+        raise DataError(f"{file.parent} is no {noun}: can't open {file.name}: {error.strerror or error}") from error
+    except (msgspec.DecodeError, ConfigurationError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{file} is not a {noun}'s description: {error}") from error
 
 
 def open_recording(path: Path) -> Recording:
     """Open a recording folder.
 
     Raises:
-        DataError: no folder, no or wrong `recording.json`, a newer schema, or a file that is missing or lies outside of
-            the folder.
+        DataError: no folder, no or wrong `recording.json`, a newer schema, or a file that is missing or outside of the
+            folder.
     """
     folder = Path(path)
     file = folder / RECORDING_FILE
+    read = read_description(file, _File, RECORDING_SCHEMA, "recording")
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{folder} is no recording: can't open {file.name}: {error.strerror or error}") from error
-    try:
-        schema = msgspec.json.decode(content, type=_Schema).schema
-        if schema > RECORDING_SCHEMA:
-            raise DataError(
-                f"{file} has schema {schema}, this version reads up to {RECORDING_SCHEMA}; upgrade emer-edge"
-            )
-        read = msgspec.json.decode(content, type=_File)
         display = None if read.display is None else Display(**msgspec.structs.asdict(read.display))
-    except (msgspec.DecodeError, ConfigurationError, UnicodeDecodeError, RecursionError) as error:
+    except ConfigurationError as error:
         raise DataError(f"{file} is not a recording's description: {error}") from error
-    if schema < 1 or not abs(read.offset_ms) <= _MAX_OFFSET_MS:
-        wrong = f"schema {schema}" if schema < 1 else f"an offset of {read.offset_ms} ms"
+    if read.schema < 1 or not abs(read.offset_ms) <= _MAX_OFFSET_MS:
+        wrong = f"schema {read.schema}" if read.schema < 1 else f"an offset of {read.offset_ms} ms"
         raise DataError(f"{file} names {wrong}, which can't be")
     stimulus = None if read.stimulus is None else StimulusRect(**msgspec.structs.asdict(read.stimulus))
     if stimulus is not None and min(stimulus.width_px, stimulus.height_px) <= 0:
@@ -307,13 +293,9 @@ def write_recording_file(
     display: Display | None = None,
     participant: str | None = None,
 ) -> Path:
-    """Write `recording.json` beside the two files it names, at once; return its path."""
-    shown = None
-    if display is not None:
-        shown = _Display(display.width_px, display.height_px, display.width_mm, display.height_mm)
-    described = _File(
-        RECORDING_SCHEMA, video, tracker, offset_ms, display=shown, stimulus=None, participant=participant
-    )
+    """Write `recording.json` beside the two files that it names, atomically; return its path."""
+    size = None if display is None else _Display(**asdict(display))
+    described = _File(RECORDING_SCHEMA, video, tracker, offset_ms, display=size, participant=participant)
     path = folder / RECORDING_FILE
     with whole_file(path) as unfinished:
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
@@ -324,11 +306,11 @@ def _inside(folder: Path, name: str, file: Path) -> Path:
     path = folder / name
     try:
         inside = bool(name) and "\x00" not in name and path.resolve().is_relative_to(folder.resolve())
-        found = inside and path.is_file()
+        exists = inside and path.is_file()
     except (OSError, ValueError, RuntimeError):  # too long, not encodable, or links that lead to each other
         raise DataError(f"{file} names {name[:80]!r}, which can't be the name of a file") from None
     if not inside:
-        raise DataError(f"{file} names {name!r}, which lies outside of the recording's folder")
-    if not found:
+        raise DataError(f"{file} names {name!r}, which is outside of the recording's folder")
+    if not exists:
         raise DataError(f"{file} names {name!r}, and there is no such file beside it")
     return path

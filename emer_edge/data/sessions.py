@@ -1,18 +1,17 @@
-"""Saved sessions: what `emer-edge run --save FOLDER` keeps of one person's run.
+"""Saved sessions: the files that `emer-edge run --save FOLDER` writes of one person's run.
 
-    FOLDER/PARTICIPANT/SESSION/session.json    who, when, with what, the baseline, the validation, how it ended
-                               results.jsonl   a result a line, as they came
-                               markers.jsonl   a marker a line, as they came
+    FOLDER/PARTICIPANT/SESSION/session.json    participant, time, sensors, baseline, validation, summary
+                               results.jsonl   one result per line, as they came
+                               markers.jsonl   one marker per line, as they came
 
 All of it is personal data: files have mode 0600, folders 0700, and `purge_participant` removes one person's. Lines are
-written one by one, so a run that is killed leaves all but the line it was writing; `state` is `running` in that case.
+written one by one, so a run that is killed loses only the line it was writing; `state` is `running` in that case.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ import msgspec
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
+from emer_edge.data.recordings import read_description
 
 SESSION_FILE: Final = "session.json"
 RESULTS_FILE: Final = "results.jsonl"
@@ -37,22 +37,19 @@ class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         schema: of this file.
         participant, session: IDs.
-        state: `running`, or `ended` where the run came to its end; a session that is not running and says so was broken
-            off.
+        state: `running` or `ended`; an interrupted session stays `running`.
         started, ended: wall clock, ISO 8601 with UTC; `ended` is None until then.
-        started_ns: host monotonic time at `started`; it ties the stamps of results and markers to the wall clock.
+        started_ns: host monotonic time at `started`: it maps the stamps of results and markers to the wall clock.
         version: of emer-edge.
-        bundle: its name.
-        manifest_sha256: of the bundle's manifest.
-        research_only: whether the bundle is.
-        camera, tracker: what was opened, passwords left out.
+        bundle, manifest_sha256, research_only: its name, the hash of its manifest, its restriction.
+        camera, tracker: their descriptions, without passwords.
         display: that the gaze refers to.
-        baseline_s: seconds asked for, None without a baseline.
+        baseline_s: requested seconds, None without a baseline.
         apply_baseline: whether results hold `from_baseline`.
         baseline: None until it is complete.
         validation: of the gaze before the run.
-        results, markers: how many were written; of a session that was broken off, count the lines.
-        summary: what the run was like, at its end.
+        results, markers: how many were written; in an interrupted session, count the lines.
+        summary: of the run, at its end.
     """
 
     schema: int
@@ -78,18 +75,9 @@ class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
     summary: dict[str, Any] | None = None
 
 
-class _Schema(msgspec.Struct):
-    schema: int
-
-
 @dataclass(frozen=True)
 class SessionPlace:
-    """Where a session is saved.
-
-    Attributes:
-        root: the folder of all participants.
-        participant, session: valid IDs.
-    """
+    """Where a session is saved: the folder of all participants, and two valid IDs."""
 
     root: Path
     participant: str
@@ -106,11 +94,9 @@ class SavedSession:
     """An opened session.
 
     Attributes:
-        folder: its folder.
         head: its `session.json`.
-        results: its results, as `Result.to_dict` made them.
-        markers: its markers.
-        cut: lines that a broken run left unfinished, and that are left out.
+        results: as `Result.to_dict` made them.
+        cut: lines that an interrupted run left unfinished, and that are skipped.
     """
 
     folder: Path
@@ -121,11 +107,10 @@ class SavedSession:
 
 
 def check_id(kind: str, text: str) -> str:
-    """Return an ID that is fit to name a folder.
+    """Return an ID that can name a folder.
 
     Raises:
-        ConfigurationError: one that is empty, longer than 64 characters, or holds anything but ASCII letters, digits,
-            dots, dashes and underscores, or begins with one of these.
+        ConfigurationError: not 1 to 64 ASCII letters, digits, dots, dashes and underscores, a letter or digit first.
     """
     if not _ID.fullmatch(text):
         raise ConfigurationError(
@@ -136,10 +121,10 @@ def check_id(kind: str, text: str) -> str:
 
 
 def session_place(root: Path, participant: str, session: str) -> SessionPlace:
-    """Name the place of a new session.
+    """The place of a new session.
 
     Raises:
-        ConfigurationError: an ID that is none, or a session that is there already.
+        ConfigurationError: an invalid ID, or a session that exists already.
     """
     place = SessionPlace(root, check_id("participant", participant), check_id("session", session))
     if place.folder.exists() or place.folder.is_symlink():
@@ -148,53 +133,47 @@ def session_place(root: Path, participant: str, session: str) -> SessionPlace:
 
 
 def open_session(folder: Path) -> SavedSession:
-    """Read a session, a broken one too.
+    """Read a session, an interrupted one too.
 
     Raises:
-        DataError: no session, a newer schema, or lines that no run has written.
+        DataError: no session, a newer schema, or invalid lines.
     """
-    head = _head(folder / SESSION_FILE)
+    head = read_description(folder / SESSION_FILE, SessionHead, SESSION_SCHEMA, "session")
     results, cut_results = _lines(folder / RESULTS_FILE, dict[str, Any])
     markers, cut_markers = _lines(folder / MARKERS_FILE, Marker)
     return SavedSession(folder, head, tuple(results), tuple(markers), cut=cut_results + cut_markers)
 
 
-def participant_sessions(root: Path, participant: str) -> Iterator[Path]:
-    """Folders of a participant's sessions, in order of their IDs.
-
-    Raises:
-        ConfigurationError: an ID that is none.
-    """
-    of_one = root / check_id("participant", participant)
-    if of_one.is_dir() and not of_one.is_symlink():
-        for each in sorted(of_one.iterdir()):
-            if each.is_dir() and not each.is_symlink() and _is_session(each):
-                yield each
+def _is_session(folder: Path) -> bool:
+    files = (folder / name for name in (SESSION_FILE, RESULTS_FILE, MARKERS_FILE))
+    return folder.is_dir() and not folder.is_symlink() and any(file.is_file() for file in files)
 
 
 def purge_participant(root: Path, participant: str) -> tuple[list[Path], list[Path]]:
-    """Remove all sessions of a participant: their folders with everything in them, and the participant's, once empty.
+    """Remove all sessions of a participant with everything in them, and the participant's folder, once empty.
 
     Returns:
-        The session folders that were removed, and what else is left in the participant's folder, which is nobody's
-        session and was not touched.
+        The session folders that were removed, and what else is in the participant's folder, which is no session and was
+        not touched.
 
     Raises:
-        ConfigurationError: an ID that is none.
+        ConfigurationError: an invalid ID.
         DataError: no such folder, no sessions of this participant in it, or files that can't be removed.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder; say where `run --save` put the sessions")
-    removed = list(participant_sessions(root, participant))
-    of_one = root / participant
-    if not removed and not (of_one.is_dir() and not of_one.is_symlink() and not any(of_one.iterdir())):
+        raise DataError(f"{root} is no folder; name the one that `run --save` wrote to")
+    own = root / check_id("participant", participant)
+    is_folder = own.is_dir() and not own.is_symlink()
+    content = sorted(own.iterdir()) if is_folder else []
+    removed = [folder for folder in content if _is_session(folder)]
+    if not removed and (content or not is_folder):
         raise DataError(f"{root} holds no sessions of participant {participant}; nothing was removed")
     try:
-        for each in removed:
-            shutil.rmtree(each)
-        left = sorted(of_one.iterdir())
+        for folder in removed:
+            shutil.rmtree(folder)
+        left = sorted(own.iterdir())
         if not left:
-            of_one.rmdir()
+            own.rmdir()
     except OSError as error:
         raise DataError(
             f"can't remove {error.filename}: {error.strerror}; sessions of {participant} are left"
@@ -202,25 +181,8 @@ def purge_participant(root: Path, participant: str) -> tuple[list[Path], list[Pa
     return removed, left
 
 
-def _is_session(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (SESSION_FILE, RESULTS_FILE, MARKERS_FILE))
-
-
-def _head(file: Path) -> SessionHead:
-    try:
-        content = file.read_bytes()
-        schema = msgspec.json.decode(content, type=_Schema).schema
-        if schema > SESSION_SCHEMA:
-            raise DataError(f"{file} has schema {schema}, this version reads up to {SESSION_SCHEMA}; upgrade emer-edge")
-        return msgspec.json.decode(content, type=SessionHead)
-    except OSError as error:
-        raise DataError(f"{file.parent} is no session: can't open {file.name}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, ConfigurationError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{file} is not a session's description: {error}") from error
-
-
 def _lines(file: Path, kind: Any) -> tuple[list[Any], int]:
-    """Decode a file of JSON lines; a last line without its end was being written when the run broke off."""
+    """Decode a file of JSON lines; a last line without its end was cut when the run was interrupted."""
     try:
         *whole, last = file.read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Eye sheets: the 39 columns of one clip, found by header, read once and cached.
+"""Eye sheets: the 39 columns of one clip by their headers, cached.
 
-Missing cells are 0. Words are coded by the tables of `emer_edge.core.columns`; numbers are taken as they are, because
-the coding of EMER's validity and eye movement type is not published.
+Missing cells are 0. Words are coded by the tables of `emer_edge.core.columns`; numbers are unchanged, because the
+coding of EMER's validity and eye movement type is not published.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from emer_edge.core.window import EYE_COLUMN_COUNT
 from emer_edge.data import cache
 from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
 
-READER_VERSION: Final = 1  # part of a cache entry's stamp: raise it whenever the same sheet would be read differently
+READER_VERSION: Final = 1  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _WORDS: Final = {
     word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
 }
@@ -64,7 +64,7 @@ class EyeTrack:
 
 
 def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
-    """Read an eye sheet (XLSX, TSV or CSV), from the cache when the file has not changed since.
+    """Read an eye sheet (XLSX, TSV or CSV), from the cache if the file is unchanged.
 
     Raises:
         DataError: the file can't be read, lacks a column, holds no row, or a cell is not a number.
@@ -75,24 +75,22 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
         raise DataError(f"can't open the eye sheet {path}: {error.strerror or error}") from error
     stamp = np.array([READER_VERSION, status.st_size, status.st_mtime_ns], np.int64)
     entry = cache.entry_path("sheets", path, ".npz")
-    if use_cache and (kept := _load(entry, stamp)) is not None:
-        return kept
+    if use_cache and (cached := load_entry(entry, stamp)) is not None:
+        return cached
     track = _parse(read_table(path))
     if use_cache:
         buffer = io.BytesIO()
-        np.savez(
-            buffer, stamp=stamp, rows=track.rows, times_ns=track.times_ns, seen=track.seen, timed=np.array(track.timed)
-        )
+        np.savez(buffer, stamp=stamp, **vars(track))
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
             write_private(entry, buffer.getvalue())
     return track
 
 
 def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]) -> NDArray[np.float64]:
-    """Read the 39 columns of the given rows.
+    """Read the 39 columns of some rows.
 
     Args:
-        table: the table the rows belong to; its header says where the columns are.
+        table: their table, with the header.
         rows: n rows of cells.
         row_numbers: (n,) their numbers in the file, for messages.
 
@@ -111,25 +109,22 @@ def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequen
         at = positions[column]
         cells = [row[at] for row in rows]
         try:
-            values[:, column] = [each if type(each) is float else _number(each) for each in cells]
+            values[:, column] = [cell if type(cell) is float else _number(cell) for cell in cells]
         except ValueError:
-            wrong = next(number for number, cell in enumerate(cells) if not _readable(cell))
-            raise DataError(
-                f"{table.path}, row {row_numbers[wrong]}, column {EYE_COLUMNS[column].key}: "
-                f"{cell_text(cells[wrong])!r} is not a number"
-            ) from None
-    too_large = np.argwhere(np.abs(values) > LARGEST)
-    if len(too_large):
-        row, column = too_large[0]
-        raise DataError(
-            f"{table.path}, row {row_numbers[row]}, column {EYE_COLUMNS[column].key}: "
-            f"{values[row, column]} is too large"
-        )
+            for number, cell in zip(row_numbers, cells, strict=True):
+                place = f"{table.path}, row {number}, column {EYE_COLUMNS[column].key}"
+                try:
+                    _number(cell)
+                except ValueError:
+                    raise DataError(f"{place}: {cell_text(cell)!r} is not a number") from None
+    for row, column in np.argwhere(np.abs(values) > LARGEST):
+        place = f"{table.path}, row {row_numbers[row]}, column {EYE_COLUMNS[column].key}"
+        raise DataError(f"{place}: {values[row, column]} is too large")
     return values
 
 
 def validity_is_worded(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> bool:
-    """Tell whether the validity columns of these rows hold words, whose meaning is known, or bare numbers."""
+    """Whether the validity columns hold words, with a known meaning, or bare numbers."""
     positions = match_header(header)
     cells = (row[positions[at]] for row in rows for at in _VALIDITY_AT)
     return any(isinstance(cell, str) and _plain(cell) in _WORDS for cell in cells)
@@ -139,23 +134,23 @@ def find_time_column(header: Sequence[str]) -> tuple[int, int | None] | None:
     """Find the time column of an export.
 
     Returns:
-        its position and the nanoseconds of its unit (None where the header names no unit), or None without one.
+        Its position and the nanoseconds of its unit (None where the header names no unit), or None without one.
     """
-    found: dict[str, tuple[int, int | None]] = {}
+    columns: dict[str, tuple[int, int | None]] = {}
     for position, cell in enumerate(header):
         match = _TIME.match(" ".join(cell.lower().split()))
-        if match and match["name"] in _TIME_NAMES and (match["unit"] is None or match["unit"] in _UNITS_NS):
-            found.setdefault(match["name"], (position, _UNITS_NS[match["unit"]] if match["unit"] else None))
-    return next((found[name] for name in _TIME_NAMES if name in found), None)
+        if match and (match["unit"] is None or match["unit"] in _UNITS_NS):
+            columns.setdefault(match["name"], (position, _UNITS_NS[match["unit"]] if match["unit"] else None))
+    return next((columns[name] for name in _TIME_NAMES if name in columns), None)
 
 
 def parse_times_ns(
     table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int], position: int, unit_ns: int | None
 ) -> NDArray[np.int64]:
-    """Read the times of the given rows.
+    """Read the times of some rows.
 
     A header without a unit means milliseconds in old exports and microseconds in newer ones: trackers run between 20
-    and 2000 Hz, so the median step tells them apart.
+    and 2000 Hz, so the median step decides.
 
     Returns:
         (n,) int64 nanoseconds, as the file counts them.
@@ -189,17 +184,16 @@ def _parse(table: Table) -> EyeTrack:
         raise DataError(f"{table.path} holds a header and no rows")
     if validity_is_worded(table.rows, table.header):
         seen = (values[:, VALIDITY] == VALIDITY_CODES["Valid"]).any(axis=1)
-    else:  # the coding of a number is unknown: a gaze point or a pupil tells
+    else:  # the coding of a number is unknown: a gaze point or a pupil decides
         seen = (np.nan_to_num(values[:, _SEEN_AT]) != 0).any(axis=1)
     times_ns = _clip_times_ns(table, numbers)
+    timed = times_ns is not None
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
-    if times_ns is None:
-        return EyeTrack(rows, np.zeros(len(values), np.int64), seen, False)
-    return EyeTrack(rows, times_ns, seen, True)
+    return EyeTrack(rows, np.zeros(len(values), np.int64) if times_ns is None else times_ns, seen, timed)
 
 
 def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | None:
-    """Times of a clip's rows, or None where there is no column of ascending times: EMER's own sheets need none."""
+    """Times of a clip's rows, or None without a column of ascending times, which EMER's own sheets don't need."""
     time_column = find_time_column(table.header)
     if time_column is None or len(table.rows) < 2:
         return None
@@ -208,20 +202,19 @@ def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | 
     except DataError:
         return None
     steps = np.diff(times_ns)
-    if (steps <= 0).any():
-        return None
-    period_ns = np.int64(np.median(steps))
-    return np.asarray(times_ns - times_ns[0] + period_ns)  # a row stands for the period that it ends
+    # a row stands for the period that it ends
+    return None if (steps <= 0).any() else times_ns - times_ns[0] + np.int64(np.median(steps))
 
 
-def _load(entry: Path, stamp: NDArray[np.int64]) -> EyeTrack | None:
+def load_entry(entry: Path, stamp: NDArray[np.int64]) -> EyeTrack | None:
+    """The track of a cache entry, or None where it is missing, damaged, or has another stamp."""
     try:
         # opened here: np.load leaves its own file open when the content is no archive
         with entry.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if not np.array_equal(kept["stamp"], stamp):
                 return None
             return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"]))
-    except Exception:  # zip, zlib and NumPy share no exception; the sheet itself is there to be read again
+    except Exception:  # zip, zlib and NumPy share no exception; the sheet can be read again
         return None
 
 
@@ -230,16 +223,5 @@ def _plain(text: str) -> str:
 
 
 def _number(cell: Any) -> float:
-    if isinstance(cell, str):
-        code = _WORDS.get(_plain(cell))
-        if code is not None:
-            return code
-    return parse_number(cell)
-
-
-def _readable(cell: Any) -> bool:
-    try:
-        _number(cell)
-    except ValueError:
-        return False
-    return True
+    code = _WORDS.get(_plain(cell)) if isinstance(cell, str) else None
+    return parse_number(cell) if code is None else code

@@ -1,10 +1,10 @@
 """Tables on disk: XLSX (and other workbooks), TSV and CSV, as a header and rows of cells.
 
-Locales differ in what they write: `;` between cells, a comma before decimals, U+2212 as minus, UTF-8 with a byte order
-mark or UTF-16. All are read here, so that nothing above this module thinks about them.
+Locales write `;` between cells, a comma before decimals, U+2212 as minus, UTF-8 with a byte order mark or UTF-16; only
+this module deals with them.
 
-Workbooks are read into full grids: one stray cell in the last row turns a file of some kilobytes into gigabytes, and a
-ZIP archive can hold a thousand times its size. Both are told from the archive's directory and the cells' addresses.
+Workbooks are read into full grids: one stray cell in the last row turns some kilobytes into gigabytes, and a ZIP
+archive can hold a thousand times its size. The archive's directory and the cells' addresses show both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import csv
 import math
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,33 +27,33 @@ _CHUNK: Final = 1 << 20
 _LONGEST_ADDRESS: Final = 16
 _SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml\Z")
 _FAR: Final = re.compile(rb"[\"'](?:[A-Z]{1,3}(\d{5,9})|(?:[A-Z]{3}|[J-Z][A-Z])\d{1,4})[\"']")
-"""Addresses of cells in row 10,000 and below it, or behind column 260, IZ."""
+"""Addresses of cells from row 10,000 on, or behind column 260, IZ."""
 
 _WIDE: Final = re.compile(rb"[\"'](?:[A-Z]{3}|[J-Z][A-Z])\d+[\"']")
 _ROW_BYTES: Final = 16  # of XML, at the least, for a row with a cell
 
 
 def check_workbook(path: Path) -> None:
-    """Refuse a workbook (XLSX) that would take gigabytes; other formats and damaged archives are left to the reader.
+    """Refuse a workbook (XLSX) that would take gigabytes; ignore other formats and damaged archives.
 
     Raises:
-        DataError: it unpacks to more than 2 GB, or to a hundred times its size; or a cell lies far from the others.
+        DataError: it unpacks to more than 2 GB, or to a hundred times its size; or a cell is far from the others.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            unpacked = sum(each.file_size for each in members)
+            unpacked = sum(member.file_size for member in members)
             suspicious = unpacked > _UNSUSPICIOUS_BYTES and unpacked > _LARGEST_RATIO * path.stat().st_size
             if unpacked > _LARGEST_BYTES or suspicious:
                 raise DataError(
                     f"{path} unpacks to {unpacked >> 20} MB, which is no table of a recording; save it again, as TSV"
                 )
-            for each in members:
-                if _SHEET.match(each.filename):
-                    _check_sheet(path, archive, each)
+            for member in members:
+                if _SHEET.match(member.filename):
+                    _check_sheet(path, archive, member)
     except DataError:
         raise
-    except Exception:  # zip and zlib share no exception; what is wrong is said by whoever reads it
+    except Exception:  # zip and zlib share no exception; the reader reports what is wrong
         return
 
 
@@ -64,7 +64,7 @@ def _check_sheet(path: Path, archive: zipfile.ZipFile, sheet: zipfile.ZipInfo) -
             text = kept + chunk
             far = _FAR.findall(text)
             if far:
-                last_row = max(last_row, max(int(each or 0) for each in far))
+                last_row = max(last_row, max(int(row or 0) for row in far))
                 wide = wide or b"" in far or _WIDE.search(text) is not None
             kept = text[-_LONGEST_ADDRESS:]
     if last_row * _ROW_BYTES > sheet.file_size or (wide and last_row):
@@ -73,7 +73,7 @@ def _check_sheet(path: Path, archive: zipfile.ZipFile, sheet: zipfile.ZipInfo) -
 
 
 LARGEST: Final = 3e38
-"""The largest magnitude a cell may have: float32 holds it."""
+"""The largest magnitude of a cell: float32 holds it."""
 
 _WORKBOOK_MAGIC: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _TEXT_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -85,10 +85,9 @@ class Table:
     """A header and its rows.
 
     Attributes:
-        path: the file.
         header: the first row that is not blank, as stripped text.
-        rows: the rows after it, each as wide as the header; cells are text or numbers, "" where blank.
-        first_row: number of the first of `rows` in the file, counted from 1, for messages.
+        rows: the rows after it, as wide as the header; cells are text or numbers, "" where blank.
+        first_row: number of the first of `rows` in the file, from 1, for messages.
     """
 
     path: Path
@@ -98,9 +97,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read the first sheet of a workbook, or a TSV or CSV file; its content says which it is.
-
-    Trailing blank rows are dropped, blank rows between others stay.
+    """Read the first sheet of a workbook, or a TSV or CSV file, by its content; trailing blank rows are dropped.
 
     Raises:
         DataError: the file can't be opened, is no table, holds no header, or is a workbook that would take gigabytes.
@@ -124,11 +121,19 @@ def read_table(path: Path) -> Table:
     return Table(path, header, rows, first_row=start + 2)
 
 
+def number_or_nan(cell: Any) -> float:
+    """Read one cell as `parse_number` does; NaN where it holds anything else, too."""
+    try:
+        return parse_number(cell)
+    except ValueError:
+        return math.nan
+
+
 def parse_number(cell: Any) -> float:
     """Read one cell as a number; blank cells are NaN.
 
     Raises:
-        ValueError: the cell holds anything else, or a number that float32 can't hold.
+        ValueError: the cell holds anything else, or a number too large for float32.
     """
     if isinstance(cell, (int, float)):
         value = float(cell)
@@ -147,7 +152,7 @@ def parse_number(cell: Any) -> float:
 
 
 def cell_text(cell: Any) -> str:
-    """One cell as stripped text; whole numbers lose the `.0` that workbooks give them."""
+    """One cell as stripped text, whole numbers without the `.0` of workbooks."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return " ".join(str(cell).replace("\x00", "").strip().strip('"').split())
@@ -188,16 +193,13 @@ def _text(path: Path, content: bytes) -> list[list[Any]]:
 
 
 def _decoded(path: Path, content: bytes) -> str:
-    decoders: tuple[Callable[[], str], ...]
     if content.startswith(_TEXT_MARKS):
-        decoders = (lambda: content.decode("utf-16"),)
-    elif b"\x00" in content[:4096]:
-        decoders = ()
+        encodings: tuple[str, ...] = ("utf-16",)
     else:
-        decoders = (lambda: content.decode("utf-8-sig"), lambda: content.decode("cp1252"))
-    for decode in decoders:
+        encodings = () if b"\x00" in content[:4096] else ("utf-8-sig", "cp1252")
+    for encoding in encodings:
         try:
-            return decode().replace("\x00", "")
+            return content.decode(encoding).replace("\x00", "")
         except UnicodeDecodeError:
             continue
     raise DataError(f"{path} is neither a workbook nor a text table; export it as XLSX, TSV or CSV")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -34,11 +34,11 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
 from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.fitting import accuracy_of, fit_temperatures, gap_of_agreeing, probabilities_of
 from emer_edge.export.judging.gate import record_of
 from emer_edge.export.judging.workshop import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.networks import WrittenNetworks, write_networks
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts.face_parts import DetectorPart, load_detector
 from emer_edge.export.report.collecting import Judged, report_of
 from emer_edge.export.report.export_report import ExportReport, TensorRtCheck
@@ -55,22 +55,11 @@ _TOOLS: Final = ("numpy", "onnx", "onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was made.
-
-    Attributes:
-        path: the bundle's folder.
-        manifest: its manifest.
-        report: its `report.json`, the notes for the user among it.
-    """
+    """A bundle that was made: its folder, its manifest and its `report.json`."""
 
     path: Path
     manifest: Manifest
     report: ExportReport
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know, a sentence each."""
-        return self.report.notes
 
 
 def export_bundle(options: ExportOptions, progress: Progress = silent) -> ExportSummary:
@@ -78,7 +67,7 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
 
     Args:
         options: what to export and how.
-        progress: told of long work.
+        progress: called during long work.
 
     Raises:
         OutputExistsError: the output exists and `force` is not set.
@@ -107,16 +96,13 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         ) from None
 
 
-@dataclass(frozen=True, eq=False)
-class _Matched:
-    face: FaceRecord
-    display: Display | None
-    quantiles: dict[str, tuple[float, ...]]
+_Matched = tuple[FaceRecord, Display | None, dict[str, tuple[float, ...]]]
+"""The face, the training display and each eye column's quantiles."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Export:
-    """An export under way: all that its steps need."""
+    """An export in progress."""
 
     writer: BundleWriter
     sources: Sources
@@ -128,12 +114,12 @@ class _Export:
     def written(self) -> ExportSummary:
         writer, sources, options, progress = self.writer, self.sources, self.options, self.progress
         if self.slices is not None and options.precision == "int8":
-            # What calibration would refuse is refused before minutes of work, not after.
+            # Fails here, before minutes of work, where calibration would.
             calibration_clips(self.slices, options)
         evidence = self.selection()
         matched = self.match()
         made = write_networks(writer.file, sources, self.slices, evidence, options=options, progress=progress)
-        parts = (*made.part_names, *self.detector.parts)
+        parts = dict.fromkeys((*(key.partition("/")[2] for key in made.errors), *self.detector.parts))
         checks = check_parts({name: writer.file(VARIANTS[TENSORRT].file(name)) for name in parts}, progress)
         judged = self.judged(made, evidence)
         manifest = self.manifest(made, matched, judged)
@@ -164,22 +150,22 @@ class _Export:
         )
 
     def match(self) -> _Matched:
-        """What a device must match, measured on training clips."""
+        """Measure what a device must match, on training clips."""
         sources, options = self.sources, self.options
         if self.slices is None:
             if options.match_brightness:
                 raise ConfigurationError("--match-brightness needs crops to measure: name an EMER data set with --data")
-            return _Matched(FaceRecord(template_px=ARCFACE_TEMPLATE), None, {})
+            return FaceRecord(template_px=ARCFACE_TEMPLATE), None, {}
         clips = choose_clips(self.slices.training, _MATCHED_CLIPS, options.seed + 1)
         crops, rows = matching.training_samples(clips, sources.window, sources.events, self.progress)
         paths = [self.writer.file(VARIANTS[CPU].file(name)) for name in self.detector.parts]
         finder = open_detector(self.detector.record, paths, threads=os.cpu_count() or 1)
         face = matching.measure_faces(crops, finder, self.progress, options.match_brightness)
         finder.close()
-        return _Matched(face, matching.find_display(rows), matching.eye_quantiles(rows))
+        return face, matching.find_display(rows), matching.eye_quantiles(rows)
 
     def judged(self, made: WrittenNetworks, evidence: Evidence | None) -> Judged:
-        """What selection windows tell of the networks as written."""
+        """Judge the networks as written on selection windows."""
         choice, classes = made.choice, self.sources.classes
         if evidence is None:
             return Judged(dict.fromkeys(classes, 1.0), GateRecord(verdict="not run"))
@@ -188,7 +174,7 @@ class _Export:
         gate = record_of(choice.trials[CPU].changes, truth)
         if gate.verdict != "not run":
             gate = msgspec.structs.replace(gate, verdict=choice.verdict)
-        compared = {"fp32": choice.fp32_outputs, **{name: each.outputs for name, each in choice.trials.items()}}
+        compared = {"fp32": choice.fp32_outputs, **{name: trial.outputs for name, trial in choice.trials.items()}}
         return Judged(
             temperatures,
             gate,
@@ -199,11 +185,17 @@ class _Export:
 
     def manifest(self, made: WrittenNetworks, matched: _Matched, judged: Judged) -> Manifest:
         sources, slices, choice, classes = self.sources, self.slices, made.choice, self.sources.classes
+        face, display, quantiles = matched
         return Manifest(
             schema=SCHEMA,
             name=self.options.output.name.removesuffix(".emer"),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            versions=_versions(sources.versions),
+            versions={
+                **{f"training {name}": version for name, version in sources.versions.items()},
+                "emer-edge": __version__,
+                "python": platform.python_version(),
+                **{tool: str(import_module(tool).__version__) for tool in _TOOLS},
+            },
             heads=tuple(
                 BundledHead(name=name, classes=classes.get(name, ()), temperature=judged.temperatures.get(name, 1.0))
                 for name in sources.heads
@@ -211,10 +203,10 @@ class _Export:
             window=sources.window,
             events=sources.events,
             eye_columns=COLUMN_KEYS,
-            eye_quantiles=matched.quantiles,
-            face=matched.face,
+            eye_quantiles=quantiles,
+            face=face,
             detector=self.detector.record,
-            display=matched.display,
+            display=display,
             precision=PrecisionRecord(
                 requested=self.options.precision,
                 parts=made.precisions,
@@ -233,7 +225,7 @@ class _Export:
         )
 
     def notes(self, manifest: Manifest, chosen: list[str], checks: tuple[TensorRtCheck, ...] | None) -> Iterator[str]:
-        """What the user should know, a sentence each."""
+        """For the user, one sentence each."""
         slices, gate = self.slices, manifest.gate
         if manifest.demo:
             yield "demo weights, trained on synthetic clips: for trying the tools, not for reading people"
@@ -241,9 +233,9 @@ class _Export:
         if slices is not None and slices.made_up:
             yield "calibrated on synthetic clips that were made for it, as no data was given"
         if slices is not None and slices.skipped:
-            yield f"{slices.skipped} clips could not be used and were left out"
+            yield f"{slices.skipped} clips could not be used and were skipped"
         if slices is None:
-            yield "no data was given: the generic landmark template is used, and nothing was gated or fitted"
+            yield "no data was given: the generic landmark template is used; nothing was gated or fitted"
         elif manifest.face.template_faces == 0:
             yield (
                 f"fewer than {matching.FEWEST_FACES} faces were found in the data set's own crops, so live faces are "
@@ -252,19 +244,9 @@ class _Export:
         if gate.verdict == "inconclusive":
             yield (
                 f"the accuracy gate is inconclusive on {gate.windows} windows of {gate.clips} clips of "
-                f"{gate.participants} participants: intervals are wider than the margins, and more participants are "
-                "what narrows them"
+                f"{gate.participants} participants: its intervals are wider than the margins, and only more "
+                "participants narrow them"
             )
         if manifest.research_only:
             yield "research only: EMER's agreement covers the data behind this bundle"
-        yield from (f"TensorRT refuses {each.part}: {each.error}" for each in checks or () if not each.ok)
-
-
-def _versions(trained_with: Mapping[str, str]) -> dict[str, str]:
-    found = {"emer-edge": __version__, "python": platform.python_version()}
-    for tool in _TOOLS:
-        try:
-            found[tool] = version(tool)
-        except PackageNotFoundError:
-            continue
-    return {**{f"training {name}": each for name, each in trained_with.items()}, **found}
+        yield from (f"TensorRT refuses {check.part}: {check.error}" for check in checks or () if not check.ok)

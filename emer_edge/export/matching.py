@@ -1,4 +1,4 @@
-"""What a device must match, measured on the data set: landmarks, brightness, the display, each column's spread."""
+"""Measures what a device must match on the data set: landmarks, brightness, the display, quantiles of columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emer_edge.data.windows import clip_window
 from emer_edge.runtime.faces import ARCFACE_TEMPLATE, FaceDetector, grey_level
 
 FEWEST_FACES: Final = 20
-"""With fewer found faces a median of landmarks means nothing, and the generic template is taken."""
+"""With fewer detected faces a median of landmarks means nothing, and the generic template is used."""
 
 _FEWEST_ROWS: Final = 200
 _WHOLE: Final = frozenset(column_indices(VALIDITY, EVENTS))
@@ -46,35 +46,33 @@ def training_samples(
 def measure_faces(
     crops: Sequence[NDArray[np.uint8]], detector: FaceDetector, progress: Progress, match_brightness: bool = False
 ) -> FaceRecord:
-    """Measure where landmarks lie in the data set's own crops, and how bright these are.
+    """Measure the landmarks and the brightness of the data set's own crops.
 
     Args:
-        crops: (112, 112, 3) uint8 each, B, G, R.
+        crops: (112, 112, 3) uint8, B, G, R.
         detector: the bundle's own.
-        progress: told of each crop.
-        match_brightness: whether live crops are to be brought to the brightness found.
+        progress: called after each crop.
+        match_brightness: scale live crops to this brightness.
 
     Raises:
         ConfigurationError: `match_brightness`, and the crops are all black or all equally bright.
     """
-    found = []
+    landmarks = []
     for done, crop in enumerate(crops, start=1):
         face = detector.in_crop(crop)
         if face is not None:
-            found.append(face.landmarks_px)
+            landmarks.append(face.landmarks_px)
         progress("measuring landmarks", done, len(crops))
     template = ARCFACE_TEMPLATE
-    if len(found) >= FEWEST_FACES:
-        middle = np.median(np.stack(found), axis=0)
+    if len(landmarks) >= FEWEST_FACES:
+        middle = np.median(np.stack(landmarks), axis=0)
         template = tuple((round(float(x), 3), round(float(y), 3)) for x, y in middle)  # type: ignore[assignment]
     levels = np.array([grey_level(crop) for crop in crops])
     if match_brightness and not (levels.size and levels.mean() > 0 and round(float(levels.std()), 3) > 0):
-        raise ConfigurationError(
-            "--match-brightness needs crops of different brightness, the data set's all have the same"
-        )
+        raise ConfigurationError("--match-brightness needs crops of different brightness; here all have the same")
     return FaceRecord(
         template_px=template,
-        template_faces=len(found) if len(found) >= FEWEST_FACES else 0,
+        template_faces=len(landmarks) if len(landmarks) >= FEWEST_FACES else 0,
         brightness_mean=round(float(levels.mean()), 3) if len(levels) else None,
         brightness_std=round(float(levels.std()), 3) if len(levels) else None,
         match_brightness=match_brightness,
@@ -84,25 +82,25 @@ def measure_faces(
 def eye_quantiles(rows: NDArray[np.float32]) -> dict[str, tuple[float, ...]]:
     """Quantiles (1, 5, 25, 50, 75, 95, 99 %) of each column of (n, 39) rows; empty without rows.
 
-    Missing cells are 0 in rows and are left out, so that the range of an eye's distance does not begin at 0. Validity
+    Missing cells are 0 in rows and are skipped, so that the range of an eye's distance does not begin at 0. Validity
     and columns 33 to 39 are taken whole.
     """
     if not len(rows):
         return {}
-    found = {}
+    quantiles = {}
     for column, key in enumerate(COLUMN_KEYS):
         values = rows[:, column].astype(np.float64)
         if column not in _WHOLE and values.any():
             values = values[values != 0]
-        found[key] = tuple(float(f"{each:.6g}") for each in np.quantile(values, QUANTILES))
-    return found
+        quantiles[key] = tuple(float(f"{quantile:.6g}") for quantile in np.quantile(values, QUANTILES))
+    return quantiles
 
 
 def find_display(rows: NDArray[np.float32]) -> Display | None:
     """Work out the training display from (n, 39) rows in which the same gaze is given in px, mm and as a share.
 
     Pixels are shares times the width where the film filled the display, and millimetres times the pixel density.
-    None where the rows do not lie on such lines.
+    None where the rows are not on such lines.
     """
     position = {key: at for at, key in enumerate(COLUMN_KEYS)}
     sizes = []

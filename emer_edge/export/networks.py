@@ -1,6 +1,6 @@
-"""The networks of a bundle: each is written, judged and verified by itself, then their choices become one.
+"""The networks of a bundle: each is written, judged and verified by itself, then their choices are joined.
 
-Everything after it reads a bundle of many as it reads a bundle of one.
+Later steps read a bundle of several networks as they read a bundle of one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from emer_edge.core.errors import GateError
 from emer_edge.core.heads import GAP_HEADS
 from emer_edge.core.progress import Progress
 from emer_edge.export.choosing.precision_choice import Choice, choose
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.gate import Change, compare
 from emer_edge.export.judging.trial import Trial
 from emer_edge.export.judging.workshop import Evidence, Outputs, Workshop
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
+from emer_edge.export.precision.macs import with_steps
 from emer_edge.export.precision.writing import precisions_of
 from emer_edge.export.report.export_report import FallBack, PartPrecision, Timing
 from emer_edge.export.sources import Slices, Sources
@@ -32,7 +33,7 @@ from emer_edge.export.verification import reference_of, verify
 from emer_edge.metrics.latency import LatencySummary
 
 _PARTS = ("face_encoder", "fusion")
-_ROUNDEST: tuple[PartPrecision, ...] = ("int8", "fp16", "fp32")
+_LOWEST_FIRST: tuple[PartPrecision, ...] = ("int8", "fp16", "fp32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,11 @@ class WrittenNetworks:
     """Networks in the bundle's folder.
 
     Attributes:
-        choice: of all of them; see `join`.
+        choice: of all of them, joined.
         records: for the manifest; empty for a single network.
-        precisions: `cpu/face_encoder` and so on -> what it computes in, detectors included.
+        precisions: of `cpu/face_encoder` and so on, detectors included.
         errors: the same without detectors -> largest difference from torch, a share of the largest output.
-        verified_on: what it was measured on.
+        verified_on: the inputs of that comparison.
     """
 
     choice: Choice
@@ -53,21 +54,16 @@ class WrittenNetworks:
     errors: dict[str, float]
     verified_on: str
 
-    @property
-    def part_names(self) -> tuple[str, ...]:
-        """`face_encoder`, `fusion`, `face_encoder_2` and so on."""
-        return tuple(dict.fromkeys(key.partition("/")[2] for key in self.errors))
-
 
 @dataclass(frozen=True, eq=False)
 class Member:
     """One network of several.
 
     Attributes:
-        heads: those that it gives.
+        heads: its outputs.
         names: `face_encoder` and `fusion` -> the part of the bundle.
-        choice: what was chosen for it.
-        shares: whether an earlier network brings the face encoder already.
+        choice: of its precision.
+        shares: an earlier network has the same face encoder.
     """
 
     heads: tuple[str, ...]
@@ -81,7 +77,7 @@ class Member:
         return "+".join(self.heads)
 
     def renamed(self, key: str) -> str:
-        """Name `cpu/fusion` and the like as in the bundle; `cpu/step` stays."""
+        """The name of `cpu/fusion` and so on in the bundle; `cpu/step` stays."""
         variant, _, part = key.partition("/")
         return f"{variant}/{self.names.get(part, part)}"
 
@@ -95,7 +91,7 @@ def write_networks(
     options: ExportOptions,
     progress: Progress,
 ) -> WrittenNetworks:
-    """Write every network's parts in the precision that its gate takes.
+    """Write every network's parts in the precision that passes its gate.
 
     The second network's parts are `face_encoder_2` and `fusion_2`. Where its encoder came out the same as an earlier
     one in both variants, it is stored, loaded and run once.
@@ -106,7 +102,7 @@ def write_networks(
         slices: clips, or None.
         evidence: selection windows, or None.
         options: of the export.
-        progress: told of long work.
+        progress: called during long work.
 
     Raises:
         GateError: a precision loses more accuracy than the gate allows, or a part differs from its network.
@@ -115,7 +111,7 @@ def write_networks(
     members: list[Member] = []
     precisions: dict[str, PartPrecision] = {}
     errors: dict[str, float] = {}
-    told = ""
+    verified_on = ""
     encoders: dict[bytes, str] = {}
     for number, source in enumerate(sources.networks, start=1):
         names = {part: part if number == 1 else f"{part}_{number}" for part in _PARTS}
@@ -136,61 +132,63 @@ def write_networks(
             progress=progress,
         )
         choice = choose(shop)
-        found = precisions_of(choice.precision, shop.fusion)
+        part_precisions = precisions_of(choice.precision, shop.fusion)
         reference = reference_of(source.model, evidence, options.seed)
-        differences, told = verify(choice.parts, found, reference), reference.told
+        differences, verified_on = verify(choice.parts, part_precisions, reference), reference.description
         files = [choice.parts[f"{variant}/face_encoder"] for variant in VARIANTS]
-        key = b"".join(sha256(each.read_bytes()).digest() for each in files)
+        key = b"".join(sha256(path.read_bytes()).digest() for path in files)
         encoder = encoders.setdefault(key, names["face_encoder"])
-        member = Member(
-            source.metadata.heads, {**names, "face_encoder": encoder}, choice, encoder != names["face_encoder"]
-        )
+        shares = encoder != names["face_encoder"]
+        member = Member(source.metadata.heads, {**names, "face_encoder": encoder}, choice, shares)
         if member.shares:
-            for each, variant in zip(files, VARIANTS, strict=True):
-                each.unlink()
+            for path, variant in zip(files, VARIANTS, strict=True):
+                path.unlink()
                 choice.parts[f"{variant}/face_encoder"] = file(f"{variant}/{encoder}.onnx")
         members.append(member)
-        precisions |= {member.renamed(key): each for key, each in found.items()}
-        errors |= {member.renamed(key): each for key, each in differences.items()}
+        precisions |= {member.renamed(key): precision for key, precision in part_precisions.items()}
+        errors |= {member.renamed(key): error for key, error in differences.items()}
     records = tuple(
-        NetworkRecord(heads=each.heads, encoder=each.names["face_encoder"], fusion=each.names["fusion"])
-        for each in members
+        NetworkRecord(heads=member.heads, encoder=member.names["face_encoder"], fusion=member.names["fusion"])
+        for member in members
     )
     joined = join(members, evidence)
     if len(members) > 1 and joined.verdict == "failed":
         failed = "; ".join(reason for trial in joined.trials.values() for reason in trial.reasons)
         raise GateError(f"the networks together lose more than the gate allows: {failed}; try --precision fp16 or fp32")
-    return WrittenNetworks(joined, records if len(records) > 1 else (), precisions, errors, verified_on=told)
+    return WrittenNetworks(joined, records if len(records) > 1 else (), precisions, errors, verified_on=verified_on)
 
 
 def join(members: Sequence[Member], evidence: Evidence | None) -> Choice:
-    """Make one choice of those of several networks.
+    """Join the choices of several networks into one; that of a single network is returned as it is.
 
     Times of a step are sums over networks, percentile by percentile; a shared encoder counts once. The gap's figures
-    are added where its two heads come from different networks. Precision is the roundest of all.
-
-    Args:
-        members: at least one; a single one's choice comes back as it is.
-        evidence: selection windows, or None.
+    are added where its two heads come from different networks. Precision is the lowest of all.
     """
     if len(members) == 1:
         return members[0].choice
-    choices = [each.choice for each in members]
-    precision = next(each for each in _ROUNDEST if each in {choice.precision for choice in choices})
-    before: Outputs = {name: each for choice in choices for name, each in choice.fp32_outputs.items()}
+    choices = [member.choice for member in members]
+    precision = next(precision for precision in _LOWEST_FIRST if precision in {choice.precision for choice in choices})
+    before: Outputs = {name: values for choice in choices for name, values in choice.fp32_outputs.items()}
     rows = [
         msgspec.structs.replace(row, layer=f"{member.label}: {row.layer}", part=member.names[row.part])
         for member in members
         for row in member.choice.sensitivities
     ]
-    macs = _macs(members)
+    int8_macs, macs = with_steps(
+        {
+            member.renamed(key): counts
+            for member in members
+            for key, counts in member.choice.macs.items()
+            if not key.endswith("/step")
+        }
+    )
     joined = Choice(
         precision,
         {member.renamed(key): path for member in members for key, path in member.choice.parts.items()},
         _timing(members, precision),
         _trials(members, before, evidence),
         fp32_outputs=before,
-        calibration=_calibration([each.calibration for each in choices]),
+        calibration=_calibration([record.calibration for record in choices]),
         ranges=tuple(
             msgspec.structs.replace(row, name=f"{member.names['face_encoder']}/{row.name}")
             for member in members
@@ -200,7 +198,7 @@ def join(members: Sequence[Member], evidence: Evidence | None) -> Choice:
         kept_high=tuple(f"{member.label}: {layer}" for member in members for layer in member.choice.kept_high),
         sensitivities=tuple(sorted(rows, key=lambda row: -row.shift)),
         macs=macs,
-        int8_macs={key: round(each["int8"] / max(each["total"], 1), 4) for key, each in macs.items()},
+        int8_macs=int8_macs,
         fall_back=_fall_back(members),
         candidates=tuple(
             msgspec.structs.replace(row, why=f"{member.label}: {row.why}")
@@ -226,20 +224,20 @@ def _timing(members: Sequence[Member], precision: PartPrecision) -> Timing:
 
 def _sum(parts: Iterable[LatencySummary]) -> LatencySummary:
     given = list(parts)
-    added = {each.name: sum(getattr(part, each.name) for part in given) for each in fields(LatencySummary)}
+    added = {field.name: sum(getattr(part, field.name) for part in given) for field in fields(LatencySummary)}
     return LatencySummary(**{**added, "count": min(part.count for part in given)})
 
 
 def _trials(members: Sequence[Member], before: Outputs, evidence: Evidence | None) -> dict[str, Trial]:
-    found = {}
+    joined = {}
     for variant in members[0].choice.trials:
-        trials = [each.choice.trials[variant] for each in members]
-        outputs = {name: each for trial in trials for name, each in trial.outputs.items()}
+        trials = [member.choice.trials[variant] for member in members]
+        outputs = {name: values for trial in trials for name, values in trial.outputs.items()}
         changes = [change for trial in trials for change in trial.changes]
         if evidence is not None and not any(trial.faults for trial in trials):
             changes += _gap_changes(members, before, outputs, evidence)
         decibels = [trial.embedding_db for trial in trials if trial.embedding_db is not None]
-        found[variant] = Trial(
+        joined[variant] = Trial(
             outputs,
             tuple(changes),
             {name: share for trial in trials for name, share in trial.agreement.items()},
@@ -247,66 +245,52 @@ def _trials(members: Sequence[Member], before: Outputs, evidence: Evidence | Non
             faults=tuple(fault for trial in trials for fault in trial.faults),
             unchanged=all(trial.unchanged for trial in trials),
         )
-    return found
+    return joined
 
 
 def _gap_changes(members: Sequence[Member], before: Outputs, after: Outputs, evidence: Evidence) -> list[Change]:
-    """Nobody has compared the gap yet where its heads come from two networks."""
+    """Compare the gap where its heads come from two networks."""
     heads = set(GAP_HEADS)
     if not set(before) >= heads or any(set(member.heads) >= heads for member in members):
         return []
-    one, other = ({name: each[name] for name in GAP_HEADS} for each in (before, after))
-    return [each for each in compare(one, other, evidence.truth) if each.name.startswith("gap/")]
+    one, other = ({name: outputs[name] for name in GAP_HEADS} for outputs in (before, after))
+    return [change for change in compare(one, other, evidence.truth) if change.name.startswith("gap/")]
 
 
 def _calibration(records: Sequence[CalibrationRecord | None]) -> CalibrationRecord | None:
-    """They differ in nothing but the method: the clips are the same."""
-    given = [each for each in records if each is not None]
+    """The records differ in their method only: the clips are the same."""
+    given = [record for record in records if record is not None]
     if not given:
         return None
-    return msgspec.structs.replace(given[0], method=", ".join(dict.fromkeys(each.method for each in given)))
-
-
-def _macs(members: Sequence[Member]) -> dict[str, dict[str, int]]:
-    counts = {
-        member.renamed(key): dict(each)
-        for member in members
-        for key, each in member.choice.macs.items()
-        if not key.endswith("/step")
-    }
-    for key, each in list(counts.items()):
-        step = counts.setdefault(f"{key.partition('/')[0]}/step", dict.fromkeys(each, 0))
-        for kind, count in each.items():
-            step[kind] += count
-    return counts
+    return msgspec.structs.replace(given[0], method=", ".join(dict.fromkeys(record.method for record in given)))
 
 
 def _fall_back(members: Sequence[Member]) -> FallBack:
-    """What the gate cost those networks that had layers put back, one network's figures after the other's."""
+    """The cost of the gate over the networks that had layers put back."""
     cost = {member.label: member.choice.fall_back for member in members if member.choice.fall_back.layers}
     if len(cost) < 2:
         return next(iter(cost.values()), FallBack())
     failed: dict[str, tuple[str, ...]] = {}
-    for each in cost.values():
-        for variant, reasons in each.failed.items():
+    for fall_back in cost.values():
+        for variant, reasons in fall_back.failed.items():
             failed[variant] = failed.get(variant, ()) + reasons
 
     def mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:
-        return {name: sum(each[name] for each in shares) / len(shares) for name in shares[0]}
+        return {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
 
     return FallBack(
-        layers=tuple(f"{label}: {layer}" for label, each in cost.items() for layer in each.layers),
-        tried=tuple(row for each in cost.values() for row in each.tried),
-        step_ms_before=sum(each.step_ms_before for each in cost.values()),
-        step_ms=sum(each.step_ms for each in cost.values()),
-        int8_macs_before=mean([each.int8_macs_before for each in cost.values()]),
-        int8_macs=mean([each.int8_macs for each in cost.values()]),
+        layers=tuple(f"{label}: {layer}" for label, fall_back in cost.items() for layer in fall_back.layers),
+        tried=tuple(row for fall_back in cost.values() for row in fall_back.tried),
+        step_ms_before=sum(fall_back.step_ms_before for fall_back in cost.values()),
+        step_ms=sum(fall_back.step_ms for fall_back in cost.values()),
+        int8_macs_before=mean([fall_back.int8_macs_before for fall_back in cost.values()]),
+        int8_macs=mean([fall_back.int8_macs for fall_back in cost.values()]),
         failed=failed,
     )
 
 
 def _notes(members: Sequence[Member], joined: Choice) -> list[str]:
-    everyone = [note for note in members[0].choice.notes if all(note in each.choice.notes for each in members)]
+    everyone = [note for note in members[0].choice.notes if all(note in member.choice.notes for member in members)]
     own = [f"{member.label}: {note}" for member in members for note in member.choice.notes if note not in everyone]
     encoders = len({member.names["face_encoder"] for member in members})
     step = joined.final_ms["step"]

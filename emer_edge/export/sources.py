@@ -1,4 +1,4 @@
-"""What an export starts from: a network, what is known about it, and the clips that choices are made on."""
+"""The inputs of an export: networks with their metadata, and the clips that choices are made on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emer_edge.core.window import NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
 from emer_edge.data.synth.synthesise import MARKER
-from emer_edge.export.options import ExportOptions
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
@@ -48,12 +48,12 @@ class Sources:
     @property
     def heads(self) -> tuple[str, ...]:
         """Of all networks, in the order of their outputs."""
-        return tuple(name for each in self.networks for name in each.metadata.heads)
+        return tuple(name for source in self.networks for name in source.metadata.heads)
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
         """Class names of every class head in output order."""
-        return {name: tuple(order) for each in self.networks for name, order in each.metadata.classes.items()}
+        return {name: tuple(order) for source in self.networks for name, order in source.metadata.classes.items()}
 
     @property
     def window(self) -> WindowSpec:
@@ -67,23 +67,23 @@ class Sources:
 
     @property
     def data(self) -> DataRecord | None:
-        """What is known about the data behind them; None when nothing is."""
-        return next((each.metadata.data for each in self.networks if each.metadata.data is not None), None)
+        """The data behind them; None when unknown."""
+        return next((source.metadata.data for source in self.networks if source.metadata.data is not None), None)
 
     @property
     def demo(self) -> bool:
         """Whether one of them has demo weights."""
-        return any(each.metadata.demo for each in self.networks)
+        return any(source.metadata.demo for source in self.networks)
 
     @property
     def research_only(self) -> bool:
         """Whether EMER's agreement covers the data behind one of them."""
-        return any(each.metadata.research_only for each in self.networks)
+        return any(source.metadata.research_only for source in self.networks)
 
     @property
     def versions(self) -> dict[str, str]:
         """Package -> version at training; the first network's where they differ."""
-        return {name: each for source in self.networks[::-1] for name, each in source.metadata.versions.items()}
+        return {name: version for source in self.networks[::-1] for name, version in source.metadata.versions.items()}
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Slices:
     """Clips to make choices on.
 
     Attributes:
-        training: calibration and matching use these.
-        selection: the gate, temperatures and the gap use these.
-        record: what the manifest says about the data behind the network.
-        synthetic: whether the clips are this project's own synthetic ones.
-        made_up: whether they were synthesised for this export.
+        training: for calibration and matching.
+        selection: for the gate, temperatures and the gap.
+        record: the manifest's record of the data behind the network.
+        synthetic: the clips are this project's own synthetic ones.
+        made_up: they were synthesised for this export.
         skipped: clips that could not be used.
     """
 
@@ -107,8 +107,8 @@ class Slices:
     skipped: int = 0
 
     def hashes(self, clips: Sequence[Clip]) -> tuple[str, ...]:
-        """Salted hashes of clips, sorted so that their order tells nothing."""
-        return tuple(sorted(clip_hash(self.record.salt, clip) for clip in clips))
+        """Salted hashes of clips, sorted."""
+        return _hashes(self.record.salt, clips)
 
 
 def open_sources(options: ExportOptions) -> Sources:
@@ -125,27 +125,21 @@ def open_sources(options: ExportOptions) -> Sources:
         emotions = [name for name, head in HEADS.items() if isinstance(head, ClassHead) and head.classes == EMOTIONS]
         orders = {**dict.fromkeys(emotions, _code_order(options.label_classes)), **orders}
     opened = open_checkpoints(options.checkpoints, orders)
-    networks = tuple(_checked(Source(*each), name) for name, each in zip(options.checkpoints, opened, strict=True))
-    for name, each in zip(options.checkpoints[1:], networks[1:], strict=True):
-        _refuse_mixing(options.checkpoints[0], networks[0].metadata, name, each.metadata)
+    networks = tuple(_checked(Source(*pair), name) for name, pair in zip(options.checkpoints, opened, strict=True))
+    for name, network in zip(options.checkpoints[1:], networks[1:], strict=True):
+        _refuse_mixing(options.checkpoints[0], networks[0].metadata, name, network.metadata)
     return Sources(networks)
 
 
 def _checked(source: Source, name: str) -> Source:
     tensors = source.model.state_dict()
-    broken = [each for each, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
-    if broken:
+    if broken := [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
         raise CheckpointError(f"{name} holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again")
-    variances = {each: tensor for each, tensor in tensors.items() if each.endswith("running_var")}
-    negative = [each for each, tensor in variances.items() if bool((tensor < 0).any())]
-    if negative:
-        raise CheckpointError(
-            f"{name} holds negative variances in {', '.join(negative[:5])}, whose square root is no number; "
-            "train it again"
-        )
+    if negative := [key for key, tensor in tensors.items() if key.endswith("running_var") and (tensor < 0).any()]:
+        raise CheckpointError(f"{name} holds negative variances in {', '.join(negative[:5])}; train it again")
     columns = source.metadata.columns
     if tuple(columns) != COLUMN_KEYS:
-        odd = [each for each in columns if each not in COLUMN_KEYS] or list(columns)[:3]
+        odd = [column for column in columns if column not in COLUMN_KEYS] or list(columns)[:3]
         raise CheckpointError(f"{name} reads other eye columns than this emer-edge writes: {', '.join(odd)}")
     return source
 
@@ -154,7 +148,7 @@ def _refuse_mixing(first: str, one: CheckpointMetadata, second: str, other: Chec
     """Every network of a bundle is given the same windows, cut from the same columns, of people none was trained on."""
     for what, left, right in (
         ("columns 33 to 39", f"events {one.events}", f"events {other.events}"),
-        ("windows", _told(one.window), _told(other.window)),
+        ("windows", _described(one.window), _described(other.window)),
     ):
         if left != right:
             raise ConfigurationError(
@@ -162,19 +156,19 @@ def _refuse_mixing(first: str, one: CheckpointMetadata, second: str, other: Chec
                 "read the same; export them one by one, or train them alike"
             )
     # Their hashes carry salts of their own: the same data set, split for the same fold, is the same clips.
-    known = [
-        (each.data.fingerprint, each.data.fold, len(each.data.training_hashes), len(each.data.selection_hashes))
-        for each in (one, other)
-        if each.data is not None
-    ]
-    if len(set(known)) > 1:
+    known = {
+        (data.fingerprint, data.fold, len(data.training_hashes), len(data.selection_hashes))
+        for data in (one.data, other.data)
+        if data is not None
+    }
+    if len(known) > 1:
         raise ConfigurationError(
             f"{first} and {second} were trained on different clips, so none may be left that neither has seen; "
             "train them on the same data and fold, or export them one by one"
         )
 
 
-def _told(window: WindowSpec) -> str:
+def _described(window: WindowSpec) -> str:
     return (
         f"{window.length_ns / NANOSECONDS:g} s every {window.hop_ns / NANOSECONDS:g} s, {window.pick} item, at least "
         f"{window.min_face_slots} face and {window.min_eye_slots} eye slots"
@@ -188,7 +182,7 @@ def _code_order(classes: Classes | str) -> Sequence[str]:
 
 @contextmanager
 def open_slices(sources: Sources, options: ExportOptions, progress: Progress) -> Iterator[Slices | None]:
-    """Open the clips to make choices on; None where there are none and none are needed.
+    """Open the clips to make choices on; None without data where none is needed.
 
     Raises:
         ConfigurationError: a quantised export of a user's checkpoint without data, or a fold that it was trained on.
@@ -210,6 +204,8 @@ def open_slices(sources: Sources, options: ExportOptions, progress: Progress) ->
 def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> Slices:
     synthetic = (dataset.root / MARKER).is_file()
     known = sources.data
+    training: tuple[Clip, ...] = ()
+    selection: tuple[Clip, ...] = ()
     if known is not None:
         if options.fold is not None and known.fold and options.fold != known.fold:
             raise ConfigurationError(
@@ -217,15 +213,15 @@ def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> S
                 f"leave --fold out or pass --fold {known.fold}"
             )
         hashed = {clip_hash(known.salt, clip): clip for clip in dataset.clips}
-        training = tuple(hashed[each] for each in known.training_hashes if each in hashed)
-        selection = tuple(hashed[each] for each in known.selection_hashes if each in hashed)
-        if training and selection:
-            return Slices(training, selection, known, synthetic, skipped=len(dataset.skipped))
+        training, selection = (
+            tuple(hashed[name] for name in names if name in hashed)
+            for names in (known.training_hashes, known.selection_hashes)
+        )
     fold = options.fold or (known.fold if known is not None and known.fold else 1)
-    training, selection = dataset.training(fold), dataset.selection(fold)
-    if known is None:
-        known = _record(dataset, fold, training, selection)
-    return Slices(training, selection, known, synthetic, skipped=len(dataset.skipped))
+    if not (training and selection):
+        training, selection = dataset.training(fold), dataset.selection(fold)
+    record = known or _record(dataset, fold, training, selection)
+    return Slices(training, selection, record, synthetic, skipped=len(dataset.skipped))
 
 
 def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
@@ -236,14 +232,24 @@ def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
     known = sources.data or _record(dataset, 0)
     selection = (*dataset.fold(1), *dataset.fold(2))
     chosen = set(map(id, selection))
-    training = tuple(each for each in dataset.clips if id(each) not in chosen)
+    training = tuple(clip for clip in dataset.clips if id(clip) not in chosen)
     return Slices(training, selection, known, True, made_up=True)
 
 
 def _record(
     dataset: EmerDataset, fold: int, training: tuple[Clip, ...] = (), selection: tuple[Clip, ...] = ()
 ) -> DataRecord:
-    salt, synthetic = new_salt(), (dataset.root / MARKER).is_file()
-    hashes = (tuple(sorted(clip_hash(salt, each) for each in clips)) for clips in (training, selection))
-    named = dict(zip(("training_hashes", "selection_hashes"), hashes, strict=True))
-    return DataRecord(fingerprint=dataset.fingerprint, salt=salt, fold=fold, **named, synthetic=synthetic)
+    salt = new_salt()
+    return DataRecord(
+        fingerprint=dataset.fingerprint,
+        salt=salt,
+        fold=fold,
+        training_hashes=_hashes(salt, training),
+        selection_hashes=_hashes(salt, selection),
+        synthetic=(dataset.root / MARKER).is_file(),
+    )
+
+
+def _hashes(salt: str, clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Salted hashes of clips, sorted so that they do not reveal an order."""
+    return tuple(sorted(clip_hash(salt, clip) for clip in clips))

@@ -1,4 +1,4 @@
-"""Exported parts as they are run: held to the network they came from, golden outputs, and what TensorRT says."""
+"""Verification of the exported parts: against the torch network, golden outputs, and TensorRT's parser and builder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
-# Low and high of a column by its unit, extremes included; columns without a unit are told apart by name.
+# Low and high of a column by its unit, extremes included; columns without a unit go by their names.
 _RANGES: Final = {"DACS px": (-200.0, 2100.0), "DACS mm": (-200.0, 900.0), "MCS norm": (-0.1, 1.1), "mm": (1.5, 8.0),
                   "ms": (0.0, 12_000.0)}  # fmt: skip
 _INDEX: Final = (0.0, 60_000.0)
@@ -36,7 +36,6 @@ _INDEX: Final = (0.0, 60_000.0)
 FP32_TOLERANCE: Final = 1e-4
 """Largest difference of an FP32 part, as a share of the output's largest value."""
 _WINDOWS: Final = 4
-_THREADS: Final = 1
 _GOLDEN_WINDOWS: Final = 2
 _GOLDEN_SEED: Final = 2026
 _BLOCK_PX: Final = 8
@@ -49,13 +48,18 @@ def seeded_windows(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDAr
         face (count, 8, 3, 112, 112) in whole grey levels / 255, eye (count, 32, 39), gaze (count, 32, 2), float32.
     """
     rng = np.random.default_rng(seed)
-    coarse = rng.random((count, FACE_SLOTS, 3, FACE_SIZE_PX // 8, FACE_SIZE_PX // 8))
-    grey = np.rint(coarse.repeat(8, axis=3).repeat(8, axis=4) * 255).astype(np.float32)
-    low, high = np.array([_range(each) for each in EYE_COLUMNS]).T
+    grey = _grey_blocks(rng, (count, FACE_SLOTS, 3, FACE_SIZE_PX, FACE_SIZE_PX))
+    low, high = np.array([_range(column) for column in EYE_COLUMNS]).T
     eye = low + rng.random((count, EYE_SLOTS, len(EYE_COLUMNS))) * (high - low)
     eye[..., MOVEMENT_TYPE] = np.rint(eye[..., MOVEMENT_TYPE])
     eye = eye.astype(np.float32)
     return grey / np.float32(255), eye, np.ascontiguousarray(eye[..., GAZE_POINT])
+
+
+def _grey_blocks(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Whole grey levels in blocks of 8 x 8 pixels: images (..., height, width)."""
+    coarse = rng.random((*shape[:-2], shape[-2] // _BLOCK_PX, shape[-1] // _BLOCK_PX))
+    return np.rint(coarse.repeat(_BLOCK_PX, axis=-2).repeat(_BLOCK_PX, axis=-1) * 255).astype(np.float32)
 
 
 def _range(column: EyeColumn) -> tuple[float, float]:
@@ -70,10 +74,10 @@ def _range(column: EyeColumn) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Inputs and what the torch network makes of them.
+    """Inputs and the torch network's outputs.
 
     Attributes:
-        told: what the inputs are, for people.
+        description: of the inputs, for people.
         face: (B, 3, 112, 112).
         embedding: (B, 128).
         eye: (N, 32, 39).
@@ -81,7 +85,7 @@ class Reference:
         heads: head -> (N, C).
     """
 
-    told: str
+    description: str
     face: NDArray[np.float32]
     embedding: NDArray[np.float32]
     eye: NDArray[np.float32]
@@ -94,25 +98,24 @@ def reference_of(model: Emert, evidence: Evidence | None = None, seed: int = 0) 
     windows = np.zeros(0, np.int64) if evidence is None else evidence.first_of_clips(_WINDOWS)
     if evidence is not None and len(windows) == _WINDOWS:
         face, eye, gaze = evidence.faces(windows), evidence.eye[windows], evidence.gaze[windows]
-        told = f"{_WINDOWS} selection windows"
+        description = f"{_WINDOWS} selection windows"
     else:
         face, eye, gaze = seeded_windows(_WINDOWS, seed)
-        told = "seeded inputs in EMER's ranges"
+        description = "seeded inputs in EMER's ranges"
     flat = face.reshape(-1, *face.shape[2:])
     with torch.inference_mode():
         embedding = model.encode(torch.from_numpy(flat))
-        fused = model.fuse(
-            embedding.reshape(_WINDOWS, -1, embedding.shape[1]), torch.from_numpy(eye), torch.from_numpy(gaze)
-        )
-    heads = {name: each.numpy() for name, each in fused.items()}
-    return Reference(told, flat, embedding.numpy(), eye=eye, gaze=gaze, heads=heads)
+        embeddings = embedding.reshape(_WINDOWS, -1, embedding.shape[1])
+        fused = model.fuse(embeddings, torch.from_numpy(eye), torch.from_numpy(gaze))
+    heads = {name: values.numpy() for name, values in fused.items()}
+    return Reference(description, flat, embedding.numpy(), eye=eye, gaze=gaze, heads=heads)
 
 
 def verify(parts: dict[str, Path], precisions: Mapping[str, str], reference: Reference) -> dict[str, float]:
     """Compare each part's outputs with the torch network's.
 
     Args:
-        parts: `cpu/face_encoder` and so on -> ONNX file; detectors are left out.
+        parts: `cpu/face_encoder` and so on -> ONNX file, without detectors.
         precisions: the same keys -> `fp32`, `fp16` or `int8`.
         reference: inputs and expected outputs.
 
@@ -135,16 +138,14 @@ def verify(parts: dict[str, Path], precisions: Mapping[str, str], reference: Ref
         if not np.isfinite(errors[key]):
             raise GateError(f"the exported {key} gives numbers that are not finite; try another --precision")
         if precisions[key] == "fp32" and errors[key] > FP32_TOLERANCE:
-            raise GateError(
-                f"the exported {key} differs from the checkpoint by {errors[key]:.2g} of its largest output"
-            )
+            raise GateError(f"the exported {key} differs from the checkpoint: {errors[key]:.2g} of its largest output")
     return errors
 
 
 def noise_db(got: NDArray[Any], expected: NDArray[Any]) -> float:
     """Signal to quantisation noise of (n, width) arrays, dB.
 
-    The signal is what differs between the n items: a constant that all share tells nothing about any of them.
+    The signal is the difference between the n items, without their mean.
     """
     signal = float(((expected - expected.mean(axis=0)) ** 2).sum())
     noise = float(((got - expected) ** 2).sum())
@@ -163,12 +164,12 @@ def make_golden(
         file: gives the file for a path inside the bundle; the parts are there.
         networks: encoders and fusions; a fusion is given what the cpu variant's encoder made of the faces.
         detectors: part -> model of the face detector.
-        progress: told after every part.
+        progress: called after every part.
     """
     face, eye, gaze = seeded_windows(_GOLDEN_WINDOWS, _GOLDEN_SEED)
     inputs: dict[str, Tensors] = {}
     outputs: dict[tuple[Variant, str], Tensors] = {}
-    names = dict.fromkeys(each.encoder for each in networks)
+    names = dict.fromkeys(network.encoder for network in networks)
     total = len(names) + len(networks) + len(detectors)
 
     def run(part: str, given: Tensors) -> None:
@@ -183,22 +184,15 @@ def make_golden(
         embeddings = outputs[CPU, network.encoder]["embedding"].reshape(_GOLDEN_WINDOWS, FACE_SLOTS, -1)
         run(network.fusion, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
     for name, model in detectors.items():
-        run(name, _image(model))
+        (image,) = model.graph.input
+        height, width = (side.dim_value for side in image.type.tensor_type.shape.dim[2:])
+        run(name, {image.name: _grey_blocks(np.random.default_rng(_GOLDEN_SEED), (1, 3, height, width))})
     return Golden(inputs, outputs)
 
 
 def _run(path: Path, given: Tensors) -> Tensors:
-    with closing(open_engine(CPU_ENGINE, path, _THREADS)) as engine:
-        return {name: np.asarray(each, np.float32) for name, each in engine.run(given).items()}
-
-
-def _image(model: onnx.ModelProto) -> Tensors:
-    """Grey levels in blocks, in the shape that a detector takes: its sides are multiples of 32."""
-    (taken,) = model.graph.input
-    height, width = (each.dim_value for each in taken.type.tensor_type.shape.dim[2:])
-    coarse = np.random.default_rng(_GOLDEN_SEED).random((1, 3, height // _BLOCK_PX, width // _BLOCK_PX))
-    blocks = coarse.repeat(_BLOCK_PX, axis=2).repeat(_BLOCK_PX, axis=3)
-    return {taken.name: np.rint(blocks * 255).astype(np.float32)}
+    with closing(open_engine(CPU_ENGINE, path, threads=1)) as engine:
+        return {name: np.asarray(values, np.float32) for name, values in engine.run(given).items()}
 
 
 def check_parts(parts: Mapping[str, Path], progress: Progress = silent) -> tuple[TensorRtCheck, ...] | None:
@@ -210,9 +204,9 @@ def check_parts(parts: Mapping[str, Path], progress: Progress = silent) -> tuple
     for done, (name, path) in enumerate(parts.items(), start=1):
         try:
             built = build_plan(path, BuildOptions(package))
-            told = f"{built.package} {built.version}"
+            package_version = f"{built.package} {built.version}"
             seconds, size = round(built.seconds, 3), len(built.plan)
-            results.append(TensorRtCheck(part=name, ok=True, package=told, seconds=seconds, plan_bytes=size))
+            results.append(TensorRtCheck(part=name, ok=True, package=package_version, seconds=seconds, plan_bytes=size))
         except EngineError as error:
             results.append(TensorRtCheck(part=name, ok=False, error=str(error)))
         progress("building with TensorRT", done, len(parts))

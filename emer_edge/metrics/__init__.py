@@ -1,4 +1,4 @@
-"""What predictions are worth and what they cost: NumPy only, the same figures in training, export, run and bench."""
+"""Metrics of predictions and latency: NumPy only, the same figures in training, export, run and bench."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.probabilities import ECE_BINS
 
+Sums = NDArray[np.float64]
+_LEVEL: Final = 0.95
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -26,18 +29,14 @@ class Interval:
 
     Attributes:
         value: on all items.
-        low, high: percentile bootstrap interval; NaN with fewer than two participants.
-        level: for example 0.95.
+        low, high: 95 % percentile bootstrap interval; NaN with fewer than two participants.
         participants: number of clusters that were drawn from.
-        items: number of items.
     """
 
     value: float
     low: float
     high: float
-    level: float
     participants: int
-    items: int
 
 
 def bootstrap(
@@ -45,25 +44,23 @@ def bootstrap(
     participants: Sequence[Hashable],
     *arrays: ArrayLike,
     resamples: int = RESAMPLES,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Interval of `metric(*arrays)` over draws of whole participants with replacement.
 
     Args:
         metric: takes the arrays, each indexed by item on its first axis.
-        participants: (n,) whose item it is.
+        participants: (n,) participant of each item.
         arrays: for example truth (n,) and prediction (n,).
         resamples: number of draws.
-        level: of the interval.
         seed: same seed, same interval.
 
     Raises:
         ConfigurationError: arrays of different lengths, or none.
     """
-    items = [np.asarray(each) for each in arrays]
-    if not items or not len(participants) or any(len(each) != len(participants) for each in items):
-        lengths = ", ".join(str(len(each)) for each in items) or "none"
+    items = [np.asarray(array) for array in arrays]
+    if not items or not len(participants) or any(len(array) != len(participants) for array in items):
+        lengths = ", ".join(str(len(array)) for array in items) or "none"
         raise ConfigurationError(f"{len(participants)} participants and arrays of lengths {lengths} don't fit together")
     members = _members(participants)
     value, low, high = float(metric(*items)), math.nan, math.nan
@@ -71,10 +68,10 @@ def bootstrap(
         rng = np.random.default_rng(seed)
         drawn = np.empty(resamples)
         for at in range(resamples):
-            chosen = np.concatenate([members[each] for each in rng.integers(len(members), size=len(members))])
-            drawn[at] = metric(*(each[chosen] for each in items))
-        low, high = limits(drawn, level)
-    return Interval(value, low, high, level, participants=len(members), items=len(participants))
+            chosen = np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))])
+            drawn[at] = metric(*(array[chosen] for array in items))
+        low, high = limits(drawn)
+    return Interval(value, low, high, len(members))
 
 
 def bootstrap_difference(
@@ -97,44 +94,33 @@ def bootstrap_difference(
 
 
 def bootstrap_sums(
-    metric: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    metric: Callable[[Sums], Sums],
     participants: Sequence[Hashable],
-    totals: NDArray[np.float64],
+    totals: Sums,
     resamples: int = RESAMPLES,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Interval of a metric that depends on the items through sums only: `bootstrap` at the price of a matrix product.
+    """`bootstrap` of a metric that depends on the items through sums only: the same draws, as a matrix product.
 
     Args:
         metric: takes (..., k) sums, gives (...).
-        participants: (n,) whose item it is.
+        participants: (n,) participant of each item.
         totals: (n, k) what each item adds.
         resamples: number of draws.
-        level: of the interval.
-        seed: same seed, same draws as `bootstrap` makes.
+        seed: of the draws.
 
     Raises:
         ConfigurationError: arrays of different lengths, or none.
     """
     drawn, groups = draw_sums(participants, totals, resamples, seed)
-    low = high = math.nan
-    if groups > 1:
-        low, high = limits(metric(drawn), level)
-    value = float(metric(totals.sum(axis=0)))
-    return Interval(value, low, high, level, participants=groups, items=len(participants))
+    low, high = limits(metric(drawn)) if groups > 1 else (math.nan, math.nan)
+    return Interval(float(metric(totals.sum(axis=0))), low, high, groups)
 
 
 def draw_sums(
-    participants: Sequence[Hashable], totals: NDArray[np.float64], resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[NDArray[np.float64], int]:
-    """Sums over draws of whole participants, the draws that `bootstrap` makes with the same seed.
-
-    Args:
-        participants: (n,) whose item it is.
-        totals: (n, k) what each item adds.
-        resamples: number of draws.
-        seed: of the draws.
+    participants: Sequence[Hashable], totals: Sums, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Sums, int]:
+    """Sums of (n, k) totals over draws of whole participants, the draws that `bootstrap` makes with the same seed.
 
     Returns:
         (resamples, k) sums, and the number of participants; no sums for a single one.
@@ -147,31 +133,28 @@ def draw_sums(
     members = _members(participants)
     if len(members) < 2:
         return np.zeros((0, totals.shape[1])), len(members)
-    sums = np.stack([totals[each].sum(axis=0) for each in members])
+    sums = np.stack([totals[rows].sum(axis=0) for rows in members])
     drawn = np.random.default_rng(seed).integers(len(members), size=(resamples, len(members)))
     times = np.zeros((resamples, len(members)))
     np.add.at(times, (np.arange(resamples)[:, None], drawn), 1.0)
     return times @ sums, len(members)
 
 
-def limits(drawn: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of (n,) drawn figures, those that are not defined left out; NaN where none is."""
+def limits(drawn: Sums) -> tuple[float, float]:
+    """95 % percentile interval of (n,) drawn figures, those that are not defined left out; NaN where none is."""
     defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return math.nan, math.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 
 
 def _members(participants: Sequence[Hashable]) -> list[NDArray[np.int64]]:
     """Item indices of each participant, participants in order of first appearance."""
-    found: dict[Hashable, list[int]] = {}
-    for at, each in enumerate(participants):
-        found.setdefault(each, []).append(at)
-    return [np.array(each, np.int64) for each in found.values()]
-
-
-Sums = NDArray[np.float64]
+    members: dict[Hashable, list[int]] = {}
+    for at, participant in enumerate(participants):
+        members.setdefault(participant, []).append(at)
+    return [np.array(rows, np.int64) for rows in members.values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +176,7 @@ class Paired:
         return float(before), float(after)
 
     def change(self, participants: Sequence[Hashable], seed: int = 0, resamples: int = RESAMPLES) -> Interval:
-        """Interval of after minus before over draws of the participants (n,) whose item each is."""
+        """Interval of after minus before over draws of the items' (n,) participants."""
 
         def difference(sums: Sums) -> Sums:
             before, after = self.formula(sums)
@@ -219,7 +202,7 @@ def paired_mean(before: ArrayLike, after: ArrayLike) -> Paired:
 def paired_uar(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Paired:
     """Unweighted average recalls given (n,) true classes and (n,) best classes before and after."""
     true = np.asarray(truth, np.int64)
-    return paired_recalls(true, *(np.asarray(each) == true for each in (before, after)))
+    return paired_recalls(true, *(np.asarray(choice) == true for choice in (before, after)))
 
 
 def paired_recalls(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Paired:
@@ -229,7 +212,7 @@ def paired_recalls(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Pai
     """
     true = np.asarray(truth, np.int64)
     member = np.eye(int(true.max()) + 1)[true]
-    hits = [member * np.asarray(each, np.float64)[:, None] for each in (before, after)]
+    hits = [member * np.asarray(hit, np.float64)[:, None] for hit in (before, after)]
     count = member.shape[1]
 
     def formula(sums: Sums) -> tuple[Sums, Sums]:
@@ -251,14 +234,14 @@ def paired_ece(before: ArrayLike, after: ArrayLike, truth: ArrayLike, bins: int 
     `emer_edge.metrics.probabilities.ece`, to a few thousandths.
     """
     true = np.asarray(truth, np.int64)
-    sides = [np.asarray(each, np.float64) for each in (before, after)]
-    confidence = [each.max(axis=1) for each in sides]
+    sides = [np.asarray(side, np.float64) for side in (before, after)]
+    confidence = [side.max(axis=1) for side in sides]
     place = np.clip(np.ceil((confidence[0] + confidence[1]) / 2 * bins).astype(np.int64) - 1, 0, bins - 1)
     columns = []
-    for each, sure in zip(sides, confidence, strict=True):
+    for side, sure in zip(sides, confidence, strict=True):
         # Hit minus confidence: the size of a bin cancels out of the error.
         excess = np.zeros((len(true), bins))
-        excess[np.arange(len(true)), place] = (each.argmax(axis=1) == true) - sure
+        excess[np.arange(len(true)), place] = (side.argmax(axis=1) == true) - sure
         columns.append(excess)
 
     def formula(sums: Sums) -> tuple[Sums, Sums]:

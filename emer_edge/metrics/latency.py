@@ -138,17 +138,17 @@ class LatencyRecorder:
         """The whole distribution for a picture: pairs of bin number (see `BINS_A_DECADE`) and count, rising."""
         edges_ms, counts = self.distribution()
         numbers = np.ceil(BINS_A_DECADE * np.log10(edges_ms) - _ROUNDING).astype(int)
-        found: dict[int, int] = {}
+        bins: dict[int, int] = {}
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            found[number] = found.get(number, 0) + count
-        return list(found.items())
+            bins[number] = bins.get(number, 0) + count
+        return list(bins.items())
 
     def within(self, limits_ms: Iterable[float]) -> list[int]:
         """For each limit, how many durations do not exceed it; one that is less than 1 % below it may be left out."""
         edges_ms, counts = self.distribution()
         seen = np.concatenate(([0], np.cumsum(counts)))
         at = np.searchsorted(edges_ms, np.fromiter(limits_ms, float) * (1 + _ROUNDING), side="right")
-        return [int(each) for each in seen[at]]
+        return [int(count) for count in seen[at]]
 
 
 def _bin(duration_ns: int) -> int:
@@ -162,29 +162,28 @@ CONFIDENCE: Final = 0.99
 """c of the rule: 1 less the share of wrong claims on a system that just misses the percentile."""
 
 
-def overlatency_allowed(queries: int, share: float = 0.9, confidence: float = CONFIDENCE) -> int:
+def overlatency_allowed(queries: int, share: float = 0.9) -> int:
     """t: how many of so many queries may be slower than what is claimed as the percentile; -1: too few for any claim.
 
     Args:
         queries: q, how many were measured.
         share: p, the percentile as a share in (0, 1).
-        confidence: c, in (0, 1).
 
     Raises:
         ConfigurationError: a share outside its range, or negative queries.
     """
-    if queries < 0 or not 0 < share < 1 or not 0 < confidence < 1:
+    if queries < 0 or not 0 < share < 1:
         raise ConfigurationError(
-            f"early stopping takes at least 0 queries and shares between 0 and 1, not {queries}, {share}, {confidence}"
+            f"early stopping takes at least 0 queries and a share between 0 and 1, not {queries} and {share}"
         )
     most = math.floor((1 - share) * queries) + 1  # the distribution function is above 1/2 from its mean on
     slower = np.arange(1, most + 1)
     steps = np.log((queries - slower + 1).clip(1) / slower) + math.log((1 - share) / share)
     terms = queries * math.log(share) + np.concatenate(([0.0], np.cumsum(steps)))  # log f(k; q, 1 - p), k from 0
-    return int(np.searchsorted(np.logaddexp.accumulate(terms), math.log(1 - confidence), side="right")) - 1
+    return int(np.searchsorted(np.logaddexp.accumulate(terms), math.log(1 - CONFIDENCE), side="right")) - 1
 
 
-def queries_needed(share: float = 0.9, overlatency: int = 1, confidence: float = CONFIDENCE) -> int:
+def queries_needed(share: float = 0.9, overlatency: int = 1) -> int:
     """The fewest queries of which so many may be slower than the percentile claimed: 64 for p90, 662 for p99.
 
     Raises:
@@ -193,25 +192,20 @@ def queries_needed(share: float = 0.9, overlatency: int = 1, confidence: float =
     if overlatency < 0:
         raise ConfigurationError(f"a count of slower queries is at least 0, not {overlatency}")
     low, high = 0, 1  # low is too few
-    while overlatency_allowed(high, share, confidence) < overlatency:
+    while overlatency_allowed(high, share) < overlatency:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if overlatency_allowed(middle, share, confidence) < overlatency:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if overlatency_allowed(middle, share) < overlatency else (low, middle)
     return high
 
 
-def claimed_percentile(
-    durations: Iterable[float], share: float = 0.9, confidence: float = CONFIDENCE
-) -> tuple[float, int] | None:
+def claimed_percentile(durations: Iterable[float], share: float = 0.9) -> tuple[float, int] | None:
     """The duration that may be claimed to be the percentile, and how many slower ones were discarded for it.
 
     It is the largest that is left when the t - 1 slowest are discarded, so it is never below the sample's own
     percentile. None where there are fewer than `queries_needed(share)`.
     """
     ordered = sorted(durations)
-    allowed = overlatency_allowed(len(ordered), share, confidence)
+    allowed = overlatency_allowed(len(ordered), share)
     return None if allowed < 1 else (ordered[len(ordered) - allowed], allowed - 1)

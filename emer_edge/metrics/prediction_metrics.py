@@ -1,4 +1,4 @@
-"""What predictions are worth: classes, values, the published scripts' batches, two classifiers side by side."""
+"""Metrics of predictions: classes, values, the published scripts' batches, two classifiers side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.core.errors import ConfigurationError
-from emer_edge.metrics.summed import summed_values
+from emer_edge.metrics.probabilities import checked_values
 
 
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int | None = None) -> NDArray[np.int64]:
@@ -23,19 +23,17 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int | None = None
         classes: number of classes C; by default the largest index and one.
 
     Returns:
-        (C, C) int64, a row a true class, a column a predicted one.
+        (C, C) int64, one row per true class, one column per predicted one.
 
     Raises:
         ConfigurationError: no items, different lengths, or an index outside the classes.
     """
-    true, guessed = np.asarray(truth), np.asarray(predicted)
-    if true.ndim != 1 or true.shape != guessed.shape or not len(true):
-        raise ConfigurationError(f"truth and prediction must be equally long lists, not {true.shape}, {guessed.shape}")
+    true, guessed = (values.astype(np.int64) for values in checked_values(truth, predicted))
     highest = int(max(true.max(), guessed.max()))
     count = highest + 1 if classes is None else classes
     if min(true.min(), guessed.min()) < 0 or highest >= count:
         raise ConfigurationError(f"class indices must lie in 0..{count - 1}")
-    pairs = true.astype(np.int64) * count + guessed.astype(np.int64)
+    pairs = true * count + guessed
     return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
 
@@ -62,12 +60,12 @@ def weighted_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 def mae(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Mean absolute error of two (n,) lists."""
-    return float(np.mean(np.abs(_errors(truth, predicted))))
+    return float(np.mean(np.abs(np.subtract(*checked_values(truth, predicted)))))
 
 
 def mse(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Mean squared error of two (n,) lists."""
-    return float(np.mean(np.square(_errors(truth, predicted))))
+    return float(np.mean(np.square(np.subtract(*checked_values(truth, predicted)))))
 
 
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -75,29 +73,9 @@ def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.sqrt(mse(truth, predicted)))
 
 
-def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Concordance correlation coefficient of two (n,) lists, -1 to 1 (Lin 1989, doi 10.2307/2532051), variances over n.
-
-    0 where one of them never changes; NaN where both are the same constant.
-    """
-    return summed_values(truth, predicted).figures().get("ccc", math.nan)
-
-
-def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Pearson's correlation coefficient of two (n,) lists, -1 to 1; NaN where one of them never changes."""
-    return summed_values(truth, predicted).figures().get("pearson", math.nan)
-
-
 def largest_error(got: NDArray[Any], expected: NDArray[Any]) -> float:
     """Largest difference as a share of the largest expected magnitude."""
     return float(np.abs(got - expected).max() / max(float(np.abs(expected).max()), 1e-12))
-
-
-def _errors(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
-    true, guessed = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    if true.ndim != 1 or true.shape != guessed.shape or not len(true):
-        raise ConfigurationError(f"truth and prediction must be equally long lists, not {true.shape}, {guessed.shape}")
-    return guessed - true
 
 
 PUBLISHED_BATCH: Final = 16

@@ -49,41 +49,36 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
 
 def nll(probabilities: ArrayLike, truth: ArrayLike) -> float:
     """Mean negative log-likelihood in nats of (n, C) probabilities given (n,) true classes."""
-    given, true = _checked(probabilities, truth)
+    given, true = checked_rows(probabilities, truth)
     return float(-np.mean(np.log(np.maximum(given[np.arange(len(true)), true], SMALLEST))))
 
 
 def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:
     """Multi-class Brier score, 0 to 2: mean over (n, C) of the squared differences to the one-hot truth, summed."""
-    given, true = _checked(probabilities, truth)
+    given, true = checked_rows(probabilities, truth)
     return float(np.mean(np.sum(np.square(given - np.eye(given.shape[1])[true]), axis=1)))
 
 
 def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
     """Sort (n, C) predictions into equally wide bins of their top probability."""
-    given, true = _checked(probabilities, truth)
+    given, true = checked_rows(probabilities, truth)
     confidence, right = given.max(axis=1), given.argmax(axis=1) == true
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    found = []
+    filled = []
     for at in range(bins):
         inside = place == at
         count = int(inside.sum())
-        found.append(
-            ReliabilityBin(
-                low=at / bins,
-                high=(at + 1) / bins,
-                count=count,
-                confidence=float(confidence[inside].mean()) if count else 0.0,
-                accuracy=float(right[inside].mean()) if count else 0.0,
-            )
-        )
-    return tuple(found)
+        means = (float(values[inside].mean()) if count else 0.0 for values in (confidence, right))
+        filled.append(ReliabilityBin(at / bins, (at + 1) / bins, count, *means))
+    return tuple(filled)
 
 
 def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> float:
     """Expected calibration error, 0 to 1: the bins' |accuracy - confidence|, weighted by their size."""
-    found = reliability(probabilities, truth, bins)
-    return sum(each.count * abs(each.accuracy - each.confidence) for each in found) / sum(each.count for each in found)
+    filled = reliability(probabilities, truth, bins)
+    return sum(bucket.count * abs(bucket.accuracy - bucket.confidence) for bucket in filled) / sum(
+        bucket.count for bucket in filled
+    )
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, low: float = 0.05, high: float = 20.0) -> float:
@@ -94,7 +89,7 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, low: float = 0.05, high
     Raises:
         ConfigurationError: no items, different lengths, or a class outside C.
     """
-    given, true = _checked(logits, truth)
+    given, true = checked_rows(logits, truth)
     ratio = (math.sqrt(5) - 1) / 2
     left, right = math.log(low), math.log(high)
 
@@ -115,13 +110,22 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, low: float = 0.05, high
     return math.exp((left + right) / 2)
 
 
-def _checked(rows: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def checked_rows(rows: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(n, C) rows as float64 and their (n,) true classes; raise ConfigurationError for other shapes or classes."""
     given, true = np.asarray(rows, np.float64), np.asarray(truth, np.int64)
     if given.ndim != 2 or true.shape != given.shape[:1] or not len(true):
         raise ConfigurationError(f"needs (n, C) rows and (n,) true classes, not {given.shape} and {true.shape}")
     if true.min() < 0 or true.max() >= given.shape[1]:
         raise ConfigurationError(f"true classes must lie in 0..{given.shape[1] - 1}")
     return given, true
+
+
+def checked_values(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both (n,) lists as float64; raise ConfigurationError when they are empty or of different lengths."""
+    true, given = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    if true.ndim != 1 or true.shape != given.shape or not len(true):
+        raise ConfigurationError(f"truth and prediction must be equally long lists, not {true.shape}, {given.shape}")
+    return true, given
 
 
 GAP_QUANTILES: Final = 101
@@ -144,7 +148,7 @@ def gap_quantiles(distances: ArrayLike) -> tuple[float, ...]:
     values = np.asarray(distances, np.float64)
     if not values.size:
         raise ConfigurationError("there are no distances to take percentiles of")
-    return tuple(float(each) for each in np.percentile(values, np.arange(GAP_QUANTILES)))
+    return tuple(float(value) for value in np.percentile(values, np.arange(GAP_QUANTILES)))
 
 
 def gap_percentile(distance: float, quantiles: Sequence[float]) -> float | None:
@@ -189,7 +193,7 @@ def roc(positive: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     order = np.argsort(-given, kind="stable")
     last = np.append(np.flatnonzero(np.diff(given[order])), len(order) - 1)
-    shares = [np.cumsum(each[order])[last] / each.sum() for each in (~kind, kind)]
+    shares = [np.cumsum(items[order])[last] / items.sum() for items in (~kind, kind)]
     return np.concatenate([np.zeros((1, 2)), np.stack(shares, axis=1)])
 
 

@@ -2,7 +2,7 @@
 
 Each item adds a row of numbers. A draw of whole participants is then a weighted sum of a row per participant, a
 weighted item is a scaled row, and a guess that is drawn at random adds its expectation. On items that weigh the same,
-the figures are those of `classification`, `calibration` and `regression`.
+the figures are those of `prediction_metrics` and `probabilities`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
 from emer_edge.metrics.intervals import Interval, draw_sums, limits
-from emer_edge.metrics.probabilities import ECE_BINS, SMALLEST
+from emer_edge.metrics.probabilities import ECE_BINS, SMALLEST, checked_rows, checked_values
 
 CORRELATIONS = ("ccc", "pearson")
 """Figures of values that need a prediction which varies."""
@@ -42,25 +42,23 @@ class Summed:
     def figures(self) -> dict[str, float]:
         """The figures on all items, those that are not defined left out."""
         sums = self.totals.sum(axis=0)
-        found = {name: float(formula(sums)) for name, formula in self.formulas.items()}
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        figures = {name: float(formula(sums)) for name, formula in self.formulas.items()}
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
 
     def intervals(
-        self, participants: Sequence[Hashable], resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
+        self, participants: Sequence[Hashable], resamples: int = RESAMPLES, seed: int = 0
     ) -> dict[str, Interval]:
-        """The figures with intervals over draws of the participants (n,) whose item each is.
+        """The figures with intervals over draws of the items' (n,) participants, those of `bootstrap` with that seed.
 
-        The draws are those of `emer_edge.metrics.intervals.bootstrap` with the same seed. Raises ConfigurationError for
-        another number of participants, or none.
+        Raises:
+            ConfigurationError: another number of participants, or none.
         """
         drawn, groups = draw_sums(participants, self.totals, resamples, seed)
-        found = {}
-        for name, value in self.figures().items():
-            low = high = math.nan
-            if groups > 1:
-                low, high = limits(self.formulas[name](drawn), level)
-            found[name] = Interval(value, low, high, level, participants=groups, items=len(participants))
-        return found
+        nothing = (math.nan, math.nan)
+        return {
+            name: Interval(value, *(limits(self.formulas[name](drawn)) if groups > 1 else nothing), groups)
+            for name, value in self.figures().items()
+        }
 
     def minus(self, other: Summed) -> Summed:
         """This one's figures minus another's on the same items, pairs staying pairs."""
@@ -95,7 +93,7 @@ def summed_classes(truth: ArrayLike, probabilities: ArrayLike, bins: int = ECE_B
     Raises:
         ConfigurationError: other shapes, or a class outside C.
     """
-    true, given = _checked(truth, probabilities)
+    given, true = checked_rows(probabilities, truth)
     count, classes = given.shape
     chosen, confidence = given.argmax(axis=1), given.max(axis=1)
     pairs = _pairs(true, np.eye(classes)[chosen])
@@ -131,7 +129,7 @@ def summed_choices(truth: ArrayLike, choices: ArrayLike, *, forecast: bool = Fal
     Raises:
         ConfigurationError: other shapes, or a class outside C.
     """
-    true, given = _checked(truth, choices)
+    given, true = checked_rows(choices, truth)
     classes = given.shape[1]
     cells = classes * classes
     formulas = _choice_formulas(classes)
@@ -151,9 +149,7 @@ def summed_values(truth: ArrayLike, predicted: ArrayLike) -> Summed:
     Raises:
         ConfigurationError: other shapes.
     """
-    true, given = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    if true.ndim != 1 or true.shape != given.shape or not len(true):
-        raise ConfigurationError(f"truth and prediction must be equally long lists, not {true.shape}, {given.shape}")
+    true, given = checked_values(truth, predicted)
     error = given - true
     # Moments about a point among the values: differences of large squares would round.
     shift = float(true.mean())
@@ -191,30 +187,26 @@ def _pearson(sums: Sums) -> Sums:
 
 
 def _choice_formulas(classes: int) -> dict[str, Callable[[Sums], Sums]]:
-    def table(sums: Sums) -> Sums:
-        found: Sums = sums[..., : classes * classes].reshape(*sums.shape[:-1], classes, classes)
-        return found
-
-    def hits(sums: Sums) -> Sums:
-        return np.diagonal(table(sums), axis1=-2, axis2=-1)
+    def table(sums: Sums) -> tuple[Sums, Sums, Sums]:
+        """(..., C) hits, items and choices of each class."""
+        counts = sums[..., : classes * classes].reshape(*sums.shape[:-1], classes, classes)
+        return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
     def war(sums: Sums) -> Sums:
-        found: Sums = hits(sums).sum(axis=-1) / table(sums).sum(axis=(-2, -1))
-        return found
+        hits, *_ = table(sums)
+        return np.asarray(hits.sum(axis=-1) / sums[..., : classes * classes].sum(axis=-1))
 
     def uar(sums: Sums) -> Sums:
-        sizes = table(sums).sum(axis=-1)
+        hits, sizes, _ = table(sums)
         occur = sizes > 0
-        recalls = np.divide(hits(sums), sizes, out=np.zeros_like(sizes), where=occur)
-        found: Sums = recalls.sum(axis=-1) / occur.sum(axis=-1)
-        return found
+        recalls = np.divide(hits, sizes, out=np.zeros_like(sizes), where=occur)
+        return np.asarray(recalls.sum(axis=-1) / occur.sum(axis=-1))
 
     def weighted_f1(sums: Sums) -> Sums:
-        sizes = table(sums).sum(axis=-1)
-        both = sizes + table(sums).sum(axis=-2)
-        f1 = np.divide(2 * hits(sums), both, out=np.zeros_like(both), where=both > 0)
-        found: Sums = (f1 * sizes).sum(axis=-1) / sizes.sum(axis=-1)
-        return found
+        hits, sizes, chosen = table(sums)
+        both = sizes + chosen
+        f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
+        return np.asarray((f1 * sizes).sum(axis=-1) / sizes.sum(axis=-1))
 
     return {"war": war, "uar": uar, "weighted_f1": weighted_f1}
 
@@ -222,9 +214,9 @@ def _choice_formulas(classes: int) -> dict[str, Callable[[Sums], Sums]]:
 def _pairs(true: NDArray[np.int64], choices: Sums) -> Sums:
     """(n, C * C): what each item adds to the confusion matrix, rows true, columns chosen."""
     count, classes = choices.shape
-    found = np.zeros((count, classes, classes))
-    found[np.arange(count), true] = choices
-    return found.reshape(count, classes * classes)
+    pairs = np.zeros((count, classes, classes))
+    pairs[np.arange(count), true] = choices
+    return pairs.reshape(count, classes * classes)
 
 
 def _losses(true: NDArray[np.int64], given: Sums) -> Sums:
@@ -232,12 +224,3 @@ def _losses(true: NDArray[np.int64], given: Sums) -> Sums:
     likelihood = np.maximum(given[np.arange(len(true)), true], SMALLEST)
     squares = np.square(given - np.eye(given.shape[1])[true]).sum(axis=1)
     return np.stack([-np.log(likelihood), squares], axis=1)
-
-
-def _checked(truth: ArrayLike, rows: ArrayLike) -> tuple[NDArray[np.int64], Sums]:
-    true, given = np.asarray(truth, np.int64), np.asarray(rows, np.float64)
-    if given.ndim != 2 or true.shape != given.shape[:1] or not len(true):
-        raise ConfigurationError(f"needs (n, C) rows and (n,) true classes, not {given.shape} and {true.shape}")
-    if true.min() < 0 or true.max() >= given.shape[1]:
-        raise ConfigurationError(f"true classes must lie in 0..{given.shape[1] - 1}")
-    return true, given

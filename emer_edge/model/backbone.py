@@ -2,7 +2,7 @@
 
 Source of the layout: He et al., "Deep Residual Learning for Image Recognition" (2015), Table 1, basic blocks 2-2-2-2.
 
-A network whose filters are fixed still tells expressions apart once its batch norms are calibrated on faces. Drawing is
+A network with fixed filters still separates expressions once its batch norms are calibrated on faces. Drawing is
 arranged so that much of what the first layer sees survives to the global average pool:
 
 - the first layer looks for edges and lines (Gabor filters in quadrature, Daugman, 1985), spots and colours;
@@ -16,7 +16,7 @@ arranged so that much of what the first layer sees survives to the global averag
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -53,8 +53,7 @@ class BasicBlock(nn.Module):
         """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
         residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        out: Tensor = self.relu(residual + shortcut)
-        return out
+        return cast("Tensor", self.relu(residual + shortcut))
 
 
 class ResNet18(nn.Module):
@@ -111,7 +110,7 @@ def seeded_tensors(seed: int) -> dict[str, Tensor]:
 
 def seeded_convolutions(seed: int) -> dict[str, Tensor]:
     """Return the convolutions among `seeded_tensors`: nearly all of the backbone's numbers."""
-    return {name: each for name, each in seeded_tensors(seed).items() if each.dim() == 4}
+    return {name: kernel for name, kernel in seeded_tensors(seed).items() if kernel.dim() == 4}
 
 
 def seed_backbone(backbone: ResNet18, seed: int) -> None:
@@ -120,11 +119,10 @@ def seed_backbone(backbone: ResNet18, seed: int) -> None:
 
 
 def _sparse(rng: np.random.RandomState, outputs: int, inputs: int) -> Kernels:
-    """(outputs, inputs) mixing matrix, about four entries a row."""
+    """(outputs, inputs) mixing matrix, about four entries per row."""
     kept = rng.random_sample((outputs, inputs)) < _SOURCES / inputs
     kept[np.arange(outputs), rng.randint(0, inputs, outputs)] = True  # no filter without a source
-    mixed: Kernels = rng.standard_normal((outputs, inputs)) * kept / np.sqrt(_SOURCES)
-    return mixed
+    return cast("Kernels", rng.standard_normal((outputs, inputs)) * kept / np.sqrt(_SOURCES))
 
 
 def _shifting(rng: np.random.RandomState, outputs: int, inputs: int) -> Kernels:
@@ -137,7 +135,7 @@ def _first_layer(rng: np.random.RandomState) -> Kernels:
     """(64, 3, 7, 7): 48 Gabor filters, 6 spots, 6 centre-surround filters of both signs, and 4 at random."""
     y, x = np.mgrid[-3:4, -3:4].astype(np.float64)
     radius = x * x + y * y
-    colours = [np.array(each) / np.linalg.norm(each) for each in _COLOURS]
+    colours = [np.array(colour) / np.linalg.norm(colour) for colour in _COLOURS]
     filters: list[Kernels] = []
 
     def add(kernel: Kernels, colour: Kernels) -> None:

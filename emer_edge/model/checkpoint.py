@@ -1,7 +1,7 @@
-"""Checkpoints: those of this project, which describe themselves, published ones, which say nothing, and the demo's.
+"""Checkpoints: those of this project, which describe themselves, published ones without metadata, and the demo's.
 
 Tensors are read out of files that anybody may have written, and compared with what a network needs. The demo checkpoint
-ships with the package, trained on synthetic clips, to show the house at work. It is small because its backbone is drawn
+ships with the package, trained on synthetic clips, to try the tools with. It is small because its backbone is drawn
 from a seed: the file holds the other tensors, matrices as float16, and the metadata as JSON in the safetensors header.
 """
 
@@ -73,7 +73,7 @@ def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """See `whole_file`; raise CheckpointError when the disk refuses."""
+    """As `whole_file`, with CheckpointError when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
@@ -88,15 +88,14 @@ def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
-    if not isinstance(content, dict) or not content or not all(isinstance(each, str) for each in content):
+    if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{path} holds no state dict; save one: torch.save(model.state_dict(), path)")
-    others = [name for name, each in content.items() if not isinstance(each, Tensor)]
-    if others:
+    if others := [name for name, value in content.items() if not isinstance(value, Tensor)]:
         raise CheckpointError(
             f"{path} holds no state dict, but {', '.join(others[:5])}; save one: torch.save(model.state_dict(), path)"
         )
     if all(name.startswith(_PREFIX) for name in content):
-        return {name.removeprefix(_PREFIX): each for name, each in content.items()}
+        return {name.removeprefix(_PREFIX): value for name, value in content.items()}
     return dict(content)
 
 
@@ -121,26 +120,25 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: object, what: 
             f"{path} is a checkpoint of another network: {len(common)} of the {len(expected)} tensors of {what} "
             f"are in it; it holds {seen}, ..."
         )
-    faults = []
-    missing = [name for name in expected if name not in tensors]
-    surplus = [name for name in tensors if name not in expected]
-    misshapen = [
-        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(each.shape)}"
-        for name, each in expected.items()
-        if name in common and tensors[name].shape != each.shape
-    ]
-    broken = [name for name in tensors if name in common and not torch.isfinite(tensors[name]).all()]
-    for label, names in (("missing", missing), ("surplus", surplus), ("misshapen", misshapen), ("not finite", broken)):
-        if names:
-            faults.append(f"{label} ({len(names)}): {', '.join(names)}")
-    if faults:
-        raise CheckpointError(f"{path} does not fit {what}; {'; '.join(faults)}")
-    network.load_state_dict({name: tensors[name].to(each.dtype) for name, each in expected.items()})
+    faults = {
+        "missing": [name for name in expected if name not in tensors],
+        "surplus": [name for name in tensors if name not in expected],
+        "misshapen": [
+            f"{name} is {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in common and tensors[name].shape != tensor.shape
+        ],
+        "not finite": [name for name in tensors if name in common and not torch.isfinite(tensors[name]).all()],
+    }
+    if any(faults.values()):
+        listed = (f"{fault} ({len(names)}): {', '.join(names)}" for fault, names in faults.items() if names)
+        raise CheckpointError(f"{path} does not fit {what}; {'; '.join(listed)}")
+    network.load_state_dict({name: tensors[name].to(tensor.dtype) for name, tensor in expected.items()})
 
 
 def save_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
-    """Write a network and its metadata, under a temporary name first."""
-    tensors = {name: each.detach().cpu().contiguous() for name, each in model.state_dict().items()}
+    """Write a network and its metadata; CheckpointError when the disk refuses."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_pickle(path, {**metadata.to_builtins(), "tensors": tensors})
 
 
@@ -159,12 +157,15 @@ def load_checkpoint(path: Path) -> tuple[Emert, CheckpointMetadata]:
             f"{path} does not describe itself, so it is no checkpoint of emer-edge; "
             f"if it is a published one, say which head it predicts: --checkpoint er-7={path}"
         )
-    document = {name: each for name, each in content.items() if name != "tensors"}
+    document = {name: value for name, value in content.items() if name != "tensors"}
     metadata = CheckpointMetadata.from_builtins(document, str(path))
+    return _network(metadata, state_dict_in(content.get("tensors"), path), path), metadata
+
+
+def _network(metadata: CheckpointMetadata, tensors: Mapping[str, Tensor], path: Path) -> Emert:
     model = Emert(metadata.variant, metadata.heads, metadata.classes)
-    tensors = state_dict_in(content.get("tensors"), path)
     fill(model, tensors, path, f"its own description, the {metadata.variant} variant")
-    return model.eval(), metadata
+    return model.eval()
 
 
 def load_published(path: Path, head: str, classes: Sequence[str] | None = None) -> Emert:
@@ -192,7 +193,7 @@ def load_published(path: Path, head: str, classes: Sequence[str] | None = None) 
     return model.eval()
 
 
-def metadata_of(model: Emert, window: WindowSpec | None = None) -> CheckpointMetadata:
+def metadata_of(model: Emert) -> CheckpointMetadata:
     """Describe a network of which nothing else is known: a published checkpoint, trained on EMER's own sheets."""
     return CheckpointMetadata(
         variant=model.variant.name,
@@ -200,7 +201,7 @@ def metadata_of(model: Emert, window: WindowSpec | None = None) -> CheckpointMet
         classes=model.classes,
         standardised=model.standardised,
         events="published",
-        window=window or WindowSpec(),
+        window=WindowSpec(),
         research_only=True,
         versions={"torch": str(torch.__version__)},
     )
@@ -220,20 +221,20 @@ def parse_checkpoint_argument(text: str) -> tuple[str | None, Path]:
 def open_checkpoints(
     arguments: Sequence[str], classes: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[tuple[Emert, CheckpointMetadata], ...]:
-    """Open what `--checkpoint` was given: PATH of a network that describes itself, HEAD=PATH of a published one.
+    """Open the arguments of `--checkpoint`: PATH of a network that describes itself, HEAD=PATH of a published one.
 
     Args:
         arguments: as typed.
         classes: head -> class names in output order, for published checkpoints.
 
     Returns:
-        A network and its metadata per file; no head comes twice.
+        One network and its metadata per file; no head occurs twice.
 
     Raises:
-        ConfigurationError: no argument, or a head given twice.
+        ConfigurationError: no argument, or a head of two files.
         CheckpointError: a file can't be used.
     """
-    parsed = [parse_checkpoint_argument(each) for each in arguments]
+    parsed = [parse_checkpoint_argument(argument) for argument in arguments]
     if not parsed:
         raise ConfigurationError("no checkpoint given; pass --checkpoint PATH or HEAD=PATH")
     opened = []
@@ -244,8 +245,7 @@ def open_checkpoints(
         model = load_published(path, head, (classes or {}).get(published_heads(head)[0]))
         opened.append((model, metadata_of(model)))
     heads = [name for model, _ in opened for name in model.head_names]
-    twice = sorted({name for name in heads if heads.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in heads if heads.count(name) > 1}):
         also = [
             f" ({head} predicts {names[0]} too)"
             for head, names in ((head, published_heads(head)) for head, _ in parsed if head is not None)
@@ -264,16 +264,16 @@ def save_demo_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata)
     """
     if metadata.backbone_seed is None:
         raise ConfigurationError("a demo checkpoint needs a network trained with --frozen-backbone on no other weights")
-    drawn = {_BACKBONE + name: each for name, each in seeded_convolutions(metadata.backbone_seed).items()}
+    drawn = _drawn(metadata.backbone_seed)
     tensors = {}
-    for name, each in model.state_dict().items():
+    for name, tensor in model.state_dict().items():
         if name in drawn:
-            if not torch.equal(each, drawn[name]):
+            if not torch.equal(tensor, drawn[name]):
                 raise ConfigurationError(f"{name} is not what seed {metadata.backbone_seed} draws")
             continue
-        half = each.is_floating_point() and each.dim() > 1
-        tensors[name] = (each.half() if half else each).detach().cpu().contiguous()
-    size = sum(each.numel() * each.element_size() for each in tensors.values())
+        half = tensor.is_floating_point() and tensor.dim() > 1
+        tensors[name] = (tensor.half() if half else tensor).detach().cpu().contiguous()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if size > DEMO_SIZE_LIMIT:
         raise ConfigurationError(f"the demo checkpoint would take {size} bytes, more than {DEMO_SIZE_LIMIT}")
     document = {**metadata.to_builtins(), "demo": True}
@@ -305,7 +305,9 @@ def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMet
     metadata = CheckpointMetadata.from_builtins(document, str(path))
     if metadata.backbone_seed is None:
         raise CheckpointError(f"{path} does not name the seed of its backbone")
-    drawn = {_BACKBONE + name: each for name, each in seeded_convolutions(metadata.backbone_seed).items()}
-    model = Emert(metadata.variant, metadata.heads, metadata.classes)
-    fill(model, {**tensors, **drawn}, path, f"its own description, the {metadata.variant} variant")
-    return model.eval(), metadata
+    return _network(metadata, {**tensors, **_drawn(metadata.backbone_seed)}, path), metadata
+
+
+def _drawn(seed: int) -> dict[str, Tensor]:
+    """The network's tensors that a seed draws."""
+    return {_BACKBONE + name: kernel for name, kernel in seeded_convolutions(seed).items()}

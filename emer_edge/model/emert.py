@@ -29,7 +29,7 @@ _STREAM_DROPOUT: Final = 0.5
 
 @dataclass(frozen=True)
 class Fused:
-    """What fusion computes on the way to its outputs.
+    """The outputs of fusion and the features before them.
 
     Attributes:
         heads: head name -> logits (N, C) or value (N, 1).
@@ -48,7 +48,7 @@ class Emert(nn.Module):
 
     Args:
         variant: `discrete`, `va`, `intensity` (published) or `nine`.
-        heads: the heads it predicts; see `check_heads`.
+        heads: the heads it predicts, checked by `check_heads`.
         classes: class names of class heads in output order, where they differ from the project's own order.
 
     Raises:
@@ -94,7 +94,7 @@ class Emert(nn.Module):
         """Head -> its layers, whatever they are called in the checkpoint."""
         if not self.variant.published:
             return {name: cast("nn.Sequential", self.heads[name]) for name in self.head_names}
-        return {name: getattr(self, each) for name, each in zip(self.head_names, self.variant.modules, strict=True)}
+        return {name: getattr(self, module) for name, module in zip(self.head_names, self.variant.modules, strict=True)}
 
     @property
     def standardised(self) -> bool:
@@ -107,13 +107,12 @@ class Emert(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Map backbone features (..., 512) to embeddings (..., 128)."""
-        embedding: Tensor = self.proj_v1(features)
-        return embedding
+        return cast("Tensor", self.proj_v1(features))
 
     def standardise(self, eye: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:
         """Bring eye rows (N, 32, 39) and gaze points (N, 32, 2) to the scale the LSTMs read; raw in published variants.
 
-        A missing cell stays 0 before standardisation, so it lands wherever 0 lies on the column's scale.
+        A missing cell stays 0 before standardisation, so it becomes the value of 0 on the column's scale.
         """
         if not self.standardised:
             return eye, gaze
@@ -128,10 +127,10 @@ class Emert(nn.Module):
 
     def fuse_standardised(self, embeddings: Tensor, eye: Tensor, gaze: Tensor) -> Fused:
         """Do as `fuse` on columns that `standardise` has seen; return the features on the way too."""
-        streams = [self.stream_dropout(each) for each in (embeddings, self.subnet.eye(eye), self.subnet.gaze(gaze))]
+        streams = [self.stream_dropout(stream) for stream in (embeddings, self.subnet.eye(eye), self.subnet.gaze(gaze))]
         own = (self.specific_projection_v, self.specific_projection_a, self.specific_projection_l)
-        face_s, eye_s, gaze_s = (project(each) for project, each in zip(own, streams, strict=True))
-        face_i, eye_i, gaze_i = (self.invariant_projection(each) for each in streams)
+        face_s, eye_s, gaze_s = (project(stream) for project, stream in zip(own, streams, strict=True))
+        face_i, eye_i, gaze_i = (self.invariant_projection(stream) for stream in streams)
         specific, invariant = (face_s, eye_s, gaze_s), (face_i, eye_i, gaze_i)
         tokens: Tensor = self.transformer(torch.cat(specific, dim=1), torch.cat(invariant, dim=1))
         feature = tokens.mean(dim=1)
@@ -149,21 +148,16 @@ class Emert(nn.Module):
         Returns:
             modality -> (N, 3) logits of the specific features, and of the invariant ones through gradient reversal.
         """
-        specific = {
-            name: self.distriminator(each.mean(dim=1)) for name, each in zip(MODALITIES, fused.specific, strict=True)
-        }
-        invariant = {
-            name: self.distriminator(reverse_gradient(each.mean(dim=1)))
-            for name, each in zip(MODALITIES, fused.invariant, strict=True)
-        }
-        return specific, invariant
+        specific = [self.distriminator(features.mean(dim=1)) for features in fused.specific]
+        invariant = [self.distriminator(reverse_gradient(features.mean(dim=1))) for features in fused.invariant]
+        return dict(zip(MODALITIES, specific, strict=True)), dict(zip(MODALITIES, invariant, strict=True))
 
 
 def _build_head(name: str, dim: int) -> nn.Sequential:
     """One head dim -> width: a stack for valence and arousal, one layer for anything else, as published."""
-    found = HEADS[name]
-    if isinstance(found, ClassHead) or found.target == "intensity":
-        return nn.Sequential(nn.Linear(dim, found.width))
+    head = HEADS[name]
+    if isinstance(head, ClassHead) or head.target == "intensity":
+        return nn.Sequential(nn.Linear(dim, head.width))
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise((dim, 32, 16, 8, 1)):
         layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.01)]
@@ -171,7 +165,7 @@ def _build_head(name: str, dim: int) -> nn.Sequential:
 
 
 def _classes(heads: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    orders: dict[str, tuple[str, ...]] = {}
     for name in heads:
         spec = HEADS[name]
         if not isinstance(spec, ClassHead):
@@ -181,5 +175,5 @@ def _classes(heads: Sequence[str], given: Mapping[str, Sequence[str]]) -> dict[s
             raise ConfigurationError(
                 f"the classes of {name} must be {', '.join(spec.classes)} in some order, not {', '.join(order)}"
             )
-        found[name] = order
-    return found
+        orders[name] = order
+    return orders

@@ -1,17 +1,16 @@
 """The layers that EMERT is assembled from, under their published names: encoders, projections, cross-modal transformer.
 
 - Three encoders: face, eye rows, gaze points.
-- Modality-specific and modality-invariant features, and the game that tells them apart: a classifier learns to name the
-  modality of a feature. Specific features help it; invariant features pass a gradient reversal, so their projection
-  learns to leave it guessing. Source of the reversal: Ganin and Lempitsky, "Unsupervised Domain Adaptation by
-  Backpropagation" (2015).
-- The transformer: invariant tokens ask, specific tokens answer. Shapes are written with constants and -1, never read
-  from tensors, so that an exported graph holds no shape arithmetic.
+- Modality-specific and modality-invariant features: a classifier learns to name the modality of a feature. Specific
+  features help it; invariant features pass a gradient reversal, so their projection learns to leave it guessing. Source
+  of the reversal: Ganin and Lempitsky, "Unsupervised Domain Adaptation by Backpropagation" (2015).
+- The transformer: invariant tokens are the queries, specific tokens keys and values. Shapes are written with constants
+  and -1, never read from tensors.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,18 +54,15 @@ class Encoders(nn.Module):
 
     def face(self, face: Tensor) -> Tensor:
         """Map faces (B, 3, 112, 112) to features (B, 512)."""
-        features: Tensor = self.f_extractor(face)
-        return features
+        return cast("Tensor", self.f_extractor(face))
 
     def eye(self, eye: Tensor) -> Tensor:
         """Map eye rows (N, 32, 39) to the states of the last layer (N, 32, 128)."""
-        states: Tensor = self.e_lstm(eye)[0]
-        return states
+        return cast("Tensor", self.e_lstm(eye)[0])
 
     def gaze(self, gaze: Tensor) -> Tensor:
         """Map gaze points (N, 32, 2) to the states of the last layer (N, 32, 128)."""
-        states: Tensor = self.v_lstm(gaze)[0]
-        return states
+        return cast("Tensor", self.v_lstm(gaze)[0])
 
 
 class _Reversal(torch.autograd.Function):
@@ -82,8 +78,7 @@ class _Reversal(torch.autograd.Function):
 
 def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
     """Return `x` unchanged; its gradient comes back times -`factor`."""
-    reversed_: Tensor = _Reversal.apply(x, factor)  # type: ignore[no-untyped-call]
-    return reversed_
+    return cast("Tensor", _Reversal.apply(x, factor))  # type: ignore[no-untyped-call]
 
 
 def projection(dim: int, layers: int) -> nn.Sequential:
@@ -105,8 +100,7 @@ class _Attention(nn.Module):
         q, k, v = self._split(self.to_q(query)), self._split(self.to_k(key)), self._split(self.to_v(value))
         weights = functional.softmax(torch.matmul(q, k.transpose(2, 3)) * _HEAD_WIDTH**-0.5, dim=-1)
         joined = torch.matmul(weights, v).transpose(1, 2).reshape(-1, TOKENS, _INNER)
-        out: Tensor = self.to_out(joined)
-        return out
+        return cast("Tensor", self.to_out(joined))
 
     @staticmethod
     def _split(x: Tensor) -> Tensor:
@@ -122,31 +116,18 @@ class _NormalisedAttention(nn.Module):
         self.fn = _Attention(dim)
 
     def forward(self, target: Tensor, source: Tensor) -> Tensor:
-        out: Tensor = self.fn(self.norm_q(target), self.norm_k(source), self.norm_v(source))
-        return out
-
-
-class _FeedForward(nn.Module):
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(dim, dim), nn.GELU(), nn.Dropout(_DROPOUT), nn.Linear(dim, dim), nn.Dropout(_DROPOUT)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(x)
-        return out
+        return cast("Tensor", self.fn(self.norm_q(target), self.norm_k(source), self.norm_v(source)))
 
 
 class _NormalisedFeedForward(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.fn = _FeedForward(dim)
+        layers = nn.Linear(dim, dim), nn.GELU(), nn.Dropout(_DROPOUT), nn.Linear(dim, dim), nn.Dropout(_DROPOUT)
+        self.fn = nn.ModuleDict({"net": nn.Sequential(*layers)})
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fn(self.norm(x))
-        return out
+        return cast("Tensor", self.fn["net"](self.norm(x)))
 
 
 class _Encoder(nn.Module):
@@ -182,5 +163,4 @@ class CrossTransformer(nn.Module):
         """Let invariant tokens (N, 72, dim), the target, attend to specific ones, the source; return (N, 72, dim)."""
         source = self.dropout(specific + self.pos_embedding_s)
         target = self.dropout(invariant + self.pos_embedding_t)
-        out: Tensor = self.CrossTransformerEncoder(target, source)
-        return out
+        return cast("Tensor", self.CrossTransformerEncoder(target, source))

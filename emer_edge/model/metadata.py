@@ -1,10 +1,10 @@
-"""What a checkpoint of this project says about itself, and the variants of EMERT that it may hold."""
+"""The metadata of a checkpoint of this project, and the variants of EMERT."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -42,8 +42,8 @@ class Variant:
 
 
 VARIANTS: Final[dict[str, Variant]] = {
-    each.name: each
-    for each in (
+    variant.name: variant
+    for variant in (
         Variant("discrete", 32, 2, ("cls_head",)),
         Variant("va", 64, 1, ("cls_head",)),
         Variant("intensity", 64, 1, ("cls_head_e", "cls_head_in")),
@@ -54,10 +54,10 @@ VARIANTS: Final[dict[str, Variant]] = {
 
 def variant_of(name: str) -> VariantName:
     """Return the published variant that predicts a head; raise ConfigurationError for an unknown head."""
-    found = head(name)
-    if isinstance(found, ClassHead):
+    spec = head(name)
+    if isinstance(spec, ClassHead):
         return "discrete"
-    return "intensity" if found.target == "intensity" else "va"
+    return "intensity" if spec.target == "intensity" else "va"
 
 
 def published_heads(name: str) -> tuple[str, ...]:
@@ -76,15 +76,15 @@ def check_heads(variant: VariantName, heads: Sequence[str] | None) -> tuple[str,
         ConfigurationError: the variant has no such heads.
     """
     if variant != "nine":
-        fitting = [published_heads(each) for each in HEADS if variant_of(each) == variant]
+        fitting = [published_heads(name) for name in HEADS if variant_of(name) == variant]
         chosen = tuple(heads) if heads is not None else fitting[0]
         if chosen not in fitting or (heads is None and len(fitting) > 1):
-            listed = ", ".join(" with ".join(each) for each in fitting)
+            listed = ", ".join(" with ".join(names) for names in fitting)
             raise ConfigurationError(f"the {variant} variant predicts one of {listed}")
         return chosen
     chosen = tuple(HEADS) if heads is None else tuple(heads)
-    for each in chosen:
-        head(each)
+    for name in chosen:
+        head(name)
     if not chosen or len(set(chosen)) != len(chosen):
         raise ConfigurationError("a network needs at least one head, and each head once")
     return chosen
@@ -95,7 +95,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     Attributes:
         format: `emer-edge/1`.
-        variant: see `emer_edge.model.metadata`.
+        variant: one of `VARIANTS`.
         heads: names of its heads in output order.
         classes: class names of each class head in output order.
         columns: keys of the 39 eye columns in input order.
@@ -136,8 +136,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the metadata as dicts, lists, numbers and strings."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        return cast("dict[str, Any]", msgspec.to_builtins(self))
 
     @classmethod
     def from_builtins(cls, document: Any, where: str) -> CheckpointMetadata:

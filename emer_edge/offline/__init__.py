@@ -1,1 +1,1 @@
-"""Work on files: scores of clips and recordings, crops of raw videos, maps of fixations."""
+"""Work on files: scores of clips and recordings, crops of raw videos, fixation maps."""

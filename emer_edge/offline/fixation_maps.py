@@ -1,14 +1,11 @@
-"""A fixation map of every clip and recording that paths name, as PNG files and one page to leaf through them."""
+"""Fixation maps of clips and recordings, as PNG files and one page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
@@ -17,22 +14,13 @@ from emer_edge.core.samples import Display
 from emer_edge.data.dataset import SkippedClip
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
-from emer_edge.data.sheets import read_sheet
-from emer_edge.report.files import write_whole
+from emer_edge.data.sheets import EyeTrack, read_sheet
+from emer_edge.report import write_whole
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
 from emer_edge.signals.fixations import find_fixations, fixation_map, viewing_distance_mm
-from emer_edge.signals.stream import clip_times_ns
+from emer_edge.signals.rows import clip_times_ns
 
 INDEX_FILE: Final = "index.html"
-
-
-@dataclass(frozen=True, eq=False)
-class _Track:
-    name: str
-    rows: NDArray[np.float32]
-    times_ns: NDArray[np.int64]
-    seen: NDArray[np.bool_]
-    display: Display
 
 
 def write_fixation_maps(
@@ -40,14 +28,14 @@ def write_fixation_maps(
 ) -> tuple[int, tuple[SkippedClip, ...]]:
     """Write `<name>.png` for every clip of data sets and for every recording, and `index.html` with all of them.
 
-    Fixations are found as the bundle has them (`events`): by the causal rule, or from the sheets' own columns. The
-    display is the recording's own, else the bundle's training display.
+    Fixations are those of the bundle's `events`: by the causal rule, or from the sheets' own columns. The display is
+    the recording's own, else the bundle's training display.
 
     Args:
-        paths: folders, each an EMER data set or a recording.
-        folder: where to; files of the same names are replaced.
+        paths: folders of EMER data sets or recordings.
+        folder: output; files of the same names are replaced.
         manifest: of the bundle.
-        progress: told of each map.
+        progress: called for each map.
 
     Returns:
         Number of maps, and the clips without one.
@@ -60,27 +48,29 @@ def write_fixation_maps(
     skipped: list[SkippedClip] = []
     drawings: dict[str, str] = {}
     for path in paths:
-        for track in _tracks(path, usual, manifest, skipped):
-            if track.name in drawings:
-                raise DataError(f"two clips are called {track.name}; write their maps to folders of their own")
+        for name, track, display in _tracks(path, usual, manifest, skipped):
+            if name in drawings:
+                raise DataError(f"two clips are called {name}; write their maps to folders of their own")
             fixations = find_fixations(track.rows, track.times_ns, track.seen, manifest.events)
             distance_mm = viewing_distance_mm(track.rows, track.seen)
-            values = fixation_map(fixations, track.display, distance_mm)
-            write_whole(folder / f"{track.name}.png", heat_map_png(values))
+            values = fixation_map(fixations, display, distance_mm)
+            write_whole(folder / f"{name}.png", heat_map_png(values))
             total_s = float(fixations.durations_ms.sum()) * 1e-3
-            told = f"{len(fixations)} fixations, {total_s:.1f} s, eyes {distance_mm:.0f} mm from the display"
-            drawings[track.name] = heat_map_svg(values, f"{track.name}: {told}", told)
+            caption = f"{len(fixations)} fixations, {total_s:.1f} s, eyes {distance_mm:.0f} mm from the display"
+            drawings[name] = heat_map_svg(values, f"{name}: {caption}", caption)
             progress("drawing fixation maps", len(drawings), 0)
     write_whole(folder / INDEX_FILE, _page(drawings))
     return len(drawings), tuple(skipped)
 
 
-def _tracks(path: Path, usual: Display, manifest: Manifest, skipped: list[SkippedClip]) -> Iterator[_Track]:
+def _tracks(
+    path: Path, usual: Display, manifest: Manifest, skipped: list[SkippedClip]
+) -> Iterator[tuple[str, EyeTrack, Display]]:
     if is_recording(path):
         recording = open_recording(path)
         export = recording.export()
-        shown = recording.display or export.display or usual
-        yield _Track(recording.name, export.rows, export.times_ns, export.seen, display=shown)
+        track = EyeTrack(export.rows, export.times_ns, export.seen, timed=True)
+        yield recording.name, track, recording.display or export.display or usual
         return
     layout = find_layout(path)
     skipped += [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
@@ -92,17 +82,18 @@ def _tracks(path: Path, usual: Display, manifest: Manifest, skipped: list[Skippe
         except DataError as error:
             skipped.append(SkippedClip(files.name, str(error)))
             continue
-        times_ns = track.times_ns if track.timed else clip_times_ns(len(track.rows), manifest.window.length_ns)
-        yield _Track(files.name, track.rows, times_ns, track.seen, display=usual)
+        if not track.timed:
+            track = replace(track, times_ns=clip_times_ns(len(track.rows), manifest.window.length_ns))
+        yield files.name, track, usual
 
 
 def _page(drawings: dict[str, str]) -> str:
-    figures = "".join(f"<figure>{each}</figure>" for each in drawings.values())
+    figures = "".join(f"<figure>{drawing}</figure>" for drawing in drawings.values())
     return (
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Fixation maps</title>'
         "<style>body{font:14px system-ui,sans-serif;margin:24px}figure{display:inline-block;width:600px;margin:8px}"
         "svg{width:100%}</style>"
         "<h1>Fixation maps</h1><p>Every fixation is a Gaussian of one degree of visual angle, weighted by its length; "
-        "colours are each map's own scale, seconds of looking per square degree. The network takes gaze points, not "
+        "each map has its own colour scale, seconds of looking per square degree. The network takes gaze points, not "
         f"these maps.</p>{figures}</html>"
     )

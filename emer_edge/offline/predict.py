@@ -1,41 +1,48 @@
-"""Offline scoring: EMER clips, a window each, and recordings, a window each hop, both in batches.
+"""Offline scoring of EMER clips, one window each, and of recordings, one window per hop, as results and as CSV.
 
 A recording takes the same steps as a live run; only the arithmetic of several hops is batched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.errors import DataError
+from emer_edge.bundle import Manifest
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.results import Result
+from emer_edge.core.results import Result, State
+from emer_edge.core.whole_file import whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip
-from emer_edge.data.windows import PreparedClip, load_faces
-from emer_edge.runtime.options import MachineOptions, Source
-from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper
+from emer_edge.data.layout import find_layout
+from emer_edge.data.recordings import is_recording, open_recording
+from emer_edge.data.windows import clip_window, load_faces
+from emer_edge.runtime.options import FaceOptions, MachineOptions, Source
+from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper, gap_between, head_values, standing_notes
 from emer_edge.runtime.pipeline.replay import Replay, replayed
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.session import Session
 
 _CLIPS_AT_ONCE: Final = 4
+_GAP: Final = ("distance", "percentile", "valence", "arousal")
 
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
-    """What a bundle says about clips.
+    """Scores of clips.
 
     Attributes:
-        clips: those that could be read, in the order given.
+        clips: the readable ones, in the order given.
         outputs: head -> (n, C) float32: calibrated probabilities or the value (n, 1).
         face_slots, eye_slots: (n,) int64, covered slots of each clip's window.
-        skipped: clips that could not be read.
+        skipped: clips that can't be read.
     """
 
     clips: tuple[Clip, ...]
@@ -53,14 +60,14 @@ def score_clips(
     strict: bool = False,
     progress: Progress = silent,
 ) -> ClipScores:
-    """Score the one deterministic window of each clip.
+    """Score the deterministic window of each clip.
 
     Args:
         session: the loaded bundle.
-        clips: what to score.
-        events: how columns 33 to 39 are filled; as the bundle was trained by default.
+        clips: the clips.
+        events: how columns 33 to 39 are filled; as in training by default.
         strict: fail on the first clip that can't be read instead of skipping it.
-        progress: told after every batch.
+        progress: called after every batch.
 
     Raises:
         DataError: with `strict`, a clip can't be read.
@@ -68,13 +75,13 @@ def score_clips(
     manifest = session.bundle.manifest
     done: list[Clip] = []
     skipped: list[SkippedClip] = []
-    batches: list[dict[str, NDArray[np.float32]]] = []
+    batches = {head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads}
     covered: list[tuple[int, int]] = []
     for start in range(0, len(clips), _CLIPS_AT_ONCE):
         faces, windows = [], []
         for clip in clips[start : start + _CLIPS_AT_ONCE]:
             try:
-                window = PreparedClip(clip, manifest.window, events or manifest.events).window()
+                window = clip_window(clip, manifest.window, events or manifest.events)
                 faces.append(load_faces(clip, window.frames))
             except DataError as error:
                 reason = str(error).removeprefix(f"clip {clip.name}: ")
@@ -86,29 +93,25 @@ def score_clips(
             done.append(clip)
             covered.append((int(window.covered_face.sum()), int(window.covered_eye.sum())))
         if windows:
-            eye, gaze = np.stack([each.eye for each in windows]), np.stack([each.gaze for each in windows])
-            batches.append(session.predict(np.stack(faces), eye, gaze))
+            eye, gaze = np.stack([window.eye for window in windows]), np.stack([window.gaze for window in windows])
+            for name, rows in session.predict(np.stack(faces), eye, gaze).items():
+                batches[name].append(rows)
         progress("scoring clips", min(start + _CLIPS_AT_ONCE, len(clips)), len(clips))
-    outputs = {
-        each.name: np.concatenate([batch[each.name] for batch in batches])
-        if batches
-        else np.zeros((0, len(each.classes) or 1), np.float32)
-        for each in manifest.heads
-    }
+    outputs = {name: np.concatenate(rows) for name, rows in batches.items()}
     slots = np.array(covered, np.int64).reshape(-1, 2)
     return ClipScores(tuple(done), outputs, face_slots=slots[:, 0], eye_slots=slots[:, 1], skipped=tuple(skipped))
 
 
 def score_recording(session: Session, source: Source, progress: Progress = silent) -> Iterator[Result]:
-    """Score a recording, a result each hop; the numbers are those of a replay through the pipeline.
+    """Score a recording, one result per hop, with the numbers of a replay through the pipeline.
 
     Args:
         session: the loaded bundle.
-        source: a video and a tracker file, and how they are read; sources that are open have the pace `fast`.
-        progress: told the seconds scored; their total is unknown, so it is given as 0.
+        source: a video and a tracker file; open ones have the pace `fast`.
+        progress: called with the scored seconds and a total of 0, as it is unknown.
 
     Raises:
-        CameraError, TrackerError: what can't be opened.
+        CameraError, TrackerError: a source can't be opened.
         ConfigurationError: a source is live.
     """
     stream = Stream(session.bundle, source, MachineOptions(pace="fast"))
@@ -120,3 +123,143 @@ def score_recording(session: Session, source: Source, progress: Progress = silen
             progress("scoring a recording", (result.end_ns - core.evidence.origin_ns) // NANOSECONDS, 0)
     finally:
         stream.close_sources()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One scored window.
+
+    Attributes:
+        source: its data set or recording.
+        name: of the clip or recording.
+        result: its `end_ns` counts from the video's first frame, and is 0 for a clip.
+    """
+
+    source: Path
+    name: str
+    result: Result
+
+
+def predict_paths(
+    session: Session,
+    paths: Sequence[Path],
+    *,
+    strict: bool = False,
+    faces: FaceOptions = FaceOptions(),
+    skipped: list[SkippedClip] | None = None,
+    progress: Progress = silent,
+) -> Iterator[Prediction]:
+    """Score EMER data sets (all their clips, labelled or not) and recordings.
+
+    Args:
+        session: the loaded bundle.
+        paths: folders of EMER data sets or recordings.
+        strict: fail on the first clip that can't be read.
+        faces: which face to follow in a recording.
+        skipped: receives the clips that can't be read.
+        progress: called while scoring.
+
+    Raises:
+        ConfigurationError: no paths.
+        DataError: a path is neither, or, with `strict`, a clip can't be read.
+    """
+    if not paths:
+        raise ConfigurationError("name at least one EMER data set or recording to score")
+    for path in paths:
+        if is_recording(path):
+            yield from _recording(session, path, faces, progress)
+        else:
+            yield from _data_set(session, path, strict=strict, skipped=skipped, progress=progress)
+
+
+def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
+    """Write one row per window, atomically: source, state, coverage, heads, gap, notes; return the number of rows.
+
+    A class head has its top class in the column `<head>` and probabilities in `<head> <class>`. Cells without a value
+    are empty.
+
+    Raises:
+        OutputExistsError: the file exists and `force` is false.
+        DataError: it can't be written.
+    """
+    if path.exists() and not force:
+        raise OutputExistsError(path)
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(_header(manifest))
+            for prediction in predictions:
+                writer.writerow(_row(prediction, manifest))
+                count += 1
+    except OSError as error:
+        raise DataError(f"can't write {path}: {error.strerror or error}") from error
+    return count
+
+
+def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progress) -> Iterator[Prediction]:
+    recording = open_recording(path)
+    offset_ms, display, stimulus = recording.offset_ms, recording.display, recording.stimulus
+    paths = str(recording.video), str(recording.tracker)
+    source = Source(*paths, offset_ms=offset_ms, display=display, stimulus=stimulus, faces=faces)
+    for result in score_recording(session, source, progress):
+        yield Prediction(path, recording.name, result)
+
+
+def _data_set(
+    session: Session, path: Path, *, strict: bool, skipped: list[SkippedClip] | None, progress: Progress
+) -> Iterator[Prediction]:
+    layout = find_layout(path)
+    broken = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
+    clips = []
+    for files in layout.clips:
+        try:
+            clips.append(Clip.of(files))
+        except DataError as error:
+            broken.append(SkippedClip(files.name, str(error)))
+    if strict and broken:
+        raise DataError(f"{path}: clip {broken[0].name}: {broken[0].reason}")
+    scores = score_clips(session, clips, strict=strict, progress=progress)
+    if skipped is not None:
+        skipped += [*broken, *scores.skipped]
+    for at, clip in enumerate(scores.clips):
+        yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at))
+
+
+def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
+    faces, eyes = int(scores.face_slots[at]), int(scores.eye_slots[at])
+    state = manifest.window.coverage(faces, eyes)
+    heads = head_values(manifest, {name: rows[at] for name, rows in scores.outputs.items()})
+    heads = heads if state is State.OK else {}
+    notes = standing_notes(manifest, causal=False)  # a clip's sheet has the events of the training data
+    return Result(
+        0, state, heads=heads, gap=gap_between(heads, manifest), face_slots=faces, eye_slots=eyes, notes=notes
+    )
+
+
+def _header(manifest: Manifest) -> list[str]:
+    cells = ["source", "name", "end_s", "state", "face_slots", "eye_slots"]
+    for head in manifest.heads:
+        cells += [head.name, *(f"{head.name} {name}" for name in head.classes)]
+    return [*cells, *(f"gap {name}" for name in _GAP), "notes"]
+
+
+def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
+    result = prediction.result
+    end_s = f"{result.end_ns / NANOSECONDS:.3f}" if result.end_ns else ""
+    slots = [str(result.face_slots), str(result.eye_slots)]
+    cells = [str(prediction.source), prediction.name, end_s, result.state.value, *slots]
+    for head in manifest.heads:
+        value = result.heads.get(head.name)
+        if isinstance(value, dict):
+            top = result.top(head.name)
+            cells += [top[0] if top else "", *(f"{value[name]:.6f}" for name in head.classes)]
+        else:
+            cells += [_number(value), *("" for _ in head.classes)]
+    cells += [_number(getattr(result.gap, name, None)) for name in _GAP]
+    return [*cells, "; ".join(result.notes)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"

@@ -1,15 +1,15 @@
-"""Raw face videos become the aligned crops of an EMER data set, by the code that makes crops live.
+"""The aligned crops of an EMER data set from raw face videos, with the code of a live run.
 
-<output>/<folders as in the input>/<clip>/00001.png ...   112 x 112; the number is the frame's, counted from 1
-<output>/prepare.csv                                      what became of every clip, a row each
+<output>/<folders as in the input>/<clip>/00001.png ...   112 x 112; the number is that of the frame, from 1
+<output>/prepare.csv                                      one row per clip
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -29,26 +29,26 @@ ImageFormat = Literal["png", "jpg"]
 REPORT_FILE: Final = "prepare.csv"
 _VIDEOS: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 _QUALITY: Final = 95  # of JPEG
-_COLUMNS: Final = ("clip", "frames", "crops", *(each.value for each in Missing), "problem")
+_COLUMNS: Final = ("clip", "frames", "crops", *(missing.value for missing in Missing), "problem")
 
 
 @dataclass(frozen=True)
 class PreparedVideo:
-    """What became of one video.
+    """One prepared video.
 
     Attributes:
         clip: its path in the output.
-        frames: its frames; 0 when it was there already.
+        frames: its frames; 0 when it was kept.
         crops: crops written.
-        missed: why other frames gave none -> number of frames.
-        problem: why there is nothing of it, or empty.
-        kept: it had been prepared before and was left as it is.
+        missed: reason why frames gave none -> number of frames.
+        problem: why it has no crops, or empty.
+        kept: it had been prepared before and was not changed.
     """
 
     clip: str
     frames: int = 0
     crops: int = 0
-    missed: tuple[tuple[Missing, int], ...] = ()
+    missed: Mapping[Missing, int] = field(default_factory=dict)
     problem: str = ""
     kept: bool = False
 
@@ -66,26 +66,23 @@ def prepare_videos(
 ) -> tuple[PreparedVideo, ...]:
     """Cut the subject's face out of every frame of every video.
 
-    A frame without a usable face gives no crop. A clip is there whole or not at all, so an interrupted run goes on
-    where it stopped: clips that are there are kept.
+    A frame without a usable face gives no crop. A clip is written atomically, and existing clips are kept, so an
+    interrupted run can be continued.
 
     Args:
         source: a folder of videos, or of folders of frames, in any depth; or one video.
         output: the folder to write, by convention a data set's `face`.
         detector: finds the faces.
-        record: where landmarks belong in a crop, and whether brightness is matched.
-        subject: who is followed when several faces are seen at first.
+        record: template of the crops, and whether brightness is matched.
+        subject: which face to follow when a video starts with several.
         image_format: `png`, or `jpg` of quality 95, which is a third as large.
-        force: make clips anew that are there.
-        progress: told of each video, and of the seconds inside it.
-
-    Returns:
-        What became of every video.
+        force: replace existing clips.
+        progress: called for each video.
 
     Raises:
         DataError: there is no video, two of them would have the same name, or the output can't be written.
     """
-    clips = dict(_found(source))
+    clips = _videos(source)
     if not clips:
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
     rows = _read_report(output / REPORT_FILE)
@@ -104,7 +101,7 @@ def prepare_videos(
             progress("preparing videos", number, len(clips))
     except OSError as error:
         raise DataError(f"can't write crops to {output}: {error.strerror or error}") from error
-    if all(each.problem for each in done):
+    if all(video.problem for video in done):
         raise DataError(f"no video of {source} gave a crop; {done[0].clip}: {done[0].problem}")
     return tuple(done)
 
@@ -114,14 +111,15 @@ def _prepare(name: str, video: Path, target: Path, faces: FaceSource, image_form
     try:
         with whole_folder(target) as partial, open_camera(str(video), "fast") as camera:
             for frame in camera:
-                found = faces.on_frame(frame)
-                if found is not None:
-                    _write(partial / f"{frame.index + 1:05d}.{image_format}", found.crop)
+                face = faces.on_frame(frame)
+                if face is not None:
+                    _write(partial / f"{frame.index + 1:05d}.{image_format}", face.crop)
                     crops += 1
     except CameraError as error:
-        return PreparedVideo(name, faces.frames, 0, problem=str(error))
-    missed = tuple(faces.missed.most_common())
-    problem = "" if crops else "no frame has a usable face: " + ", ".join(f"{n} {why.value}" for why, n in missed)
+        return PreparedVideo(name, faces.frames, problem=str(error))
+    missed = dict(faces.missed.most_common())
+    reasons = ", ".join(f"{count} {reason.value}" for reason, count in missed.items())
+    problem = "" if crops else f"no frame has a usable face: {reasons}"
     return PreparedVideo(name, faces.frames, crops, missed, problem=problem)
 
 
@@ -134,41 +132,37 @@ def _write(path: Path, crop: Any) -> None:
     path.write_bytes(encoded.tobytes())
 
 
-def _found(source: Path) -> Iterator[tuple[str, Path]]:
+def _videos(source: Path) -> dict[str, Path]:
     """Name in the output -> video or folder of frames, in natural order."""
     if source.is_file():
-        yield source.stem, source
-        return
+        return {source.stem: source}
     if not source.is_dir():
         raise DataError(f"there is no folder of videos at {source}")
     names: dict[str, Path] = {}
     for folder, inner, files in os.walk(source):
-        inner[:] = [each for each in inner if not each.startswith(".")]
+        inner[:] = [name for name in inner if not name.startswith(".")]
         path = Path(folder)
-        suffixes = {each: os.path.splitext(each)[1].lower() for each in files if not each.startswith(".")}
-        found = [path / each for each, suffix in suffixes.items() if suffix in _VIDEOS]
-        if any(suffix in PHOTOS for suffix in suffixes.values()):
-            found.append(path)
-        for each in found:
-            relative = each.relative_to(source)
-            name = (relative.with_suffix("") if each.is_file() else relative).as_posix()
+        suffixes = {name: os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")}
+        videos = [path / name for name, suffix in suffixes.items() if suffix in _VIDEOS]
+        if not PHOTOS.isdisjoint(suffixes.values()):
+            videos.append(path)
+        for video in videos:
+            relative = video.relative_to(source)
+            name = (relative.with_suffix("") if video.is_file() else relative).as_posix()
             name = source.resolve().name if name == "." else name
             if name in names:
-                raise DataError(f"{names[name]} and {each} would both become the clip {name}; rename one")
-            names[name] = each
-    yield from sorted(names.items(), key=lambda item: natural_key(item[0]))
+                raise DataError(f"{names[name]} and {video} would both become the clip {name}; rename one")
+            names[name] = video
+    return {name: names[name] for name in sorted(names, key=natural_key)}
 
 
-def _row(video: PreparedVideo) -> dict[str, str]:
-    missed = dict(video.missed)
-    counts = {each.value: str(missed.get(each, 0)) for each in Missing}
-    return {
-        "clip": video.clip, "frames": str(video.frames), "crops": str(video.crops), **counts, "problem": video.problem
-    }  # fmt: skip
+def _row(video: PreparedVideo) -> dict[str, str | int]:
+    counts = {reason.value: video.missed.get(reason, 0) for reason in Missing}
+    return {"clip": video.clip, "frames": video.frames, "crops": video.crops, **counts, "problem": video.problem}
 
 
-def _read_report(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of an earlier run by clip; none where the file is missing or another one."""
+def _read_report(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier run by clip; none where the file is missing or a different one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
@@ -177,7 +171,7 @@ def _read_report(path: Path) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _write_report(path: Path, rows: dict[str, dict[str, str]]) -> None:
+def _write_report(path: Path, rows: dict[str, dict[str, Any]]) -> None:
     with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, _COLUMNS)
         table.writeheader()

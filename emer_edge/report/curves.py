@@ -1,7 +1,4 @@
-"""Curves with intervals and receiver operating characteristics; what was taken for what; reliability.
-
-All are small enough to stand beside others.
-"""
+"""Curves with intervals, receiver operating characteristics, confusions, reliability: small plots for galleries."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Final
 
 from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report import svg
-from emer_edge.report.tables import Estimate
+from emer_edge.report.table import Estimate
 
 _WIDTH: Final = 352.0
 _HEIGHT: Final = 250.0
@@ -45,56 +42,48 @@ def curves(
 ) -> str:
     """Lines through points, a band where there are intervals; small enough to stand beside others.
 
-    Args:
-        title: above the plot.
-        x_unit: name and unit of the horizontal axis.
-        y_unit: of the vertical one.
-        lines: see `Line`.
-        digits: decimals of what is said of y.
-        guides: values of y that a dashed line is drawn at; the axis reaches them.
-        floor: where the vertical axis starts at the latest.
-        width: of the plot, px.
+    A dashed line is drawn at each of the `guides`, values of y that the axis reaches; `floor` is where that axis starts
+    at the latest; `digits` are the decimals of y in words.
     """
-    names, drawn = svg.legend_lines([each.name for each in lines], width)
+    names, drawn = svg.legend_lines([line.name for line in lines], width)
     top = svg.TOP + 18.0 * len(names)
     bottom = top + _HEIGHT - svg.TOP - svg.BOTTOM
-    places = [at for each in lines for at, found in each.points if math.isfinite(found.value)]
-    reach = [end for each in lines for _, found in each.points for end in (found.value, found.low, found.high)]
-    reach = [each for each in (*reach, *guides) if math.isfinite(each)] or [0.0, 1.0]
+    places = [at for line in lines for at, estimate in line.points if math.isfinite(estimate.value)]
+    reach = [
+        end for line in lines for _, estimate in line.points for end in (estimate.value, estimate.low, estimate.high)
+    ]
+    reach = [value for value in (*reach, *guides) if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(reach), max(reach)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     start = low - room if floor is None else min(floor, low)
     x = svg.Scale(min(places, default=0.0), max(places, default=1.0), _LEFT, width - _RIGHT)
     y = svg.Scale(start, high + room, bottom, top)
-    parts = [svg.label(0, 16, title, class_="heading"), *drawn]
+    parts = [*drawn]
     parts += [*svg.x_axis(x, top, bottom, x_unit, count=4), *svg.y_axis(y, x, y_unit)]
     parts += [svg.element("line", x1=x.start, y1=y(at), x2=x.end, y2=y(at), class_="guide") for at in guides]
     said = []
-    for at, each in enumerate(lines):
+    for at, line in enumerate(lines):
         colour = svg.PALETTE[at % len(svg.PALETTE)]
-        points = [(where, found) for where, found in each.points if math.isfinite(found.value)]
-        held = [(where, found) for where, found in points if found.has_interval]
+        points = [(where, estimate) for where, estimate in line.points if math.isfinite(estimate.value)]
+        held = [(where, estimate) for where, estimate in points if estimate.has_interval]
         if len(held) > 1:
-            there = "L".join(f"{x(where):.1f} {y(found.high):.1f}" for where, found in held)
-            back = "L".join(f"{x(where):.1f} {y(found.low):.1f}" for where, found in reversed(held))
+            there = "L".join(f"{x(where):.1f} {y(estimate.high):.1f}" for where, estimate in held)
+            back = "L".join(f"{x(where):.1f} {y(estimate.low):.1f}" for where, estimate in reversed(held))
             parts.append(svg.element("path", d=f"M{there}L{back}Z", fill=colour, fill_opacity=0.15))
         if points:
-            parts.append(svg.polyline(((x(where), y(found.value)) for where, found in points), colour))
-        for where, found in points:
-            circle = svg.element("circle", cx=x(where), cy=y(found.value), r=3.0, fill=colour)
-            parts.append(svg.hinted(f"{each.name} {_told(where, found, digits)}".strip(), circle))
-        told = ", ".join(_told(where, found, digits) for where, found in points)
-        said.append(f"{each.name + ' ' if each.name else ''}{told or 'no figures'}")
-    return svg.drawing((width, bottom + svg.BOTTOM), title, f"{y_unit} by {x_unit}: {'; '.join(said) or 'none'}", parts)
+            parts.append(svg.polyline(((x(where), y(estimate.value)) for where, estimate in points), colour))
+        for where, estimate in points:
+            circle = svg.element("circle", cx=x(where), cy=y(estimate.value), r=3.0, fill=colour)
+            parts.append(svg.hinted(f"{line.name} {_spoken(where, estimate, digits)}".strip(), circle))
+        spoken = ", ".join(_spoken(where, estimate, digits) for where, estimate in points)
+        said.append(f"{line.name + ' ' if line.name else ''}{spoken or 'no figures'}")
+    return svg.plot((width, bottom + svg.BOTTOM), title, f"{y_unit} by {x_unit}: {'; '.join(said) or 'none'}", parts)
 
 
 def roc_plot(title: str, series: Mapping[str, Sequence[tuple[float, float]]], areas: Mapping[str, float]) -> str:
     """Hit rate against false alarm rate; the diagonal is a guess.
 
-    Args:
-        title: above the plot.
-        series: name -> (false alarm rate, hit rate), rising from (0, 0) to (1, 1).
-        areas: name -> area under the curve, for the legend.
+    `series` holds (false alarm rate, hit rate) by name, rising from (0, 0) to (1, 1), `areas` the areas under them.
     """
     shown = {name: f"{name} {areas[name]:.2f}" if name in areas else name for name in series}
     if len(series) == 1 and areas:
@@ -104,18 +93,18 @@ def roc_plot(title: str, series: Mapping[str, Sequence[tuple[float, float]]], ar
     side = 250.0
     x = svg.Scale(0, 1, _LEFT, _LEFT + side)
     y = svg.Scale(0, 1, top + side, top)
-    parts = [svg.label(0, 16, title, class_="heading"), *drawn]
+    parts = [*drawn]
     parts += [*svg.x_axis(x, top, top + side, "false alarm rate"), *svg.y_axis(y, x, "hit rate")]
     parts.append(svg.element("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="guide"))
     for at, points in enumerate(series.values()):
         line = ((x(across), y(up)) for across, up in points)
         parts.append(svg.polyline(line, svg.PALETTE[at % len(svg.PALETTE)]))
     said = ", ".join(f"{name} {areas[name]:.3f}" for name in series if name in areas)
-    return svg.drawing((_WIDTH, top + side + svg.BOTTOM), title, f"Areas under the curves: {said or 'unknown'}", parts)
+    return svg.plot((_WIDTH, top + side + svg.BOTTOM), title, f"Areas under the curves: {said or 'unknown'}", parts)
 
 
-def _told(where: float, found: Estimate, digits: int) -> str:
-    return f"{found.told(digits)} at {where:g}"
+def _spoken(where: float, estimate: Estimate, digits: int) -> str:
+    return f"{estimate.spoken(digits)} at {where:g}"
 
 
 _TALLEST: Final = 38.0
@@ -124,19 +113,13 @@ _DARK: Final = 0.55
 
 
 def confusion_plot(title: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Rows are labels, columns predictions; a cell is as dark as its share of its row, its figure the count.
-
-    Args:
-        title: above the plot.
-        classes: names in the order of rows and columns.
-        counts: (C, C).
-    """
-    names = max(len(each) for each in classes) * svg.CHARACTER + 10
+    """Rows are labels, columns predictions; a cell of (C, C) counts is as dark as its share of its row."""
+    names = max(len(name) for name in classes) * svg.CHARACTER + 10
     # The last name leans out over its column.
     side = (_WIDTH - names - 2 - len(classes[-1]) * svg.CHARACTER * 0.77) / (len(classes) - 0.5)
     tall = min(side, _TALLEST)
-    top = svg.TOP + max(len(each) for each in classes) * svg.CHARACTER * 0.62 + 8
-    parts = [svg.label(0, 16, title, class_="heading")]
+    top = svg.TOP + max(len(name) for name in classes) * svg.CHARACTER * 0.62 + 8
+    parts = []
     for at, name in enumerate(classes):
         across = names + (at + 0.5) * side
         parts.append(svg.label(across, top - 5, name, transform=f"rotate(-40 {across:.1f} {top - 5:.1f})"))
@@ -153,13 +136,13 @@ def confusion_plot(title: str, classes: Sequence[str], counts: Sequence[Sequence
             parts.append(svg.label(x + (side - 1) / 2, y + tall / 2 + 4, f"{count}", "middle", **kind))
         if total:
             right = f"{row[at]} of {total} {name} right"
-            wrong = {classes[each]: count for each, count in enumerate(row) if each != at and count}
-            most = max(wrong, key=lambda each: wrong[each], default="")
+            wrong = {classes[other]: count for other, count in enumerate(row) if other != at and count}
+            most = max(wrong, key=lambda name: wrong[name], default="")
             said.append(f"{right}, {wrong[most]} taken for {most}" if most else right)
     height = top + tall * len(classes) + 24
     parts.append(svg.label(names + side * len(classes) / 2, height - 6, "predicted", "middle", class_="soft"))
     parts.append(svg.label(names - 8, top - 6, "true", "end", class_="soft"))
-    return svg.drawing((_WIDTH, height), title, f"Rows true, columns predicted. {'; '.join(said) or 'No clips'}", parts)
+    return svg.plot((_WIDTH, height), title, f"Rows true, columns predicted. {'; '.join(said) or 'No clips'}", parts)
 
 
 def reliability_plot(title: str, bins: Sequence[ReliabilityBin] | Mapping[str, Sequence[ReliabilityBin]]) -> str:
@@ -172,24 +155,21 @@ def reliability_plot(title: str, bins: Sequence[ReliabilityBin] | Mapping[str, S
     side = 222.0
     x = svg.Scale(0, 1, 56, 56 + side)
     y = svg.Scale(0, 1, top + side, top)
-    used = {name: [each for each in given if each.count] for name, given in series.items()}
-    largest = max([each.count for given in used.values() for each in given] + [1])
-    parts = [
-        svg.label(0, 16, title, class_="heading"),
-        *svg.legend(list(series)),
-        *svg.x_axis(x, top, top + side, "confidence"),
-        *svg.y_axis(y, x, "accuracy"),
-    ]
+    used = {name: [bucket for bucket in given if bucket.count] for name, given in series.items()}
+    largest = max([bucket.count for given in used.values() for bucket in given] + [1])
+    parts = [*svg.legend(list(series)), *svg.x_axis(x, top, top + side, "confidence"), *svg.y_axis(y, x, "accuracy")]
     parts.append(svg.element("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="guide"))
     said = []
     for at, (name, given) in enumerate(used.items()):
         colour = svg.PALETTE[at % len(svg.PALETTE)]
-        places = [(x(each.confidence), y(each.accuracy)) for each in given]
+        places = [(x(bucket.confidence), y(bucket.accuracy)) for bucket in given]
         if len(series) > 1 and places:
             parts.append(svg.polyline(places, colour, 1.5))
-        for each, (across, down) in zip(given, places, strict=True):
-            radius = 2 + 8 * math.sqrt(each.count / largest)
+        for bucket, (across, down) in zip(given, places, strict=True):
+            radius = 2 + 8 * math.sqrt(bucket.count / largest)
             parts.append(svg.element("circle", cx=across, cy=down, r=radius, fill=colour, fill_opacity=0.6))
-        told = "; ".join(f"{each.count} at {each.confidence:.2f}: {each.accuracy:.2f} right" for each in given)
-        said.append(f"{name + ': ' if name else ''}{told or 'no predictions'}")
-    return svg.drawing((_WIDTH, top + side + svg.BOTTOM), title, ". ".join(said), parts)
+        spoken = "; ".join(
+            f"{bucket.count} at {bucket.confidence:.2f}: {bucket.accuracy:.2f} right" for bucket in given
+        )
+        said.append(f"{name + ': ' if name else ''}{spoken or 'no predictions'}")
+    return svg.plot((_WIDTH, top + side + svg.BOTTOM), title, ". ".join(said), parts)

@@ -1,4 +1,4 @@
-"""Whole distributions below each other, every item drawn, and one dot a member: how figures spread."""
+"""Whole distributions below each other, every item drawn, and one dot per member: how figures spread."""
 
 from __future__ import annotations
 
@@ -38,47 +38,40 @@ def distributions(
     ratio: float,
     marked: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
-    """A histogram a row, its highest bar as high as the row; bars of a single item can still be seen.
+    """One histogram per row, its highest bar as tall as the row; bars of a single item can still be seen.
 
-    Args:
-        title: above the plot.
-        unit: of the axis.
-        rows: from top to bottom; all edges are above 0.
-        ratio: of the two edges of a bin, above 1: bins are equally wide on the axis.
-        marked: row -> name -> value of what is marked on its axis, such as percentiles.
+    Edges are above 0, and the two edges of a bin have the same `ratio`, so that bins are equally wide on the axis.
+    `marked` holds what is marked on a row, such as percentiles: row -> name -> value.
     """
-    held = [each for each in rows if sum(each.counts)]
+    held = [row for row in rows if sum(row.counts)]
     marked = marked or {}
-    reach = [edge for each in held for edge, count in zip(each.edges, each.counts, strict=True) if count]
+    reach = [edge for row in held for edge, count in zip(row.edges, row.counts, strict=True) if count]
     low, high = min(reach, default=1.0) / ratio, max(reach, default=10.0)
     if high < low * 4:
         middle = (low * high) ** 0.5
         low, high = middle / 2, middle * 2
-    names = svg.name_width([each.name for each in held])
+    names = svg.name_width([row.name for row in held])
     x = svg.Scale(low, high, names, svg.WIDTH - 66, logarithmic=True)
     bottom = svg.TOP + _DISTRIBUTION_ROW * len(held)
-    parts = [svg.label(0, 16, title, class_="heading"), *svg.x_axis(x, svg.TOP, bottom, unit)]
+    parts = [*svg.x_axis(x, svg.TOP, bottom, unit)]
     said = []
-    for at, each in enumerate(held):
+    for at, row in enumerate(held):
         base = svg.TOP + (at + 1) * _DISTRIBUTION_ROW
-        total, most = sum(each.counts), max(each.counts)
-        parts.append(svg.label(names - 8, base - 14, svg.shortened(each.name), "end"))
+        total, most = sum(row.counts), max(row.counts)
+        parts.append(svg.label(names - 8, base - 14, svg.shortened(row.name), "end"))
         parts.append(svg.label(svg.WIDTH, base - 14, f"n = {total:,}", "end", class_="soft"))
         parts.append(svg.element("line", x1=x.start, y1=base, x2=x.end, y2=base, class_="grid"))
-        for edge, count in zip(each.edges, each.counts, strict=True):
+        for edge, count in zip(row.edges, row.counts, strict=True):
             if count:
                 tall = max((_DISTRIBUTION_ROW - 10) * count / most, _LEAST)
                 left = x(edge / ratio)
                 wide = max(x(edge) - left - 0.6, 0.8)
                 parts.append(svg.element("rect", x=left, y=base - tall, width=wide, height=tall, fill=svg.PALETTE[0]))
-        values = marked.get(each.name, {})
-        for value in values.values():
-            parts.append(
-                svg.element("line", x1=x(value), y1=base - _DISTRIBUTION_ROW + 8, x2=x(value), y2=base, class_="median")
-            )
-        told = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-        said.append(f"{each.name}: {total} values up to {max(each.edges):.3g}{', ' + told if told else ''}")
-    return svg.drawing((svg.WIDTH, bottom + svg.BOTTOM), title, f"In {unit}: {'; '.join(said) or 'no values'}", parts)
+        values = marked.get(row.name, {})
+        parts += svg.guide_lines(map(x, values.values()), base - _DISTRIBUTION_ROW + 8, base, "median")
+        marks = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+        said.append(f"{row.name}: {total} values up to {max(row.edges):.3g}{', ' + marks if marks else ''}")
+    return svg.plot((svg.WIDTH, bottom + svg.BOTTOM), title, f"In {unit}: {'; '.join(said) or 'no values'}", parts)
 
 
 _STRIP_ROW: Final = 34.0
@@ -93,7 +86,7 @@ class Strip:
 
     Attributes:
         name: stands to its left.
-        values: one a member; NaN is left out.
+        values: one per member; NaN is left out.
         series: rows of one series share a colour.
     """
 
@@ -103,24 +96,16 @@ class Strip:
 
 
 def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides: Sequence[float] = ()) -> str:
-    """Dots on a horizontal axis, a box from quartile to quartile with the median in it, and the count on the right.
-
-    Args:
-        title: above the plot.
-        unit: of the axis.
-        rows: from top to bottom.
-        digits: decimals of what is said of them.
-        guides: values that a dashed line is drawn at; the axis reaches them.
-    """
-    series = list(dict.fromkeys(each.series for each in rows))
-    held = [sorted(value for value in each.values if math.isfinite(value)) for each in rows]
+    """Dots on a horizontal axis, a box from quartile to quartile with the median in it, and the count on the right."""
+    series = list(dict.fromkeys(row.series for row in rows))
+    held = [sorted(value for value in row.values if math.isfinite(value)) for row in rows]
     reach = [value for values in held for value in values] + list(guides) or [0.0, 1.0]
     margin = (max(reach) - min(reach)) * 0.03 or 0.5
-    names = svg.name_width([each.name for each in rows])
+    names = svg.name_width([row.name for row in rows])
     scale = svg.Scale(min(reach) - margin, max(reach) + margin, names, svg.WIDTH - 62)
     bottom = svg.TOP + _STRIP_ROW * len(rows)
-    parts = [svg.label(0, 16, title, class_="heading"), *svg.x_axis(scale, svg.TOP, bottom, unit)]
-    parts += [svg.element("line", x1=scale(at), y1=svg.TOP, x2=scale(at), y2=bottom, class_="guide") for at in guides]
+    parts = [*svg.x_axis(scale, svg.TOP, bottom, unit)]
+    parts += svg.guide_lines(map(scale, guides), svg.TOP, bottom)
     said = []
     for at, (row, values) in enumerate(zip(rows, held, strict=True)):
         middle = svg.TOP + (at + 0.5) * _STRIP_ROW
@@ -130,19 +115,16 @@ def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides
         if not values:
             said.append(f"{row.name}: no figures")
             continue
-        quarter, median, three_quarters = (float(each) for each in np.percentile(values, (25, 50, 75)))
+        quarter, median, three_quarters = (float(value) for value in np.percentile(values, (25, 50, 75)))
         left, right = scale(quarter), scale(three_quarters)
         wide = max(right - left, 1.0)
-        parts.append(
-            svg.element("rect", x=left, y=middle - 11, width=wide, height=22.0, fill=colour, fill_opacity=0.16)
-        )
+        box = svg.element("rect", x=left, y=middle - 11, width=wide, height=22.0, fill=colour, fill_opacity=0.16)
+        parts.append(box)
         for number, value in enumerate(values):
             y = middle + _HEIGHTS[number % len(_HEIGHTS)]
             parts.append(svg.element("circle", cx=scale(value), cy=y, r=_RADIUS, fill=colour, fill_opacity=0.7))
-        parts.append(
-            svg.element("line", x1=scale(median), y1=middle - 12, x2=scale(median), y2=middle + 12, class_="median")
-        )
+        parts += svg.guide_lines([scale(median)], middle - 12, middle + 12, "median")
         figures = (values[0], quarter, median, three_quarters, values[-1])
-        told = ", ".join(f"{each:.{digits}f}" for each in figures)
-        said.append(f"{row.name}: lowest, quartiles and highest of {len(values)} are {told}")
-    return svg.drawing((svg.WIDTH, bottom + svg.BOTTOM), title, f"Spread in {unit}: {'; '.join(said) or 'none'}", parts)
+        spoken = ", ".join(f"{figure:.{digits}f}" for figure in figures)
+        said.append(f"{row.name}: lowest, quartiles and highest of {len(values)} are {spoken}")
+    return svg.plot((svg.WIDTH, bottom + svg.BOTTOM), title, f"Spread in {unit}: {'; '.join(said) or 'none'}", parts)

@@ -48,7 +48,7 @@ def heat_map_svg(values: NDArray[Any], title: str, description: str, unit: str =
     Args:
         values: (H, W), 0 and above, row 0 at the top.
         title: above the map.
-        description: what a screen reader says.
+        description: for a screen reader.
         unit: of the values.
 
     Raises:

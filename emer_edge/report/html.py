@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from emer_edge.report.tables import Column, Table, cell_text
+from emer_edge.report.table import Column, Table, cell_text
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Render the page; every text is escaped, and its policy forbids scripts and the network."""
     style = files("emer_edge.report").joinpath("style.css").read_text("utf-8")
-    links = "".join(f'<li><a href="#s{at}">{escape(each.heading)}</a></li>' for at, each in enumerate(sections))
-    body = "".join(_section(at, each) for at, each in enumerate(sections))
+    links = "".join(f'<li><a href="#s{at}">{escape(section.heading)}</a></li>' for at, section in enumerate(sections))
+    body = "".join(_section(at, section) for at, section in enumerate(sections))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -119,7 +119,7 @@ def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 
 def _section(at: int, section: Section) -> str:
-    blocks = "\n".join(_block(each) for each in section.blocks)
+    blocks = "\n".join(_block(block) for block in section.blocks)
     return f'\n<section aria-labelledby="s{at}"><h2 id="s{at}">{escape(section.heading)}</h2>\n{blocks}</section>'
 
 
@@ -136,15 +136,15 @@ def _block(block: Block) -> str:
             return f"<figure>{plots}{caption}</figure>"
         return f'<figure><div class="scroll" tabindex="0">{block.svg}</div>{caption}</figure>'
     if isinstance(block, Gallery):
-        return f'<div class="gallery">{"".join(_block(each) for each in block.figures)}</div>'
+        return f'<div class="gallery">{"".join(_block(figure) for figure in block.figures)}</div>'
     if isinstance(block, Tiles):
-        return f'<dl class="tiles">{"".join(_tile(each) for each in block.items)}</dl>'
+        return f'<dl class="tiles">{"".join(_tile(tile) for tile in block.items)}</dl>'
     if isinstance(block, Code):
         return f'<pre class="scroll" tabindex="0"><code>{escape(block.text)}</code></pre>'
     if isinstance(block, Quote):
         return f"<blockquote>{escape(block.text)}</blockquote>"
     if isinstance(block, Details):
-        inside = "".join(_block(each) for each in block.blocks)
+        inside = "".join(_block(inner) for inner in block.blocks)
         kind = "" if block.printed else " class=unprinted"
         return f"<details{kind}><summary>{escape(block.summary)}</summary>{inside}</details>"
     return _table(block)

@@ -1,4 +1,4 @@
-"""Marks with intervals both ways: what is bought for what; their names cover neither each other nor the marks."""
+"""Marks with intervals both ways; their names cover neither each other nor the marks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.report import svg
-from emer_edge.report.tables import Estimate
+from emer_edge.report.table import Estimate
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, px."""
@@ -20,40 +20,37 @@ _STEPS: Final = (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5)
 def place(names: Sequence[str], marks: Sequence[Box], taken: Sequence[Box], frame: Box) -> list[tuple[float, float]]:
     """The baseline's start of each name, px: beside its mark, else above or below, else the next free line.
 
-    Args:
-        names: what is written, one a mark.
-        marks: the marks, whiskers left out.
-        taken: other places that names keep away from, such as whiskers and lines.
-        frame: where names must stay.
+    Names stay inside the frame, and away from the marks and from places that are taken by whiskers and lines.
     """
     used = [*taken, *marks]
-    found = []
+    places = []
     for name, mark in zip(names, marks, strict=True):
         width = len(name) * svg.CHARACTER
         chosen = min(_candidates(mark, width, frame), key=lambda box: (_covered(box, used), _distance(box, mark)))
         used.append(chosen)
-        found.append((chosen[0], chosen[3] - 4))
-    return found
+        places.append((chosen[0], chosen[3] - 4))
+    return places
 
 
 def _candidates(mark: Box, width: float, frame: Box) -> list[Box]:
     left, top, right, bottom = mark
     middle = (top + bottom) / 2
     centre = (left + right) / 2
-    found = []
+    boxes = []
     for step in _STEPS:
         y = min(max(middle - _NAME_HEIGHT / 2 + step * _NAME_HEIGHT * 0.6, frame[1]), frame[3] - _NAME_HEIGHT)
         for x in (right + 6, left - 6 - width, centre - width / 2):
             x = min(max(x, frame[0]), frame[2] - width)
-            found.append((x, y, x + width, y + _NAME_HEIGHT))
-    return found
+            boxes.append((x, y, x + width, y + _NAME_HEIGHT))
+    return boxes
 
 
 def _covered(box: Box, used: Sequence[Box]) -> float:
     """Square px of the used places that a name would lie on."""
     return sum(
-        max(0.0, min(box[2], each[2]) - max(box[0], each[0])) * max(0.0, min(box[3], each[3]) - max(box[1], each[1]))
-        for each in used
+        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+        for other in used
     )
 
 
@@ -105,25 +102,17 @@ def scatter(
     logarithmic: bool = False,
     width: float = svg.WIDTH,
 ) -> str:
-    """Marks on two axes; those without a finite place are told in words only.
+    """Marks on two axes, with horizontal rules; those without a finite place are given in words only.
 
-    Args:
-        title: above the plot.
-        x_unit: name and unit of the horizontal axis.
-        y_unit: of the vertical one.
-        marks: see `Mark`.
-        rules: horizontal lines.
-        digits: decimals of what is said of x and of y.
-        logarithmic: whether the horizontal axis is; all x are above 0 then.
-        width: of the plot, px.
+    `digits` are the decimals of x and of y in words. All x of a logarithmic axis are above 0.
     """
-    shown = [each for each in marks if math.isfinite(each.x.value) and math.isfinite(each.y.value)]
-    series = list(dict.fromkeys(each.series for each in shown))
+    shown = [mark for mark in marks if math.isfinite(mark.x.value) and math.isfinite(mark.y.value)]
+    series = list(dict.fromkeys(mark.series for mark in shown))
     top = svg.TOP + (20 if len(series) > 1 else 0)
     bottom = _HEIGHT - svg.BOTTOM
-    x = _x_scale([end for each in shown for end in _ends(each.x)], logarithmic, width - _RIGHT)
-    y = _y_scale([*(end for each in shown for end in _ends(each.y)), *(each.value for each in rules)], top, bottom)
-    parts = [svg.label(0, 16, title, class_="heading"), *svg.legend(series)]
+    x = _x_scale([end for mark in shown for end in _ends(mark.x)], logarithmic, width - _RIGHT)
+    y = _y_scale([*(end for mark in shown for end in _ends(mark.y)), *(rule.value for rule in rules)], top, bottom)
+    parts = [*svg.legend(series)]
     parts += [*svg.x_axis(x, top, bottom, x_unit, count=6 if width > 500 else 3), *svg.y_axis(y, x, y_unit, 7)]
     rule_boxes = []
     for rule in rules:
@@ -131,44 +120,44 @@ def scatter(
         rule_boxes.append((x.start, y(rule.value) - 1, x.end, y(rule.value) + 1))
     boxes: list[Box] = []
     whiskers: list[Box] = []
-    for each in shown:
-        across, down = x(each.x.value), y(each.y.value)
-        colour = svg.PALETTE[series.index(each.series) % len(svg.PALETTE)]
+    for mark in shown:
+        across, down = x(mark.x.value), y(mark.y.value)
+        colour = svg.PALETTE[series.index(mark.series) % len(svg.PALETTE)]
         boxes.append((across - _RADIUS, down - _RADIUS, across + _RADIUS, down + _RADIUS))
-        if each.x.has_interval:
-            left, right = x(each.x.low), x(each.x.high)
+        if mark.x.has_interval:
+            left, right = x(mark.x.low), x(mark.x.high)
             path = f"M{left:.1f} {down:.1f}H{right:.1f}M{left:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
             path += f"M{right:.1f} {down - _CAP:.1f}v{2 * _CAP:g}"
             parts.append(svg.element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((left, down - _CAP, right, down + _CAP))
-        if each.y.has_interval:
-            low, high = y(each.y.low), y(each.y.high)
+        if mark.y.has_interval:
+            low, high = y(mark.y.low), y(mark.y.high)
             path = f"M{across:.1f} {low:.1f}V{high:.1f}M{across - _CAP:.1f} {low:.1f}h{2 * _CAP:g}"
             path += f"M{across - _CAP:.1f} {high:.1f}h{2 * _CAP:g}"
             parts.append(svg.element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((across - _CAP, high, across + _CAP, low))
         circle = svg.element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark")
-        parts.append(svg.hinted(_told(each, digits), circle))
+        parts.append(svg.hinted(_spoken(mark, digits), circle))
     frame = (x.start, top, x.end, bottom)
     for rule, box in zip(rules, rule_boxes, strict=True):
         # A rule's name stands on its line, at the end with fewer marks in the way.
-        near = [each for each in (*boxes, *whiskers) if each[1] < box[1] and each[3] > box[1] - 16]
+        near = [other for other in (*boxes, *whiskers) if other[1] < box[1] and other[3] > box[1] - 16]
         room = len(rule.name) * 7.0
-        at_right = sum(each[2] > x.end - room - 6 for each in near) <= sum(
-            each[0] < x.start + room + 6 for each in near
+        at_right = sum(other[2] > x.end - room - 6 for other in near) <= sum(
+            other[0] < x.start + room + 6 for other in near
         )
         anchor, at = ("end", x.end - 4) if at_right else ("start", x.start + 4)
         parts.append(svg.label(at, box[1] - 4, rule.name, anchor, class_="soft"))
         left = at - room if at_right else at
         whiskers.append((left, box[1] - 16, left + room, box[1]))
-    names = [svg.shortened(each.name) for each in shown]
+    names = [svg.shortened(mark.name) for mark in shown]
     for name, (at, line) in zip(names, place(names, boxes, whiskers, frame), strict=True):
         parts.append(svg.label(at, line, name))
-    return svg.drawing((width, _HEIGHT), title, _said(marks, rules, (x_unit, y_unit), digits), parts)
+    return svg.plot((width, _HEIGHT), title, _said(marks, rules, (x_unit, y_unit), digits), parts)
 
 
-def _ends(found: Estimate) -> list[float]:
-    return [each for each in (found.value, found.low, found.high) if math.isfinite(each)]
+def _ends(estimate: Estimate) -> list[float]:
+    return [value for value in (estimate.value, estimate.low, estimate.high) if math.isfinite(value)]
 
 
 def _x_scale(reach: Sequence[float], logarithmic: bool, right: float) -> svg.Scale:
@@ -187,11 +176,11 @@ def _y_scale(reach: Sequence[float], top: float, bottom: float) -> svg.Scale:
     return svg.Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
 
 
-def _told(mark: Mark, digits: tuple[int, int]) -> str:
-    return f"{f'{mark.series} {mark.name}'.strip()}: {mark.x.told(digits[0])}, {mark.y.told(digits[1])}"
+def _spoken(mark: Mark, digits: tuple[int, int]) -> str:
+    return f"{f'{mark.series} {mark.name}'.strip()}: {mark.x.spoken(digits[0])}, {mark.y.spoken(digits[1])}"
 
 
 def _said(marks: Sequence[Mark], rules: Sequence[Rule], units: tuple[str, str], digits: tuple[int, int]) -> str:
-    told = [_told(each, digits) for each in marks]
-    told += [f"{each.name}: {each.value:.{digits[1]}f}" for each in rules]
-    return f"{units[0]} and {units[1]}: {'; '.join(told) or 'none'}"
+    spoken = [_spoken(mark, digits) for mark in marks]
+    spoken += [f"{rule.name}: {rule.value:.{digits[1]}f}" for rule in rules]
+    return f"{units[0]} and {units[1]}: {'; '.join(spoken) or 'none'}"

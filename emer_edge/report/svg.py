@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-# After Okabe and Ito, told apart by colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
+# After Okabe and Ito, for colour-blind readers; the light ones darkened to 3:1 on white and on the dark page.
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f93cf", "#7f7f7f", "#7d62c4")
 
 
@@ -46,13 +46,13 @@ def ticks(low: float, high: float, count: int = 5, logarithmic: bool = False) ->
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         decades = math.log10(high / low)
         steps: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7) if decades < 0.9 else (1, 2, 5) if decades < 3 else (1,)
-        found = [step * 10.0**power for power in powers for step in steps]
-        return [each for each in found if low * (1 - 1e-9) <= each <= high * (1 + 1e-9)]
+        candidates = [step * 10.0**power for power in powers for step in steps]
+        return [tick for tick in candidates if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * (1 - 1e-9))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [each * step for each in range(first, last + 1)]
+    return [number * step for number in range(first, last + 1)]
 
 
 def element(name: str, text: str | None = None, **attributes: str | float) -> str:
@@ -88,6 +88,16 @@ def drawing(size: tuple[float, float], title: str, description: str, parts: list
     return head + element("title", title) + element("desc", description) + "".join(parts) + "</svg>"
 
 
+def plot(size: tuple[float, float], title: str, description: str, parts: list[str]) -> str:
+    """A drawing with its title as a heading."""
+    return drawing(size, title, description, [label(0, 16, title, class_="heading"), *parts])
+
+
+def guide_lines(places: Iterable[float], top: float, bottom: float, kind: str = "guide") -> list[str]:
+    """Vertical lines at px from the left, of a class of the style sheet: dashed ones by default."""
+    return [element("line", x1=at, y1=top, x2=at, y2=bottom, class_=kind) for at in places]
+
+
 WIDTH: Final = 680.0
 TOP: Final = 34.0
 """Room for the title, px."""
@@ -101,11 +111,11 @@ _LONGEST: Final = 34
 
 def name_width(names: Sequence[str]) -> float:
     """Px that names beside rows need."""
-    return max([len(shortened(each)) for each in names] + [4]) * CHARACTER + 12
+    return max([len(shortened(name)) for name in names] + [4]) * CHARACTER + 12
 
 
 def shortened(name: str) -> str:
-    """A name cut in the middle where it would take the plot's room: both ends tell layers apart."""
+    """A name cut in the middle where it would take the plot's room: both ends distinguish layers."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2 - 1]}…{name[-_LONGEST // 2 :]}"
 
 

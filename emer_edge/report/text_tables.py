@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from emer_edge.report.tables import ABSENT, Cell, Column, Deviation, Estimate, Table, cell_text
+from emer_edge.report.table import ABSENT, Cell, Column, Deviation, Estimate, Table, cell_text
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -26,10 +26,10 @@ def to_csv(table: Table) -> str:
     kinds = [_parts([row[at] for row in table.rows]) for at in range(len(table.columns))]
     header: list[str] = []
     for column, kind in zip(table.columns, kinds, strict=True):
-        header += [column.heading, *(f"{column.name} {_CSV_NAMES[each]}" for each in kind)]
+        header += [column.heading, *(f"{column.name} {_CSV_NAMES[name]}" for name in kind)]
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\r\n")
-    writer.writerow(_plain(each) for each in header)
+    writer.writerow(_plain(heading) for heading in header)
     for row in table.rows:
         writer.writerow(value for cell, kind in zip(row, kinds, strict=True) for value in _values(cell, kind))
     return output.getvalue()
@@ -37,16 +37,13 @@ def to_csv(table: Table) -> str:
 
 def _parts(cells: Sequence[Cell]) -> tuple[str, ...]:
     """What the cells of a column hold beside the figure itself."""
-    estimates = ("low", "high") if any(isinstance(each, Estimate) for each in cells) else ()
-    return (*estimates, "sd") if any(isinstance(each, Deviation) for each in cells) else estimates
+    estimates = ("low", "high") if any(isinstance(cell, Estimate) for cell in cells) else ()
+    return (*estimates, "sd") if any(isinstance(cell, Deviation) for cell in cells) else estimates
 
 
 def _values(cell: Cell, kind: tuple[str, ...]) -> list[str]:
-    if isinstance(cell, Estimate):
-        return [_plain(cell.value), *(_plain(getattr(cell, each, None)) for each in kind)]
-    if isinstance(cell, Deviation):
-        return [_plain(cell.mean), *(_plain(getattr(cell, each, None)) for each in kind)]
-    return [_plain(cell), *("" for _ in kind)]
+    value = cell.value if isinstance(cell, Estimate) else cell.mean if isinstance(cell, Deviation) else cell
+    return [_plain(value), *(_plain(getattr(cell, name, None)) for name in kind)]
 
 
 def _plain(value: str | int | float | None) -> str:
@@ -58,27 +55,11 @@ def _plain(value: str | int | float | None) -> str:
 
 
 _LATEX: Final = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    ABSENT: "--",
-    "±": r"$\pm$",
-    "°": r"\textdegree{}",
-    "µ": r"\textmu{}",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "…": r"\dots{}",
-}
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "°": r"\textdegree{}", "µ": r"\textmu{}",
+    "±": r"$\pm$", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\dots{}", ABSENT: "--",
+}  # fmt: skip
 _NEEDS: Final = r"% needs \usepackage{booktabs}"
 _MANY_COLUMNS: Final = 7
 """More columns than these are set in smaller type."""
@@ -95,7 +76,7 @@ def to_latex(table: Table, label: str = "") -> str:
     lines += [
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        _row([_in_latex(each.heading) for each in table.columns]),
+        _row([_in_latex(column.heading) for column in table.columns]),
         r"\midrule",
     ]
     for row in table.rows:
@@ -121,7 +102,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _in_latex(text: str) -> str:
-    return "".join(_LATEX.get(each, each) for each in text)
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|#])")
@@ -131,7 +112,7 @@ def to_markdown(block: str | Table) -> str:
     """Render text, or a table with its title above and its note below; nothing in it is taken as markup or HTML."""
     if isinstance(block, str):
         return _in_markdown(block)
-    heads = [_in_markdown(each.heading) for each in block.columns]
+    heads = [_in_markdown(column.heading) for column in block.columns]
     rule = ["--:" if block.is_numeric(at) else "---" for at in range(len(heads))]
     rows = [
         [_in_markdown(cell_text(cell, column)) for cell, column in zip(row, block.columns, strict=True)]
@@ -155,7 +136,7 @@ def to_rich(table: Table) -> RichTable:
         title=escape(table.title),
         caption=escape(table.note) if table.note else None,
         box=box.SIMPLE_HEAD,
-        show_header=any(each.heading for each in table.columns),
+        show_header=any(column.heading for column in table.columns),
         title_justify="left",
         title_style="bold",
         caption_justify="left",

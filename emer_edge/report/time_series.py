@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from emer_edge.report.svg import BOTTOM, PALETTE, TOP, WIDTH, Scale, drawing, element, label, legend, x_axis, y_axis
+from emer_edge.report.svg import BOTTOM, PALETTE, TOP, WIDTH, Scale, element, legend, plot, x_axis, y_axis
 
 _HEIGHT: Final = 250.0
 _LEFT, _RIGHT = 62.0, 16.0
@@ -52,44 +52,32 @@ def time_series(
     span: tuple[float, float] | None = None,
     from_zero: bool = True,
 ) -> str:
-    """Draw lines over time.
+    """Draw lines over time, and bands behind them over the whole height.
 
-    Args:
-        title: stands above it.
-        unit: of the values.
-        time_unit: of the times.
-        lines: a colour each.
-        bands: drawn behind the lines over the whole height.
-        span: first and last time of the axis; those of the lines by default.
-        from_zero: whether the axis begins at 0 or just below the lowest value.
+    `span` is the first and last time of the axis, by default those of the lines; the vertical axis begins at 0, or just
+    below the lowest value without `from_zero`.
     """
-    held = [each for each in lines if any(map(math.isfinite, each.values))]
-    values = [value for each in held for value in each.values if math.isfinite(value)] or [0.0, 1.0]
-    times = [at for each in held for at in each.times] or [0.0, 1.0]
+    held = [line for line in lines if any(map(math.isfinite, line.values))]
+    values = [value for line in held for value in line.values if math.isfinite(value)] or [0.0, 1.0]
+    times = [at for line in held for at in line.times] or [0.0, 1.0]
     low = 0.0 if from_zero else min(values) - (_ROOM - 1) * (max(values) - min(values) or abs(max(values)) or 1.0)
     high = max(low + (max(values) - low) * _ROOM, low + 1e-9)
     top = TOP + 20
     first, last = span or (min(times), max(times))
     x = Scale(first, max(last, first + 1e-9), _LEFT, WIDTH - _RIGHT)
     y = Scale(low, high, _HEIGHT - BOTTOM, top)
-    names = list(dict.fromkeys(each.name for each in bands))
+    names = list(dict.fromkeys(band.name for band in bands))
     colours = [PALETTE[at % len(PALETTE)] for at in range(len(held))]
     tints = {name: _BAND_COLOURS[at % len(_BAND_COLOURS)] for at, name in enumerate(names)}
-    parts = [
-        label(0, 16, title, class_="heading"),
-        *legend([each.name for each in held] + names, [*colours, *tints.values()]),
-    ]
+    parts = legend([line.name for line in held] + names, [*colours, *tints.values()])
     for band in bands:
         start, end = x(band.start), x(band.end)
-        width = max(end - start, 1.0)
-        tint = tints[band.name]
-        parts.append(
-            element("rect", x=start, y=top, width=width, height=_HEIGHT - BOTTOM - top, fill=tint, fill_opacity=0.28)
-        )
+        size = {"width": max(end - start, 1.0), "height": _HEIGHT - BOTTOM - top}
+        parts.append(element("rect", None, x=start, y=top, **size, fill=tints[band.name], fill_opacity=0.28))
     parts += [*x_axis(x, top, _HEIGHT - BOTTOM, time_unit), *y_axis(y, x, unit)]
-    for each, colour in zip(held, colours, strict=True):
-        parts.append(element("path", d=_path(each, x, y), fill="none", stroke=colour, stroke_width=1.6))
-    return drawing((WIDTH, _HEIGHT), title, _said(held, bands, unit, time_unit), parts)
+    for line, colour in zip(held, colours, strict=True):
+        parts.append(element("path", d=_path(line, x, y), fill="none", stroke=colour, stroke_width=1.6))
+    return plot((WIDTH, _HEIGHT), title, _said(held, bands, unit, time_unit), parts)
 
 
 def stacked(title: str, drawings: Sequence[str]) -> str:
@@ -98,9 +86,9 @@ def stacked(title: str, drawings: Sequence[str]) -> str:
     height = _HEIGHT * len(drawings) + 2 * _MARGIN
     width = WIDTH + 2 * _MARGIN
     placed = [
-        each.replace("<svg ", f'<svg x="{_MARGIN:g}" y="{_MARGIN + at * _HEIGHT:g}" width="{WIDTH:g}" '
+        drawing.replace("<svg ", f'<svg x="{_MARGIN:g}" y="{_MARGIN + at * _HEIGHT:g}" width="{WIDTH:g}" '
                      f'height="{_HEIGHT:g}" ', 1)
-        for at, each in enumerate(drawings)
+        for at, drawing in enumerate(drawings)
     ]  # fmt: skip
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
@@ -121,13 +109,13 @@ def _path(line: Course, x: Scale, y: Scale) -> str:
 
 
 def _said(lines: Sequence[Course], bands: Sequence[Band], unit: str, time_unit: str) -> str:
-    told = []
-    for each in lines:
-        finite = [value for value in each.values if math.isfinite(value)]
-        told.append(
-            f"{each.name}: {len(finite)} values from {finite[0]:.4g} to {finite[-1]:.4g} {unit}, "
+    sentences = []
+    for line in lines:
+        finite = [value for value in line.values if math.isfinite(value)]
+        sentences.append(
+            f"{line.name}: {len(finite)} values from {finite[0]:.4g} to {finite[-1]:.4g} {unit}, "
             f"at most {max(finite):.4g}"
         )
     if bands:
-        told.append(f"{len(bands)} bands")
-    return f"Lines over {time_unit}: {'; '.join(told)}" if told else "no values"
+        sentences.append(f"{len(bands)} bands")
+    return f"Lines over {time_unit}: {'; '.join(sentences)}" if sentences else "no values"

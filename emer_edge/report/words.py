@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.metrics.latency import BINS_A_DECADE
+from emer_edge.report.bars import Bar, dots
 from emer_edge.report.html import Details
-from emer_edge.report.tables import Table
+from emer_edge.report.table import Table
 
 METRIC_NAMES: Final = {
-    "war": "WAR",
-    "uar": "UAR",
-    "weighted_f1": "weighted F1",
-    "ece": "ECE",
-    "nll": "NLL",
-    "brier": "Brier",
-    "mae": "MAE",
-    "mse": "MSE",
-    "rmse": "RMSE",
-    "ccc": "CCC",
-    "pearson": "Pearson r",
-    "auroc": "AUROC",
-}
+    "war": "WAR", "uar": "UAR", "weighted_f1": "weighted F1", "ece": "ECE", "nll": "NLL", "brier": "Brier",
+    "mae": "MAE", "mse": "MSE", "rmse": "RMSE", "ccc": "CCC", "pearson": "Pearson r", "auroc": "AUROC",
+}  # fmt: skip
 SHARES: Final = frozenset({"war", "uar", "weighted_f1", "ece"})
 """Metrics that people read as per cent."""
 CLASS_METRICS: Final = ("war", "uar", "weighted_f1")
@@ -31,7 +22,6 @@ VALUE_METRICS: Final = ("mae", "rmse", "ccc", "pearson")
 
 MILLISECONDS: Final = "p50 (ms) | p90 (ms) | p99 (ms) | largest (ms) | count"
 INTERVALS: Final = "In parentheses 95 % intervals by bootstrap over participants."
-
 WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
 
 BIN_RATIO: Final = 10 ** (1 / BINS_A_DECADE)
@@ -42,7 +32,7 @@ _SHEET: Final = 45
 
 def metric_header(metrics: Iterable[str]) -> str:
     """The columns of metrics, as `columns` reads them; shares in per cent."""
-    return " | ".join(f"{METRIC_NAMES[each]}{' (%):1' if each in SHARES else ':3'}" for each in metrics)
+    return " | ".join(f"{METRIC_NAMES[metric]}{' (%):1' if metric in SHARES else ':3'}" for metric in metrics)
 
 
 def metric_label(metric: str) -> str:
@@ -76,15 +66,25 @@ def in_order(heads: Container[str]) -> list[str]:
     return [name for name in HEADS if name in heads]
 
 
+def metric_dots(title: str, metric: str, items: Sequence[Bar]) -> str:
+    """A dot plot of a metric, which is in per cent with one decimal where it is a share."""
+    return dots(title, unit_of(metric), items, 1 if metric in SHARES else 3)
+
+
 def sentence(note: str) -> str:
     """A note as a sentence; what looks like the name of a bundle keeps its first letter."""
     first = note.split(" ", 1)[0].rstrip(":,")
-    shown = note if any(not each.isalpha() for each in first) or first.isupper() else f"{note[:1].upper()}{note[1:]}"
+    shown = note if not first.isalpha() or first.isupper() else f"{note[:1].upper()}{note[1:]}"
     return f"{shown}{'' if note.endswith(('.', '!', '?')) else '.'}"
 
 
 def folded(table: Table) -> Table | Details:
-    """A table, to be opened by a click where it is long, and not printed where it fills sheets."""
+    """A table that opens at a click where it is long, and is not printed where it fills sheets."""
     if len(table.rows) <= _MANY:
         return table
     return Details(f"{table.title}: {len(table.rows)} rows", (table,), len(table.rows) <= _SHEET)
+
+
+def folded_of(tables: Mapping[str, Table], *names: str) -> list[Table | Details]:
+    """The tables of these names, folded; names without a table are skipped."""
+    return [folded(tables[name]) for name in names if name in tables]

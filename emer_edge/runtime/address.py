@@ -1,4 +1,4 @@
-"""What the addresses of cameras and trackers have in common: a scheme, a path, and parameters as in an address."""
+"""Addresses of cameras and trackers: a scheme, a path, and parameters after a question mark."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from emer_edge.core.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Address:
-    """An address of a camera or tracker as written by a user, taken apart.
+    """A parsed address of a camera or tracker.
 
     Attributes:
         text: as written.
-        scheme: what stands before `://`, or empty.
-        path: path or address.
-        parameters: what follows the question mark.
+        scheme: before `://`, or empty.
+        path: path or network address.
+        parameters: after the question mark.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Address:
         return re.sub(r"(?<=://)[^/@\s]*@", "", self.text)
 
     def allow(self, *names: str) -> None:
-        """Raise ConfigurationError where a parameter is none of `names`."""
+        """Raise ConfigurationError for a parameter that is not in `names`."""
         unknown = sorted(set(self.parameters) - set(names))
         if unknown:
             known = f"known are {', '.join(names)}" if names else "this kind of source takes none"
@@ -64,19 +64,19 @@ class Address:
         text = self.parameters.get("size")
         if text is None:
             return None
-        found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
-        if found is None or not all(16 <= int(each) <= 16384 for each in found.groups()):
+        match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
+        if match is None or not all(16 <= int(group) <= 16384 for group in match.groups()):
             raise ConfigurationError(f"{self.text}: size is written as 640x480, not {text!r}")
-        return int(found[1]), int(found[2])
+        return int(match[1]), int(match[2])
 
 
 def parse_address(text: str, *, whole: bool = False) -> Address:
-    """Take an address apart.
+    """Parse an address.
 
     Args:
         text: `0`, `/dev/video0?size=640x480`, `serial:///dev/ttyUSB0?baud=921600`, `csi://0`, a file or a folder,
-            whose name may hold a question mark.
-        whole: what follows the scheme is its own affair, as of `rtsp://` and `gst://`: the path is all of it.
+            whose name may contain a question mark.
+        whole: do not parse what follows the scheme, as of `rtsp://` and `gst://`: all of it is the path.
 
     Raises:
         ConfigurationError: an address or parameters that can't be read.
@@ -102,7 +102,7 @@ def parse_address(text: str, *, whole: bool = False) -> Address:
 
 
 def parse_parameters(text: str, query: str) -> dict[str, str]:
-    """Take `name=value&name=value` apart, of the address `text`; raise ConfigurationError on anything else."""
+    """Parse the `name=value&name=value` of an address; raise ConfigurationError on anything else."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:

@@ -64,7 +64,7 @@ class BaselineMeter:
             self._recent_mm[at] = _pupil(sample.left), _pupil(sample.right)
 
     def on_result(self, result: Result) -> Result:
-        """Take a result, in order of time; return it, beside the baseline where that is asked for and known."""
+        """Take a result, in order of time; return it, with its distance from the baseline where that applies."""
         if result.state is not State.OK:
             return result
         if self.baseline is None:
@@ -87,13 +87,13 @@ class BaselineMeter:
             self._windows.clear()
 
     def _measured(self) -> Baseline:
-        gaps = [each.gap.distance for each in self._windows if each.gap is not None]
+        gaps = [window.gap.distance for window in self._windows if window.gap is not None]
         return Baseline(
             seconds=self._covered_ns / NANOSECONDS,
             from_ns=self._from_ns,
             to_ns=self._to_ns,
             windows=len(self._windows),
-            heads={name: _mean([each.heads[name] for each in self._windows]) for name in self._windows[0].heads},
+            heads={name: _mean([window.heads[name] for window in self._windows]) for name in self._windows[0].heads},
             gap_distance=sum(gaps) / len(gaps) if gaps else None,
             pupils={eye: _spread(values) for eye, values in self._pupils.items() if values},
         )
@@ -104,9 +104,9 @@ class BaselineMeter:
             base = baseline.heads.get(name)
             if isinstance(value, float) and isinstance(base, float):
                 heads[name] = value - base
-        gap = None
-        if result.gap is not None and baseline.gap_distance is not None:
-            gap = result.gap.distance - baseline.gap_distance
+        gap = (
+            None if result.gap is None or baseline.gap_distance is None else result.gap.distance - baseline.gap_distance
+        )
         window = self._between(result.end_ns - self._length_ns, result.end_ns)
         pupils = {eye: float(np.median(values)) for eye, values in zip(_EYES, window, strict=True) if len(values)}
         change = {eye: at - baseline.pupils[eye].median_mm for eye, at in pupils.items() if eye in baseline.pupils}
@@ -115,7 +115,7 @@ class BaselineMeter:
     def _between(self, from_ns: int, to_ns: int) -> list[NDArray[np.float64]]:
         """Pupils of the left and of the right eye stamped after `from_ns` and up to `to_ns`, missing ones left out."""
         rows = self._recent_mm[(self._stamps_ns > from_ns) & (self._stamps_ns <= to_ns)]
-        return [each[~np.isnan(each)] for each in rows.T]
+        return [pupils[~np.isnan(pupils)] for pupils in rows.T]
 
 
 def _pupil(eye: EyeReading) -> float:
@@ -129,8 +129,8 @@ def _spread(values: array[float]) -> PupilBaseline:
 
 
 def _mean(values: Sequence[dict[str, float] | float]) -> dict[str, float] | float:
-    shares = [each for each in values if isinstance(each, dict)]
+    shares = [value for value in values if isinstance(value, dict)]
     if shares:
-        return {name: sum(each[name] for each in shares) / len(shares) for name in shares[0]}
-    numbers = [each for each in values if not isinstance(each, dict)]
+        return {name: sum(share[name] for share in shares) / len(shares) for name in shares[0]}
+    numbers = [value for value in values if not isinstance(value, dict)]
     return sum(numbers) / len(numbers)

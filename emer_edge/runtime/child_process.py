@@ -1,4 +1,4 @@
-"""Starting and ending processes of our own: isolated, and gone when we are, however we end."""
+"""Child processes: isolated, and ended with their parent, however it ends."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 
 class ChildProcess:
-    """A process that runs `main()` of a module of ours, a pipe from it, and memory that it shares with us.
+    """A process that runs `main()` of a module of this package, with a pipe from it and memory shared with it.
 
-    Its arguments are the descriptors of the pipe and of the memory, then those given. Its life hangs on the standard
-    input that we hold, which the kernel closes with us: it has to end when that does. It leads a process group of its
-    own, so that Ctrl-C reaches us alone and `close` takes along what it has started.
+    Its arguments are the descriptors of the pipe and of the memory, then those given. It has to end when its standard
+    input does, which the kernel closes with the parent. It leads a process group of its own, so that Ctrl-C reaches
+    the parent alone and `close` also kills what it has started.
 
     Args:
         module: its full name.
@@ -36,7 +36,7 @@ class ChildProcess:
         OSError: the system can't start it.
 
     Attributes:
-        pipe: descriptor of our end of the pipe.
+        pipe: descriptor of the parent's end of the pipe.
         memory: descriptor of the shared memory (see `emer_edge.runtime.image_ring`).
         stdin: descriptor of the process's standard input.
         pid: its process number.
@@ -45,15 +45,14 @@ class ChildProcess:
     def __init__(self, module: str, *arguments: str, memory: str) -> None:
         self.memory = make_ring(memory)
         self.pipe, theirs = os.pipe()
-        # Isolated (-I): neither the current folder nor the environment decides what the process imports; our own path
-        # does.
+        # Isolated (-I): the process imports from this process's path alone, not the current folder or environment.
         command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module, str(theirs), str(self.memory)]
         try:
             self._process = subprocess.Popen(
                 [*command, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # drivers chatter; what matters comes another way
+                stderr=subprocess.DEVNULL,  # drivers print much; errors come through the pipe
                 pass_fds=(theirs, self.memory),
                 start_new_session=True,
                 env=_ONE_THREAD | os.environ,
@@ -82,7 +81,7 @@ class ChildProcess:
 
 
 def _end(process: subprocess.Popen[bytes], channels: tuple[int, ...], owner: int) -> None:
-    """Kill a process that `owner` has started: in a fork of ours nothing is done."""
+    """Kill a process that `owner` has started; a fork of the owner does nothing."""
     if os.getpid() != owner:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -92,5 +91,5 @@ def _end(process: subprocess.Popen[bytes], channels: tuple[int, ...], owner: int
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-    for each in channels:
-        os.close(each)
+    for channel in channels:
+        os.close(channel)

@@ -1,4 +1,4 @@
-"""What cameras and trackers have in common: iterators of stamped items, and records of what opens which address."""
+"""The base classes of cameras and trackers: iterators of stamped items, and records of the drivers of addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
@@ -32,7 +31,7 @@ class Sensor(ABC, Generic[Item]):
     live: bool
 
     def start(self, start_ns: int) -> None:
-        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: nothing."""
+        """Put time 0 of a file at this host time, so that a video and a tracker start together; live: no effect."""
 
     def __iter__(self) -> Iterator[Item]:
         return self
@@ -43,14 +42,12 @@ class Sensor(ABC, Generic[Item]):
 
     @abstractmethod
     def close(self) -> None:
-        """Let the device go; may be called twice and from any thread."""
+        """Release the device; may be called twice and from any thread."""
 
     def __enter__(self: AnySensor) -> AnySensor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -71,7 +68,7 @@ class Played:
         self._closed = threading.Event()
 
     def start(self, start_ns: int) -> None:
-        """Put time 0 at this host time; to be called before the first item is read."""
+        """Put time 0 at this host time; called before the first item is read."""
         self._start_ns = start_ns
 
     def close(self) -> None:
@@ -79,7 +76,7 @@ class Played:
         self._closed.set()
 
     def _started_ns(self) -> int:
-        """Host time of time 0: now, where nothing was read so far and nobody has said when."""
+        """Host time of time 0: by default that of the first read."""
         if self._start_ns is None:
             self._start_ns = monotonic_ns()
         return self._start_ns
@@ -97,8 +94,8 @@ class Kind:
 
     Attributes:
         name: short name.
-        help: what it is, in a few words.
-        parameters: what may follow the question mark of an address: name -> what it means.
+        help: description in a few words.
+        parameters: parameters of its addresses, after the question mark: name -> meaning.
     """
 
     name: str
@@ -113,8 +110,8 @@ class Driver(Kind):
     Attributes:
         example: an address that it opens, for help and messages.
         schemes: the schemes whose addresses are its own.
-        claims: whether an address without scheme is its own; asked in the registry's order.
-        whole: what follows the scheme is not taken apart (see `parse_address`).
+        claims: whether an address without scheme is its own; called in the registry's order.
+        whole: what follows the scheme is not parsed (see `parse_address`).
     """
 
     example: str
@@ -132,7 +129,7 @@ def find_driver(
     """Find the driver of an address.
 
     Args:
-        drivers: in the order in which they are asked.
+        drivers: in the order in which their `claims` are called.
         text: the address as written.
         what: `camera` or `tracker`, for messages.
         error: to raise where none knows it.
@@ -151,26 +148,26 @@ def find_driver(
             break
     else:
         address = parse_address(text)
-        found = None if scheme else next((each for each in drivers if each.claims(address)), None)
-        if found is None:
-            known = "; ".join(f"{each.name}: {each.example}" for each in drivers)
+        match = None if scheme else next((driver for driver in drivers if driver.claims(address)), None)
+        if match is None:
+            known = "; ".join(f"{driver.name}: {driver.example}" for driver in drivers)
             raise error(f"no {what} driver knows {address.name!r}; sources look like {known}")
-        driver = found
+        driver = match
     address.allow(*driver.parameters)
     return driver, address
 
 
 def kinds_in_short(kinds: Iterable[Kind]) -> str:
     """Kinds with the names of their parameters, for a sentence."""
-    told = []
+    descriptions = []
     for kind in kinds:
         parameters = f": {', '.join(kind.parameters)}" if kind.parameters else ""
-        told.append(f"{kind.example if isinstance(kind, Driver) else kind.name} ({kind.help}{parameters})")
-    return "; ".join(told)
+        descriptions.append(f"{kind.example if isinstance(kind, Driver) else kind.name} ({kind.help}{parameters})")
+    return "; ".join(descriptions)
 
 
-def told_kinds(kinds: Iterable[Kind]) -> Iterator[str]:
-    """A line of help for each kind, and one for each of its parameters."""
+def kinds_in_lines(kinds: Iterable[Kind]) -> Iterator[str]:
+    """One line of help per kind, and one per parameter."""
     for kind in kinds:
         example = f": {kind.example}" if isinstance(kind, Driver) else ""
         yield f"{kind.name}{example} ({kind.help})"

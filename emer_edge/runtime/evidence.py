@@ -1,4 +1,4 @@
-"""What both sensors have said up to a hop's end, cut into the window that the network reads.
+"""What both sensors have sent up to a hop's end, cut into the window that the network reads, and the column watch.
 
 One class serves the live run, its fast replay and the offline scoring of recordings, so that all three see the same.
 """
@@ -6,7 +6,7 @@ One class serves the live run, its fast replay and the offline scoring of record
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
-from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.columns import COLUMN_KEYS, column_words
 from emer_edge.core.errors import BundleError
 from emer_edge.core.results import State
-from emer_edge.core.samples import Frame, StimulusRect, TrackerSample
+from emer_edge.core.samples import Display, Frame, StimulusRect, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
-from emer_edge.runtime.column_watch import ColumnWatch
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
-from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
-from emer_edge.signals.stream import EyeStream, EyeWindow, cut_window
+from emer_edge.signals.column_faults import TrainedColumns, find_faults
+from emer_edge.signals.gaze_faults import Fault
+from emer_edge.signals.rows import EyeStream, EyeWindow, cut_window, network_row, raw_row, unfilled_columns
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
 _PROFILED_SAMPLES: Final = 1200  # seen samples on which a tracker's empty columns are judged
@@ -72,13 +72,13 @@ class Evidence:
         detector: its face detector.
         rate_hz: the tracker's nominal rate.
         source: how this person is read; its display is by default the bundle's training display.
-        say: told which columns the tracker can't fill, after a second of rows in which an eye is seen, and when
-            somebody else is followed; None tells nobody.
+        say: reports the columns that the tracker can't fill, after a second of rows in which an eye is seen, and when
+            somebody else is followed; None disables it.
 
     Attributes:
         allowance_ns: arrival allowance D: the step for T runs at T + D.
         samples: samples taken.
-        listeners: told of every item: its kind, and what `Output` takes of it; at once, and they must never raise.
+        listeners: called at once with every item's kind and what `Output` takes of it; they must never raise.
 
     Raises:
         BundleError: the bundle was trained on other eye columns than this version computes.
@@ -94,7 +94,7 @@ class Evidence:
         say: Say | None = None,
     ) -> None:
         if manifest.eye_columns != COLUMN_KEYS:
-            other = [has for has, want in zip(manifest.eye_columns, COLUMN_KEYS, strict=True) if has != want]
+            other = [theirs for theirs, ours in zip(manifest.eye_columns, COLUMN_KEYS, strict=True) if theirs != ours]
             raise BundleError(
                 f"bundle {manifest.name} was trained on eye columns that a live tracker is not laid out in: "
                 f"{', '.join(other)}; use emer-edge predict on clips with the same columns"
@@ -121,16 +121,16 @@ class Evidence:
         self.start(0)
 
     def start(self, origin_ns: int) -> None:
-        """Say where the lattice begins; the first hop ends one hop later."""
+        """Begin the lattice; the first hop ends one hop later."""
         self.origin_ns = self.faces.finder.origin_ns = origin_ns
         self._arrivals_ns = {"camera": origin_ns, "tracker": origin_ns}
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
-        """Look at a camera frame and take it; return the subject's face when it was looked for and found."""
+        """Look at a camera frame and take it; return the subject's face where a look found it."""
         return self.on_look(frame, self.faces.finder.see(frame))
 
     def on_look(self, frame: Frame, look: Look | None) -> FaceCandidate | None:
-        """Take a camera frame and what `faces.finder`, perhaps in another thread, saw in it; see `on_frame`."""
+        """`on_frame`, with what `faces.finder` saw in the frame, perhaps in another thread."""
         self._arrivals_ns["camera"] = max(self._arrivals_ns["camera"], frame.arrival_ns)
         candidate = self.faces.on_look(frame, look)
         for listener in self.listeners:
@@ -163,7 +163,10 @@ class Evidence:
         cut = cut_window(times_ns, self.eyes, end_ns, self.spec)
         degraded = unfilled_columns(self._profile) if self._profiled else ()
         if self._say is not None and self._profiled > self._rate_hz:
-            self._tell_unfilled(self._say, degraded)
+            if degraded:
+                words = f"{len(degraded)} of the 39 eye columns: {column_words(degraded)}"
+                self._say(f"the tracker does not fill {words}; they stay 0")
+            self._say = None  # once is enough
         silent = self._silences(end_ns + self.allowance_ns)
         filling_ns = max(0, self.origin_ns + self.spec.length_ns - end_ns)
         return HopWindow(
@@ -181,14 +184,9 @@ class Evidence:
             notes=(
                 *silent,
                 *self._face_notes(end_ns, not cut.face_covered.all()),
-                *(each.text for each in self.columns.faults),
+                *(fault.text for fault in self.columns.faults),
             ),
         )
-
-    def _tell_unfilled(self, say: Say, keys: tuple[str, ...]) -> None:
-        self._say = None  # once is enough
-        if keys:
-            say(f"the tracker does not fill {len(keys)} of the 39 eye columns: {column_words(keys)}; they stay 0")
 
     def _taken_ns(self, arrival_ns: int) -> int:
         return arrival_ns if self._due_ns is None else max(arrival_ns, self._due_ns + 1)
@@ -213,5 +211,108 @@ class Evidence:
 
 def _age_ms(end_ns: int, stamps_ns: deque[int]) -> float | None:
     """Age of the newest stamp that does not lie after `end_ns`."""
-    newest_ns = next((each for each in reversed(stamps_ns) if each <= end_ns), None)
+    newest_ns = next((stamp_ns for stamp_ns in reversed(stamps_ns) if stamp_ns <= end_ns), None)
     return None if newest_ns is None else (end_ns - newest_ns) * 1e-6
+
+
+UNWATCHED: Final = "the bundle does not say what its eye columns held in training: wrong units would go unnoticed"
+"""The note of a run whose bundle has no column quantiles."""
+
+_SPAN_NS: Final = 8 * NANOSECONDS  # of rows that are judged
+_FIRST_NS: Final = 5 * NANOSECONDS  # of rows before the first judgement
+_EVERY_NS: Final = NANOSECONDS
+_AGREEING: Final = 2  # judgements in a row that make a fault, or unmake it
+_MOST_ROWS: Final = 600  # 75 a second are plenty; faster trackers are thinned
+_FEWEST_ROWS: Final = 100
+
+
+class ColumnWatch:
+    """Judges the last seconds of rows, once a second.
+
+    A fault is a fault when two judgements in a row find it, at most ten seconds after data that show it began, and is
+    over when two in a row don't.
+
+    Args:
+        quantiles: column key -> seven quantiles, as a manifest has them; empty: nothing to compare with.
+        display: that the run's pixels and millimetres refer to.
+
+    Attributes:
+        watching: whether there is anything to compare with.
+    """
+
+    def __init__(self, quantiles: Mapping[str, Sequence[float]], display: Display) -> None:
+        self._trained = TrainedColumns.of(quantiles)
+        self._display = display
+        self._rows = np.full((_MOST_ROWS, EYE_COLUMN_COUNT), np.nan)
+        self._times_ns = np.full(_MOST_ROWS, np.iinfo(np.int64).min)
+        self._count = 0
+        self._judged_ns: int | None = None
+        self._began_ns = 0
+        self._runs: dict[str, int] = {}  # fault -> judgements in a row that found it, negative once they don't
+        self._texts: dict[str, str] = {}
+        self.watching = self._trained.known
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong now; a fault keeps its first wording."""
+        return tuple(Fault(key, text) for key, text in self._texts.items())
+
+    def notes(self, trained: Display | None) -> tuple[str, ...]:
+        """What holds for the whole run; `trained` is the display in training, None where that is unknown."""
+        other = _display_note(self._display, trained)
+        return (*(() if self.watching else (UNWATCHED,)), *(() if other is None else (other,)))
+
+    def add(self, cells: NDArray[np.float64], time_ns: int) -> None:
+        """Take one row.
+
+        Args:
+            cells: (39,) from `raw_row` of a sample in which an eye is seen, NaN where missing.
+            time_ns: its time.
+        """
+        if not self.watching:
+            return
+        newest_ns = int(self._times_ns[(self._count - 1) % _MOST_ROWS]) if self._count else None
+        if newest_ns is not None and time_ns - newest_ns < _SPAN_NS // _MOST_ROWS:
+            return
+        if newest_ns is None or time_ns - newest_ns > _SPAN_NS:
+            self._began_ns = time_ns  # after a long silence the old rows say nothing
+        at = self._count % _MOST_ROWS
+        self._rows[at], self._times_ns[at] = cells, time_ns
+        self._count += 1
+        if time_ns - self._began_ns < _FIRST_NS:
+            return
+        if self._judged_ns is None or time_ns - self._judged_ns >= _EVERY_NS:
+            self._judged_ns = time_ns
+            self._judge(time_ns)
+
+    def _judge(self, time_ns: int) -> None:
+        recent = self._rows[self._times_ns > time_ns - _SPAN_NS]
+        if len(recent) < _FEWEST_ROWS:
+            return
+        faults = {fault.key: fault for fault in find_faults(recent, self._trained, self._display)}
+        for key in {*faults, *self._runs}:
+            run = self._runs.get(key, 0)
+            self._runs[key] = max(run, 0) + 1 if key in faults else min(run, 0) - 1
+            if self._runs[key] >= _AGREEING and key in faults:
+                self._texts.setdefault(key, faults[key].text)
+            elif self._runs[key] <= -_AGREEING:
+                self._runs.pop(key)
+                self._texts.pop(key, None)
+
+
+def _display_note(display: Display, trained: Display | None) -> str | None:
+    """Name the display of a run where it differs from the one in training; None where it is the same or unknown."""
+    if trained is None or (
+        (display.width_px, display.height_px) == (trained.width_px, trained.height_px)
+        and abs(display.width_mm / trained.width_mm - 1) < 0.05
+        and abs(display.height_mm / trained.height_mm - 1) < 0.05
+    ):
+        return None
+    return (
+        f"the display is {_size(display)}, the one in training was {_size(trained)}: "
+        "gaze in pixels and millimetres spans another range"
+    )
+
+
+def _size(display: Display) -> str:
+    return f"{display.width_px}x{display.height_px} px, {display.width_mm:g}x{display.height_mm:g} mm"

@@ -1,4 +1,4 @@
-"""What a run can be told, of each person and of the machine; every default is written here, once.
+"""Options of a run, per person and of the machine; every default is written here, once.
 
 The command line, its configuration file and Python make the same objects, and they travel whole to the rooms that read
 them.
@@ -71,8 +71,7 @@ class WindowOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.arrival_allowance_ms <= 1000:
-            told = f"{self.arrival_allowance_ms:g}"
-            raise ConfigurationError(f"the arrival allowance must lie in 0 to 1000 ms, not {told}")
+            raise ConfigurationError(f"the arrival allowance must be 0 to 1000 ms, not {self.arrival_allowance_ms:g}")
 
     @property
     def allowance_ns(self) -> int:
@@ -104,7 +103,7 @@ class BaselineOptions:
 
 @dataclass(frozen=True)
 class Source:
-    """One person: where the data come from, whose they are, and how they are read.
+    """One person: where the data come from, who it is, and how they are read.
 
     Attributes:
         camera: index (`0`), device path, address or video (see `open_camera`), or an opened camera.
@@ -116,7 +115,7 @@ class Source:
         offset_ms: added to a tracker file's times so that they match the video's.
         display: the display the gaze falls on; None: the bundle's training display.
         stimulus: frame of the MCS columns; None: the whole display.
-        faces, window, baseline: see there.
+        faces, window, baseline: options of their own.
 
     Raises:
         ConfigurationError: a name that no stream can have.
@@ -173,11 +172,11 @@ def check_sources(sources: Sequence[Source]) -> None:
     """Raise ConfigurationError on people who can't be read in one run."""
     if not sources:
         raise ConfigurationError("a run needs at least one stream")
-    names = Counter(each.name for each in sources)
+    names = Counter(source.name for source in sources)
     if len(sources) > 1 and None in names:
         raise ConfigurationError("of several sources, each needs a name of its own")
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise ConfigurationError(f"two streams are called {twice[0]}; each needs a name of its own")
-    if len({each.window for each in sources}) > 1:
+    if len({source.window for source in sources}) > 1:
         raise ConfigurationError("all streams of a run share its steps: give each the same arrival allowance")

@@ -1,26 +1,70 @@
-"""A whole run: a pipeline, its outputs, and a clean end on Ctrl-C and SIGTERM."""
+"""A whole run: a pipeline, its outputs, a clean end on Ctrl-C and SIGTERM, and reports to systemd."""
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 from types import FrameType
+from typing import Final
 
 from emer_edge.runtime.markers import MarkerSource
 from emer_edge.runtime.outputs import Output, Request, open_outputs
 from emer_edge.runtime.outputs.delivery import Outputs
 from emer_edge.runtime.pipeline import Pipeline, Summary
-from emer_edge.runtime.supervisor import Supervisor
 from emer_edge.runtime.validation import Presenter
+
+_EVERY_S: Final = 1.0
+
+
+class Supervisor:
+    """The supervisor that started this process, by the protocol of sd_notify(3): one datagram per message.
+
+    Without `NOTIFY_SOCKET` in the environment, so outside of a service of `Type=notify`, nothing is sent.
+
+    Args:
+        environment: holds `NOTIFY_SOCKET`, a path, or a name of Linux's abstract sockets after `@`.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+        self._sent_s: float | None = None
+
+    def ready(self, status: str) -> None:
+        """The service has started; `status` is a line for people."""
+        self._send(f"READY=1\nSTATUS={' '.join(status.split())}")
+
+    def alive(self) -> None:
+        """The service does its work; may be called often, sends once a second."""
+        now_s = monotonic()
+        if self._sent_s is None or now_s - self._sent_s >= _EVERY_S:
+            self._sent_s = now_s
+            self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """The service is ending."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+                peer.setblocking(False)  # a supervisor that does not read must not hold up the run
+                peer.sendto(message.encode(), self._address)
+        except OSError:
+            return  # it hears nothing, and acts on that
 
 
 @dataclass(frozen=True)
 class Validating:
-    """A gaze validation to be.
+    """The request for a gaze validation.
 
     Attributes:
         presenter: shows the targets.
@@ -35,7 +79,7 @@ class Validating:
 def stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into `pipeline.stop()`; a second one of the same kind acts as it did before.
 
-    Outside the main thread, where Python allows no handlers, nothing is done.
+    Outside the main thread, where Python allows no handlers, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -63,28 +107,27 @@ def play(
     sources: Sequence[MarkerSource] = (),
     validation: Validating | None = None,
 ) -> Summary:
-    """Run a pipeline to its end and give every output every result.
+    """Run a pipeline to its end and deliver every result to every output.
 
-    The run ends when a file does, after `seconds`, when a signal asks for it, or when an output's reader has gone. An
-    output that fails once the run has begun is said once, gets no more results and is counted in the summary. A
-    supervisor hears when the run has begun, and of every result: none for long means that the run hangs.
+    The run ends with a file, after `seconds`, on a signal, or when an output's reader has gone. An output that fails
+    during the run is reported once, gets no more results and is counted in the summary. The supervisor is notified when
+    the run has begun, and of every result: none for long means that the run hangs.
 
     Args:
         pipeline: not opened yet.
-        outputs: addresses such as `run.mcap` or `mqtt://host/topic` (see `emer_edge.runtime.outputs`), or outputs of
-            one's own; they end whatever happens.
-        seconds: host time after which the run ends; None means never.
+        outputs: addresses such as `run.mcap` or `mqtt://host/topic`, or instances of `Output`; they end in any case.
+        seconds: host time after which the run ends; None: never.
         sources: of markers; started once the outputs have begun, closed before they end.
         validation: of the gaze, before the run, one person after the other; None: none.
 
     Raises:
-        ConfigurationError, MissingExtraError: an output that can't be had.
+        ConfigurationError, MissingExtraError: an output that is impossible.
         KeyboardInterrupt: a signal ended the validation, so that there was no run.
-        EmerEdgeError: what could not be opened, or a source that failed; the outputs have ended by then.
+        EmerEdgeError: a source could not be opened, or failed; the outputs have ended by then.
     """
-    asked = [each for each in outputs if not isinstance(each, Output)]
-    made = open_outputs(pipeline, asked, say=pipeline.say) if asked else []
-    delivered = Outputs(pipeline, [*made, *(each for each in outputs if isinstance(each, Output))])
+    requests = [output for output in outputs if not isinstance(output, Output)]
+    made = open_outputs(pipeline, requests, say=pipeline.say) if requests else []
+    delivered = Outputs(pipeline, [*made, *(output for output in outputs if isinstance(output, Output))])
     summary: Summary | None = None
     started: list[MarkerSource] = []
     supervisor = Supervisor()
@@ -98,14 +141,14 @@ def play(
             for source in sources:
                 started.append(source)
                 source.start(pipeline.markers)
-            supervisor.ready(f"reading {pipeline.told}")
+            supervisor.ready(f"reading {pipeline.described}")
             for result in pipeline:
                 supervisor.alive()
                 if not delivered.result(result) or (deadline_s is not None and monotonic() >= deadline_s):
                     break
         finally:
             supervisor.stopping()
-            for source in started:  # the keyboard gives the terminal back before anything else is shown
+            for source in started:  # the keyboard restores the terminal before anything else is shown
                 source.close()
             pipeline.close()
             if pipeline.opened:

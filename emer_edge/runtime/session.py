@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -29,15 +28,8 @@ _ENCODE_AT_ONCE: Final = 16  # crops: bounds the activations' memory, larger bat
 _FUSE_AT_ONCE: Final = 32
 
 Outputs = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class _Network:
-    """Heads, which of the session's encoders feeds them, and the fusion engine that gives them."""
-
-    heads: tuple[str, ...]
-    encoder: int
-    fusion: Engine
+_Network = tuple[tuple[str, ...], int, Engine]
+"""Heads, the index of the encoder that feeds them, and the fusion engine that computes them."""
 
 
 class Session:
@@ -47,11 +39,11 @@ class Session:
         bundle: what to load, or its folder.
         engine: name of an engine, such as `onnxruntime` or `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
-        progress: told while engines are built, which TensorRT needs once a machine.
+        progress: reports the building of engines, which TensorRT does once per machine.
 
     Attributes:
         engine_name: what computes.
-        detector_engine: what finds faces, once `detector` was asked for: with `auto` the one that is fastest at it.
+        detector_engine: what finds faces, once `detector` was read: with `auto` the one that is fastest at it.
 
     Raises:
         EngineError: the engine is unavailable or refuses a part.
@@ -87,7 +79,7 @@ class Session:
 
     @property
     def described(self) -> str:
-        """Engine and device in a line; where faces are found by another engine, that too."""
+        """Engine and device in one line, and the engine of the face detector where that is another one."""
         faces = "" if self.detector_engine == self.engine_name else f", faces on {self.detector_engine}"
         return f"{self.engine_name} ({self.device}){faces}"
 
@@ -103,7 +95,8 @@ class Session:
             record = self.bundle.manifest.detector
             names = ("face_detector", "face_detector_near") if record.near_px else ("face_detector",)
             parts = {
-                each.name: [self.bundle.part(each.variant, name) for name in names] for each in self._face_engines()
+                driver.name: [self.bundle.part(driver.variant, name) for name in names]
+                for driver in self._face_drivers()
             }
             self._detector, self.detector_engine = fastest_detector(record, parts, self._threads)
         return self._detector
@@ -126,12 +119,12 @@ class Session:
             ConfigurationError: another shape, or numbers that are not finite.
         """
         face = _checked("face", face, _FACE, "B")
-        found = np.zeros((len(face), self.embedding_width), np.float32)
+        embeddings = np.zeros((len(face), self.embedding_width), np.float32)
         for at in range(0, len(face), _ENCODE_AT_ONCE):
             crops = face[at : at + _ENCODE_AT_ONCE]
             for number, encoder in enumerate(self._encoders):
-                found[at : at + _ENCODE_AT_ONCE, _columns(number)] = encoder.run({"face": crops})["embedding"]
-        return found
+                embeddings[at : at + _ENCODE_AT_ONCE, _columns(number)] = encoder.run({"face": crops})["embedding"]
+        return embeddings
 
     def logits(self, embeddings: NDArray[np.float32], eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Outputs:
         """Run the fusion parts on whole windows, without temperatures.
@@ -155,16 +148,16 @@ class Session:
         }
         count = _same_count(inputs)
         heads = self.bundle.manifest.heads
-        outputs = {each.name: np.zeros((count, len(each.classes) or 1), np.float32) for each in heads}
+        outputs = {head.name: np.zeros((count, len(head.classes) or 1), np.float32) for head in heads}
         for at in range(0, count, _FUSE_AT_ONCE):
             part = slice(at, at + _FUSE_AT_ONCE)
-            for network in self._networks:
-                given = {name: each[part] for name, each in inputs.items()}
-                given["embeddings"] = np.ascontiguousarray(given["embeddings"][..., _columns(network.encoder)])
-                found = network.fusion.run(given)
-                for name in network.heads:
-                    outputs[name][part] = found[name]
-        wrong = [name for name, each in outputs.items() if not np.isfinite(each).all()]
+            for names, encoder, fusion in self._networks:
+                batch = {name: array[part] for name, array in inputs.items()}
+                batch["embeddings"] = np.ascontiguousarray(batch["embeddings"][..., _columns(encoder)])
+                fused = fusion.run(batch)
+                for name in names:
+                    outputs[name][part] = fused[name]
+        wrong = [name for name, array in outputs.items() if not np.isfinite(array).all()]
         if wrong:
             raise EngineError(f"{self.bundle.path} gives numbers that are not finite for {', '.join(wrong)}")
         return outputs
@@ -176,9 +169,9 @@ class Session:
             head -> (N, C) float32: probabilities after temperature scaling, or the value (N, 1).
         """
         outputs = self.logits(embeddings, eye, gaze)
-        for each in self.bundle.manifest.heads:
-            if each.classes:
-                outputs[each.name] = softmax(outputs[each.name], each.temperature).astype(np.float32)
+        for head in self.bundle.manifest.heads:
+            if head.classes:
+                outputs[head.name] = softmax(outputs[head.name], head.temperature).astype(np.float32)
         return outputs
 
     def predict(self, face: NDArray[np.float32], eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Outputs:
@@ -202,8 +195,8 @@ class Session:
 
     def close(self) -> None:
         """Free the engines; may be called twice."""
-        for each in self._engines:
-            each.close()
+        for engine in self._engines:
+            engine.close()
         self._engines.clear()
         if self._detector is not None:
             self._detector.close()
@@ -217,51 +210,47 @@ class Session:
     ) -> None:
         self.close()
 
-    def _face_engines(self) -> tuple[EngineDriver, ...]:
-        """Engines that faces may be found with: that of the other parts and, unless it was named, the CPU's."""
+    def _face_drivers(self) -> tuple[EngineDriver, ...]:
+        """Engines that may run the face detector: that of the other parts and, unless it was named, the CPU's."""
         cpu = engines()[CPU_ENGINE]
         usable = "face_detector" in self.bundle.parts(cpu.variant) and cpu.why_not() is None
-        if self._named or not usable or cpu.name == self._driver.name:
-            return (self._driver,)
-        return self._driver, cpu
-
-    def _part(self, name: str) -> Any:
-        return self.bundle.part(self._driver.variant, name)
+        return (self._driver,) if self._named or not usable or cpu.name == self._driver.name else (self._driver, cpu)
 
     def _load_networks(self) -> tuple[_Network, ...]:
         manifest = self.bundle.manifest
         self._encoders: list[Engine] = []
         numbers: dict[str, int] = {}
         networks = []
-        for each in manifest.all_networks:
-            if each.encoder not in numbers:
-                numbers[each.encoder] = len(self._encoders)
-                self._encoders.append(self._load(each.encoder, {"face"}, {"embedding"}))
-            fusion = self._load(each.fusion, {"embeddings", "eye", "gaze"}, set(each.heads))
-            networks.append(_Network(each.heads, numbers[each.encoder], fusion))
-        for network in networks:
-            for head in (each for each in manifest.heads if each.name in network.heads):
-                has, told = network.fusion.outputs[head.name][-1], len(head.classes) or HEADS[head.name].width
-                if has not in (None, told):
+        for record in manifest.all_networks:
+            if record.encoder not in numbers:
+                numbers[record.encoder] = len(self._encoders)
+                self._encoders.append(self._load(record.encoder, {"face"}, {"embedding"}))
+            fusion = self._load(record.fusion, {"embeddings", "eye", "gaze"}, set(record.heads))
+            networks.append((record.heads, numbers[record.encoder], fusion))
+            for head in manifest.heads:
+                if head.name not in record.heads:
+                    continue
+                actual, expected = fusion.outputs[head.name][-1], len(head.classes) or HEADS[head.name].width
+                if actual not in (None, expected):
                     raise BundleError(
-                        f"{self.bundle.path}: fusion gives {has} values for {head.name}, the manifest {told}"
+                        f"{self.bundle.path}: fusion gives {actual} values for {head.name}, the manifest {expected}"
                     )
         return tuple(networks)
 
     def _load(self, name: str, inputs: set[str], outputs: set[str]) -> Engine:
-        path = self._part(name)
+        path = self.bundle.part(self._driver.variant, name)
         engine = open_engine(self.engine_name, path, self._threads, self._progress)
         self._engines.append(engine)
         if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
             raise BundleError(
-                f"{path} takes {', '.join(engine.inputs)} and gives {', '.join(engine.outputs)}; the manifest asks for "
+                f"{path} takes {', '.join(engine.inputs)} and gives {', '.join(engine.outputs)}; the manifest expects "
                 f"{', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}; export the bundle again"
             )
         return engine
 
 
 def _columns(encoder: int) -> slice:
-    """Where the numbers of an encoder lie among those of all."""
+    """The columns of one encoder's numbers among those of all encoders."""
     return slice(encoder * EMBEDDING_WIDTH, (encoder + 1) * EMBEDDING_WIDTH)
 
 
@@ -279,8 +268,8 @@ def _checked(name: str, array: NDArray[Any], shape: tuple[int, ...], axis: str =
 
 
 def _same_count(inputs: Mapping[str, NDArray[Any]]) -> int:
-    counts = {name: len(each) if each.ndim else 0 for name, each in inputs.items()}
+    counts = {name: len(array) if array.ndim else 0 for name, array in inputs.items()}
     if len(set(counts.values())) != 1:
-        told = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        raise ConfigurationError(f"all inputs must hold the same number of windows, not {told}")
+        given = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        raise ConfigurationError(f"all inputs must hold the same number of windows, not {given}")
     return next(iter(counts.values()))

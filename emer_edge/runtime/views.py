@@ -62,7 +62,7 @@ def score_views(
         session: the loaded bundle.
         clips: clips that can be read, such as `ClipScores.clips`.
         views: what to see.
-        progress: told after every clip.
+        progress: called after every clip.
         faces: (n, 8, width) float32, the embeddings of the clips' windows where they are known.
 
     Raises:
@@ -79,16 +79,16 @@ def score_views(
             window = PreparedClip(clip, manifest.window, view.events, view.profile).window()
             if embeddings is None:
                 embeddings = session.encode(load_faces(clip, window.frames))[None]  # the same in every view
-            # One clip a call: what else lies in a batch can change the last digit.
+            # One clip per call: what else is in a batch can change the last digit.
             batches[at].append(session.fuse(embeddings, window.eye[None], window.gaze[None]))
             covered[at].append(int(window.covered_eye.sum()))
         progress("scoring other trackers", done + 1, len(clips))
     return [
         ViewScores(
             view,
-            {each.name: np.concatenate([batch[each.name] for batch in found]) for each in manifest.heads},
+            {head.name: np.concatenate([batch[head.name] for batch in batch_outputs]) for head in manifest.heads},
             np.array(slots, np.int64),
         )
-        for view, found, slots in zip(views, batches, covered, strict=True)
-        if found
+        for view, batch_outputs, slots in zip(views, batches, covered, strict=True)
+        if batch_outputs
     ]

@@ -1,1 +1,1 @@
-"""The one window code: eye rows, causal eye movements, and a window's slots, for recordings and live streams."""
+"""Eye rows, causal eye movements, and a window's slots, the same for recordings and live streams."""

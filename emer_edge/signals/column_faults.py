@@ -1,7 +1,7 @@
-"""What is wrong with a stream's eye columns, compared with those a network was trained on.
+"""Faults of a stream's eye columns, by comparison with those that a network was trained on.
 
-Every test is about seconds of rows in which an eye is seen, and about faults of set-ups, not of people: a unit that is
-off by more than any seat explains, an eye where no viewer has one, a column that is empty or frozen. What a viewer can
+Every test takes some seconds of rows in which an eye is seen, and looks for faults of set-ups, not of people: a unit
+that is off by more than any seat explains, an eye where no viewer has one, an empty or frozen column. What a viewer can
 do (lean back, look into a corner, close an eye for a moment) must pass.
 """
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.columns import (
     COLUMN_KEYS,
+    DISTANCE,
     EVENTS,
     EYE_COLUMNS,
     EYE_GROUPS,
@@ -28,37 +29,23 @@ from emer_edge.core.columns import (
 )
 from emer_edge.core.samples import Display
 from emer_edge.core.window import EYE_COLUMN_COUNT
-from emer_edge.signals.gaze_faults import gaze_fault
+from emer_edge.signals.gaze_faults import Fault, gaze_fault
 
 Floats = NDArray[np.float64]
 
 _UNITS: Final = {1e-3: "metres", 1e-1: "centimetres", 1 / 25.4: "inches", 1e3: "micrometres"}
-_NEAR: Final = math.log(2.5)  # how far a factor may miss a unit's
+_NEAR: Final = math.log(2.5)  # largest distance of a factor from a unit's
 _FAR: Final = 1.5  # trained spreads beyond the trained range, for a quarter of the rows' best
 _AXIS_FLOOR_MM: Final = 10.0
-_DEPTHS: Final = tuple(eye.stop - 1 for eye in POSITION)
 _LEAST_FILLED: Final = 0.5  # of rows, before a column's values are judged
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong.
-
-    Attributes:
-        key: stable name, for example `position unit`.
-        text: a sentence for people, with what is seen and what was trained on.
-    """
-
-    key: str
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedColumns:
-    """What the columns held in training.
+    """The columns in training.
 
     Attributes:
-        low, middle, high: (39,) 1 %, 50 % and 99 % quantile, NaN where unknown; missing cells left out.
+        low, middle, high: (39,) 1 %, 50 % and 99 % quantile of the filled cells, NaN where unknown.
         quarter: (39,) half the distance of the quartiles.
     """
 
@@ -69,20 +56,20 @@ class TrainedColumns:
 
     @classmethod
     def of(cls, quantiles: Mapping[str, Sequence[float]]) -> TrainedColumns:
-        """Take a manifest's seven quantiles (1, 5, 25, 50, 75, 95, 99 %) a column key."""
+        """From a manifest: column key -> quantiles (1, 5, 25, 50, 75, 95, 99 %)."""
         table = np.full((EYE_COLUMN_COUNT, 7), np.nan)
         for at, key in enumerate(COLUMN_KEYS):
             if len(quantiles.get(key, ())) == 7:
                 table[at] = quantiles[key]
         reach = 2.5 * (table[:, 4] - table[:, 2])
-        # Bundles whose quantiles count missing cells as 0 have a 0 at the end of a range that does not hold it.
+        # Bundles whose quantiles count missing cells as 0 have a 0 at the end of a range without it.
         low = np.where((table[:, 1] == 0) & (table[:, 2] > 0), table[:, 2] - reach, table[:, 0])
         high = np.where((table[:, 5] == 0) & (table[:, 4] < 0), table[:, 4] + reach, table[:, 6])
         return cls(low, table[:, 3], high, (table[:, 4] - table[:, 2]) / 2)
 
     @property
     def known(self) -> bool:
-        """Whether anything is known."""
+        """Whether any quantile is known."""
         return bool(np.isfinite(self.middle).any())
 
     def range_text(self, column: int) -> str:
@@ -92,13 +79,7 @@ class TrainedColumns:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Some seconds of rows, their columns sorted once for all tests.
-
-    Attributes:
-        cells: (n, 39), NaN where missing.
-        filled: (39,) share of rows that fill a column.
-        low, middle, high: (39,) quartiles of what fills it, NaN where nothing does.
-    """
+    """Some seconds of rows: (n, 39) cells, the share that fills a column, and its quartiles (NaN if empty)."""
 
     cells: Floats
     filled: Floats
@@ -110,14 +91,18 @@ class _Seen:
     def of(cls, cells: Floats) -> _Seen:
         ordered = np.sort(cells, axis=0)  # missing cells go last
         counts = np.isfinite(cells).sum(axis=0)
-        every, last = np.arange(cells.shape[1]), np.maximum(counts - 1, 0)
+        columns, last = np.arange(cells.shape[1]), np.maximum(counts - 1, 0)
         quartiles = []
         for share in (0.25, 0.5, 0.75):
             place = share * last
             below = place.astype(np.int64)
-            one, next_one = ordered[below, every], ordered[np.minimum(below + 1, last), every]
+            one, next_one = ordered[below, columns], ordered[np.minimum(below + 1, last), columns]
             quartiles.append(one + (next_one - one) * (place - below))
         return cls(cells, counts / len(cells), *quartiles)
+
+    def judged(self, column: int) -> bool:
+        """Whether enough rows fill a column to judge its values."""
+        return bool(self.filled[column] >= _LEAST_FILLED)
 
 
 def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tuple[Fault, ...]:
@@ -125,63 +110,59 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
 
     Args:
         cells: (n, 39) from `raw_row` of rows in which an eye is seen, NaN where missing.
-        trained: what the network was trained on.
-        display: that the pixels and millimetres of the run refer to.
+        trained: the network's training columns.
+        display: the run's display.
     """
     cells = np.where(np.isfinite(cells), cells, np.nan)
     seen = _Seen.of(cells)
-    faults: list[Fault] = []
-    dead = _dead(seen, trained, faults)
+    missing, frozen = _dead(seen, trained)
+    dead = {*missing, *frozen}
+    by_key = (_dead_fault(key, columns, seen, trained) for key, columns in (("missing", missing), ("constant", frozen)))
+    faults = [fault for fault in by_key if fault is not None]
     for group in EYE_GROUPS:
-        columns = [each for each in group.columns if each not in dead and np.isfinite(trained.middle[each])]
+        columns = [at for at in group.columns if at not in dead and np.isfinite(trained.middle[at])]
         if not columns:
             continue
         fault = _unit_fault(group, columns, seen, trained, display=display)
-        if fault is None and group.name == "position":
-            fault = _axes_fault(seen, trained, dead) or _side_fault(columns, seen, trained)
-        if fault is None and group.name == "gaze":
-            found = gaze_fault(cells, trained.middle, trained.quarter, display)
-            fault = None if found is None else Fault(*found)
-        if fault is None:
-            fault = _far_fault(group, columns, seen, trained)
+        if group.name == "position":
+            fault = fault or _axes_fault(seen, trained, dead) or _side_fault(columns, seen, trained)
+        elif group.name == "gaze":
+            fault = fault or gaze_fault(cells, trained.middle, trained.quarter, display)
+        fault = fault or _far_fault(group, columns, seen, trained)
         if fault is None:
             continue
         faults.append(fault)
         if group.name in ("gaze", "position"):
-            break  # what is derived from it is wrong in its wake
+            break  # columns derived from it are wrong too
     return tuple(faults)
 
 
-def _dead(seen: _Seen, trained: TrainedColumns, faults: list[Fault]) -> set[int]:
-    """Columns that are empty or frozen although training saw them move."""
+def _dead(seen: _Seen, trained: TrainedColumns) -> tuple[list[int], list[int]]:
+    """Columns that are empty, and frozen, although they moved in training."""
     moved = trained.quarter > 0
     moved[EVENTS] = False  # computed, not sent
     missing = moved & (seen.filled == 0)
     with np.errstate(invalid="ignore"):
         spread = np.fmax.reduce(seen.cells, axis=0) - np.fmin.reduce(seen.cells, axis=0)
     frozen = moved & (seen.filled >= _LEAST_FILLED) & (spread == 0)
-    for key, flags in (("missing", missing), ("constant", frozen)):
-        fault = _dead_fault(key, np.flatnonzero(flags).tolist(), seen, trained)
-        if fault is not None:
-            faults.append(fault)
-    return set(np.flatnonzero(missing | frozen).tolist())
+    return np.flatnonzero(missing).tolist(), np.flatnonzero(frozen).tolist()
 
 
 def _dead_fault(key: str, columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
-    """One sentence for all columns that are empty, or frozen."""
-    groups = [each for each in EYE_GROUPS if set(each.columns) & set(columns)]
+    """One sentence for all empty, or all frozen, columns."""
+    groups = [group for group in EYE_GROUPS if set(group.columns) & set(columns)]
     if not groups:
         return None
-    sides = {side for side in ("left", "right") for each in columns if f" {side}" in EYE_COLUMNS[each].name}
-    name = f"{'+'.join(each.name for each in groups)} {key}"
+    sides = {side for side in ("left", "right") for column in columns if f" {side}" in EYE_COLUMNS[column].name}
+    name = f"{'+'.join(group.name for group in groups)} {key}"
     if key == "missing" and len(sides) == 1 and set(columns) & set(column_indices(*GAZE_PX)):
         side = sides.pop()
         return Fault(name, f"The {side} eye: not found in any row, trained on both: is it covered or switched off?")
-    first = next((each for each in columns if each in _DEPTHS), columns[0])
-    said = "no value in any row" if key == "missing" else f"{_number(_median(seen, first))} in every row"
+    first = next((column for column in columns if column in DISTANCE), columns[0])
+    value = "no value in any row" if key == "missing" else f"{_number(seen.middle[first])} in every row"
     others = len(columns) - 1
     more = f" (and {others} more column{'s' if others > 1 else ''})" if others else ""
-    return Fault(name, f"{_named(first)}: {said}, trained on {trained.range_text(first)}{more}")
+    return Fault(name, f"{_named(first)}: {value}, trained on {trained.range_text(first)}{more}")
 
 
 def _unit_fault(
@@ -195,18 +176,18 @@ def _unit_fault(
         guesses = {float(display.width_px): "pixels", 100.0: "per cent"}
     elif group.name == "pupil":
         guesses[10.0] = "pixels or tenths of a millimetre"
-    judged = [each for each in columns if abs(trained.middle[each]) > trained.quarter[each] and _filled(seen, each)]
-    found: dict[str, list[int]] = {}
+    judged = [at for at in columns if abs(trained.middle[at]) > trained.quarter[at] and seen.judged(at)]
+    hits: dict[str, list[int]] = {}
     for column in judged:
-        ratio = _median(seen, column) / trained.middle[column]
+        ratio = float(seen.middle[column] / trained.middle[column])
         if ratio <= 0:
             continue
-        factor = min(guesses, key=lambda each: abs(math.log(ratio / each)), default=1.0)
+        factor = min(guesses, key=lambda guess: abs(math.log(ratio / guess)), default=1.0)
         if abs(math.log(ratio)) > _NEAR and abs(math.log(ratio / factor)) < min(_NEAR, abs(math.log(ratio))):
-            found.setdefault(guesses[factor], []).append(column)
-    for name, hit in found.items():
+            hits.setdefault(guesses[factor], []).append(column)
+    for name, hit in hits.items():
         if 2 * len(hit) > len(judged):
-            column = next((each for each in hit if EYE_COLUMNS[each].name.endswith("Z")), hit[0])
+            column = next((at for at in hit if EYE_COLUMNS[at].name.endswith("Z")), hit[0])
             return Fault(f"{group.name} unit", f"{_value_text(column, seen, trained)}: {name}?")
     return None
 
@@ -214,17 +195,17 @@ def _unit_fault(
 def _axes_fault(seen: _Seen, trained: TrainedColumns, dead: set[int]) -> Fault | None:
     """Eye positions whose axes fit training far better in another order."""
     for axes in map(column_indices, POSITION):
-        if any(each in dead or not _filled(seen, each) or np.isnan(trained.middle[each]) for each in axes):
+        if any(at in dead or not seen.judged(at) or np.isnan(trained.middle[at]) for at in axes):
             continue
-        places = np.array([_median(seen, each) for each in axes])
+        places = seen.middle[list(axes)]
         middle = trained.middle[list(axes)]
         scale = np.maximum(_AXIS_FLOOR_MM, (trained.high - trained.low)[list(axes)] / 4)
         cost = {order: float(np.abs((places[list(order)] - middle) / scale).mean()) for order in permutations(range(3))}
-        order = min(cost, key=lambda each: cost[each])
+        order = min(cost, key=cost.__getitem__)
         if order != (0, 1, 2) and cost[0, 1, 2] > 3.0 and cost[order] < min(2.0, cost[0, 1, 2] / 3):
             moved = " and ".join("XYZ"[at] for at in range(3) if order[at] != at)
             values = ", ".join(f"{axis} {_number(value)}" for axis, value in zip("XYZ", places, strict=True))
-            ranges = ", ".join(f"{axis} {trained.range_text(each)}" for axis, each in zip("XYZ", axes, strict=True))
+            ranges = ", ".join(f"{axis} {trained.range_text(at)}" for axis, at in zip("XYZ", axes, strict=True))
             name = EYE_COLUMNS[axes[0]].name.rsplit(" ", 1)[0]
             return Fault("position axes", f"{name}: {values}, trained on {ranges}: {moved} swapped?")
     return None
@@ -243,18 +224,16 @@ def _side_fault(columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fau
     median = float(np.median(apart[both]))
     if median * usual > 0 or abs(median) < abs(usual) / 2:
         return None
-    values = " and ".join(_number(_median(seen, each)) for each in (left, right))
-    ranges = " and ".join(trained.range_text(each) for each in (left, right))
-    return Fault(
-        "position sides",
-        f"Eye position left X and right X: {values}, trained on {ranges}: left and right swapped, or X mirrored?",
-    )
+    values = " and ".join(_number(seen.middle[at]) for at in (left, right))
+    ranges = " and ".join(trained.range_text(at) for at in (left, right))
+    text = f"Eye position left X and right X: {values}, trained on {ranges}: left and right swapped, or X mirrored?"
+    return Fault("position sides", text)
 
 
 def _far_fault(group: ColumnGroup, columns: list[int], seen: _Seen, trained: TrainedColumns) -> Fault | None:
-    """Three quarters of the values far outside of all that training saw."""
+    """Three quarters of the values far outside the training range."""
     for column in columns:
-        if not _filled(seen, column):
+        if not seen.judged(column):
             continue
         low, high = seen.low[column], seen.high[column]
         reach = _FAR * (trained.high[column] - trained.low[column])
@@ -263,24 +242,16 @@ def _far_fault(group: ColumnGroup, columns: list[int], seen: _Seen, trained: Tra
     return None
 
 
-def _filled(seen: _Seen, column: int) -> bool:
-    return bool(seen.filled[column] >= _LEAST_FILLED)
-
-
-def _median(seen: _Seen, column: int) -> float:
-    return float(seen.middle[column])
-
-
 def _value_text(column: int, seen: _Seen, trained: TrainedColumns) -> str:
-    return f"{_named(column)}: {_number(_median(seen, column))}, trained on {trained.range_text(column)}"
+    return f"{_named(column)}: {_number(seen.middle[column])}, trained on {trained.range_text(column)}"
 
 
 def _named(column: int) -> str:
     """The column's name, with its unit where another column has the same name."""
-    each = EYE_COLUMNS[column]
-    return each.key if each.name.startswith("Gaze point") else each.name
+    named = EYE_COLUMNS[column]
+    return named.key if named.name.startswith("Gaze point") else named.name
 
 
 def _number(value: float) -> str:
-    """Three digits that say something: 637, 0.65, 0.0036."""
+    """Three significant digits: 637, 0.65, 0.0036."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,6 +1,6 @@
-"""Fixations, and the map of where a person looked for how long.
+"""Fixations and fixation maps.
 
-EMER shows such maps as its third modality. The form is the usual one: a Gaussian of one degree of visual angle at every
+EMER's third modality is such maps. The form is the usual one: a Gaussian of one degree of visual angle at every
 fixation, weighted by its duration (Le Meur and Baccino, "Methods for comparing scanpaths and saliency maps", Behavior
 Research Methods, 2013; Bojko, "Informative or Misleading? Heatmaps Deconstructed", 2009). No network reads the map: the
 published variants, and this project's, take gaze points.
@@ -15,16 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.columns import GAZE_POINT, MOVEMENT_TYPE, POSITION, MovementType
+from emer_edge.core.columns import DISTANCE, GAZE_POINT, MOVEMENT_TYPE, MovementType
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display
 from emer_edge.core.window import EventsRule
-from emer_edge.signals.events import CAUSAL_RULE, movement_types
+from emer_edge.signals.events import VIEWING_DISTANCE_MM, movement_types, runs
 
 SIGMA_DEG: Final = 1.0
-_EYE_Z: Final = [eye.stop - 1 for eye in POSITION]
 _PLAUSIBLE_MM: Final = (200.0, 2000.0)
-_LONGEST_STEP_NS: Final = 100_000_000  # a row stands for no more: behind it the stream was silent
+_LONGEST_STEP_NS: Final = 100_000_000  # the most that a row stands for: longer steps are silence
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +51,20 @@ def find_fixations(
         rows: (n, 39) raw columns, missing cells 0.
         times_ns: (n,) ascending.
         seen: (n,) whether any eye was seen.
-        events: `causal` runs the causal I-VT over all rows; `published` takes the movement types of column 33 as they
-            are, 1 being a fixation.
+        events: `causal` runs the causal I-VT over all rows; `published` takes the movement types of column 33, where
+            1 is a fixation.
 
     Returns:
-        Runs of fixation rows: the mean gaze point of the rows that saw an eye, and the time that the rows stand for.
+        Runs of fixation rows: the mean gaze point of the rows with an eye, and the time that the rows stand for.
     """
     if not len(rows):
         return Fixations(np.zeros((0, 2)), np.zeros(0))
-    kind = (
-        movement_types(rows, times_ns, seen)
-        if events == "causal"
-        else np.asarray(rows[:, MOVEMENT_TYPE]).astype(np.int64)
-    )
+    kind = movement_types(rows, times_ns, seen) if events == "causal" else rows[:, MOVEMENT_TYPE].astype(np.int64)
     steps_ns = np.diff(times_ns)
     usual_ns = float(np.median(steps_ns)) if len(steps_ns) else 0.0
     lasts_ms = np.minimum(np.append(steps_ns, usual_ns), _LONGEST_STEP_NS) * 1e-6
-    starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
     points, durations = [], []
-    for begin, end in zip(starts, np.append(starts[1:], len(kind)), strict=True):
+    for begin, end in zip(*runs(kind), strict=True):
         gaze = rows[begin:end, GAZE_POINT][seen[begin:end]]
         if kind[begin] == MovementType.FIXATION and len(gaze):
             points.append(gaze.mean(axis=0, dtype=np.float64))
@@ -80,19 +74,19 @@ def find_fixations(
 
 def viewing_distance_mm(rows: NDArray[np.float32], seen: NDArray[np.bool_]) -> float:
     """Median distance of the eyes from the display of (n, 39) rows; 650 mm where the tracker gives no eye position."""
-    depths = np.abs(rows[seen][:, _EYE_Z].astype(np.float64))
+    depths = np.abs(rows[seen][:, DISTANCE].astype(np.float64))
     depths = depths[(depths > _PLAUSIBLE_MM[0]) & (depths < _PLAUSIBLE_MM[1])]
-    return float(np.median(depths)) if depths.size else CAUSAL_RULE.viewing_distance_mm
+    return float(np.median(depths)) if depths.size else VIEWING_DISTANCE_MM
 
 
 def fixation_map(
     fixations: Fixations,
     display: Display,
-    distance_mm: float = CAUSAL_RULE.viewing_distance_mm,
+    distance_mm: float = VIEWING_DISTANCE_MM,
     sigma_deg: float = SIGMA_DEG,
     width: int = 480,
 ) -> NDArray[np.float32]:
-    """Render where somebody looked for how long.
+    """Render a fixation map.
 
     Args:
         fixations: from `find_fixations`.
@@ -102,9 +96,9 @@ def fixation_map(
         width: columns of the map.
 
     Returns:
-        (H, width) float32, H by the display's proportions, row 0 at its top: seconds of looking per square degree, the
-        same whatever the map's size. Summed over the map times the square degrees of a cell it gives the seconds of all
-        fixations, but for what lies beyond the display's edges. All 0 without fixations.
+        (H, width) float32, H by the display's proportions, row 0 at its top: seconds of looking per square degree,
+        whatever the map's size. The sum over the map times the square degrees of a cell is the duration of all
+        fixations, except for what is beyond the display's edges. All 0 without fixations.
 
     Raises:
         ConfigurationError: a distance, sigma or width that is not above 0.
@@ -116,20 +110,14 @@ def fixation_map(
         )
     height = max(1, round(width * display.height_px / display.width_px))
     degree_mm = 2 * distance_mm * math.tan(math.radians(0.5))
-    across = _gaussians(
-        fixations.points_px[:, 0], display.width_px, display.width_mm / degree_mm, width, sigma_deg=sigma_deg
-    )
-    down = _gaussians(
-        fixations.points_px[:, 1], display.height_px, display.height_mm / degree_mm, height, sigma_deg=sigma_deg
-    )
+
+    def densities(axis: int, size_px: int, size_mm: float, cells: int) -> NDArray[np.float64]:
+        """(cells, n): a normal density per degree along one axis for each fixation."""
+        size_deg = size_mm / degree_mm
+        cell_deg = (np.arange(cells) + 0.5) * (size_deg / cells)
+        off = (cell_deg[:, None] - fixations.points_px[:, axis] * (size_deg / size_px)) / sigma_deg
+        return np.asarray(np.exp(-0.5 * off**2) / (sigma_deg * math.sqrt(2 * math.pi)))
+
+    across = densities(0, display.width_px, display.width_mm, width)
+    down = densities(1, display.height_px, display.height_mm, height)
     return np.asarray((down * (fixations.durations_ms * 1e-3)) @ across.T, np.float32)
-
-
-def _gaussians(
-    centres_px: NDArray[np.float64], size_px: int, size_deg: float, cells: int, sigma_deg: float
-) -> NDArray[np.float64]:
-    """(cells, n): a normal density per degree along one axis for each centre."""
-    cell_deg = (np.arange(cells) + 0.5) * (size_deg / cells)
-    off = (cell_deg[:, None] - centres_px * (size_deg / size_px)) / sigma_deg
-    density: NDArray[np.float64] = np.exp(-0.5 * off**2) / (sigma_deg * math.sqrt(2 * math.pi))
-    return density

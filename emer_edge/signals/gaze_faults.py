@@ -1,12 +1,13 @@
 """Faults of the gaze point that no single column shows: swapped axes, another display, a mirror.
 
-A tracker that gives gaze directions and eye positions of its own says twice where the eyes look; the two must agree.
-One that gives pixels and millimetres says twice how dense the display is. Without either there is only where viewers
-tend to look, which takes a strong case.
+Gaze directions with eye positions are a second measurement of where the eyes look, and pixels with millimetres are one
+of the display's density; they must agree. Without either, only the places where viewers tend to look remain, which
+needs strong evidence.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,25 +23,38 @@ _STRONG: Final = 12.0  # log likelihood ratio (doubled) that needs no other evid
 _SUPPORTED: Final = 5.0  # with rows beyond the display's edge
 _BEYOND: Final = 0.08
 _LARGER: Final = (4 / 3, 1.6, 2.0, 8 / 3)  # 2560, 3072, 3840 and 5120 px against 1920
-_SCALED: Final = 1.2  # both axes lie farther out by this at least
+_SCALED: Final = 1.2  # least factor of both axes
 _DENSITY: Final = 0.04
 _LEAST_ROWS: Final = 100
 _SPREAD_MM: Final = 8.0  # gaze that moves less says nothing about scales
 
 
-def gaze_fault(cells: Floats, middle: Floats, quarter: Floats, display: Display) -> tuple[str, str] | None:
-    """Name the fault of the gaze point, as a stable key and a sentence, or None.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault of the columns.
+
+    Attributes:
+        key: stable name, for example `position unit`.
+        text: a sentence for people, with the observed and the trained values.
+    """
+
+    key: str
+    text: str
+
+
+def gaze_fault(cells: Floats, middle: Floats, quarter: Floats, display: Display) -> Fault | None:
+    """The fault of the gaze point, or None.
 
     Args:
         cells: (n, 39) rows in which an eye is seen, NaN where missing.
         middle: (39,) trained medians.
         quarter: (39,) half the distance of the trained quartiles.
-        display: what the run believes the display to be.
+        display: the run's display.
     """
     return _density_fault(cells, display) or _direction_fault(cells) or _place_fault(cells, middle, quarter, display)
 
 
-def _density_fault(cells: Floats, display: Display) -> tuple[str, str] | None:
+def _density_fault(cells: Floats, display: Display) -> Fault | None:
     """Pixels and millimetres that belong to another display."""
     for axis, density, unit_px in (
         ("X", display.width_px / display.width_mm, display.width_px),
@@ -51,18 +65,18 @@ def _density_fault(cells: Floats, display: Display) -> tuple[str, str] | None:
         both = np.isfinite(px) & np.isfinite(mm) & (np.abs(mm) > _SPREAD_MM)
         if both.sum() < _LEAST_ROWS:
             continue
-        found = float(np.median(px[both] / mm[both]))
-        if abs(found / density - 1) > _DENSITY:
-            return (
+        measured = float(np.median(px[both] / mm[both]))
+        if abs(measured / density - 1) > _DENSITY:
+            return Fault(
                 "gaze display",
-                f"Gaze point {axis}: {found:.2f} px a millimetre, the display given has {density:.2f} "
+                f"Gaze point {axis}: {measured:.2f} px a millimetre, the display given has {density:.2f} "
                 f"({unit_px} px): another display? Say --display",
             )
     return None
 
 
-def _direction_fault(cells: Floats) -> tuple[str, str] | None:
-    """Directions that meet the display elsewhere than the gaze points they come with."""
+def _direction_fault(cells: Floats) -> Fault | None:
+    """Directions that meet the display elsewhere than the gaze points."""
     meets, points = [], []
     for direction, position, point in zip(DIRECTION, POSITION, GAZE_MM, strict=True):
         ray, eye = cells[:, direction], cells[:, position]
@@ -79,21 +93,21 @@ def _direction_fault(cells: Floats) -> tuple[str, str] | None:
     if off.max() < _SPREAD_MM or min(met.std(axis=0).min(), gaze.std(axis=0).min()) < _SPREAD_MM:
         return None
     turned = np.corrcoef(np.concatenate([met, gaze], axis=1).T)[:2, 2:]  # met X, Y against gaze X, Y
-    said = f"Gaze point and gaze direction: {off.max():.0f} mm apart on the display"
+    apart = f"Gaze point and gaze direction: {off.max():.0f} mm apart on the display"
     if min(turned[0, 1], turned[1, 0]) > 0.7 and max(turned[0, 0], turned[1, 1]) < 0.7:
-        return "gaze axes", f"{said}: X and Y swapped?"
+        return Fault("gaze axes", f"{apart}: X and Y swapped?")
     for at, axis in enumerate("XY"):
         if turned[at, at] < -0.7:
-            return "gaze mirror", f"{said}: {axis} mirrored?"
+            return Fault("gaze mirror", f"{apart}: {axis} mirrored?")
     if min(turned[0, 0], turned[1, 1]) > 0.9:
-        return "gaze display", f"{said}: another display size? Say --display"
+        return Fault("gaze display", f"{apart}: another display size? Say --display")
     return None
 
 
-def _place_fault(cells: Floats, middle: Floats, quarter: Floats, display: Display) -> tuple[str, str] | None:
-    """Gaze that lies where viewers look only if axes are swapped, or on a larger display.
+def _place_fault(cells: Floats, middle: Floats, quarter: Floats, display: Display) -> Fault | None:
+    """Gaze that is where viewers look only if axes are swapped, or on a larger display.
 
-    A smaller display's pixels lie where a viewer may look, and can't be told.
+    A smaller display's pixels are where a viewer may look, so it can't be detected.
     """
     gaze = cells[:, GAZE_POINT]
     gaze = gaze[np.isfinite(gaze).all(axis=1)]
@@ -111,9 +125,9 @@ def _place_fault(cells: Floats, middle: Floats, quarter: Floats, display: Displa
     as_it_is = unlikely(seen)
     swapped = unlikely(seen[::-1])
     where = f"Gaze point X, Y: {seen[0]:.0f}, {seen[1]:.0f}, trained around {centre[0]:.0f}, {centre[1]:.0f}"
-    larger = min(unlikely(seen / each) for each in _LARGER)
+    larger = min(unlikely(seen / factor) for factor in _LARGER)
     if as_it_is - swapped > needed and swapped <= larger + 1.0:
-        return "gaze axes", f"{where}: X and Y swapped?"
+        return Fault("gaze axes", f"{where}: X and Y swapped?")
     if beyond > _BEYOND and as_it_is - larger > needed and (seen > _SCALED * centre).all():
-        return "gaze display", f"{where}: pixels of a larger display? Say --display"
+        return Fault("gaze display", f"{where}: pixels of a larger display? Say --display")
     return None

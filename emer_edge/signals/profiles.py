@@ -1,7 +1,7 @@
-"""What common trackers send, as profiles: which of the 39 columns each fills, and how often.
+"""Profiles of common trackers: which of the 39 columns they fill, and how often.
 
-A profile turns the rows of a full recording into those that a lesser tracker would have given of the same eyes: bench
-scores a bundle under each, and training can drop the same groups of columns so that a network has met their absence.
+A profile turns the rows of a full recording into those of a lesser tracker: bench scores a bundle under each, and
+training can drop the same groups of columns so that a network has met their absence.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DROPPED_GROUPS: Final[dict[str, tuple[int, ...]]] = {
     "left eye": _EYES["left"],
     "right eye": _EYES["right"],
 }
-"""Groups that trackers lack together: name -> column indices. Without positions no direction can be derived."""
+"""Groups that trackers lack together: name -> column indices. Without positions there are no directions."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TrackerProfile:
         about: what it stands for.
         rate_hz: samples a second; rows of faster recordings are thinned to it.
         lacks: names of `DROPPED_GROUPS` that it can't fill.
-        one_point: it tells one gaze point for both eyes.
+        one_point: it gives one gaze point for both eyes.
     """
 
     name: str
@@ -76,7 +76,7 @@ class TrackerProfile:
         return tuple(COLUMN_KEYS[column] for column in self.missing)
 
     def rows(self, rows: NDArray[np.float32], seen: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Take away what the tracker does not tell.
+        """Remove what the tracker does not give.
 
         Args:
             rows: (n, 39) of a full recording, missing cells 0.
@@ -85,23 +85,23 @@ class TrackerProfile:
         Returns:
             (n, 39) float32 and (n,) bool, new arrays.
         """
-        found, still = rows.copy(), seen.copy()
+        reduced, still = rows.copy(), seen.copy()
         if self.one_point:
             for combined, eyes in ((GAZE_POINT, GAZE_PX), (None, GAZE_MM), (GAZE_POINT_MCS, GAZE_MCS)):
                 one = _mean_given(*(rows[:, eye] for eye in eyes)) if combined is None else rows[:, combined]
                 for eye in eyes:
-                    found[:, eye] = one
-            found[:, VALIDITY] = seen[:, np.newaxis]
+                    reduced[:, eye] = one
+            reduced[:, VALIDITY] = seen[:, np.newaxis]
         dropped = [eye for eye in _EYES if f"{eye} eye" in self.lacks]
         if len(dropped) == 1:
             kept = 1 - list(_EYES).index(dropped[0])
-            found[:, GAZE_POINT], found[:, GAZE_POINT_MCS] = rows[:, GAZE_PX[kept]], rows[:, GAZE_MCS[kept]]
-            still &= found[:, GAZE_POINT].any(axis=1)
-        found[:, self.missing] = 0.0
-        return found, still
+            reduced[:, GAZE_POINT], reduced[:, GAZE_POINT_MCS] = rows[:, GAZE_PX[kept]], rows[:, GAZE_MCS[kept]]
+            still &= reduced[:, GAZE_POINT].any(axis=1)
+        reduced[:, self.missing] = 0.0
+        return reduced, still
 
     def kept(self, times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Indices of the rows that are left at its rate, of rows at (n,) ascending times."""
+        """Indices of the rows to keep at its rate, from (n,) ascending times."""
         if len(times_ns) < 2:
             return np.arange(len(times_ns))
         period_ns = 1e9 / self.rate_hz
@@ -112,14 +112,14 @@ class TrackerProfile:
 
 
 def _mean_given(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    has = [each.any(axis=1, keepdims=True) for each in (left, right)]
+    has = [eye.any(axis=1, keepdims=True) for eye in (left, right)]
     total = left * has[0] + right * has[1]
     return np.asarray(total / np.maximum(has[0].astype(np.float32) + has[1], 1), np.float32)
 
 
 PROFILES: Final = {
-    each.name: each
-    for each in (
+    profile.name: profile
+    for profile in (
         TrackerProfile("tobii", "Tobii Pro: both eyes, positions, directions, pupils", 120.0),
         TrackerProfile("gazepoint", "Gazepoint: both eyes and pupils; positions unknown", 60.0, ("positions",)),
         TrackerProfile(
@@ -128,7 +128,7 @@ PROFILES: Final = {
         TrackerProfile("lsl-gaze", "a gaze stream with pupils and nothing else", 120.0, ("positions",)),
         TrackerProfile("iviewx", "SMI iView X: gaze of both eyes", 60.0, ("positions", "pupils")),
         TrackerProfile("serial-xy", "one gaze point on a serial line", 60.0, ("positions", "pupils"), one_point=True),
-        TrackerProfile("one-eye", "a monocular tracker that tells all of its eye", 120.0, ("right eye",)),
+        TrackerProfile("one-eye", "a monocular tracker that gives all columns of its eye", 120.0, ("right eye",)),
     )
 }
 """Name -> profile."""
@@ -140,12 +140,12 @@ def profiles_named(text: str) -> tuple[TrackerProfile, ...]:
     Raises:
         ConfigurationError: an unknown name.
     """
-    names = [each.strip() for each in text.split(",") if each.strip()]
+    names = [name for part in text.split(",") if (name := part.strip())]
     if names == ["all"]:
         return tuple(PROFILES.values())
-    unknown = [each for each in names if each not in PROFILES]
+    unknown = [name for name in names if name not in PROFILES]
     if unknown:
         raise ConfigurationError(
             f"there is no tracker profile {', '.join(unknown)}; there are {', '.join(PROFILES)}, and all"
         )
-    return tuple(PROFILES[each] for each in dict.fromkeys(names))
+    return tuple(PROFILES[name] for name in dict.fromkeys(names))

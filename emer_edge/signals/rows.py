@@ -1,19 +1,41 @@
-"""A tracker's sample as a row of EMER's 39 columns.
+"""Rows of the 39 columns from a tracker's samples, a ring of them, and the windows cut from it and from faces.
 
-Columns 33 to 39 describe eye movements, which need history: `emer_edge.signals.events` fills them.
+Columns 33 to 39 describe eye movements, which need history: the window fills them by `emer_edge.signals.events`.
+
+Live runs append rows as they arrive; recordings and clips append all of theirs. All cut their windows here, so a replay
+gives the offline numbers. A window ending at T has equal slots, each open at its start and closed at its end. A slot
+takes one of its items; a slot without an item takes its nearest neighbour's and counts as uncovered.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.columns import COLUMN_KEYS, DIRECTION, EVENTS, GAZE_MM, GAZE_PX, POSITION, PUPILS, column_indices
+from emer_edge.core.columns import (
+    COLUMN_KEYS,
+    DIRECTION,
+    EVENTS,
+    GAZE_MM,
+    GAZE_POINT,
+    GAZE_PX,
+    MOVEMENT_TYPE,
+    POSITION,
+    PUPILS,
+    MovementType,
+    column_indices,
+)
+from emer_edge.core.results import State
 from emer_edge.core.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
+from emer_edge.signals.events import event_columns, movement_types
 
 _BLANK_EYE = EyeReading()
 _NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))
@@ -23,17 +45,17 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
     """Lay a sample out in columns 1 to 32, missing cells as NaN.
 
     Gaze in pixels and in millimetres are derived from each other by the display's size, the direction from the gaze
-    point and the eye's position, the gaze point from these two where it is missing; the combined gaze point is the mean
-    of the valid eyes. An eye that the tracker does not vouch for is blank, as in a Tobii export.
+    point and the eye's position, and a missing gaze point from position and direction; the combined gaze point is the
+    mean of the valid eyes. An invalid eye is blank, as in a Tobii export.
 
     Returns:
         (39,) float64; columns 33 to 39 are NaN.
     """
-    left, right = (_completed(each, display) if each.valid else _BLANK_EYE for each in (sample.left, sample.right))
-    points = [each.gaze_px for each in (left, right) if not math.isnan(each.gaze_px[0])]
+    left, right = (_completed(eye, display) if eye.valid else _BLANK_EYE for eye in (sample.left, sample.right))
+    points = [eye.gaze_px for eye in (left, right) if not math.isnan(eye.gaze_px[0])]
     combined = MISSING_2
     if points:
-        combined = (sum(each[0] for each in points) / len(points), sum(each[1] for each in points) / len(points))
+        combined = (sum(point[0] for point in points) / len(points), sum(point[1] for point in points) / len(points))
     cells = (
         *combined,
         *left.gaze_px,
@@ -57,53 +79,29 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
 
 
 def eye_reading(row: Sequence[float], eye: int, valid: bool) -> EyeReading:
-    """The eye (0 left, 1 right) that the 39 cells of a row describe; `raw_row` the other way round."""
+    """An eye (0 left, 1 right) of a row of 39 cells, the inverse of `raw_row`."""
     gaze_px, gaze_mm, direction, position = (row[pair[eye]] for pair in (GAZE_PX, GAZE_MM, DIRECTION, POSITION))
-    return EyeReading(
-        (gaze_px[0], gaze_px[1]),
-        (gaze_mm[0], gaze_mm[1]),
-        (direction[0], direction[1], direction[2]),
-        (position[0], position[1], position[2]),
-        pupil_mm=row[PUPILS][eye],
-        valid=valid,
-    )
+    (gaze_x, gaze_y), (x_mm, y_mm) = gaze_px, gaze_mm
+    (ray_x, ray_y, ray_z), (x, y, z) = direction, position
+    pupil_mm = row[PUPILS][eye]
+    return EyeReading((gaze_x, gaze_y), (x_mm, y_mm), (ray_x, ray_y, ray_z), (x, y, z), pupil_mm=pupil_mm, valid=valid)
 
 
 def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Turn cells from `raw_row` into (39,) float32 as the network reads them: missing ones are 0."""
+    """(39,) float32 for the network, from the cells of `raw_row`: missing ones are 0."""
     return np.where(np.isfinite(cells), cells, 0.0).astype(np.float32)
 
 
 def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
-    """Name the columns that no row fills.
-
-    Args:
-        rows: (n, 39) from `raw_row`, NaN where missing. Columns 33 to 39 are never named: they are computed.
-    """
+    """Keys of the columns that no row of (n, 39) from `raw_row` fills, without columns 33 to 39, which are computed."""
     empty: NDArray[np.bool_] = np.all(np.isnan(rows), axis=0)
     empty[EVENTS] = False
     return tuple(key for key, missing in zip(COLUMN_KEYS, empty, strict=True) if missing)
 
 
-def column_words(keys: Sequence[str]) -> str:
-    """Name columns for a sentence, by what they are about: `gaze direction, pupil diameter and eye position right`.
-
-    Args:
-        keys: of columns; axes and units are left out, and the eye, where both are named.
-    """
-    eyes: dict[str, set[str]] = {}
-    for key in keys:
-        words = key.partition(" [")[0].split()
-        eye = {each for each in words if each in ("left", "right")}
-        about = " ".join(each for each in words if each not in ("left", "right", "X", "Y", "Z"))
-        eyes.setdefault(about[:1].lower() + about[1:], set()).update(eye)
-    named = [f"{about} {min(eye)}" if len(eye) == 1 else about for about, eye in eyes.items()]
-    return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:])))
-
-
 def _completed(eye: EyeReading, display: Display) -> EyeReading:
     gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
-    if not any(math.isnan(each[0]) for each in (gaze_px, gaze_mm, direction)):
+    if not any(math.isnan(point[0]) for point in (gaze_px, gaze_mm, direction)):
         return eye
     scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
     if math.isnan(gaze_px[0]) and math.isnan(gaze_mm[0]):
@@ -132,3 +130,261 @@ def _met_display(eye: EyeReading) -> tuple[float, float]:
 
 def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, float]:
     return ((point_px[0] - stimulus.left_px) / stimulus.width_px, (point_px[1] - stimulus.top_px) / stimulus.height_px)
+
+
+Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+def nominal_rate_hz(times_ns: Sequence[int]) -> float:
+    """Rate of samples at these ascending times; 0 with fewer than two.
+
+    From the mean step without gaps: the median alone would take a 120 Hz clock in whole milliseconds for 125 Hz.
+    """
+    steps = [after - before for before, after in pairwise(times_ns) if after > before]
+    if not steps:
+        return 0.0
+    longest = 1.5 * median(steps)
+    return 1e9 / fmean(step for step in steps if step <= longest)
+
+
+def clip_times_ns(count: int, length_ns: int) -> Indices:
+    """(count,) int64 times of a clip's items, nanoseconds after its start: item i of n at (i + 1) L / n."""
+    return (np.arange(1, count + 1, dtype=np.int64) * length_ns) // max(count, 1)
+
+
+def hop_candidates(times_ns: Indices, origin_ns: int, spec: WindowSpec) -> Indices:
+    """Choose the newest item of each hop: the faces to encode.
+
+    Args:
+        times_ns: (n,) ascending times of the usable faces.
+        origin_ns: start of the lattice; hop j covers (origin + j hop, origin + (j + 1) hop].
+        spec: the window.
+
+    Returns:
+        (m,) ascending indices into `times_ns`.
+    """
+    if len(times_ns) == 0:
+        return np.zeros(0, np.int64)
+    hop = -((origin_ns - times_ns) // spec.hop_ns)  # ceiling: an item on the border belongs to the hop it ends
+    last_of_hop = np.append(hop[1:] != hop[:-1], True)
+    return np.flatnonzero(last_of_hop).astype(np.int64)
+
+
+def face_slots(
+    times_ns: Indices, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None
+) -> tuple[Indices, Flags]:
+    """Choose the candidate of each face slot.
+
+    Args:
+        times_ns: (n,) ascending times of the candidates.
+        end_ns: end of the window; later items are not used.
+        spec: the window.
+        rng: draw a random item of each slot instead (training).
+
+    Returns:
+        (8,) indices into `times_ns`, all -1 where the window holds no item; (8,) bool, whether the slot has its own.
+    """
+    index, first, stop = _slots(times_ns, end_ns, FACE_SLOTS, spec, rng=rng)
+    return index, stop > first
+
+
+def eye_slots(
+    times_ns: Indices, seen: Flags, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None
+) -> tuple[Indices, Flags]:
+    """Choose the row of each eye slot.
+
+    Args:
+        times_ns: (n,) ascending times of the rows.
+        seen: (n,) whether any eye was seen; a slot in which none was is not covered.
+        end_ns: end of the window; later rows are not used.
+        spec: the window.
+        rng: draw a random row of each slot instead (training).
+
+    Returns:
+        (32,) indices into `times_ns`, all -1 where the window holds no row; (32,) bool, whether the slot is covered.
+    """
+    index, first, stop = _slots(times_ns, end_ns, EYE_SLOTS, spec, rng=rng)
+    total = np.concatenate(([0], np.cumsum(seen)))
+    return index, total[stop] > total[first]
+
+
+def _slots(
+    times_ns: Indices, end_ns: int, count: int, spec: WindowSpec, rng: np.random.Generator | None
+) -> tuple[Indices, Indices, Indices]:
+    """(count,) the item of each slot, and the first of its items and the one after the last."""
+    edges = end_ns - spec.length_ns // count * np.arange(count, -1, -1, dtype=np.int64)
+    position = np.searchsorted(times_ns, edges, side="right").astype(np.int64)
+    first, stop = position[:-1], position[1:]
+    if rng is not None:
+        index = first + (rng.random(count) * (stop - first)).astype(np.int64)
+    elif spec.pick == "newest":
+        index = stop - 1
+    else:
+        index = (first + stop - 1) // 2
+    own = np.flatnonzero(stop > first)
+    if not len(own):
+        return np.full(count, -1, np.int64), first, stop
+    distance = np.abs(np.arange(count)[:, None] - own[None, :])
+    return index[own[distance.argmin(axis=1)]], first, stop  # a tie goes to the earlier slot
+
+
+_GAP_PERIODS: Final = 3  # fillers start three periods after the last row: one late or lost row is no gap
+_BLANK: Final = np.zeros(EYE_COLUMN_COUNT, np.float32)
+_BLANK[MOVEMENT_TYPE] = MovementType.EYES_NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class EyeWindow:
+    """The eye half of a window.
+
+    Attributes:
+        eye: (32, 39) float32, the 39 columns of the chosen rows.
+        gaze: (32, 2) float32, gaze point X, Y of the same rows in display pixels.
+        covered: (32,) bool.
+    """
+
+    eye: NDArray[np.float32]
+    gaze: NDArray[np.float32]
+    covered: NDArray[np.bool_]
+
+
+class EyeStream:
+    """A ring of eye rows, whose eye movements are computed window by window.
+
+    Args:
+        capacity: rows kept; older ones are overwritten. Twice the rows of a window leaves room for a silence.
+        rate_hz: nominal rate; gaps are filled with EyesNotFound rows at this rate. 0 means a clip without times,
+            which has no gaps.
+        events: `causal` computes columns 33 to 39, `published` keeps them as appended.
+
+    Attributes:
+        out_of_order: number of refused rows, those not newer than the last.
+    """
+
+    def __init__(self, capacity: int, rate_hz: float, events: EventsRule = "causal") -> None:
+        self._capacity = capacity
+        self._period_ns = round(NANOSECONDS / rate_hz) if rate_hz > 0 else 0
+        self._events = events
+        self._rows = np.zeros((capacity, EYE_COLUMN_COUNT), np.float32)
+        self._times_ns = np.zeros(capacity, np.int64)
+        self._seen = np.zeros(capacity, np.bool_)
+        self._count = 0
+        self._last_ns = -1
+        self._types: tuple[tuple[int, int, int], NDArray[np.int64]] | None = None  # of the window cut last
+        self.out_of_order = 0
+
+    @property
+    def count(self) -> int:
+        """Rows appended so far, fillers included."""
+        return self._count
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Time of the newest row, None before the first."""
+        return self._last_ns if self._count else None
+
+    def append(self, row: NDArray[np.float32], time_ns: int, seen: bool) -> None:
+        """Add a row and fill the gap before it; refuse and count a row that is not newer than the last."""
+        if self._count and time_ns <= self._last_ns:
+            self.out_of_order += 1
+            return
+        self._fill_until(time_ns)
+        self._push(row, time_ns, seen)
+
+    def extend(self, rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:
+        """Add many rows in order: (n, 39) float32, (n,) int64, (n,) bool."""
+        for row, time_ns, is_seen in zip(rows, times_ns.tolist(), seen.tolist(), strict=True):
+            self.append(row, time_ns, is_seen)
+
+    def window(self, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None) -> EyeWindow:
+        """Cut the eye half of the window that ends at `end_ns`; later rows are not used.
+
+        Args:
+            end_ns: end of the window.
+            spec: the window.
+            rng: draw a random row of each slot instead of that of `spec.pick` (training).
+
+        Returns:
+            The window; all zeros and uncovered when the stream holds no row in it.
+        """
+        kept = self._count, self._last_ns
+        self._fill_until(end_ns + 1)  # fills a silence at the end, undone below: late rows may come
+        try:
+            return self._cut(end_ns, spec, rng)
+        finally:
+            self._count, self._last_ns = kept
+
+    def _cut(self, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None) -> EyeWindow:
+        oldest = max(0, self._count - self._capacity)
+        order = np.arange(oldest, self._count) % self._capacity
+        times_ns = self._times_ns[order]
+        inside = slice(*np.searchsorted(times_ns, (end_ns - spec.length_ns, end_ns), side="right").tolist())
+        order, times_ns = order[inside], times_ns[inside]
+        seen = self._seen[order]
+        index, covered = eye_slots(times_ns, seen, end_ns, spec, rng=rng)
+        if index[0] < 0:
+            eye = np.zeros((EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
+            return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
+        eye = self._rows[order[index]]
+        if self._events == "causal":
+            rows, window = self._rows[order], (self._count, end_ns, spec.length_ns)
+            if self._types is None or self._types[0] != window:  # training draws from the same window repeatedly
+                self._types = window, movement_types(rows, times_ns, seen)
+            eye[:, EVENTS] = event_columns(rows, times_ns, seen, self._types[1], chosen=index)
+        return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
+
+    def _fill_until(self, time_ns: int) -> None:
+        if not self._period_ns or not self._count:
+            return
+        # Fillers depend only on the row before the gap, so a gap looks the same while it lasts and afterwards.
+        start_ns = self._last_ns
+        silent = (time_ns - 1 - start_ns) // self._period_ns
+        first = max(_GAP_PERIODS, silent - self._capacity + 1)  # older ones would be overwritten
+        for period in range(first, silent + 1):
+            self._push(_BLANK, start_ns + period * self._period_ns, False)
+
+    def _push(self, row: NDArray[np.float32], time_ns: int, seen: bool) -> None:
+        at = self._count % self._capacity
+        self._rows[at], self._times_ns[at], self._seen[at] = row, time_ns, seen
+        self._count += 1
+        self._last_ns = time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """Both halves of a window.
+
+    Attributes:
+        faces: (8,) int64, the candidate of each face slot, all -1 where the window holds none.
+        face_covered: (8,) bool.
+        eye: the eye half.
+        state: `ok`, `no_face` or `no_gaze`, by what is covered.
+    """
+
+    faces: NDArray[np.int64]
+    face_covered: NDArray[np.bool_]
+    eye: EyeWindow
+    state: State
+
+
+def cut_window(
+    times_ns: NDArray[np.int64],
+    eyes: EyeStream,
+    end_ns: int,
+    spec: WindowSpec,
+    *,
+    rng: np.random.Generator | None = None,
+) -> CutWindow:
+    """Cut the window that ends at `end_ns`, of a live run, its replay, or a clip.
+
+    Args:
+        times_ns: (n,) ascending times of the face candidates.
+        eyes: the eye rows.
+        end_ns: end of the window; nothing after it is used.
+        spec: the window.
+        rng: draw a random item of each slot instead (training).
+    """
+    faces, face_covered = face_slots(times_ns, end_ns, spec, rng)
+    eye = eyes.window(end_ns, spec, rng)
+    return CutWindow(faces, face_covered, eye, spec.coverage(int(face_covered.sum()), int(eye.covered.sum())))

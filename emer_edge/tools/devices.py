@@ -1,19 +1,18 @@
-"""What is plugged in, and how a run is told to use it.
+"""Connected cameras and eye trackers, and the arguments of a run that select them.
 
 Cameras are V4L2 nodes, and the CSI sensors of a Jetson, which appear among them. Serial ports are named by the link
-that stays the same when an adapter comes back under another number. Over a network answer Open Gaze servers, LSL
-streams, and what the Tobii Pro SDK finds.
+that stays the same when an adapter comes back under another number. Open Gaze servers, LSL streams and trackers of the
+Tobii Pro SDK are found over the network.
 """
 
 from __future__ import annotations
 
 import grp
-import json
 import os
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -22,14 +21,14 @@ from urllib.parse import quote
 from serial.tools import list_ports
 
 from emer_edge.core.errors import EmerEdgeError
+from emer_edge.runtime.board import read_text
 from emer_edge.runtime.cameras import cameras
-from emer_edge.runtime.cameras.v4l2 import stable_path
-from emer_edge.runtime.drivers import told_kinds
+from emer_edge.runtime.cameras.v4l2 import Mode, NodeInfo, query_node, stable_path
+from emer_edge.runtime.drivers import kinds_in_lines
 from emer_edge.runtime.trackers import trackers
 from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.runtime.trackers.lsl import import_pylsl
 from emer_edge.runtime.trackers.tobii import import_tobii_research
-from emer_edge.tools.v4l2_query import Mode, NodeInfo, query_node
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Device:
 
     Attributes:
         kind: `camera` or `tracker`.
-        name: what it calls itself.
-        argument: what to write for it, for example `--camera /dev/v4l/by-id/...`.
-        details: what else is known, for people: formats, rates, where it is plugged in.
-        problem: why it can't be used now, and what to do; None where nothing is known to be wrong.
+        name: its own name.
+        argument: selects it, for example `--camera /dev/v4l/by-id/...`.
+        details: formats, rates, where it is plugged in.
+        problem: why it can't be used now, and how to fix it; None where nothing is known to be wrong.
     """
 
     kind: str
@@ -53,14 +52,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Devices:
-    """All that was found.
+    """All devices.
 
     Attributes:
-        found: cameras first.
-        hints: what to check for a kind of which nothing was found, a sentence each.
+        devices: cameras first.
+        hints: one sentence per kind without a device: what to check.
     """
 
-    found: tuple[Device, ...]
+    devices: tuple[Device, ...]
     hints: tuple[str, ...]
 
 
@@ -84,49 +83,45 @@ CAMERA_HINT: Final = (
     "pass them in with --device /dev/video0. A CSI camera needs JetPack's configuration (jetson-io.py). "
     "Without a camera: --camera synthetic://"
 )
-_CSI: Final = re.compile(r"^vi-output, (\S+)")  # how NVIDIA's driver names the node of a sensor
+_CSI: Final = re.compile(r"^vi-output, (\S+)")  # name of a sensor's node in NVIDIA's driver
 _SHOWN: Final = 6
 
 
 def find_cameras(root: Path = Path("/")) -> list[Device]:
     """The cameras of this machine; `root` holds its `sys` and `dev`."""
     nodes = (root / "sys/class/video4linux").glob("video*")
-    numbered = sorted((int(each.name[5:]), each) for each in nodes if each.name[5:].isdigit())
-    found: list[Device] = []
+    numbered = sorted((int(node.name[5:]), node) for node in nodes if node.name[5:].isdigit())
+    cameras: list[Device] = []
     sensors = 0
     for _, node in numbered:
-        name = _read(node / "name") or node.name
+        name = read_text(node / "name") or node.name
         path = root / "dev" / node.name
         sensor = _CSI.match(name)
         if sensor is not None:
-            found.append(Device("camera", sensor[1], f"--camera csi://{sensors}", (f"CSI sensor, {path}",)))
+            cameras.append(Device("camera", sensor[1], f"--camera csi://{sensors}", (f"CSI sensor, {path}",)))
             sensors += 1
             continue
-        device = _v4l2(path, name, _read(node / "index"), root / "dev/v4l/by-id")
+        device = _v4l2(path, name, read_text(node / "index") or "", root / "dev/v4l/by-id")
         if device is not None:
-            found.append(device)
-    return found
+            cameras.append(device)
+    return cameras
 
 
-def told_modes(modes: tuple[Mode, ...]) -> tuple[str, ...]:
-    """The largest sizes of each pixel format, a line each: `MJPG: 1280x720 at 30, 640x480 at 60`."""
-    formats: dict[str, list[Mode]] = {}
-    for each in modes:
-        formats.setdefault(each.fourcc, []).append(each)
+def mode_lines(modes: tuple[Mode, ...]) -> tuple[str, ...]:
+    """One line per pixel format with its largest sizes: `MJPG: 1280x720 at 30, 640x480 at 60`."""
+    sizes: dict[str, list[str]] = {}
+    for mode in sorted(modes, key=lambda mode: mode.width * mode.height, reverse=True):
+        rate = f" at {mode.rates_hz[0]:g}" if mode.rates_hz else ""
+        sizes.setdefault(mode.fourcc, []).append(f"{mode.width}x{mode.height}{rate}")
     lines = []
-    for fourcc, known in formats.items():
-        known.sort(key=lambda each: each.width * each.height, reverse=True)
-        told = [
-            f"{each.width}x{each.height}" + (f" at {each.rates_hz[0]:g}" if each.rates_hz else "")
-            for each in known[:_SHOWN]
-        ]
-        more = f" and {len(known) - _SHOWN} smaller" if len(known) > _SHOWN else ""
-        lines.append(f"{fourcc}: {', '.join(told)}{more}")
+    for fourcc in dict.fromkeys(mode.fourcc for mode in modes):
+        more = len(sizes[fourcc]) - _SHOWN
+        lines.append(f"{fourcc}: {', '.join(sizes[fourcc][:_SHOWN])}" + (f" and {more} smaller" if more > 0 else ""))
     return tuple(lines)
 
 
 def _v4l2(path: Path, name: str, index: str, by_id: Path) -> Device | None:
-    """The device of a node, None for a node without images."""
+    """The device of a node; None for a node without images."""
     argument = f"--camera {stable_path(str(path), by_id)}"
     problem = access_problem(path) if path.exists() else f"{path} does not exist: is this a container without it?"
     info: NodeInfo | None = None
@@ -139,14 +134,7 @@ def _v4l2(path: Path, name: str, index: str, by_id: Path) -> Device | None:
         return None if index not in ("", "0") else Device("camera", name, argument, (str(path),), problem=problem)
     if not info.captures:
         return None
-    return Device("camera", info.name or name, argument, (f"{path}, {info.bus}", *told_modes(info.modes)))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+    return Device("camera", info.name or name, argument, (f"{path}, {info.bus}", *mode_lines(info.modes)))
 
 
 PORT_HINT: Final = (
@@ -156,11 +144,11 @@ PORT_HINT: Final = (
 
 
 def find_ports(dev: Path = Path("/dev")) -> list[Device]:
-    """The serial ports under `dev` that somebody has plugged in: USB adapters and CDC devices."""
-    links = {os.path.realpath(each): each for each in sorted(dev.glob("serial/by-id/*"))}
-    known = {each.device: each for each in list_ports.comports()}
-    paths = sorted(each for kind in ("ttyUSB*", "ttyACM*", "ttyTHS*", "rfcomm*") for each in dev.glob(kind))
-    found = []
+    """Plugged-in serial ports under `dev`: USB adapters and CDC devices."""
+    links = {os.path.realpath(link): link for link in sorted(dev.glob("serial/by-id/*"))}
+    known = {port.device: port for port in list_ports.comports()}
+    paths = sorted(path for kind in ("ttyUSB*", "ttyACM*", "ttyTHS*", "rfcomm*") for path in dev.glob(kind))
+    ports = []
     for path in paths:
         info = known.get(str(path))
         name = "" if info is None or info.description in (None, "n/a") else str(info.description)
@@ -168,16 +156,9 @@ def find_ports(dev: Path = Path("/dev")) -> list[Device]:
         details = [str(path)] if stable != path else []
         if info is not None and info.vid is not None:
             details.append(f"USB {info.vid:04x}:{info.pid:04x}")
-        found.append(
-            Device(
-                "tracker",
-                name or f"serial port {path.name}",
-                f"--tracker {stable}",
-                tuple(details),
-                problem=access_problem(path),
-            )
-        )
-    return found
+        name = name or f"serial port {path.name}"
+        ports.append(Device("tracker", name, f"--tracker {stable}", tuple(details), problem=access_problem(path)))
+    return ports
 
 
 _GET: Final = b'<GET ID="PRODUCT_ID" />\r\n'
@@ -187,24 +168,23 @@ _FIELD: Final = re.compile(rb'(\w+)="([^"]*)"')
 
 def find_open_gaze(host: str = "127.0.0.1", port: int = 4242, wait_s: float = 0.5) -> list[Device]:
     """The Open Gaze server at an address, where one answers."""
-    heard = b""
+    answer = b""
     try:
         with socket.create_connection((host, port), wait_s) as link:
             link.settimeout(wait_s)
             link.sendall(_GET)
-            while len(heard) < 65536 and _PRODUCT.search(heard) is None:
+            while len(answer) < 65536 and _PRODUCT.search(answer) is None:
                 data = link.recv(4096)
                 if not data:
                     break
-                heard += data
+                answer += data
     except OSError:
         pass
-    found = _PRODUCT.search(heard)
-    if found is None and b"<REC" not in heard and b"<ACK" not in heard:
+    product = _PRODUCT.search(answer)
+    if product is None and b"<REC" not in answer and b"<ACK" not in answer:
         return []
-    fields = {
-        name.decode(): value.decode("utf-8", "replace") for name, value in _FIELD.findall(found[1] if found else b"")
-    }
+    pairs = _FIELD.findall(product[1]) if product else []
+    fields = {name.decode(): value.decode("utf-8", "replace") for name, value in pairs}
     name = fields.get("VALUE") or "Open Gaze server"
     details = (f"{fields['RATE']} Hz",) if fields.get("RATE", "").isdigit() else ()
     shown = "localhost" if host == "127.0.0.1" else host
@@ -212,69 +192,58 @@ def find_open_gaze(host: str = "127.0.0.1", port: int = 4242, wait_s: float = 0.
 
 
 def find_lsl(wait_s: float = 1.0) -> list[Device]:
-    """The gaze streams on this network; none where pylsl or its library is missing."""
+    """Gaze streams on this network; none where pylsl or its library is missing."""
     try:
         pylsl = import_pylsl()
     except EmerEdgeError:
         return []
-    found = []
-    for each in pylsl.resolve_streams(wait_s):
-        if each.type().lower() != "gaze":
+    streams = []
+    for stream in pylsl.resolve_streams(wait_s):
+        if stream.type().lower() != "gaze":
             continue
-        rate_hz = each.nominal_srate()
-        details = (f"LSL, {each.channel_count()} channels" + (f", {rate_hz:g} Hz" if rate_hz else ""), each.hostname())
-        found.append(Device("tracker", each.name(), f"--tracker lsl://{quote(each.name(), safe='')}", details))
-    return sorted(found, key=lambda each: each.name)
+        rate_hz = stream.nominal_srate()
+        rate = f", {rate_hz:g} Hz" if rate_hz else ""
+        details = (f"LSL, {stream.channel_count()} channels{rate}", stream.hostname())
+        streams.append(Device("tracker", stream.name(), f"--tracker lsl://{quote(stream.name(), safe='')}", details))
+    return sorted(streams, key=lambda device: device.name)
 
 
 def find_tobii() -> list[Device]:
-    """The trackers that the Tobii Pro SDK finds; none where it is not installed."""
+    """Trackers that the Tobii Pro SDK finds; none where it is not installed."""
     try:
         sdk = import_tobii_research()
     except EmerEdgeError:
         return []
-    return [
-        Device(
-            "tracker",
-            f"{each.model} {each.serial_number}",
-            f"--tracker tobii://{each.address.removeprefix('tobii://')}",
-        )
-        for each in sdk.find_all_eyetrackers()
-    ]
+    found = [(f"{one.model} {one.serial_number}", one.address) for one in sdk.find_all_eyetrackers()]
+    return [Device("tracker", name, f"--tracker tobii://{at.removeprefix('tobii://')}") for name, at in found]
 
 
 def list_devices() -> Devices:
     """Look for cameras and eye trackers; takes about two seconds where LSL is installed."""
     cameras = find_cameras()
     trackers = [*find_ports(), *find_open_gaze(), *find_tobii(), *find_lsl()]
-    hints = [hint for hint, found in ((CAMERA_HINT, cameras), (PORT_HINT, trackers)) if not found]
+    hints = [hint for hint, devices in ((CAMERA_HINT, cameras), (PORT_HINT, trackers)) if not devices]
     return Devices((*cameras, *trackers), tuple(hints))
 
 
-def told_json(devices: Devices) -> str:
-    """One JSON object: `devices`, each with kind, name, argument, details and problem, and `hints`."""
-    return json.dumps({"devices": [asdict(each) for each in devices.found], "hints": devices.hints}, indent=2)
-
-
-def told(devices: Devices) -> Iterator[str]:
-    """Lines for people."""
-    for kind, each_kind in groupby(devices.found, key=lambda each: each.kind):
+def device_lines(devices: Devices) -> Iterator[str]:
+    """Lines of text."""
+    for kind, of_kind in groupby(devices.devices, key=lambda device: device.kind):
         yield f"{kind}s"
-        for each in each_kind:
-            yield f"  {each.name}"
-            yield f"    {each.argument}"
-            yield from (f"    {line}" for line in each.details)
-            if each.problem is not None:
-                yield f"    PROBLEM: {each.problem}"
+        for device in of_kind:
+            yield f"  {device.name}"
+            yield from (f"    {line}" for line in (device.argument, *device.details))
+            if device.problem is not None:
+                yield f"    PROBLEM: {device.problem}"
     yield from devices.hints
 
 
-def told_sources() -> Iterator[str]:
-    """Lines for people: what `--camera` and `--tracker` take, other packages' plug-ins too."""
+def source_lines() -> Iterator[str]:
+    """Lines of text: the sources of `--camera` and `--tracker`, other packages' plug-ins too."""
     for title, kinds in (
         ("--camera", cameras().values()),
         ("--tracker", trackers().values()),
         ("formats of serial lines", stream_formats().values()),
     ):
         yield title
-        yield from (f"  {line}" for line in told_kinds(kinds))
+        yield from (f"  {line}" for line in kinds_in_lines(kinds))

@@ -1,8 +1,8 @@
-"""Where and how urgently this process runs: the CPU cores it may use, and its niceness.
+"""CPU cores and niceness of this process.
 
-On Linux both belong to threads: a new thread or process takes those of the thread that starts it. So they are set for
-every thread that is there (numeric libraries start theirs when they are imported), and reach the capture process and
-all later threads by inheritance.
+On Linux both belong to threads: a new thread or process inherits those of the thread that starts it. So they are set
+for every existing thread (numeric libraries start theirs when they are imported), and inherited by the capture process
+and all later threads.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _MOST: Final = 4096  # cores: as many as Linux can be built for
 def parse_cores(text: str) -> frozenset[int]:
     """Read `2,3` or `0-3,6`; raise ConfigurationError on anything else."""
     cores: set[int] = set()
-    for each in text.replace(" ", "").split(","):
-        found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", each)
-        first, last = (0, -1) if found is None else (int(found[1]), int(found[2] or found[1]))
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
+        first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
         if not first <= last < _MOST:
             raise ConfigurationError(f"cores are numbers such as 2,3 or 0-3, not {text!r}")
         cores.update(range(first, last + 1))
@@ -31,7 +31,7 @@ def parse_cores(text: str) -> frozenset[int]:
 
 
 def place_process(cpu_affinity: str | None = None, nice: int | None = None) -> None:
-    """Keep this process, and all that it starts from now on, to some cores and a niceness.
+    """Restrict this process, and all that it starts from now on, to some cores and a niceness.
 
     Args:
         cpu_affinity: cores as `parse_cores` reads them; None leaves them.
@@ -62,10 +62,10 @@ def _keep_to(cores: frozenset[int], text: str) -> None:
 
 
 def _no_core(missing: frozenset[int], text: str) -> ConfigurationError:
-    told = ", ".join(map(str, sorted(missing))) or text
+    absent = ", ".join(map(str, sorted(missing))) or text
     here = ",".join(map(str, sorted(_online())))
     return ConfigurationError(
-        f"this process can't be kept to the cores {text}: {told} is not there or not allowed; online are {here} "
+        f"this process can't be kept to the cores {text}: {absent} is not there or not allowed; online are {here} "
         "(on a Jetson the power mode switches cores off: sudo nvpmodel -q)"
     )
 
@@ -86,7 +86,7 @@ def _set_niceness(nice: int) -> None:
 
 def _threads() -> list[int]:
     try:
-        return [int(each) for each in os.listdir("/proc/self/task")]
+        return [int(thread) for thread in os.listdir("/proc/self/task")]
     except OSError:  # no /proc: this thread, and what it starts
         return [0]
 

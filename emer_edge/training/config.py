@@ -1,10 +1,10 @@
-"""The settings of a training run."""
+"""Settings of training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.window import WindowSpec
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 Recipe = Literal["emer-edge", "published"]
 """`emer-edge`: all heads in one network, standardised columns, the eye-behaviour task. `published`: as its authors."""
-
-_PUBLISHED: Final = {"epochs": 200, "batch": 16, "learning_rate": 1e-4}
-_FROZEN: Final = {"epochs": 60, "batch": 32, "learning_rate": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -36,24 +33,22 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What `train` is to do.
+    """The settings of a training run.
 
     Attributes:
         output: the checkpoint to write; `<output>.resume` beside it holds an unfinished run.
         fold: the held-out fold, 1 to 5.
-        recipe: see `Recipe`.
+        recipe: `emer-edge` or `published`.
         head: the one head of a published recipe (`fer-intensity` trains FER-7 too); None for all labelled heads.
         epochs, batch, learning_rate: None takes the published 200, 16 and 1e-4, or, with a frozen backbone, 60, 32
             and 1e-3.
         weight_decay: of Adam.
-        eye_loss: weight of the eye-behaviour task; 0 leaves it out. None takes 0.1, or 0 in the published recipe.
+        eye_loss: weight of the eye-behaviour task; 0 disables it. None takes 0.1, or 0 in the published recipe.
         drop_columns: share of training windows that lose groups of eye columns which common trackers lack.
         frozen_backbone: compute the faces' features once and fit the rest.
         backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
-            `backbone_seed`.
-        backbone_seed: see `emer_edge.model.backbone`.
+            a seed.
         seed: of initial weights, draws and dropout.
-        selection_seed: of the selection slice.
         window: the window.
         device: `auto`, `cpu` or `cuda`.
         resume: continue an unfinished run of the same settings.
@@ -75,9 +70,7 @@ class TrainingConfig:
     drop_columns: float = 0.0
     frozen_backbone: bool = False
     backbone_weights: Path | None = None
-    backbone_seed: int = 0
     seed: int = 0
-    selection_seed: int = 0
     window: WindowSpec = field(default_factory=WindowSpec)
     device: Device = "auto"
     resume: bool = True
@@ -89,7 +82,7 @@ class TrainingConfig:
         if self.recipe == "published":
             if self.head is None:
                 raise ConfigurationError("the published recipe trains one head a checkpoint: name it with --head")
-            _ = self.variant  # an unknown head is said here
+            _ = self.variant  # raises for an unknown head
             if self.frozen_backbone:
                 raise ConfigurationError("the published recipe trains the backbone: leave --frozen-backbone out")
             if self.eye_loss:
@@ -122,38 +115,34 @@ class TrainingConfig:
 
     @property
     def chosen_epochs(self) -> int:
-        """Epochs with the default filled in."""
-        return int(self._defaults["epochs"]) if self.epochs is None else self.epochs
+        """`epochs`, or its default."""
+        return (60 if self.frozen_backbone else 200) if self.epochs is None else self.epochs
 
     @property
     def chosen_batch(self) -> int:
-        """Batch size with the default filled in."""
-        return int(self._defaults["batch"]) if self.batch is None else self.batch
+        """`batch`, or its default."""
+        return (32 if self.frozen_backbone else 16) if self.batch is None else self.batch
 
     @property
     def chosen_learning_rate(self) -> float:
-        """Learning rate with the default filled in."""
-        return self._defaults["learning_rate"] if self.learning_rate is None else self.learning_rate
+        """`learning_rate`, or its default."""
+        return (1e-3 if self.frozen_backbone else 1e-4) if self.learning_rate is None else self.learning_rate
 
     @property
     def chosen_eye_loss(self) -> float:
-        """Weight of the eye-behaviour task with the default filled in."""
+        """`eye_loss`, or its default."""
         if self.eye_loss is not None:
             return self.eye_loss
         return 0.0 if self.recipe == "published" else 0.1
 
     def settings(self) -> dict[str, str | int | float | bool | None]:
         """Return all that decides the result, as plain values: kept in the checkpoint, compared on resuming."""
-        plain = ("recipe", "head", "fold", "weight_decay", "drop_columns", "frozen_backbone", "backbone_seed", "seed")
+        plain = ("recipe", "head", "fold", "weight_decay", "drop_columns", "frozen_backbone", "seed")
         return {
-            **{name: getattr(self, name) for name in (*plain, "selection_seed")},
+            **{name: getattr(self, name) for name in plain},
             **{name: getattr(self, f"chosen_{name}") for name in ("epochs", "batch", "learning_rate", "eye_loss")},
             "backbone_weights": self.backbone_weights.name if self.backbone_weights else None,
             "window_ns": self.window.length_ns,
             "hops_per_slot": self.window.hops_per_slot,
             "pick": self.window.pick,
         }
-
-    @property
-    def _defaults(self) -> dict[str, float]:
-        return _FROZEN if self.frozen_backbone else _PUBLISHED

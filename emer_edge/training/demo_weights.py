@@ -1,7 +1,7 @@
 """Make the demo weights that the package carries: `make demo-weights`.
 
 Synthetic clips of 60 people, fold 1 held out, a frozen backbone: about ten minutes on two cores. The result replaces
-`emer_edge/model/assets/demo.safetensors`, and everything built on it says so.
+`emer_edge/model/assets/demo.safetensors`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,17 @@ from emer_edge.training.config import TrainingConfig
 from emer_edge.training.train import train
 
 _PACKAGED: Final = "model/assets/demo.safetensors"
+_PARTICIPANTS: Final = 60
 
 
-def make_demo_weights(
-    path: Path, work: Path, participants: int = 60, epochs: int | None = None, progress: Progress = silent
-) -> dict[str, float]:
-    """Synthesise, train, and write the demo checkpoint.
+def make_demo_weights(path: Path, work: Path, progress: Progress = silent) -> dict[str, float]:
+    """Synthesise, train, and write the demo checkpoint to `path`; return the kept epoch's figures.
 
-    Args:
-        path: file to write.
-        work: folder for the clips and the full checkpoint.
-        participants: synthetic people, ten clips each.
-        epochs: of training; None takes the default of a frozen backbone.
-        progress: told of every stage.
-
-    Returns:
-        Figures of the kept epoch on the selection slice.
+    The clips and the full checkpoint are written into `work`.
     """
-    clips = synthesise(work / "clips", participants, progress=progress)
+    clips = synthesise(work / "clips", _PARTICIPANTS, progress=progress)
     dataset = EmerDataset.open(clips, progress=progress)
-    config = TrainingConfig(output=work / "demo.pt", fold=1, frozen_backbone=True, epochs=epochs)
+    config = TrainingConfig(output=work / "demo.pt", fold=1, frozen_backbone=True)
     summary = train(dataset, config, progress)
     save_demo_checkpoint(path, *load_checkpoint(config.output))
     return summary.scores

@@ -1,4 +1,4 @@
-"""Clips held ready for thousands of draws, the batches drawn from them, and what is done to drawn windows."""
+"""Training examples: clips ready for thousands of draws, batches of drawn windows, and their augmentation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        labels = {name: each.to(device) for name, each in self.labels.items()}
+        labels = {name: values.to(device) for name, values in self.labels.items()}
         return Batch(self.face.to(device), self.eye.to(device), self.gaze.to(device), labels)
 
 
@@ -54,8 +54,8 @@ class Examples:
         heads: heads to take labels of.
         spec: the window.
         events: how columns 33 to 39 are filled.
-        progress: told of the clips that have been read.
-        label: what the progress is called.
+        progress: called after every clip.
+        label: of the progress.
 
     Raises:
         DataError: an eye sheet or a folder of frames can't be read.
@@ -86,17 +86,17 @@ class Examples:
     @property
     def candidates(self) -> list[NDArray[np.int64]]:
         """Per clip the frames that a live run would encode."""
-        return [each.candidates for each in self._prepared]
+        return [clip.candidates for clip in self._prepared]
 
     def windows(self) -> list[ClipWindow]:
         """Return the one deterministic window of every clip."""
-        return [each.window() for each in self._prepared]
+        return [clip.window() for clip in self._prepared]
 
     def draw(self, rng: np.random.Generator, *, published: bool, candidates_only: bool) -> list[ClipWindow]:
-        """Draw a random item of each slot, a window a clip."""
+        """Draw a random item of each slot: one window per clip."""
         if published:
-            return [each.published_draw(rng) for each in self._prepared]
-        return [each.draw(rng, candidates_only=candidates_only) for each in self._prepared]
+            return [clip.published_draw(rng) for clip in self._prepared]
+        return [clip.draw(rng, candidates_only=candidates_only) for clip in self._prepared]
 
     def batches(
         self,
@@ -107,39 +107,35 @@ class Examples:
         *,
         order: NDArray[np.int64] | None = None,
     ) -> Iterator[Batch]:
-        """Cut windows, one a clip, into batches of about `size`, in the given order or in that of the clips."""
+        """Batches of about `size` windows, one per clip, in `order` or in that of the clips."""
         order = np.arange(len(self.clips)) if order is None else order
-        eye = torch.from_numpy(np.stack([each.eye for each in windows]))
-        gaze = torch.from_numpy(np.stack([each.gaze for each in windows]))
-        labels = {name: torch.from_numpy(each) for name, each in self.labels.items()}
+        eye = torch.from_numpy(np.stack([window.eye for window in windows]))
+        gaze = torch.from_numpy(np.stack([window.gaze for window in windows]))
+        labels = {name: torch.from_numpy(values) for name, values in self.labels.items()}
         for chosen in np.array_split(order, max(1, round(len(order) / size))):
             at = torch.from_numpy(chosen)
-            crops = faces.batch([self.clips[each] for each in chosen], [windows[each].frames for each in chosen])
-            yield Batch(crops, eye[at], gaze[at], {name: each[at] for name, each in labels.items()}).to(device)
+            crops = faces.batch([self.clips[at] for at in chosen], [windows[at].frames for at in chosen])
+            yield Batch(crops, eye[at], gaze[at], {name: values[at] for name, values in labels.items()}).to(device)
 
 
 def drop_columns(windows: Sequence[ClipWindow], share: float, rng: np.random.Generator) -> list[ClipWindow]:
-    """Take groups of columns out of some windows, as a tracker that lacks them would.
+    """Remove groups of columns from a share of windows (0 to 1), as trackers without them would.
 
-    Args:
-        windows: as drawn.
-        share: of windows that lose columns, 0 to 1. Each group goes by chance, never both eyes; windows in which chance
-            spares all groups stay whole.
-        rng: source of the choice.
+    Each group is removed at random, never both eyes; some of these windows may stay whole.
     """
     names = list(DROPPED_GROUPS)
-    found = []
+    kept = []
     for window in windows:
-        # The same numbers are drawn for every window, so that what one loses does not depend on another.
+        # Every window draws the same numbers, so that its losses do not depend on other windows.
         chosen, chances, eye = rng.random(), rng.random(len(names)), rng.integers(2)
         if chosen >= share:
-            found.append(window)
+            kept.append(window)
             continue
         spared = ("left eye", "right eye")[eye]
         lacks = tuple(name for name, chance in zip(names, chances, strict=True) if chance < _CHANCE and name != spared)
         rows, still = TrackerProfile("training", "", 0.0, lacks).rows(window.eye, window.covered_eye)
-        found.append(replace(window, eye=rows, gaze=rows[:, GAZE_POINT].copy(), covered_eye=still))
-    return found
+        kept.append(replace(window, eye=rows, gaze=rows[:, GAZE_POINT].copy(), covered_eye=still))
+    return kept
 
 
 def fit_standardisation(model: Emert, windows: Sequence[ClipWindow]) -> None:
@@ -148,8 +144,8 @@ def fit_standardisation(model: Emert, windows: Sequence[ClipWindow]) -> None:
     A missing cell is 0 and would pull both, so measured columns count only cells that are not 0; validity and the
     columns of eye movements, where 0 means something, count all. A column that never varies keeps scale 1.
     """
-    eye = np.concatenate([each.eye for each in windows]).astype(np.float64)
-    gaze = np.concatenate([each.gaze for each in windows]).astype(np.float64)
+    eye = np.concatenate([window.eye for window in windows]).astype(np.float64)
+    gaze = np.concatenate([window.gaze for window in windows]).astype(np.float64)
     measured = np.ones(eye.shape[1], np.bool_)
     measured[VALIDITY] = False
     measured[EVENTS] = False

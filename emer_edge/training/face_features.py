@@ -1,9 +1,8 @@
-"""Where the faces of a batch come from: read and decoded each time, or computed once by a frozen backbone.
+"""The faces of a batch: read and decoded each time, or encoded once by a frozen backbone.
 
-How torch shares the processor: on small operations a second thread gains little, and where other work competes for the
-cores the threads of one operation wait for each other: measured on two shared cores, a step of the frozen fit took
-0.6 s with one thread and 2 to 18 s with two. Independent operations side by side, one thread each, have no such
-barrier.
+On small operations a second torch thread gains little, and where other work competes for the cores the threads of one
+operation wait for each other: on two shared cores, a step of the frozen fit took 0.6 s with one thread and 2 to 18 s
+with two. Independent operations in parallel, with one thread each, have no such barrier.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -32,9 +31,6 @@ from emer_edge.data.windows import load_faces
 from emer_edge.model.backbone import FEATURES, ResNet18
 from emer_edge.model.checkpoint import fill, read_pickle, state_dict_in
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 _AT_ONCE: Final = 64
 _CALIBRATION_FACES: Final = 512
 _READERS: Final = 4
@@ -44,25 +40,15 @@ _STD_BGR: Final = (0.225, 0.224, 0.229)
 
 
 @contextmanager
-def one_thread(wanted: bool = True) -> Iterator[None]:
+def one_thread(active: bool = True) -> Iterator[None]:
     """Let torch compute each operation in one thread."""
     before = torch.get_num_threads()
-    if wanted:
+    if active:
         torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield `work(item)` in order, a core each; work not yet started is dropped when one fails."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(cores, initializer=partial(torch.set_num_threads, 1))
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class ImageFaces:
@@ -79,16 +65,16 @@ class ImageFaces:
 class FrozenFaces:
     """Features of a frozen backbone, computed once and kept in the user's cache, outside of the data folder.
 
-    Batch-norm statistics measured on the way are kept with them: measured again they would differ by rounding.
+    Batch-norm statistics are kept with them: measured again they would differ by rounding.
 
     Args:
         backbone: the backbone; left in evaluation mode, calibrated.
-        clips: clips whose faces are needed.
-        candidates: per clip the frames that are needed.
+        clips: the clips.
+        candidates: frames to encode, per clip.
         fingerprint: of the data set.
-        calibrate: measure batch-norm statistics on the first so many clips; 0 keeps those that the backbone has.
+        calibrate: number of clips, from the first on, for batch-norm statistics; 0 keeps those of the backbone.
         seed: of the faces to measure on.
-        progress: told of the clips that have been encoded.
+        progress: called after every clip.
 
     Attributes:
         from_cache: nothing had to be computed.
@@ -124,7 +110,7 @@ class FrozenFaces:
             calibrate_batch_norms(backbone, clips[:calibrate], candidates[:calibrate], seed=seed, progress=progress)
         self._features = self._compute(backbone, clips, candidates, progress)
         content = io.BytesIO()
-        statistics: dict[str, Any] = {name: each.cpu().numpy() for name, each in backbone.named_buffers()}
+        statistics: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in backbone.named_buffers()}
         np.savez(content, **{**statistics, _FEATURES: self._features})
         with suppress(OSError):  # a cache that can't be written only costs time
             write_private(path, content.getvalue())
@@ -146,17 +132,21 @@ class FrozenFaces:
         def encode(at: int) -> Tensor:
             faces = torch.from_numpy(load_faces(clips[at], candidates[at])).to(device)
             with torch.inference_mode():
-                features_of_clip: Tensor = backbone(faces)
-            return features_of_clip.cpu()
+                return cast("Tensor", backbone(faces)).cpu()
 
-        for at, encoded in enumerate(side_by_side(encode, range(len(clips)))):
-            features[[self._rows[clips[at].name, frame] for frame in candidates[at].tolist()]] = encoded.numpy()
-            progress("encoding faces", at + 1, len(clips))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        pool = ThreadPoolExecutor(cores, initializer=partial(torch.set_num_threads, 1))
+        try:
+            for at, encoded in enumerate(pool.map(encode, range(len(clips)))):
+                features[[self._rows[clips[at].name, frame] for frame in candidates[at].tolist()]] = encoded.numpy()
+                progress("encoding faces", at + 1, len(clips))
+        finally:
+            pool.shutdown(cancel_futures=True)
         return features
 
 
 FaceSource = ImageFaces | FrozenFaces
-"""Gives the faces of a batch, 8 a clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
+"""Gives the faces of a batch, 8 per clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
 
 
 def calibrate_batch_norms(
@@ -168,11 +158,11 @@ def calibrate_batch_norms(
         DataError: a frame can't be read.
     """
     rng = np.random.default_rng(seed)
-    each = max(1, -(-_CALIBRATION_FACES // len(clips)))
+    per_clip = max(1, -(-_CALIBRATION_FACES // len(clips)))
     order = rng.permutation(len(clips))
     faces = []
-    for at in order[: -(-_CALIBRATION_FACES // each)]:
-        chosen = rng.choice(candidates[at], min(each, len(candidates[at])), replace=False)
+    for at in order[: -(-_CALIBRATION_FACES // per_clip)]:
+        chosen = rng.choice(candidates[at], min(per_clip, len(candidates[at])), replace=False)
         faces.append(load_faces(clips[at], chosen))
     crops = np.concatenate(faces)
     norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -217,14 +207,13 @@ def _read(path: Path, count: int, backbone: ResNet18) -> NDArray[np.float32] | N
     features = content.pop(_FEATURES, None)
     statistics = dict(backbone.named_buffers())
     fits = features is not None and features.dtype == np.float32 and features.shape == (count, FEATURES)
-    if not fits or {name: each.shape for name, each in content.items()} != {
-        name: tuple(each.shape) for name, each in statistics.items()
+    if not fits or {name: values.shape for name, values in content.items()} != {
+        name: tuple(tensor.shape) for name, tensor in statistics.items()
     }:
         return None
-    for name, each in statistics.items():
-        each.copy_(torch.from_numpy(content[name]))
-    kept: NDArray[np.float32] = features
-    return kept
+    for name, tensor in statistics.items():
+        tensor.copy_(torch.from_numpy(content[name]))
+    return cast("NDArray[np.float32]", features)
 
 
 def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> None:

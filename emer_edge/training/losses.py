@@ -1,9 +1,9 @@
-"""What training minimises, and the figure on the selection slice that chooses the epoch.
+"""The losses of training, and the figure on the selection slice that chooses the epoch.
 
-The loss is that of every head on the clips that have its label, the game over modalities, and the eye-behaviour task:
-EMERT's authors train eye behaviour beside emotion in one transformer (arXiv 2512.16485). Here rows are hidden at random
-from the network, and its transformed eye tokens must tell the movement type of those rows, their pupils and where
-they looked. Only while training: the task has its own head, which no checkpoint keeps.
+The loss is that of every head on the clips that have its label, the modality losses, and the eye-behaviour task:
+EMERT's authors train eye behaviour beside emotion in one transformer (arXiv 2512.16485). Here random rows are hidden
+from the network, and its transformed eye tokens must predict their movement type, pupils and gaze. The task has its own
+head, which no checkpoint keeps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from emer_edge.training.examples import Batch
 
 _SHARE: Final = 0.15
 _VALUES: Final = column_indices(GAZE_POINT, PUPILS)
-# Gaze points in every frame of reference and gaze directions tell each other, and the event columns tell the type.
+# Gaze points and gaze directions determine each other, and the event columns determine the type.
 _HIDDEN: Final = tuple(sorted({*range(EYE_COLUMN_COUNT)} - {*column_indices(VALIDITY, *POSITION)}))
 
 
@@ -78,11 +78,7 @@ class Hidden:
 
 
 class EyeTask(nn.Module):
-    """Hides rows and scores what is said about them.
-
-    Args:
-        dim: width of the network's tokens.
-    """
+    """Hides rows and scores their predictions; `dim` is the width of the network's tokens."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -95,33 +91,31 @@ class EyeTask(nn.Module):
     def hide(self, eye: Tensor, gaze: Tensor) -> Hidden:
         """Hide a random seventh or so of the rows of standardised streams."""
         rows = torch.rand(eye.shape[:2], device=eye.device) < _SHARE
-        return Hidden(
-            eye.masked_fill(rows[..., None] & self.columns, 0.0), gaze.masked_fill(rows[..., None], 0.0), rows
-        )
+        hidden = rows[..., None]
+        return Hidden(eye.masked_fill(hidden & self.columns, 0.0), gaze.masked_fill(hidden, 0.0), rows)
 
     def loss(self, tokens: Tensor, hidden: Hidden, raw: Tensor, standardised: Tensor) -> Tensor:
         """Score the predictions for hidden rows.
 
         Args:
             tokens: (b, 72, dim) after the transformer.
-            hidden: what the network saw.
+            hidden: the network's input.
             raw: (b, 32, 39) eye rows as read.
             standardised: (b, 32, 39) eye rows before hiding.
 
         Returns:
             () cross entropy of the type plus SmoothL1 of the values of rows in which both eyes were seen.
         """
-        said = self.head(tokens[:, FACE_SLOTS : FACE_SLOTS + EYE_SLOTS])
+        answers = self.head(tokens[:, FACE_SLOTS : FACE_SLOTS + EYE_SLOTS])
         kinds = len(MovementType)
         weight = hidden.rows.float()
         kind = raw[..., MOVEMENT_TYPE].long().clamp(0, kinds - 1)
-        losses = functional.cross_entropy(said[..., :kinds].transpose(1, 2), kind, reduction="none")
+        losses = functional.cross_entropy(answers[..., :kinds].transpose(1, 2), kind, reduction="none")
         type_loss = (losses * weight).sum() / weight.sum().clamp(min=1)
         seen = weight * (raw[..., VALIDITY] != 0).all(dim=-1)
-        errors = functional.smooth_l1_loss(said[..., kinds:], standardised[..., list(_VALUES)], reduction="none")
+        errors = functional.smooth_l1_loss(answers[..., kinds:], standardised[..., list(_VALUES)], reduction="none")
         value_loss = (errors.mean(dim=-1) * seen).sum() / seen.sum().clamp(min=1)
-        total: Tensor = type_loss + value_loss
-        return total
+        return type_loss + value_loss
 
 
 def embed(model: Emert, batch: Batch) -> torch.Tensor:
@@ -134,17 +128,17 @@ def embed(model: Emert, batch: Batch) -> torch.Tensor:
 def predict(model: Emert, batches: Iterable[Batch]) -> dict[str, NDArray[np.float32]]:
     """Run a network over batches in evaluation mode; return head -> (n, C) logits or (n, 1) values."""
     model.eval()
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.head_names}
+    outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in model.head_names}
     with torch.inference_mode():
         for batch in batches:
-            for name, each in model.fuse(embed(model, batch), batch.eye, batch.gaze).items():
-                found[name].append(each.cpu().numpy())
-    return {name: np.concatenate(each) for name, each in found.items()}
+            for name, values in model.fuse(embed(model, batch), batch.eye, batch.gaze).items():
+                outputs[name].append(values.cpu().numpy())
+    return {name: np.concatenate(arrays) for name, arrays in outputs.items()}
 
 
 def scores(outputs: Mapping[str, NDArray[np.float32]], labels: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
     """Score outputs against labels, NaN for none: `<head>/war` and `<head>/uar`, or `<head>/mae`."""
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for name, output in outputs.items():
         known = np.isfinite(labels[name])
         if not known.any():
@@ -152,11 +146,11 @@ def scores(outputs: Mapping[str, NDArray[np.float32]], labels: Mapping[str, NDAr
         truth = labels[name][known]
         if HEADS[name].kind == "class":
             predicted = output[known].argmax(axis=1)
-            found[f"{name}/war"] = war(truth.astype(np.int64), predicted)
-            found[f"{name}/uar"] = uar(truth.astype(np.int64), predicted)
+            figures[f"{name}/war"] = war(truth.astype(np.int64), predicted)
+            figures[f"{name}/uar"] = uar(truth.astype(np.int64), predicted)
         else:
-            found[f"{name}/mae"] = mae(truth, output[known, 0])
-    return found
+            figures[f"{name}/mae"] = mae(truth, output[known, 0])
+    return figures
 
 
 def overall(figures: Mapping[str, float]) -> float:

@@ -1,44 +1,47 @@
-"""Fit EMERT to one fold: draw, fit, score on the selection slice, keep the best epoch."""
+"""Fit EMERT to one fold: draw, fit, score on the selection slice, keep the best epoch.
+
+An unfinished run is kept beside its output, so that a stopped training continues.
+"""
 
 from __future__ import annotations
 
 import math
 import platform
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import emer_edge
 from emer_edge.bundle.manifest import DataRecord
-from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.errors import CheckpointError, ConfigurationError, DataError, OutputExistsError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EventsRule
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.backbone import seed_backbone
-from emer_edge.model.checkpoint import save_checkpoint
+from emer_edge.model.checkpoint import read_pickle, save_checkpoint, write_pickle
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Batch, Examples, drop_columns, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
 from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
-from emer_edge.training.resume import RunState, forget_run, resume_run, write_run
 
+_BACKBONE_SEED: Final = 0
 _LARGEST_GRADIENT: Final = 5.0
 _STANDARDISING_DRAWS: Final = 4
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         output: the checkpoint.
@@ -46,9 +49,7 @@ class TrainingSummary:
         epoch: the epoch that was kept.
         epochs: epochs of the run.
         scores: figures of that epoch on the selection slice.
-        training_clips, selection_clips: sizes of the slices.
         resumed_after: epochs that an earlier, unfinished run had done.
-        seconds: wall time of this run.
     """
 
     output: Path
@@ -56,24 +57,18 @@ class TrainingSummary:
     epoch: int
     epochs: int
     scores: dict[str, float]
-    training_clips: int
-    selection_clips: int
     resumed_after: int
-    seconds: float
 
 
 def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = silent) -> TrainingSummary:
-    """Fit a network to the training slice of a fold and write the epoch that the selection slice likes most.
+    """Fit a network to the training slice of a fold and write its best epoch on the selection slice.
 
     The held-out fold is never read. Without a selection slice (one participant) the last epoch is kept.
 
     Args:
-        dataset: the data set, opened; its rule fills columns 33 to 39, but for the published recipe's.
+        dataset: its rule fills columns 33 to 39, except in the published recipe.
         config: the settings.
-        progress: told of every stage.
-
-    Returns:
-        What came of it; the checkpoint is at `config.output`.
+        progress: called in every stage.
 
     Raises:
         OutputExistsError: the output exists and `force` is not set.
@@ -87,14 +82,24 @@ def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = sil
         return _Run(dataset, config, progress).train()
 
 
+@dataclass
+class _State:
+    """Progress of a run: the epochs done, and the best of them on the selection slice (0 for none)."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    best_figures: dict[str, float] = field(default_factory=dict)
+    best_tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
 class _Run:
     def __init__(self, dataset: EmerDataset, config: TrainingConfig, progress: Progress) -> None:
-        self.started = time.monotonic()
         self.dataset, self.config, self.progress = dataset, config, progress
         self.device = _device(config.device)
-        dataset.fold(config.fold)  # a fold without clips is a mistake, said before any work
-        training = dataset.training(config.fold, config.selection_seed)
-        selection = dataset.selection(config.fold, config.selection_seed)
+        dataset.fold(config.fold)  # a fold without clips is refused before any work
+        training = dataset.training(config.fold)
+        selection = dataset.selection(config.fold)
         self.events: EventsRule = "published" if config.recipe == "published" else dataset.events
         self.model = self._network(training)
         heads = self.model.head_names
@@ -112,9 +117,13 @@ class _Run:
             self.eye_task = EyeTask(self.model.variant.dim) if config.chosen_eye_loss > 0 else None
         self.network = nn.ModuleList([self.model] if self.eye_task is None else [self.model, self.eye_task])
         self.network.to(self.device)
-        self.selection_batches = self._selection_batches()
+        # Read once: the selection slice's windows are the same in every epoch.
+        self.selection_batches: list[Batch] = []
+        if len(self.selection):
+            windows, cpu = self.selection.windows(), torch.device("cpu")
+            self.selection_batches += self.selection.batches(windows, self.faces, config.chosen_batch, cpu)
         self.optimiser = torch.optim.Adam(
-            [each for each in self.network.parameters() if each.requires_grad],
+            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
             config.chosen_learning_rate,
             weight_decay=config.weight_decay,
         )
@@ -127,30 +136,46 @@ class _Run:
             "heads": list(self.model.head_names),
             "data": self.dataset.fingerprint,
         }
-        found = resume_run(config.output, identity, self.network, self.optimiser) if config.resume else None
-        state = found or RunState()
+        state = (self._resumed(identity) if config.resume else None) or _State()
         resumed_after = state.epoch
         while state.epoch < config.chosen_epochs:
             self._epoch(state.epoch)
             state.epoch += 1
             self._judge(state)
-            tensors = self._fitted(self.network)
-            write_run(config.output, identity, state, tensors=tensors, optimiser=self.optimiser)
-            self.progress(self._label(state), state.epoch, config.chosen_epochs)
+            content = {
+                "identity": identity,
+                "state": vars(state),
+                "tensors": self._fitted(self.network),
+                "optimiser": self.optimiser.state_dict(),
+            }
+            write_pickle(resume_path(config.output), content)
+            best = f" (best epoch {state.best_epoch}: {state.best_score:.3f})" if state.best_figures else ""
+            self.progress(f"training{best}", state.epoch, config.chosen_epochs)
         self.model.load_state_dict(state.best_tensors, strict=False)
         save_checkpoint(config.output, self.model.eval(), self._metadata(state))
-        forget_run(config.output)
+        with suppress(OSError):
+            resume_path(config.output).unlink(missing_ok=True)
         return TrainingSummary(
             output=config.output,
             heads=self.model.head_names,
             epoch=state.best_epoch,
             epochs=config.chosen_epochs,
             scores=state.best_figures,
-            training_clips=len(self.training),
-            selection_clips=len(self.selection),
             resumed_after=resumed_after,
-            seconds=time.monotonic() - self.started,
         )
+
+    def _resumed(self, identity: Mapping[str, Any]) -> _State | None:
+        """Continue a run kept under the same identity; None when there is none or it differs."""
+        try:
+            content = read_pickle(resume_path(self.config.output))
+            if not isinstance(content, dict) or content.get("identity") != identity:
+                return None
+            state = _State(**content["state"])
+            self.network.load_state_dict(content["tensors"], strict=False)
+            self.optimiser.load_state_dict(content["optimiser"])
+        except (CheckpointError, KeyError, TypeError, ValueError, RuntimeError):
+            return None  # a damaged file costs the epochs that it held, no more
+        return state
 
     def _network(self, training: Sequence[Clip]) -> Emert:
         config = self.config
@@ -172,7 +197,7 @@ class _Run:
         if config.backbone_weights is not None:
             load_backbone_weights(backbone, config.backbone_weights, adapt=config.recipe != "published")
         elif config.frozen_backbone:
-            seed_backbone(backbone, config.backbone_seed)
+            seed_backbone(backbone, _BACKBONE_SEED)
         return model
 
     def _faces(self) -> FaceSource:
@@ -194,13 +219,6 @@ class _Run:
         return self.training.draw(
             rng, published=self.config.recipe == "published", candidates_only=self.config.frozen_backbone
         )
-
-    def _selection_batches(self) -> list[Batch]:
-        """The selection slice's windows, read once: they are the same in every epoch."""
-        if not len(self.selection):
-            return []
-        windows = self.selection.windows()
-        return list(self.selection.batches(windows, self.faces, self.config.chosen_batch, torch.device("cpu")))
 
     def _epoch(self, epoch: int) -> None:
         """Fit one epoch. Its randomness depends on seed and epoch alone, so a resumed run goes on as it would have."""
@@ -246,30 +264,25 @@ class _Run:
             nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
 
-    def _judge(self, state: RunState) -> None:
-        """Keep this epoch if the selection slice likes it most so far; the last one where there is no slice."""
+    def _judge(self, state: _State) -> None:
+        """Keep this epoch if it is the best so far on the selection slice; the last one without a slice."""
         figures: dict[str, float] = {}
         if self.selection_batches:
             figures = scores(
-                predict(self.model, (each.to(self.device) for each in self.selection_batches)), self.selection.labels
+                predict(self.model, (batch.to(self.device) for batch in self.selection_batches)), self.selection.labels
             )
         score = overall(figures)
         if figures and score <= state.best_score:
             return
         state.best_epoch, state.best_score, state.best_figures = state.epoch, score, figures
-        state.best_tensors = {name: each.detach().cpu().clone() for name, each in self._fitted(self.model).items()}
+        state.best_tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._fitted(self.model).items()}
 
     def _fitted(self, network: nn.Module) -> dict[str, torch.Tensor]:
         """The tensors that fitting changes: a frozen backbone comes from its seed or file, not from what is kept."""
         frozen = "f_extractor." if self.config.frozen_backbone else None
-        return {name: each for name, each in network.state_dict().items() if frozen is None or frozen not in name}
+        return {name: tensor for name, tensor in network.state_dict().items() if frozen is None or frozen not in name}
 
-    def _label(self, state: RunState) -> str:
-        if not state.best_figures:
-            return "training"
-        return f"training (best epoch {state.best_epoch}: {state.best_score:.3f})"
-
-    def _metadata(self, state: RunState) -> CheckpointMetadata:
+    def _metadata(self, state: _State) -> CheckpointMetadata:
         config, salt = self.config, new_salt()
         synthetic = (self.dataset.root / MARKER).is_file()
         seeded = config.frozen_backbone and config.backbone_weights is None
@@ -291,7 +304,7 @@ class _Run:
             recipe=config.settings(),
             epoch=state.best_epoch,
             scores=state.best_figures,
-            backbone_seed=config.backbone_seed if seeded else None,
+            backbone_seed=_BACKBONE_SEED if seeded else None,
             research_only=not synthetic,
             versions={
                 "emer-edge": emer_edge.__version__,
@@ -302,7 +315,12 @@ class _Run:
         )
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
+def _device(device: str) -> torch.device:
+    if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("this machine has no CUDA device that torch can use; leave --device out")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def resume_path(output: Path) -> Path:
+    """Where an unfinished run for `output` is kept."""
+    return output.with_name(output.name + ".resume")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from emer_edge.bench.options import LatencyOptions
+from emer_edge.bench.accuracy.clip_scores import FoldScores
+from emer_edge.bench.bench_options import LatencyOptions
 from emer_edge.bundle import Bundle, BundleWriter, Manifest
 
 UNTIMED = LatencyOptions(
@@ -18,3 +19,16 @@ def write_bundle(path: Path, parts: dict[str, bytes], manifest: Manifest, **chan
         for name, part in parts.items():
             writer.add(name, part)
         return writer.commit(msgspec.structs.replace(manifest, **changes))
+
+
+def same_scores(one: FoldScores, other: FoldScores) -> bool:
+    assert [clip.name for clip in one.windows.clips] == [clip.name for clip in other.windows.clips]
+    assert one.windows.skipped == other.windows.skipped
+    assert one.outputs.keys() == other.outputs.keys()
+    names = ("face", "eye", "gaze", "face_slots", "eye_slots")
+    arrays = [
+        *((getattr(one.windows, name), getattr(other.windows, name)) for name in names),
+        *((one.owners[owner], other.owners[owner]) for owner in one.owners),
+        *((rows, other.outputs[output][head]) for output in one.outputs for head, rows in one.outputs[output].items()),
+    ]
+    return all(first.tobytes() == second.tobytes() for first, second in arrays)

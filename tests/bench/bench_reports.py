@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from reported_figures import accuracy, estimated, gap_accuracy, probes
-from reported_times import latency, single_stream, streaming
+from reported_figures import accuracy, estimated, gap_accuracy, latency, probes, single_stream, streaming
 
 from emer_edge.bench.records.accuracy_records import FoldSet, FoldSpread, PairedSets
 from emer_edge.bench.records.latency_records import (
@@ -64,8 +63,8 @@ def bundle(name: str, precision: str, fold: int, scale: float, skill: float) -> 
         probes=probes(),
         origin=Origin(
             created="2026-01-01T00:00:00Z",
-            heads={each.name: getattr(each, "classes", ()) for each in HEADS.values()},
-            protocols=tuple(each.name for each in PROTOCOLS),
+            heads={head.name: getattr(head, "classes", ()) for head in HEADS.values()},
+            protocols=tuple(protocol.name for protocol in PROTOCOLS),
             window_s=12.0,
             hop_s=0.5,
             events="causal",
@@ -101,16 +100,16 @@ def everything(name: str = "emert") -> BenchReport:
         heads = pair[0].accuracy.heads if pair[0].accuracy else {}
         spread = {
             f"{head}/newest/{metric}": FoldSpread(
-                values=(found.value, found.value + 0.02), mean=found.value + 0.01, sd=0.0141
+                values=(result.value, result.value + 0.02), mean=result.value + 0.01, sd=0.0141
             )
-            for head, each in heads.items()
-            for metric, found in each.metrics.items()
+            for head, item in heads.items()
+            for metric, result in item.metrics.items()
         }
         spread["gap/auroc"] = FoldSpread(values=(0.7, 0.72), mean=0.71, sd=0.0141)
         sets.append(
             FoldSet(
                 name=precision,
-                bundles=tuple(each.name for each in pair),
+                bundles=tuple(item.name for item in pair),
                 folds=(1, 2),
                 clips=480,
                 participants=48,

@@ -50,8 +50,8 @@ def parts() -> dict[str, bytes]:
     model = Emert("nine").eval()
     model.eye_scale.fill_(300.0)
     model.gaze_scale.fill_(300.0)
-    found = {"face_encoder": face_encoder(model), "fusion": fusion(model), **load_detector().parts}
-    return {f"cpu/{name}.onnx": part.SerializeToString() for name, part in found.items()}
+    result = {"face_encoder": face_encoder(model), "fusion": fusion(model), **load_detector().parts}
+    return {f"cpu/{name}.onnx": part.SerializeToString() for name, part in result.items()}
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +60,10 @@ def manifest(dataset: EmerDataset) -> Manifest:
     from emer_edge.export.parts.face_parts import load_detector
 
     heads = tuple(
-        BundledHead(name=each.name, classes=tuple(reversed(each.classes)))
-        if isinstance(each, ClassHead)
-        else BundledHead(name=each.name)
-        for each in HEADS.values()
+        BundledHead(name=head.name, classes=tuple(reversed(head.classes)))
+        if isinstance(head, ClassHead)
+        else BundledHead(name=head.name)
+        for head in HEADS.values()
     )
     return Manifest(
         schema=1,

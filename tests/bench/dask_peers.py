@@ -39,9 +39,9 @@ class Peers:
             time.sleep(0.05)
 
     def end(self) -> None:
-        for each in (*self.workers, self.scheduler):
-            each.kill()
-            each.wait()
+        for worker in (*self.workers, self.scheduler):
+            worker.kill()
+            worker.wait()
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

@@ -15,6 +15,7 @@ from emer_edge.bench.records.accuracy_records import (
     ReadingAccuracy,
     ViewAccuracy,
 )
+from emer_edge.bench.records.latency_records import Energy, Latency, SingleStream, Stability, Streaming
 from emer_edge.bench.records.probe_records import (
     Ablation,
     Curve,
@@ -29,7 +30,7 @@ from emer_edge.bench.records.probe_records import (
 from emer_edge.core.heads import HEADS, PROTOCOLS, ClassHead
 from emer_edge.metrics.probabilities import ReliabilityBin
 
-_PROTOCOL = {head: each.name for each in PROTOCOLS for head in each.heads}
+_PROTOCOL = {head: protocol.name for protocol in PROTOCOLS for head in protocol.heads}
 
 
 def estimated(value: float, width: float) -> Estimated:
@@ -42,7 +43,7 @@ def head_accuracy(name: str, rng: np.random.Generator, skill: float) -> HeadAccu
         ParticipantFigure(participant=f"P{at:03d}", clips=10, value=float(np.clip(rng.normal(skill, 0.15), 0, 1)))
         for at in range(24)
     )
-    values = np.array([each.value for each in people])
+    values = np.array([person.value for person in people])
     five = dict(
         zip(("min", "q1", "median", "q3", "max"), np.percentile(values, (0, 25, 50, 75, 100)).tolist(), strict=True)
     )
@@ -106,7 +107,7 @@ def gap_accuracy() -> GapAccuracy:
 def accuracy(fold: int, skill: float, seed: int) -> Accuracy:
     rng = np.random.default_rng(seed)
     heads = {name: head_accuracy(name, rng, skill) for name in HEADS}
-    thin = {name: each.metrics for name, each in heads.items()}
+    thin = {name: head.metrics for name, head in heads.items()}
     views = (
         ViewAccuracy(
             name="serial-xy",
@@ -157,7 +158,7 @@ def probes() -> Probes:
             ("eyes of same film and face", "eyes", 20, 0.04),
         )
     )
-    known = {name: each for name, each in effects(0.2).items() if name == "er-7"}
+    known = {name: effect for name, effect in effects(0.2).items() if name == "er-7"}
     films = FilmProbe(
         note="may decode the film",
         reason="every film was trained on",
@@ -199,3 +200,55 @@ def probes() -> Probes:
         )
     )
     return Probes(seed=7, ablations=ablations, films=films, curves=curves)
+
+
+def latency(p50_ms: float, seed: int, count: int = 400) -> Latency:
+    rng = np.random.default_rng(seed)
+    return Latency.of_durations((p50_ms * 1e6 * (0.9 + rng.gamma(2, 0.06, count))).astype(int).tolist(), 5)
+
+
+def single_stream(p50_ms: float, seed: int, stable: bool) -> SingleStream:
+    took = latency(p50_ms, seed)
+    reasons = () if stable else ("the second half was 9 % slower",)
+    return SingleStream(
+        queries=took.count,
+        seconds=10.2,
+        turns=2,
+        min_seconds=10.0,
+        min_queries=64,
+        latency=took,
+        p90_claimed_ms=took.p90_ms * 1.01,
+        p99_claimed_ms=None,
+        discarded=31,
+        queries_per_s=88.8,
+        valid=True,
+        mlperf=False,
+        reason="shorter than 600 s",
+        stability=Stability(stable=stable, reasons=reasons, drift=0.09, spread=0.04, cpu_share=0.99),
+        energy=Energy(
+            source="INA3221, the whole board",
+            millijoules=41.7,
+            above_idle_millijoules=22.2,
+            mean_mw=6100.0,
+            idle_mw=3300.0,
+        ),
+    )
+
+
+def streaming(streams: int, stages: dict[str, Latency]) -> Streaming:
+    return Streaming(
+        seconds=20.0,
+        frame_rate_hz=30.0,
+        sample_rate_hz=120.0,
+        frames=600 * streams,
+        samples=2400 * streams,
+        results=17 * streams,
+        states={"ok": 14 * streams, "filling": 3 * streams},
+        stages=stages,
+        ages={"face age": latency(20, 9)},
+        dropped={"camera ring": 1},
+        cpu_share=0.23 * streams,
+        rss_mb=160,
+        peak_rss_mb=166,
+        streams=streams,
+    )

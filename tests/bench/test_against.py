@@ -48,21 +48,21 @@ def accuracy(war: float, mae: float = 0.5, **changes: Any) -> Accuracy:
             protocol="ER-VA", clips=200, metrics={"mae": Estimated(value=mae)}, published_batch={}
         ),
     }  # fmt: skip
-    found = Accuracy(
+    record = Accuracy(
         fold=1, fingerprint="f", events="causal", clips=200, participants=20, uncovered=0, excluded=(), heads=heads,
         clips_per_s=1.0,
     )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
+    return msgspec.structs.replace(record, **changes)
 
 
 def bundle(step_ms: float = 5.0, **changes: Any) -> BundleBench:
-    found = BundleBench(
+    record = BundleBench(
         name="int8", path="int8.emer", size_bytes=40_000_000, precision={}, engine="onnxruntime",
         device="CPU, 1 thread", threads=1, demo=False,
         loading=Loading(start_ms=1.0, verify_ms=1.0, open_ms=1.0, first_step_ms=1.0, rss_mb=None),
         latency={"live step": latency(step_ms)}, streaming=None, accuracy=None,
     )  # fmt: skip
-    return msgspec.structs.replace(found, **changes)
+    return msgspec.structs.replace(record, **changes)
 
 
 def report(*bundles: BundleBench, **changes: Any) -> BenchReport:
@@ -75,22 +75,22 @@ def report(*bundles: BundleBench, **changes: Any) -> BenchReport:
 
 
 def verdicts(new: BenchReport, old: BenchReport, limit: float = 0.1) -> dict[str, Moved]:
-    return {each.figure: each for each in compare(new, old, HERE, limit).figures}
+    return {figure.figure: figure for figure in compare(new, old, HERE, limit).figures}
 
 
 def test_equal_reports_are_equal() -> None:
     one = report(bundle(accuracy=accuracy(0.6), single_stream={"live step": closed(5.0, 20.0)}))
-    found = compare(one, one, HERE)
-    assert {each.verdict for each in found.figures} == {"same"}
-    assert (found.worse, found.incomparable) == ((), ())
-    assert moved_table(found).rows == ()
-    assert verdict_of(found)[-1].endswith("0 got worse by more than 10%, 0 got better")
+    comparison = compare(one, one, HERE)
+    assert {figure.verdict for figure in comparison.figures} == {"same"}
+    assert (comparison.worse, comparison.incomparable) == ((), ())
+    assert moved_table(comparison).rows == ()
+    assert verdict_of(comparison)[-1].endswith("0 got worse by more than 10%, 0 got better")
 
 
 def test_slower_by_more_than_the_limit_is_worse() -> None:
-    found = verdicts(report(bundle(5.6)), report(bundle(5.0)))
+    verdicts_by_name = verdicts(report(bundle(5.6)), report(bundle(5.0)))
     for percentile in ("p50_ms", "p90_ms", "p99_ms"):
-        moved = found[f"latency/live step/{percentile}"]
+        moved = verdicts_by_name[f"latency/live step/{percentile}"]
         assert moved.verdict == "worse"
         assert moved.change == pytest.approx(0.12)
     assert verdicts(report(bundle(5.6)), report(bundle(5.0)), 0.15)["latency/live step/p50_ms"].verdict == "same"
@@ -103,10 +103,10 @@ def test_faster_is_better() -> None:
 
 def test_tails_of_few_durations_are_shown_but_not_judged() -> None:
     few = bundle(latency={"live step": latency(9.0, count=100)})
-    found = verdicts(report(few), report(bundle(5.0)))
-    assert found["latency/live step/p50_ms"].verdict == "worse"
-    assert found["latency/live step/p90_ms"].verdict == "worse"  # 100 queries claim a p90
-    assert found["latency/live step/p99_ms"].verdict == "unjudged"
+    verdicts_by_name = verdicts(report(few), report(bundle(5.0)))
+    assert verdicts_by_name["latency/live step/p50_ms"].verdict == "worse"
+    assert verdicts_by_name["latency/live step/p90_ms"].verdict == "worse"  # 100 queries claim a p90
+    assert verdicts_by_name["latency/live step/p99_ms"].verdict == "unjudged"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_every_kind_of_figure_is_compared(changes: dict[str, Any], figure: str) 
             SeveralStreams(streams=4, latency=latency(20.0), per_stream_ms=5.0, against_one=1.0, most_streams=100),
         ),
     )
-    found = compare(report(msgspec.structs.replace(before, **changes)), report(before), HERE)
-    assert figure in {each.figure for each in found.worse}
+    comparison = compare(report(msgspec.structs.replace(before, **changes)), report(before), HERE)
+    assert figure in {item.figure for item in comparison.worse}
 
 
 def test_accuracy_knows_its_direction() -> None:
@@ -155,8 +155,8 @@ def test_calibration_error_is_shown_but_not_judged() -> None:
     heads = accuracy(0.6).heads
     metrics = {"war": Estimated(value=0.6), "ece": Estimated(value=0.3)}
     now = accuracy(0.6, heads=heads | {"er-7": msgspec.structs.replace(heads["er-7"], metrics=metrics)})
-    found = verdicts(report(bundle(accuracy=now)), report(bundle(accuracy=accuracy(0.6))))
-    assert found["accuracy/fold 1/er-7/ece"].verdict == "unjudged"
+    verdicts_by_name = verdicts(report(bundle(accuracy=now)), report(bundle(accuracy=accuracy(0.6))))
+    assert verdicts_by_name["accuracy/fold 1/er-7/ece"].verdict == "unjudged"
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_calibration_error_is_shown_but_not_judged() -> None:
 )
 def test_times_of_another_machine_are_not_compared_but_accuracy_is(changes: dict[str, Any], said: str) -> None:
     old = report(bundle(1.0, accuracy=accuracy(0.6)))
-    found = compare(report(bundle(50.0, accuracy=accuracy(0.3)), **changes), old, HERE)
-    (reason,) = found.incomparable
+    comparison = compare(report(bundle(50.0, accuracy=accuracy(0.3)), **changes), old, HERE)
+    (reason,) = comparison.incomparable
     assert reason.startswith(said)
-    assert {each.figure for each in found.worse} == {"accuracy/fold 1/er-7/war"}
-    assert not any(each.figure.startswith("latency") for each in found.figures)
+    assert {item.figure for item in comparison.worse} == {"accuracy/fold 1/er-7/war"}
+    assert not any(figure.figure.startswith("latency") for figure in comparison.figures)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_times_of_another_machine_are_not_compared_but_accuracy_is(changes: dict
     ids=["name", "engine", "threads", "device", "one scored", "data", "fold", "clips"],
 )
 def test_what_differs_is_not_compared_but_said(now: dict[str, Any], then: dict[str, Any], said: str) -> None:
-    found = compare(report(bundle(**now)), report(bundle(**then)), HERE)
-    assert any(said in each for each in found.incomparable)
-    assert found.worse == ()
-    assert any(said in line for line in verdict_of(found))
+    comparison = compare(report(bundle(**now)), report(bundle(**then)), HERE)
+    assert any(said in item for item in comparison.incomparable)
+    assert comparison.worse == ()
+    assert any(said in line for line in verdict_of(comparison))
 
 
 def test_bundles_of_one_name_are_paired_in_order() -> None:
@@ -212,9 +212,9 @@ def test_the_worst_stands_first_in_the_table() -> None:
 
 
 def test_a_report_or_its_folder_is_read(tmp_path: Path) -> None:
-    found = report(bundle())
-    (tmp_path / "report.json").write_bytes(found.to_json())
-    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == found
+    written = report(bundle())
+    (tmp_path / "report.json").write_bytes(written.to_json())
+    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == written
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def page(report: BenchReport) -> Page:
 
 
 HEADINGS = (
-    "In short", "Protocols", "Readings", "Participants", "Errors", "The gap", "What it leans on", "Person or film",
+    "Summary", "Protocols", "Readings", "Participants", "Errors", "The gap", "Ablations", "Participant or film effects",
     "Worse input", "Trackers", "Speed", "Live run", "Since the older report", "Machine and method", "Model card",
 )  # fmt: skip
 
@@ -74,10 +74,10 @@ HEADINGS = (
 def test_the_sample_is_a_valid_report(report: BenchReport) -> None:
     assert BenchReport.from_json(report.to_json()) == report
     unset = [
-        f"{type(each).__name__}.{name}"
-        for each in (report, *report.bundles)
-        for name in each.__struct_fields__
-        if getattr(each, name) in (None, (), {}, "")
+        f"{type(item).__name__}.{name}"
+        for item in (report, *report.bundles)
+        for name in item.__struct_fields__
+        if getattr(item, name) in (None, (), {}, "")
     ]
     assert unset == []
 
@@ -88,24 +88,24 @@ def test_every_section_is_there_in_order_and_accuracy_against_latency_comes_firs
     assert tuple(page.sections) == HEADINGS
     first = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", page_of(report), flags=re.S)[0])
     assert first.get("aria-label") == "er-7: WAR against the time of a live step"
-    told = first.findtext(f"{SVG}desc")
-    assert "FP32 FP32, 2 folds" in told
-    assert "INT8 INT8, 2 folds" in told
-    assert "uniform chance: 14.3" in told
-    assert "training majority: 30.0" in told
+    reported = first.findtext(f"{SVG}desc")
+    assert "FP32 FP32, 2 folds" in reported
+    assert "INT8 INT8, 2 folds" in reported
+    assert "uniform chance: 14.3" in reported
+    assert "training majority: 30.0" in reported
 
 
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ("In short", "two participants have clips in several folds|Demo weights|may decode the film|synthetic"),
+        ("Summary", "two participants have clips in several folds|Demo weights|may decode the film|synthetic"),
         ("Protocols", "±|ER-VA, valence|training majority|uniform chance|CCC|Pearson r|McNemar|selection|fold 2"),
         ("Readings", "random draws|live windows|over draws|per batch of 16"),
         ("Participants", "n = 24|1st quartile"),
-        ("Errors", "named so|no eye sheet at all|Reliability of er-7|taken for what|6 of those scored"),
+        ("Errors", "named so|no eye sheet at all|Reliability of er-7|Confusions|6 of those scored"),
         ("The gap", "Areas under the curves: FP32, 2 folds 0.713|FP32, 2 folds 0.71|0.710 ± 0.014|0.084|fifth"),
-        ("What it leans on", "eyes of same film and face: about eyes of same film and face|paired"),
-        ("Person or film", "21.4%|p = 0.005|induced emotion|film-9|fear|43.30|31 of"),
+        ("Ablations", "eyes of same film and face: about eyes of same film and face|paired"),
+        ("Participant or film effects", "21.4%|p = 0.005|induced emotion|film-9|fear|43.30|31 of"),
         ("Worse input", "noise (px)|light taken (stops)|below the coverage floors|about low light"),
         ("Trackers", "serial-xy|column-33"),
         ("Speed", "p90 claimed|shorter than 600 s|half was 9 % slower|0.312|INA3221|41.7|cold|fit into a hop"),
@@ -118,7 +118,7 @@ def test_every_section_is_there_in_order_and_accuracy_against_latency_comes_firs
 )  # fmt: skip
 def test_what_is_recorded_is_told(page: Page, section: str, expected: str) -> None:
     text = page.sections[section].lower()
-    assert [each for each in expected.split("|") if each.lower() not in text] == []
+    assert [part for part in expected.split("|") if part.lower() not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_what_is_recorded_is_told(page: Page, section: str, expected: str) -> No
     [
         ({"against": None}, {}, {"Since the older report"}),
         ({}, {"streaming": None}, {"Live run"}),
-        ({}, {"probes": None}, {"What it leans on", "Person or film", "Worse input"}),
+        ({}, {"probes": None}, {"Ablations", "Participant or film effects", "Worse input"}),
         (
             {"sets": (), "pairs": (), "data": None},
             {"accuracy": None, "probes": None},
             {
-                "Protocols", "Readings", "Participants", "Errors", "The gap", "Trackers", "What it leans on",
-                "Person or film", "Worse input",
+                "Protocols", "Readings", "Participants", "Errors", "The gap", "Trackers", "Ablations",
+                "Participant or film effects", "Worse input",
             },
         ),
     ],
@@ -141,15 +141,15 @@ def test_what_is_recorded_is_told(page: Page, section: str, expected: str) -> No
 def test_a_section_without_anything_to_say_vanishes(
     report: BenchReport, changes: dict[str, object], bundle_changes: dict[str, object], gone: set[str]
 ) -> None:
-    bundles = tuple(msgspec.structs.replace(each, **bundle_changes) for each in report.bundles)
+    bundles = tuple(msgspec.structs.replace(bundle, **bundle_changes) for bundle in report.bundles)
     page = Page(page_of(msgspec.structs.replace(report, bundles=bundles, **changes)))
     assert set(HEADINGS) - set(page.sections) == gone
 
 
 def test_the_barest_report_has_a_page_a_card_and_its_tables() -> None:
     page = Page(page_of(bare()))
-    assert tuple(page.sections) == ("In short", "Speed", "Machine and method", "Model card")
-    assert "Median time of each part" in page.sections["In short"]
+    assert tuple(page.sections) == ("Summary", "Speed", "Machine and method", "Model card")
+    assert "Median time of each part" in page.sections["Summary"]
     assert set(tables_of(bare())) == {"speed", "loading"}
     card = card_of(bare())
     assert "nothing is known about accuracy" in card
@@ -159,16 +159,16 @@ def test_the_barest_report_has_a_page_a_card_and_its_tables() -> None:
 def test_nothing_is_loaded_and_every_drawing_is_well_formed_and_speaks(report: BenchReport, page: Page) -> None:
     text = page_of(report)
     assert not page.tags & {"script", "link", "img", "iframe", "object", "image", "use", "foreignobject"}
-    assert all(each.startswith("#") for each in page.addresses)
+    assert all(address.startswith("#") for address in page.addresses)
     assert set(re.findall(r"https?://[^\s\"'<]+", text)) == {"http://www.w3.org/2000/svg"}
     assert "url(" not in text
     drawings = re.findall(r"<svg.*?</svg>", text, flags=re.S)
     assert len(drawings) > 30
-    for each in drawings:
-        root = ElementTree.fromstring(each)
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing)
         assert root.findtext(f"{SVG}title") == root.get("aria-label")
         assert len(root.findtext(f"{SVG}desc") or "") > 10
-        assert "nan" not in each.lower()
+        assert "nan" not in drawing.lower()
 
 
 def test_headings_are_linked_and_tables_have_captions(report: BenchReport) -> None:
@@ -185,8 +185,8 @@ def test_hostile_names_stay_text_everywhere() -> None:
     assert "<script" not in text
     assert "alert(&#x27;&amp;&#x27;)" in text
     Page(text)
-    for each in re.findall(r"<svg.*?</svg>", text, flags=re.S):
-        ElementTree.fromstring(each)
+    for item in re.findall(r"<svg.*?</svg>", text, flags=re.S):
+        ElementTree.fromstring(item)
     card = card_of(report)
     assert "<script" not in card.replace(r"\<script", "")
     assert "](http" not in card.replace(r"\](http", "")
@@ -227,14 +227,14 @@ def test_protocols_are_set_as_in_a_paper(report: BenchReport) -> None:
     row = next(line for line in latex.splitlines() if line.startswith("ER-7 & FP32"))
     assert re.search(r"\d+\.\d \$\\pm\$ 1\.4", row)
     values = tables_of(report)["value_protocols"]
-    assert [each[0] for each in values.rows][::3] == [
+    assert [row[0] for row in values.rows][::3] == [
         "ER-VA, valence", "ER-VA, arousal", "FER-VA, valence", "FER-VA, arousal", "FER-intensity",
     ]  # fmt: skip
 
 
 def test_the_methods_paragraph_names_what_a_paper_needs(report: BenchReport) -> None:
     text = methods_of(report)
-    for each in (
+    for item in (
         "4 exported EMERT bundles", "FP32, INT8", "emer-edge 9.9.9", "1,331 usable clips of 121 participants",
         "12 stimuli",
         "synthetic data set", "2-fold cross-validation with participants apart", "480 clips of 48 participants",
@@ -242,7 +242,7 @@ def test_the_methods_paragraph_names_what_a_paper_needs(report: BenchReport) -> 
         "seed 11", "ER-7, ER-3, ER-VA, FER-7, FER-3, FER-VA, FER-intensity", "Jetson Orin Nano (Cortex-A78AE), 6 cores",
         "onnxruntime 1.20 on cpu and 1 thread", "SingleStream (at least 64 queries and 10 s", "30 Hz", "120 Hz",
     ):  # fmt: skip
-        assert each in text
+        assert item in text
     two_of_five = msgspec.structs.replace(
         report.data, folds=tuple(FoldFacts(fold=at, clips=1, participants=1) for at in range(1, 6))
     )
@@ -274,8 +274,8 @@ def test_the_card_follows_the_published_headings_and_is_loud_about_synthetic_dat
 def test_real_weights_and_clips_are_not_called_synthetic(report: BenchReport) -> None:
     assert report.data is not None
     bundles = tuple(
-        msgspec.structs.replace(each, demo=False, origin=msgspec.structs.replace(each.origin, synthetic=False))
-        for each in report.bundles
+        msgspec.structs.replace(bundle, demo=False, origin=msgspec.structs.replace(bundle.origin, synthetic=False))
+        for bundle in report.bundles
     )
     real = msgspec.structs.replace(report, bundles=bundles, data=msgspec.structs.replace(report.data, synthetic=False))
     assert "SYNTHETIC" not in card_of(real)
@@ -283,25 +283,25 @@ def test_real_weights_and_clips_are_not_called_synthetic(report: BenchReport) ->
 
 
 def test_folds_of_one_precision_stand_together_and_lone_bundles_alone(report: BenchReport) -> None:
-    assert [(each.name, each.folds, len(each.bundles)) for each in scored_of(report)] == [
+    assert [(scored.name, scored.folds, len(scored.bundles)) for scored in scored_of(report)] == [
         ("FP32, 2 folds", (1, 2), 2),
         ("INT8, 2 folds", (1, 2), 2),
     ]
     alone = scored_of(msgspec.structs.replace(report, sets=()))
-    assert [each.name for each in alone] == [each.name for each in report.bundles]
-    assert not any(each.is_set for each in alone)
+    assert [item.name for item in alone] == [bundle.name for bundle in report.bundles]
+    assert not any(item.is_set for item in alone)
 
 
 def test_bundles_of_one_name_are_numbered(report: BenchReport) -> None:
-    same: tuple[BundleBench, ...] = tuple(msgspec.structs.replace(each, name="emert") for each in report.bundles)
+    same: tuple[BundleBench, ...] = tuple(msgspec.structs.replace(bundle, name="emert") for bundle in report.bundles)
     renamed = msgspec.structs.replace(report, bundles=same, sets=(), pairs=())
     assert list(names_of(renamed).values()) == ["emert #1", "emert #2", "emert #3", "emert #4"]
-    assert len({each.name for each in scored_of(renamed)}) == 4
-    sets = tuple(msgspec.structs.replace(each, bundles=("emert", "emert")) for each in report.sets)
+    assert len({scored.name for scored in scored_of(renamed)}) == 4
+    sets = tuple(msgspec.structs.replace(fold_set, bundles=("emert", "emert")) for fold_set in report.sets)
     together = scored_of(msgspec.structs.replace(renamed, sets=sets))
-    assert [[bundle.path for bundle in each.bundles] for each in together] == [
-        [each.path for each in same[:2]],
-        [each.path for each in same[2:]],
+    assert [[bundle.path for bundle in item.bundles] for item in together] == [
+        [item.path for item in same[:2]],
+        [item.path for item in same[2:]],
     ]
 
 
@@ -320,14 +320,14 @@ def test_notes_become_sentences_and_names_stay_names(note: str, expected: str) -
 
 
 def test_energy_that_no_sensor_saw_is_told_with_the_reason(report: BenchReport) -> None:
-    def blind(each: BundleBench) -> BundleBench:
+    def blind(item: BundleBench) -> BundleBench:
         loops = {
-            query: msgspec.structs.replace(found, energy=Energy(reason="no sensor of this board"))
-            for query, found in each.single_stream.items()
+            query: msgspec.structs.replace(result, energy=Energy(reason="no sensor of this board"))
+            for query, result in item.single_stream.items()
         }
-        return msgspec.structs.replace(each, single_stream=loops)
+        return msgspec.structs.replace(item, single_stream=loops)
 
-    dark = msgspec.structs.replace(report, bundles=tuple(blind(each) for each in report.bundles))
+    dark = msgspec.structs.replace(report, bundles=tuple(blind(bundle) for bundle in report.bundles))
     assert "energy" not in tables_of(dark)
     assert Page(page_of(dark)).sections["Speed"].count("Energy was not measured: no sensor of this board.") == 1
 
@@ -342,7 +342,7 @@ def test_many_warnings_do_not_push_the_figures_down(report: BenchReport) -> None
 
 
 def test_a_column_without_any_cell_is_left_out(report: BenchReport) -> None:
-    assert "over folds" in [each.name for each in tables_of(report)["gap"].columns]
+    assert "over folds" in [column.name for column in tables_of(report)["gap"].columns]
     alone = tables_of(msgspec.structs.replace(report, sets=()))["gap"]
-    assert "over folds" not in [each.name for each in alone.columns]
+    assert "over folds" not in [column.name for column in alone.columns]
     assert {len(row) for row in alone.rows} == {len(alone.columns)}

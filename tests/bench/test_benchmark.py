@@ -9,10 +9,7 @@ from bench_bundles import SALT, UNTIMED, write_bundle
 from typer.testing import CliRunner
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
-from emer_edge.bench.benchmark import film_notes, joined_probes, probe_bundle, run_bench, write_report
-from emer_edge.bench.executors import Spread
-from emer_edge.bench.latency.timed_bundle import PARTS
-from emer_edge.bench.options import (
+from emer_edge.bench.bench_options import (
     DEFAULT_PROBES,
     PROBES,
     BenchOptions,
@@ -21,6 +18,9 @@ from emer_edge.bench.options import (
     ScoringOptions,
     probes_named,
 )
+from emer_edge.bench.benchmark import film_notes, joined_probes, probe_bundle, run_bench, write_report
+from emer_edge.bench.executors import Spread
+from emer_edge.bench.latency.timed_bundle import PARTS
 from emer_edge.bench.pages import tables_of
 from emer_edge.bench.records.probe_records import FilmProbe, Probes
 from emer_edge.bench.records.report_records import SCHEMA, BenchReport, json_schema, schema_text
@@ -52,15 +52,15 @@ def report(bundle: Bundle, data: Path, folder: Path) -> BenchReport:
 
 
 def test_every_part_is_timed_with_its_count(report: BenchReport) -> None:
-    (found,) = report.bundles
-    assert tuple(found.latency) == PARTS
-    for each in found.latency.values():
-        assert (each.count, each.warmup) == (12, 2)
-        assert 0 < each.min_ms <= each.p50_ms <= each.p90_ms <= each.p99_ms <= each.max_ms
-    assert found.latency["whole window"].p50_ms > found.latency["live step"].p50_ms
-    assert found.loading.rss_mb is not None
-    assert found.loading.rss_mb > 20
-    assert min(found.loading.start_ms, found.loading.verify_ms, found.loading.open_ms) > 0
+    (written,) = report.bundles
+    assert tuple(written.latency) == PARTS
+    for item in written.latency.values():
+        assert (item.count, item.warmup) == (12, 2)
+        assert 0 < item.min_ms <= item.p50_ms <= item.p90_ms <= item.p99_ms <= item.max_ms
+    assert written.latency["whole window"].p50_ms > written.latency["live step"].p50_ms
+    assert written.loading.rss_mb is not None
+    assert written.loading.rss_mb > 20
+    assert min(written.loading.start_ms, written.loading.verify_ms, written.loading.open_ms) > 0
 
 
 def test_the_live_run_gives_results(report: BenchReport) -> None:
@@ -76,13 +76,13 @@ def test_the_live_run_gives_results(report: BenchReport) -> None:
 
 
 def test_two_people_at_once_are_run_too(report: BenchReport) -> None:
-    (found,) = report.bundles[0].live_streams
-    late = sum(count for place, count in found.dropped.items() if "late steps" in place)
-    assert found.streams == 2
-    assert 22 - late <= found.results <= 22
-    assert found.states.get("ok", 0) >= 2 or late
-    assert found.stages["total"].count >= 11  # one step for both
-    assert found.samples > 500
+    (written,) = report.bundles[0].live_streams
+    late = sum(count for place, count in written.dropped.items() if "late steps" in place)
+    assert written.streams == 2
+    assert 22 - late <= written.results <= 22
+    assert written.states.get("ok", 0) >= 2 or late
+    assert written.stages["total"].count >= 11  # one step for both
+    assert written.samples > 500
 
 
 def test_only_what_the_engine_ran_is_named(report: BenchReport) -> None:
@@ -96,7 +96,7 @@ def test_the_written_report_is_valid_and_is_the_report(report: BenchReport, fold
     text = (folder / "report.json").read_bytes()
     assert BenchReport.from_json(text) == report
     assert json.loads(text)["schema"] == "emer-edge/bench/2"
-    names = {each.name for each in (folder / "tables").iterdir()}
+    names = {path.name for path in (folder / "tables").iterdir()}
     assert {"speed.csv", "live.tex", "classes.csv", "values.tex", "published_batch.csv"} <= names
 
 
@@ -106,8 +106,8 @@ def test_every_field_is_documented() -> None:
     assert schemas
     missing = [
         f"{name}.{field}"
-        for name, each in definitions.items()
-        for field in each.get("properties", {})
+        for name, definition in definitions.items()
+        for field in definition.get("properties", {})
         if f"`{field}`" not in page
     ]
     assert missing == []
@@ -144,17 +144,17 @@ def test_bundles_of_several_folds_are_averaged(
     scoring = ScoringOptions(resamples=2, draws=1)
     options = BenchOptions(bundles=tuple(paths), data=data, folds=(1, 2), latency=UNTIMED, scoring=scoring)
     report = run_bench(options)
-    values = [each.accuracy.heads["er-7"].metrics["war"].value for each in report.bundles if each.accuracy]
-    (found,) = report.sets
-    assert (found.name, found.folds, found.bundles) == ("fp32", (1, 2), ("1", "2"))
-    spread = found.spread["er-7/newest/war"]
+    values = [bundle.accuracy.heads["er-7"].metrics["war"].value for bundle in report.bundles if bundle.accuracy]
+    (written,) = report.sets
+    assert (written.name, written.folds, written.bundles) == ("fp32", (1, 2), ("1", "2"))
+    spread = written.spread["er-7/newest/war"]
     assert list(spread.values) == values
     assert spread.mean == pytest.approx(sum(values) / 2)
     assert spread.sd == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
-    assert found.pooled["er-7"].clips == sum(each.accuracy.clips for each in report.bundles if each.accuracy)
+    assert written.pooled["er-7"].clips == sum(bundle.accuracy.clips for bundle in report.bundles if bundle.accuracy)
     assert report.pairs == ()
     assert "folds" in tables_of(report)
-    assert all(each.streaming is None for each in report.bundles)
+    assert all(bundle.streaming is None for bundle in report.bundles)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +189,9 @@ def test_every_reference_of_the_schema_leads_somewhere() -> None:
 
 
 def test_unknown_fields_are_refused_as_the_decoder_does() -> None:
-    objects = [each for each in json_schema()["$defs"].values() if each.get("type") == "object"]
+    objects = [item for item in json_schema()["$defs"].values() if item.get("type") == "object"]
     assert len(objects) > 20
-    assert [each["title"] for each in objects if each.get("additionalProperties") is not False] == ["ReliabilityBin"]
+    assert [item["title"] for item in objects if item.get("additionalProperties") is not False] == ["ReliabilityBin"]
 
 
 @pytest.mark.parametrize(
@@ -210,10 +210,10 @@ def test_probes_are_named_in_one_word_or_several(words: list[str], expected: tup
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(["film"], "there is no probe film; there are ablations"), (["none,films"], "not both")]
+    ("words", "message"), [(["film"], "there is no probe film; there are ablations"), (["none,films"], "not both")]
 )
-def test_probes_that_do_not_exist_are_refused(words: list[str], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_probes_that_do_not_exist_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         probes_named(words)
 
 
@@ -223,11 +223,11 @@ def test_robustness_needs_a_clip() -> None:
 
 
 def test_a_bundle_is_probed_on_its_fold(bundle: Bundle, dataset: EmerDataset) -> None:
-    told = []
+    reported = []
     with Session(bundle) as session:
-        windows = EncodedWindows.of(encode_clip(session, each) for each in dataset.fold(1))
+        windows = EncodedWindows.of(encode_clip(session, item) for item in dataset.fold(1))
         options = ScoringOptions(resamples=50)
-        found = joined_probes(
+        result = joined_probes(
             [
                 probe_bundle(
                     Spread(session),
@@ -236,20 +236,20 @@ def test_a_bundle_is_probed_on_its_fold(bundle: Bundle, dataset: EmerDataset) ->
                     probe,
                     count=60,
                     options=options,
-                    progress=lambda *each: told.append(each),
+                    progress=lambda *item: reported.append(item),
                 )
                 for probe in DEFAULT_PROBES
             ]
         )
     assert joined_probes([]) is None
-    assert found is not None
-    assert found.films is not None
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Probes) == found
-    assert found.curves == ()
-    assert all(set(each.heads) == set(bundle.manifest.head_names) for each in found.ablations)
-    assert sum(each.clips for each in found.films.by_film) == 3
-    assert found.films.decoding is None
-    assert {what for what, _, _ in told} == {"ablations", "looking up training clips"}
+    assert result is not None
+    assert result.films is not None
+    assert msgspec.json.decode(msgspec.json.encode(result), type=Probes) == result
+    assert result.curves == ()
+    assert all(set(ablation.heads) == set(bundle.manifest.head_names) for ablation in result.ablations)
+    assert sum(item.clips for item in result.films.by_film) == 3
+    assert result.films.decoding is None
+    assert {what for what, _, _ in reported} == {"ablations", "looking up training clips"}
 
 
 def test_bench_asks_for_ablations_and_films_unless_told_otherwise(bundle: Bundle, dataset: EmerDataset) -> None:
@@ -258,20 +258,20 @@ def test_bench_asks_for_ablations_and_films_unless_told_otherwise(bundle: Bundle
             bundles=(bundle.path,), data=dataset, latency=UNTIMED, scoring=ScoringOptions(resamples=2, draws=1)
         )
     )
-    found = measured.bundles[0].probes
-    assert found is not None
-    assert found.films is not None
-    assert len(found.ablations) == 9 - 3  # one person sees each film once: nobody to exchange with inside a film
-    assert found.curves == ()
+    result = measured.bundles[0].probes
+    assert result is not None
+    assert result.films is not None
+    assert len(result.ablations) == 9 - 3  # one person sees each film once: nobody to exchange with inside a film
+    assert result.curves == ()
     assert measured.options["probes"] == "ablations, films"
-    assert f"bundle random may decode the film: {found.films.reason}" in measured.notes
+    assert f"bundle random may decode the film: {result.films.reason}" in measured.notes
 
 
 def test_probes_need_clips_and_only_when_asked_for(bundle: Bundle) -> None:
     with pytest.raises(ConfigurationError, match="--data"):
         BenchOptions(bundles=(bundle.path,), probing=ProbeOptions(probes=("films",)))
-    assert ProbeOptions(probes=()).asked == ()
-    assert BenchOptions(bundles=(bundle.path,)).probing.asked == ("ablations", "films")
+    assert ProbeOptions(probes=()).requested == ()
+    assert BenchOptions(bundles=(bundle.path,)).probing.requested == ("ablations", "films")
 
 
 def test_an_unknown_probe_is_one_message_and_exit_code_2() -> None:
@@ -286,8 +286,8 @@ def test_a_note_that_is_true_of_several_bundles_is_told_once() -> None:
         Probes(seed=0, films=FilmProbe(note="may decode the film", reason=reason))
         for reason in ("each film was trained on too", "another reason")
     )
-    told = film_notes([("one", same), ("two", None), ("three", same), ("four", other)])
-    assert told == [
+    reported = film_notes([("one", same), ("two", None), ("three", same), ("four", other)])
+    assert reported == [
         "bundles one, three may decode the film: each film was trained on too",
         "bundle four may decode the film: another reason",
     ]

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spread_work
+from bench_bundles import same_scores
 from dask_peers import Peers
-from kept_scores import same_scores
 
 from emer_edge.bench.accuracy.clip_scores import FoldScores, score_readings
+from emer_edge.bench.bench_options import ScoringOptions, WorkerOptions
 from emer_edge.bench.executors import AHEAD, CHUNK, Spread, spread_over
-from emer_edge.bench.options import ScoringOptions, WorkerOptions
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.probes.worse_input import WAYS
@@ -36,9 +36,9 @@ TWO = WorkerOptions(workers=2)
 @pytest.fixture(scope="module")
 def peers(tmp_path_factory: pytest.TempPathFactory):
     """A scheduler and two workers."""
-    found = Peers(tmp_path_factory.mktemp("cluster"), 2)
-    yield found
-    found.end()
+    peers_started = Peers(tmp_path_factory.mktemp("cluster"), 2)
+    yield peers_started
+    peers_started.end()
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +56,16 @@ def many(request: pytest.FixtureRequest, session: Session, dataset: EmerDataset)
         return
     peers = request.getfixturevalue("peers")
     while peers.said.count("Registered to") < 2:  # both take part
-        assert all(each.poll() is None for each in peers.workers), peers.said
+        assert all(worker.poll() is None for worker in peers.workers), peers.said
     with spread_over(session, dataset.clips[:5], WorkerOptions(scheduler=peers.address)) as spread:
         yield spread
 
 
 @pytest.fixture
 def nobody_stays():
-    before = {each.pid for each in active_children()}
+    before = {item.pid for item in active_children()}
     yield
-    assert {each.pid for each in active_children()} <= before
+    assert {item.pid for item in active_children()} <= before
 
 
 def test_one_process_or_none_is_this_one(session: Session, dataset: EmerDataset) -> None:
@@ -79,20 +79,20 @@ def test_figures_are_the_same_to_the_last_digit_whoever_works(
     session: Session, many: Spread, dataset: EmerDataset
 ) -> None:
     manifest, clips = session.bundle.manifest, dataset.clips[:5]
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     expected = FoldScores.of(score_readings(Spread(session), clips, PLAN), manifest)
-    found = FoldScores.of(score_readings(many, clips, PLAN, lambda *each: told.append(each)), manifest)
-    assert same_scores(expected, found)
-    assert found.windows.clips == clips
-    assert found.windows.face.dtype == np.float32
-    assert all(rows.dtype == np.float32 for heads in found.outputs.values() for rows in heads.values())
-    assert told == [("scoring clips", at, 5) for at in range(1, 6)]
+    scores = FoldScores.of(score_readings(many, clips, PLAN, lambda *item: reported.append(item)), manifest)
+    assert same_scores(expected, scores)
+    assert scores.windows.clips == clips
+    assert scores.windows.face.dtype == np.float32
+    assert all(rows.dtype == np.float32 for heads in scores.outputs.values() for rows in heads.values())
+    assert reported == [("scoring clips", at, 5) for at in range(1, 6)]
     assert many.notes == ()  # one model of processor
 
 
 def test_curves_are_the_same_to_the_last_digit(session: Session, two: Spread, dataset: EmerDataset) -> None:
     windows = FoldScores.of(score_readings(Spread(session), dataset.clips[:2]), session.bundle.manifest).windows
-    judge = Judge(targets_of(session.bundle.manifest.heads, windows.clips), [each.name for each in windows.clips], 10)
+    judge = Judge(targets_of(session.bundle.manifest.heads, windows.clips), [clip.name for clip in windows.clips], 10)
     ways = [replace(way, levels=way.levels[1:2]) for way in (WAYS[2], WAYS[4])]
     expected = robustness(Spread(session), windows, judge, count=3, ways=ways)
     assert robustness(two, windows, judge, count=3, ways=ways) == expected
@@ -107,35 +107,35 @@ def test_a_clip_that_cannot_be_read_is_left_out_as_in_one_process(
 ) -> None:
     lost = replace(dataset.clips[0], frames_path=tmp_path / "nowhere")
     expected, _ = score_readings(Spread(session), (lost, dataset.clips[1]))
-    found, scored = score_readings(two, (lost, dataset.clips[1]))
-    assert isinstance(found, SkippedClip)
-    assert found == expected
+    result, scored = score_readings(two, (lost, dataset.clips[1]))
+    assert isinstance(result, SkippedClip)
+    assert result == expected
     assert not isinstance(scored, SkippedClip)
 
 
 def test_answers_come_in_order_whoever_is_first(session: Session, many: Spread) -> None:
     assert list(many.map_ordered(spread_work.slow_first, range(11))) == list(range(11))
-    expected = [("random", 2 * each) for each in range(5)]
+    expected = [("random", 2 * at) for at in range(5)]
     assert list(many.map_ordered(spread_work.doubled, range(5))) == expected
     assert list(Spread(session).map_ordered(spread_work.doubled, range(5))) == expected
     assert list(many.map_ordered(spread_work.doubled, ())) == []
 
 
 def test_never_more_than_a_few_answers_wait(many: Spread, tmp_path: Path) -> None:
-    paths = [tmp_path / str(each) for each in range(60)]
+    paths = [tmp_path / str(at) for at in range(60)]
     answers = many.map_ordered(spread_work.marked, paths)
     assert next(answers) == "0"
     time.sleep(1.0)
     assert len(list(tmp_path.iterdir())) <= (2 * AHEAD + 1) * CHUNK
-    assert [next(answers) for _ in range(40)] == [str(each) for each in range(1, 41)]
+    assert [next(answers) for _ in range(40)] == [str(at) for at in range(1, 41)]
     time.sleep(0.5)
     assert len(list(tmp_path.iterdir())) <= 41 + (2 * AHEAD + 1) * CHUNK
     answers.close()
 
 
 def test_the_bundle_is_opened_once_a_process(two: Spread) -> None:
-    found = set(two.map_ordered(spread_work.process_and_session, range(20)))
-    assert len(found) == len({process for process, _ in found}) <= 2
+    result = set(two.map_ordered(spread_work.process_and_session, range(20)))
+    assert len(result) == len({process for process, _ in result}) <= 2
 
 
 def test_what_work_raises_is_raised_here_and_the_workers_go_on(many: Spread) -> None:
@@ -143,9 +143,9 @@ def test_what_work_raises_is_raised_here_and_the_workers_go_on(many: Spread) -> 
         list(many.map_ordered(spread_work.refused, range(9)))
     with pytest.raises(ZeroDivisionError):
         list(many.map_ordered(spread_work.mistaken, range(1)))
-    with pytest.raises(EmerEdgeError, match=r"item needs a package.*emer-edge\[extra\]") as found:
+    with pytest.raises(EmerEdgeError, match=r"item needs a package.*emer-edge\[extra\]") as result:
         list(many.map_ordered(spread_work.lacking, (3,)))
-    assert found.value.exit_code == 2
+    assert result.value.exit_code == 2
     with pytest.raises(WorkerError, match="memory ran out in a worker; use fewer"):
         list(many.map_ordered(spread_work.hungry, range(1)))
     assert list(many.map_ordered(spread_work.doubled, range(1))) == [("random", 0)]
@@ -158,7 +158,7 @@ def test_processes_compute_with_one_thread(two: Spread) -> None:
 
 @pytest.mark.usefixtures("nobody_stays")
 @pytest.mark.parametrize(
-    ("work", "told"),
+    ("work", "message"),
     [
         (
             partial(spread_work.ended, signal_number=signal.SIGKILL),
@@ -169,8 +169,8 @@ def test_processes_compute_with_one_thread(two: Spread) -> None:
     ],
     ids=["killed", "crashed", "left"],
 )
-def test_a_worker_that_dies_is_one_clear_error(session: Session, dataset: EmerDataset, work, told: str) -> None:
-    with spread_over(session, dataset.clips, TWO) as spread, pytest.raises(WorkerError, match=told):
+def test_a_worker_that_dies_is_one_clear_error(session: Session, dataset: EmerDataset, work, message: str) -> None:
+    with spread_over(session, dataset.clips, TWO) as spread, pytest.raises(WorkerError, match=message):
         list(spread.map_ordered(work, range(9)))
 
 
@@ -203,7 +203,7 @@ import signal
 from pathlib import Path
 import spread_work
 from emer_edge.bench.executors import spread_over
-from emer_edge.bench.options import WorkerOptions
+from emer_edge.bench.bench_options import WorkerOptions
 from emer_edge.bundle import load_bundle
 from emer_edge.runtime.session import Session
 
@@ -234,7 +234,7 @@ def test_workers_end_at_once_with_the_process_that_deals(
         while len(list(folder.iterdir())) < 2:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
-        pids = [int(each.name) for each in folder.iterdir()]
+        pids = [int(path.name) for path in folder.iterdir()]
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
@@ -245,7 +245,7 @@ def test_workers_end_at_once_with_the_process_that_deals(
         assert said.count("Traceback") == 1  # the script's own; workers say nothing
         assert said.rstrip().endswith("KeyboardInterrupt")
     until = time.monotonic() + 10
-    while any(Path(f"/proc/{each}").exists() for each in pids):
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.05)
     assert len(list(folder.iterdir())) == 2

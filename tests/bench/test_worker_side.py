@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from emer_edge.bench.options import BenchOptions, WorkerOptions
+from emer_edge.bench.bench_options import BenchOptions, WorkerOptions
 from emer_edge.bench.worker_side import Machine, Opening, differences, forget, look, marked
 from emer_edge.cli.app import app
 from emer_edge.cli.parsing import worker_number
@@ -65,7 +65,7 @@ def test_other_versions_are_refused_and_other_processors_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"workers": -1}, "from 0 on, not -1"),
         ({"workers": 2, "scheduler": "tcp://host:8786"}, "not by both"),
@@ -74,8 +74,8 @@ def test_other_versions_are_refused_and_other_processors_are_told() -> None:
     ],
     ids=["fewer than none", "both", "no address", "empty"],
 )
-def test_what_makes_no_sense_is_refused(options: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_what_makes_no_sense_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         WorkerOptions(**options)  # type: ignore[arg-type]
 
 
@@ -100,5 +100,5 @@ def test_workers_are_a_number_or_auto() -> None:
 
 
 def test_the_command_refuses_before_it_opens_anything(tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["bench", str(tmp_path / "no.emer"), "--workers", "many"])
-    assert isinstance(found.exception, ConfigurationError)
+    result = CliRunner().invoke(app, ["bench", str(tmp_path / "no.emer"), "--workers", "many"])
+    assert isinstance(result.exception, ConfigurationError)

@@ -36,20 +36,20 @@ def test_a_golden_file_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"in/face_encoder/face": np.zeros(3, np.float64)}, "not finite float32"),
         ({"in/face_encoder/face": np.full(3, np.nan, np.float32)}, "not finite float32"),
         ({"in/face_encoder/face": np.array([{}], object)}, "can't read"),
-        ({"elsewhere": np.zeros(3, np.float32)}, "does not know"),
-        ({"out/gpu/fusion/er-7": np.zeros(3, np.float32)}, "does not know"),
+        ({"elsewhere": np.zeros(3, np.float32)}, "unknown to this emer-edge"),
+        ({"out/gpu/fusion/er-7": np.zeros(3, np.float32)}, "unknown to this emer-edge"),
     ],
     ids=["another type", "NaN", "pickled", "unknown name", "unknown variant"],
 )
-def test_a_wrong_golden_file_is_refused(arrays: dict[str, object], told: str, tmp_path: Path) -> None:
+def test_a_wrong_golden_file_is_refused(arrays: dict[str, object], message: str, tmp_path: Path) -> None:
     file = tmp_path / "golden.npz"
     file.write_bytes(archive(**arrays))
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         read_golden(file)
 
 

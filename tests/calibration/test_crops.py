@@ -35,17 +35,17 @@ def made_of(counts: Sequence[Sequence[int]]) -> list[Clip]:
 
 
 def emotions_of(chosen: Sequence[Clip]) -> list[int]:
-    counts = Counter(int(each.labels["fer-7"]) for each in chosen)
+    counts = Counter(int(clip.labels["fer-7"]) for clip in chosen)
     return [counts[emotion] for emotion in range(7)]
 
 
 def people_of(chosen: Sequence[Clip]) -> Counter[str | None]:
-    return Counter(each.participant for each in chosen)
+    return Counter(clip.participant for clip in chosen)
 
 
 def test_emotions_and_participants_are_balanced() -> None:
     chosen = choose_clips(clips(), 42)
-    assert len({each.name for each in chosen}) == 42
+    assert len({clip.name for clip in chosen}) == 42
     assert emotions_of(chosen) == [6] * 7
     people = people_of(chosen)
     assert len(people) == 12
@@ -53,9 +53,9 @@ def test_emotions_and_participants_are_balanced() -> None:
 
 
 def test_seed_decides_and_rare_emotions_run_out() -> None:
-    names = [each.name for each in choose_clips(clips(), 20, seed=4)]
-    assert names == [each.name for each in choose_clips(clips(), 20, seed=4)]
-    assert names != [each.name for each in choose_clips(clips(), 20, seed=5)]
+    names = [clip.name for clip in choose_clips(clips(), 20, seed=4)]
+    assert names == [clip.name for clip in choose_clips(clips(), 20, seed=4)]
+    assert names != [clip.name for clip in choose_clips(clips(), 20, seed=5)]
     assert len(choose_clips(clips(), 1000)) == 132
     assert choose_clips([], 10) == ()
 
@@ -64,9 +64,9 @@ def test_emotions_level_up_to_what_there_is() -> None:
     """Fear has 3 clips and disgust 10: they all come, and the others share the rest equally."""
     has = [300, 200, 3, 90, 10, 60, 400]
     chosen = choose_clips(made_of([[(count + person) // 20 for count in has] for person in range(20)]), 113)
-    found = emotions_of(chosen)
-    assert (found[2], found[4]) == (3, 10)
-    assert [found[at] for at in (0, 1, 3, 5, 6)] == [20] * 5
+    drawn = emotions_of(chosen)
+    assert (drawn[2], drawn[4]) == (3, 10)
+    assert [drawn[at] for at in (0, 1, 3, 5, 6)] == [20] * 5
 
 
 def test_one_participant_with_most_clips_does_not_take_over() -> None:
@@ -94,18 +94,18 @@ def test_no_draw_of_a_skewed_set_is_far_from_even(seed: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.zipf(1.6, (15, 7)).clip(0, 40) - 1
     given = made_of(counts.tolist())
-    wanted = min(60, len(given))
-    chosen = choose_clips(given, wanted, seed)
-    assert len({each.name for each in chosen}) == len(chosen) == wanted
-    found, has = np.array(emotions_of(chosen)), counts.sum(axis=0)
-    assert all(found[has > found] >= found.max() - 1)
+    count = min(60, len(given))
+    chosen = choose_clips(given, count, seed)
+    assert len({clip.name for clip in chosen}) == len(chosen) == count
+    drawn, has = np.array(emotions_of(chosen)), counts.sum(axis=0)
+    assert all(drawn[has > drawn] >= drawn.max() - 1)
     # No clip could be exchanged for another of its emotion to bring two people closer together.
     people = people_of(chosen)
-    names = {each.name for each in chosen}
+    names = {clip.name for clip in chosen}
     for emotion in range(7):
-        mine = [each for each in given if each.labels["fer-7"] == emotion]
-        taken = [people[each.participant] for each in mine if each.name in names]
-        free = [people[each.participant] for each in mine if each.name not in names]
+        mine = [clip for clip in given if clip.labels["fer-7"] == emotion]
+        taken = [people[clip.participant] for clip in mine if clip.name in names]
+        free = [people[clip.participant] for clip in mine if clip.name not in names]
         assert not taken or not free or max(taken) - min(free) <= 1
 
 
@@ -125,7 +125,7 @@ def test_a_good_choice_needs_no_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (composition(98, EMOTIONS), "98 windows only; below 100"),
         (composition(140, EMOTIONS[:5]), "no calibration window shows anger or neutral"),
@@ -134,13 +134,13 @@ def test_a_good_choice_needs_no_words() -> None:
     ],
     ids=["few windows", "classes missing", "no labels", "one participant"],
 )
-def test_thin_choices_are_told(given: Composition, told: str) -> None:
+def test_thin_choices_are_told(given: Composition, message: str) -> None:
     (note,) = given.check()
-    assert told in note
+    assert message in note
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (composition(7, EMOTIONS), "7 windows are too few .* 8 at the very least, and 100"),
         (composition(150, ["fear"]), "all 150 calibration windows show fear"),
@@ -149,6 +149,6 @@ def test_thin_choices_are_told(given: Composition, told: str) -> None:
     ],
     ids=["too few", "one emotion", "one polarity", "none"],
 )
-def test_choices_that_measure_nothing_are_refused(given: Composition, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_choices_that_measure_nothing_are_refused(given: Composition, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         given.check()

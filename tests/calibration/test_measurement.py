@@ -78,16 +78,16 @@ def same(one: Measurement, other: Measurement) -> bool:
 
 
 def files(pattern: str = "*") -> list[Path]:
-    return sorted(each for each in (cache_folder() / "calibration").glob(pattern) if each.is_file())
+    return sorted(path for path in (cache_folder() / "calibration").glob(pattern) if path.is_file())
 
 
 def test_a_plan_reads_any_batch_by_itself(clips: tuple[Clip, ...]) -> None:
     plan = plan_of(clips)
-    whole = [each["face"] for each in plan.batches()]
+    whole = [batch["face"] for batch in plan.batches()]
     assert len(plan) == len(whole) == 3
-    assert {each.shape for each in whole} == {(BATCH, 3, 112, 112)}
+    assert {batch.shape for batch in whole} == {(BATCH, 3, 112, 112)}
     np.testing.assert_array_equal(plan.batch(2)["face"], whole[2])
-    assert [len(each) for each in plan.batches(1)] == [1, 1]
+    assert [len(batch) for batch in plan.batches(1)] == [1, 1]
     assert len(plan.probes(2)) == 2
     assert len(plan.probes(12)) == 3
     assert all(len(frames) == 2 for _, frames in plan.picks)
@@ -189,14 +189,14 @@ def test_an_interrupted_pass_goes_on_where_it_was_saved(clips: tuple[Clip, ...])
     assert len(plan) == 21
     with pytest.raises(KeyboardInterrupt):
         measure(small_part(), TENSORS, plan, progress=interrupted(19))
-    assert [each.name.split(".", 1)[1] for each in files()] == ["partial.npz"]
-    told: list[int] = []
-    resumed = measure(small_part(), TENSORS, plan, progress=lambda label, done, total: told.append(done))
-    assert told == [17, 18, 19, 20, 21]
+    assert [path.name.split(".", 1)[1] for path in files()] == ["partial.npz"]
+    calls: list[int] = []
+    resumed = measure(small_part(), TENSORS, plan, progress=lambda label, done, total: calls.append(done))
+    assert calls == [17, 18, 19, 20, 21]
     assert (resumed.from_cache, resumed.continued_at) == (False, 16)
     assert "continued after 16 of 21 batches" in resumed.notes[0]
     assert same(resumed, measure(small_part(), TENSORS, plan, use_cache=False))
-    assert [each.name.split(".", 1)[1] for each in files()] == ["histograms.npz"]
+    assert [path.name.split(".", 1)[1] for path in files()] == ["histograms.npz"]
     assert measure(small_part(), TENSORS, plan).from_cache
 
 
@@ -215,8 +215,8 @@ def test_a_checkpoint_of_other_weights_is_left_alone(clips: tuple[Clip, ...]) ->
 def test_damaged_entries_are_told_and_made_again(clips: tuple[Clip, ...], damage: Callable[[bytes], bytes]) -> None:
     first = measured(clips)
     expected = first.ranges("mse")
-    for each in files():
-        each.write_bytes(damage(each.read_bytes()))
+    for path in files():
+        path.write_bytes(damage(path.read_bytes()))
     again = measured(clips)
     assert not again.from_cache
     assert "damaged" in again.notes[0]
@@ -248,7 +248,7 @@ def test_entries_are_private_lie_outside_of_the_data_and_can_be_purged(root: Pat
     measured(clips).ranges("percentile")
     assert sorted(root.rglob("*")) == before
     assert len(files()) == 2
-    assert {stat.S_IMODE(each.stat().st_mode) for each in files()} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files()} == {0o600}
     assert stat.S_IMODE(files()[0].parent.stat().st_mode) == 0o700
     assert purge_cache() >= 2
     assert not files()

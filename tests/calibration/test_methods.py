@@ -14,8 +14,8 @@ from emer_edge.core.errors import ConfigurationError, DataError
 
 def filled(*batches: np.ndarray) -> RunningHistogram:
     histogram = RunningHistogram()
-    for each in batches:
-        histogram.add(each)
+    for batch in batches:
+        histogram.add(batch)
     return histogram
 
 
@@ -146,16 +146,16 @@ def test_grids_differ_where_values_lie_on_one_side() -> None:
 
 def test_ranges_of_a_graph_with_its_input() -> None:
     batches = [{"x": np.array([[-1, 0, 1, 2]], np.float32)}, {"x": np.array([[4, 0, 0, -3]], np.float32)}]
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     histograms = collect_histograms(
         scaling_model(),
         ["x", "z", "y"],
         batches,
         total=2,
-        progress=lambda label, done, total: told.append((done, total)),
+        progress=lambda label, done, total: calls.append((done, total)),
     )
     assert ranges_of(histograms, "minmax") == {"x": (-3.0, 4.0), "z": (-9.0, 12.0), "y": (0.0, 12.0)}
-    assert told == [(1, 2), (2, 2)]
+    assert calls == [(1, 2), (2, 2)]
 
 
 def test_a_tally_is_saved_now_and_then_and_goes_on_where_it_was() -> None:
@@ -166,16 +166,16 @@ def test_a_tally_is_saved_now_and_then_and_goes_on_where_it_was() -> None:
     first = Tally()
     collect_histograms(scaling_model(), ["x", "y"], batches[:35], tally=first, save=lambda it: saved.append(it.batches))
     assert saved == [16, 32]
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     resumed = collect_histograms(
         scaling_model(),
         ["x", "y"],
         batches[35:],
         total=40,
-        progress=lambda label, done, total: told.append((done, total)),
+        progress=lambda label, done, total: calls.append((done, total)),
         tally=first,
     )
-    assert told[0] == (36, 40)
+    assert calls[0] == (36, 40)
     for name in ("x", "y"):
         np.testing.assert_array_equal(resumed[name].counts, whole[name].counts)
         assert resumed[name].state[1] == whole[name].state[1]

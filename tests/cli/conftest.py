@@ -59,8 +59,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
+    from emer_edge.export.export_options import ExportOptions
     from emer_edge.export.exporter import export_bundle
-    from emer_edge.export.options import ExportOptions
 
     path = tmp_path_factory.mktemp("bundles") / "random.emer"
     return export_bundle(ExportOptions(output=path, precision="fp32", checkpoints=(str(checkpoint),))).path

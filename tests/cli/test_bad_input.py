@@ -1,9 +1,11 @@
-"""Each mistake a user can make: one clear message, exit code 2, nothing half-written."""
+"""Each mistake a user can make: one clear message, exit code 2, nothing half-written; and pipes that nobody reads."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +205,35 @@ def test_texts_that_can_not_be_read(emer_edge: Run, bundle: Path) -> None:
 def test_a_tracker_profile_that_nobody_knows(emer_edge: Run, tmp_path: Path) -> None:
     outcome = emer_edge("bench", tmp_path / "x.emer", "--tracker-profile", "gazepoint,eyelink")
     refused(outcome, "no tracker profile eyelink", "serial-xy")
+
+
+SPEAKER = """
+import sys, threading
+from emer_edge.cli.console import say
+sys.stdin.readline()
+failed = []
+def speak():
+    try:
+        for number in range(3):
+            say(f"sentence {number}")
+    except BaseException as error:
+        failed.append(repr(error))
+thread = threading.Thread(target=speak)
+thread.start()
+thread.join()
+speak()
+print("data", failed, flush=True)
+"""
+
+
+def test_when_nobody_reads_stderr_any_more_data_goes_on_and_so_does_who_speaks() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", SPEAKER], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        process.stdin.write(b"go on\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"data []\n"
+        assert process.wait() == 0

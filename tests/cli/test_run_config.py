@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import typer
 
-from emer_edge.cli.config_file import config_defaults, settings
+from emer_edge.cli.config_file import read_config, settings
 from emer_edge.cli.run import run
 from emer_edge.core.errors import ConfigurationError
 
@@ -44,7 +44,7 @@ def test_keys_and_kinds_come_from_the_signature() -> None:
 def test_a_whole_file(tmp_path: Path) -> None:
     text = 'bundle = "a.emer"\nrate-hz = 60\ncount = 3\nside = "right"\nquiet = true\ntag = ["a", "b"]\n'
     expected = {"bundle": "a.emer", "rate_hz": 60, "count": 3, "side": "right", "quiet": True, "tags": ["a", "b"]}
-    assert config_defaults(written(tmp_path, text), sample) == expected
+    assert read_config(written(tmp_path, text), sample)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('tag = "a"', 'tag is an array, as in ["one", "two"], not "a"'),
         ("tag = [1]", "tag is a text in quotes, not 1"),
         ('config = "b.toml"', "config belongs on the command line, as --config"),
-        ("[camera]\nname = 0", "[camera]: all keys stand at the top"),
+        ("[camera]\nname = 0", "[camera]: all keys belong at the top"),
         ("rate-hz = ", "is no TOML"),
         pytest.param("tag = " + 5000 * "[", "is no TOML", id="deep"),
         pytest.param("count = " + 5000 * "9", "is no TOML", id="long"),
@@ -72,28 +72,28 @@ def test_a_whole_file(tmp_path: Path) -> None:
 )
 def test_what_a_file_may_not_say(tmp_path: Path, line: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(named)) as caught:
-        config_defaults(written(tmp_path, line), sample)
+        read_config(written(tmp_path, line), sample)
     assert "some.toml" in str(caught.value)
 
 
 def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"count is .*; quiet is"):
-        config_defaults(written(tmp_path, "count = 0\nquiet = 1"), sample)
+        read_config(written(tmp_path, "count = 0\nquiet = 1"), sample)
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no configuration"):
-        config_defaults(tmp_path / "none.toml", sample)
+        read_config(tmp_path / "none.toml", sample)
     with pytest.raises(ConfigurationError, match="can't read"):
-        config_defaults(tmp_path, sample)
+        read_config(tmp_path, sample)
 
 
 def test_the_example_has_every_option_of_run_and_no_other(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     every_key = re.sub(r"^# ([a-z-]+ = )", r"\1", text, flags=re.MULTILINE)
-    defaults = config_defaults(written(tmp_path, every_key), run)
+    defaults = read_config(written(tmp_path, every_key), run)[0]
     assert set(defaults) == {each.name for each in settings(run).values()}
-    assert set(config_defaults(EXAMPLE, run)) < set(defaults)
+    assert set(read_config(EXAMPLE, run)[0]) < set(defaults)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_run_of_two_streams(emer_edge: Run, recording: Path, bundle: Path) -> 
     assert len(ends["left"]) >= 2
     assert ends["left"] == ends["right"]
     assert "unsynchronised" not in outcome.err  # offset-ms holds for both
-    assert "hop deadline to result" in outcome.err
+    assert "step latency" in outcome.err
 
 
 def test_the_example_of_tables_can_be_uncommented(emer_edge: Run, recording: Path, bundle: Path) -> None:
@@ -140,7 +140,7 @@ def test_tables_that_are_wrong(emer_edge: Run, tmp_path: Path, bundle: Path, tex
         ),
         (("--consent-id", "form-1"), "--consent-id is one person's, and this run reads several"),
         (("--record", ".", "--record-video"), "--record-video needs a consent-id of every person"),
-        (("--record", "visit.mcap"), "several streams are recorded as a file each: mkdir -p visit.mcap"),
+        (("--record", "visit.mcap"), "several streams are recorded in one file each: mkdir -p visit.mcap"),
         (("--session", "first"), "stream left: --participant and --session name what is saved"),
         (("--retention-days", "3"), "--retention-days belong to a recording"),
         (("--mqtt", "mqtt:/"), "can't read the broker"),

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from emer_edge.core.columns import COLUMN_KEYS, EYE_COLUMNS, match_header
-from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError
 from emer_edge.core.heads import HEADS, PROTOCOLS, head, protocols_of
+from emer_edge.core.packages import missing, require
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Display, StimulusRect
 from emer_edge.core.window import WindowSpec
@@ -15,7 +16,7 @@ from emer_edge.core.window import WindowSpec
 def old_header() -> list[str]:
     """Headers as exports of the older generation wrote them: pixels bare, other units in parentheses."""
     units = {"DACS px": "", "DACS mm": " (DACSmm)", "MCS norm": " (MCSnorm)", "mm": "", "ms": "", "": ""}
-    return [f"{each.name}{units[each.unit]}" for each in EYE_COLUMNS]
+    return [f"{column.name}{units[column.unit]}" for column in EYE_COLUMNS]
 
 
 def new_header() -> list[str]:
@@ -26,7 +27,7 @@ def new_header() -> list[str]:
 
 def test_there_are_39_distinct_columns() -> None:
     assert len(set(COLUMN_KEYS)) == 39
-    assert [each.number for each in EYE_COLUMNS] == list(range(1, 40))
+    assert [column.number for column in EYE_COLUMNS] == list(range(1, 40))
 
 
 @pytest.mark.parametrize("header", [old_header(), new_header(), list(COLUMN_KEYS)], ids=["old", "new", "keys"])
@@ -37,15 +38,15 @@ def test_headers_of_both_generations_are_matched(header: list[str]) -> None:
 
 
 def test_missing_columns_are_all_named() -> None:
-    header = [each for each in new_header() if "Pupil" not in each]
+    header = [cell for cell in new_header() if "Pupil" not in cell]
     with pytest.raises(DataError, match=r"2 of the 39 .*Pupil diameter left \[mm\], Pupil diameter right \[mm\]"):
         match_header(header)
 
 
 def test_seven_protocols_score_nine_heads() -> None:
     assert len(PROTOCOLS) == 7
-    assert sorted(name for each in PROTOCOLS for name in each.heads) == sorted(HEADS)
-    assert [each.name for each in protocols_of(("er-7", "er-valence"))] == ["ER-7"]
+    assert sorted(name for protocol in PROTOCOLS for name in protocol.heads) == sorted(HEADS)
+    assert [protocol.name for protocol in protocols_of(("er-7", "er-valence"))] == ["ER-7"]
     with pytest.raises(ConfigurationError, match="er-7, er-3"):
         head("er-9")
 
@@ -78,3 +79,10 @@ def test_a_result_becomes_json() -> None:
     assert json.loads(json.dumps(result.to_dict()))["gap"]["distance"] == 0.5
     assert result.top("er-3") == ("positive", 0.75)
     assert result.top("er-7") is None
+
+
+def test_what_is_missing_is_named_once_with_the_extra_that_brings_it() -> None:
+    assert missing(("json", "no_such_package", "no_such_package")) == ["no_such_package"]
+    require("this test", ("json",), "export")
+    with pytest.raises(MissingExtraError, match=r"this test needs no_such_package, .*emer-edge\[export\]"):
+        require("this test", ("json", "no_such_package"), "export")

@@ -47,4 +47,4 @@ def test_a_folder_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
         break_off_a_folder(path)
     with whole_folder(path):
         pass
-    assert [each.name for each in tmp_path.rglob("*")] == ["clips", "second"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["clips", "second"]

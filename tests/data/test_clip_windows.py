@@ -12,7 +12,7 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import PreparedClip, clip_window, load_faces
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.rows import EyeStream
 
 SPEC = WindowSpec()
 
@@ -101,7 +101,7 @@ def test_the_published_draw_orders_by_last_digit_and_draws_streams_apart(tmp_pat
     eyes, apart = Counter[int](), 0
     for _ in range(200):
         draw = prepared.published_draw(rng)
-        digits = [(each + 1) % 10 for each in draw.frames.tolist()]
+        digits = [(item + 1) % 10 for item in draw.frames.tolist()]
         assert digits == sorted(digits)
         chosen = [int(np.flatnonzero((rows == row).all(axis=1))[0]) for row in draw.eye]
         # 66 rows in 32 segments: the first two hold three, the others two

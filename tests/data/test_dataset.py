@@ -10,7 +10,7 @@ from emer_folders import BOTH_VIEWS, clip_names, eye_rows, folds_of, labels_of, 
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import HEADS
-from emer_edge.data.dataset import EmerDataset, regroup
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt, regroup
 from emer_edge.data.layout import describe_clip
 
 
@@ -51,7 +51,7 @@ def test_both_layouts_hold_the_same_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "parts"),
     [
         ("3_film_happy", ("3", "film", "happiness")),
         ("12_film_04_angry", ("12", "film_04", "anger")),
@@ -61,8 +61,8 @@ def test_both_layouts_hold_the_same_clips(tmp_path: Path) -> None:
         ("", (None, None, None)),
     ],
 )
-def test_what_a_name_tells(name: str, told: tuple[str | None, ...]) -> None:
-    assert describe_clip(name) == told
+def test_what_a_name_tells(name: str, parts: tuple[str | None, ...]) -> None:
+    assert describe_clip(name) == parts
 
 
 @pytest.mark.parametrize("fold", [1, 2, 5])
@@ -162,7 +162,7 @@ def test_no_usable_clip_is_an_error_that_names_one(tmp_path: Path) -> None:
     root = write_sets(tmp_path / "EMER", names, folds_of(names))
     for sheet in (root / "eye").iterdir():
         sheet.unlink()
-    with pytest.raises(DataError, match="no usable clip, 4 were left out; the first: 1_film0_sad: it has no eye sheet"):
+    with pytest.raises(DataError, match="no usable clip, 4 were skipped; the first: 1_film0_sad: it has no eye sheet"):
         EmerDataset.open(root)
 
 
@@ -215,3 +215,35 @@ def test_codes_and_a_view(tmp_path: Path) -> None:
     dataset = EmerDataset.open(root, view="fer", classes=classes)
     assert dataset.heads == ("fer-7", "fer-3", "fer-valence", "fer-arousal", "fer-intensity")
     assert [clip.labels["fer-7"] for clip in dataset.clips] == [1, 2, 3, 4, 5, 6, 0]
+
+
+def clip(folder: Path, name: str, *contents: bytes) -> Clip:
+    frames = folder / name
+    frames.mkdir(parents=True)
+    for at, content in enumerate(contents):
+        (frames / f"{at}.png").write_bytes(content)
+    return Clip(name, None, None, None, fold=0, frames_path=frames, sheet_path=folder / "none.xlsx", labels={})
+
+
+def test_a_renamed_clip_keeps_its_hash_and_another_of_its_name_does_not(tmp_path: Path) -> None:
+    one = clip(tmp_path, "1_film_happy", b"a", b"b", b"c")
+    renamed = clip(tmp_path, "x", b"a", b"b", b"c")
+    other = clip(tmp_path / "other", "1_film_happy", b"a", b"B", b"c")
+    assert clip_hash("salt", one) == clip_hash("salt", renamed)
+    assert clip_hash("salt", one) != clip_hash("salt", other)
+    assert len(clip_hash("salt", one)) == 32
+
+
+def test_another_salt_gives_another_hash(tmp_path: Path) -> None:
+    one = clip(tmp_path, "a", b"a")
+    assert clip_hash(new_salt(), one) != clip_hash(new_salt(), one)
+
+
+def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"clip a: .*holds no frame"):
+        clip_hash("", clip(tmp_path, "a"))
+    gone = clip(tmp_path, "b", b"b")
+    assert gone.frame_names == ("0.png",)
+    (gone.frames_path / "0.png").unlink()
+    with pytest.raises(DataError, match=r"0\.png"):
+        clip_hash("", gone)

@@ -16,9 +16,9 @@ from emer_edge.data.layout import find_layout, frame_names, natural_key, parse_f
 def test_either_layout_is_found(small_root: Path) -> None:
     names = clip_names(6)
     layout = find_layout(small_root)
-    assert {each.name: each.fold for each in layout.clips} == folds_of(names)
-    assert all(each.sheet is not None and each.sheet.stem == each.name for each in layout.clips)
-    assert all(each.frames.name == each.name for each in layout.clips)
+    assert {clip.name: clip.fold for clip in layout.clips} == folds_of(names)
+    assert all(clip.sheet is not None and clip.sheet.stem == clip.name for clip in layout.clips)
+    assert all(clip.frames.name == clip.name for clip in layout.clips)
     assert layout.labels.name in ("new_label.xlsx", "EMER_label.xlsx")
     assert layout.broken == {}
 
@@ -142,7 +142,7 @@ def test_clips_that_do_not_fit_the_folds_are_named(tmp_path: Path) -> None:
     unfold(root)
     (root / "emer_set.txt").write_text(f"set1: {names[0]} {names[1]} 9_film_gone")
     layout = find_layout(root)
-    assert [each.name for each in layout.clips] == names[:2]
+    assert [clip.name for clip in layout.clips] == names[:2]
     assert set(layout.broken) == {names[2], names[3], "9_film_gone"}
     assert layout.broken["9_film_gone"] == "emer_set.txt names it, and it has no frames"
     assert layout.broken[names[2]] == "emer_set.txt puts it in no fold"
@@ -153,8 +153,8 @@ def test_a_clip_in_two_folds_belongs_to_none(tmp_path: Path) -> None:
     root = write_sets(tmp_path / "EMER", names, folds_of(names))
     write_frames(root / "face" / "set5" / names[0], 2)
     layout = find_layout(root)
-    assert layout.broken == {names[0]: "it lies in set2 and in set5"}
-    assert [each.name for each in layout.clips] == names[1:]
+    assert layout.broken == {names[0]: "it is in set2 and in set5"}
+    assert [clip.name for clip in layout.clips] == names[1:]
 
 
 def test_a_clip_with_two_sheets_is_left_out(tmp_path: Path) -> None:

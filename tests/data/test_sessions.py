@@ -47,16 +47,16 @@ RESULTS = [Result(hop, State.FILLING, markers=(Marker("go", hop),)) for hop in r
 def write_session(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / SESSION_FILE).write_bytes(msgspec.json.encode(HEAD))
-    (folder / RESULTS_FILE).write_text("".join(json.dumps(each.to_dict()) + "\n" for each in RESULTS))
-    (folder / MARKERS_FILE).write_bytes(b"".join(msgspec.json.encode(each.markers[0]) + b"\n" for each in RESULTS))
+    (folder / RESULTS_FILE).write_text("".join(json.dumps(result.to_dict()) + "\n" for result in RESULTS))
+    (folder / MARKERS_FILE).write_bytes(b"".join(msgspec.json.encode(result.markers[0]) + b"\n" for result in RESULTS))
     return folder
 
 
 def test_a_session_reads_back(tmp_path: Path) -> None:
     saved = open_session(write_session(tmp_path / "s1"))
     assert saved.head == HEAD
-    assert list(saved.results) == [each.to_dict() for each in RESULTS]
-    assert saved.markers == tuple(each.markers[0] for each in RESULTS)
+    assert list(saved.results) == [result.to_dict() for result in RESULTS]
+    assert saved.markers == tuple(result.markers[0] for result in RESULTS)
     assert saved.cut == 0
 
 
@@ -117,7 +117,7 @@ def test_purging_removes_one_person_and_nobody_else(tmp_path: Path) -> None:
     removed, left = purge_participant(tmp_path, "p1")
     assert removed == [tmp_path / "p1" / "s1", tmp_path / "p1" / "s2"]
     assert left == []
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["p10", "p2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p10", "p2"]
     assert open_session(tmp_path / "p10" / "s1").head.participant == "p1"
 
 
@@ -128,8 +128,8 @@ def test_purging_leaves_what_is_no_session(tmp_path: Path) -> None:
     (tmp_path / "all" / "p1" / "photos").mkdir()
     (tmp_path / "all" / "p1" / "linked").symlink_to(elsewhere)
     removed, left = purge_participant(tmp_path / "all", "p1")
-    assert [each.name for each in removed] == ["s1"]
-    assert [each.name for each in left] == ["linked", "notes.txt", "photos"]
+    assert [item.name for item in removed] == ["s1"]
+    assert [item.name for item in left] == ["linked", "notes.txt", "photos"]
     assert open_session(elsewhere).head == HEAD
 
 

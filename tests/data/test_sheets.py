@@ -83,7 +83,7 @@ def test_times_that_cannot_be_times_leave_a_clip_without(tmp_path: Path, times: 
 
 
 @pytest.mark.parametrize(
-    ("header", "found"),
+    ("header", "column"),
     [
         (["a", "Recording timestamp [μs]"], (1, 1_000)),
         (["Recording timestamp [µs]"], (0, 1_000)),
@@ -94,8 +94,8 @@ def test_times_that_cannot_be_times_leave_a_clip_without(tmp_path: Path, times: 
     ],
     ids=["us", "micro-sign", "ms", "studio", "other-clocks", "unknown-unit"],
 )
-def test_time_columns(header: list[str], found: tuple[int, int | None] | None) -> None:
-    assert find_time_column(header) == found
+def test_time_columns(header: list[str], column: tuple[int, int | None] | None) -> None:
+    assert find_time_column(header) == column
 
 
 def missing_columns(path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_changed_sheet_is_read_again_and_replaces_its_entry(tmp_path: Path) ->
     read_sheet(path)
     write_xlsx(path, [COLUMN_KEYS, *eye_rows(9)])
     assert len(read_sheet(path).rows) == 9
-    assert len([each for each in cache_folder().rglob("*") if each.is_file()]) == 1
+    assert len([path for path in cache_folder().rglob("*") if path.is_file()]) == 1
 
 
 def test_another_version_of_the_reader_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_another_version_of_the_reader_reads_again(tmp_path: Path, monkeypatch: 
 def test_cache_entries_are_private_outside_of_the_data_and_removable(tmp_path: Path) -> None:
     path = write_xlsx(tmp_path / "clip.xlsx", [COLUMN_KEYS, *eye_rows(8)])
     read_sheet(path)
-    (entry,) = (each for each in cache_folder().rglob("*") if each.is_file())
+    (entry,) = (path for path in cache_folder().rglob("*") if path.is_file())
     assert stat.S_IMODE(entry.stat().st_mode) == 0o600
     assert stat.S_IMODE(entry.parent.stat().st_mode) == 0o700
     assert not entry.is_relative_to(tmp_path)
@@ -186,7 +186,7 @@ def test_cache_entries_are_private_outside_of_the_data_and_removable(tmp_path: P
 def test_a_damaged_entry_is_read_anew(tmp_path: Path, damage: bytes) -> None:
     path = write_xlsx(tmp_path / "clip.xlsx", [COLUMN_KEYS, *eye_rows(8)])
     read_sheet(path)
-    (entry,) = (each for each in cache_folder().rglob("*") if each.is_file())
+    (entry,) = (path for path in cache_folder().rglob("*") if path.is_file())
     entry.write_bytes(damage)
     assert len(read_sheet(path).rows) == 8
     assert entry.stat().st_size > len(damage)
@@ -197,7 +197,7 @@ def test_a_damaged_cache_entry_is_read_anew(tmp_path: Path, at: int) -> None:
     path = tmp_path / "clip.tsv"
     write_text(path, [OLD_HEADER, *eye_rows(5)])
     whole = read_sheet(path)
-    (entry,) = (each for each in (cache_folder() / "sheets").rglob("*.npz") if _holds(each, whole.rows))
+    (entry,) = (path for path in (cache_folder() / "sheets").rglob("*.npz") if _holds(path, whole.rows))
     content = bytearray(entry.read_bytes())
     directory = content.index(b"PK\x01\x02")
     for place in (at, directory + at + 2):  # in the file's own header and in the archive's directory
@@ -223,7 +223,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypa
     st.permutations(range(39)), st.lists(st.text(max_size=12), max_size=4), st.sampled_from([COLUMN_KEYS, OLD_HEADER])
 )
 def test_any_order_of_columns_is_matched(order: list[int], extra: list[str], names: tuple[str, ...]) -> None:
-    header = [*(names[at] for at in order), *(f"? {each}" for each in extra)]
+    header = [*(names[at] for at in order), *(f"? {item}" for item in extra)]
     matched = match_header(header)
     assert {column: order[position] for column, position in matched.items()} == {at: at for at in range(39)}
 

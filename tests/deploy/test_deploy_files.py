@@ -28,7 +28,7 @@ def installed(unit: Path, folder: Path) -> Path:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    paths = [installed(each, tmp_path) for each in UNITS]
+    paths = [installed(unit, tmp_path) for unit in UNITS]
     done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
     wrong = [
         line
@@ -54,17 +54,17 @@ def test_the_units_expose_little(tmp_path: Path, unit: str, most: float) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd is older than 250, which judges units offline")
-    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
-    assert found is not None, done.stderr
-    assert float(found[1]) <= most
+    level = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level is not None, done.stderr
+    assert float(level[1]) <= most
     assert done.returncode == 0
 
 
 def test_both_units_have_the_same_user_folders_and_program() -> None:
     shared = ("User", "DynamicUser", "StateDirectory", "CacheDirectory", "UMask", "Environment", "WorkingDirectory")
     lines = [
-        {key: re.findall(rf"^{key}=.*$", each.read_text(), re.MULTILINE) for key in (*shared, "NoNewPrivileges")}
-        for each in UNITS
+        {key: re.findall(rf"^{key}=.*$", unit.read_text(), re.MULTILINE) for key in (*shared, "NoNewPrivileges")}
+        for unit in UNITS
     ]
     assert len(lines) == 2
     assert lines[0] == lines[1]
@@ -74,21 +74,21 @@ def test_both_units_have_the_same_user_folders_and_program() -> None:
 def test_the_devices_of_a_run_are_allowed_and_no_others_by_default() -> None:
     text = (DEPLOY / "emer-edge.service").read_text()
     assert "DevicePolicy=closed" in text
-    for each in ("char-video4linux", "char-ttyUSB", "char-ttyACM", "char-nvhost*", "/dev/nvmap"):
-        assert f"DeviceAllow={each} rw" in text
+    for device in ("char-video4linux", "char-ttyUSB", "char-ttyACM", "char-nvhost*", "/dev/nvmap"):
+        assert f"DeviceAllow={device} rw" in text
 
 
 def test_the_environment_file_is_read_as_systemd_reads_it() -> None:
     lines = [
-        each for each in (DEPLOY / "emer-edge.env").read_text().splitlines() if each and not each.startswith(("#", ";"))
+        line for line in (DEPLOY / "emer-edge.env").read_text().splitlines() if line and not line.startswith(("#", ";"))
     ]
-    assert all(re.fullmatch(r"[A-Z_][A-Z0-9_]*=\S*", each) for each in lines)
-    bundle = next(each.partition("=")[2] for each in lines if each.startswith("EMER_EDGE_BUNDLE="))
+    assert all(re.fullmatch(r"[A-Z_][A-Z0-9_]*=\S*", line) for line in lines)
+    bundle = next(line.partition("=")[2] for line in lines if line.startswith("EMER_EDGE_BUNDLE="))
     assert f'bundle = "{bundle}"' in (DEPLOY / "run.toml").read_text()
 
 
 def test_every_rule_is_made_of_matches_and_assignments() -> None:
-    rules = [each for each in RULES.read_text().splitlines() if each and not each.startswith("#")]
+    rules = [line for line in RULES.read_text().splitlines() if line and not line.startswith("#")]
     clause = r'(?:ACTION|SUBSYSTEM|KERNEL|DRIVER|GROUP|MODE|TAG|SYMLINK|ENV\{\w+\}|ATTR\{\w+\})(?:==|!=|\+=|=)"[^"]*"'
     for rule in rules:
         assert re.fullmatch(rf"{clause}(?:, {clause})*", rule), rule
@@ -110,8 +110,8 @@ def test_an_image_runs_as_nobody_special_and_holds_what_it_needs(path: Path) -> 
     stages = [at for at, line in enumerate(lines) if line.startswith("FROM ")]
     assert len(stages) == 2, "what builds does not run"
     last = lines[stages[-1] :]
-    assert [each for each in last if each.startswith("USER ")] == ["USER 10001"]
-    assert next(each for each in reversed(last) if each.startswith("ENTRYPOINT")) == 'ENTRYPOINT ["emer-edge"]'
+    assert [line for line in last if line.startswith("USER ")] == ["USER 10001"]
+    assert next(line for line in reversed(last) if line.startswith("ENTRYPOINT")) == 'ENTRYPOINT ["emer-edge"]'
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in lines:
         if not line.startswith("COPY ") or "--from=" in line:
@@ -122,5 +122,5 @@ def test_an_image_runs_as_nobody_special_and_holds_what_it_needs(path: Path) -> 
     needed = re.findall(
         r'^(?:readme = |license-files = \[)"([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
-    for each in needed:
-        assert each in path.read_text(), f"the wheel needs {each}"
+    for name in needed:
+        assert name in path.read_text(), f"the wheel needs {name}"

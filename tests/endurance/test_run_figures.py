@@ -37,9 +37,9 @@ def test_growth_leaves_the_warm_up_out() -> None:
 
 
 def test_growth_of_too_little_is_no_number_and_meets_no_floor() -> None:
-    found = growth([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], 0.0)
-    assert math.isnan(found["grown"])
-    assert not max(found["grown_share"], found["fitted_share"]) < 0.02
+    grown = growth([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], 0.0)
+    assert math.isnan(grown["grown"])
+    assert not max(grown["grown_share"], grown["fitted_share"]) < 0.02
 
 
 def test_calm_is_outside_of_every_trouble() -> None:
@@ -63,9 +63,9 @@ def test_a_histogram_holds_every_value_once() -> None:
 
 def test_the_ends_of_a_run_are_compared_by_their_slowest_results() -> None:
     slow = [8.0 if at < 1800 else 12.0 for at in TIMES]
-    found = ratio_of_ends(TIMES, slow, 600.0)
-    assert found["ratio"] == pytest.approx(1.5)
-    assert found["first"]["count"] == found["last"]["count"] == 121
+    ends = ratio_of_ends(TIMES, slow, 600.0)
+    assert ends["ratio"] == pytest.approx(1.5)
+    assert ends["first"]["count"] == ends["last"]["count"] == 121
     assert math.isnan(ratio_of_ends([], [], 600.0)["ratio"])
 
 
@@ -89,14 +89,14 @@ def test_a_journal_is_written_by_many_threads(tmp_path: Path) -> None:
     threads = [
         threading.Thread(target=lambda name=name: [journal.write(name, at=at) for at in range(200)]) for name in "abcd"
     ]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for entry in threads:
+        entry.start()
+    for thread in threads:
+        thread.join()
     journal.close()
     entries = read_journal(journal.path)
     assert entries == journal.entries
-    assert [each["at"] for each in entries if each["what"] == "c"] == list(range(200))
+    assert [entry["at"] for entry in entries if entry["what"] == "c"] == list(range(200))
 
 
 def test_the_processes_of_a_run_are_counted_with_what_they_hold() -> None:

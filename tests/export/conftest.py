@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from emer_edge.calibration.measurement import collect_histograms, ranges_of
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.exporter import ExportSummary, export_bundle
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.precision.int8 import activations_to_quantise
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "model" / "golden"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "model" / "golden"))
 
-from described import described  # noqa: E402
-from export_inputs import eye_rows, smooth_crops  # noqa: E402
+from described import described, eye_rows, smooth_crops
 
 Run = Callable[[onnx.ModelProto, Mapping[str, NDArray[np.float32]]], dict[str, NDArray[np.float32]]]
 
@@ -36,7 +35,7 @@ def run() -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        names = [each.name for each in session.get_outputs()]
+        names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return call
@@ -47,9 +46,9 @@ def nine() -> Emert:
     """A network whose batch norms have seen data and whose columns are standardised."""
     torch.manual_seed(0)
     model = Emert("nine")
-    for each in model.modules():
-        if isinstance(each, torch.nn.BatchNorm2d):
-            each.momentum = None
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
     with torch.inference_mode():
         model.train().subnet.face(torch.from_numpy(smooth_crops(16, 1)))
     eye, gaze = eye_rows(16, 3)

@@ -31,10 +31,10 @@ def candidate(folder: Path, precision: PartPrecision, verdict: str, size: int) -
 
 
 def timing(**milliseconds: float) -> Timing:
-    def taken(each: float) -> dict[str, LatencySummary]:
-        return dict.fromkeys(("face_encoder", "fusion", "step"), summarise([round(each * 1e6)] * 5))
+    def taken(step_ms: float) -> dict[str, LatencySummary]:
+        return dict.fromkeys(("face_encoder", "fusion", "step"), summarise([round(step_ms * 1e6)] * 5))
 
-    times = {name: taken(each) for name, each in milliseconds.items()}
+    times = {name: taken(step_ms) for name, step_ms in milliseconds.items()}
     return Timing(engine="onnxruntime", device="CPU, 1 thread", times=times)
 
 
@@ -54,27 +54,27 @@ def test_the_fastest_that_passed_is_kept(tmp_path: Path, verdict: str, int8_ms: 
         candidate(tmp_path, "fp16", "passed", 200),
         candidate(tmp_path, "int8", verdict, 100),
     ]
-    found = select(candidates, timing(fp32=12.0, fp16=11.0, int8=int8_ms), None, {})
-    rows = {each.precision: each for each in found.rows}
-    assert found.chosen.precision == kept
-    assert [name for name, each in rows.items() if each.kept] == [kept]
+    chosen, given, note = select(candidates, timing(fp32=12.0, fp16=11.0, int8=int8_ms), None, {})
+    rows = {row.precision: row for row in given}
+    assert chosen.precision == kept
+    assert [name for name, row in rows.items() if row.kept] == [kept]
     assert why in rows["int8"].why
     assert rows["int8"].verdict == verdict
     assert (rows["int8"].step_ms, rows["int8"].steps, rows["int8"].bytes) == (int8_ms, 5, 100)
-    assert why in found.told
+    assert why in note
 
 
 def test_of_equally_fast_ones_the_smaller_bundle_is_kept(tmp_path: Path) -> None:
     candidates = [candidate(tmp_path, "fp32", "passed", 400), candidate(tmp_path, "fp16", "passed", 200)]
-    found = select(candidates, timing(fp32=12.0, fp16=12.0), None, {"int8": "no clips"})
-    assert found.chosen.precision == "fp16"
-    assert found.rows[2].why == "not tried: no clips"
-    assert found.rows[2].step_ms is None
+    chosen, rows, _ = select(candidates, timing(fp32=12.0, fp16=12.0), None, {"int8": "no clips"})
+    assert chosen.precision == "fp16"
+    assert rows[2].why == "not tried: no clips"
+    assert rows[2].step_ms is None
 
 
 def test_fp32_is_kept_where_nothing_else_passed(tmp_path: Path) -> None:
     candidates = [candidate(tmp_path, "fp32", "failed", 400), candidate(tmp_path, "fp16", "failed", 200)]
-    assert select(candidates, timing(fp32=12.0, fp16=6.0), None, {}).chosen.precision == "fp32"
+    assert select(candidates, timing(fp32=12.0, fp16=6.0), None, {})[0].precision == "fp32"
 
 
 def test_products_are_counted_by_hand() -> None:
@@ -101,31 +101,33 @@ def test_products_are_counted_by_hand() -> None:
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    assert {each.name: each.macs for each in count_macs(model)} == {
+    assert {product.name: product.macs for product in count_macs(model)} == {
         "conv": 6 * 64 * 2 * 9,
         "product": 6 * 5 * 7,
         "gemm": 9 * 4 * 3,
         "lstm": 6 * 2 * 4 * 3 * (5 + 3),
     }
-    assert not any(each.int8 for each in count_macs(model))
+    assert not any(product.int8 for product in count_macs(model))
 
 
 def test_the_encoder_has_the_operations_of_resnet_18(encoder_part: onnx.ModelProto) -> None:
-    assert sum(each.macs for each in count_macs(encoder_part)) == 484_913_152
+    assert sum(product.macs for product in count_macs(encoder_part)) == 484_913_152
 
 
 @pytest.mark.parametrize("variant", ["cpu", "tensorrt"])
 def test_layers_kept_high_take_their_share_out_of_int8(
     encoder_part: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]], tmp_path: Path, variant: str
 ) -> None:
-    total = {each.name: each.macs for each in count_macs(encoder_part)}
+    total = {product.name: product.macs for product in count_macs(encoder_part)}
     path = tmp_path / "encoder.onnx"
     kept = ("layer1.0.conv1", "layer1.0.conv2", "layer1.0.add")
     for keep, lost in (((), 0), (kept, total[kept[0]] + total[kept[1]])):
         path.write_bytes(quantise(encoder_part, ranges, variant, keep).SerializeToString())  # type: ignore[arg-type]
-        found = macs_of_variant(path, variant)  # type: ignore[arg-type]
-        assert sum(each.macs for each in found) == sum(total.values())
-        assert sum(each.macs for each in found if each.int8) == sum(total.values()) - total["projection"] - lost
+        counted = macs_of_variant(path, variant)  # type: ignore[arg-type]
+        assert sum(product.macs for product in counted) == sum(total.values())
+        assert (
+            sum(product.macs for product in counted if product.int8) == sum(total.values()) - total["projection"] - lost
+        )
 
 
 def test_a_step_is_a_crop_and_a_fusion(
@@ -149,9 +151,9 @@ def test_candidates_are_timed_side_by_side(
         (tmp_path / name).write_bytes(model.SerializeToString())
     full = {"cpu/face_encoder": tmp_path / "a", "cpu/fusion": tmp_path / "b"}
     other = {**full, "cpu/fusion": tmp_path / "c"}
-    found, notes = time_steps({"fp32": full, "again": dict(full), "int8": other}, rounds=4, engine="onnxruntime")
-    assert found.times["again"] is found.times["fp32"]
-    assert {each.count for times in found.times.values() for each in times.values()} == {4}
-    for times in found.times.values():
+    timed, notes = time_steps({"fp32": full, "again": dict(full), "int8": other}, rounds=4, engine="onnxruntime")
+    assert timed.times["again"] is timed.times["fp32"]
+    assert {latency.count for times in timed.times.values() for latency in times.values()} == {4}
+    for times in timed.times.values():
         assert times["step"].max_ms <= times["face_encoder"].max_ms + times["fusion"].max_ms + 1e-6
     assert notes == ()

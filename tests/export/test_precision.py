@@ -8,7 +8,7 @@ import onnx
 import pytest
 import stand_in
 import torch
-from export_inputs import eye_rows, smooth_crops
+from described import eye_rows, smooth_crops
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -19,8 +19,13 @@ from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.parts.graph import GraphIndex
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
-from emer_edge.export.precision.int8 import activations_to_quantise, quantisable_layers, quantise, round_preserving_sums
-from emer_edge.export.precision.quantiser import first_convolution_on_blocks
+from emer_edge.export.precision.int8 import (
+    activations_to_quantise,
+    first_convolution_on_blocks,
+    quantisable_layers,
+    quantise,
+    round_preserving_sums,
+)
 from emer_edge.export.precision.writing import precisions_of, write_parts
 from emer_edge.export.verification import noise_db
 from emer_edge.model.emert import Emert
@@ -57,9 +62,9 @@ def test_violations_are_counted_in_onnxruntimes_symmetric_graph(encoder_part: on
         weight_type=QuantType.QInt8,
         extra_options={"ActivationSymmetric": True},
     )
-    found = find_qdq_violations(onnx.load(str(tmp_path / "int8.onnx")))
-    assert sum("and its Relu" in each for each in found) == 17
-    assert sum("quantised bias" in each for each in found) >= 20
+    violations = find_qdq_violations(onnx.load(str(tmp_path / "int8.onnx")))
+    assert sum("and its Relu" in violation for violation in violations) == 17
+    assert sum("quantised bias" in violation for violation in violations) >= 20
 
 
 def test_cpu_graph_is_unsigned_with_integer_biases(encoder_part: onnx.ModelProto, ranges: Any) -> None:
@@ -92,15 +97,15 @@ def test_kept_layers_stay_in_floating_point(
 def test_dead_channel_keeps_its_bias(encoder_part: onnx.ModelProto, ranges: Any, crops: Any, run: Any) -> None:
     changed = onnx.ModelProto()
     changed.CopyFrom(encoder_part)
-    for each in changed.graph.initializer:
-        if each.name == "layer4.1.conv2.weight":
-            weight = onnx.numpy_helper.to_array(each).copy()
+    for constant in changed.graph.initializer:
+        if constant.name == "layer4.1.conv2.weight":
+            weight = onnx.numpy_helper.to_array(constant).copy()
             weight[0] = 0.0
-            each.CopyFrom(onnx.numpy_helper.from_array(weight, each.name))
-        elif each.name == "layer4.1.conv2.bias":
-            bias = onnx.numpy_helper.to_array(each).copy()
+            constant.CopyFrom(onnx.numpy_helper.from_array(weight, constant.name))
+        elif constant.name == "layer4.1.conv2.bias":
+            bias = onnx.numpy_helper.to_array(constant).copy()
             bias[0] = 3.0
-            each.CopyFrom(onnx.numpy_helper.from_array(bias, each.name))
+            constant.CopyFrom(onnx.numpy_helper.from_array(bias, constant.name))
     index = GraphIndex(quantise(changed, ranges, "cpu"))
     value = index.array("layer4.1.conv2.bias.q")[0] * index.array("layer4.1.conv2.bias.scale")[0]
     assert value == pytest.approx(3.0, rel=1e-3)
@@ -133,19 +138,19 @@ def test_encoder_gives_the_same_numbers(encoder_part: onnx.ModelProto, ranges: A
     onnx.checker.check_model(blocks := first_convolution_on_blocks(plain), full_check=True)
     assert GraphIndex(blocks).array("conv1.weight.q").shape == (64, 12, 4, 4)
     for batch in (crops, crops[:1]):
-        expected, got = (run(each, {"face": batch})["embedding"] for each in (plain, blocks))
+        expected, got = (run(model, {"face": batch})["embedding"] for model in (plain, blocks))
         np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 5), (7, 7), (3, 7), (9, 5)])
 def test_any_odd_kernel_gives_the_same_numbers(kernel: tuple[int, int], run: Any) -> None:
     rng = np.random.default_rng(3)
-    plain = quantised_convolution(rng, kernel, [2, 2], [each // 2 for each in kernel] * 2)
+    plain = quantised_convolution(rng, kernel, [2, 2], [side // 2 for side in kernel] * 2)
     blocks = first_convolution_on_blocks(plain)
-    assert [each.op_type for each in blocks.graph.node][:2] == ["SpaceToDepth", "QuantizeLinear"]
+    assert [node.op_type for node in blocks.graph.node][:2] == ["SpaceToDepth", "QuantizeLinear"]
     image = (rng.integers(0, 256, (2, 3, 20, 14)) / 255).astype(np.float32)
     # Nothing is quantised after it, so that ONNX Runtime sums in floating point, in another order.
-    expected, got = (run(each, {"image": image})["made"] for each in (plain, blocks))
+    expected, got = (run(model, {"image": image})["made"] for model in (plain, blocks))
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
@@ -216,14 +221,14 @@ def windows(count: int = 2) -> dict[str, NDArray[np.float32]]:
 
 
 def operators(part: onnx.ModelProto) -> dict[str, str]:
-    return {each.name: each.op_type for each in part.graph.node}
+    return {node.name: node.op_type for node in part.graph.node}
 
 
 def test_lstms_and_wide_products_are_quantised_and_stay_close(fusion_part: onnx.ModelProto, run: Any) -> None:
     assert sorted(quantisable_products(fusion_part)) == sorted(LSTMS + WIDE)
     small = quantise_products(fusion_part)
     onnx.checker.check_model(small, full_check=True)
-    assert {each.domain: each.version for each in small.opset_import} == {"": 17, "com.microsoft": 1}
+    assert {opset.domain: opset.version for opset in small.opset_import} == {"": 17, "com.microsoft": 1}
     assert {operators(small)[name] for name in LSTMS} == {"DynamicQuantizeLSTM"}
     assert {operators(small)[name] for name in WIDE} == {"DynamicQuantizeMatMul"}
     assert small.ByteSize() < 0.45 * fusion_part.ByteSize()
@@ -268,7 +273,7 @@ def test_fusion_is_int8_on_cpus_only(
     assert (precisions["cpu/fusion"], precisions["tensorrt/fusion"]) == ("int8", "fp16")
 
     parts = write_parts(tmp_path, (encoder_part, fusion_part), "int8", keep=["gaze_lstm.2"])
-    cpu, tensorrt = (operators(onnx.load(parts[f"{each}/fusion"])) for each in ("cpu", "tensorrt"))
+    cpu, tensorrt = (operators(onnx.load(parts[f"{variant}/fusion"])) for variant in ("cpu", "tensorrt"))
     assert cpu["eye_lstm.2"] == "DynamicQuantizeLSTM"
     assert cpu["gaze_lstm.2"] == "LSTM"
     assert tensorrt["eye_lstm.2"] == "LSTM"
@@ -279,6 +284,6 @@ def test_published_fusion_of_an_int8_export_equals_torch(published: Emert, tmp_p
     parts = write_parts(tmp_path, (face_encoder(published), fusion(published)), "int8")
     given = windows()
     with torch.inference_mode():
-        expected = published.fuse(*(torch.from_numpy(each) for each in given.values()))["er-7"].numpy()
+        expected = published.fuse(*(torch.from_numpy(array) for array in given.values()))["er-7"].numpy()
     got = run(onnx.load(parts["cpu/fusion"]), given)["er-7"]
     assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()

@@ -18,7 +18,7 @@ from emer_edge.export.report.page import summary_table
 
 EVIL = '<script>alert("&")</script><b>'
 HEADINGS = (
-    "In short",
+    "Summary",
     "Choice of precision",
     "Accuracy",
     "Accuracy gate",
@@ -134,7 +134,7 @@ def test_a_real_export_tells_every_section(int8: ExportSummary) -> None:
     assert tuple(page.sections) == HEADINGS
     assert not page.tags & {"script", "link", "img", "iframe", "object"}
     assert set(re.findall(r"https?://[^\s\"'<]+", written)) == {"http://www.w3.org/2000/svg"}
-    assert "INT8" in page.sections["In short"]
+    assert "INT8" in page.sections["Summary"]
     assert "95 % intervals" in page.sections["Accuracy"]
     assert "gap/shift" in page.sections["Accuracy gate"]
     assert "temperature" in page.sections["Probabilities"]
@@ -146,31 +146,31 @@ def test_a_real_export_tells_every_section(int8: ExportSummary) -> None:
 def test_every_drawing_speaks(everything: dict[str, Any]) -> None:
     drawings = re.findall(r"<svg.*?</svg>", report_html(everything), flags=re.S)
     assert len(drawings) >= 10
-    for each in drawings:
-        root = ElementTree.fromstring(each)
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing)
         assert root.get("role") == "img"
         assert root.get("aria-label")
         assert root[1].tag.endswith("desc")
         assert len(root[1].text or "") > 10
         assert root[0].tag.endswith("title")
-        assert "nan" not in each.lower()
+        assert "nan" not in drawing.lower()
 
 
 def test_what_auto_and_the_gate_decided_is_told(everything: dict[str, Any]) -> None:
     page = Page(report_html(everything)).sections
     assert "not tried: no room" in page["Choice of precision"]
     assert "passed INT8: 5.00 (5.00 to 6.00), 9.0; not needed FP32: 15.00" in page["Choice of precision"]
-    assert "1 layers went back" in page["Choice of precision"]
+    assert "1 layers were put back" in page["Choice of precision"]
     assert "0 layers failed; 1 layers passed" in page["Choice of precision"]
     assert "2 networks cost 2 face encoders" in page["Speed"]
     assert "layer2.0.add" in page["Layers"]
     assert "high precision" in page["Layers"]
     assert "mse" in page["Calibration"]
-    assert "auto was asked for" in page["Calibration"]
+    assert "auto was requested" in page["Calibration"]
 
 
 def test_what_was_not_measured_is_said_in_words(figures: dict[str, Any]) -> None:
-    parts = {key: {**each, "precision": "fp32"} for key, each in figures["parts"].items()}
+    parts = {key: {**part, "precision": "fp32"} for key, part in figures["parts"].items()}
     gate = {**figures["gate"], "verdict": "not run", "windows": 0, "clips": 0, "participants": 0}
     bare = {
         **figures,
@@ -187,8 +187,8 @@ def test_what_was_not_measured_is_said_in_words(figures: dict[str, Any]) -> None
     }
     page = Page(report_html(bare)).sections
     assert tuple(page) == HEADINGS
-    assert "Not run" in page["In short"]
-    assert "FP32" in page["In short"]
+    assert "Not run" in page["Summary"]
+    assert "FP32" in page["Summary"]
     assert "no labelled clips" in page["Accuracy"]
     assert "not run" in page["Accuracy gate"]
     assert "Not measured" in page["Probabilities"]
@@ -198,13 +198,13 @@ def test_what_was_not_measured_is_said_in_words(figures: dict[str, Any]) -> None
 
 
 def test_an_fp32_bundle_has_nothing_to_lose(figures: dict[str, Any]) -> None:
-    plain = {**figures, "parts": {key: {**each, "precision": "fp32"} for key, each in figures["parts"].items()}}
-    assert "nothing that could have been lost" in Page(report_html(plain)).sections["Accuracy gate"]
+    plain = {**figures, "parts": {key: {**part, "precision": "fp32"} for key, part in figures["parts"].items()}}
+    assert "no accuracy can be lost" in Page(report_html(plain)).sections["Accuracy gate"]
 
 
 def test_one_participant_leaves_no_intervals_and_no_nonsense(everything: dict[str, Any]) -> None:
     for trial in everything["trials"].values():
-        trial["changes"] = [{**each, "low": None, "high": None} for each in trial["changes"]]
+        trial["changes"] = [{**change, "low": None, "high": None} for change in trial["changes"]]
     for heads in everything["accuracy"].values():
         for metrics in heads.values():
             metrics.update({name: [given[0], None, None] for name, given in metrics.items()})
@@ -217,11 +217,11 @@ def poisoned(value: Any, below: str = "") -> Any:
     if isinstance(value, dict):
         free = below in ("facts", "windows_by_class", "methods")
         return {
-            (key + EVIL if free and key != "precision asked for" else key): poisoned(each, key)
-            for key, each in value.items()
+            (key + EVIL if free and key != "requested precision" else key): poisoned(item, key)
+            for key, item in value.items()
         }
     if isinstance(value, list):
-        return [poisoned(each, below) for each in value]
+        return [poisoned(item, below) for item in value]
     # Where they come from, what they compute in and what the gate says are words of this project's own.
     return value + EVIL if isinstance(value, str) and below not in ("source", "precision", "verdict") else value
 
@@ -244,12 +244,12 @@ def test_the_command_names_files_and_no_folders(figures: dict[str, Any]) -> None
 def test_accuracy_is_what_the_gate_compared(figures: dict[str, Any]) -> None:
     assert set(figures["accuracy"]) == {"fp32", "cpu", "tensorrt"}
     for variant, trial in figures["trials"].items():
-        for each in trial["changes"]:
-            head, _, metric = each["name"].partition("/")
+        for change in trial["changes"]:
+            head, _, metric = change["name"].partition("/")
             if metric in ("war", "uar", "mae"):
-                assert figures["accuracy"]["fp32"][head][metric][0] == pytest.approx(each["before"], abs=1e-5)
+                assert figures["accuracy"]["fp32"][head][metric][0] == pytest.approx(change["before"], abs=1e-5)
                 figure, low, high = figures["accuracy"][variant][head][metric]
-                assert figure == pytest.approx(each["after"], abs=1e-5)
+                assert figure == pytest.approx(change["after"], abs=1e-5)
                 if low is not None:
                     assert low <= figure <= high
 
@@ -266,7 +266,7 @@ def test_the_terminal_gets_the_essentials(int8: ExportSummary) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda figures: figures.pop("gate"), "gate"),
         (lambda figures: figures.update(schema=4), r"\$\.schema"),
@@ -275,8 +275,8 @@ def test_the_terminal_gets_the_essentials(int8: ExportSummary) -> None:
     ],
     ids=["missing", "schema", "type", "unknown"],
 )
-def test_a_report_is_read_strictly(figures: dict[str, Any], spoil: Any, told: str) -> None:
+def test_a_report_is_read_strictly(figures: dict[str, Any], spoil: Any, message: str) -> None:
     assert ExportReport.from_json(json.dumps(figures).encode()).to_json().startswith(b'{\n  "schema": 3,\n  "name": ')
     spoil(figures)
-    with pytest.raises(DataError, match=f"x.json is no report of export, schema 3: .*{told}"):
+    with pytest.raises(DataError, match=f"x.json is no report of export, schema 3: .*{message}"):
         ExportReport.from_json(json.dumps(figures).encode(), "x.json")

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import stand_in
 import torch
-from described import described
-from export_inputs import eye_rows
+from described import described, eye_rows
 
 from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import CheckpointError, ConfigurationError
@@ -20,12 +19,12 @@ from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.choosing.precision_choice import Choice
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.exporter import export_bundle
 from emer_edge.export.judging.gate import agreement, compare
 from emer_edge.export.judging.trial import Trial
 from emer_edge.export.judging.workshop import Evidence, Truth
 from emer_edge.export.networks import Member, join
-from emer_edge.export.options import ExportOptions
 from emer_edge.export.report.export_report import Timing
 from emer_edge.export.sources import open_sources
 from emer_edge.metrics.latency import summarise
@@ -39,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-in checkpoints that the golden files belong to, and one of this project's own."""
     folder = tmp_path_factory.mktemp("checkpoints")
     for variant in stand_in.VARIANTS:
-        state = {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict(variant).items()}
+        state = {name: torch.from_numpy(array) for name, array in stand_in.published_state_dict(variant).items()}
         torch.save(state, folder / f"{variant}.pth")
     own(folder / "own.pt")
     return folder
@@ -86,14 +85,14 @@ def test_each_head_equals_its_torch_network(three: Any, arguments: list[str]) ->
     outputs = logits(three.path, given)
     for source in open_sources(ExportOptions(Path("unused.emer"), checkpoints=arguments)).networks:
         with torch.inference_mode():
-            expected = source.model(*(torch.from_numpy(each) for each in given))
+            expected = source.model(*(torch.from_numpy(array) for array in given))
         for name, value in expected.items():
             assert np.abs(outputs[name] - value.numpy()).max() < 1e-5 * np.abs(value.numpy()).max()
 
 
 def test_equal_encoders_are_stored_once(three: Any) -> None:
     manifest = load_bundle(three.path).manifest
-    assert [(each.heads, each.encoder, each.fusion) for each in manifest.networks] == [
+    assert [(network.heads, network.encoder, network.fusion) for network in manifest.networks] == [
         (("er-7",), "face_encoder", "fusion"),
         (("fer-7", "fer-intensity"), "face_encoder", "fusion_2"),
         (("er-arousal", "fer-3"), "face_encoder_3", "fusion_3"),
@@ -101,8 +100,8 @@ def test_equal_encoders_are_stored_once(three: Any) -> None:
     parts = ("face_encoder", "face_encoder_3", "fusion", "fusion_2", "fusion_3")
     keys = {f"{variant}/{part}" for variant in ("cpu", "tensorrt") for part in parts}
     assert set(manifest.verification.largest_error) == keys
-    assert keys <= {each.removesuffix(".onnx") for each in manifest.files}
-    assert not any("face_encoder_2" in each for each in manifest.files)
+    assert keys <= {path.removesuffix(".onnx") for path in manifest.files}
+    assert not any("face_encoder_2" in path for path in manifest.files)
 
 
 @pytest.mark.parametrize("raw", [False, True], ids=["unit", "raw"])
@@ -116,14 +115,14 @@ def test_golden_arrays_pass_through_the_bundle(three: Any, raw: bool) -> None:
 
 
 def test_the_report_says_what_several_networks_cost(three: Any) -> None:
-    assert any("3 networks cost 2 face encoders: every face is encoded 2 times" in each for each in three.notes)
-    assert sum("no data was given" in each for each in three.notes) == 1
+    assert any("3 networks cost 2 face encoders: every face is encoded 2 times" in note for note in three.report.notes)
+    assert sum("no data was given" in note for note in three.report.notes) == 1
     figures = json.loads((three.path / "report.json").read_text())
     times = figures["final_ms"]
     parts = ["face_encoder", "fusion", "fusion_2", "face_encoder_3", "fusion_3"]
     assert set(times) == {*parts, "step"}
-    assert times["step"] == pytest.approx(sum(times[each] for each in parts), abs=0.01)
-    assert set(figures["parts"]) >= {f"cpu/{each}" for each in parts}
+    assert times["step"] == pytest.approx(sum(times[part] for part in parts), abs=0.01)
+    assert set(figures["parts"]) >= {f"cpu/{part}" for part in parts}
     assert "face_encoder_3" in (three.path / "report.html").read_text()
 
 
@@ -217,8 +216,10 @@ def member(number: int, head: str, evidence: Evidence, precision: Any = "int8", 
     ending = "" if number == 1 else f"_{number}"
     names = {part: f"{part}{ending}" for part in ("face_encoder", "fusion")}
     times = {
-        each: {part: summarise([factor * size * 1_000_000] * 5) for part, size in (("face_encoder", 3), ("fusion", 1))}
-        for each, factor in (("fp32", 4), (precision, number))
+        candidate: {
+            part: summarise([factor * size * 1_000_000] * 5) for part, size in (("face_encoder", 3), ("fusion", 1))
+        }
+        for candidate, factor in (("fp32", 4), (precision, number))
     }
     choice = Choice(
         precision,
@@ -264,10 +265,10 @@ def test_a_shared_encoder_counts_once(evidence: Evidence) -> None:
 def test_the_gap_between_two_networks_is_judged(evidence: Evidence) -> None:
     members = [member(1, "er-7", evidence), member(2, "fer-7", evidence)]
     trial = join(members, evidence).trials["cpu"]
-    names = [each.name for each in trial.changes]
-    alone = {each.name for one in members for each in one.choice.trials["cpu"].changes}
+    names = [change.name for change in trial.changes]
+    alone = {change.name for one in members for change in one.choice.trials["cpu"].changes}
     assert len(names) == len(set(names))
-    assert {each for each in names if each.startswith("gap/")} == set(names) - alone != set()
+    assert {name for name in names if name.startswith("gap/")} == set(names) - alone != set()
     assert trial.embedding_db == 21.0
     assert set(trial.agreement) == {"er-7", "fer-7"}
 

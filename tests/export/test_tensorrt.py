@@ -32,12 +32,12 @@ def built(model: onnx.ModelProto, folder: Path) -> int:
 @pytest.fixture(scope="module")
 def detector_ranges() -> dict[str, tuple[float, float]]:
     part = load_detector()
-    model, record = part.model, part.record
+    model, record = part.parts["face_detector"], part.record
     shape = (1, 3, record.height_px, record.width_px)
     images = [np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32) for seed in (1, 2)]
     name = model.graph.input[0].name
     tensors = sorted(activations_to_quantise(model, "tensorrt"))
-    return ranges_of(collect_histograms(model, tensors, [{name: each} for each in images]), "minmax")
+    return ranges_of(collect_histograms(model, tensors, [{name: image} for image in images]), "minmax")
 
 
 @needs_tensorrt
@@ -66,7 +66,7 @@ def test_every_detector_part_builds(tmp_path: Path) -> None:
 
 @needs_tensorrt
 def test_detector_builds_in_fp16_and_int8(detector_ranges: Any, tmp_path: Path) -> None:
-    model = load_detector().model
+    model = load_detector().parts["face_detector"]
     eighth = quantise(model, detector_ranges, "tensorrt")
     assert find_qdq_violations(eighth) == []
     assert built(to_fp16(model), tmp_path) > 0
@@ -78,12 +78,12 @@ def test_parts_are_checked_one_by_one(tmp_path: Path, fusion_part: onnx.ModelPro
     good, bad = tmp_path / "fusion.onnx", tmp_path / "odd.onnx"
     good.write_bytes(fusion_part.SerializeToString())
     bad.write_bytes(unknown_operator().SerializeToString())
-    told: list[tuple[str, int, int]] = []
-    checks = check_parts({"fusion": good, "odd": bad}, lambda *step: told.append(step))
+    calls: list[tuple[str, int, int]] = []
+    checks = check_parts({"fusion": good, "odd": bad}, lambda *step: calls.append(step))
     assert checks is not None
-    assert [each.ok for each in checks] == [True, False]
+    assert [check.ok for check in checks] == [True, False]
     assert "Frobnicate" in checks[1].error
-    assert told == [("building with TensorRT", 1, 2), ("building with TensorRT", 2, 2)]
+    assert calls == [("building with TensorRT", 1, 2), ("building with TensorRT", 2, 2)]
 
 
 @needs_tensorrt

@@ -21,20 +21,20 @@ DISPLAY = Display(1024, 512, 512.0, 256.0)  # powers of two: fractions and pixel
 
 
 def compiler(*names: str) -> str:
-    found = find_program(*names)
-    if found is None:
+    program = find_program(*names)
+    if program is None:
         pytest.skip(f"{names[0]} is not installed (make test-deps)")
-    return found
+    return program
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`encoder.c`, compiled strictly."""
-    made = tmp_path_factory.mktemp("firmware") / "encoder"
+    encoded = tmp_path_factory.mktemp("firmware") / "encoder"
     source = Path(__file__).with_name("encoder.c")
     command = [compiler("gcc", "cc", "clang"), "-std=c99", *STRICT, "-O2", f"-I{DOCS / 'firmware'}"]
-    subprocess.run([*command, str(source), "-o", str(made)], check=True)
-    return made
+    subprocess.run([*command, str(source), "-o", str(encoded)], check=True)
+    return encoded
 
 
 def output(program: Path, data: bytes, *arguments: str) -> bytes:
@@ -42,12 +42,12 @@ def output(program: Path, data: bytes, *arguments: str) -> bytes:
 
 
 def packets(program: Path, requests: list[bytes]) -> list[bytes]:
-    out, found = output(program, b"".join(requests)), []
+    out, encoded = output(program, b"".join(requests)), []
     while out:
-        found.append(out[1 : 1 + out[0]])
+        encoded.append(out[1 : 1 + out[0]])
         out = out[1 + out[0] :]
-    assert len(found) == len(requests)
-    return found
+    assert len(encoded) == len(requests)
+    return encoded
 
 
 def request(wide: int, sequence: int, time_us: int, mask: int, fields: list[bytes], validity: int) -> bytes:
@@ -59,7 +59,7 @@ def reference(wide: int, sequence: int, time_us: int, mask: int, fields: list[by
     """The packet that the format's description asks for."""
     packet = struct.pack("<BBHI", 1, wide, sequence, mask)
     packet += struct.pack("<Q", time_us) if wide else struct.pack("<I", time_us & 0xFFFFFFFF)
-    packet += b"".join(each for bit, each in enumerate(fields) if mask >> bit & 1)
+    packet += b"".join(field for bit, field in enumerate(fields) if mask >> bit & 1)
     packet += bytes([validity]) * (mask >> 8 & 1)
     return cobs_encode(packet + struct.pack("<H", crc16(packet))) + b"\0"
 
@@ -76,24 +76,24 @@ any_sample = st.tuples(
     st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 2**32 - 1, 2**32, 2**53, 2**64 - 1])),
     st.integers(0, 0x1FF),
     st.tuples(*(st.binary(min_size=4 * n, max_size=4 * n) | st.lists(bits32, min_size=n, max_size=n).map(
-        lambda each: struct.pack(f"<{len(each)}I", *each)) for n in FLOATS)).map(list),
+        lambda words: struct.pack(f"<{len(words)}I", *words)) for n in FLOATS)).map(list),
     st.integers(0, 255),
 )  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(any_sample, min_size=1, max_size=20))
-def test_every_mask_and_every_number_is_encoded_as_described(program: Path, asked: list[tuple]) -> None:
-    made = packets(program, [request(*each) for each in asked])
-    assert made == [reference(*each) for each in asked]
-    assert all(each.index(0) == len(each) - 1 for each in made)
+def test_every_mask_and_every_number_is_encoded_as_described(program: Path, calls: list[tuple]) -> None:
+    encoded = packets(program, [request(*call) for call in calls])
+    assert encoded == [reference(*call) for call in calls]
+    assert all(packet.index(0) == len(packet) - 1 for packet in encoded)
 
 
 def test_all_masks_with_the_largest_and_the_emptiest_fields(program: Path) -> None:
     for filling in (b"\0", b"\xff"):
         fields = [filling * 4 * count for count in FLOATS]
-        asked = [(wide, 65_535, 2**64 - 1, mask, fields, 3) for mask in range(0x200) for wide in (0, 1)]
-        assert packets(program, [request(*each) for each in asked]) == [reference(*each) for each in asked]
+        calls = [(wide, 65_535, 2**64 - 1, mask, fields, 3) for mask in range(0x200) for wide in (0, 1)]
+        assert packets(program, [request(*call) for call in calls]) == [reference(*call) for call in calls]
 
 
 def test_an_unknown_bit_of_the_mask_sends_nothing(program: Path) -> None:
@@ -118,30 +118,30 @@ def readings(draw: st.DrawFn) -> EyeReading:
 def test_c_and_python_make_the_same_bytes_and_the_decoder_gives_the_samples_back(
     program: Path, eyes: list[tuple[EyeReading, EyeReading]], first: int, wide: bool
 ) -> None:
-    asked, sent, by_python = [], [], []
+    calls, sent, by_python = [], [], []
     for number, (left, right) in enumerate(eyes):
         sample = TrackerSample((2**32 - 30_000 + 8_333 * number) * 1000, 0, 0, left, right)
         sequence = (first + number) & 0xFFFF  # wraps
         sent.append(sample)
         by_python.append(encode_sample(sample, sequence, DISPLAY, 64 if wide else 32))
-        both = [[*each.gaze_px, *each.position_mm, each.pupil_mm, *each.direction] for each in (left, right)]
+        both = [[*eye.gaze_px, *eye.position_mm, eye.pupil_mm, *eye.direction] for eye in (left, right)]
         for values in both:
             values[0] /= DISPLAY.width_px
             values[1] /= DISPLAY.height_px
         parts = ((0, 2), (2, 5), (5, 6), (6, 9))
-        present = [any(math.isfinite(each[at]) for each in both for at in range(*part)) for part in parts]
-        mask = 0x100 | sum(0b11 << 2 * at for at, each in enumerate(present) if each)
-        fields = [struct.pack(f"<{end - at}f", *each[at:end]) for at, end in parts for each in both]
-        asked.append(
+        present = [any(math.isfinite(eye[at]) for eye in both for at in range(*part)) for part in parts]
+        mask = 0x100 | sum(0b11 << 2 * at for at, sent in enumerate(present) if sent)
+        fields = [struct.pack(f"<{end - at}f", *eye[at:end]) for at, end in parts for eye in both]
+        calls.append(
             request(wide, sequence, (sample.device_ns or 0) // 1000, mask, fields, left.valid | right.valid << 1)
         )
-    made = packets(program, asked)
-    assert made == by_python
+    encoded = packets(program, calls)
+    assert encoded == by_python
     decoder = EmerDecoder(DISPLAY)
-    read = decoder.feed(b"".join(made), 5)
+    read = decoder.feed(b"".join(encoded), 5)
     assert decoder.counters.losses() == {}
     offset_ns = 0 if wide else (sent[0].device_ns or 0) // 1000 // 2**32 * 2**32 * 1000
-    assert [each.device_ns for each in read] == [(each.device_ns or 0) - offset_ns for each in sent]
+    assert [sample.device_ns for sample in read] == [(sample.device_ns or 0) - offset_ns for sample in sent]
     for before, after in zip(sent, read, strict=True):
         for one, two in ((before.left, after.left), (before.right, after.right)):
             whole = not any(map(math.isnan, one.gaze_px))
@@ -155,7 +155,7 @@ def test_c_and_python_make_the_same_bytes_and_the_decoder_gives_the_samples_back
 blocks = st.lists(
     st.one_of(
         st.binary(max_size=40),
-        st.tuples(st.integers(250, 260), st.integers(1, 255)).map(lambda each: bytes([each[1]]) * each[0]),
+        st.tuples(st.integers(250, 260), st.integers(1, 255)).map(lambda run: bytes([run[1]]) * run[0]),
         st.sampled_from([b"\0", b"\0\0"]),
     ),
     max_size=6,
@@ -164,10 +164,10 @@ blocks = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(blocks, min_size=1, max_size=10))
-def test_cobs_and_crc_agree_beyond_runs_of_254_bytes(program: Path, asked: list[bytes]) -> None:
-    out = output(program, b"".join(struct.pack("=H", len(each)) + each for each in asked), "blocks")
-    expected = [(cobs_encode(each), crc16(each)) for each in asked]
-    assert out == b"".join(struct.pack("=HH", len(made), crc) + made for made, crc in expected)
+def test_cobs_and_crc_agree_beyond_runs_of_254_bytes(program: Path, calls: list[bytes]) -> None:
+    out = output(program, b"".join(struct.pack("=H", len(call)) + call for call in calls), "blocks")
+    expected = [(cobs_encode(call), crc16(call)) for call in calls]
+    assert out == b"".join(struct.pack("=HH", len(encoded), crc) + encoded for encoded, crc in expected)
 
 
 def example() -> str:
@@ -192,13 +192,13 @@ def test_the_documents_example_sends_what_the_decoder_reads(
     void uart_write(const uint8_t *data, size_t size) { (void)fwrite(data, 1, size, stdout); }
     int main(void) { emer_init(&encoder); send_sample(); send_sample(); return 0; }
     """
-    source, made = tmp_path / f"example{suffix}", tmp_path / "example"
+    source, encoded = tmp_path / f"example{suffix}", tmp_path / "example"
     source.write_text(around.replace("{example}", example()))
     command = [compiler(*names), standard, "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{DOCS / 'firmware'}"]
-    subprocess.run([*command, str(source), "-o", str(made)], check=True)
+    subprocess.run([*command, str(source), "-o", str(encoded)], check=True)
     assert len(example().strip().splitlines()) <= 25
     decoder = EmerDecoder(DISPLAY)
-    one, two = decoder.feed(output(made, b""), 0)
+    one, two = decoder.feed(output(encoded, b""), 0)
     assert (one.device_ns, two.device_ns) == (1_008_000_000, 1_016_000_000)
     assert one.left.gaze_px == (256.0, 256.0)
     assert one.left.valid

@@ -10,8 +10,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from fuzz_base import Target
-from fuzz_mutations import mutated, mutated_archive, mutated_json
+from fuzz_mutations import Target, mutated, mutated_archive, mutated_json
 from fuzz_seeds import (
     FOLDS,
     GAZEPOINT,
@@ -28,16 +27,15 @@ from fuzz_seeds import (
 
 from emer_edge.bundle.golden_file import read_golden
 from emer_edge.bundle.manifest import Manifest
-from emer_edge.cli.config_file import config_defaults
+from emer_edge.cli.config_file import read_config
 from emer_edge.cli.run import run
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.samples import Display
-from emer_edge.data import sheets
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
 from emer_edge.data.recordings import open_recording, read_export
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session
-from emer_edge.data.sheets import read_sheet
+from emer_edge.data.sheets import load_entry, read_sheet
 from emer_edge.runtime.trackers.gazepoint import read_gazepoint_csv
 
 _TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
@@ -120,7 +118,7 @@ FILES: tuple[Target, ...] = (
         mutated,
         _file("g.csv", lambda path: read_gazepoint_csv(path, Display())),
         1_000_000,
-        ("emer_edge.runtime.trackers.gazepoint", "emer_edge.runtime.trackers.gazepoint"),
+        ("emer_edge.runtime.trackers.gazepoint",),
     ),
     Target(
         "tobii-text",
@@ -143,7 +141,7 @@ FILES: tuple[Target, ...] = (
         "sheet-cache",
         cache_seeds,
         _in_archive,
-        _file("e.npz", lambda path: sheets._load(path, np.arange(3))),
+        _file("e.npz", lambda path: load_entry(path, np.arange(3))),
         200_000,
         ("emer_edge.data.sheets",),
     ),
@@ -184,7 +182,7 @@ FILES: tuple[Target, ...] = (
         "run.toml",
         lambda: (TOML,),
         lambda random, data: mutated(random, data, _TOML_TOKENS),
-        _file("run.toml", lambda path: config_defaults(path, run)),
+        _file("run.toml", lambda path: read_config(path, run)),
         100_000,
         ("emer_edge.cli.config_file",),
     ),

@@ -1,4 +1,4 @@
-"""Seeded mutations of valid inputs: of bytes, of JSON documents, and of what lies inside ZIP archives."""
+"""Targets of fuzzing, and seeded mutations of valid inputs: of bytes, JSON documents, and files inside ZIP archives."""
 
 from __future__ import annotations
 
@@ -9,10 +9,33 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 Mutate = Callable[[Random, bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decoder or reader to fuzz.
+
+    Attributes:
+        name: of the decoder or reader.
+        seeds: valid inputs to start from.
+        mutate: makes an input from a seed.
+        one: takes an input; any exception is a failure. The random numbers only cut it into pieces.
+        inputs: their number.
+        modules: to instrument by a coverage-guided engine.
+    """
+
+    name: str
+    seeds: Callable[[], tuple[bytes, ...]]
+    mutate: Mutate
+    one: Callable[[bytes, Random], None]
+    inputs: int
+    modules: tuple[str, ...] = ()
+
 
 NASTY = (
     b"\0", b"\xff" * 4, b"\x44\x44", b"\n", b"\r\n", b"\n\n\n", b'"', b"'", b";", b",", b"\t", b" ", b"=", b"<", b"/>",

@@ -31,7 +31,7 @@ from emer_edge.data.sessions import SessionHead
 
 
 def _eye_row(number: int) -> list[str]:
-    cells = [f"{each:.3f}" for each in np.random.default_rng(number).uniform(-400, 900, 39)]
+    cells = [f"{item:.3f}" for item in np.random.default_rng(number).uniform(-400, 900, 39)]
     cells[14:16] = ["Valid", "Valid"] if number % 3 else ["Invalid", ""]
     cells[32] = ("Fixation", "Saccade", "Unclassified", "EyesNotFound")[number % 4]
     return cells

@@ -12,12 +12,11 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from fuzz_base import Target
-from fuzz_mutations import mutated
+from fuzz_mutations import Target, mutated
 
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
-from emer_edge.runtime.cameras.capture_records import Kind, Record, Records, packed
+from emer_edge.runtime.cameras.capture_child import Kind, Record, Records, packed
 from emer_edge.runtime.trackers.codec import Decoder
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
 from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder
@@ -60,9 +59,11 @@ def _gaze_x(sample: TrackerSample) -> float:
     return round(sample.left.gaze_px[0] / DISPLAY.width_px, 2)
 
 
-def _held(decoder: Any) -> int:
-    lines = getattr(decoder, "_lines", None)
-    return len(decoder._buffer) if lines is None else lines.held
+def _held(thing: Any) -> int:
+    """Bytes that an object of emer-edge and its parts hold."""
+    if isinstance(thing, (bytes, bytearray)):
+        return len(thing)
+    return sum(map(_held, vars(thing).values())) if type(thing).__module__.startswith("emer_edge.runtime") else 0
 
 
 def _stream(
@@ -79,9 +80,9 @@ def _stream(
             decoder.feed(piece, 0)
             assert _held(decoder) <= HELD_BYTES, f"it keeps {_held(decoder)} bytes"
         ended = not end or random.random() < 0.5
-        found = tuple(_gaze_x(each) for each in decoder.feed(end * ended + intact(), 1))
-        wanted = numbers if ended else numbers[1:]
-        assert found[-len(wanted) :] == wanted, f"of intact frames at {wanted} it decodes {found}"
+        decoded = tuple(_gaze_x(sample) for sample in decoder.feed(end * ended + intact(), 1))
+        expected = numbers if ended else numbers[1:]
+        assert decoded[-len(expected) :] == expected, f"of intact frames at {expected} it decodes {decoded}"
 
     return one
 
@@ -89,7 +90,7 @@ def _stream(
 def _encoded(name: str, chosen: list[TrackerSample]) -> list[bytes]:
     encoder = stream_formats()[name].encoder(DISPLAY, 120.0)
     encoder.receive(start_commands())
-    return [encoder.encode(each) for each in chosen]
+    return [encoder.encode(item) for item in chosen]
 
 
 @cache
@@ -101,7 +102,7 @@ def _stream_seeds(name: str) -> tuple[bytes, ...]:
         streams = [some[:1], some[:2], some[38:], samples(2)]
     if name == "iscan-3":
         encoder = IscanEncoder(DISPLAY, items=3)
-        return tuple(b"".join(encoder.encode(each) for each in chosen) for chosen in streams)
+        return tuple(b"".join(encoder.encode(item) for item in chosen) for chosen in streams)
     return tuple(b"".join(_encoded(name, chosen)) for chosen in streams)
 
 
@@ -110,7 +111,7 @@ def _emer_end() -> bytes:
     encoder = EmerEncoder(DISPLAY)
     for each in samples(777):
         encoder.encode(each)  # numbers that no seed has
-    return b"".join(encoder.encode(each) for each in samples(2, 0.75, 50_000))
+    return b"".join(encoder.encode(sample) for sample in samples(2, 0.75, 50_000))
 
 
 @cache
@@ -128,7 +129,7 @@ def _text_end(name: str) -> bytes:
 @cache
 def _iscan_end(items: int) -> bytes:
     encoder = IscanEncoder(DISPLAY, items=items)
-    return b"".join(encoder.encode(each) for x in (0.75, 0.5, 0.1) for each in samples(1, x)) + MARK
+    return b"".join(encoder.encode(sample) for x in (0.75, 0.5, 0.1) for sample in samples(1, x)) + MARK
 
 
 _TOKENS = {
@@ -163,12 +164,12 @@ def _finder(data: bytes, random: Random) -> None:
     for piece in _pieces(data, random):
         if finder.feed(piece, 0) is not None:
             return
-    for each in finder._candidates:
-        assert _held(each.decoder) <= HELD_BYTES
+    for candidate in (part for parts in vars(finder).values() if isinstance(parts, list) for part in parts):
+        assert _held(candidate) <= HELD_BYTES
 
 
 def _any_seed() -> tuple[bytes, ...]:
-    return tuple(each for name in ("emer", "csv", "opengaze", "iviewx", "iscan") for each in _stream_seeds(name))
+    return tuple(item for name in ("emer", "csv", "opengaze", "iviewx", "iscan") for item in _stream_seeds(name))
 
 
 def _records(data: bytes, random: Random) -> None:
@@ -178,7 +179,7 @@ def _records(data: bytes, random: Random) -> None:
             records.feed(piece)
     except EmerEdgeError:
         return
-    assert len(records._rest) < 1 << 17
+    assert _held(records) < 1 << 17
 
 
 def _record_seeds() -> tuple[bytes, ...]:
@@ -212,7 +213,7 @@ def _channel_seeds() -> tuple[bytes, ...]:
     parts = ("x|ScreenX|normalized", "y|ScreenY|normalized", "pos_x|PositionX|mm", "pos_y|PositionY|mm")
     parts = (*parts, "pos_z|PositionZ|mm", "pupil|Diameter|mm", "valid|Validity|")
     whole = [f"{eye}_{label}|{eye}|{rest}|DACS|0.5" for eye in ("left", "right") for label, rest in (
-        each.split("|", 1) for each in parts)]  # fmt: skip
+        item.split("|", 1) for item in parts)]  # fmt: skip
     gazepoint = [f"{name}||||||0.5" for name in ("LPOGX", "LPOGY", "LPOGV", "RPOGX", "RPOGY", "LPMM", "CNT", "TIME")]
     return "\n".join(whole).encode(), "\n".join(gazepoint).encode(), b"gaze_x|||pixels||900\ngaze_y|||pixels||nan"
 
@@ -226,7 +227,5 @@ STREAMS: tuple[Target, ...] = (
     _decoder_target("iscan-3", lambda: IscanDecoder(DISPLAY, 3), b"", lambda: _iscan_end(3), (0.75, 0.5, 0.1)),
     Target("format-finder", _any_seed, mutated, _finder, 100_000, (f"{_TRACKERS}formats",)),
     Target("lsl-channels", _channel_seeds, mutated, _channels, 1_000_000, (f"{_TRACKERS}lsl_channels",)),
-    Target(
-        "camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_records",)
-    ),
+    Target("camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_child",)),
 )

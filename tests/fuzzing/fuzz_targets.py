@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from fuzz_base import Target
 from fuzz_files import FILES
+from fuzz_mutations import Target
 from fuzz_streams import STREAMS
 
-TARGETS: dict[str, Target] = {each.name: each for each in (*STREAMS, *FILES)}
+TARGETS: dict[str, Target] = {item.name: item for item in (*STREAMS, *FILES)}
 
 
 def make_input(target: Target, seed: int, number: int) -> tuple[bytes, Random]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from fuzz_base import Target
+from fuzz_mutations import Target
 from fuzz_targets import TARGETS, make_input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

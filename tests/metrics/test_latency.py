@@ -23,8 +23,8 @@ DURATIONS = st.lists(st.integers(1, 10**13), min_size=1, max_size=200)
 
 def recorded(durations: list[int]) -> LatencyRecorder:
     recorder = LatencyRecorder()
-    for each in durations:
-        recorder.record(each)
+    for duration in durations:
+        recorder.record(duration)
     return recorder
 
 
@@ -35,21 +35,21 @@ def test_nearest_rank_by_hand() -> None:
 
 
 def test_a_summary_keeps_the_tail() -> None:
-    found = summarise([1_000_000] * 98 + [50_000_000, 900_000_000])
-    assert found.to_dict() == pytest.approx(
+    summary = summarise([1_000_000] * 98 + [50_000_000, 900_000_000])
+    assert summary.to_dict() == pytest.approx(
         {"count": 100, "p50_ms": 1, "p90_ms": 1, "p99_ms": 50, "min_ms": 1, "max_ms": 900}
     )
 
 
 @given(DURATIONS)
 def test_recorded_percentiles_are_within_one_percent_and_never_below(durations: list[int]) -> None:
-    found = recorded(durations)
-    assert (found.count, found.min_ns, found.max_ns) == (len(durations), min(durations), max(durations))
+    recorder = recorded(durations)
+    assert (recorder.count, recorder.min_ns, recorder.max_ns) == (len(durations), min(durations), max(durations))
     for share in (0.01, 0.5, 0.9, 0.99, 1.0):
         exact = percentile(durations, share)
         if 1_000 <= exact <= 10**12:
-            assert exact * 0.999999 <= found.percentile_ns(share) <= exact * 1.01 * 1.000001
-        assert min(durations) <= found.percentile_ns(share) <= max(durations)
+            assert exact * 0.999999 <= recorder.percentile_ns(share) <= exact * 1.01 * 1.000001
+        assert min(durations) <= recorder.percentile_ns(share) <= max(durations)
 
 
 @given(DURATIONS, DURATIONS)
@@ -95,8 +95,8 @@ def test_what_is_within_a_limit() -> None:
 
 def test_memory_does_not_grow() -> None:
     recorder = recorded([1_000_000])
-    for each in range(20_000):
-        recorder.record(each * 12_345)
+    for at in range(20_000):
+        recorder.record(at * 12_345)
     assert recorder.count == 20_001
     assert len(pickle.dumps(recorder)) < 20_000
 
@@ -132,7 +132,7 @@ def test_minimum_counts_are_mlperfs(share: float, overlatency: int, needed: int)
 def test_a_claim_is_wrong_as_rarely_as_promised() -> None:
     rng = np.random.default_rng(0)
     runs = rng.random((4000, 300))  # the true p90 is 0.9
-    claims = [found[0] for found in map(claimed_percentile, runs.tolist()) if found is not None]
+    claims = [result[0] for result in map(claimed_percentile, runs.tolist()) if result is not None]
     assert len(claims) == 4000
     assert 0.001 < np.mean(np.array(claims) < 0.9) <= 0.013
 

@@ -1,10 +1,27 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from scipy import optimize, special
+from scipy.spatial import distance
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
+from emer_edge.metrics.probabilities import (
+    auroc,
+    brier,
+    ece,
+    fit_temperature,
+    gap_percentile,
+    gap_quantiles,
+    js_distance,
+    nll,
+    reliability,
+    roc,
+    softmax,
+)
 
 # By hand: class 0 three times (two hit), class 1 twice (one hit), class 2 once (missed, called 0).
 TRUTH = [0, 0, 0, 1, 1, 2]
@@ -60,3 +77,93 @@ def test_errors_by_hand() -> None:
 def test_different_lengths_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="equally long"):
         mae([0.0], [0.0, 1.0])
+
+
+PROBABILITIES = [[0.7, 0.3], [0.6, 0.4], [0.1, 0.9]]
+RELIABILITY_TRUTH = [0, 1, 1]
+
+
+def drawn(temperature: float, n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose labels were drawn at a known temperature."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (n, 5))
+    probabilities = special.softmax(logits / temperature, axis=1)
+    labels = (rng.random((n, 1)) > np.cumsum(probabilities, axis=1)).sum(axis=1)
+    return logits, np.minimum(labels, 4)
+
+
+def test_softmax_is_scipys() -> None:
+    logits = np.random.default_rng(1).normal(0, 50, (8, 7))
+    np.testing.assert_allclose(softmax(logits, 2.5), special.softmax(logits / 2.5, axis=1), rtol=1e-12)
+
+
+def test_nll_and_brier_by_hand() -> None:
+    assert nll(PROBABILITIES, RELIABILITY_TRUTH) == pytest.approx(-(math.log(0.7) + math.log(0.4) + math.log(0.9)) / 3)
+    assert brier(PROBABILITIES, RELIABILITY_TRUTH) == pytest.approx(2 * (0.09 + 0.36 + 0.01) / 3)
+
+
+def test_ece_by_hand() -> None:
+    # Ten bins: 0.6 (wrong) in (0.5, 0.6], 0.7 (right) in (0.6, 0.7], 0.9 (right) in (0.8, 0.9].
+    assert ece(PROBABILITIES, RELIABILITY_TRUTH, bins=10) == pytest.approx((0.6 + 0.3 + 0.1) / 3)
+    bins = reliability(PROBABILITIES, RELIABILITY_TRUTH, bins=10)
+    assert [item.count for item in bins] == [0, 0, 0, 0, 0, 1, 1, 0, 1, 0]
+
+
+def test_certainty_that_is_right_has_no_error() -> None:
+    assert ece(np.eye(3), [0, 1, 2]) == 0
+    assert nll([[0.0, 1.0]], [0]) < 30
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_labels_were_drawn_at_is_found(temperature: float) -> None:
+    logits, labels = drawn(temperature)
+    fitted = fit_temperature(logits, labels)
+    assert fitted == pytest.approx(temperature, rel=0.1)
+    best = optimize.minimize_scalar(
+        lambda at: nll(softmax(logits, at), labels), bounds=(0.05, 20), method="bounded", options={"xatol": 1e-6}
+    )
+    assert fitted == pytest.approx(best.x, rel=1e-3)
+
+
+def test_a_separable_set_ends_at_the_lower_bound() -> None:
+    assert fit_temperature([[1.0, 0.0], [0.0, 1.0]], [0, 1]) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_class_outside_the_logits_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"0\.\.1"):
+        nll(PROBABILITIES, [0, 1, 2])
+
+
+def test_it_is_scipys_base_2_distance() -> None:
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(7), 20), rng.dirichlet(np.ones(7) * 0.2, 20)
+    np.testing.assert_allclose(js_distance(p, q), distance.jensenshannon(p, q, base=2, axis=1), atol=1e-12)
+
+
+def test_extremes() -> None:
+    assert js_distance([1.0, 0.0], [0.0, 1.0]) == 1
+    assert js_distance([0.2, 0.8], [0.2, 0.8]) == 0
+
+
+def test_percentile_among_what_gave_the_quantiles() -> None:
+    quantiles = gap_quantiles(np.linspace(0, 0.5, 1001))
+    assert len(quantiles) == 101
+    assert gap_percentile(0.25, quantiles) == pytest.approx(50)
+    assert gap_percentile(0.9, quantiles) == 100
+    assert gap_percentile(0.9, ()) is None
+    with pytest.raises(ConfigurationError):
+        gap_quantiles([])
+
+
+def test_the_area_under_the_curve_is_the_auroc_ties_included() -> None:
+    rng = np.random.default_rng(3)
+    positive = rng.random(200) < 0.4
+    scores = np.round(rng.random(200) + 0.3 * positive, 1)
+    points = roc(positive, scores)
+    assert points[0].tolist() == [0, 0]
+    assert points[-1].tolist() == [1, 1]
+    assert (np.diff(points, axis=0) >= 0).all()
+    assert len(points) == len(np.unique(scores)) + 1
+    area = float(np.sum(np.diff(points[:, 0]) * (points[1:, 1] + points[:-1, 1]) / 2))
+    assert area == pytest.approx(auroc(positive, scores))
+    assert roc(np.ones(3, bool), [1, 2, 3]).shape == (0, 2)

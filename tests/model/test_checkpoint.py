@@ -29,7 +29,7 @@ from emer_edge.model.metadata import CheckpointMetadata
 
 
 def published(variant: str) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict(variant).items()}
+    return {name: torch.from_numpy(array) for name, array in stand_in.published_state_dict(variant).items()}
 
 
 def nine() -> tuple[Emert, CheckpointMetadata]:
@@ -43,7 +43,7 @@ def nine() -> tuple[Emert, CheckpointMetadata]:
     [
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 7},
-        lambda state: {"model": {f"module.{name}": each for name, each in state.items()}},
+        lambda state: {"model": {f"module.{name}": tensor for name, tensor in state.items()}},
     ],
     ids=["bare", "state_dict", "model-module"],
 )
@@ -53,7 +53,7 @@ def test_published_checkpoints_load_however_they_are_wrapped(tmp_path: Path, wra
     model = load_published(tmp_path / "a.pth", "er-7")
     assert model.head_names == ("er-7",)
     assert not model.training
-    assert all(torch.equal(each, state[name]) for name, each in model.state_dict().items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
 def test_intensity_fills_two_heads_and_golden_outputs_follow(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_intensity_fills_two_heads_and_golden_outputs_follow(tmp_path: Path) -> 
     torch.save(published("va"), tmp_path / "b.pth")
     opened = open_checkpoints([f"fer-intensity={tmp_path / 'c.pth'}", f"er-valence={tmp_path / 'b.pth'}"])
     assert [model.head_names for model, _ in opened] == [("fer-7", "fer-intensity"), ("er-valence",)]
-    inputs = {name: torch.from_numpy(each) for name, each in stand_in.inputs().items()}
+    inputs = {name: torch.from_numpy(array) for name, array in stand_in.inputs().items()}
     with torch.inference_mode():
         outputs = opened[0][0](**inputs)
     expected = stand_in.golden("intensity")["intensity"]
@@ -137,8 +137,8 @@ def test_own_checkpoints_come_back_whole(tmp_path: Path) -> None:
     save_checkpoint(path, model, metadata)
     ((again, read),) = open_checkpoints([str(path)])
     assert read == metadata
-    assert all(torch.equal(each, again.state_dict()[name]) for name, each in model.state_dict().items())
-    assert [each.name for each in path.parent.iterdir()] == ["x.pt"]
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.pt"]
 
 
 def test_own_and_published_checkpoints_are_not_confused(tmp_path: Path) -> None:
@@ -199,15 +199,15 @@ def test_a_published_checkpoint_describes_itself_as_raw(tmp_path: Path) -> None:
 def test_the_same_seed_draws_the_same_backbone() -> None:
     first, again, other = seeded_tensors(3), seeded_tensors(3), seeded_tensors(4)
     assert {*first} == {name for name, _ in ResNet18().named_parameters()}
-    assert all(torch.equal(each, again[name]) for name, each in first.items())
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     assert not torch.equal(first["layer1.0.conv1.weight"], other["layer1.0.conv1.weight"])
     # The stream must never move, or every demo bundle changes.
     assert first["layer4.1.conv2.weight"].double().sum().item() == pytest.approx(40.9695, abs=1e-2)
 
 
 def test_every_filter_reads_something() -> None:
-    for name, each in seeded_convolutions(0).items():
-        assert each.flatten(1).abs().amax(dim=1).min() > 0, name
+    for name, kernel in seeded_convolutions(0).items():
+        assert kernel.flatten(1).abs().amax(dim=1).min() > 0, name
 
 
 def network() -> tuple[Emert, CheckpointMetadata]:

@@ -23,8 +23,8 @@ def intermediates(model: Emert, face: torch.Tensor, eye: torch.Tensor, gaze: tor
         "face_embedding": features,
         "eye_states": model.subnet.eye(eye),
         "gaze_states": model.subnet.gaze(gaze),
-        **{f"specific_{name}": each for name, each in specific.items()},
-        **{f"invariant_{name}": each for name, each in invariant.items()},
+        **{f"specific_{name}": values for name, values in specific.items()},
+        **{f"invariant_{name}": values for name, values in invariant.items()},
         **fused.heads,
     }
 
@@ -32,14 +32,14 @@ def intermediates(model: Emert, face: torch.Tensor, eye: torch.Tensor, gaze: tor
 def network(variant: str) -> Emert:
     model = Emert(variant, HEADS[variant])
     model.load_state_dict(
-        {name: torch.from_numpy(each) for name, each in stand_in.published_state_dict(variant).items()}
+        {name: torch.from_numpy(array) for name, array in stand_in.published_state_dict(variant).items()}
     )
     return model.eval()
 
 
 @pytest.mark.parametrize("variant", stand_in.VARIANTS)
 def test_published_names_and_shapes(variant: str) -> None:
-    ours = {name: tuple(each.shape) for name, each in Emert(variant, HEADS[variant]).state_dict().items()}
+    ours = {name: tuple(tensor.shape) for name, tensor in Emert(variant, HEADS[variant]).state_dict().items()}
     assert ours == stand_in.published_shapes(variant)
 
 
@@ -47,9 +47,9 @@ def test_published_names_and_shapes(variant: str) -> None:
 @pytest.mark.parametrize("variant", stand_in.VARIANTS)
 def test_every_golden_array(variant: str, raw: bool) -> None:
     model = network(variant)
-    inputs = {name: torch.from_numpy(each) for name, each in stand_in.inputs(raw=raw).items()}
+    inputs = {name: torch.from_numpy(array) for name, array in stand_in.inputs(raw=raw).items()}
     with torch.inference_mode():
-        computed = {name: each.numpy() for name, each in intermediates(model, **inputs).items()}
+        computed = {name: tensor.numpy() for name, tensor in intermediates(model, **inputs).items()}
         whole = model(**inputs)
         faces = model.encode(inputs["face"].reshape(-1, 3, 112, 112)).reshape(-1, 8, 128)
         parts = model.fuse(faces, inputs["eye"], inputs["gaze"])
@@ -58,15 +58,15 @@ def test_every_golden_array(variant: str, raw: bool) -> None:
         computed["intensity"] = computed["fer-intensity"]
     prefix = "raw_" if raw else ""
     expected = {
-        name.removeprefix("raw_"): each
-        for name, each in stand_in.golden(variant).items()
+        name.removeprefix("raw_"): values
+        for name, values in stand_in.golden(variant).items()
         if name.startswith("raw_") == raw
     }
     assert {*expected} <= {*computed}
-    for name, each in expected.items():
-        assert computed[name].shape == each.shape
+    for name, values in expected.items():
+        assert computed[name].shape == values.shape
         np.testing.assert_allclose(
-            computed[name], each, rtol=0, atol=TOLERANCE * np.abs(each).max(), err_msg=prefix + name
+            computed[name], values, rtol=0, atol=TOLERANCE * np.abs(values).max(), err_msg=prefix + name
         )
     assert tuple(parts) == HEADS[variant]
     for name, part in parts.items():

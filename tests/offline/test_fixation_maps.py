@@ -16,10 +16,10 @@ from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
 def test_a_map_for_every_clip_and_recording(bundle: Bundle, tmp_path: Path) -> None:
     clips = synthesise(tmp_path / "clips", participants=5, clips_per_participant=1, frames=8, workers=1)
     visit = write_recording(tmp_path / "visit", seconds=2.0)
-    names = {each.name for each in find_layout(clips).clips} | {"visit"}
+    names = {item.name for item in find_layout(clips).clips} | {"visit"}
     count, skipped = write_fixation_maps([clips, visit], tmp_path / "maps", bundle.manifest)
     assert (count, skipped) == (6, ())
-    assert {each.stem for each in (tmp_path / "maps").glob("*.png")} == names
+    assert {path.stem for path in (tmp_path / "maps").glob("*.png")} == names
     image = cv2.imread(str(tmp_path / "maps" / "visit.png"))
     assert image.shape == (270, 480, 3)
     assert image.max() > 200
@@ -34,6 +34,6 @@ def test_clips_without_a_sheet_are_named(bundle: Bundle, tmp_path: Path) -> None
     sheets[0].unlink()
     sheets[1].write_bytes(b"no sheet")
     count, skipped = write_fixation_maps([clips], tmp_path / "maps", bundle.manifest)
-    assert (count, {each.name for each in skipped}) == (3, {sheets[0].stem, sheets[1].stem})
+    assert (count, {skip.name for skip in skipped}) == (3, {sheets[0].stem, sheets[1].stem})
     with pytest.raises(DataError, match="holds no faces"):
         write_fixation_maps([tmp_path / "maps"], tmp_path / "more", bundle.manifest)

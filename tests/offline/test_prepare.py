@@ -38,7 +38,7 @@ def stills(folder: Path, *images: np.ndarray) -> Path:
 
 def prepared(session: Session, source: Path, output: Path, **given: object) -> dict[str, PreparedVideo]:
     done = prepare_videos(source, output, session.detector, RECORD, **given)  # type: ignore[arg-type]
-    return {each.clip: each for each in done}
+    return {item.clip: item for item in done}
 
 
 def report(output: Path) -> list[dict[str, str]]:
@@ -59,8 +59,8 @@ def test_videos_and_folders_become_clips(session: Session, videos: Path, tmp_pat
     done = prepared(session, videos, output)
     assert list(done) == ["set1/3_film_happy", "set2/10_film_sad"]
     happy = done["set1/3_film_happy"]
-    assert (happy.frames, happy.crops, happy.missed) == (4, 3, ((Missing.NONE, 1),))
-    names = sorted(each.name for each in (output / "set1" / "3_film_happy").iterdir())
+    assert (happy.frames, happy.crops, happy.missed) == (4, 3, {Missing.NONE: 1})
+    names = sorted(path.name for path in (output / "set1" / "3_film_happy").iterdir())
     assert names == ["00001.png", "00002.png", "00004.png"]
     assert len(list((output / "set2" / "10_film_sad").iterdir())) == 11
     table = report(output)
@@ -98,7 +98,7 @@ def test_what_can_not_be_used_is_listed_and_the_rest_is_done(session: Session, v
     done = prepared(session, videos, output, image_format="jpg")
     assert "no video that OpenCV can read" in done["set1/4_film_sad"].problem
     assert done["set1/5_film_fear"].problem == "no frame has a usable face: 2 no face"
-    assert sorted(each.name for each in (output / "set1").iterdir()) == ["3_film_happy"]
+    assert sorted(path.name for path in (output / "set1").iterdir()) == ["3_film_happy"]
     assert (output / "set1" / "3_film_happy" / "00001.jpg").exists()
 
 

@@ -15,14 +15,14 @@ from emer_edge.report.distributions import Distribution, Strip, distributions, s
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
 from emer_edge.report.scatter import Mark, Rule, place, scatter
 from emer_edge.report.svg import CHARACTER, PALETTE, legend_lines
-from emer_edge.report.tables import Estimate
+from emer_edge.report.table import Estimate
 from emer_edge.report.time_series import Band, Course, stacked, time_series
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def places(svg: str) -> list[float]:
-    return [float(each.get("cx")) for each in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+    return [float(item.get("cx")) for item in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
 
 
 def test_dots_lie_in_the_order_of_their_values_and_share_rows() -> None:
@@ -36,14 +36,14 @@ def test_dots_lie_in_the_order_of_their_values_and_share_rows() -> None:
     first, second, third = places(svg)
     assert third < first < second
     root = ElementTree.fromstring(svg)
-    assert [each.text for each in root.iter(f"{SVG}text") if each.text in ("er-7", "fer-7")] == ["er-7", "fer-7"]
+    assert [item.text for item in root.iter(f"{SVG}text") if item.text in ("er-7", "fer-7")] == ["er-7", "fer-7"]
     assert "cpu fer-7: no figure" in root.findtext(f"{SVG}desc")
     assert "80.0 (70.0 to 90.0)" in root.findtext(f"{SVG}desc")
 
 
 def test_dots_keep_the_colours_of_another_plot() -> None:
     svg = dots("Loss", "margin", [Bar("er-7", Estimate(1), "cpu"), Bar("er-7", Estimate(2), "trt")], skipped=1)
-    fills = [each.get("fill") for each in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
+    fills = [item.get("fill") for item in ElementTree.fromstring(svg).iter(f"{SVG}circle")]
     assert fills == [PALETTE[1], PALETTE[2]]
 
 
@@ -51,7 +51,7 @@ def test_guides_are_inside_and_far_ends_are_cut() -> None:
     svg = dots("Loss", "margin", [Bar("x", Estimate(0.5, -900, 900))], guides=(0.0, 1.0), most=4.0)
     root = ElementTree.fromstring(svg)
     width = float(root.get("viewBox").split()[2])
-    guides = [float(each.get("x1")) for each in root.iter(f"{SVG}line") if each.get("class") == "guide"]
+    guides = [float(item.get("x1")) for item in root.iter(f"{SVG}line") if item.get("class") == "guide"]
     assert len(guides) == 2
     assert 0 < guides[0] < places(svg)[0] < guides[1] < width
 
@@ -70,9 +70,9 @@ def test_spans_are_in_units_of_what_was_met() -> None:
         Span("nothing", (0.0, 0.0), {"cpu": (0.0, 1.0)}),
     ]
     root = ElementTree.fromstring(spans("Ranges", rows))
-    bars = [each for each in root.iter(f"{SVG}rect") if each.get("height") == "5"]
+    bars = [item for item in root.iter(f"{SVG}rect") if item.get("height") == "5"]
     small, large = bars[0:2], bars[2:4]
-    assert [each.get("width") for each in small] == [each.get("width") for each in large]
+    assert [item.get("width") for item in small] == [item.get("width") for item in large]
     assert float(small[1].get("width")) == pytest.approx(float(small[0].get("width")) / 3, abs=0.05)
     assert "large: met -1e+03 to 2e+03, cpu 0 to 1e+03" in root.findtext(f"{SVG}desc")
 
@@ -81,7 +81,7 @@ def test_long_names_keep_both_ends_and_markup_stays_text() -> None:
     name = "er-7+er-3+er-valence+er-arousal: <script>layer4.1.conv2"
     for svg in (spans("Ranges", [Span(name, (0, 1), {"cpu": (0, 1)})]), dots("Dots", "", [Bar(name, Estimate(1))])):
         assert "<script" not in svg
-        shown = [each.text for each in ElementTree.fromstring(svg).iter(f"{SVG}text") if "…" in (each.text or "")]
+        shown = [item.text for item in ElementTree.fromstring(svg).iter(f"{SVG}text") if "…" in (item.text or "")]
         assert shown[0].startswith("er-7")
         assert shown[0].endswith("layer4.1.conv2")
 
@@ -133,7 +133,7 @@ PLOTS = {
 
 
 def texts(svg: str) -> list[str]:
-    return [each.text or "" for each in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    return [item.text or "" for item in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -145,13 +145,13 @@ def test_plots_are_well_formed_speak_escape_and_stay_inside(name: str) -> None:
     assert root.findtext(f"{SVG}desc")
     assert "<script" not in svg
     assert "nan" not in svg.lower()
-    _, _, width, height = (float(each) for each in root.get("viewBox").split())
-    for each in root.iter(f"{SVG}rect"):
-        assert -0.1 <= float(each.get("x")) <= width
-        assert 0 <= float(each.get("y")) + float(each.get("height")) <= height
-    for each in root.iter(f"{SVG}circle"):
-        assert 0 <= float(each.get("cx")) <= width
-        assert 0 <= float(each.get("cy")) <= height
+    _, _, width, height = (float(part) for part in root.get("viewBox").split())
+    for item in root.iter(f"{SVG}rect"):
+        assert -0.1 <= float(item.get("x")) <= width
+        assert 0 <= float(item.get("y")) + float(item.get("height")) <= height
+    for item in root.iter(f"{SVG}circle"):
+        assert 0 <= float(item.get("cx")) <= width
+        assert 0 <= float(item.get("cy")) <= height
 
 
 def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
@@ -160,17 +160,17 @@ def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
         Mark("fast", Estimate(4, 3.8, 5), Estimate(70, 60, 80), "INT8"),
     ]
     root = ElementTree.fromstring(scatter("Trade", "ms", "%", marks, [Rule("chance", 14.3)], logarithmic=True))
-    slow, fast = [(float(each.get("cx")), float(each.get("cy"))) for each in root.iter(f"{SVG}circle")]
+    slow, fast = [(float(item.get("cx")), float(item.get("cy"))) for item in root.iter(f"{SVG}circle")]
     assert slow[0] > fast[0]
     assert slow[1] < fast[1]
-    hints = [each.findtext(f"{SVG}title") for each in root.iter(f"{SVG}g")]
+    hints = [item.findtext(f"{SVG}title") for item in root.iter(f"{SVG}g")]
     assert hints == [
         "FP32 slow: 40.00 (38.00 to 60.00), 80.0 (70.0 to 90.0)",
         "INT8 fast: 4.00 (3.80 to 5.00), 70.0 (60.0 to 80.0)",
     ]
-    whiskers = [each for each in root.iter(f"{SVG}path") if each.get("stroke") == PALETTE[1]]
+    whiskers = [item for item in root.iter(f"{SVG}path") if item.get("stroke") == PALETTE[1]]
     assert len(whiskers) == 2
-    (rule,) = [each for each in root.iter(f"{SVG}line") if each.get("class") == "guide"]
+    (rule,) = [item for item in root.iter(f"{SVG}line") if item.get("class") == "guide"]
     assert float(rule.get("y1")) > fast[1]
     assert "slow: 40.00 (38.00 to 60.00), 80.0 (70.0 to 90.0)" in root.findtext(f"{SVG}desc")
     assert "chance: 14.3" in root.findtext(f"{SVG}desc")
@@ -179,7 +179,7 @@ def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
 def test_equal_places_do_not_stretch_a_logarithmic_axis() -> None:
     marks = [Mark("same", Estimate(4 + at / 1000), Estimate(50)) for at in range(3)]
     root = ElementTree.fromstring(scatter("Same", "ms", "%", marks, logarithmic=True))
-    places = [float(each.get("cx")) for each in root.iter(f"{SVG}circle")]
+    places = [float(item.get("cx")) for item in root.iter(f"{SVG}circle")]
     assert max(places) - min(places) < 1
 
 
@@ -209,7 +209,7 @@ def test_a_curve_breaks_where_there_is_no_figure_and_has_a_band_where_there_are_
     line = Line("er-7", ((0, Estimate(60, 50, 70)), (1, NAN), (2, Estimate(40, 30, 50))))
     root = ElementTree.fromstring(curves("Noise", "px", "%", [line]))
     assert len(list(root.iter(f"{SVG}circle"))) == 2
-    assert [each.get("fill-opacity") for each in root.iter(f"{SVG}path")] == ["0.15", None]
+    assert [item.get("fill-opacity") for item in root.iter(f"{SVG}path")] == ["0.15", None]
     assert "60.0 (50.0 to 70.0) at 0, 40.0 (30.0 to 50.0) at 2" in root.findtext(f"{SVG}desc")
 
 
@@ -220,7 +220,7 @@ def test_the_area_of_a_lone_curve_stands_in_the_title() -> None:
 
 
 def test_a_strip_shows_every_member_and_its_median() -> None:
-    svg = strips("People", "%", [Strip("er-7", [float(each) for each in range(101)])])
+    svg = strips("People", "%", [Strip("er-7", [float(at) for at in range(101)])])
     root = ElementTree.fromstring(svg)
     assert len(list(root.iter(f"{SVG}circle"))) == 101
     assert "101 are 0.0, 25.0, 50.0, 75.0, 100.0" in root.findtext(f"{SVG}desc")
@@ -230,28 +230,28 @@ def test_a_strip_shows_every_member_and_its_median() -> None:
 def test_a_single_slow_item_can_be_seen() -> None:
     curve = Distribution("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
     root = ElementTree.fromstring(distributions("Latency", "ms", [curve], 1.2))
-    heights = [float(each.get("height")) for each in root.iter(f"{SVG}rect")]
+    heights = [float(item.get("height")) for item in root.iter(f"{SVG}rect")]
     assert len(heights) == 3
     assert min(heights) >= 1.5
 
 
 def test_confusions_are_counted_and_told() -> None:
     root = ElementTree.fromstring(confusion_plot("er-3", ["low", "high"], [[9, 1], [4, 2]]))
-    assert [each for each in texts(ElementTree.tostring(root, "unicode")) if each.isdigit()] == ["9", "1", "4", "2"]
+    assert [text for text in texts(ElementTree.tostring(root, "unicode")) if text.isdigit()] == ["9", "1", "4", "2"]
     assert "9 of 10 low right, 1 taken for high" in root.findtext(f"{SVG}desc")
-    assert [each.text for each in root.iter(f"{SVG}text") if each.get("class") == "on"] == ["9", "4"]
+    assert [item.text for item in root.iter(f"{SVG}text") if item.get("class") == "on"] == ["9", "4"]
 
 
 TIMES = [0.0, 1.0, 2.0, 3.0]
 
 
 def plotted(image: str) -> list[str]:
-    return [str(each.get("d")) for each in ElementTree.fromstring(image).iter(f"{SVG}path")]
+    return [str(item.get("d")) for item in ElementTree.fromstring(image).iter(f"{SVG}path")]
 
 
 def test_a_line_runs_through_its_values() -> None:
     (path,) = plotted(time_series("Memory", "MB", "minutes", [Course("RSS", TIMES, [10.0, 20.0, 10.0, 20.0])]))
-    places = [tuple(map(float, each.split())) for each in re.findall(r"[\d.]+ [\d.]+", path)]
+    places = [tuple(map(float, item.split())) for item in re.findall(r"[\d.]+ [\d.]+", path)]
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     assert places[0][1] == places[2][1] > places[1][1] == places[3][1]  # y grows downwards
 
@@ -267,10 +267,10 @@ def test_bands_of_one_name_share_a_colour_and_the_legend() -> None:
     root = ElementTree.fromstring(
         time_series("Memory", "MB", "min", [Course("RSS", TIMES, [1.0, 2.0, 1.0, 2.0])], bands)
     )
-    drawn = [each for each in root.iter(f"{SVG}rect") if each.get("fill-opacity")]
-    assert [each.get("fill") for each in drawn].count(drawn[0].get("fill")) == 2
+    drawn = [item for item in root.iter(f"{SVG}rect") if item.get("fill-opacity")]
+    assert [item.get("fill") for item in drawn].count(drawn[0].get("fill")) == 2
     assert abs(float(drawn[2].get("width") or 0) / float(drawn[0].get("width") or 1) - 4) < 0.05
-    names = [each.text for each in root.iter(f"{SVG}text")]
+    names = [item.text for item in root.iter(f"{SVG}text")]
     assert names.count("camera") == names.count("tracker") == names.count("RSS") == 1
 
 
@@ -278,12 +278,12 @@ def test_an_axis_can_be_longer_than_its_lines_and_begin_above_zero() -> None:
     lines = [Course("RSS", TIMES, [100.0, 101.0, 100.0, 101.0])]
     short, long = (plotted(time_series("m", "MB", "s", lines, span=span))[0] for span in ((0.0, 3.0), (0.0, 30.0)))
     assert float(long.split("L")[-1].split()[0]) < float(short.split("L")[-1].split()[0])
-    from_zero, above = (plotted(time_series("m", "MB", "s", lines, from_zero=each))[0] for each in (True, False))
+    from_zero, above = (plotted(time_series("m", "MB", "s", lines, from_zero=item))[0] for item in (True, False))
     assert _height_px(above) > 50 * _height_px(from_zero) > 0
 
 
 def _height_px(path: str) -> float:
-    down = [float(each.split()[1]) for each in re.findall(r"[\d.]+ [\d.]+", path)]
+    down = [float(item.split()[1]) for item in re.findall(r"[\d.]+ [\d.]+", path)]
     return max(down) - min(down)
 
 
@@ -296,8 +296,8 @@ def test_drawings_stand_below_each_other_in_one_file_with_its_style() -> None:
     one = time_series("<first>", "MB", "minutes", [Course("RSS", TIMES, [1.0, 2.0, 3.0, 4.0])])
     root = ElementTree.fromstring(stacked("All & more", [one, one]))
     inner = root.findall(f"{SVG}svg")
-    assert [each.find(f"{SVG}title") is not None for each in inner] == [True, True]
-    tops = [float(each.get("y") or 0) for each in inner]
+    assert [item.find(f"{SVG}title") is not None for item in inner] == [True, True]
+    tops = [float(item.get("y") or 0) for item in inner]
     assert tops[1] - tops[0] == float(inner[0].get("height") or 0)
     assert "--paper" in (root.findtext(f"{SVG}style") or "")
 
@@ -323,7 +323,7 @@ def test_svg_holds_its_images_itself() -> None:
     root = ElementTree.fromstring(svg)
     images = root.findall("{http://www.w3.org/2000/svg}image")
     assert len(images) == 2
-    assert all(each.get("href", "").startswith("data:image/png;base64,") for each in images)
+    assert all(image.get("href", "").startswith("data:image/png;base64,") for image in images)
     assert "<clip> & more" in "".join(root.itertext())
 
 

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics.probabilities import ReliabilityBin
+from emer_edge.report import write_whole
 from emer_edge.report.bars import Bar, bars
 from emer_edge.report.curves import reliability_plot
-from emer_edge.report.files import write_whole
 from emer_edge.report.html import Details, Facts, Figure, Paragraph, Quote, Section, to_html
 from emer_edge.report.svg import Scale, ticks
-from emer_edge.report.tables import Column, Deviation, Estimate, Table, cell_text
+from emer_edge.report.table import Column, Deviation, Estimate, Table, cell_text
 from emer_edge.report.text_tables import to_csv, to_latex, to_rich
 
 TABLE = Table(
@@ -90,7 +90,7 @@ def test_latex_rows_have_as_many_cells_as_columns_and_every_group_is_closed() ->
     assert plain.count("$") % 2 == 0
     body = plain.partition("\\toprule\n")[2].partition("\\bottomrule")[0].replace("\\midrule\n", "")
     assert [line.count("&") for line in body.splitlines()] == [8, 8]
-    assert [text.count(rf"\begin{{{each}}}") for each in ("table", "tabular")] == [1, 1]
+    assert [text.count(rf"\begin{{{item}}}") for item in ("table", "tabular")] == [1, 1]
 
 
 def test_the_terminal_shows_text_that_looks_like_markup() -> None:
@@ -109,7 +109,7 @@ def test_a_row_that_does_not_fit_is_refused() -> None:
 def test_a_file_is_there_whole_or_not_at_all(tmp_path) -> None:
     path = write_whole(tmp_path / "new" / "a.csv", "x\r\n")
     assert path.read_bytes() == b"x\r\n"
-    assert [each.name for each in path.parent.iterdir()] == ["a.csv"]
+    assert [item.name for item in path.parent.iterdir()] == ["a.csv"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="can't write"):
         write_whole(tmp_path / "file" / "a.csv", "x")
@@ -159,16 +159,16 @@ def test_plots_are_well_formed_speak_and_stay_inside(name: str) -> None:
     assert root.get("aria-label")
     assert root.findtext("{http://www.w3.org/2000/svg}desc")
     assert "nan" not in PLOTS[name].lower()
-    _, _, width, height = (float(each) for each in root.get("viewBox").split())
-    for each in root.iter("{http://www.w3.org/2000/svg}rect"):
-        assert 0 <= float(each.get("x")) <= width
-        assert 0 <= float(each.get("y")) + float(each.get("height")) <= height
+    _, _, width, height = (float(part) for part in root.get("viewBox").split())
+    for item in root.iter("{http://www.w3.org/2000/svg}rect"):
+        assert 0 <= float(item.get("x")) <= width
+        assert 0 <= float(item.get("y")) + float(item.get("height")) <= height
 
 
 def test_a_page_is_one_closed_escaped_offline_document() -> None:
     table = Table(EVIL, (Column(EVIL), Column("WAR")), ((EVIL, Estimate(1, 0, 2)),), EVIL)
     blocks = (Paragraph(EVIL), Paragraph(EVIL, warning=True), Facts(((EVIL, EVIL),)), table)
-    figures = tuple(Figure(each, EVIL, narrow) for each in PLOTS.values() for narrow in ("", each))
+    figures = tuple(Figure(plot, EVIL, narrow) for plot in PLOTS.values() for narrow in ("", plot))
     blocks = (*blocks, Quote(EVIL), Details(EVIL, (Paragraph("a"),)), Details("long", (Paragraph("b"),), printed=False))
     page = to_html(EVIL, EVIL, [Section(EVIL, blocks), Section("Plots", figures)])
     assert page.count("<details>") == page.count("<details class=unprinted>") == 1

@@ -189,7 +189,7 @@ class Rig:
         return Outcome(cycles, results, [cut[each.end_ns] for each in results], self._spans, self._lamps, self.said)
 
     def _watch(self, pipeline: Pipeline) -> None:
-        evidence = pipeline.streams[None]._core.evidence  # type: ignore[union-attr]
+        evidence = pipeline.streams[None].core.evidence  # type: ignore[union-attr]
         cut = evidence.cut
 
         def watched(end_ns: int) -> HopWindow:

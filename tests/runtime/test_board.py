@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -51,19 +50,19 @@ def test_the_fastest_mode(board: Path, names: tuple[str, ...], fastest: int) -> 
 
 def test_this_machine_and_an_empty_one_are_read_without_raising(tmp_path: Path) -> None:
     for root in (Path("/"), tmp_path):
-        assert all(each.subject and each.told for each in look_at_board(root))
+        assert all(each.subject and each.message for each in look_at_board(root))
     assert read_l4t(tmp_path) is None
     assert read_clocks(tmp_path) == ()
     assert read_heat(tmp_path).hottest_c is None
 
 
 def test_clocks(board: Path) -> None:
-    assert [each.told() for each in read_clocks(board)] == [
+    assert [str(each) for each in read_clocks(board)] == [
         "CPU 0-3 730 of 730 to 1984 MHz (schedutil)",
         "CPU 4-7 730 of 730 to 1984 MHz (schedutil)",
         "GPU 306 of 306 to 918 MHz (nvhost_podgov)",
     ]
-    assert findings(board)["clocks"].mend == "sudo jetson_clocks"
+    assert findings(board)["clocks"].fix == "sudo jetson_clocks"
 
 
 def test_clocks_that_jetson_clocks_holds(board: Path) -> None:
@@ -73,7 +72,7 @@ def test_clocks_that_jetson_clocks_holds(board: Path) -> None:
     write(board, {"sys/kernel/debug/bpmp/debug/clk/emc/rate": 3199000000})
     clocks = findings(board)["clocks"]
     assert clocks.level == "ok"
-    assert "memory 3199 MHz" in clocks.told
+    assert "memory 3199 MHz" in clocks.message
 
 
 def test_heat_leaves_out_zones_that_are_off(board: Path) -> None:
@@ -88,9 +87,9 @@ def test_heat_that_slows_down(board: Path) -> None:
     write(board, {"sys/class/hwmon/hwmon1/oc3_event_cnt": 7})
     found = findings(board)
     assert found["temperature"].level == "warning"
-    assert "98 °C in gpu-thermal, slowed down from 99 °C" in found["temperature"].told
-    assert "cpufreq-cpu0 4 of 10" in found["throttling"].told
-    assert "7 times" in found["over-current"].told
+    assert "98 °C in gpu-thermal, slowed down from 99 °C" in found["temperature"].message
+    assert "cpufreq-cpu0 4 of 10" in found["throttling"].message
+    assert "7 times" in found["over-current"].message
 
 
 def test_power_of_each_rail_and_of_the_whole_module(board: Path) -> None:
@@ -98,8 +97,8 @@ def test_power_of_each_rail_and_of_the_whole_module(board: Path) -> None:
     assert [each.name for each in power.rails] == ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]
     assert power.rails[1].milliwatts == pytest.approx(2012.8)
     assert power.total_mw == pytest.approx(7862.4)  # VDD_IN alone: it feeds the others
-    assert power.told() == "7.9 W: VDD_IN 7.9 W, VDD_CPU_GPU_CV 2.0 W, VDD_SOC 1.5 W"
-    assert json.loads(json.dumps(power.to_dict()))["rails_mw"]["VDD_SOC"] == pytest.approx(1532.16)
+    assert str(power) == "7.9 W: VDD_IN 7.9 W, VDD_CPU_GPU_CV 2.0 W, VDD_SOC 1.5 W"
+    assert power.rails[2].milliwatts == pytest.approx(1532.16)
 
 
 def test_power_where_no_rail_feeds_the_others(board: Path) -> None:
@@ -112,26 +111,26 @@ def test_power_where_no_rail_feeds_the_others(board: Path) -> None:
 def test_power_elsewhere(tmp_path: Path) -> None:
     power = read_power(tmp_path)
     assert power.total_mw is None
-    assert power.told() == "n/a (no INA3221 power monitor, which Jetson boards have)"
+    assert str(power) == "n/a (no INA3221 power monitor, which Jetson boards have)"
     write(tmp_path, {"sys/class/hwmon/hwmon3/name": "ina3221"})
-    assert read_power(tmp_path).told() == "n/a (the INA3221 power monitor gives no reading)"
+    assert str(read_power(tmp_path)) == "n/a (the INA3221 power monitor gives no reading)"
 
 
-def test_the_power_mode_is_told_with_the_command_that_mends_it(board: Path) -> None:
+def test_the_power_mode_is_reported_with_the_command_that_fixes_it(board: Path) -> None:
     mode = findings(board)["power mode"]
-    assert (mode.level, mode.mend) == ("warning", "sudo nvpmodel -m 0")
-    assert "15W" in mode.told
+    assert (mode.level, mode.fix) == ("warning", "sudo nvpmodel -m 0")
+    assert "15W" in mode.message
     assert findings(write(board, {"var/lib/nvpmodel/status": "pmode:0000"}))["power mode"].level == "ok"
     (board / "var/lib/nvpmodel/status").unlink()
-    assert findings(board)["power mode"].mend == "sudo nvpmodel -q"
+    assert findings(board)["power mode"].fix == "sudo nvpmodel -q"
 
 
-def test_an_old_release_is_told(board: Path) -> None:
+def test_an_old_release_is_reported(board: Path) -> None:
     write(board, {"etc/nv_tegra_release": "# R35 (release), REVISION: 4.1, GCID: 1, BOARD: t186ref"})
     (board / "var/lib/dpkg/status").unlink()
     release = findings(board)["board"]
     assert release.level == "warning"
-    assert "JetPack 5" in release.told
+    assert "JetPack 5" in release.message
 
 
 def test_memory_swap_and_disk(board: Path, tmp_path: Path) -> None:
@@ -140,12 +139,12 @@ def test_memory_swap_and_disk(board: Path, tmp_path: Path) -> None:
     (cache / "plan").write_bytes(bytes(3_000_000))
     found = {each.subject: each for each in look_at_resources(board, True, cache)}
     assert [each.level for each in (found["memory"], found["swap"], found["cache"])] == ["ok", "ok", "ok"]
-    assert "zram" in found["swap"].told
-    assert found["cache"].told == f"{cache}: 3 MB"
+    assert "zram" in found["swap"].message
+    assert found["cache"].message == f"{cache}: 3 MB"
     write(board, {"proc/meminfo": "MemAvailable: 400000 kB\nSwapFree: 7969088 kB"})
     found = {each.subject: each for each in look_at_resources(board, True, cache)}
     assert found["memory"].level == "warning"
-    assert "mkswap" in found["swap"].mend  # zram does not count
+    assert "mkswap" in found["swap"].fix  # zram does not count
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -158,9 +157,9 @@ def test_a_cache_that_may_not_be_written(board: Path, tmp_path: Path) -> None:
 def test_serial_ports_cameras_and_what_takes_them(board: Path) -> None:
     write(board, {"dev/ttyUSB0": "", "usr/lib/udev/rules.d/85-brltty.rules": ""})
     found = {each.subject: each for each in examine(root=board)}
-    assert found["serial port"].told.endswith(f"--tracker {board}/dev/ttyUSB0")
+    assert found["serial port"].message.endswith(f"--tracker {board}/dev/ttyUSB0")
     assert found["camera"].level == "warning"
-    assert found["brltty"].mend == "sudo apt remove brltty"
+    assert found["brltty"].fix == "sudo apt remove brltty"
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU here")
@@ -168,5 +167,5 @@ def test_a_jetson_whose_gpu_is_hidden(board: Path) -> None:
     found = list(examine(root=board))
     gpu = next(each for each in found if each.subject == "gpu")
     assert gpu.level == "problem"
-    assert "--runtime nvidia" in gpu.mend
+    assert "--runtime nvidia" in gpu.fix
     assert worst(found) == "problem"

@@ -13,7 +13,7 @@ from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.data.synth.eyes import SyntheticEyes, generate, samples
 from emer_edge.export.matching import eye_quantiles
-from emer_edge.runtime.column_watch import UNWATCHED, ColumnWatch
+from emer_edge.runtime.evidence import UNWATCHED, ColumnWatch
 from emer_edge.runtime.pipeline import PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session

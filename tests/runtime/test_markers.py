@@ -218,7 +218,7 @@ def test_lines_of_a_pipe_set_markers() -> None:
     assert [each.label for each in told[:2]] == ["stimulus 1", "stimulus 2"]
     assert [each.label for each in told[-2:]] == ["\ufffd", "last"]
     assert all(len(each.label) <= 200 and each.source == "lines" for each in told)
-    assert said[0].startswith("markers: left out 1 lines")
+    assert said[0].startswith("markers: skipped 1 lines")
     assert "stdin has ended" in said[1]
 
 
@@ -273,7 +273,7 @@ def test_markers_of_an_lsl_stream_have_its_times(markers) -> None:
     for marker in told[2:]:
         assert marker.clock == "arrival"
         assert abs(marker.stamp_ns - arrived_ns) < 1_000_000_000
-    assert said == [f"no LSL marker stream {name} so far; looking for it", f"markers from the LSL stream {name}"]
+    assert said == [f"no LSL marker stream {name} so far; searching for it", f"markers from the LSL stream {name}"]
 
 
 def test_a_stream_that_ends_and_comes_back_is_followed(markers) -> None:

@@ -1,4 +1,4 @@
-"""What the page tells its visitors, over plain HTTP, and what they can't do to a run."""
+"""The page's answers to its visitors, over plain HTTP, and what visitors can't do to a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from runtime_inputs import SCENE, sample
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.results import State
+from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
-from emer_edge.runtime.outputs.page import pictures
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
 
@@ -85,13 +87,13 @@ def test_images_come_newest_first_with_the_face_in_them(page: Page) -> None:
 
 
 def test_a_visitor_of_an_earlier_run_is_not_kept_waiting(page: Page) -> None:
-    page.channels[None].video._asked_s = time.monotonic()
+    page.channels[None].video.newest(0, 0.0)  # watched from now on
     show_face(page, 1)
     assert ask(page, "/frame?after=5000")[0].headers["X-Number"] == "1"
 
 
 def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:
-    page.channels[None].video._asked_s = time.monotonic()
+    page.channels[None].video.newest(0, 0.0)
     show_face(page, 1)
     one, two = (page.channels[None].video.newest(0, 1.0) for _ in range(2))
     assert one is two
@@ -105,20 +107,30 @@ def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> N
     assert time.monotonic() - began_s < 4.5  # 5 s one after the other
 
 
-def test_without_visitors_no_image_is_kept(page: Page) -> None:
-    show_face(page, 1)
-    assert page.channels[None].video._frame is None
-    page.channels[None].video._asked_s = time.monotonic()
-    show_face(page, 2)
-    assert page.channels[None].video._frame is not None
-    page.channels[None].video._asked_s -= 60
-    show_face(page, 3)
-    assert page.channels[None].video._frame is None
-    assert page.channels[None].video._picture is None
-    page.channels[None].video._asked_s = time.monotonic()
-    show_face(page, 4)
-    page.channels[None].video._asked_s -= 60  # the camera is silent from now on
-    assert page.channels[None].video.newest(0, 0.05) is None
+def test_without_visitors_no_image_is_kept() -> None:
+    now_s = 1000.0
+    video = Video(Encoder(), lambda: now_s)
+
+    def offered(number: int) -> weakref.ref[object]:
+        frame = frame_of(number)
+        video.offer(frame, None)
+        return weakref.ref(frame.image)
+
+    assert offered(1)() is None
+    assert video.newest(0, 0.0) is None  # watched from now on
+    second = offered(2)
+    assert second() is not None
+    picture = video.newest(0, 10.0)
+    assert picture is not None
+    now_s += 60
+    assert offered(3)() is None
+    assert second() is None
+    assert video.newest(0, 0.0) is None  # nor the encoded one
+    fourth = offered(4)
+    now_s += 60  # the camera is silent from now on
+    assert video.newest(0, 0.05) is None
+    assert fourth() is None
+    video.close()
 
 
 def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -> None:
@@ -130,7 +142,7 @@ def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -
     delivery.put("frame", None, frame_of(1), None, 0)
     delivery.put("sample", None, sample(1), 0)
     assert len(said) == count
-    assert page.channels[None].feed._number == 0
+    assert page.channels[None].feed.results == 0
     assert ask(page)[0].status == 200
 
 
@@ -140,12 +152,12 @@ def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: l
     )
     page = Page(PageOptions("0"), Host(pipeline, say=said.append))
     summary = play(pipeline, [page])
-    assert page.channels[None].feed._meter.counts == {
+    assert page.channels[None].feed.meter.counts == {
         "frames": summary.frames,
         "samples": summary.samples,
         "seen": summary.samples,
     }
-    assert page.channels[None].feed._number == sum(summary.states.values()) == 20
+    assert page.channels[None].feed.results == sum(summary.states.values()) == 20
     assert f"page: {page.url}" in said
     with pytest.raises(OSError, match="refused"):
         ask(page)
@@ -158,13 +170,13 @@ def test_a_state_without_emotion_tells_none(page: Page) -> None:
     assert (told["state"], told["heads"], told["gap"]) == ("no_face", {}, None)
 
 
-def test_images_are_encoded_elsewhere_and_nobody_watching_none_are(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_encoded_elsewhere_and_nobody_watching_none_are(page: Page) -> None:
     assert page.helper_pid is None
     ask(page, "/frame")
     show_face(page, 1)
     assert ask(page, "/frame")[0].headers["X-Number"] == "1"
     assert page.helper_pid is not None
-    monkeypatch.setattr(pictures, "_REST_S", 0.0)  # nobody has asked for long
+    page.channels[None].video.rest_s = 0.0
     until(lambda: page.helper_pid is None)
     show_face(page, 2)
     assert ask(page, "/frame?after=1")[0].headers["X-Number"] == "2"

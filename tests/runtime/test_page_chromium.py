@@ -80,7 +80,7 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
         assert float(browser.value(FIGURE)) >= 0
         browser.until(f"document.getElementById('percentiles').textContent !== {figures!r}")
         browser.until("document.querySelectorAll('#valence polyline').length === 2")
-        browser.until("document.getElementById('face-note').textContent === 'face found'")
+        browser.until("document.getElementById('face-note').textContent === 'face detected'")
         assert float(browser.value("document.querySelector('#display .point').getAttribute('cx')")) > 0
         assert "8 of 8 slots covered" in browser.text("#sensors")
         assert "demo weights" in browser.text("#notes")
@@ -132,8 +132,8 @@ def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bund
         assert "Emotion inference is running" in browser.text(".notice")
         with faces(again):
             browser.until(LIT)
-        again._server.shutdown()
-        again._server.end()  # as if the process had been killed: no goodbye
+        again.server.shutdown()
+        again.server.end()  # as if the process had been killed: no goodbye
         wait_for_state(browser, "lost")
     finally:
         again.end(None)
@@ -165,14 +165,15 @@ def test_every_stage_and_age_is_shown_whole(browser: Chromium, page: Page) -> No
         page.result(result_of(number))
     page.result(replace(result_of(40), stages_ms={"wait": 0.2, "encode": 90.0, "total": 900.0}))
     browser.open(page.url)
-    browser.until("document.querySelectorAll('#stages tr').length === 5")
+    browser.until("document.querySelectorAll('#stages tr').length === 6")
     rows = browser.value(
         "[...document.querySelectorAll('#stages tr')].map((row) => [...row.cells].map((c) => c.textContent))"
     )
-    assert [row[0] for row in rows][:2] == ["hop deadline to result", "waiting for the step"]
+    assert [row[0] for row in rows][:2] == ["step latency (deadline to result)", "end-to-end latency"]
     assert rows[0][-3:] == ["900 ms", "900 ms", "40"]  # of 40 the slowest is the p99
-    assert rows[2][2:] == ["3.1 ms", "3.1 ms", "90 ms", "90 ms", "40"]
-    bars = "[...document.querySelectorAll('#stages tr:nth-child(3) rect')].map((each) => each.height.baseVal.value)"
+    assert rows[1][-2:] == ["962 ms", "40"]  # a face 12 ms old at the window's end, 50 ms of allowance, the step
+    assert rows[3][2:] == ["3.1 ms", "3.1 ms", "90 ms", "90 ms", "40"]
+    bars = "[...document.querySelectorAll('#stages tr:nth-child(4) rect')].map((each) => each.height.baseVal.value)"
     assert browser.value(f"{bars}.length") == 2  # one slow step is seen beside 39
     assert min(browser.value(bars)) >= 2.5
 
@@ -212,7 +213,7 @@ def test_keys_alone_are_enough(browser: Chromium, page: Page) -> None:
     browser.value(
         "const s = document.getElementById('stage'); s.value = 'encode'; s.dispatchEvent(new Event('change'))"
     )
-    browser.until("document.getElementById('histogram').ariaLabel.startsWith('encoding it: half within 3.1')")
+    browser.until("document.getElementById('histogram').ariaLabel.startsWith('encoding the face: half within 3.1')")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])

@@ -99,7 +99,7 @@ def test_each_stream_has_its_events(both: Page) -> None:
 
 def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
     for name, channel in both.channels.items():
-        channel.video._asked_s = 1e12  # watched
+        channel.video.newest(0, 0.0)  # watched from now on
         frame = frame_of(1)
         bright = np.full_like(frame.image, 250 if name == "left" else 5)
         channel.frame(replace(frame, image=bright), None, 0)
@@ -108,8 +108,8 @@ def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
         assert status == 200
         assert low <= cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean() < high
     both.channels["right"].sample(sample(1), 0)
-    assert both.channels["right"].feed._meter.counts["samples"] == 1
-    assert both.channels["left"].feed._meter.counts["samples"] == 0
+    assert both.channels["right"].feed.meter.counts["samples"] == 1
+    assert both.channels["left"].feed.meter.counts["samples"] == 0
 
 
 @pytest.mark.parametrize("path", ["/events?stream=third", "/frame?stream=third", "/frame?stream=../left"])
@@ -132,8 +132,8 @@ def test_a_fault_of_one_stream_leaves_the_other(bundle: Bundle, said: list[str])
         delivery.put("frame", "left", None, None, 0)
         for name in DISPLAYS:
             delivery.put("result", name, replace(result_of(1), stream=name))
-        assert page.channels["left"].feed._number == 0
-        assert page.channels["right"].feed._number == 1
+        assert page.channels["left"].feed.results == 0
+        assert page.channels["right"].feed.results == 1
         assert sum("the output page failed" in each for each in said) == 1
     finally:
         page.end(None)
@@ -181,7 +181,7 @@ def test_what_one_left_is_gone_when_another_without_results_is_chosen(browser: C
     browser.until(f"{CHOSEN} === 'right' && {FIGURE} === '–'")
     assert browser.text("#felt-word") == browser.text("#shown-word") == "–"
     assert browser.text("#sensors") == ""
-    assert browser.text("#percentiles") == "nothing measured yet"
+    assert browser.text("#percentiles") == "nothing measured so far"
     assert browser.value("document.getElementById('state').dataset.state") == "connecting"
 
 
@@ -222,11 +222,11 @@ def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
     try:
         browser.open(page.url)
         browser.until("document.getElementById('state').dataset.state === 'ok'", 30.0)
-        browser.until("document.getElementById('face-note').textContent === 'face found'")
+        browser.until("document.getElementById('face-note').textContent === 'face detected'")
         browser.until("document.querySelector('#streams label[data-stream=right] .how').textContent === 'no face'")
         browser.value("document.querySelector('#streams [value=right]').click()")
         browser.until("document.getElementById('state').dataset.state === 'no_face'")
-        browser.until("document.getElementById('face-note').textContent !== 'face found'")
+        browser.until("document.getElementById('face-note').textContent !== 'face detected'")
         assert "0 of 8 slots covered" in browser.text("#sensors")
     finally:
         run.stop()

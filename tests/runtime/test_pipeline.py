@@ -30,24 +30,22 @@ from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.core.samples import Display, Frame, StimulusRect
 from emer_edge.core.window import WindowSpec
-from emer_edge.data.windows import stack_faces
+from emer_edge.data.images import stack_faces
 from emer_edge.metrics.probabilities import js_distance
 from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.column_watch import UNWATCHED
+from emer_edge.runtime.evidence import UNWATCHED
 from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Source, WindowOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.intake import Intake
-from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.signals.rows import network_row, raw_row
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.rows import EyeStream, network_row, raw_row
 
 HOP_NS = WINDOW.hop_ns
 FAST = TrackerOptions(pace="fast", offset_ms=0.0)
@@ -347,7 +345,7 @@ def test_signals_end_a_run_with_its_summary(bundle: Bundle, video: Path, tracker
     assert first["state"] == "filling"
     assert process.returncode == 0, err
     assert "Traceback" not in err
-    assert "hop deadline to result" in err
+    assert "step latency" in err
     assert all(json.loads(line)["state"] == "filling" for line in out.splitlines())
 
 

@@ -9,8 +9,7 @@ import pytest
 from emer_edge.bundle import Bundle
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline
-from emer_edge.runtime.play import play
-from emer_edge.runtime.supervisor import Supervisor
+from emer_edge.runtime.play import Supervisor, play
 
 
 @pytest.fixture(params=["a path", "an abstract name"])

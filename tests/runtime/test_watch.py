@@ -1,5 +1,8 @@
+"""What hangs is reported, counted and noted: threads, steps, closing; and notes about clocks."""
+
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,23 +11,24 @@ import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 from runtime_inputs import RATE_HZ, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import EngineError
 from emer_edge.core.results import Result, State
 from emer_edge.core.window import NANOSECONDS, WindowSpec
-from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.clock import ClockReport, monotonic_ns
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.faces.looks import Face
 from emer_edge.runtime.options import FaceOptions, Source
 from emer_edge.runtime.outputs import Output
+from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.intake import FeedWatch, Intake
-from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.pipeline.runner import Intake, LiveRunner, source_troubles
 from emer_edge.runtime.play import play
-from emer_edge.runtime.ring import Bell
+from emer_edge.runtime.ring import Bell, FeedWatch
 from emer_edge.runtime.session import Session
 
 SECOND = NANOSECONDS
@@ -92,7 +96,7 @@ def runner_of(session: Session, detector: FaceDetector, said: list[str], stepper
 def test_a_face_thread_that_hangs_makes_results_stale_until_it_goes_on(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emer_edge.runtime.pipeline.intake._STUCK_NS", SECOND // 2)
+    monkeypatch.setattr(FeedWatch, "stuck_ns", SECOND // 2)
     free, said = threading.Event(), list[str]()
     free.set()
 
@@ -152,9 +156,7 @@ def test_looks_that_always_fail_end_the_run(session: Session) -> None:
 
 
 def test_a_step_that_hangs_is_said_and_counted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "emer_edge.runtime.pipeline.runner._STUCK_NS", SECOND
-    )  # two hops, so that one is surely skipped
+    monkeypatch.setattr(LiveRunner, "stuck_ns", SECOND)  # two hops, so that one is surely skipped
     said: list[str] = []
 
     class Hanging(Stepper):
@@ -192,7 +194,7 @@ class Deaf(LiveCamera):
 
 
 def test_closing_does_not_wait_for_a_camera_that_hangs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emer_edge.runtime.pipeline.runner._JOIN_S", 0.5)
+    monkeypatch.setattr(LiveRunner, "join_s", 0.5)
     said: list[str] = []
     camera = Deaf()
     pipeline = Pipeline(bundle, camera, LiveTracker(), say=said.append)
@@ -255,3 +257,32 @@ def test_a_slow_output_delays_no_step_and_what_it_misses_is_counted(bundle: Bund
     assert lost > 0
     assert steps + summary.dropped.get("late steps", 0) >= 50  # of 60 in three seconds: none waited for the output
     assert len(output.ends_ns) <= steps - lost <= len(output.ends_ns) + 17  # the rest still waited at the end
+
+
+DARK = [np.zeros((48, 64, 3), np.uint8)]
+POOR = ClockReport("one-way", 320.0, 85.0, 2)
+
+
+class Drifting(LiveTracker):
+    """A tracker whose clock is known badly."""
+
+    clock_report = POOR  # type: ignore[assignment]
+
+
+def test_a_clock_that_is_known_badly_is_a_note_of_the_results() -> None:
+    assert source_troubles(LiveCamera(DARK), LiveTracker()) == ()
+    notes = source_troubles(LiveCamera(DARK), Drifting())
+    assert notes == POOR.notes()
+    assert [any(word in each for each in notes) for word in ("2 times", "320 ppm", "85 ms late")] == [True] * 3
+
+
+def test_the_summary_says_how_well_the_clock_is_known(bundle: Bundle) -> None:
+    with Pipeline(bundle, LiveCamera(DARK), Drifting(), say=lambda sentence: None) as pipeline:
+        next(pipeline)
+    summary = pipeline.summary()
+    assert summary.to_dict()["clock"] == {
+        "link": "one-way", "drift_ppm": 320.0, "residual_ms": 85.0, "resets": 2, "uncertainty_ms": None,
+    }  # fmt: skip
+    text = io.StringIO()
+    SummaryTable(Console(file=text, width=200)).end(summary)
+    assert "its clock drifts by 320 ppm, 85 ms of jitter taken away, 2 resets (one-way)" in text.getvalue()

@@ -22,11 +22,8 @@ from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
-from emer_edge.runtime.pipeline import intake as intakes
-from emer_edge.runtime.pipeline import runner as runners
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.intake import Intake
-from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 
@@ -146,12 +143,12 @@ class World(threading.Condition):
             last = self._samples.pop(0)
             self.intake._samples.put(last, ring=False)
             if not self._samples:
-                self.intake._end(last.stamp_ns + round(1e9 / RATE_HZ) + MS)
+                self.intake.end(last.stamp_ns + round(1e9 / RATE_HZ) + MS)
         while self._frames and self._frames[0].arrival_ns <= self.now_ns:
             frame = self._frames.pop(0)
-            self.intake._looks.put((frame, self.intake.core.evidence.faces.finder.see(frame)))
+            self.intake.looks.put((frame, self.intake.core.evidence.faces.finder.see(frame)))
             if not self._frames:
-                self.intake._end(frame.stamp_ns + round(1e9 / FPS) + MS)
+                self.intake.end(frame.stamp_ns + round(1e9 / FPS) + MS)
         return True
 
 
@@ -159,13 +156,14 @@ def live(session: Session, streams: Streams) -> list[Result]:
     world = World(streams)
     core = PipelineCore(session, RATE_HZ)
     silent = LiveCamera(PICTURES, silent_s=0.0), LiveTracker(silent_s=0.0)
-    intake = world.intake = Intake(core, *silent, bell=world, say=print)
-    runner = LiveRunner(Stepper(session), [intake], world, print)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (intakes, runners):
-            patch.setattr(module, "monotonic_ns", lambda: world.now_ns)
-        runner.start(streams.origin_ns)
-        runner._threads[0].join(30)
+
+    def clock() -> int:
+        return world.now_ns
+
+    intake = world.intake = Intake(core, *silent, bell=world, say=print, clock=clock)
+    runner = LiveRunner(Stepper(session), [intake], world, print, clock=clock)
+    runner.start(streams.origin_ns)
+    runner.threads[0].join(30)
     results = list(runner.results())
     assert runner.close()
     return results

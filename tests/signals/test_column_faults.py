@@ -29,8 +29,8 @@ def test_any_numbers_can_be_judged(seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         faults = find_faults(cells, TRAINED, Display())
-    assert len({each.key for each in faults}) == len(faults)
-    assert all(each.text and "nan" not in each.text for each in faults)
+    assert len({fault.key for fault in faults}) == len(faults)
+    assert all(fault.text and "nan" not in fault.text for fault in faults)
 
 
 def test_quantiles_that_count_missing_cells_as_zero_are_understood() -> None:
@@ -38,7 +38,7 @@ def test_quantiles_that_count_missing_cells_as_zero_are_understood() -> None:
     quantiles = {"Eye position left Z [DACS mm]": (0.0, 0.0, 606.0, 637.0, 669.0, 705.0, 725.0)}
     quantiles["Gaze direction left Z"] = (-0.9999, -0.9994, -0.9969, -0.9927, -0.985, 0.0, 0.0)
     trained = TrainedColumns.of(quantiles)
-    z, direction = (COLUMN_KEYS.index(each) for each in quantiles)
+    z, direction = (COLUMN_KEYS.index(key) for key in quantiles)
     assert 400 < trained.low[z] < 500
     assert -0.97 < trained.high[direction] < -0.9
     assert trained.known

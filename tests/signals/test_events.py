@@ -15,8 +15,8 @@ from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.data.synth.eyes import EyeTraits, SyntheticEyes, record
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.runtime.clock import ClockMapper
-from emer_edge.signals.events import CAUSAL_RULE, event_columns, movement_types
-from emer_edge.signals.stream import EyeStream
+from emer_edge.signals.events import SETTLE_NS, event_columns, movement_types
+from emer_edge.signals.rows import EyeStream
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting a value on a DataFrame", "ignore:Downcasting")
 
@@ -40,8 +40,8 @@ def offline(eyes: SyntheticEyes) -> np.ndarray:
         classifier=IVTClassifierConfig(),
         fixation_post=FixationPostConfig(merge_adjacent_fixations=True, discard_short_fixations=True),
     )
-    found = IVTPipeline(config).process_dataframe(pd.DataFrame(table))["ivt_event_type_post"]
-    return found.map(MOVEMENT_CODES).to_numpy().astype(int)
+    types = IVTPipeline(config).process_dataframe(pd.DataFrame(table))["ivt_event_type_post"]
+    return types.map(MOVEMENT_CODES).to_numpy().astype(int)
 
 
 def recording(noise_px: float, seed: int, seconds: int = SECONDS) -> SyntheticEyes:
@@ -74,7 +74,7 @@ def test_live_windows_agree_with_the_offline_filter(noise_px: float, jitter_ms: 
         part = slice(first, stop)
         right = movement_types(rows[part], times_ns[part], eyes.seen[part]) == expected[part]
         every.append(right.mean())
-        old = times_ns[part] < end_ns - CAUSAL_RULE.settle_ns
+        old = times_ns[part] < end_ns - SETTLE_NS
         settled.append(right[old].mean())
         newest.append(right[-1])
     assert min(every) > 0.98

@@ -15,7 +15,7 @@ DEGREE_PX = 2 * 650 * np.tan(np.radians(0.5)) / (527 / 1920)
 
 def looking(*places: tuple[float, float, int]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
     """Rows of an eye that rests at x, y for so many rows, and leaps between; 620 mm from the display."""
-    rows = np.zeros((sum(each[2] for each in places), 39), np.float32)
+    rows = np.zeros((sum(place[2] for place in places), 39), np.float32)
     gaze = np.concatenate([np.tile((x, y), (count, 1)) for x, y, count in places])
     rows[:, 0:6] = np.tile(gaze, (1, 3))
     rows[:, 22:26] = np.tile(gaze * (527 / 1920), (1, 2))
@@ -25,18 +25,18 @@ def looking(*places: tuple[float, float, int]) -> tuple[NDArray[np.float32], NDA
 
 
 def test_fixations_are_where_and_as_long_as_the_eye_rested() -> None:
-    found = find_fixations(*looking((300, 300, 60), (1500, 800, 120)))
-    assert len(found) == 2
-    np.testing.assert_allclose(found.points_px, [[300, 300], [1500, 800]], atol=25)
-    np.testing.assert_allclose(found.durations_ms, [500, 1000], atol=40)
+    fixations = find_fixations(*looking((300, 300, 60), (1500, 800, 120)))
+    assert len(fixations) == 2
+    np.testing.assert_allclose(fixations.points_px, [[300, 300], [1500, 800]], atol=25)
+    np.testing.assert_allclose(fixations.durations_ms, [500, 1000], atol=40)
 
 
 def test_published_types_are_taken_as_they_are() -> None:
     rows, times_ns, seen = looking((300, 300, 60), (1500, 800, 60))
     rows[:30, 32], rows[30:50, 32], rows[50:, 32] = 1, 2, 0
-    found = find_fixations(rows, times_ns, seen, "published")
-    assert found.points_px.tolist() == [[300, 300]]
-    assert found.durations_ms[0] == pytest.approx(250, abs=1)
+    fixations = find_fixations(rows, times_ns, seen, "published")
+    assert fixations.points_px.tolist() == [[300, 300]]
+    assert fixations.durations_ms[0] == pytest.approx(250, abs=1)
     assert len(find_fixations(rows[:0], times_ns[:0], seen[:0])) == 0
 
 

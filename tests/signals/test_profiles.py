@@ -55,7 +55,7 @@ def test_rows_are_thinned_to_the_trackers_rate(rate_hz: int, expected: int) -> N
 
 
 def test_profiles_are_named_by_users() -> None:
-    assert [each.name for each in profiles_named("gazepoint, serial-xy,gazepoint")] == ["gazepoint", "serial-xy"]
+    assert [profile.name for profile in profiles_named("gazepoint, serial-xy,gazepoint")] == ["gazepoint", "serial-xy"]
     assert profiles_named("all") == tuple(PROFILES.values())
     assert profiles_named("") == ()
     with pytest.raises(ConfigurationError, match="no tracker profile eyelink; there are tobii"):

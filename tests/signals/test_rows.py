@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from emer_edge.core.columns import COLUMN_KEYS
+from emer_edge.core.columns import COLUMN_KEYS, column_words
 from emer_edge.core.samples import Display, EyeReading, StimulusRect, TrackerSample
-from emer_edge.signals.rows import column_words, network_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 WHOLE = StimulusRect.whole(DISPLAY)
@@ -48,7 +48,7 @@ def test_columns_that_a_tracker_never_fills_are_named() -> None:
     names = unfilled_columns(np.stack([raw_row(sample(eye, eye), DISPLAY, WHOLE)] * 3))
     assert "Pupil diameter left [mm]" in names
     assert "Eye position right Z [DACS mm]" in names
-    assert not [each for each in names if each.startswith(("Gaze point", "Eye movement", "Validity"))]
+    assert not [name for name in names if name.startswith(("Gaze point", "Eye movement", "Validity"))]
 
 
 def test_infinite_numbers_do_not_reach_the_network() -> None:
@@ -86,7 +86,7 @@ def test_every_column_that_a_gaze_point_and_an_eye_give_is_filled(display: Displ
 def test_the_gaze_point_is_where_the_gaze_direction_meets_the_display() -> None:
     position = (200.0, 150.0, 640.0)
     ray = np.array([300.0, 100.0, 0.0]) - position
-    unit = tuple(float(each) for each in ray / np.linalg.norm(ray))
+    unit = tuple(float(part) for part in ray / np.linalg.norm(ray))
     eye = EyeReading(direction=unit, position_mm=position, valid=True)  # type: ignore[arg-type]
     row = raw_row(sample(eye, eye), DISPLAY, WHOLE)
     assert row[22:24] == pytest.approx((300.0, 100.0))

@@ -6,7 +6,7 @@ import pytest
 from emer_edge.core.columns import EVENTS, MovementType
 from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.signals.events import movement_types
-from emer_edge.signals.stream import EyeStream, clip_times_ns, eye_slots, face_slots, hop_candidates
+from emer_edge.signals.rows import EyeStream, clip_times_ns, eye_slots, face_slots, hop_candidates
 
 SPEC = WindowSpec()
 PERIOD_NS = round(NANOSECONDS / 120)
@@ -54,7 +54,7 @@ def test_a_random_draw_stays_inside_its_slot() -> None:
     draws = np.stack([face_slots(times, SPEC.length_ns, SPEC, rng)[0] for _ in range(200)])
     slot = (times[draws] - 1) // SPEC.face_slot_ns
     assert (slot == np.arange(8)).all()
-    assert all(len(set(draws[:, each])) > 20 for each in range(8))
+    assert all(len(set(draws[:, item])) > 20 for item in range(8))
 
 
 def test_the_newest_item_of_each_hop_is_a_candidate() -> None:
@@ -110,7 +110,7 @@ def test_a_jump_is_seen_as_soon_as_it_has_happened() -> None:
     times = (np.arange(240, dtype=np.int64) + 1) * PERIOD_NS
     spec = WindowSpec(length_ns=2 * NANOSECONDS - 2 * NANOSECONDS % 96)
     stream = filled(rows_of(two_fixations()), times)
-    kinds = [int(stream.window(int(times[each]), spec).eye[-1, 32]) for each in range(98, 104)]
+    kinds = [int(stream.window(int(times[item]), spec).eye[-1, 32]) for item in range(98, 104)]
     saccade, fixation = MovementType.SACCADE, MovementType.FIXATION
     assert kinds == [fixation, fixation, saccade, saccade, fixation, fixation]
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,21 +12,20 @@ from lsl_streams import unique
 from machine import needs
 
 from emer_edge.core.samples import Display
+from emer_edge.runtime.cameras.v4l2 import LAYOUTS, Mode, query_node, request_number
 from emer_edge.tools.devices import (
     Device,
     Devices,
     access_problem,
+    device_lines,
     find_cameras,
     find_lsl,
     find_open_gaze,
     find_ports,
     list_devices,
-    told,
-    told_json,
-    told_modes,
+    mode_lines,
 )
 from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
-from emer_edge.tools.v4l2_query import LAYOUTS, Mode, query_node, request
 
 
 def node(root: Path, number: int, name: str, index: int = 0) -> None:
@@ -59,22 +58,25 @@ def test_csi_sensors_are_counted_among_the_nodes(tmp_path: Path) -> None:
     node(tmp_path, 0, "vi-output, imx219 9-0010")
     node(tmp_path, 1, "USB Camera")
     node(tmp_path, 2, "vi-output, imx477 10-001a")
-    found = find_cameras(tmp_path)
-    assert [each.argument for each in found if "csi://" in each.argument] == ["--camera csi://0", "--camera csi://1"]
-    assert [each.name for each in found] == ["imx219", "USB Camera", "imx477"]
+    devices = find_cameras(tmp_path)
+    assert [device.argument for device in devices if "csi://" in device.argument] == [
+        "--camera csi://0",
+        "--camera csi://1",
+    ]
+    assert [device.name for device in devices] == ["imx219", "USB Camera", "imx477"]
 
 
 def test_a_node_that_a_container_lacks_is_said(tmp_path: Path) -> None:
     node(tmp_path, 0, "USB Camera")
     (tmp_path / "dev/video0").unlink()
-    (found,) = find_cameras(tmp_path)
-    assert found.problem is not None
-    assert "container" in found.problem
+    (device,) = find_cameras(tmp_path)
+    assert device.problem is not None
+    assert "container" in device.problem
 
 
-def test_modes_are_told_largest_first() -> None:
+def test_modes_are_listed_largest_first() -> None:
     motion_jpeg = (Mode("MJPG", 160 * n, 120 * n, (30.0, 15.0)) for n in range(1, 9))
-    first, second = told_modes((*motion_jpeg, Mode("YUYV", 640, 480, ())))
+    first, second = mode_lines((*motion_jpeg, Mode("YUYV", 640, 480, ())))
     assert first.startswith("MJPG: 1280x960 at 30, ")
     assert first.endswith(" and 2 smaller")
     assert second == "YUYV: 640x480"
@@ -106,8 +108,8 @@ def test_questions_are_laid_out_as_the_kernel_lays_them_out(tmp_path: Path) -> N
     subprocess.run(["cc", str(source), "-o", str(tmp_path / "sizes")], check=True)
     lines = subprocess.run([str(tmp_path / "sizes")], capture_output=True, text=True, check=True).stdout.splitlines()
     for name, line in zip(structures, lines, strict=True):
-        number, size, *places = (int(each) for each in line.split())
-        assert (request(name), LAYOUTS[name][2].size) == (number, size), name
+        number, size, *places = (int(number) for number in line.split())
+        assert (request_number(name), LAYOUTS[name][2].size) == (number, size), name
         assert tuple(places) == offsets[name], name
 
 
@@ -122,17 +124,17 @@ def test_ports_are_listed_by_the_link_that_stays(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     link = tmp_path / "serial/by-id/usb-FTDI_Tracker_7-if00-port0"
     link.symlink_to("../../ttyUSB1")
-    found = find_ports(tmp_path)
-    assert [each.argument for each in found] == [f"--tracker {tmp_path}/ttyACM0", f"--tracker {link}"]
-    assert found[1].details == (f"{tmp_path}/ttyUSB1",)
-    assert all(each.problem is None for each in found)
+    devices = find_ports(tmp_path)
+    assert [device.argument for device in devices] == [f"--tracker {tmp_path}/ttyACM0", f"--tracker {link}"]
+    assert devices[1].details == (f"{tmp_path}/ttyUSB1",)
+    assert all(device.problem is None for device in devices)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: looking through another user's eyes")
 def test_a_device_of_another_group_names_the_group_to_join(tmp_path: Path) -> None:
     import grp
 
-    group = next(each for each in grp.getgrall() if each.gr_name in ("dialout", "video", "daemon"))
+    group = next(group for group in grp.getgrall() if group.gr_name in ("dialout", "video", "daemon"))
     path = tmp_path / "ttyUSB0"
     path.touch()
     os.chown(path, 0, group.gr_gid)
@@ -152,11 +154,11 @@ def test_an_open_gaze_server_is_found_by_its_answer() -> None:
     server = OpenGazeServer(Display(), 60.0)
     try:
         port = int(server.address.rpartition(":")[2])
-        (found,) = find_open_gaze(port=port)
+        (device,) = find_open_gaze(port=port)
     finally:
         server.unplug()
-    assert found.argument == f"--tracker opengaze://localhost:{port}"
-    assert (found.name, found.details) == ("SIMULATED", ("60 Hz",))
+    assert device.argument == f"--tracker opengaze://localhost:{port}"
+    assert (device.name, device.details) == ("SIMULATED", ("60 Hz",))
     assert find_open_gaze(port=port) == []
 
 
@@ -167,10 +169,10 @@ def test_lsl_streams_are_found_by_type() -> None:
     name = unique("left lab")
     outlet = LslOutlet(Display(), 120.0, name)
     try:
-        found = {each.argument: each for each in find_lsl(2.0)}
+        by_argument = {device.argument: device for device in find_lsl(2.0)}
     finally:
         outlet.unplug()
-    device = found[f"--tracker lsl://{quote(name)}"]
+    device = by_argument[f"--tracker lsl://{quote(name)}"]
     assert device.name == name
     assert "120 Hz" in device.details[0]
 
@@ -184,18 +186,18 @@ FOUND = Devices(
 )
 
 
-def test_devices_are_told_with_their_arguments_and_problems() -> None:
-    lines = list(told(FOUND))
+def test_devices_are_listed_with_their_arguments_and_problems() -> None:
+    lines = list(device_lines(FOUND))
     assert lines[0] == "cameras"
     assert "    --camera /dev/video0" in lines
     assert lines[-1] == "    PROBLEM: this user may not open it"
-    assert json.loads(told_json(FOUND))["devices"][0]["argument"] == "--camera /dev/video0"
+    assert asdict(FOUND)["devices"][0]["argument"] == "--camera /dev/video0"
 
 
 def test_nothing_found_says_what_to_check() -> None:
-    found = list_devices()
-    kinds = {each.kind for each in found.found}
-    assert len(found.hints) == 2 - len(kinds)
-    for hint in found.hints:
+    listed = list_devices()
+    kinds = {device.kind for device in listed.devices}
+    assert len(listed.hints) == 2 - len(kinds)
+    for hint in listed.hints:
         assert "container" in hint
-    assert list(told(Devices((), ("check this",)))) == ["check this"]
+    assert list(device_lines(Devices((), ("check this",)))) == ["check this"]

@@ -30,7 +30,7 @@ def with_golden(bundle: Bundle, folder: Path, change: float = 0.0) -> Path:
         engine = open_engine("onnxruntime", bundle.part("cpu", name))
         outputs[name] = (given, engine.run(given))
         engine.close()
-    moved = {name: each + np.float32(change) for name, each in outputs["fusion"][1].items()}
+    moved = {name: item + np.float32(change) for name, item in outputs["fusion"][1].items()}
     golden = Golden(
         {name: given for name, (given, _) in outputs.items()},
         {("cpu", "face_encoder"): outputs["face_encoder"][1], ("cpu", "fusion"): moved},
@@ -45,31 +45,31 @@ def with_golden(bundle: Bundle, folder: Path, change: float = 0.0) -> Path:
 
 
 def by_subject(findings: list[Finding]) -> dict[str, Finding]:
-    return {each.subject: each for each in findings}
+    return {finding.subject: finding for finding in findings}
 
 
 def test_a_sound_bundle_replays_its_golden_inputs(bundle: Bundle, tmp_path: Path) -> None:
-    found = by_subject(list(examine(with_golden(bundle, tmp_path), "onnxruntime")))
+    findings = by_subject(list(examine(with_golden(bundle, tmp_path), "onnxruntime")))
     for part in ("face_encoder", "fusion"):
-        finding = found[f"replay of cpu/{part}"]
+        finding = findings[f"replay of cpu/{part}"]
         assert finding.level == "ok", finding
-        assert re.search(r"largest difference \S+ of \S+'s largest value \(allowed 0\.001\)", finding.told)
-    assert found["bundle"].level == "ok"
-    assert found["accuracy gate"].level == "warning"
-    assert worst(found.values()) == "warning"
+        assert re.search(r"largest difference \S+ of \S+'s largest value \(allowed 0\.001\)", finding.message)
+    assert findings["bundle"].level == "ok"
+    assert findings["accuracy gate"].level == "warning"
+    assert worst(findings.values()) == "warning"
 
 
 def test_a_part_that_computes_something_else_is_a_problem(bundle: Bundle, tmp_path: Path) -> None:
-    found = by_subject(list(examine(with_golden(bundle, tmp_path, change=0.5), "onnxruntime")))
-    assert found["replay of cpu/face_encoder"].level == "ok"
-    assert found["replay of cpu/fusion"].level == "problem"
-    assert "don't trust its results" in found["replay of cpu/fusion"].mend
+    findings = by_subject(list(examine(with_golden(bundle, tmp_path, change=0.5), "onnxruntime")))
+    assert findings["replay of cpu/face_encoder"].level == "ok"
+    assert findings["replay of cpu/fusion"].level == "problem"
+    assert "don't trust its results" in findings["replay of cpu/fusion"].fix
 
 
-def test_a_bundle_without_golden_outputs_is_told_of(bundle: Bundle) -> None:
-    found = by_subject(list(examine(bundle.path, "onnxruntime")))
-    assert found["replay"].level == "warning"
-    assert GOLDEN_NAME in found["replay"].told
+def test_a_bundle_without_golden_outputs_is_reported(bundle: Bundle) -> None:
+    findings = by_subject(list(examine(bundle.path, "onnxruntime")))
+    assert findings["replay"].level == "warning"
+    assert GOLDEN_NAME in findings["replay"].message
 
 
 def test_a_damaged_bundle_is_a_problem_not_an_error(bundle: Bundle, tmp_path: Path) -> None:
@@ -77,24 +77,24 @@ def test_a_damaged_bundle_is_a_problem_not_an_error(bundle: Bundle, tmp_path: Pa
     shutil.copytree(bundle.path, copy)
     with (copy / "cpu/fusion.onnx").open("ab") as file:
         file.write(b"x")
-    found = by_subject(list(examine(copy, "onnxruntime")))
-    assert found["bundle"].level == "problem"
-    assert "wrong hash" in found["bundle"].told
+    findings = by_subject(list(examine(copy, "onnxruntime")))
+    assert findings["bundle"].level == "problem"
+    assert "wrong hash" in findings["bundle"].message
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [("1\n", "within its login session only"), ("0\n", "every process of its cgroup"), (None, "every process")],
-    ids=["autogroup", "no-autogroup", "not-told"],
+    ids=["autogroup", "no-autogroup", "unknown"],
 )
-def test_what_a_niceness_ranks_against_is_told(tmp_path: Path, setting: str | None, told: str) -> None:
+def test_what_a_niceness_ranks_against_is_reported(tmp_path: Path, setting: str | None, message: str) -> None:
     if setting is not None:
         path = tmp_path / "proc/sys/kernel/sched_autogroup_enabled"
         path.parent.mkdir(parents=True)
         path.write_text(setting)
-    found = by_subject(list(look_at_machine(tmp_path)))["priority"]
-    assert found.level == "ok"
-    assert told in found.told
+    finding = by_subject(list(look_at_machine(tmp_path)))["priority"]
+    assert finding.level == "ok"
+    assert message in finding.message
 
 
 @pytest.mark.parametrize(("change", "code"), [(0.0, 0), (0.5, 1)], ids=["sound", "wrong"])
@@ -103,9 +103,9 @@ def test_the_command_writes_json_and_exits_by_what_it_found(
 ) -> None:
     path = with_golden(bundle, tmp_path, change)
     done = CliRunner().invoke(app, ["doctor", str(path), "--json", "--engine", "onnxruntime"])
-    lines = [json.loads(each) for each in done.stdout.splitlines()]
+    lines = [json.loads(splitline) for splitline in done.stdout.splitlines()]
     assert done.exit_code == code
-    assert {"subject", "level", "told", "mend"} == set(lines[0])
-    assert [each["level"] for each in lines if each["subject"] == "replay of cpu/fusion"] == [
+    assert {"subject", "level", "message", "fix"} == set(lines[0])
+    assert [line["level"] for line in lines if line["subject"] == "replay of cpu/fusion"] == [
         "problem" if code else "ok"
     ]

@@ -21,15 +21,8 @@ from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder
 from emer_edge.runtime.trackers.formats.emer import EmerDecoder
 from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
-from emer_edge.tools.simulate import (
-    Faults,
-    FaultSpec,
-    SimulatedTracker,
-    TrackerSimulator,
-    parse_faults,
-    simulated_samples,
-)
-from emer_edge.tools.simulate.faults import PRESETS, Spell
+from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
+from emer_edge.tools.simulate.faults import PRESETS, Faults, FaultSpec, Spell, parse_faults
 
 DISPLAY = Display()
 DECODERS = {"emer": EmerDecoder, "csv": CsvDecoder, "opengaze": OpenGazeDecoder}
@@ -46,8 +39,8 @@ def sent_and_read(text: str, name: str = "emer", count: int = 6000):
     encoder, decoder = stream_formats()[name].encoder(DISPLAY, 120.0), DECODERS[name](DISPLAY)
     read = [
         sample
-        for each in faults.samples(iter(original))
-        for sample in decoder.feed(faults.data(encoder.encode(each)), each.arrival_ns)
+        for late in faults.samples(iter(original))
+        for sample in decoder.feed(faults.data(encoder.encode(late)), late.arrival_ns)
     ]
     return original, decoder, read, faults
 
@@ -118,7 +111,7 @@ def test_without_faults_nothing_is_changed() -> None:
 
 def test_the_same_seed_makes_the_same_faults() -> None:
     runs = [sent_and_read(f"all,seed={seed}", count=3000)[2] for seed in (5, 5, 6)]
-    one, two, other = ([(each.device_ns, each.arrival_ns) for each in read] for read in runs)
+    one, two, other = ([(sample.device_ns, sample.arrival_ns) for sample in read] for read in runs)
     assert one == two != other
 
 
@@ -137,10 +130,10 @@ def test_damage_costs_the_damaged_samples_and_harms_no_other(name: str) -> None:
     assert counters.bad_crc + counters.garbage > 50
     assert len(original) - len(read) <= faults.counts["cut"] + faults.counts["bit errors"]
     if name == "emer":  # a check sum: what comes through is what was sent, to float32
-        by_time = {(each.device_ns or 0) // 1000: each for each in original}
-        for each in read:
-            sent = by_time[(each.device_ns or 0) // 1000]
-            for before, after in ((sent.left, each.left), (sent.right, each.right)):
+        by_time = {(sample.device_ns or 0) // 1000: sample for sample in original}
+        for reading in read:
+            sent = by_time[(reading.device_ns or 0) // 1000]
+            for before, after in ((sent.left, reading.left), (sent.right, reading.right)):
                 assert after.valid == before.valid
                 np.testing.assert_allclose(after.gaze_px, before.gaze_px, rtol=1e-5)
                 np.testing.assert_allclose(after.pupil_mm, before.pupil_mm, rtol=1e-6)
@@ -160,25 +153,25 @@ def test_bit_errors_are_as_frequent_as_asked_for(bits: float) -> None:
 def test_a_cut_frame_loses_its_end() -> None:
     faults = Faults(FaultSpec(cut=1.0), say=quiet)
     cut = [faults.data(b"0123456789") for _ in range(300)]
-    assert {len(each) for each in cut} == set(range(1, 10))
-    assert all(b"0123456789".startswith(each) for each in cut)
+    assert {len(data) for data in cut} == set(range(1, 10))
+    assert all(b"0123456789".startswith(data) for data in cut)
 
 
 def test_jitter_delays_by_its_mean_and_nothing_overtakes() -> None:
     faults = Faults(parse_faults("jitter=20ms"), say=quiet)
     sent = list(faults.samples(islice(simulated_samples(rate_hz=2.0), 4000)))
-    late_ms = np.array([each.arrival_ns - (each.device_ns or 0) for each in sent]) * 1e-6
+    late_ms = np.array([sample.arrival_ns - (sample.device_ns or 0) for sample in sent]) * 1e-6
     assert late_ms.min() >= 0
     assert late_ms.mean() == pytest.approx(20.0, rel=0.1)
-    assert (np.diff([each.arrival_ns for each in sent]) >= 0).all()
+    assert (np.diff([sample.arrival_ns for sample in sent]) >= 0).all()
 
 
 def test_the_clock_mapping_sees_the_drift_the_jitter_and_the_resets() -> None:
     faults = Faults(parse_faults("jitter=5ms,drift=100ppm,reset=40s"), say=quiet)
     mapper, errors_ms = ClockMapper(), []
     original = list(islice(simulated_samples(), 120 * 90))
-    for true, each in zip(original, faults.samples(iter(original)), strict=True):
-        stamp_ns = mapper.map(each.device_ns, each.arrival_ns)
+    for true, late in zip(original, faults.samples(iter(original)), strict=True):
+        stamp_ns = mapper.map(late.device_ns, late.arrival_ns)
         errors_ms.append((stamp_ns - true.arrival_ns) * 1e-6)
     assert mapper.resets == faults.counts["clock resets"] == 2
     assert mapper.report.drift_ppm == pytest.approx(100.0, abs=15.0)
@@ -188,9 +181,9 @@ def test_the_clock_mapping_sees_the_drift_the_jitter_and_the_resets() -> None:
 def test_pauses_come_back_and_are_said() -> None:
     said: list[str] = []
     faults = Faults(parse_faults("pause=3s:500ms"), say=said.append)
-    times_s = [each.arrival_ns / 1e9 for each in faults.samples(islice(simulated_samples(), 1200))]
+    times_s = [sample.arrival_ns / 1e9 for sample in faults.samples(islice(simulated_samples(), 1200))]
     assert said == ["the tracker pauses for 0.5 s"] * 3
-    assert not [each for each in times_s if each >= 3 and each % 3 < 0.5]
+    assert not [time_s for time_s in times_s if time_s >= 3 and time_s % 3 < 0.5]
     assert len(times_s) == 1200 - 3 * 60
 
 
@@ -243,7 +236,7 @@ def test_a_driver_counts_what_a_bad_line_costs(name: str) -> None:
     assert seen.dropped["duplicated"] > 10
     assert damaged > 3
     assert len(seen.samples) > 500
-    stamps = [each.stamp_ns for each in seen.samples]
+    stamps = [sample.stamp_ns for sample in seen.samples]
     assert (np.diff(stamps) > 0).all()
 
 
@@ -253,11 +246,11 @@ def test_a_driver_maps_a_bad_clock_and_comes_back_after_unplugging(name: str, tm
     seen = watched(name, "drift=100ppm,jitter=3ms,reset=1500ms,unplug=2s:400ms", 4.2, 200.0, link)
     assert seen.counts["unplugged"] >= 1
     assert seen.dropped["disconnects"] >= 1
-    assert any("lost the tracker" in each for each in seen.said)
-    assert any("is back after" in each for each in seen.said)
+    assert any("lost the tracker" in sentence for sentence in seen.said)
+    assert any("is back after" in sentence for sentence in seen.said)
     assert seen.resets >= 1
-    assert (np.diff([each.stamp_ns for each in seen.samples]) > 0).all()
-    assert all(each.stamp_ns - each.arrival_ns < 1_000_000 for each in seen.samples)
+    assert (np.diff([sample.stamp_ns for sample in seen.samples]) > 0).all()
+    assert all(sample.stamp_ns - sample.arrival_ns < 1_000_000 for sample in seen.samples)
 
 
 def test_the_command_says_every_fault_and_the_unplugged_terminal_keeps_its_name() -> None:

@@ -49,9 +49,9 @@ early = threading.Thread(target=stop.wait)
 early.start()
 place_process({str(CORE)!r}, 7)
 from emer_edge.runtime.cameras import open_camera
-found = []
+placed = []
 def look(number):
-    found.append((sorted(os.sched_getaffinity(number)), os.getpriority(os.PRIO_PROCESS, number)))
+    placed.append((sorted(os.sched_getaffinity(number)), os.getpriority(os.PRIO_PROCESS, number)))
 with open_camera("synthetic://") as camera:
     late = threading.Thread(target=lambda: look(0))
     late.start()
@@ -59,14 +59,14 @@ with open_camera("synthetic://") as camera:
     for number in (0, early.native_id, camera.pid):
         look(number)
 stop.set()
-print(json.dumps(found))
+print(json.dumps(placed))
 """
 
 
 def test_it_reaches_all_threads_and_the_capture_process() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    found: list[Any] = json.loads(done.stdout)
-    assert found == [[[CORE], 7]] * 4
+    placed: list[Any] = json.loads(done.stdout)
+    assert placed == [[[CORE], 7]] * 4
 
 
 def test_niceness_that_the_system_does_not_grant() -> None:

@@ -22,22 +22,22 @@ from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulat
 def test_same_seed_same_samples_and_steady_times() -> None:
     one, two, other = (list(islice(simulated_samples(seed=seed), 240)) for seed in (3, 3, 4))
     assert repr(one) == repr(two) != repr(other)
-    assert [each.device_ns for each in one] == [round(i * 1e9 / 120) for i in range(240)]
-    assert sum(each.left.valid for each in one) > 120
+    assert [sample.device_ns for sample in one] == [round(i * 1e9 / 120) for i in range(240)]
+    assert sum(sample.left.valid for sample in one) > 120
 
 
 def test_another_rate_keeps_the_eyes_at_their_speed() -> None:
     slow = list(islice(simulated_samples(rate_hz=60.0), 100))
     fast = list(islice(simulated_samples(rate_hz=120.0), 200))
-    assert [repr(each.left) for each in slow] == [repr(each.left) for each in fast[::2]]
+    assert [repr(sample.left) for sample in slow] == [repr(sample.left) for sample in fast[::2]]
 
 
 def test_the_eyes_repeat_and_the_clock_does_not() -> None:
-    times = [each.device_ns for each in islice(simulated_samples(rate_hz=1.0), 200)]
+    times = [sample.device_ns for sample in islice(simulated_samples(rate_hz=1.0), 200)]
     assert times == [i * 1_000_000_000 for i in range(200)]
 
 
-def test_the_path_is_told_before_the_first_sample() -> None:
+def test_the_path_comes_before_the_first_sample() -> None:
     opened: dict[str, object] = {}
     stop = threading.Event()
 
@@ -75,7 +75,7 @@ def test_arrivals_follow_the_device_clock() -> None:
             samples = list(islice(tracker, 180))
         stop.set()
         thread.join()
-    late_ms = np.array([each.arrival_ns - (each.device_ns or 0) for each in samples]) * 1e-6
+    late_ms = np.array([sample.arrival_ns - (sample.device_ns or 0) for sample in samples]) * 1e-6
     assert np.ptp(late_ms.reshape(6, 30).min(axis=1)) < 20.0  # a busy machine delays some of each quarter second
 
 
@@ -90,8 +90,8 @@ class Halving:
     """Sends every other sample, half a second later by the tracker's clock, its bytes in upper case."""
 
     def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
-        for each in islice(samples, 0, None, 2):
-            yield replace(each, device_ns=(each.device_ns or 0) + 500_000_000)
+        for sample in islice(samples, 0, None, 2):
+            yield replace(sample, device_ns=(sample.device_ns or 0) + 500_000_000)
 
     def data(self, data: bytes) -> bytes:
         return data.upper()
@@ -105,7 +105,7 @@ def test_a_stage_stands_between_samples_and_wire() -> None:
         os.close(line)
     assert played.sent + played.dropped == 12
     assert header.startswith(b"TIME_US,SEQUENCE,LEFT_X")
-    assert [each.split(b",")[0] for each in (first, second)] == [b"500000", b"516666"]
+    assert [line.split(b",")[0] for line in (first, second)] == [b"500000", b"516666"]
 
 
 def test_a_link_stays_when_the_terminal_changes(tmp_path) -> None:
@@ -131,9 +131,9 @@ def test_a_link_stays_when_the_terminal_changes(tmp_path) -> None:
 def test_a_tracker_on_the_network_says_where_it_is(name: str) -> None:
     if name == "lsl":
         pytest.importorskip("pylsl", reason="pylsl (extra lsl) is not installed")
-    told: list[str] = []
-    played = simulate_tracker(SimulatedTracker(name), 0.05, on_path=told.append)
-    assert told[0].startswith("opengaze://127.0.0.1:" if name == "opengaze-tcp" else "lsl://emer-edge-simulated-")
+    addresses: list[str] = []
+    played = simulate_tracker(SimulatedTracker(name), 0.05, on_path=addresses.append)
+    assert addresses[0].startswith("opengaze://127.0.0.1:" if name == "opengaze-tcp" else "lsl://emer-edge-simulated-")
     assert (played.sent, played.dropped) == (0, 6)
 
 

@@ -1,17 +1,25 @@
+"""Drawn windows with dropped columns, and their faces."""
+
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from emer_edge.core.columns import EVENTS, GAZE_POINT
-from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.errors import CheckpointError, ConfigurationError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
-from emer_edge.data.windows import ClipWindow
+from emer_edge.data.windows import ClipWindow, load_faces
+from emer_edge.model.backbone import ResNet18, seed_backbone
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import drop_columns
+from emer_edge.training.face_features import FrozenFaces, ImageFaces, calibrate_batch_norms, load_backbone_weights
 
 
 def window(seed: int) -> ClipWindow:
@@ -20,7 +28,7 @@ def window(seed: int) -> ClipWindow:
     return ClipWindow(np.arange(8), rows, rows[:, GAZE_POINT].copy(), np.ones(8, bool), np.ones(32, bool))
 
 
-WINDOWS = [window(each) for each in range(20)] * 10
+WINDOWS = [window(seed) for seed in range(20)] * 10
 
 
 def test_a_share_of_windows_loses_whole_groups_and_never_both_eyes() -> None:
@@ -32,14 +40,14 @@ def test_a_share_of_windows_loses_whole_groups_and_never_both_eyes() -> None:
         inside = [
             set(group) & set(np.flatnonzero(before.eye.any(axis=0)).tolist()) for group in DROPPED_GROUPS.values()
         ]
-        assert gone == set().union(*(each for each in inside if each <= gone))
+        assert gone == set().union(*(group for group in inside if group <= gone))
         assert after.eye[:, 14:16].any()
         np.testing.assert_array_equal(after.gaze, after.eye[:, GAZE_POINT])
         np.testing.assert_array_equal(after.eye[:, EVENTS], before.eye[:, EVENTS])
-    share = np.mean([bool(each) for each in lost])
+    share = np.mean([bool(columns) for columns in lost])
     assert 0.35 < share < 0.55
     for group in DROPPED_GROUPS.values():
-        assert any(set(group) <= each for each in lost)
+        assert any(set(group) <= columns for columns in lost)
 
 
 def test_nothing_is_dropped_unless_asked_and_the_same_seed_drops_the_same() -> None:
@@ -47,7 +55,7 @@ def test_nothing_is_dropped_unless_asked_and_the_same_seed_drops_the_same() -> N
         one is other for one, other in zip(drop_columns(WINDOWS, 0.0, np.random.default_rng(0)), WINDOWS, strict=True)
     )
     one, other = (drop_columns(WINDOWS, 1.0, np.random.default_rng(3)) for _ in range(2))
-    np.testing.assert_array_equal(np.stack([each.eye for each in one]), np.stack([each.eye for each in other]))
+    np.testing.assert_array_equal(np.stack([window.eye for window in one]), np.stack([window.eye for window in other]))
 
 
 def test_the_original_windows_are_left_alone() -> None:
@@ -62,3 +70,96 @@ def test_it_is_a_setting_of_the_run() -> None:
         TrainingConfig(Path("a.pt"), drop_columns=1.5)
     with pytest.raises(ConfigurationError, match="leave --drop-columns out"):
         TrainingConfig(Path("a.pt"), recipe="published", head="er-7", drop_columns=0.5)
+
+
+FRAMES = np.array([0, 2, 4, 6])
+
+
+@pytest.fixture(scope="module")
+def backbone(small: EmerDataset) -> ResNet18:
+    network = ResNet18()
+    seed_backbone(network, 0)
+    calibrate_batch_norms(network, small.clips, [FRAMES] * len(small.clips), seed=0, progress=silent)
+    return network
+
+
+def test_calibrated_features_are_of_one_scale(backbone: ResNet18, small: EmerDataset) -> None:
+    assert not any(module.training for module in backbone.modules())
+    faces = torch.from_numpy(np.concatenate([load_faces(clip, FRAMES) for clip in small.clips[:6]]))
+    seen: list[torch.Tensor] = []
+    handle = backbone.layer3[1].bn2.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.inference_mode():
+        features = backbone(faces)
+    handle.remove()
+    assert seen[0].mean().abs() < 0.1  # what the norm gives is about centred, of deviation 0.5 (its gain)
+    assert 0.3 < seen[0].std() < 0.7
+    assert (features.std(dim=0) > 1e-4).float().mean() > 0.9
+
+
+def test_features_are_computed_once_and_kept_privately(
+    backbone: ResNet18, small: EmerDataset, private_cache: Path
+) -> None:
+    clips = small.clips[:3]
+    labels: list[str] = []
+    folder = private_cache / "emer-edge" / "data" / "features"
+    kept_before = set(folder.glob("*"))
+
+    def faces(fingerprint: str = "print", calibrate: int = 0, progress: Progress = silent) -> FrozenFaces:
+        candidates = [FRAMES] * len(clips)
+        return FrozenFaces(backbone, clips, candidates, fingerprint, calibrate=calibrate, seed=0, progress=progress)
+
+    first = faces(progress=lambda label, done, total: labels.append(label))
+    assert labels
+    assert not first.from_cache
+    again = faces()
+    assert again.from_cache
+    chosen = [np.array([0, 0, 2, 2, 4, 4, 6, 6])] * 2
+    features = again.batch(clips[:2], chosen)
+    assert features.shape == (2, 8, 512)
+    assert torch.equal(features, first.batch(clips[:2], chosen))
+    with torch.inference_mode():
+        direct = backbone(ImageFaces().batch(clips[:2], chosen).flatten(0, 1)).reshape(2, 8, 512)
+    assert torch.allclose(features, direct, atol=1e-4)
+    (file,) = set(folder.iterdir()) - kept_before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not faces("other data").from_cache
+    file.write_bytes(b"damaged")
+    assert not faces().from_cache
+
+
+def test_kept_features_come_with_the_statistics_they_were_computed_under(small: EmerDataset) -> None:
+    def seeded() -> tuple[ResNet18, FrozenFaces]:
+        network = ResNet18()
+        seed_backbone(network, 3)
+        faces = FrozenFaces(network, small.clips[:3], [FRAMES] * 3, "x", calibrate=2, seed=0, progress=silent)
+        return network, faces
+
+    (measured, first), (read, again) = seeded(), seeded()
+    assert (first.from_cache, again.from_cache) == (False, True)
+    assert not torch.equal(measured.bn1.running_mean, torch.zeros(64))
+    for name, tensor in measured.state_dict().items():
+        assert torch.equal(tensor, read.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("with_classifier", [True, False])
+def test_torchvision_weights_are_turned_to_bgr_in_0_1(tmp_path: Path, with_classifier: bool) -> None:
+    torch.manual_seed(0)
+    source = ResNet18(classifier=with_classifier).eval()
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
+    adapted, plain = ResNet18(), ResNet18(classifier=True)
+    load_backbone_weights(adapted, tmp_path / "resnet18.pth", adapt=True)
+    load_backbone_weights(plain, tmp_path / "resnet18.pth", adapt=False)
+    assert torch.equal(plain.conv1.weight, source.conv1.weight)
+    bgr = torch.rand(2, 3, 112, 112)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    imagenet = (bgr.flip(1) - mean[:, None, None]) / std[:, None, None]
+    with torch.inference_mode():
+        ours = adapted.eval().bn1(adapted.conv1(bgr))[..., 2:-2, 2:-2]
+        theirs = source.bn1(source.conv1(imagenet))[..., 2:-2, 2:-2]
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="another network"):
+        load_backbone_weights(ResNet18(), tmp_path / "a.pth", adapt=True)

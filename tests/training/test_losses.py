@@ -53,8 +53,8 @@ def test_the_reversal_turns_the_gradient_of_invariant_features_alone() -> None:
     weight = model.invariant_projection[0].weight
     (with_reversal,) = torch.autograd.grad(modality_loss(invariant), weight, retain_graph=True)
     plain = {
-        name: model.distriminator(each.mean(dim=1))
-        for name, each in zip(("face", "eye", "gaze"), fused.invariant, strict=True)
+        name: model.distriminator(feature.mean(dim=1))
+        for name, feature in zip(("face", "eye", "gaze"), fused.invariant, strict=True)
     }
     (without,) = torch.autograd.grad(modality_loss(plain), weight, retain_graph=True)
     assert torch.allclose(with_reversal, -without)

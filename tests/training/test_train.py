@@ -16,8 +16,7 @@ from emer_edge.training.config import LossWeights, TrainingConfig
 from emer_edge.training.examples import Examples
 from emer_edge.training.face_features import ImageFaces
 from emer_edge.training.losses import overall, predict, scores
-from emer_edge.training.resume import resume_path
-from emer_edge.training.train import train
+from emer_edge.training.train import resume_path, train
 
 
 def frozen(output: Path, **changes: Any) -> TrainingConfig:
@@ -49,7 +48,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(trained: Path, small: EmerData
     assert not held_out & {*data.training_hashes, *data.selection_hashes}
     participants = {clip.participant for clip in small.training(1)}
     assert participants.isdisjoint({clip.participant for clip in small.selection(1)})
-    assert [each.name for each in trained.parent.iterdir()] == ["x.pt"]
+    assert [path.name for path in trained.parent.iterdir()] == ["x.pt"]
 
 
 def test_its_scores_are_those_of_the_network_it_holds(trained: Path, small: EmerDataset) -> None:
@@ -62,8 +61,8 @@ def test_its_scores_are_those_of_the_network_it_holds(trained: Path, small: Emer
     faces = torch.from_numpy(load_faces(clip, window.frames))[None]
     with torch.inference_mode():
         whole = model(faces, torch.from_numpy(window.eye)[None], torch.from_numpy(window.gaze)[None])
-    for name, each in whole.items():
-        assert np.allclose(each.numpy()[0], outputs[name][0], atol=1e-4)
+    for name, output in whole.items():
+        assert np.allclose(output.numpy()[0], outputs[name][0], atol=1e-4)
 
 
 def test_columns_come_in_at_one_scale(trained: Path, small: EmerDataset) -> None:
@@ -71,11 +70,11 @@ def test_columns_come_in_at_one_scale(trained: Path, small: EmerDataset) -> None
     examples = Examples(small.training(1), metadata.heads, metadata.window, metadata.events)
     windows = examples.windows()
     eye, gaze = model.standardise(
-        torch.from_numpy(np.stack([each.eye for each in windows])),
-        torch.from_numpy(np.stack([each.gaze for each in windows])),
+        torch.from_numpy(np.stack([window.eye for window in windows])),
+        torch.from_numpy(np.stack([window.gaze for window in windows])),
     )
     assert eye.abs().max() <= 5
-    seen = torch.from_numpy(np.stack([(each.eye[:, 14:16] != 0).all(axis=1) for each in windows]))
+    seen = torch.from_numpy(np.stack([(window.eye[:, 14:16] != 0).all(axis=1) for window in windows]))
     for column in (0, 2, 12, 13, 18, 22, 26):
         assert abs(eye[..., column][seen].mean()) < 0.5
         assert 0.5 < eye[..., column][seen].std() < 1.5
@@ -85,7 +84,7 @@ def test_columns_come_in_at_one_scale(trained: Path, small: EmerDataset) -> None
 def test_the_same_seed_gives_the_same_network(trained: Path, small: EmerDataset, tmp_path: Path) -> None:
     train(small, frozen(tmp_path / "again.pt", epochs=6))
     first, again = load_checkpoint(trained)[0].state_dict(), load_checkpoint(tmp_path / "again.pt")[0].state_dict()
-    assert all(torch.allclose(each, again[name], atol=1e-6) for name, each in first.items())
+    assert all(torch.allclose(tensor, again[name], atol=1e-6) for name, tensor in first.items())
 
 
 def test_a_stopped_run_goes_on_where_it_was(trained: Path, small: EmerDataset, tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_stopped_run_goes_on_where_it_was(trained: Path, small: EmerDataset, t
     assert summary.resumed_after == 4
     assert not resume_path(output).exists()
     first, again = load_checkpoint(trained)[0].state_dict(), load_checkpoint(output)[0].state_dict()
-    assert all(torch.allclose(each, again[name], atol=1e-6) for name, each in first.items())
+    assert all(torch.allclose(tensor, again[name], atol=1e-6) for name, tensor in first.items())
 
 
 @pytest.mark.parametrize("kept", ["other settings", "damaged"])

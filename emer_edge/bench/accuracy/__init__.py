@@ -1,1 +1,1 @@
-"""What bundles say about clips that nothing about them was chosen on, and how far that is to be believed."""
+"""Accuracy of bundles on held-out clips, with its uncertainty."""

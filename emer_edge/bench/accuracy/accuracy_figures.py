@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import REPEATS, Reading
 from emer_edge.bench.accuracy.judged import JudgedHead, baseline_figures, owner, protocol_of
-from emer_edge.bench.options import ScoringOptions
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.data.dataset import Clip
 from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, bootstrap_sums
 from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
-from emer_edge.metrics.probabilities import ReliabilityBin, auroc, gap_percentile, js_distance, reliability, roc
+from emer_edge.metrics.probabilities import auroc, gap_percentile, js_distance, reliability, roc
 
 _PUBLISHED_CLASSES: Mapping[str, Callable[..., float]] = {"war": war, "uar": uar, "weighted_f1": weighted_f1}
 _PUBLISHED_VALUES: Mapping[str, Callable[..., float]] = {"mae": mae, "mse": mse, "rmse": rmse}
@@ -40,12 +40,7 @@ def head_accuracy(
         published: the published reduction, too; it is one of a fold.
     """
     newest = head.given["newest"]
-    table: tuple[tuple[int, ...], ...] = ()
-    bins: tuple[ReliabilityBin, ...] = ()
-    if head.classes:
-        counts = confusion(head.truth, newest.argmax(axis=1), len(head.classes))
-        table = tuple(tuple(row) for row in counts.tolist())
-        bins = reliability(newest, head.truth)
+    counts = confusion(head.truth, newest.argmax(axis=1), len(head.classes)).tolist() if head.classes else []
     return records.HeadAccuracy(
         protocol=protocol_of(head.name),
         clips=len(head.clips),
@@ -54,8 +49,8 @@ def head_accuracy(
         readings={reading: _reading(head, reading, options) for reading in head.given if reading != "newest"},
         baselines=baseline_figures(head),
         classes=head.classes,
-        confusion=table,
-        reliability=bins,
+        confusion=tuple(map(tuple, counts)),
+        reliability=reliability(newest, head.truth) if head.classes else (),
         participants=_participants(head),
         fp32_selection=dict(selection[0]),
         final_selection=dict(selection[1]),
@@ -63,9 +58,9 @@ def head_accuracy(
 
 
 def estimates(head: JudgedHead, rows: NDArray[np.float64], options: ScoringOptions) -> dict[str, Estimated]:
-    """Metric -> figure of (n, C) answers, one a clip, with intervals."""
-    found = head.summed(rows).intervals(head.people, options.resamples, seed=options.seed)
-    return {name: Estimated.of(each) for name, each in found.items()}
+    """Metric -> figure of (n, C) answers, one per clip, with intervals."""
+    intervals = head.summed(rows).intervals(head.people, options.resamples, seed=options.seed)
+    return {name: Estimated.of(interval) for name, interval in intervals.items()}
 
 
 def published_batch(head: JudgedHead, options: ScoringOptions) -> dict[str, records.Ranged]:
@@ -76,14 +71,14 @@ def published_batch(head: JudgedHead, options: ScoringOptions) -> dict[str, reco
     reading: Reading = "published" if options.loader == "published" else "draws"
     rows = head.drawn(reading, REPEATS) if reading in head.given else head.drawn("newest", 1)
     metrics = _PUBLISHED_CLASSES if head.classes else _PUBLISHED_VALUES
-    found: dict[str, list[float]] = {name: [] for name in metrics}
+    figures: dict[str, list[float]] = {name: [] for name in metrics}
     for at in range(REPEATS):
         order = np.random.default_rng([options.seed, at]).permutation(len(head.clips))
         drawn = rows[order, at % rows.shape[1]]
         predicted = drawn.argmax(axis=1) if head.classes else drawn[:, 0]
         for name, metric in metrics.items():
-            found[name].append(published_batch_mean(metric, head.truth[order], predicted))
-    return {name: records.Ranged.of(values) for name, values in found.items()}
+            figures[name].append(published_batch_mean(metric, head.truth[order], predicted))
+    return {name: records.Ranged.of(values) for name, values in figures.items()}
 
 
 def _reading(head: JudgedHead, reading: Reading, options: ScoringOptions) -> records.ReadingAccuracy:
@@ -92,9 +87,11 @@ def _reading(head: JudgedHead, reading: Reading, options: ScoringOptions) -> rec
     over: dict[str, records.Ranged] = {}
     if reading != "live":
         drawn = head.drawn(reading, options.draws)
-        each = [head.summed(drawn[:, at]).figures() for at in range(drawn.shape[1])]
+        per_draw = [head.summed(drawn[:, at]).figures() for at in range(drawn.shape[1])]
         over = {
-            name: records.Ranged.of([one[name] for one in each]) for name in each[0] if all(name in one for one in each)
+            name: records.Ranged.of([one[name] for one in per_draw])
+            for name in per_draw[0]
+            if all(name in one for one in per_draw)
         }
         rows = drawn.reshape(-1, drawn.shape[2])
         owners = np.repeat(np.arange(len(head.clips)), drawn.shape[1])
@@ -104,7 +101,7 @@ def _reading(head: JudgedHead, reading: Reading, options: ScoringOptions) -> rec
         summed = head.summed(rows, owners).per_owner(np.searchsorted(having, owners), len(having))
         people = [head.people[at] for at in having]
         intervals = summed.intervals(people, options.resamples, seed=options.seed)
-        metrics = {name: Estimated.of(found) for name, found in intervals.items()}
+        metrics = {name: Estimated.of(interval) for name, interval in intervals.items()}
     return records.ReadingAccuracy(
         clips=len(having), without=len(head.clips) - len(having), windows=len(rows), metrics=metrics, over_draws=over
     )
@@ -117,15 +114,12 @@ def _participants(head: JudgedHead) -> records.ParticipantSpread:
     else:
         metric, marks = "mae", np.abs(newest[:, 0] - head.truth)
     people = np.array(head.people)
+    own = {name: marks[people == name] for name in dict.fromkeys(head.people)}
     figures = tuple(
-        records.ParticipantFigure(
-            participant=name, clips=int((people == name).sum()), value=float(marks[people == name].mean())
-        )
-        for name in dict.fromkeys(head.people)
+        records.ParticipantFigure(participant=name, clips=len(values), value=float(values.mean()))
+        for name, values in own.items()
     )
-    low, q1, median, q3, high = (
-        float(each) for each in np.quantile([each.value for each in figures], np.arange(5) / 4)
-    )
+    low, q1, median, q3, high = np.quantile([figure.value for figure in figures], np.arange(5) / 4).tolist()
     return records.ParticipantSpread(metric=metric, min=low, q1=q1, median=median, q3=q3, max=high, figures=figures)
 
 
@@ -156,11 +150,7 @@ class JudgedGap:
 
 
 def judge_gap(heads: Mapping[str, JudgedHead], quantiles: Sequence[float]) -> JudgedGap | None:
-    """Put the gap beside the labels.
-
-    Args:
-        heads: the judged heads of a fold.
-        quantiles: the manifest's `gap_quantiles`, which may be empty.
+    """Put the gap of a fold's heads beside the labels, given the manifest's `gap_quantiles`, which may be empty.
 
     Returns:
         None unless both seven-class heads exist with the same classes and a clip has both labels.
@@ -172,11 +162,11 @@ def judge_gap(heads: Mapping[str, JudgedHead], quantiles: Sequence[float]) -> Ju
     if not len(felt):
         return None
     distances = js_distance(er.given["newest"][felt], fer.given["newest"][shown])
-    percentiles = [gap_percentile(each, quantiles) for each in distances.tolist()]
+    percentiles = [gap_percentile(distance, quantiles) for distance in distances.tolist()]
     return JudgedGap(
         tuple(er.clips[index] for index in felt),
         distances,
-        np.array([math.nan if each is None else each for each in percentiles]),
+        np.array([math.nan if percentile is None else percentile for percentile in percentiles]),
         np.asarray(er.truth[felt] != fer.truth[shown]),
     )
 
@@ -192,23 +182,23 @@ def shared_rows(one: Sequence[Clip], other: Sequence[Clip]) -> tuple[NDArray[np.
 def join_gaps(parts: Sequence[JudgedGap]) -> JudgedGap:
     """The gap over several folds, each by its own bundle."""
     return JudgedGap(
-        tuple(clip for each in parts for clip in each.clips),
-        np.concatenate([each.distances for each in parts]),
-        np.concatenate([each.percentiles for each in parts]),
-        np.concatenate([each.differ for each in parts]),
+        tuple(clip for part in parts for clip in part.clips),
+        np.concatenate([part.distances for part in parts]),
+        np.concatenate([part.percentiles for part in parts]),
+        np.concatenate([part.differ for part in parts]),
     )
 
 
 def gap_accuracy(gap: JudgedGap, options: ScoringOptions) -> records.GapAccuracy:
     """Work out the record; intervals are over participants."""
     people = [owner(clip) for clip in gap.clips]
-    found = bootstrap(auroc, people, gap.differ, gap.distances, resamples=options.resamples, seed=options.seed)
+    area = bootstrap(auroc, people, gap.differ, gap.distances, resamples=options.resamples, seed=options.seed)
     agreeing = gap.percentiles[~gap.differ]
     agreeing = np.sort(agreeing[np.isfinite(agreeing)]) / 100
     return records.GapAccuracy(
         clips=len(gap.clips),
         disagreeing=float(gap.differ.mean()),
-        auroc=Estimated.of(found) if math.isfinite(found.value) else None,
+        auroc=Estimated.of(area) if math.isfinite(area.value) else None,
         mean_agreeing=_mean(gap.distances[~gap.differ]),
         mean_disagreeing=_mean(gap.distances[gap.differ]),
         bins=tuple(
@@ -225,26 +215,14 @@ def gap_accuracy(gap: JudgedGap, options: ScoringOptions) -> records.GapAccuracy
 def auroc_change(first: JudgedGap, second: JudgedGap, options: ScoringOptions) -> Interval:
     """The second's AUROC minus the first's, given the same clips in the same order; paired over participants."""
     people = [owner(clip) for clip in first.clips]
-    return bootstrap_difference(
-        auroc,
-        people,
-        first.differ,
-        first=first.distances,
-        second=second.distances,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
+    draws = {"resamples": options.resamples, "seed": options.seed}
+    return bootstrap_difference(auroc, people, first.differ, first=first.distances, second=second.distances, **draws)
 
 
 def _bin(gap: JudgedGap, rows: NDArray[np.int64], people: Sequence[str], options: ScoringOptions) -> records.GapBin:
     totals = np.stack([gap.differ[rows].astype(np.float64), np.ones(len(rows))], axis=1)
-    share = bootstrap_sums(
-        lambda sums: sums[..., 0] / sums[..., 1],
-        [people[at] for at in rows],
-        totals,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
+    own = [people[at] for at in rows]
+    share = bootstrap_sums(lambda sums: sums[..., 0] / sums[..., 1], own, totals, options.resamples, seed=options.seed)
     inside = gap.distances[rows]
     return records.GapBin(
         low=float(inside.min()),

@@ -15,8 +15,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
@@ -60,11 +60,11 @@ class ClipWindows:
     def of(cls, windows: Sequence[ClipWindow]) -> ClipWindows:
         """Stack windows; there may be none."""
         return cls(
-            frames=np.array([each.frames for each in windows], np.int64).reshape(-1, FACE_SLOTS),
-            eye=np.array([each.eye for each in windows], np.float32).reshape(-1, EYE_SLOTS, EYE_COLUMN_COUNT),
-            gaze=np.array([each.gaze for each in windows], np.float32).reshape(-1, EYE_SLOTS, 2),
-            face_slots=np.array([each.covered_face.sum() for each in windows], np.int64),
-            eye_slots=np.array([each.covered_eye.sum() for each in windows], np.int64),
+            frames=np.array([window.frames for window in windows], np.int64).reshape(-1, FACE_SLOTS),
+            eye=np.array([window.eye for window in windows], np.float32).reshape(-1, EYE_SLOTS, EYE_COLUMN_COUNT),
+            gaze=np.array([window.gaze for window in windows], np.float32).reshape(-1, EYE_SLOTS, 2),
+            face_slots=np.array([window.covered_face.sum() for window in windows], np.int64),
+            eye_slots=np.array([window.covered_eye.sum() for window in windows], np.int64),
         )
 
 
@@ -75,7 +75,7 @@ class EncodedClip:
     Attributes:
         clip: the clip.
         frames: (m,) int64, ascending, the frames that any reading needs.
-        embeddings: (m, width) float32, one a frame; width is 128 for each face encoder of the bundle.
+        embeddings: (m, width) float32, one per frame; width is 128 for each face encoder of the bundle.
         windows: reading -> windows.
     """
 
@@ -86,13 +86,13 @@ class EncodedClip:
 
     def face(self, reading: Reading) -> NDArray[np.float32]:
         """Embeddings of a reading's windows, (k, 8, width) float32."""
-        found: NDArray[np.float32] = self.embeddings[np.searchsorted(self.frames, self.windows[reading].frames)]
-        return found
+        face: NDArray[np.float32] = self.embeddings[np.searchsorted(self.frames, self.windows[reading].frames)]
+        return face
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedWindows:
-    """The deterministic windows of many clips, 10 kB a clip: what probes change and fuse again; picklable.
+    """The deterministic windows of many clips, 10 kB each: what probes change and fuse again; picklable.
 
     Attributes:
         clips: those that could be read, in the order given.
@@ -115,28 +115,17 @@ class EncodedWindows:
         return len(self.clips)
 
     @classmethod
-    def of(cls, found: Iterable[EncodedClip | SkippedClip]) -> EncodedWindows:
-        """Keep the deterministic window of each clip, and which clips could not be read."""
-        clips: list[Clip] = []
-        faces: list[NDArray[np.float32]] = []
-        windows: list[ClipWindows] = []
-        skipped: list[SkippedClip] = []
-        for each in found:
-            if isinstance(each, SkippedClip):
-                skipped.append(each)
-                continue
-            clips.append(each.clip)
-            faces.append(each.face("newest"))
-            windows.append(each.windows["newest"])
-        none = ClipWindows.of(())
+    def of(cls, encoded: Iterable[EncodedClip], skipped: Sequence[SkippedClip] = ()) -> EncodedWindows:
+        """Keep the deterministic window of each clip."""
+        clips = list(encoded)
+        windows = [clip.windows["newest"] for clip in clips] or [ClipWindows.of(())]
+        faces = [clip.face("newest") for clip in clips] or [np.zeros((0, FACE_SLOTS, 0), np.float32)]
+        joined = {
+            name: np.concatenate([getattr(window, name) for window in windows])
+            for name in ("eye", "gaze", "face_slots", "eye_slots")
+        }
         return cls(
-            clips=tuple(clips),
-            face=np.concatenate(faces) if faces else np.zeros((0, FACE_SLOTS, 0), np.float32),
-            skipped=tuple(skipped),
-            **{
-                name: np.concatenate([getattr(each, name) for each in (windows or [none])])
-                for name in ("eye", "gaze", "face_slots", "eye_slots")
-            },
+            clips=tuple(clip.clip for clip in clips), face=np.concatenate(faces), skipped=tuple(skipped), **joined
         )
 
 
@@ -172,7 +161,7 @@ def encode_clip(session: Session, clip: Clip, options: ScoringOptions | None = N
         if options.loader == "published":
             rng = clip_generator(options.seed, clip, "published")
             windows["published"] = ClipWindows.of([prepared.published_draw(rng) for _ in range(REPEATS)])
-    frames = np.unique(np.concatenate([each.frames.ravel() for each in windows.values()]))
+    frames = np.unique(np.concatenate([reading.frames.ravel() for reading in windows.values()]))
     embeddings = np.zeros((len(frames), session.embedding_width), np.float32)
     for at in range(0, len(frames), _AT_ONCE):
         embeddings[at : at + _AT_ONCE] = session.encode(load_faces(clip, frames[at : at + _AT_ONCE]))
@@ -195,12 +184,12 @@ class ClipScore:
 
 @dataclass(frozen=True, eq=False)
 class FoldScores:
-    """Many clips, scored: about 20 kB a clip.
+    """Many clips, scored: about 20 kB each.
 
     Attributes:
         windows: their deterministic windows, and the clips that could not be read.
         outputs: reading -> head -> (t, C) float32, the windows of all clips one after the other.
-        owners: reading -> (t,) int64, ascending indices of the clips whose windows these are.
+        owners: reading -> (t,) int64, ascending indices of the clips that the windows belong to.
     """
 
     windows: EncodedWindows
@@ -208,37 +197,34 @@ class FoldScores:
     owners: dict[Reading, NDArray[np.int64]]
 
     @classmethod
-    def of(cls, found: Iterable[ClipScore | SkippedClip], manifest: Manifest) -> FoldScores:
+    def of(cls, results: Iterable[ClipScore | SkippedClip], manifest: Manifest) -> FoldScores:
         """Collect clips; the order is that in which they come."""
         outputs: dict[Reading, dict[str, list[NDArray[np.float32]]]] = {}
         owners: dict[Reading, list[NDArray[np.int64]]] = {}
-        done = 0
-
-        def collected() -> Iterator[EncodedClip | SkippedClip]:
-            nonlocal done
-            for each in found:
-                if isinstance(each, SkippedClip):
-                    yield each
-                    continue
-                for reading, heads in each.outputs.items():
-                    kept = outputs.setdefault(reading, {})
-                    for head, rows in heads.items():
-                        kept.setdefault(head, []).append(rows)
-                    count = len(next(iter(heads.values()), ()))
-                    owners.setdefault(reading, []).append(np.full(count, done, np.int64))
-                done += 1
-                yield each.encoded
-
-        windows = EncodedWindows.of(collected())
-        empty = {each.name: np.zeros((0, len(each.classes) or 1), np.float32) for each in manifest.heads}
+        clips: list[EncodedClip] = []
+        skipped: list[SkippedClip] = []
+        for score in results:
+            if isinstance(score, SkippedClip):
+                skipped.append(score)
+                continue
+            for reading, heads in score.outputs.items():
+                for head, rows in heads.items():
+                    outputs.setdefault(reading, {}).setdefault(head, []).append(rows)
+                count = len(next(iter(heads.values()), ()))
+                owners.setdefault(reading, []).append(np.full(count, len(clips), np.int64))
+            clips.append(score.encoded)
+        if not clips:
+            outputs["newest"] = {
+                head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads
+            }
+            owners["newest"] = [np.zeros(0, np.int64)]
         return cls(
-            windows,
+            EncodedWindows.of(clips, skipped),
             {
                 reading: {head: np.concatenate(rows) for head, rows in heads.items()}
                 for reading, heads in outputs.items()
-            }
-            or {"newest": empty},
-            {reading: np.concatenate(rows) for reading, rows in owners.items()} or {"newest": np.zeros(0, np.int64)},
+            },
+            {reading: np.concatenate(rows) for reading, rows in owners.items()},
         )
 
 
@@ -254,10 +240,7 @@ def score_clip(session: Session, clip: Clip, options: ScoringOptions | None = No
     encoded = encode_clip(session, clip, options)
     return ClipScore(
         encoded,
-        {
-            reading: session.fuse(encoded.face(reading), each.eye, each.gaze)
-            for reading, each in encoded.windows.items()
-        },
+        {reading: session.fuse(encoded.face(reading), cut.eye, cut.gaze) for reading, cut in encoded.windows.items()},
     )
 
 
@@ -266,31 +249,26 @@ def score_readings(
 ) -> Iterator[ClipScore | SkippedClip]:
     """Score clips in order; a clip that can't be read is given with the reason.
 
-    Of a clip's windows the deterministic one alone is given: the others are in the outputs.
-
-    Args:
-        spread: the loaded bundle, and who does the work.
-        clips: the clips.
-        options: the readings; None reads `newest` alone.
-        progress: told after every clip.
+    Of a clip's windows the deterministic one alone is given: the others are in the outputs. Without `options` the
+    reading is `newest` alone.
     """
     work = partial(_scored_or_skipped, options=options)
-    for at, (clip, found) in enumerate(zip(clips, spread.map_ordered(work, clips), strict=True)):
-        if isinstance(found, SkippedClip):
+    for at, (clip, score) in enumerate(zip(clips, spread.map_ordered(work, clips), strict=True)):
+        if isinstance(score, SkippedClip):
             # What another machine can't read, this one may: its copy is the data set that is reported.
             yield work(spread.session, clip)
         else:
-            yield replace(found, encoded=replace(found.encoded, clip=clip))
+            yield replace(score, encoded=replace(score.encoded, clip=clip))
         progress("scoring clips", at + 1, len(clips))
 
 
 def _scored_or_skipped(session: Session, clip: Clip, options: ScoringOptions | None) -> ClipScore | SkippedClip:
     try:
-        found = score_clip(session, clip, options)
+        score = score_clip(session, clip, options)
     except DataError as error:
         return SkippedClip(clip.name, str(error).removeprefix(f"clip {clip.name}: "))
-    newest = found.encoded.windows["newest"]
+    newest = score.encoded.windows["newest"]
     frames = np.unique(newest.frames)
-    rows = np.searchsorted(found.encoded.frames, frames)
+    rows = np.searchsorted(score.encoded.frames, frames)
     bare = replace(clip)  # without the list of its frames
-    return replace(found, encoded=EncodedClip(bare, frames, found.encoded.embeddings[rows], {"newest": newest}))
+    return replace(score, encoded=EncodedClip(bare, frames, score.encoded.embeddings[rows], {"newest": newest}))

@@ -24,28 +24,25 @@ _MARKER: Final = "synthetic.json"
 
 
 def facts_of(dataset: EmerDataset) -> DataFacts:
-    """Count clips, participants, films and labels; clips whose participant is unknown stand for themselves."""
-    folds = []
-    for fold in dataset.folds:
-        clips = dataset.fold(fold)
-        folds.append(
-            FoldFacts(fold=fold, clips=len(clips), participants=len({each.participant or each.name for each in clips}))
-        )
+    """Count clips, participants, films and labels; a clip whose participant is unknown counts as a participant."""
     labels = {}
     for name in dataset.heads:
         head = HEADS[name]
         if isinstance(head, ClassHead):
-            found = Counter(int(clip.labels[name]) for clip in dataset.clips if name in clip.labels)
-            labels[name] = {label: found[at] for at, label in enumerate(head.classes)}
+            counts = Counter(int(clip.labels[name]) for clip in dataset.clips if name in clip.labels)
+            labels[name] = {label: counts[at] for at, label in enumerate(head.classes)}
     return DataFacts(
         fingerprint=dataset.fingerprint,
         clips=len(dataset.clips),
-        participants=len({each.participant or each.name for each in dataset.clips}),
+        participants=len(set(map(owner, dataset.clips))),
         skipped=len(dataset.skipped),
-        folds=tuple(folds),
+        folds=tuple(
+            FoldFacts(fold=fold, clips=len(clips), participants=len(set(map(owner, clips))))
+            for fold, clips in ((fold, dataset.fold(fold)) for fold in dataset.folds)
+        ),
         regrouped=dataset.regrouped,
         shared_participants=len(dataset.shared_participants),
-        stimuli=len({each.stimulus for each in dataset.clips if each.stimulus is not None}),
+        stimuli=len({clip.stimulus for clip in dataset.clips if clip.stimulus is not None}),
         labels=labels,
         synthetic=(dataset.root / _MARKER).is_file(),
     )
@@ -54,14 +51,14 @@ def facts_of(dataset: EmerDataset) -> DataFacts:
 _NAMED = 5  # participants that a warning names
 
 
-def fold_of(manifest: Manifest, asked: int | None) -> int:
-    """The fold to score: the one asked for, else the one that the bundle has never seen.
+def fold_of(manifest: Manifest, requested: int | None) -> int:
+    """The fold to score: the requested one, else the one that the bundle has never seen.
 
     Raises:
         DataError: nobody says which fold that is.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     if manifest.data is None or manifest.data.fold == 0:
         raise DataError(
             f"bundle {manifest.name} does not say which fold it has never seen; name the fold to score: --folds 1"
@@ -81,34 +78,33 @@ def refuse_known_clips(manifest: Manifest, clips: Sequence[Clip]) -> None:
     chosen = set(manifest.data.selection_hashes)
     if manifest.calibration is not None:
         chosen |= set(manifest.calibration.clip_hashes)
-    hashes = [clip_hash(manifest.data.salt, clip) for clip in clips]
-    on = sum(each in trained for each in hashes)
-    by = sum(each in chosen - trained for each in hashes)
-    if on or by:
-        first = next(clip.name for clip, each in zip(clips, hashes, strict=True) if each in trained | chosen)
+    hashes = {clip.name: clip_hash(manifest.data.salt, clip) for clip in clips}
+    known = [name for name, digest in hashes.items() if digest in trained | chosen]
+    if known:
+        on = sum(hashes[name] in trained for name in known)
         unseen = f"score fold {manifest.data.fold}, which it has never seen" if manifest.data.fold else "score others"
         raise DataError(
-            f"bundle {manifest.name} was trained on {on} of these {len(clips)} clips, and choices were made on {by} "
-            f"more (the first: {first}), so its figures would mean nothing; {unseen}"
+            f"bundle {manifest.name} was trained on {on} of these {len(clips)} clips, and choices were made on "
+            f"{len(known) - on} more (the first: {known[0]}), so its figures would mean nothing; {unseen}"
         )
 
 
 def owner(clip: Clip) -> str:
-    """Whose clip it is; a clip whose participant is unknown stands for itself."""
+    """The participant of a clip; a clip whose participant is unknown stands for itself."""
     return f"clip {clip.name}" if clip.participant is None else clip.participant
 
 
 def split_hash(clips: Sequence[Clip]) -> str:
-    """SHA-256, in hexadecimal, of the clips' names, a line each, in their order: which split figures are of."""
+    """SHA-256, in hexadecimal, of the clips' names, one per line, in their order: it identifies the split."""
     return hashlib.sha256("".join(f"{clip.name}\n" for clip in clips).encode()).hexdigest()
 
 
 def data_notes(manifests: Sequence[Manifest], dataset: EmerDataset) -> list[str]:
     """What a reader of figures on these bundles and these folds has to know."""
     notes = [
-        f"bundle {each.name} does not say which clips it was trained on: nothing vouches that these are new to it"
-        for each in manifests
-        if each.data is None
+        f"bundle {manifest.name} does not say which clips it was trained on: nothing vouches that these are new to it"
+        for manifest in manifests
+        if manifest.data is None
     ]
     shared = dataset.shared_participants
     if shared:
@@ -146,7 +142,7 @@ class JudgedHead:
 
     @property
     def people(self) -> list[str]:
-        """(n,) whose clip each is."""
+        """(n,) participant of each clip."""
         return [owner(clip) for clip in self.clips]
 
     def summed(self, rows: NDArray[np.float64], clips: NDArray[np.int64] | None = None) -> Summed:
@@ -157,19 +153,19 @@ class JudgedHead:
     def drawn(self, reading: Reading, count: int) -> NDArray[np.float64]:
         """The first `count` windows of each clip, (n, count, C), of a reading that has as many of each clip."""
         rows = self.given[reading]
-        found: NDArray[np.float64] = rows.reshape(len(self.clips), -1, rows.shape[1])[:, :count]
-        return found
+        drawn: NDArray[np.float64] = rows.reshape(len(self.clips), -1, rows.shape[1])[:, :count]
+        return drawn
 
 
 def protocol_of(head: str) -> str:
     """The protocol that a head belongs to."""
-    return next(each.name for each in PROTOCOLS if head in each.heads)
+    return next(protocol.name for protocol in PROTOCOLS if head in protocol.heads)
 
 
 def class_order(head: BundledHead) -> tuple[str, ...]:
     """The bundle's classes in this project's order; empty for a value head."""
     named = HEADS[head.name]
-    return tuple(each for each in named.classes if each in head.classes) if named.kind == "class" else ()
+    return tuple(label for label in named.classes if label in head.classes) if named.kind == "class" else ()
 
 
 def truth_of(name: str, classes: Sequence[str], clips: Sequence[Clip]) -> NDArray[np.int64] | NDArray[np.float64]:
@@ -182,11 +178,11 @@ def truth_of(name: str, classes: Sequence[str], clips: Sequence[Clip]) -> NDArra
     named = HEADS[name]
     if named.kind == "value":
         return np.array(labels, np.float64)
-    names = [named.classes[int(each)] for each in labels]
+    names = [named.classes[int(label)] for label in labels]
     missing = sorted(set(names) - set(classes))
     if missing:
         raise DataError(f"the data hold the class {', '.join(missing)}, which the bundle's {name} lacks")
-    return np.array([classes.index(each) for each in names], np.int64)
+    return np.array([classes.index(label) for label in names], np.int64)
 
 
 def judge(
@@ -203,27 +199,26 @@ def judge(
         DataError: a label is a class that the bundle lacks.
     """
     clips = scores.windows.clips
-    having = np.array([at for at, clip in enumerate(clips) if head.name in clip.labels], np.int64)
-    if not len(having):
+    labelled = np.array([at for at, clip in enumerate(clips) if head.name in clip.labels], np.int64)
+    if not len(labelled):
         return None
     classes = class_order(head)
-    columns = [head.classes.index(each) for each in classes] if classes else [0]
-    labelled = tuple(clips[at] for at in having)
-    given: dict[Reading, NDArray[np.float64]] = {}
-    owners: dict[Reading, NDArray[np.int64]] = {}
-    for reading, rows in scores.outputs.items():
-        kept = np.isin(scores.owners[reading], having)
-        given[reading] = rows[head.name][kept][:, columns].astype(np.float64)
-        owners[reading] = np.searchsorted(having, scores.owners[reading][kept])
-    repeated = {name: np.broadcast_to(each, (len(labelled), len(each))) for name, each in (guesses or {}).items()}
+    columns = [head.classes.index(label) for label in classes] if classes else [0]
+    kept = {reading: np.isin(owners, labelled) for reading, owners in scores.owners.items()}
+    own = tuple(clips[at] for at in labelled)
     return JudgedHead(
         name=head.name,
         classes=classes,
-        clips=labelled,
-        truth=truth_of(head.name, classes, labelled),
-        given=given,
-        owners=owners,
-        guesses=repeated,
+        clips=own,
+        truth=truth_of(head.name, classes, own),
+        given={
+            reading: outputs[head.name][kept[reading]][:, columns].astype(np.float64)
+            for reading, outputs in scores.outputs.items()
+        },
+        owners={
+            reading: np.searchsorted(labelled, scores.owners[reading][kept[reading]]) for reading in scores.outputs
+        },
+        guesses={name: np.broadcast_to(row, (len(own), len(row))) for name, row in (guesses or {}).items()},
     )
 
 
@@ -233,25 +228,22 @@ def join(parts: Sequence[JudgedHead]) -> JudgedHead | None:
     Readings and guesses that not all of them have are left out.
     """
     first = parts[0]
-    if any(each.classes != first.classes for each in parts):
+    if any(part.classes != first.classes for part in parts):
         return None
-    starts = np.cumsum([0, *(len(each.clips) for each in parts)])
-    readings = [each for each in first.given if all(each in other.given for other in parts)]
+    starts = np.cumsum([0, *(len(part.clips) for part in parts[:-1])])
+    readings = [reading for reading in first.given if all(reading in part.given for part in parts)]
+    guesses = [name for name in first.guesses if all(name in part.guesses for part in parts)]
     return JudgedHead(
         name=first.name,
         classes=first.classes,
-        clips=tuple(clip for each in parts for clip in each.clips),
-        truth=np.concatenate([each.truth for each in parts]),
-        given={reading: np.concatenate([each.given[reading] for each in parts]) for reading in readings},
+        clips=tuple(clip for part in parts for clip in part.clips),
+        truth=np.concatenate([part.truth for part in parts]),
+        given={reading: np.concatenate([part.given[reading] for part in parts]) for reading in readings},
         owners={
-            reading: np.concatenate([each.owners[reading] + at for each, at in zip(parts, starts, strict=False)])
+            reading: np.concatenate([part.owners[reading] + at for part, at in zip(parts, starts, strict=True)])
             for reading in readings
         },
-        guesses={
-            name: np.concatenate([each.guesses[name] for each in parts])
-            for name in first.guesses
-            if all(name in each.guesses for each in parts)
-        },
+        guesses={name: np.concatenate([part.guesses[name] for part in parts]) for name in guesses},
     )
 
 
@@ -274,42 +266,39 @@ def guesses_of(
         baseline -> (C,) probabilities with which each class is guessed, or (1,) value. Those that need labels of other
         folds are missing where there are none.
     """
-    learnt = _labelled(name, classes, training)
+    learnt, seen = (truth_of(name, classes, _labelled(name, classes, clips)) for clips in (training, test))
     if not classes:
-        if not learnt:
+        if not len(learnt):
             return {}
-        values = truth_of(name, classes, learnt)
-        return {"training mean": np.array([values.mean()]), "training median": np.array([np.median(values)])}
-    found = {}
-    if learnt:
-        counts = np.bincount(truth_of(name, classes, learnt).astype(np.int64), minlength=len(classes))
-        found["training majority"] = np.eye(len(classes))[counts.argmax()]
-        found["prior chance"] = counts / counts.sum()
-    seen = _labelled(name, classes, test)
-    if seen:
-        counts = np.bincount(truth_of(name, classes, seen).astype(np.int64), minlength=len(classes))
-        found["test majority"] = np.eye(len(classes))[counts.argmax()]
-    found["uniform chance"] = np.full(len(classes), 1 / len(classes))
-    return found
+        return {"training mean": np.array([learnt.mean()]), "training median": np.array([np.median(learnt)])}
+    guesses = {}
+    for kind, truth in (("training", learnt), ("test", seen)):
+        if len(truth):
+            counts = np.bincount(truth.astype(np.int64), minlength=len(classes))
+            guesses[f"{kind} majority"] = np.eye(len(classes))[counts.argmax()]
+            if kind == "training":
+                guesses["prior chance"] = counts / counts.sum()
+    return {**guesses, "uniform chance": np.full(len(classes), 1 / len(classes))}
 
 
 def baseline_figures(head: JudgedHead) -> dict[str, dict[str, float]]:
     """Baseline -> metric -> figure on the head's clips; expected figures of guesses that are drawn."""
-    found = {}
+    baselines = {}
     for name, rows in head.guesses.items():
         if head.classes:
-            found[name] = summed_choices(head.truth, rows, forecast=name in FORECASTS).figures()
+            baselines[name] = summed_choices(head.truth, rows, forecast=name in FORECASTS).figures()
         else:
             figures = summed_values(head.truth, rows[:, 0]).figures()
             # A constant correlates with nothing; over folds, only the constants' own differences would.
-            found[name] = {metric: value for metric, value in figures.items() if metric not in CORRELATIONS}
-    return found
+            baselines[name] = {metric: value for metric, value in figures.items() if metric not in CORRELATIONS}
+    return baselines
 
 
 def _labelled(name: str, classes: Sequence[str], clips: Sequence[Clip]) -> list[Clip]:
     """Clips labelled for the head, with a class that it has."""
-    named = HEADS[name]
-    having = [clip for clip in clips if name in clip.labels]
-    if named.kind == "value":
-        return having
-    return [clip for clip in having if named.classes[int(clip.labels[name])] in classes]
+    head = HEADS[name]
+    return [
+        clip
+        for clip in clips
+        if name in clip.labels and (head.kind == "value" or head.classes[int(clip.labels[name])] in classes)
+    ]

@@ -1,4 +1,4 @@
-"""What an interrupted run had finished, so that the same command goes on from there."""
+"""The finished parts of an interrupted run, so that the same command goes on from there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emer_edge import __version__
 from emer_edge.bench.accuracy.clip_scores import READINGS, EncodedWindows, FoldScores, Reading
-from emer_edge.bench.options import ScoringOptions
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.core.whole_file import write_private
 from emer_edge.data import cache
@@ -30,7 +30,7 @@ Thing = TypeVar("Thing")
 class Kept:
     """Finished parts of a run, in the user's cache: they derive from clips, are private, and `purge` removes them.
 
-    A part is found again only under the same bundle (its manifest holds the hash of every file), the same clips (by
+    A part is used again only under the same bundle (its manifest holds the hash of every file), the same clips (by
     content), the same options, engine and version. A part that can't be read counts as not there; one that can't be
     written costs the time that it would have saved.
     """
@@ -52,31 +52,25 @@ class Kept:
             (options.draws, options.loader, options.seed),
         )
         path = self._path(f"{key}.npz")
-        found = _load(path, clips)
-        if found is None:
-            found = score()
+        result = _load(path, clips)
+        if result is None:
+            result = score()
             with suppress(OSError):
-                write_private(path, _packed(*found))
-        return found
+                write_private(path, _packed(*result))
+        return result
 
     def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
-        """A record (anything that msgspec encodes), from the interrupted run or from `find`.
-
-        Args:
-            key: from `key_of`.
-            kind: type of the record.
-            find: works it out.
-        """
+        """A record (anything that msgspec encodes), from the interrupted run or from `find`; `key` is from `key_of`."""
         path = self._path(f"{key}.json")
         with suppress(OSError, msgspec.DecodeError):
             return msgspec.json.decode(path.read_bytes(), type=kind)
-        found = find()
+        record = find()
         with suppress(OSError):
-            write_private(path, msgspec.json.encode(found))
-        return found
+            write_private(path, msgspec.json.encode(record))
+        return record
 
     def forget(self) -> None:
-        """Remove all that was asked for: the run is finished."""
+        """Remove all parts: the run is finished."""
         for path in self._paths:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -86,8 +80,8 @@ class Kept:
     def key_of(session: Session, *parts: Any) -> str:
         """A name that changes with the bundle's content, its engine, the version, and anything else (by its `repr`)."""
         digest = hashlib.sha256((session.bundle.path / MANIFEST_NAME).read_bytes())
-        for each in (__version__, np.__version__, session.engine_name, session.device, *parts):
-            digest.update(f"{each!r}\x00".encode())
+        for part in (__version__, np.__version__, session.engine_name, session.device, *parts):
+            digest.update(f"{part!r}\x00".encode())
         return digest.hexdigest()[:32]
 
     def _path(self, name: str) -> Path:
@@ -100,7 +94,7 @@ def _packed(scores: FoldScores, seconds: float) -> bytes:
     windows = scores.windows
     arrays: dict[str, NDArray[Any]] = {name: getattr(windows, name) for name in _WINDOW_ARRAYS}
     arrays["names"] = np.array([clip.name for clip in windows.clips], np.str_)
-    arrays["skipped"] = np.array([[each.name, each.reason] for each in windows.skipped], np.str_).reshape(-1, 2)
+    arrays["skipped"] = np.array([[clip.name, clip.reason] for clip in windows.skipped], np.str_).reshape(-1, 2)
     arrays["seconds"] = np.array(seconds)
     for reading, heads in scores.outputs.items():
         arrays[f"owners/{reading}"] = scores.owners[reading]
@@ -126,7 +120,7 @@ def _load(path: Path, clips: Sequence[Clip]) -> tuple[FoldScores, float] | None:
     outputs: dict[Reading, dict[str, NDArray[np.float32]]] = {}
     for name, array in arrays.items():
         kind, *rest = name.split("/")
-        reading = next((each for each in READINGS if rest and each == rest[0]), None)
+        reading = next((reading for reading in READINGS if rest and reading == rest[0]), None)
         if kind == "outputs" and reading is not None:
             outputs.setdefault(reading, {})[rest[1]] = array
-    return FoldScores(windows, outputs, {each: arrays[f"owners/{each}"] for each in outputs}), seconds
+    return FoldScores(windows, outputs, {reading: arrays[f"owners/{reading}"] for reading in outputs}), seconds

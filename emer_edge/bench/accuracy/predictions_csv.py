@@ -1,4 +1,4 @@
-"""Every answer on every clip as CSV, a row a clip, head and reading."""
+"""Every answer on every clip as CSV, one row per clip, head and reading."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy as np
 from emer_edge.bench.accuracy.clip_scores import Reading
 from emer_edge.bench.accuracy.judged import JudgedHead
 from emer_edge.bench.accuracy.scored_folds import ScoredFold
-from emer_edge.bench.options import ScoringOptions
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.core.heads import EMOTIONS, POLARITIES
-from emer_edge.report.files import write_whole
+from emer_edge.data.dataset import Clip
+from emer_edge.report import write_whole
 
 FILE_NAME: Final = "predictions.csv"
 _CLASSES: Final = tuple(dict.fromkeys((*EMOTIONS, *POLARITIES)))
 COLUMNS: Final = (
     "clip", "participant", "fold", "bundle", "precision", "reading", "windows", "head", "label", "predicted",
-    "right", *(f"p {each}" for each in _CLASSES), "gap", "gap_percentile", "face_slots", "eye_slots",
+    "right", *(f"p {label}" for label in _CLASSES), "gap", "gap_percentile", "face_slots", "eye_slots",
 )  # fmt: skip
 """`windows`: how many the answer is the mean of. `right`: share of them that name the label, empty for values. `p ...`:
 mean probabilities, empty for classes that the head lacks. `gap` and the covered slots are those of the newest-in-slot
@@ -44,30 +45,25 @@ def write_predictions(folder: Path, folds: Sequence[ScoredFold], options: Scorin
 
 def _rows(fold: ScoredFold, options: ScoringOptions) -> Iterator[list[str]]:
     windows = fold.windows
-    slots = {
-        clip.name: (str(faces), str(eyes))
-        for clip, faces, eyes in zip(
-            windows.clips, windows.face_slots.tolist(), windows.eye_slots.tolist(), strict=True
-        )
-    }
-    gaps = {}
+    names = [clip.name for clip in windows.clips]
+    slots = dict(
+        zip(names, zip(windows.face_slots.astype(str), windows.eye_slots.astype(str), strict=True), strict=True)
+    )
+    gaps: dict[str, list[str]] = {}
     if fold.gap is not None:
-        for clip, distance, percentile in zip(
-            fold.gap.clips, fold.gap.distances.tolist(), fold.gap.percentiles.tolist(), strict=True
-        ):
-            gaps[clip.name] = (_number(distance), _number(percentile))
+        for clip, *cells in zip(fold.gap.clips, fold.gap.distances, fold.gap.percentiles, strict=True):
+            gaps[clip.name] = [_number(float(cell)) for cell in cells]
     for head in fold.heads.values():
         for reading in head.given:
-            for at, cells in _answers(head, reading, options):
-                clip = head.clips[at]
+            for clip, answer in _answers(head, reading, options):
                 yield [
                     clip.name, clip.participant or "", str(fold.accuracy.fold), fold.bundle, fold.precision,
-                    reading, *cells, *gaps.get(clip.name, ("", "")), *slots[clip.name],
+                    reading, *answer, *gaps.get(clip.name, ("", "")), *slots[clip.name],
                 ]  # fmt: skip
 
 
-def _answers(head: JudgedHead, reading: Reading, options: ScoringOptions) -> Iterator[tuple[int, list[str]]]:
-    """Index of each clip with a window in the reading, and the cells `windows` to the probabilities."""
+def _answers(head: JudgedHead, reading: Reading, options: ScoringOptions) -> Iterator[tuple[Clip, list[str]]]:
+    """Each clip with a window in the reading, and the cells `windows` to the probabilities."""
     rows, owners = head.given[reading], head.owners[reading]
     if reading in ("draws", "published"):
         drawn = head.drawn(reading, options.draws)
@@ -79,17 +75,15 @@ def _answers(head: JudgedHead, reading: Reading, options: ScoringOptions) -> Ite
         if not len(own):
             continue
         mean = own.mean(axis=0)
-        if not head.classes:
-            blank = ["" for _ in _CLASSES]
-            yield at, [str(len(own)), head.name, _number(float(clip.labels[head.name])), _number(mean[0]), "", *blank]
-            continue
-        truth = int(head.truth[at])
-        given = dict(zip(head.classes, mean.tolist(), strict=True))
-        right = float(np.mean(own.argmax(axis=1) == truth))
-        yield at, [
-            str(len(own)), head.name, head.classes[truth], head.classes[int(mean.argmax())], f"{right:.4g}",
-            *(_number(given[each]) if each in given else "" for each in _CLASSES),
-        ]  # fmt: skip
+        label, predicted, right = _number(float(clip.labels[head.name])), _number(mean[0]), ""
+        given: dict[str, float] = {}
+        if head.classes:
+            truth = int(head.truth[at])
+            label, predicted = head.classes[truth], head.classes[int(mean.argmax())]
+            right = f"{float(np.mean(own.argmax(axis=1) == truth)):.4g}"
+            given = dict(zip(head.classes, mean.tolist(), strict=True))
+        shares = [_number(given[name]) if name in given else "" for name in _CLASSES]
+        yield clip, [str(len(own)), head.name, label, predicted, right, *shares]
 
 
 def _number(value: float) -> str:

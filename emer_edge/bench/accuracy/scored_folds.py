@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -34,8 +33,8 @@ from emer_edge.bench.accuracy.judged import (
     split_hash,
 )
 from emer_edge.bench.accuracy.kept import Kept
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.options import ScoringOptions
 from emer_edge.bench.records import Estimated, Excluded
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.bundle import Manifest
@@ -63,7 +62,7 @@ class ScoredFold:
 
     Attributes:
         bundle: the bundle's name.
-        precision: that export was asked for.
+        precision: that export was run with.
         accuracy: the record.
         heads: head -> answers beside the labels.
         gap: the gap beside the labels; None without both of them.
@@ -95,8 +94,8 @@ def score_fold(
         fold: 1 to 5.
         options: how windows are read from clips; with tracker profiles the same clips are scored through these too,
             and with the other rule of eye movements where the sheets hold any.
-        progress: told of clips and heads.
-        kept: where scores of an interrupted run lie, and those of this one are put.
+        progress: called with clips and heads.
+        kept: holds the scores of an interrupted run, and takes those of this one.
 
     Raises:
         ConfigurationError: the fold has no clips.
@@ -109,8 +108,8 @@ def score_fold(
 
     def score() -> tuple[FoldScores, float]:
         began = perf_counter()
-        found = FoldScores.of(score_readings(spread, clips, options, progress), manifest)
-        return found, perf_counter() - began
+        scores = FoldScores.of(score_readings(spread, clips, options, progress), manifest)
+        return scores, perf_counter() - began
 
     scores, seconds = score() if kept is None else kept.scores(session, clips, options, score)
     windows = scores.windows
@@ -132,7 +131,7 @@ def score_fold(
     progress("intervals", len(heads), len(heads))
     gap = judge_gap(heads, manifest.gap_quantiles)
     compared = compare_events(windows.clips, manifest.window)
-    views = [EyeView(manifest.events, each) for each in options.profiles]
+    views = [EyeView(manifest.events, profile) for profile in options.profiles]
     if options.profiles and compared:
         views.append(EyeView("published" if manifest.events == "causal" else "causal"))
     accuracy = records.Accuracy(
@@ -143,69 +142,49 @@ def score_fold(
         clips=len(windows),
         participants=len({owner(clip) for clip in windows.clips}),
         uncovered=_uncovered(manifest, windows.face_slots, windows.eye_slots),
-        excluded=tuple(Excluded(clip=each.name, reason=each.reason) for each in (*dataset.skipped, *windows.skipped)),
+        excluded=tuple(Excluded(clip=clip.name, reason=clip.reason) for clip in (*dataset.skipped, *windows.skipped)),
         heads=figures,
         clips_per_s=len(windows) / seconds,
         gap=None if gap is None else gap_accuracy(gap, options),
         views=tuple(
-            _view_accuracy(
-                each,
-                heads,
-                manifest,
-                scores=FoldScores(windows, {"newest": each.outputs}, {"newest": np.arange(len(windows))}),
-                options=options,
-            )
-            for each in score_views(session, windows.clips, views, progress, faces=windows.face)
+            _view_accuracy(view, heads, manifest, windows, options=options)
+            for view in score_views(session, windows.clips, views, progress, faces=windows.face)
         ),
         event_columns={
-            each.column: msgspec.convert(each, records.EventColumn, from_attributes=True) for each in compared
+            column.column: msgspec.convert(column, records.EventColumn, from_attributes=True) for column in compared
         },
     )
-    return ScoredFold(
-        bundle=manifest.name,
-        precision=manifest.precision.requested,
-        accuracy=accuracy,
-        heads=heads,
-        gap=gap,
-        windows=windows,
-    )
+    return ScoredFold(manifest.name, manifest.precision.requested, accuracy, heads, gap=gap, windows=windows)
 
 
 def _judged(manifest: Manifest, dataset: EmerDataset, fold: int, scores: FoldScores) -> dict[str, JudgedHead]:
     """The heads that both the bundle and the data set have, beside their labels."""
     others = [clip for clip in dataset.clips if clip.fold != fold]
-    found = {}
+    heads = {}
     for head in manifest.heads:
-        if head.name not in dataset.heads:
-            continue
-        guesses = guesses_of(head.name, class_order(head), others, scores.windows.clips)
-        judged = judge(head, scores, guesses)
-        if judged is not None:
-            found[head.name] = judged
-    return found
+        if head.name in dataset.heads:
+            guesses = guesses_of(head.name, class_order(head), others, scores.windows.clips)
+            heads[head.name] = judge(head, scores, guesses)
+    return {name: head for name, head in heads.items() if head is not None}
 
 
 def _view_accuracy(
-    found: ViewScores,
-    heads: Mapping[str, JudgedHead],
-    manifest: Manifest,
-    *,
-    scores: FoldScores,
-    options: ScoringOptions,
+    scored: ViewScores, heads: Container[str], manifest: Manifest, windows: EncodedWindows, *, options: ScoringOptions
 ) -> records.ViewAccuracy:
-    profile, windows = found.view.profile, scores.windows
+    profile = scored.view.profile
+    scores = FoldScores(windows, {"newest": scored.outputs}, {"newest": np.arange(len(windows))})
     figures = {}
     for head in manifest.heads:
         judged = judge(head, scores) if head.name in heads else None
         if judged is not None:
             figures[head.name] = estimates(judged, judged.given["newest"], options)
     return records.ViewAccuracy(
-        name=found.view.name,
+        name=scored.view.name,
         about="all columns of the sheets" if profile is None else profile.about,
         rate_hz=None if profile is None else profile.rate_hz,
         missing=() if profile is None else profile.missing_columns,
-        events=found.view.events,
-        uncovered=_uncovered(manifest, windows.face_slots, found.eye_slots),
+        events=scored.view.events,
+        uncovered=_uncovered(manifest, windows.face_slots, scored.eye_slots),
         heads=figures,
     )
 
@@ -213,7 +192,7 @@ def _view_accuracy(
 def _uncovered(manifest: Manifest, face_slots: NDArray[np.int64], eye_slots: NDArray[np.int64]) -> int:
     window = manifest.window
     slots = zip(face_slots.tolist(), eye_slots.tolist(), strict=True)
-    return sum(window.coverage(*each) is not State.OK for each in slots)
+    return sum(window.coverage(*covered) is not State.OK for covered in slots)
 
 
 def _of_head(name: str, figures: Mapping[str, float]) -> dict[str, float]:
@@ -223,43 +202,35 @@ def _of_head(name: str, figures: Mapping[str, float]) -> dict[str, float]:
 def group(folds: Sequence[ScoredFold]) -> dict[str, tuple[ScoredFold, ...]]:
     """Name of a set -> its folds, ascending: bundles of one precision, each on a fold of its own.
 
-    A bundle whose precision has its fold already opens a second set of that precision, `int8 2`.
+    A bundle whose fold is already in the set opens a second set of that precision, `int8 2`.
     """
-    found: dict[str, list[ScoredFold]] = {}
-    for each in folds:
-        number = 1
-        name = each.precision
-        while any(other.accuracy.fold == each.accuracy.fold for other in found.get(name, ())):
+    groups: dict[str, list[ScoredFold]] = {}
+    for fold in folds:
+        name, number = fold.precision, 1
+        while any(other.accuracy.fold == fold.accuracy.fold for other in groups.get(name, ())):
             number += 1
-            name = f"{each.precision} {number}"
-        found.setdefault(name, []).append(each)
-    return {name: tuple(sorted(members, key=lambda each: each.accuracy.fold)) for name, members in found.items()}
+            name = f"{fold.precision} {number}"
+        groups.setdefault(name, []).append(fold)
+    return {name: tuple(sorted(members, key=lambda member: member.accuracy.fold)) for name, members in groups.items()}
 
 
 def fold_sets(
     folds: Sequence[ScoredFold], options: ScoringOptions, progress: Progress = silent
 ) -> tuple[records.FoldSet, ...]:
-    """The record of every set, in the order in which the sets first appear.
-
-    Args:
-        folds: the bundles, scored.
-        options: how the clips were read, and how often is drawn for an interval.
-        progress: told of sets.
-    """
+    """The record of every set, in the order in which the sets first appear."""
     groups = group(folds)
     made = []
     for done, (name, members) in enumerate(groups.items()):
         progress("pooling folds", done, len(groups))
-        people = {owner(clip) for each in members for clip in each.windows.clips}
         gap = _gap_of(members)
         made.append(
             records.FoldSet(
                 name=name,
-                bundles=tuple(each.bundle for each in members),
-                folds=tuple(each.accuracy.fold for each in members),
-                clips=sum(each.accuracy.clips for each in members),
-                participants=len(people),
-                spread=_spread([each.accuracy for each in members]),
+                bundles=tuple(member.bundle for member in members),
+                folds=tuple(member.accuracy.fold for member in members),
+                clips=sum(member.accuracy.clips for member in members),
+                participants=len({owner(clip) for member in members for clip in member.windows.clips}),
+                spread=_spread([member.accuracy for member in members]),
                 pooled={
                     head: head_accuracy(judged, options, published=False) for head, judged in _pooled(members).items()
                 },
@@ -277,7 +248,7 @@ def pair_sets(folds: Sequence[ScoredFold], options: ScoringOptions) -> tuple[rec
     if len(groups) < 2:
         return ()
     reference = next((name for name in groups if name.split()[0] == "fp32"), next(iter(groups)))
-    found = []
+    paired = []
     for name, heads in groups.items():
         if name == reference:
             continue
@@ -286,8 +257,8 @@ def pair_sets(folds: Sequence[ScoredFold], options: ScoringOptions) -> tuple[rec
         gaps = _gap_of(sets[reference]), _gap_of(sets[name])
         if gaps[0] is not None and gaps[1] is not None:
             pairs.append(_pair_gaps(gaps[0], gaps[1], options))
-        found += [records.PairedSets(first=reference, second=name, **each) for each in pairs if each is not None]
-    return tuple(found)
+        paired += [records.PairedSets(first=reference, second=name, **pair) for pair in pairs if pair is not None]
+    return tuple(paired)
 
 
 def _pair(one: JudgedHead, other: JudgedHead, options: ScoringOptions) -> dict[str, Any] | None:
@@ -309,7 +280,7 @@ def _pair(one: JudgedHead, other: JudgedHead, options: ScoringOptions) -> dict[s
         "participants": len(set(people)),
         **counts,
         "mcnemar_p": mcnemar_p(counts["only_first"], counts["only_second"]) if one.classes else None,
-        "change": {name: Estimated.of(each) for name, each in change.items()},
+        "change": {name: Estimated.of(interval) for name, interval in change.items()},
     }
 
 
@@ -329,41 +300,34 @@ def _pair_gaps(one: JudgedGap, other: JudgedGap, options: ScoringOptions) -> dic
 
 
 def _gap_of(members: Sequence[ScoredFold]) -> JudgedGap | None:
-    gaps = [each.gap for each in members if each.gap is not None]
+    gaps = [member.gap for member in members if member.gap is not None]
     return join_gaps(gaps) if len(gaps) == len(members) else None
 
 
 def _pooled(members: Sequence[ScoredFold]) -> dict[str, JudgedHead]:
     """The heads that all folds have, each clip judged by the bundle of its fold."""
-    found = {}
-    for name in members[0].heads:
-        if all(name in each.heads for each in members):
-            joined = join([each.heads[name] for each in members])
-            if joined is not None:
-                found[name] = joined
-    return found
+    names = [name for name in members[0].heads if all(name in member.heads for member in members)]
+    joined = {name: join([member.heads[name] for member in members]) for name in names}
+    return {name: head for name, head in joined.items() if head is not None}
 
 
 def _spread(accuracies: Sequence[records.Accuracy]) -> dict[str, records.FoldSpread]:
     """Mean and standard deviation over folds of every figure that all of them have."""
-    figures = [dict(_all_figures(each)) for each in accuracies]
-    found = {}
-    for key in figures[0]:
-        if all(key in each for each in figures):
-            values = tuple(each[key] for each in figures)
-            sd = statistics.stdev(values) if len(values) > 1 else None
-            found[key] = records.FoldSpread(values=values, mean=statistics.fmean(values), sd=sd)
-    return found
+    folds = [dict(_all_figures(accuracy)) for accuracy in accuracies]
+    spreads = {}
+    for key in folds[0]:
+        if all(key in figures for figures in folds):
+            values = tuple(figures[key] for figures in folds)
+            over = records.Ranged.of(values)
+            spreads[key] = records.FoldSpread(values=values, mean=over.mean, sd=over.sd)
+    return spreads
 
 
 def _all_figures(accuracy: records.Accuracy) -> Iterator[tuple[str, float]]:
     for name, head in accuracy.heads.items():
-        readings: Mapping[str, Mapping[str, Estimated]] = {
-            "newest": head.metrics,
-            **{reading: each.metrics for reading, each in head.readings.items()},
-        }
-        for reading, metrics in readings.items():
-            yield from ((f"{name}/{reading}/{metric}", each.value) for metric, each in metrics.items())
-        yield from ((f"{name}/published_batch/{metric}", each.mean) for metric, each in head.published_batch.items())
+        readings: dict[str, records.HeadAccuracy | records.ReadingAccuracy] = {"newest": head, **head.readings}
+        for reading, record in readings.items():
+            yield from ((f"{name}/{reading}/{metric}", figure.value) for metric, figure in record.metrics.items())
+        yield from ((f"{name}/published_batch/{metric}", over.mean) for metric, over in head.published_batch.items())
     if accuracy.gap is not None and accuracy.gap.auroc is not None:
         yield "gap/auroc", accuracy.gap.auroc.value

@@ -1,1 +1,1 @@
-"""How long a bundle takes on this machine: parts, closed loop, live run, starting, energy; and what machine it is."""
+"""Latency of a bundle on this machine: parts, closed loop, live run, starts, energy; and the machine's state."""

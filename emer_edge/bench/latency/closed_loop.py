@@ -6,7 +6,7 @@ named in docs/bench-report.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns, process_time_ns
@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from emer_edge.bench.options import MLPERF_SECONDS, LatencyOptions
+from emer_edge.bench.bench_options import MLPERF_SECONDS, LatencyOptions
 from emer_edge.bench.records.latency_records import Energy, Latency, SingleStream, Stability
 from emer_edge.core.progress import Progress, silent
 from emer_edge.metrics.latency import claimed_percentile, queries_needed
@@ -57,23 +57,23 @@ def closed_loop(
         seconds: that shall have passed.
         queries: that shall be done, too.
         seed: of the order.
-        progress: told between two queries, once a second, which second it is.
+        progress: called between two queries, once per second.
     """
     order = np.random.default_rng(seed).integers(kinds, size=_DRAWN).tolist()
     durations: list[int] = []
-    wanted_ns = round(seconds * _SECOND_NS)
-    told_ns = _SECOND_NS
+    least_ns = round(seconds * _SECOND_NS)
+    report_ns = _SECOND_NS
     spent_ns = process_time_ns()
     started_ns = ended_ns = perf_counter_ns()
-    while ended_ns - started_ns < wanted_ns or len(durations) < queries:
+    while ended_ns - started_ns < least_ns or len(durations) < queries:
         number = order[len(durations) % _DRAWN]
         issued_ns = perf_counter_ns()
         query(number)
         ended_ns = perf_counter_ns()
         durations.append(ended_ns - issued_ns)
-        if ended_ns - started_ns >= told_ns:
-            progress("closed loop", min(told_ns, wanted_ns) // _SECOND_NS, wanted_ns // _SECOND_NS)
-            told_ns += _SECOND_NS
+        if ended_ns - started_ns >= report_ns:
+            progress("closed loop", min(report_ns, least_ns) // _SECOND_NS, least_ns // _SECOND_NS)
+            report_ns += _SECOND_NS
     return Turn(tuple(durations), ended_ns - started_ns, process_time_ns() - spent_ns)
 
 
@@ -95,15 +95,22 @@ def judge(
     Args:
         durations_ns: of every query, in order, at least one.
         cpu_share: processor time over elapsed time, None where it says nothing.
-        changed: what the machine changed meanwhile, see `conditions_of`.
-        load: see `load_reason`.
+        changed: what the machine changed meanwhile, in words, from `conditions_of`.
+        load: from `load_reason`; empty for none.
     """
     half = len(durations_ns) // 2
     drift = median(durations_ns[half:]) / median(durations_ns[:half]) - 1 if half else 0.0
     low, middle, high = np.percentile(durations_ns, (25, 50, 75)).tolist()
     spread = (high - low) / middle if middle else 0.0
-    reasons = tuple(_reasons(drift, spread, cpu_share, changed=(*changed, *((load,) if load else ()))))
-    return Stability(stable=not reasons, reasons=reasons, drift=drift, spread=spread, cpu_share=cpu_share)
+    reasons = []
+    if abs(drift) > DRIFT:
+        reasons.append(f"the second half was {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first")
+    if spread > SPREAD:
+        reasons.append(f"half of the queries lie {spread:.0%} of the median apart")
+    if cpu_share is not None and cpu_share < OWN_CORE:
+        reasons.append(f"other work took {1 - cpu_share:.0%} of its core's time")
+    reasons += [*changed, *([load] if load else [])]
+    return Stability(stable=not reasons, reasons=tuple(reasons), drift=drift, spread=spread, cpu_share=cpu_share)
 
 
 def load_reason(load_average: float | None, cores: int, threads: int) -> str:
@@ -117,16 +124,6 @@ def load_reason(load_average: float | None, cores: int, threads: int) -> str:
     return f"the load average was {load_average:.1f} on {cores} cores before it began"
 
 
-def _reasons(drift: float, spread: float, cpu_share: float | None, changed: Sequence[str]) -> Iterator[str]:
-    if abs(drift) > DRIFT:
-        yield f"the second half was {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first"
-    if spread > SPREAD:
-        yield f"half of the queries lie {spread:.0%} of the median apart"
-    if cpu_share is not None and cpu_share < OWN_CORE:
-        yield f"other work took {1 - cpu_share:.0%} of its core's time"
-    yield from changed
-
-
 MOST_TURN_S: Final = 2.0
 """How long a bundle goes on when others wait for their turn."""
 
@@ -136,16 +133,13 @@ _NS: Final = 1e-9
 
 
 def run_turns(candidates: Sequence[Callable[[float, int, int], Turn]], options: LatencyOptions) -> list[list[Turn]]:
-    """Run closed loops until each has lasted so long and done so many queries.
+    """Run closed loops until each has lasted so long and done so many queries; return the turns of each.
 
     One candidate runs without interruption; several take turns of `MOST_TURN_S` until all are done.
 
     Args:
         candidates: each runs one turn: least seconds, least queries, seed of their order.
         options: hold the least seconds and queries of each candidate, over all its turns.
-
-    Returns:
-        The turns of each.
     """
     min_seconds, min_queries = options.min_seconds, options.min_queries
     if len(candidates) == 1:
@@ -155,14 +149,13 @@ def run_turns(candidates: Sequence[Callable[[float, int, int], Turn]], options: 
     while lacking:
         lacking = False
         for candidate, done in zip(candidates, turns, strict=True):
-            seconds = min_seconds - sum(each.elapsed_ns for each in done) * _NS
-            queries = min_queries - sum(len(each.durations_ns) for each in done)
-            if seconds <= 0 and queries <= 0:
-                continue
-            lacking = True
-            # Queries that take longer than their share of the time are done after it.
-            at_least = 1 if seconds > 0 else min(queries, _AT_ONCE)
-            done.append(candidate(max(0.0, min(seconds, MOST_TURN_S)), at_least, len(done)))
+            seconds = min_seconds - sum(turn.elapsed_ns for turn in done) * _NS
+            queries = min_queries - sum(len(turn.durations_ns) for turn in done)
+            if seconds > 0 or queries > 0:
+                lacking = True
+                # Queries that take longer than their share of the time are done after it.
+                at_least = 1 if seconds > 0 else min(queries, _AT_ONCE)
+                done.append(candidate(max(0.0, min(seconds, MOST_TURN_S)), at_least, len(done)))
     return turns
 
 
@@ -175,19 +168,10 @@ def judge_run(
     changed: Sequence[str] = (),
     load: str = "",
 ) -> SingleStream:
-    """Judge a run.
-
-    Args:
-        turns: at least one, with at least one query.
-        options: what was asked for.
-        energy: what it drew.
-        one_core: it computed with one thread, on the CPU.
-        changed: see `judge`.
-        load: see `judge`.
-    """
+    """Judge a run of at least one query; `one_core` says that it computed with one thread, on the CPU; see `judge`."""
     min_seconds, min_queries = options.min_seconds, options.min_queries
-    durations = [each for turn in turns for each in turn.durations_ns]
-    elapsed_ns = sum(each.elapsed_ns for each in turns)
+    durations = [duration for turn in turns for duration in turn.durations_ns]
+    elapsed_ns = sum(turn.elapsed_ns for turn in turns)
     seconds = elapsed_ns * _NS
     p90, p99 = claimed_percentile(durations, 0.9), claimed_percentile(durations, 0.99)
     short = []
@@ -198,7 +182,7 @@ def judge_run(
         short.append(f"it ended before {min_seconds:g} s and {min_queries} queries")
     valid = not short
     if seconds < MLPERF_SECONDS:
-        short.append(f"{seconds:.0f} s, MLPerf asks for {MLPERF_SECONDS:.0f}: --mlperf")
+        short.append(f"{seconds:.0f} s, MLPerf requires {MLPERF_SECONDS:.0f}: --mlperf")
     return SingleStream(
         queries=len(durations),
         seconds=seconds,
@@ -214,7 +198,7 @@ def judge_run(
         mlperf=not short,
         reason="; ".join(short),
         stability=judge(
-            durations, sum(each.cpu_ns for each in turns) / elapsed_ns if one_core else None, changed, load
+            durations, sum(turn.cpu_ns for turn in turns) / elapsed_ns if one_core else None, changed, load
         ),
         energy=energy,
     )

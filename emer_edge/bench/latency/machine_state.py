@@ -1,11 +1,12 @@
-"""What machine the figures are from, what it was like meanwhile (looked at every second), and what energy it drew."""
+"""The machine that the figures are from, its state meanwhile (looked at every second), and the energy that it drew."""
 
 from __future__ import annotations
 
 import os
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic_ns, sleep
@@ -15,16 +16,7 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bench.records.latency_records import Conditions, Energy, Environment, Moment
-from emer_edge.runtime.board import (
-    EnergyCounter,
-    read_clocks,
-    read_energy,
-    read_heat,
-    read_jetson,
-    read_number,
-    read_power,
-    read_text,
-)
+from emer_edge.runtime.board import read_clocks, read_energy, read_heat, read_jetson, read_number, read_power, read_text
 
 _PACKAGES: Final = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless", "tensorrt", "tensorrt-rtx",
@@ -47,18 +39,19 @@ def describe(root: Path = Path("/")) -> Environment:
     cpu, jetson = _fields(root / "proc/cpuinfo"), read_jetson(root)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    memory = _fields(root / "proc/meminfo").get("MemTotal", "").split()
     mode = None if jetson is None else jetson.mode
     return Environment(
         machine=read_text(root / "proc/device-tree/model") or platform.machine(),
         kernel=f"{platform.system()} {platform.release()}",
         cpu=_model(cpu),
-        cpu_flags=tuple(each for each in _FLAGS if each in flags),
+        cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
         hypervisor="hypervisor" in flags if "flags" in cpu else None,
         cores=len(allowed) if allowed is not None else os.cpu_count() or 1,
         affinity=None if allowed is None else _spans(allowed),
         governor=read_text(root / _CPU / "cpu0/cpufreq/scaling_governor"),
         boost=_boost(root),
-        memory_mb=_memory_mb(root),
+        memory_mb=int(memory[0]) * 1024 / 1e6 if memory else None,
         l4t=None if jetson is None else jetson.l4t,
         jetpack=None if jetson is None else jetson.jetpack,
         power_mode=None if mode is None else f"{mode.number} {mode.name}",
@@ -75,16 +68,14 @@ def temperature_c(root: Path = Path("/")) -> float | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"emer-edge": __version__, "python": platform.python_version()}
+    versions = {"emer-edge": __version__, "python": platform.python_version()}
     libc = " ".join(platform.libc_ver()).strip()
     if libc:
-        found["libc"] = libc
+        versions["libc"] = libc
     for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 def _model(cpu: Mapping[str, str]) -> str | None:
@@ -103,11 +94,6 @@ def _boost(root: Path) -> bool | None:
     return None if boost is None else bool(boost)
 
 
-def _memory_mb(root: Path) -> float | None:
-    total = _fields(root / "proc/meminfo").get("MemTotal", "").split()
-    return int(total[0]) * 1024 / 1e6 if total else None
-
-
 def _spans(cores: Iterable[int]) -> str:
     """`0-3,6` of 0, 1, 2, 3, 6."""
     spans: list[list[int]] = []
@@ -121,12 +107,12 @@ def _spans(cores: Iterable[int]) -> str:
 
 def _fields(path: Path) -> dict[str, str]:
     """`name: value` lines, the first of each name."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in (read_text(path) or "").splitlines():
         name, colon, value = line.partition(":")
         if colon:
-            found.setdefault(name.strip(), value.strip())
-    return found
+            fields.setdefault(name.strip(), value.strip())
+    return fields
 
 
 CLOCK_TOLERANCE: Final = 0.05
@@ -144,7 +130,7 @@ def look(root: Path = Path("/")) -> Moment:
     heat, jetson = read_heat(root), read_jetson(root)
     mode = None if jetson is None else jetson.mode
     return Moment(
-        clocks_mhz={each.name: each.now_mhz for each in read_clocks(root) if each.now_mhz is not None},
+        clocks_mhz={clock.name: clock.now_mhz for clock in read_clocks(root) if clock.now_mhz is not None},
         temperature_c=heat.hottest_c,
         slowed=heat.slowed,
         over_current=heat.over_current,
@@ -157,29 +143,29 @@ def look(root: Path = Path("/")) -> Moment:
 def conditions_of(moments: Sequence[Moment]) -> Conditions:
     """Put together what was seen, at least once, first to last."""
     before, after = moments[0], moments[-1]
-    names = dict.fromkeys(name for each in moments for name in each.clocks_mhz)
-    clocks = {name: [each.clocks_mhz[name] for each in moments if name in each.clocks_mhz] for name in names}
-    found = Conditions(
+    names = dict.fromkeys(name for moment in moments for name in moment.clocks_mhz)
+    clocks = {name: [moment.clocks_mhz[name] for moment in moments if name in moment.clocks_mhz] for name in names}
+    conditions = Conditions(
         before=before,
         after=after,
         moments=len(moments),
-        clocks_mhz={name: (min(each), max(each)) for name, each in clocks.items()},
-        hottest_c=max((each.temperature_c for each in moments if each.temperature_c is not None), default=None),
-        highest_mw=max((each.power_mw for each in moments if each.power_mw is not None), default=None),
-        slowed=tuple(dict.fromkeys(each for moment in moments for each in moment.slowed)),
+        clocks_mhz={name: (min(readings), max(readings)) for name, readings in clocks.items()},
+        hottest_c=max((moment.temperature_c for moment in moments if moment.temperature_c is not None), default=None),
+        highest_mw=max((moment.power_mw for moment in moments if moment.power_mw is not None), default=None),
+        slowed=tuple(dict.fromkeys(step for moment in moments for step in moment.slowed)),
         changed=(),
     )
-    return msgspec.structs.replace(found, changed=tuple(_changed(found, moments)))
+    return msgspec.structs.replace(conditions, changed=tuple(_changed(conditions, moments)))
 
 
-def _changed(found: Conditions, moments: Sequence[Moment]) -> Iterator[str]:
+def _changed(conditions: Conditions, moments: Sequence[Moment]) -> Iterator[str]:
     for name, clocks in _working(moments).items():
         least, most = min(clocks), max(clocks)
         if most - least > CLOCK_TOLERANCE * most:
             yield f"the {name} clock moved between {least} and {most} MHz"
-    if found.slowed:
-        yield f"held back because of heat: {', '.join(found.slowed)}"
-    before, after = found.before, found.after
+    if conditions.slowed:
+        yield f"held back because of heat: {', '.join(conditions.slowed)}"
+    before, after = conditions.before, conditions.after
     if (after.over_current or 0) > (before.over_current or 0):
         yield "clocks were cut because of too much current"
     if before.power_mode != after.power_mode:
@@ -188,23 +174,39 @@ def _changed(found: Conditions, moments: Sequence[Moment]) -> Iterator[str]:
 
 def _working(moments: Sequence[Moment]) -> dict[str, list[int]]:
     """Clocks over time; of the CPU's the fastest, as idle cores go slower without harm."""
-    found: dict[str, list[int]] = {}
+    working: dict[str, list[int]] = {}
     for moment in moments:
         cpus = [clock for name, clock in moment.clocks_mhz.items() if name.startswith("CPU")]
         if cpus:
-            found.setdefault("fastest CPU", []).append(max(cpus))
+            working.setdefault("fastest CPU", []).append(max(cpus))
         for name, clock in moment.clocks_mhz.items():
             if not name.startswith("CPU"):
-                found.setdefault(name, []).append(clock)
-    return found
+                working.setdefault(name, []).append(clock)
+    return working
+
+
+class _Repeated:
+    """Calls something in a thread of its own, every so many seconds, while it is entered."""
+
+    def __init__(self, name: str, call: Callable[[], None], period_s: float) -> None:
+        self._call, self._period_s = call, period_s
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(self._period_s):
+            self._call()
 
 
 class Watch:
     """Looks at the machine when entered, every second until left, and then.
-
-    Args:
-        root: as of `look`.
-        period_s: between looks.
 
     Attributes:
         moments: what was seen so far.
@@ -212,29 +214,20 @@ class Watch:
 
     def __init__(self, root: Path = Path("/"), period_s: float = _LOOK_S) -> None:
         self._root = root
-        self._period_s = period_s
+        self._looks = _Repeated("emer-edge watch", self._look, period_s)
         self.moments: list[Moment] = []
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="emer-edge watch", daemon=True)
-
-    @property
-    def conditions(self) -> Conditions:
-        """All that was seen so far, put together."""
-        return conditions_of(self.moments)
 
     def __enter__(self) -> Watch:
-        self.moments.append(look(self._root))
-        self._thread.start()
+        self._look()
+        self._looks.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self.moments.append(look(self._root))
+        self._looks.__exit__()
+        self._look()
 
-    def _run(self) -> None:
-        while not self._done.wait(self._period_s):
-            self.moments.append(look(self._root))
+    def _look(self) -> None:
+        self.moments.append(look(self._root))
 
 
 _READ_S: Final = 0.1
@@ -263,18 +256,17 @@ class Meter:
         self._rails = power.total_mw is not None
         self.source = self.reason = ""
         if self._rails:
-            self.source = f"INA3221: {', '.join(each.name for each in power.rails)}"
+            self.source = f"INA3221: {', '.join(rail.name for rail in power.rails)}"
         elif counters.counters:
-            self.source = f"RAPL: {', '.join(each.name for each in counters.counters)}, without memory and board"
+            self.source = f"RAPL: {', '.join(counter.name for counter in counters.counters)}, without memory and board"
         else:
             self.reason = f"{power.reason}; {counters.reason}"
         self.millijoules = self.seconds = 0.0
         self.idle_mw: float | None = None
-        self._done = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._readings: _Repeated | None = None
 
     def measure_idle(self, seconds: float) -> None:
-        """Find out what is drawn with nothing to do, where there is a sensor."""
+        """Measure what is drawn with nothing to do, where there is a sensor."""
         if self.source:
             with self:
                 sleep(seconds)
@@ -289,49 +281,40 @@ class Meter:
         """What was drawn since `clear`, for so many results."""
         if not self.source or not results or not self.seconds:
             return Energy(reason=self.reason or "nothing was done while it was measured")
-        mean_mw = self.millijoules / self.seconds
         above = None if self.idle_mw is None else (self.millijoules - self.idle_mw * self.seconds) / results
         return Energy(
             source=self.source,
             millijoules=self.millijoules / results,
             above_idle_millijoules=above,
-            mean_mw=mean_mw,
+            mean_mw=self.millijoules / self.seconds,
             idle_mw=self.idle_mw,
         )
 
     def __enter__(self) -> Meter:
         if self.source:
-            self._done.clear()
-            self._thread = threading.Thread(target=self._run, name="emer-edge meter", daemon=True)
-            self._thread.start()
+            self._power_mw, self._counters = read_power(self._root).total_mw or 0.0, read_energy(self._root).counters
+            self._at_ns = monotonic_ns()
+            self._readings = _Repeated("emer-edge meter", self._add, self._period_s)
+            self._readings.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._thread is not None:
-            self._done.set()
-            self._thread.join()
-            self._thread = None
+        if self._readings is not None:
+            self._readings.__exit__()
+            self._readings = None
+            self._add()
 
-    def _run(self) -> None:
-        at_ns, power_mw, counters = monotonic_ns(), self._power_mw(0.0), self._counters(())
-        while True:
-            ended = self._done.wait(self._period_s)
-            now_ns, now_mw, now = monotonic_ns(), self._power_mw(power_mw), self._counters(counters)
-            elapsed_s = (now_ns - at_ns) * _NS
-            self.seconds += elapsed_s
-            if self._rails:
-                self.millijoules += (power_mw + now_mw) / 2 * elapsed_s
-            else:
-                self.millijoules += sum(each.since(was) for each, was in zip(now, counters, strict=True)) / 1000
-            at_ns, power_mw, counters = now_ns, now_mw, now
-            if ended:
-                return
-
-    def _power_mw(self, before: float) -> float:
-        """The board's power; when the monitor does not answer, what it said before."""
-        found = read_power(self._root).total_mw if self._rails else None
-        return before if found is None else found
-
-    def _counters(self, before: tuple[EnergyCounter, ...]) -> tuple[EnergyCounter, ...]:
-        """The counters; when they can't be read, as they were before."""
-        return before if self._rails else read_energy(self._root).counters or before
+    def _add(self) -> None:
+        """Add what was drawn since the last reading; a sensor that does not answer keeps its last value."""
+        now_ns, power_mw, counters = monotonic_ns(), self._power_mw, self._counters
+        elapsed_s = (now_ns - self._at_ns) * _NS
+        self.seconds += elapsed_s
+        if self._rails:
+            read_mw = read_power(self._root).total_mw
+            power_mw = power_mw if read_mw is None else read_mw
+            self.millijoules += (self._power_mw + power_mw) / 2 * elapsed_s
+        else:
+            counters = read_energy(self._root).counters or counters
+            drawn = (counter.since(was) for counter, was in zip(counters, self._counters, strict=True))
+            self.millijoules += sum(drawn) / 1000
+        self._at_ns, self._power_mw, self._counters = now_ns, power_mw, counters

@@ -1,9 +1,9 @@
-"""What is measured on and needs no hardware: a camera and an eye tracker in real time, and prepared queries.
+"""Simulated input for measuring: a camera and an eye tracker in real time, and prepared queries.
 
 The sensors show the packaged portrait, moving, and synthetic eyes. They cost what sources cost, so that a live run
 measures the pipeline's own work; what they show says nothing about accuracy. The queries are different crops of the
-portrait and windows of eyes that feel differently: the values change no time of a network that was compiled beforehand;
-they differ so that nothing can be kept from one query to the next.
+portrait and windows of eyes with different emotions: the values change no time of a compiled network; they
+differ so that nothing can be kept from one query to the next.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS
-from emer_edge.data.images import fit_crop, import_cv2
+from emer_edge.data.images import fit_crop, import_cv2, stack_faces
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
 from emer_edge.data.synth.portrait import portrait
-from emer_edge.data.windows import stack_faces
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Tracker
@@ -51,7 +50,7 @@ class _Paced:
         self._closed = threading.Event()
 
     def due_ns(self, index: int) -> int:
-        """When an item is due; the stream starts when the first is asked for."""
+        """When an item is due; the stream starts with the first call."""
         if self._start_ns is None:
             self._start_ns = monotonic_ns()
         return self._start_ns + index * self._period_ns
@@ -73,29 +72,14 @@ class _Paced:
 class SimulatedCamera(Camera):
     """640 x 480 at 30 fps: a view that wanders over the portrait; frames that nobody takes in time are dropped."""
 
-    live = True
+    live, fps, size_px = True, FPS, SIZE_PX
+    clock = "capture"  # a frame's stamp is when it was due
 
     def __init__(self) -> None:
         self.source = "simulated camera"
-        self.dropped = 0
         self._scene = scene()
         self._pace = _Paced(FPS)
         self._index = 0
-
-    @property
-    def fps(self) -> float:
-        """30."""
-        return FPS
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return SIZE_PX
-
-    @property
-    def clock(self) -> str:
-        """`capture`: a frame's stamp is when it was due."""
-        return "capture"
 
     def view(self, index: int) -> NDArray[np.uint8]:
         """Image number `index`: (480, 640, 3) uint8."""
@@ -122,25 +106,14 @@ class SimulatedCamera(Camera):
 class SimulatedTracker(Tracker):
     """Synthetic eyes at 120 Hz, all 39 columns, stamped with the time at which each sample was due."""
 
-    live = True
+    live, synchronised, clock, rate_hz = True, True, "device", RATE_HZ
+    missing_columns = ()
 
     def __init__(self) -> None:
         self.source = "simulated tracker"
-        self.clock = "device"
-        self.synchronised = True
         self._pace = _Paced(RATE_HZ)
         self._samples = self._endless()
         self._index = 0
-
-    @property
-    def rate_hz(self) -> float:
-        """120."""
-        return RATE_HZ
-
-    @property
-    def missing_columns(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     def __next__(self) -> TrackerSample:
         self._pace.wait(self._index)
@@ -200,7 +173,7 @@ class Queries:
 
 
 def prepare() -> Queries:
-    """Make them; raise MissingExtraError without OpenCV."""
+    """Prepare the queries; raise MissingExtraError without OpenCV."""
     camera = SimulatedCamera()
     views = np.stack([camera.view(_STEP * at) for at in range(_COUNT)])
     felt = HEADS["er-7"]

@@ -7,12 +7,14 @@ from pathlib import Path
 from time import monotonic_ns, perf_counter_ns, process_time, sleep
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from emer_edge.bench.latency.closed_loop import Turn, closed_loop
 from emer_edge.bench.records.latency_records import Latency, Loading, Streaming
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.metrics.latency import LatencyRecorder
 
 PARTS: Final = ("encode one crop", "fuse one window", "live step", "whole window", "find a face")
 """`live step` is one crop encoded and one window fused; `whole window` encodes all eight crops."""
@@ -28,19 +30,32 @@ PAUSE_S: Final = 0.5
 _MS: Final = 1e-6
 
 
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What opening a bundle gave.
+
+    Attributes:
+        engine, device: what computes.
+        loading: how long opening took.
+        first_ms: from starting the process to the first result.
+    """
+
+    engine: str
+    device: str
+    loading: Loading
+    first_ms: float
+
+
 class Candidate:
     """A bundle in an engine, and everything that is timed of it.
 
     Args:
-        bundle_path: the bundle's folder.
+        bundle: the bundle's folder.
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         started_ns: when this process was started, host monotonic time; None counts from now.
 
     Attributes:
-        engine, device: what computes.
-        loading: how opening it went.
-        first_ms: from starting the process to the first result.
+        opened: what computes, and how long opening took.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -48,7 +63,7 @@ class Candidate:
         MissingExtraError: OpenCV is not installed.
     """
 
-    def __init__(self, bundle_path: Path, engine: str, threads: int, started_ns: int | None = None) -> None:
+    def __init__(self, bundle: Path | str, engine: str, threads: int, started_ns: int | None = None) -> None:
         started_ns = monotonic_ns() if started_ns is None else started_ns
         from emer_edge.bench.latency.simulated_input import prepare
         from emer_edge.bundle import load_bundle
@@ -57,9 +72,9 @@ class Candidate:
 
         start_ms = (monotonic_ns() - started_ns) * _MS
         began = perf_counter_ns()
-        bundle = load_bundle(bundle_path)
+        loaded = load_bundle(Path(bundle))
         verified = perf_counter_ns()
-        self._session = Session(bundle, engine, threads)
+        self._session = Session(loaded, engine, threads)
         try:
             self._detector = self._session.detector
             opened = perf_counter_ns()
@@ -71,14 +86,17 @@ class Candidate:
         except BaseException:
             self._session.close()
             raise
-        self.first_ms = start_ms + (opened - began + stepped - ready) * _MS
-        self.engine, self.device = self._session.engine_name, self._session.device
-        self.loading = Loading(
-            start_ms=start_ms,
-            verify_ms=(verified - began) * _MS,
-            open_ms=(opened - verified) * _MS,
-            first_step_ms=(stepped - ready) * _MS,
-            rss_mb=resident_mb()[0],
+        self.opened = Opened(
+            engine=self._session.engine_name,
+            device=self._session.device,
+            loading=Loading(
+                start_ms=start_ms,
+                verify_ms=(verified - began) * _MS,
+                open_ms=(opened - verified) * _MS,
+                first_step_ms=(stepped - ready) * _MS,
+                rss_mb=resident_mb()[0],
+            ),
+            first_ms=start_ms + (opened - began + stepped - ready) * _MS,
         )
         self._window = self._session.encode(self._queries.crop(0, 8))[None]
         self._work: Mapping[str, Callable[[int], object]] = {
@@ -97,7 +115,7 @@ class Candidate:
     def loop(
         self, part: str, *, seconds: float = 0.0, queries: int, seed: int = 0, progress: Progress = silent
     ) -> Turn:
-        """Do a part in a closed loop (see `closed_loop`); raise ConfigurationError for a part that there is not."""
+        """Do a part in a closed loop (see `closed_loop`); raise ConfigurationError for an unknown part."""
         if part not in self._work:
             raise ConfigurationError(f"there is no part {part!r} to time; there are {', '.join(self._work)}")
         return closed_loop(
@@ -110,8 +128,8 @@ class Candidate:
         for _ in range(steps):
             sleep(pause_s)
             turns.append(self.loop("live step", queries=1))
-        durations = tuple(each.durations_ns[0] for each in turns)
-        return Turn(durations, sum(durations), sum(each.cpu_ns for each in turns))
+        durations = tuple(turn.durations_ns[0] for turn in turns)
+        return Turn(durations, sum(durations), sum(turn.cpu_ns for turn in turns))
 
     def together(self, streams: int, steps: int) -> Turn:
         """Do live steps of several people: as many crops encoded in one call, as many windows fused in another."""
@@ -135,17 +153,11 @@ class Candidate:
 
 
 def measure_stream(
-    bundle_path: Path, engine: str, threads: int, *, seconds: float, streams: int = 1, progress: Progress = silent
+    bundle: Path | str, engine: str, threads: int, *, seconds: float, streams: int = 1, progress: Progress = silent
 ) -> Streaming:
-    """Run the live pipeline on simulated sensors for so many seconds of real time.
+    """Run the live pipeline on simulated sensors for so many seconds of real time; a result is due every hop.
 
-    Args:
-        bundle_path: the bundle's folder.
-        engine: `onnxruntime`, `tensorrt`, or `auto`.
-        threads: intra-op threads of CPU engines.
-        seconds: how long; a result is due every hop.
-        streams: people at once, each with a camera and a tracker.
-        progress: told after each result.
+    `streams` people are there at once, each with a camera and a tracker; `progress` is called after each result.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -157,36 +169,41 @@ def measure_stream(
     from emer_edge.runtime.options import MachineOptions, Source
     from emer_edge.runtime.pipeline import Pipeline
 
-    names = [None] if streams == 1 else [f"person-{each + 1}" for each in range(streams)]
-    sources = [Source(SimulatedCamera(), SimulatedTracker(), name=each) for each in names]
-    pipeline = Pipeline(bundle_path, sources=sources, machine=MachineOptions(engine, threads))
+    names = [None] if streams == 1 else [f"person-{number + 1}" for number in range(streams)]
+    sources = [Source(SimulatedCamera(), SimulatedTracker(), name=name) for name in names]
+    pipeline = Pipeline(Path(bundle), sources=sources, machine=MachineOptions(engine, threads))
     hop_s = pipeline.bundle.manifest.window.hop_ns * 1e-9
-    wanted = streams * max(1, round(seconds / hop_s))
+    expected = streams * max(1, round(seconds / hop_s))
     label = "streaming" if streams == 1 else f"streaming {streams}"
+    allowance_ms = sources[0].window.arrival_allowance_ms
+    end_to_end = LatencyRecorder()
     results = 0
     with pipeline:
         spent_s = process_time()
-        for _ in pipeline:
+        for result in pipeline:
             results += 1
-            progress(label, results, wanted)
-            if results >= wanted:
+            if result.face_age_ms is not None:
+                end_to_end.record(round((result.face_age_ms + allowance_ms + result.stages_ms["total"]) * 1e6))
+            progress(label, results, expected)
+            if results >= expected:
                 break
         spent_s = process_time() - spent_s
-    found = pipeline.summary()
-    bins = found.histograms
+    summary = pipeline.summary()
+    bins = summary.histograms
     return Streaming(
-        seconds=found.seconds,
+        seconds=summary.seconds,
         frame_rate_hz=FPS,
         sample_rate_hz=RATE_HZ,
-        frames=found.frames,
-        samples=found.samples,
+        frames=summary.frames,
+        samples=summary.samples,
         results=results,
-        states=found.states,
-        stages={stage: Latency.of(each, bins=bins.get(stage, ())) for stage, each in found.stages.items()},
-        ages={age: Latency.of(each, bins=bins.get(age, ())) for age, each in found.ages.items()},
-        dropped=found.dropped,
-        cpu_share=spent_s / found.seconds,
-        rss_mb=found.rss_mb,
-        peak_rss_mb=found.peak_rss_mb,
+        states=summary.states,
+        stages={stage: Latency.of(latency, bins=bins.get(stage, ())) for stage, latency in summary.stages.items()},
+        ages={age: Latency.of(latency, bins=bins.get(age, ())) for age, latency in summary.ages.items()},
+        dropped=summary.dropped,
+        cpu_share=spent_s / summary.seconds,
+        rss_mb=summary.rss_mb,
+        peak_rss_mb=summary.peak_rss_mb,
         streams=streams,
+        end_to_end=Latency.of(end_to_end.summary(), bins=end_to_end.bins()) if end_to_end.count else None,
     )

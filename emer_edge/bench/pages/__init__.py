@@ -1,8 +1,10 @@
-"""A report as one page for people, as tables, and as a model card: two functions a section, its tables and itself."""
+"""A report as one page for people, as tables, and as a model card."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from emer_edge.bench.against import AGAINST
 from emer_edge.bench.pages.card import card_section, card_text
@@ -14,21 +16,24 @@ from emer_edge.bench.pages.probed import ABLATION, FILM, ROBUSTNESS
 from emer_edge.bench.pages.protocols import PROTOCOLS
 from emer_edge.bench.pages.speed import LIVE, SPEED
 from emer_edge.bench.records.report_records import BenchReport
-from emer_edge.report.html import to_html
-from emer_edge.report.tables import Table
+from emer_edge.report.html import Section, to_html
+from emer_edge.report.table import Table
 
 __all__ = ["card_of", "page_of", "tables_of"]
 
-_SECTIONS = (
+_Sections = tuple[
+    tuple[Mapping[str, Callable[[BenchReport], Table]], Callable[[BenchReport, dict[str, Table]], Section | None]], ...
+]
+_SECTIONS: Final[_Sections] = (
     PROTOCOLS, READING, PEOPLE, ERROR, GAP, ABLATION, FILM, ROBUSTNESS, TRACKER, SPEED, LIVE, AGAINST, METHOD
 )  # fmt: skip
-"""Tables and section of each, in reading order."""
+"""In reading order: what makes the tables of each section, by name, and what makes the section of all tables."""
 
 
 def tables_of(report: BenchReport) -> dict[str, Table]:
     """All tables that have rows, in reading order, by a name that files can have; no column is empty."""
-    found = {name: table for tables, _ in _SECTIONS for name, table in tables(report).items()}
-    return {name: _filled(table) for name, table in found.items() if table.rows}
+    tables = {name: make(report) for makers, _ in _SECTIONS for name, make in makers.items()}
+    return {name: _filled(table) for name, table in tables.items() if table.rows}
 
 
 def _filled(table: Table) -> Table:
@@ -38,13 +43,14 @@ def _filled(table: Table) -> Table:
 
 
 def page_of(report: BenchReport) -> str:
-    """The report as one HTML file; a section without anything to say is left out."""
+    """The report as one HTML file; a section without content is left out."""
     tables = tables_of(report)
-    sections = [overview_section(report), *(section(report, tables) for _, section in _SECTIONS)]
-    sections.append(card_section(report, tables))
+    made = [section(report, tables) for _, section in _SECTIONS]
+    sections = [section for section in made if section is not None]
     count = len(report.bundles)
-    names = ", ".join(each.name for each in report.bundles) if count < 5 else f"{count} bundles"
-    return to_html("emer-edge bench", f"{names}, {report.created}", [each for each in sections if each is not None])
+    names = ", ".join(bundle.name for bundle in report.bundles) if count < 5 else f"{count} bundles"
+    page = [overview_section(report), *sections, card_section(report, tables)]
+    return to_html("emer-edge bench", f"{names}, {report.created}", page)
 
 
 def card_of(report: BenchReport) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.bench.pages.method import LIMITS
@@ -11,16 +9,9 @@ from emer_edge.bench.pages.probed import film_notes_of
 from emer_edge.bench.pages.scored import named_bundles, names_of, scored_of
 from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.report.html import Block, Facts, Paragraph, Section
-from emer_edge.report.tables import Cell, Table, columns
+from emer_edge.report.table import Cell, Table, columns
 from emer_edge.report.text_tables import to_markdown
 from emer_edge.report.words import folded, sentence
-
-
-@dataclass(frozen=True)
-class _Part:
-    heading: str
-    blocks: tuple[str | Table, ...]
-
 
 _USE: Final = (
     "Research on how what a face shows and what a person likely feels differ, on people who know about it and agreed, "
@@ -51,54 +42,56 @@ def card_text(report: BenchReport, tables: dict[str, Table]) -> str:
     """The card as Markdown, one for all bundles of a report."""
     names = ", ".join(names_of(report).values())
     lines = [f"# Model card: {to_markdown(names)}", ""]
-    lines += [f"> **{to_markdown(each)}**\n" for each in _loud(report)]
-    for part in _parts(report, tables):
-        lines += [f"## {part.heading}", ""]
-        for each in part.blocks:
-            lines += [to_markdown(each), ""]
+    lines += [f"> **{to_markdown(warning)}**\n" for warning in _loud(report)]
+    for heading, blocks in _parts(report, tables).items():
+        lines += [f"## {heading}", ""]
+        for block in blocks:
+            lines += [to_markdown(block), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def card_section(report: BenchReport, tables: dict[str, Table]) -> Section:
     """The card as a section: what stands elsewhere on the page is not repeated."""
-    blocks: list[Block] = [Paragraph(each, warning=True) for each in _loud(report)]
+    blocks: list[Block] = [Paragraph(warning, warning=True) for warning in _loud(report)]
     facts: list[tuple[str, str]] = []
-    for part in _parts(report, tables):
-        said = [each for each in part.blocks if isinstance(each, str)]
-        new = [each for each in part.blocks if isinstance(each, Table) and each not in tables.values()]
-        facts += [(part.heading, " ".join(said))] if said else []
+    for heading, parts in _parts(report, tables).items():
+        texts = [part for part in parts if isinstance(part, str)]
+        new = [part for part in parts if isinstance(part, Table) and part not in tables.values()]
+        facts += [(heading, " ".join(texts))] if texts else []
         if new:
             blocks += [Facts(tuple(facts)), *map(folded, new)]
             facts = []
-    blocks.append(Facts(tuple(facts)))
-    return Section("Model card", tuple(blocks))
+    return Section("Model card", (*blocks, Facts(tuple(facts))))
 
 
 def _loud(report: BenchReport) -> list[str]:
-    found = []
-    trained = [name for name, each in named_bundles(report) if each.demo or (each.origin and each.origin.synthetic)]
+    warnings = []
+    trained = [
+        name for name, bundle in named_bundles(report) if bundle.demo or (bundle.origin and bundle.origin.synthetic)
+    ]
     if trained:
-        whose = ", ".join(trained)
-        found.append(f"SYNTHETIC WEIGHTS: trained on synthetic clips, they know nothing about people ({whose}).")
+        names = ", ".join(trained)
+        warnings.append(f"SYNTHETIC WEIGHTS: trained on synthetic clips, they know nothing about people ({names}).")
     if report.data is not None and report.data.synthetic:
-        found.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
-    return found
+        warnings.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
+    return warnings
 
 
-def _parts(report: BenchReport, tables: dict[str, Table]) -> tuple[_Part, ...]:
-    made: dict[str, Callable[[], tuple[str | Table, ...]]] = {
-        "Model details": lambda: _details(report),
-        "Intended use": lambda: (_USE, *_licence(report)),
-        "Out of scope": lambda: (_OUT,),
-        "Factors": lambda: (_FACTORS,),
-        "Metrics": lambda: (_metrics(report),),
-        "Evaluation data": lambda: _evaluation(report),
-        "Training data": lambda: _training(report),
-        "Quantitative analyses": lambda: _figures(report, tables),
-        "Ethical considerations": lambda: (_ETHICS,),
-        "Caveats and recommendations": lambda: (LIMITS, *_films(report)),
+def _parts(report: BenchReport, tables: dict[str, Table]) -> dict[str, tuple[str | Table, ...]]:
+    """Heading -> what stands under it."""
+    films = (sentence(f"{note}: {', '.join(names)}") for note, names in film_notes_of(report).items())
+    return {
+        "Model details": _details(report),
+        "Intended use": (_USE, *_licence(report)),
+        "Out of scope": (_OUT,),
+        "Factors": (_FACTORS,),
+        "Metrics": (_metrics(report),),
+        "Evaluation data": _evaluation(report),
+        "Training data": _training(report),
+        "Quantitative analyses": _figures(tables),
+        "Ethical considerations": (_ETHICS,),
+        "Caveats and recommendations": (LIMITS, *films),
     }
-    return tuple(_Part(heading, blocks()) for heading, blocks in made.items())
 
 
 def _details(report: BenchReport) -> tuple[str | Table, ...]:
@@ -107,16 +100,16 @@ def _details(report: BenchReport) -> tuple[str | Table, ...]:
         "face encoder and a fusion part for real-time inference."
     )
     rows: list[tuple[Cell, ...]] = []
-    for name, each in named_bundles(report):
-        made = each.origin
-        precision = ", ".join(f"{part} {how.upper()}" for part, how in each.precision.items())
+    for name, bundle in named_bundles(report):
+        made = bundle.origin
+        precision = ", ".join(f"{part} {how.upper()}" for part, how in bundle.precision.items())
         window, rest = "", ("", "", "")
         if made:
             window = f"{made.window_s:g} s, every {made.hop_s:g} s"
             rest = (made.events, _gate(made), _calibration(made))
-        rows.append((name, made.created[:10] if made else "", precision, each.size_bytes / 1e6, window, *rest))
+        rows.append((name, made.created[:10] if made else "", precision, bundle.size_bytes / 1e6, window, *rest))
     header = "Bundle | Made | Precision | Size (MB):1 | Window | Events | Accuracy gate | Calibration"
-    heads = next((each.origin.heads for each in report.bundles if each.origin is not None), {})
+    heads = next((bundle.origin.heads for bundle in report.bundles if bundle.origin is not None), {})
     said = "; ".join(f"{name}: {', '.join(classes)}" if classes else name for name, classes in heads.items())
     return (text, *((f"Heads and classes: {said}.",) if said else ()), Table("Bundles", columns(header), tuple(rows)))
 
@@ -132,7 +125,7 @@ def _calibration(made: Origin) -> str:
 
 
 def _licence(report: BenchReport) -> tuple[str, ...]:
-    if any(each.origin is not None and each.origin.research_only for each in report.bundles):
+    if any(bundle.origin is not None and bundle.origin.research_only for bundle in report.bundles):
         return ("EMER's agreement covers the data behind it: academic use only, and bundles are not to be passed on.",)
     return ()
 
@@ -155,7 +148,9 @@ def _evaluation(report: BenchReport) -> tuple[str | Table, ...]:
     kind = "Synthetic clips in EMER's layout" if data.synthetic else "Clips in EMER's layout"
     split = "dealt into new folds with participants apart" if data.regrouped else "in the data set's own folds"
     shared = f" {data.shared_participants} participants lie in several folds." if data.shared_participants else ""
-    scored = "; ".join(f"{each.name}: {each.clips:,} clips of {each.participants}" for each in scored_of(report))
+    scored = "; ".join(
+        f"{scored.name}: {scored.clips:,} clips of {scored.participants}" for scored in scored_of(report)
+    )
     text = (
         f"{kind}: {data.clips:,} of {data.participants} participants{films}, {split}; {data.skipped} could not be "
         f"used.{shared} Scored: {scored or 'none'}. Fingerprint {data.fingerprint[:16]}."
@@ -165,38 +160,22 @@ def _evaluation(report: BenchReport) -> tuple[str | Table, ...]:
 
 
 def _training(report: BenchReport) -> tuple[str, ...]:
-    told: dict[str, None] = {}
-    for name, each in named_bundles(report):
-        made = each.origin
-        if made is None or made.training_clips is None:
-            told[f"{name} does not say what it was trained on."] = None
-        else:
+    sentences: dict[str, None] = {}
+    for name, bundle in named_bundles(report):
+        made = bundle.origin
+        sentence_of = f"{name} does not say what it was trained on."
+        if made is not None and made.training_clips is not None:
             kind = "synthetic clips" if made.synthetic else "clips"
             fold = f", fold {made.held_out} held out" if made.held_out else ""
-            told[
+            sentence_of = (
                 f"{name}: fitted to {made.training_clips:,} {kind}{fold}; choices were made on "
                 f"{made.selection_clips:,} others of other participants."
-            ] = None
-    return (" ".join(told),)
+            )
+        sentences[sentence_of] = None
+    return (" ".join(sentences),)
 
 
-def _figures(report: BenchReport, tables: dict[str, Table]) -> tuple[str | Table, ...]:
-    wanted = (
-        "class_protocols",
-        "value_protocols",
-        "classes",
-        "values",
-        "recalls",
-        "people",
-        "gap",
-        "single_stream",
-        "speed",
-    )
-    held = tuple(
-        tables[name] for name in wanted if name in tables and not (name == "speed" and "single_stream" in tables)
-    )
-    return held or ("None were measured.",)
-
-
-def _films(report: BenchReport) -> tuple[str, ...]:
-    return tuple(sentence(f"{note}: {', '.join(names)}") for note, names in film_notes_of(report).items())
+def _figures(tables: dict[str, Table]) -> tuple[str | Table, ...]:
+    names = ["class_protocols", "value_protocols", "classes", "values", "recalls", "people", "gap"]
+    names.append("single_stream" if "single_stream" in tables else "speed")
+    return tuple(tables[name] for name in names if name in tables) or ("None were measured.",)

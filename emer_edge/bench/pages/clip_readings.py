@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, estimate, names_of, ranged, scored_of
+from emer_edge.bench.pages.scored import Scored, deviation, estimate, names_of, scored_heads, scored_of
+from emer_edge.bench.records.accuracy_records import HeadAccuracy, ReadingAccuracy
 from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report import words
-from emer_edge.report.bars import Bar, dots
+from emer_edge.report.bars import Bar
 from emer_edge.report.html import Block, Figure, Paragraph, Section
-from emer_edge.report.tables import Deviation, Rows, Table, tabled
+from emer_edge.report.table import Rows, Table, tabled
 
 READINGS = {
     "newest": "newest in slot: one window over the clip, each slot its newest item",
@@ -19,31 +20,22 @@ READINGS = {
 }
 
 
-def _reading_tables(report: BenchReport) -> dict[str, Table]:
-    """Readings side by side; the published reduction."""
-    return {"readings": _readings(report), "published_batch": _published(report)}
-
-
 def _reading_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where clips were read in one way only."""
     blocks: list[Block] = []
+    all_scored = scored_of(report)
     for metric in ("war", "mae"):
-        for each in scored_of(report):
-            items = _items(each, metric)
+        for scored in all_scored:
+            items = _items(scored, metric)
             if items:
-                title = f"{words.METRIC_NAMES[metric]} by reading, {each.name}"
-                blocks.append(
-                    Figure(
-                        dots(title, words.unit_of(metric), items, 1 if metric in words.SHARES else 3), words.WHISKERS
-                    )
-                )
+                title = f"{words.METRIC_NAMES[metric]} by reading, {scored.name}"
+                blocks.append(Figure(words.metric_dots(title, metric, items), words.WHISKERS))
                 break
-    blocks += [words.folded(tables[name]) for name in ("readings", "published_batch") if name in tables]
+    blocks += words.folded_of(tables, "readings", "published_batch")
     if not blocks:
         return None
-    used = {name for each in scored_of(report) for head in each.heads.values() for name in head.readings}
-    told = "; ".join(text for name, text in READINGS.items() if name in used or name == "newest")
-    return Section("Readings", (Paragraph(f"{told[:1].upper()}{told[1:]}."), *blocks))
+    used = {"newest", *(name for scored in all_scored for head in scored.heads.values() for name in head.readings)}
+    about = "; ".join(text for name, text in READINGS.items() if name in used)
+    return Section("Readings", (Paragraph(f"{about[:1].upper()}{about[1:]}."), *blocks))
 
 
 def _items(scored: Scored, metric: str) -> list[Bar]:
@@ -52,9 +44,9 @@ def _items(scored: Scored, metric: str) -> list[Bar]:
         head = scored.heads[name]
         if metric in head.metrics and head.readings:
             items.append(Bar(name, estimate(head.metrics[metric], metric), "newest"))
-            for reading, found in head.readings.items():
-                if metric in found.metrics:
-                    items.append(Bar(name, estimate(found.metrics[metric], metric), reading))
+            for reading, record in head.readings.items():
+                if metric in record.metrics:
+                    items.append(Bar(name, estimate(record.metrics[metric], metric), reading))
     return items
 
 
@@ -62,32 +54,23 @@ def _items(scored: Scored, metric: str) -> list[Bar]:
     "Readings of the same clips",
     "Bundle | Head | Reading | WAR (%):1 | UAR (%):1 | MAE:3 | CCC:3 | over draws | clips | windows",
     f"{words.INTERVALS} Over draws: mean ± SD of WAR (%) or MAE, each draw one window of every clip. Windows of a "
-    "clip overlap, so that clips are counted, not windows: each weighs the same.",
+    "clip overlap, so clips are counted, not windows: each clip weighs the same.",
 )
 def _readings(report: BenchReport) -> Rows:
-    for each in scored_of(report):
-        for name in words.in_order(each.heads):
-            head = each.heads[name]
-            if not head.readings:
-                continue
-            metric = words.main_metric(head.metrics)
-            other = "uar" if metric == "war" else "ccc"
-            for reading, figures, drawn, clips, windows in (
-                ("newest", head.metrics, {}, head.clips, head.clips),
-                *(
-                    (key, found.metrics, found.over_draws, found.clips, found.windows)
-                    for key, found in head.readings.items()
-                ),
-            ):
-                values = {key: estimate(figures[key]) if key in figures else None for key in (metric, other)}
-                over = ranged(drawn[metric]) if metric in drawn else None
-                shown = (
-                    None if over is None else Deviation(words.scaled(over.mean, metric), words.scaled(over.sd, metric))
-                )
-                cells = (
-                    values.get("war"), values.get("uar"), values.get("mae"), values.get("ccc"),
-                )  # fmt: skip
-                yield (each.name, name, reading, *cells, shown, clips, windows)
+    for scored, name, head in scored_heads(report):
+        metric = words.main_metric(head.metrics)
+        shown = ("war", "uar") if metric == "war" else ("mae", "ccc")
+        readings: dict[str, HeadAccuracy | ReadingAccuracy] = {"newest": head, **head.readings}
+        for reading, record in readings.items() if head.readings else ():
+            windows, over = head.clips, None
+            if isinstance(record, ReadingAccuracy):
+                windows, over = record.windows, record.over_draws.get(metric)
+            figures = [
+                estimate(record.metrics[key]) if key in shown and key in record.metrics else None
+                for key in ("war", "uar", "mae", "ccc")
+            ]
+            drawn = None if over is None else deviation(over, metric)
+            yield (scored.name, name, reading, *figures, drawn, record.clips, windows)
 
 
 @tabled(
@@ -96,29 +79,21 @@ def _readings(report: BenchReport) -> Rows:
     "The published scripts average a metric over batches of 16 clips, so that it depends on their order and draws.",
 )
 def _published(report: BenchReport) -> Rows:
-    for each in report.bundles:
-        for name, head in each.accuracy.heads.items() if each.accuracy is not None else ():
-            for metric, found in head.published_batch.items():
-                sd = words.scaled(found.sd, metric) if found.sd is not None else float("nan")
+    for bundle in report.bundles:
+        for name, head in bundle.accuracy.heads.items() if bundle.accuracy is not None else ():
+            for metric, over in head.published_batch.items():
                 exact = words.scaled(head.metrics[metric].value, metric) if metric in head.metrics else None
-                reach = (words.scaled(found.lowest, metric), words.scaled(found.highest, metric))
-                yield (
-                    each.name, name, words.metric_label(metric), Deviation(words.scaled(found.mean, metric), sd),
-                    *reach, found.count, exact,
-                )  # fmt: skip
-
-
-def _tracker_tables(report: BenchReport) -> dict[str, Table]:
-    """Accuracy under each tracker, and columns that look ahead."""
-    return {"trackers": _trackers(report), "event_columns": _event_columns(report)}
+                label, ends = (
+                    words.metric_label(metric),
+                    [words.scaled(end, metric) for end in (over.lowest, over.highest)],
+                )
+                yield (bundle.name, name, label, deviation(over, metric), *ends, over.count, exact)
 
 
 def _tracker_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where nothing of it was asked for."""
-    found = tuple(words.folded(tables[name]) for name in ("trackers", "event_columns") if name in tables)
+    shown = words.folded_of(tables, "trackers", "event_columns")
     plots = [_plot(report, at, metric) for metric in ("war", "mae") for at in range(len(report.bundles))]
-    drawn = [each for each in plots if each is not None]
-    return Section("Trackers", (*drawn[:1], *found)) if found else None
+    return Section("Trackers", (*[plot for plot in plots if plot is not None][:1], *shown)) if shown else None
 
 
 def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
@@ -126,7 +101,7 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
     if accuracy is None or not accuracy.views:
         return None
     views = {"full": {name: head.metrics for name, head in accuracy.heads.items()}}
-    views.update({each.name: each.heads for each in accuracy.views})
+    views.update({view.name: view.heads for view in accuracy.views})
     items = [
         Bar(head, estimate(heads[head][metric], metric), view)
         for head in words.in_order(accuracy.heads)
@@ -134,11 +109,7 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
         if metric in heads.get(head, {})
     ]
     title = f"{words.METRIC_NAMES[metric]} by tracker, {names_of(report)[at]}"
-    return (
-        Figure(dots(title, words.unit_of(metric), items, 1 if metric == "war" else 3), words.WHISKERS)
-        if items
-        else None
-    )
+    return Figure(words.metric_dots(title, metric, items), words.WHISKERS) if items else None
 
 
 @tabled(
@@ -148,9 +119,8 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
     "them. " + words.INTERVALS,
 )
 def _trackers(report: BenchReport) -> Rows:
-    """Accuracy under each tracker profile beside that with all columns."""
-    for each in report.bundles:
-        accuracy = each.accuracy
+    for bundle in report.bundles:
+        accuracy = bundle.accuracy
         if accuracy is None or not accuracy.views:
             continue
         whole = {name: head.metrics for name, head in accuracy.heads.items()}
@@ -158,9 +128,9 @@ def _trackers(report: BenchReport) -> Rows:
         for head, record in accuracy.heads.items():
             metric = "war" if "war" in record.metrics else "mae"
             for name, missing, heads in views:
-                found = estimate(heads[head][metric])
-                classes = (found, estimate(heads[head]["uar"]), None) if metric == "war" else (None, None, found)
-                yield (each.name, record.protocol, head, name, missing, *classes)
+                figure = estimate(heads[head][metric])
+                classes = (figure, estimate(heads[head]["uar"]), None) if metric == "war" else (None, None, figure)
+                yield (bundle.name, record.protocol, head, name, missing, *classes)
 
 
 @tabled(
@@ -170,10 +140,10 @@ def _trackers(report: BenchReport) -> Rows:
     "far, and events are counted from the window's start, not the recording's. Same: to 0.5 px or ms, 0.005 MCS.",
 )
 def _event_columns(report: BenchReport) -> Rows:
-    for each in report.bundles:
-        for column, found in each.accuracy.event_columns.items() if each.accuracy is not None else ():
-            yield (each.name, column, found.same, found.mean_difference, found.mean_published, found.slots)
+    for bundle in report.bundles:
+        for column, record in bundle.accuracy.event_columns.items() if bundle.accuracy is not None else ():
+            yield (bundle.name, column, record.same, record.mean_difference, record.mean_published, record.slots)
 
 
-READING: Final = (_reading_tables, _reading_section)
-TRACKER: Final = (_tracker_tables, _tracker_section)
+READING: Final = ({"readings": _readings, "published_batch": _published}, _reading_section)
+TRACKER: Final = ({"trackers": _trackers, "event_columns": _event_columns}, _tracker_section)

@@ -1,4 +1,4 @@
-"""What a bundle leans on, whether figures may come from the film instead of the person, how worse input is borne."""
+"""Sections on ablations, on participant or film effects, and on worse input."""
 
 from __future__ import annotations
 
@@ -12,75 +12,63 @@ from emer_edge.report import words
 from emer_edge.report.bars import Bar, dots
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
-from emer_edge.report.tables import Cell, Deviation, Rows, Table, columns, tabled
+from emer_edge.report.table import Cell, Deviation, Rows, Table, columns, tabled
 
 
 def _effects(heads: Effects) -> Iterator[tuple[str, str, Effect, tuple[Cell, ...]]]:
     """Head, metric, the effect, and its cells: head, what the metric is called, the figure and its change."""
     for head in words.in_order(heads):
-        for metric, found in heads[head].items():
-            figures = estimate(found.value, metric), estimate(found.change, metric)
-            yield head, metric, found, (head, words.metric_label(metric), *figures)
+        for metric, effect in heads[head].items():
+            figures = estimate(effect.value, metric), estimate(effect.change, metric)
+            yield head, metric, effect, (head, words.metric_label(metric), *figures)
 
 
 @tabled(
-    "What is leant on",
+    "Ablations",
     "Bundle | Probe | Head | Metric | figure | change | over draws | draws | clips",
     "Change: against the same clips untouched. In parentheses 95 % intervals by bootstrap over participants, "
     "paired for changes. Over draws: mean ± SD over seeded permutations.",
 )
 def _ablations(report: BenchReport) -> Rows:
-    for bundle, held in named_bundles(report):
-        for each in held.probes.ablations if held.probes is not None else ():
-            for _, metric, found, cells in _effects(each.heads):
+    for name, bundle in named_bundles(report):
+        for ablation in bundle.probes.ablations if bundle.probes is not None else ():
+            for _, metric, effect, cells in _effects(ablation.heads):
                 drawn = None
-                if found.sd is not None:
-                    drawn = Deviation(words.scaled(found.value.value, metric), words.scaled(found.sd, metric))
-                yield (bundle, each.name, *cells, drawn, each.permutations, each.clips)
-
-
-def _ablation_tables(report: BenchReport) -> dict[str, Table]:
-    """Every ablation's figures and changes."""
-    return {"ablations": _ablations(report)}
+                if effect.sd is not None:
+                    drawn = Deviation(words.scaled(effect.value.value, metric), words.scaled(effect.sd, metric))
+                yield (name, ablation.name, *cells, drawn, ablation.permutations, ablation.clips)
 
 
 def _ablation_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where it was not asked for."""
     if "ablations" not in tables:
         return None
-    blocks: list[Block] = [
-        Paragraph(
-            "The same clips again, with one thing taken away or exchanged between clips. Where a figure hardly moves, "
-            "the bundle did not lean on that; where eyes exchanged within film and FER class cost nothing, they told "
-            "no more than the film and the face do."
-        )
-    ]
-    plots = [
-        plot
-        for at in range(len(report.bundles))
-        for metric in ("war", "mae")
-        if (plot := _plot(report, at, metric)) is not None
-    ]
-    blocks += plots[:2]
+    text = (
+        "The same clips again, with one thing taken away or exchanged between clips. Where a figure hardly moves, "
+        "the bundle did not use that; where eyes exchanged within film and FER class cost nothing, they added "
+        "nothing to the film and the face."
+    )
+    drawn = (_plot(report, at, metric) for at in range(len(report.bundles)) for metric in ("war", "mae"))
+    plots = [plot for plot in drawn if plot is not None]
+    blocks: list[Block] = [Paragraph(text), *plots[:2]]
     if plots[2:]:
         blocks.append(Details("The other bundles", tuple(plots[2:])))
-    told = dict.fromkeys(
-        f"{each.name}: {each.about}"
+    descriptions = dict.fromkeys(
+        f"{ablation.name}: {ablation.about}"
         for bundle in report.bundles
         if bundle.probes is not None
-        for each in bundle.probes.ablations
+        for ablation in bundle.probes.ablations
     )
-    blocks += [Details("What was done", (Paragraph("; ".join(told) + "."),)), words.folded(tables["ablations"])]
-    return Section("What it leans on", tuple(blocks))
+    blocks.append(Details("What was done", (Paragraph("; ".join(descriptions) + "."),)))
+    return Section("Ablations", (*blocks, words.folded(tables["ablations"])))
 
 
 def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
     probes, bundle = report.bundles[at].probes, names_of(report)[at]
     items = [
-        Bar(each.name, estimate(each.heads[name][metric].change, metric), name)
-        for each in (probes.ablations if probes is not None else ())
-        for name in words.in_order(each.heads)
-        if metric in each.heads[name] and words.main_metric(each.heads[name]) == metric
+        Bar(ablation.name, estimate(ablation.heads[name][metric].change, metric), name)
+        for ablation in (probes.ablations if probes is not None else ())
+        for name in words.in_order(ablation.heads)
+        if metric in ablation.heads[name] and words.main_metric(ablation.heads[name]) == metric
     ]
     if not items:
         return None
@@ -90,106 +78,92 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
     return Figure(plot, f"{side} Intervals are paired over participants.")
 
 
-def _film_tables(report: BenchReport) -> dict[str, Table]:
-    """Films told from eyes, guesses by film, figures film by film, films that were never trained on."""
-    return {
-        "film_decoding": _decoding(report),
-        "film_guesses": _guesses(report),
-        "films": _film_by_film(report),
-        "film_means": _means(report),
-    }
-
-
 def _film_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where it was not asked for."""
-    found = _probes(report)
-    if not found:
+    probes = _probes(report)
+    if not probes:
         return None
     reasons: dict[tuple[str | None, str], list[str]] = {}
-    for name, films in found.items():
+    for name, films in probes.items():
         reasons.setdefault((films.note, films.reason), []).append(name)
     blocks: list[Block] = []
     for (note, reason), names in reasons.items():
         head = f"{', '.join(names)}{f' {note}' if note is not None else ''}"
         blocks.append(Paragraph(f"{head}: {reason.rstrip('.')}.", warning=note is not None))
-    for name, films in found.items():
-        if films.decoding is not None:
-            blocks.append(Paragraph(_told(name, films.decoding)))
-            break
-    for name, films in list(found.items())[:1]:
-        items = _bars(name, films)
-        if items:
-            caption = (
-                "A guess knows the film and has seen nothing of the person. Intervals by bootstrap over participants."
-            )
-            blocks.append(Figure(dots("WAR beside guesses by the film", "WAR (%)", items), caption))
-    blocks += [words.folded(tables[name]) for name in ("film_decoding", "film_guesses", "film_means") if name in tables]
-    if "films" in tables:
-        blocks.append(words.folded(tables["films"]))
-    return Section("Person or film", tuple(blocks))
+    decoded = [_decoded(name, films.decoding) for name, films in probes.items() if films.decoding is not None]
+    blocks += map(Paragraph, decoded[:1])
+    items = _bars(*next(iter(probes.items())))
+    if items:
+        caption = "A guess knows the film and nothing of the person. Intervals by bootstrap over participants."
+        blocks.append(Figure(dots("WAR beside guesses by the film", "WAR (%)", items), caption))
+    blocks += words.folded_of(tables, "film_decoding", "film_guesses", "film_means")
+    blocks += words.folded_of(tables, "films")
+    return Section("Participant or film effects", tuple(blocks))
 
 
 def film_notes_of(report: BenchReport) -> dict[str, list[str]]:
     """Note, such as `may decode the film` -> the bundles that it is about."""
-    found: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for name, films in _probes(report).items():
         if films.note is not None:
-            found.setdefault(films.note, []).append(name)
-    return found
+            notes.setdefault(films.note, []).append(name)
+    return notes
 
 
 def _probes(report: BenchReport) -> dict[str, FilmProbe]:
-    found = {}
-    for name, each in named_bundles(report):
-        if each.probes is not None and each.probes.films is not None:
-            found[name] = each.probes.films
-    return found
+    return {
+        name: bundle.probes.films
+        for name, bundle in named_bundles(report)
+        if bundle.probes is not None and bundle.probes.films is not None
+    }
 
 
-def _told(name: str, found: FilmDecoding) -> str:
+def _decoded(name: str, decoding: FilmDecoding) -> str:
     return (
-        f"From eyes alone, {found.share.value:.1%} of {found.clips} clips of the fold of {name} tell which of "
-        f"{found.films} films was watched; {found.chance:.1%} when films are permuted within participants (p = "
-        f"{found.p:.3f} of {found.permutations} permutations). A linear classifier on {found.features} numbers a "
-        "window, participants apart."
+        f"From the eyes alone, the film of {decoding.share.value:.1%} of {decoding.clips} clips of the fold of {name} "
+        f"is decoded, out of {decoding.films} films; {decoding.chance:.1%} when films are permuted within participants "
+        f"(p = {decoding.p:.3f} of {decoding.permutations} permutations). A linear classifier on {decoding.features} "
+        "numbers per window, participants apart."
     )
 
 
 def _bars(name: str, films: FilmProbe) -> list[Bar]:
     items = []
-    for head in words.in_order(set().union(*(each.heads for each in films.baselines))) if films.baselines else ():
-        for each in films.baselines:
-            found = each.heads.get(head, {}).get("war")
-            if found is not None:
-                items.append(Bar(head, estimate(found.value, "war"), each.name))
+    for head in words.in_order(set().union(*(baseline.heads for baseline in films.baselines))):
+        for baseline in films.baselines:
+            effect = baseline.heads.get(head, {}).get("war")
+            if effect is not None:
+                items.append(Bar(head, estimate(effect.value, "war"), baseline.name))
         if head in films.over_films and items and items[-1].name == head:
             items.append(Bar(head, estimate(films.over_films[head], "war"), f"{name}, mean over films"))
     return items
 
 
 @tabled(
-    "Films told from eyes alone",
-    "Bundle | films told (%):1 | permuted (%):1 | SD (%):1 | p:3 | permutations | films | clips | "
+    "Films decoded from the eyes alone",
+    "Bundle | films decoded (%):1 | permuted (%):1 | SD (%):1 | p:3 | permutations | films | clips | "
     "participants | parts | features",
     "A linear classifier on the eyes of a window, cross-validated with participants apart.",
 )
 def _decoding(report: BenchReport) -> Rows:
     for name, films in _probes(report).items():
-        found = films.decoding
-        if found is not None:
-            cells = (found.chance, found.chance_sd, found.p, found.permutations, found.films, found.clips)
-            yield (name, estimate(found.share), *cells, found.participants, found.folds, found.features)
+        decoding = films.decoding
+        if decoding is not None:
+            chance = (decoding.chance, decoding.chance_sd, decoding.p, decoding.permutations)
+            counts = (decoding.films, decoding.clips, decoding.participants, decoding.folds, decoding.features)
+            yield (name, estimate(decoding.share), *chance, *counts)
 
 
 def _guesses(report: BenchReport) -> Table:
-    found = _probes(report)
+    probes = _probes(report)
     rows = [
-        (name, each.name, *cells, each.clips)
-        for name, films in found.items()
-        for each in films.baselines
-        for *_, cells in _effects(each.heads)
+        (name, baseline.name, *cells, baseline.clips)
+        for name, films in probes.items()
+        for baseline in films.baselines
+        for *_, cells in _effects(baseline.heads)
     ]
-    about = dict.fromkeys(f"{each.name}: {each.about}" for films in found.values() for each in films.baselines)
+    about = dict.fromkeys(
+        f"{baseline.name}: {baseline.about}" for films in probes.values() for baseline in films.baselines
+    )
     note = f"{'; '.join(about)}. Intervals by bootstrap over participants, paired for differences."
     header = columns("Bundle | Guess | Head | Metric | guess | guess less bundle | clips")
     return Table("Guesses that know the film only", header, tuple(rows), note)
@@ -202,11 +176,11 @@ def _guesses(report: BenchReport) -> Table:
 )
 def _film_by_film(report: BenchReport) -> Rows:
     for name, films in _probes(report).items():
-        for each in films.by_film:
-            for head in words.in_order(each.heads):
+        for film in films.by_film:
+            for head in words.in_order(film.heads):
                 metric = words.metric_of(head)
-                cells = (words.scaled(each.heads[head], metric), words.metric_label(metric))
-                yield (name, each.film, each.induced or "", head, cells[1], cells[0], each.clips, each.trained_on)
+                cells = (words.scaled(film.heads[head], metric), words.metric_label(metric))
+                yield (name, film.film, film.induced or "", head, cells[1], cells[0], film.clips, film.trained_on)
 
 
 def _means(report: BenchReport) -> Table:
@@ -226,51 +200,42 @@ def _means(report: BenchReport) -> Table:
 @tabled(
     "Worse input",
     "Bundle | Input | level:3 | unit | Head | Metric | figure | change | below floor | clips",
-    "Below floor: clips whose window a live run would name no emotion for; they count all the same. In parentheses "
+    "Below floor: clips for whose window a live run would name no emotion; they count all the same. In parentheses "
     "95 % intervals by bootstrap over participants, paired for changes.",
 )
 def _worse_input(report: BenchReport) -> Rows:
-    for at, bundle in names_of(report).items():
-        for curve in _curves(report, at):
+    for name, bundle in named_bundles(report):
+        for curve in bundle.probes.curves if bundle.probes is not None else ():
             for level in curve.levels:
                 for *_, cells in _effects(level.heads):
-                    yield (bundle, curve.name, level.level, curve.unit, *cells, level.uncovered, curve.clips)
-
-
-def _robustness_tables(report: BenchReport) -> dict[str, Table]:
-    """Every point of every curve."""
-    return {"robustness": _worse_input(report)}
+                    yield (name, curve.name, level.level, curve.unit, *cells, level.uncovered, curve.clips)
 
 
 def _robustness_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where it was not asked for."""
     if "robustness" not in tables:
         return None
     blocks: list[Block] = []
-    for at, bundle in names_of(report).items():
-        found = _curves(report, at)
-        if not found:
+    descriptions: dict[str, None] = {}
+    for name, bundle in named_bundles(report):
+        drawn = bundle.probes.curves if bundle.probes is not None else ()
+        if not drawn:
             continue
-        classes = Gallery(tuple(each for curve in found for each in _curve_figures(curve, "war")))
-        values = Gallery(tuple(each for curve in found for each in _curve_figures(curve, "mae")))
-        rest = Details(f"Value heads of {bundle}", (values,)) if values.figures else None
-        held: tuple[Block, ...] = (classes, rest) if rest is not None else (classes,)
-        blocks += held if not blocks else [Details(f"The same of {bundle}", held)]
-    told = dict.fromkeys(
-        f"{curve.name[:1].upper()}{curve.name[1:]}: {curve.about}"
-        for at in range(len(report.bundles))
-        for curve in _curves(report, at)
-    )
-    about = Paragraph(f"The same clips, made worse step by step. {'. '.join(told)}.")
+        descriptions |= dict.fromkeys(f"{_capital(curve.name)}: {curve.about}" for curve in drawn)
+        classes, values = (
+            Gallery(tuple(figure for curve in drawn for figure in _curve_figures(curve, metric)))
+            for metric in ("war", "mae")
+        )
+        shown: list[Block] = [classes, *([Details(f"Value heads of {name}", (values,))] if values.figures else [])]
+        blocks += shown if not blocks else [Details(f"The same of {name}", tuple(shown))]
+    about = Paragraph(f"The same clips, made worse step by step. {'. '.join(descriptions)}.")
     return Section("Worse input", (about, *blocks, words.folded(tables["robustness"])))
 
 
-def _curves(report: BenchReport, at: int) -> tuple[Curve, ...]:
-    probes = report.bundles[at].probes
-    return probes.curves if probes is not None else ()
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
-def _curve_figures(curve: Curve, metric: str) -> tuple[Figure, ...]:
+def _curve_figures(curve: Curve, metric: str) -> list[Figure]:
     lines = []
     for name in words.in_order(set().union(*(level.heads for level in curve.levels))):
         points = tuple(
@@ -281,17 +246,18 @@ def _curve_figures(curve: Curve, metric: str) -> tuple[Figure, ...]:
         if points:
             lines.append(Line(name, points))
     if not lines:
-        return ()
-    title = f"{curve.name[:1].upper()}{curve.name[1:]}"
+        return []
     below = curve.levels[-1].uncovered
-    caption = f"{curve.clips} clips at every level." + (
-        f" At the last, {below} are below the coverage floors." if below else ""
-    )
+    more = f" At the last, {below} are below the coverage floors." if below else ""
     axis = f"{curve.axis} ({curve.unit})" if curve.unit else curve.axis
-    plot = curves(title, axis, words.unit_of(metric), lines, digits=1 if metric in words.SHARES else 3)
-    return (Figure(plot, caption),)
+    digits = 1 if metric in words.SHARES else 3
+    plot = curves(_capital(curve.name), axis, words.unit_of(metric), lines, digits=digits)
+    return [Figure(plot, f"{curve.clips} clips at every level.{more}")]
 
 
-ABLATION: Final = (_ablation_tables, _ablation_section)
-FILM: Final = (_film_tables, _film_section)
-ROBUSTNESS: Final = (_robustness_tables, _robustness_section)
+ABLATION: Final = ({"ablations": _ablations}, _ablation_section)
+FILM: Final = (
+    {"film_decoding": _decoding, "film_guesses": _guesses, "films": _film_by_film, "film_means": _means},
+    _film_section,
+)
+ROBUSTNESS: Final = ({"robustness": _worse_input}, _robustness_section)

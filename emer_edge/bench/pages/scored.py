@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from emer_edge.bench.records import Estimated
@@ -13,8 +13,8 @@ from emer_edge.bench.records.latency_records import Latency
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.metrics.latency import BINS_A_DECADE
 from emer_edge.report.distributions import Distribution
-from emer_edge.report.tables import Deviation, Estimate
-from emer_edge.report.words import scaled
+from emer_edge.report.table import Deviation, Estimate
+from emer_edge.report.words import in_order, scaled
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scored:
 
     Attributes:
         name: how it is called on the page.
-        bundles: one, or one a fold.
+        bundles: one, or one per fold.
         folds: ascending.
         clips, participants: that were scored.
         heads: head -> figures over all of these clips.
@@ -47,44 +47,45 @@ class Scored:
 
 
 def names_of(report: BenchReport) -> dict[int, str]:
-    """How bundle number `at` is called: its name, with its number where several have the same."""
-    seen = Counter(each.name for each in report.bundles)
+    """Number of each bundle -> its name on the page, with the number where several share a name."""
+    seen = Counter(bundle.name for bundle in report.bundles)
     return {
-        at: each.name if seen[each.name] == 1 else f"{each.name} #{at + 1}" for at, each in enumerate(report.bundles)
+        at: bundle.name if seen[bundle.name] == 1 else f"{bundle.name} #{at + 1}"
+        for at, bundle in enumerate(report.bundles)
     }
 
 
 def named_bundles(report: BenchReport) -> list[tuple[str, BundleBench]]:
-    """Every bundle under the name that it is called by."""
-    return [(name, report.bundles[at]) for at, name in names_of(report).items()]
+    """Every bundle with its name on the page."""
+    return list(zip(names_of(report).values(), report.bundles, strict=True))
 
 
 def scored_of(report: BenchReport) -> tuple[Scored, ...]:
     """Every set of several folds, then every bundle that is in none of them."""
-    found = []
+    all_scored = []
     used: set[int] = set()
     names = names_of(report)
-    for each in report.sets:
-        places = _places(report, each, used)
-        if len(each.folds) > 1 and each.pooled and len(places) == len(each.folds):
+    for fold_set in report.sets:
+        places = _places(report, fold_set, used)
+        if len(fold_set.folds) > 1 and fold_set.pooled and len(places) == len(fold_set.folds):
             used |= set(places)
             bundles = tuple(report.bundles[at] for at in places)
-            found.append(
+            all_scored.append(
                 Scored(
-                    name=f"{each.name.upper()}, {len(each.folds)} folds",
+                    name=f"{fold_set.name.upper()}, {len(fold_set.folds)} folds",
                     bundles=bundles,
-                    folds=each.folds,
-                    clips=each.clips,
-                    participants=each.participants,
-                    heads=each.pooled,
-                    spread=each.spread,
-                    gap=each.gap,
+                    folds=fold_set.folds,
+                    clips=fold_set.clips,
+                    participants=fold_set.participants,
+                    heads=fold_set.pooled,
+                    spread=fold_set.spread,
+                    gap=fold_set.gap,
                 )
             )
     for at, bundle in enumerate(report.bundles):
         accuracy = bundle.accuracy
         if accuracy is not None and at not in used:
-            found.append(
+            all_scored.append(
                 Scored(
                     name=names[at],
                     bundles=(bundle,),
@@ -96,46 +97,43 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
                     gap=accuracy.gap,
                 )
             )
-    return tuple(found)
+    return tuple(all_scored)
 
 
-def _places(report: BenchReport, found: FoldSet, used: set[int]) -> list[int]:
-    """The bundles of a set: by name, fold and precision, since bundles of several folds and sets may share a name."""
+def scored_heads(report: BenchReport) -> Iterator[tuple[Scored, str, HeadAccuracy]]:
+    """Every head of every set or bundle that was scored: the set, the name of the head, its figures."""
+    for scored in scored_of(report):
+        for name in in_order(scored.heads):
+            yield scored, name, scored.heads[name]
+
+
+def _places(report: BenchReport, fold_set: FoldSet, used: set[int]) -> list[int]:
+    """The bundles of a set, by name, fold and precision: bundles of several folds and sets may share a name."""
     places: list[int] = []
-    precision = found.name.split(" ", 1)[0]
-    for name, fold in zip(found.bundles, found.folds, strict=True):
-        for at, each in enumerate(report.bundles):
+    precision = fold_set.name.split(" ", 1)[0]
+    for name, fold in zip(fold_set.bundles, fold_set.folds, strict=True):
+        for at, bundle in enumerate(report.bundles):
             taken = at in used or at in places
-            fits = each.name == name and each.accuracy is not None and each.accuracy.fold == fold
-            if fits and not taken and (each.origin is None or each.origin.requested == precision):
+            fits = bundle.name == name and bundle.accuracy is not None and bundle.accuracy.fold == fold
+            if fits and not taken and (bundle.origin is None or bundle.origin.requested == precision):
                 places.append(at)
                 break
     return places
 
 
-def estimate(found: Estimated, metric: str = "") -> Estimate:
-    """A figure and its interval as tables take them; in per cent where `metric` is a share, as plots want it."""
+def estimate(figure: Estimated, metric: str = "") -> Estimate:
+    """A figure and its interval as tables take them; in per cent where `metric` is a share."""
     scale = scaled(1.0, metric)
-    low, high = (math.nan if each is None else each * scale for each in (found.low, found.high))
-    return Estimate(found.value * scale, low, high)
+    low, high = (math.nan if limit is None else limit * scale for limit in (figure.low, figure.high))
+    return Estimate(figure.value * scale, low, high)
 
 
-def spread(found: FoldSpread) -> Deviation:
-    """Mean and deviation over folds."""
-    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
+def deviation(over: FoldSpread | Ranged, metric: str = "") -> Deviation:
+    """Mean and standard deviation over folds, draws or orders; in per cent where `metric` is a share."""
+    return Deviation(scaled(over.mean, metric), math.nan if over.sd is None else scaled(over.sd, metric))
 
 
-def ranged(found: Ranged) -> Deviation:
-    """Mean and deviation over draws or orders."""
-    return Deviation(found.mean, math.nan if found.sd is None else found.sd)
-
-
-def curve_of(name: str, found: Latency) -> Distribution:
+def curve_of(name: str, latency: Latency) -> Distribution:
     """The distribution of a latency, its bins `BIN_RATIO` wide."""
-    edges = [10 ** (at / BINS_A_DECADE) for at, _ in found.bins]
-    return Distribution(name, edges, [count for _, count in found.bins])
-
-
-def percentiles(found: Latency) -> dict[str, float]:
-    """What is marked on a distribution."""
-    return {"p50": found.p50_ms, "p90": found.p90_ms, "p99": found.p99_ms}
+    edges = [10 ** (at / BINS_A_DECADE) for at, _ in latency.bins]
+    return Distribution(name, edges, [count for _, count in latency.bins])

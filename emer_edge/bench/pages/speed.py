@@ -5,77 +5,58 @@ from __future__ import annotations
 import statistics
 from typing import Final
 
-from emer_edge.bench.pages.scored import curve_of, named_bundles, names_of, percentiles, scored_of
+from emer_edge.bench.pages.scored import curve_of, named_bundles, names_of, scored_of
 from emer_edge.bench.records.latency_records import Latency, SingleStream, Streaming
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report.bars import Bar, bars, dots
 from emer_edge.report.curves import Line, curves
 from emer_edge.report.distributions import distributions
 from emer_edge.report.html import Block, Details, Facts, Figure, Gallery, Paragraph, Section
-from emer_edge.report.tables import Estimate, Rows, Table, columns, tabled
-from emer_edge.report.words import BIN_RATIO, MILLISECONDS, folded
+from emer_edge.report.table import Estimate, Rows, Table, columns, tabled
+from emer_edge.report.words import BIN_RATIO, MILLISECONDS, folded_of
 
-_MARKED = "Bars are counts, the highest as high as its row; dark lines are p50, p90 and p99. No duration was left out."
-
-
-def _speed_tables(report: BenchReport) -> dict[str, Table]:
-    """Parts, the closed loop, bundles beside each other, several streams, energy, starts, loading."""
-    return {
-        "speed": _speed(report),
-        "single_stream": _single_stream(report),
-        "closed_loop": _closed_loop(report),
-        "loop_limits": _limits(report),
-        "ratios": _ratios(report),
-        "streams": _streams(report),
-        "energy": _energy(report),
-        "first_result": _first_result(report),
-        "loading": _loading(report),
-    }
+_MARKED = "Bars are counts, the highest as tall as its row; dark lines are p50, p90 and p99. No outliers were removed."
+STEP_LATENCY: Final = "step latency"
+END_TO_END: Final = "end-to-end latency"
 
 
 def _speed_section(report: BenchReport, tables: dict[str, Table]) -> Section:
-    """The section."""
-    blocks: list[Block] = [parts_figure(report)]
-    blocks += [folded(tables[name]) for name in ("speed",) if name in tables]
-    blocks += _distributions(report)
-    blocks += [folded(tables[name]) for name in ("single_stream", "loop_limits") if name in tables]
+    blocks: list[Block] = [parts_figure(report), *folded_of(tables, "speed"), *_distributions(report)]
+    blocks += folded_of(tables, "single_stream", "loop_limits")
     if "closed_loop" in tables:
         blocks.append(Details("Closed loop: every figure", (tables["closed_loop"],)))
     if report.ratios:
         rows = [
-            Bar(each.part, Estimate(each.ratio, each.low, each.high), f"{each.bundle} / {each.base}")
-            for each in report.ratios
+            Bar(ratio.part, Estimate(ratio.ratio, ratio.low, ratio.high), f"{ratio.bundle} / {ratio.base}")
+            for ratio in report.ratios
         ]
-        plot = dots("Time beside the first bundle's", "ratio of medians", rows, digits=3, guides=(1.0,), skipped=1)
-        blocks.append(
-            Figure(plot, "Left of 1: faster than the first. Bundles took turns; whiskers are quartiles of the turns.")
-        )
-        blocks += [folded(tables[name]) for name in ("ratios",) if name in tables]
+        plot = dots("Time relative to the first bundle", "ratio of medians", rows, digits=3, guides=(1.0,), skipped=1)
+        caption = "Left of 1: faster than the first. Bundles took turns; whiskers are quartiles of the turns."
+        blocks += [Figure(plot, caption), *folded_of(tables, "ratios")]
     blocks += _stream_blocks(report, tables)
-    energies = [found.energy for each in report.bundles for found in each.single_stream.values()]
-    missing = dict.fromkeys(each.reason.rstrip(".") for each in energies if each.reason)
-    blocks += [Paragraph(f"Energy was not measured: {each}.") for each in missing]
-    blocks += [folded(tables[name]) for name in ("energy", "first_result", "loading") if name in tables]
-    return Section("Speed", tuple(blocks))
+    energies = [run.energy for bundle in report.bundles for run in bundle.single_stream.values()]
+    missing = dict.fromkeys(energy.reason.rstrip(".") for energy in energies if energy.reason)
+    blocks += [Paragraph(f"Energy was not measured: {reason}.") for reason in missing]
+    return Section("Speed", (*blocks, *folded_of(tables, "energy", "first_result", "loading")))
 
 
 def parts_figure(report: BenchReport) -> Figure:
-    """The median of each part, a bar a bundle; of the bundles of a set, the median of theirs."""
+    """The median of each part, one bar per bundle; of the bundles of a set, the median of theirs."""
     groups = _groups(report)
-    parts = list(dict.fromkeys(part for each in report.bundles for part in each.latency))
+    parts = list(dict.fromkeys(part for bundle in report.bundles for part in bundle.latency))
     items = [
         Bar(part, Estimate(statistics.median(times)), name if len(groups) > 1 else "")
         for part in parts
         for name, bundles in groups.items()
-        if (times := [each.latency[part].p50_ms for each in bundles if part in each.latency])
+        if (times := [bundle.latency[part].p50_ms for bundle in bundles if part in bundle.latency])
     ]
     return Figure(bars("Median time of each part", "ms", items, digits=2), "Lower is better.")
 
 
 def _groups(report: BenchReport) -> dict[str, tuple[BundleBench, ...]]:
     """Sets of folds, then the bundles that are in none."""
-    groups = {each.name: each.bundles for each in scored_of(report)}
-    known = {id(each) for bundles in groups.values() for each in bundles}
+    groups = {scored.name: scored.bundles for scored in scored_of(report)}
+    known = {id(bundle) for bundles in groups.values() for bundle in bundles}
     alone = {at: name for at, name in names_of(report).items() if id(report.bundles[at]) not in known}
     return {**groups, **{name: (report.bundles[at],) for at, name in alone.items()}}
 
@@ -83,21 +64,27 @@ def _groups(report: BenchReport) -> dict[str, tuple[BundleBench, ...]]:
 def _distributions(report: BenchReport) -> list[Block]:
     steps: dict[str, Latency] = {}
     rest: dict[str, Latency] = {}
-    for name, each in named_bundles(report):
-        queries = {f"{query}": found.latency for query, found in each.single_stream.items()} or each.latency
-        for part, found in queries.items():
-            if found.bins:
-                (steps if part == "live step" else rest)[f"{name}: {part}"] = found
+    for name, bundle in named_bundles(report):
+        queries = {query: run.latency for query, run in bundle.single_stream.items()} or bundle.latency
+        for part, latency in queries.items():
+            if latency.bins:
+                (steps if part == "live step" else rest)[f"{name}: {part}"] = latency
     blocks: list[Block] = []
-    for title, held in (("Every live step", steps), ("Every other part", rest)):
-        if held:
-            rows = [curve_of(name, each) for name, each in held.items()]
-            plot = distributions(
-                title, "ms", rows, ratio=BIN_RATIO, marked={name: percentiles(each) for name, each in held.items()}
-            )
-            figure = Figure(plot, _MARKED)
-            blocks.append(figure if held is steps else Details("Distributions of the other parts", (figure,)))
+    if steps:
+        blocks.append(Figure(_distributions_plot("Every live step", steps), _MARKED))
+    if rest:
+        figure = Figure(_distributions_plot("Every other part", rest), _MARKED)
+        blocks.append(Details("Distributions of the other parts", (figure,)))
     return blocks
+
+
+def _distributions_plot(title: str, latencies: dict[str, Latency]) -> str:
+    rows = [curve_of(name, latency) for name, latency in latencies.items()]
+    marked = {
+        name: {"p50": latency.p50_ms, "p90": latency.p90_ms, "p99": latency.p99_ms}
+        for name, latency in latencies.items()
+    }
+    return distributions(title, "ms", rows, ratio=BIN_RATIO, marked=marked)
 
 
 @tabled(
@@ -107,10 +94,10 @@ def _distributions(report: BenchReport) -> list[Block]:
 )
 def _limits(report: BenchReport) -> Rows:
     return tuple(
-        (name, query, "; ".join(found.stability.reasons) or "held", found.reason or "all met")
-        for name, each in named_bundles(report)
-        for query, found in each.single_stream.items()
-        if found.reason or not found.stability.stable
+        (name, query, "; ".join(run.stability.reasons) or "held", run.reason or "all met")
+        for name, bundle in named_bundles(report)
+        for query, run in bundle.single_stream.items()
+        if run.reason or not run.stability.stable
     )
 
 
@@ -118,31 +105,35 @@ def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]
     lines = []
     for name, bundles in _groups(report).items():
         times: dict[int, list[float]] = {}
-        for one in (one for each in bundles for one in each.several_streams):
-            times.setdefault(one.streams, []).append(one.per_stream_ms)
+        for record in (record for bundle in bundles for record in bundle.several_streams):
+            times.setdefault(record.streams, []).append(record.per_stream_ms)
         if len(times) > 1:
-            points = tuple((float(streams), Estimate(statistics.median(each))) for streams, each in times.items())
+            points = tuple((float(streams), Estimate(statistics.median(own))) for streams, own in times.items())
             lines.append(Line(name, points))
     if not lines:
-        return [folded(tables["streams"])] if "streams" in tables else []
-    plot = curves("Several people at once", "streams", "ms a stream", lines, digits=2, floor=0.0)
+        return [*folded_of(tables, "streams")]
+    plot = curves("Several people at once", "streams", "ms per stream", lines, digits=2, floor=0.0)
     caption = "One call for all; the engine's share alone. Lower is better."
-    return [Gallery((Figure(plot, caption),)), folded(tables["streams"])]
+    return [Gallery((Figure(plot, caption),)), *folded_of(tables, "streams")]
+
+
+def _milliseconds(latency: Latency) -> tuple[float, float, float, float, int]:
+    """The cells of the columns `MILLISECONDS`."""
+    return (latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms, latency.count)
 
 
 def _speed(report: BenchReport) -> Table:
-    rows = [
-        (name, part, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count)
-        for name, each in named_bundles(report)
-        for part, found in each.latency.items()
-    ]
-    threads = report.bundles[0].threads
-    warmup = report.options.get("warmup")
+    rows = tuple(
+        (name, part, *_milliseconds(latency))
+        for name, bundle in named_bundles(report)
+        for part, latency in bundle.latency.items()
+    )
+    threads, warmup = report.bundles[0].threads, report.options.get("warmup")
     note = (
         f"{threads} thread{'s' if threads != 1 else ''}, one after the other, {warmup} warm-up runs not counted. "
         "Live step: one crop encoded and one window fused. Whole window: all eight crops encoded."
     )
-    return Table("Time of each part", columns(f"Bundle | Part | {MILLISECONDS}"), tuple(rows), note)
+    return Table("Time of each part", columns(f"Bundle | Part | {MILLISECONDS}"), rows, note)
 
 
 @tabled(
@@ -152,18 +143,17 @@ def _speed(report: BenchReport) -> Table:
     "confidence. Valid: enough queries for that; MLPerf: for 600 s, too.",
 )
 def _single_stream(report: BenchReport) -> Rows:
-    """In so few columns that a terminal holds it."""
     return [
-        (name, query, found.p90_claimed_ms, found.latency.p50_ms, found.latency.p99_ms, found.queries,
-         *_judged(found))
-        for name, each in named_bundles(report)
-        for query, found in each.single_stream.items()
+        (name, query, run.p90_claimed_ms, run.latency.p50_ms, run.latency.p99_ms, run.queries,
+         *_judged(run))
+        for name, bundle in named_bundles(report)
+        for query, run in bundle.single_stream.items()
     ]  # fmt: skip
 
 
-def _judged(found: SingleStream) -> tuple[str, str]:
-    kept = "MLPerf" if found.mlperf else "valid" if found.valid else "not valid"
-    return "stable" if found.stability.stable else "unstable", kept
+def _judged(run: SingleStream) -> tuple[str, str]:
+    kept = "MLPerf" if run.mlperf else "valid" if run.valid else "not valid"
+    return "stable" if run.stability.stable else "unstable", kept
 
 
 @tabled(
@@ -174,12 +164,12 @@ def _judged(found: SingleStream) -> tuple[str, str]:
     "median of the second half against the first's.",
 )
 def _closed_loop(report: BenchReport) -> Rows:
-    for name, each in named_bundles(report):
-        for query, found in each.single_stream.items():
-            took = found.latency
+    for name, bundle in named_bundles(report):
+        for query, run in bundle.single_stream.items():
+            took = run.latency
             yield (
-                name, query, found.p90_claimed_ms, found.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms,
-                took.max_ms, found.queries, found.seconds, found.queries_per_s, found.stability.drift, *_judged(found),
+                name, query, run.p90_claimed_ms, run.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms,
+                took.max_ms, run.queries, run.seconds, run.queries_per_s, run.stability.drift, *_judged(run),
             )  # fmt: skip
 
 
@@ -190,8 +180,8 @@ def _closed_loop(report: BenchReport) -> Rows:
 )
 def _ratios(report: BenchReport) -> Rows:
     return tuple(
-        (each.part, each.bundle, each.base, Estimate(each.ratio, each.low, each.high), each.turns)
-        for each in report.ratios
+        (ratio.part, ratio.bundle, ratio.base, Estimate(ratio.ratio, ratio.low, ratio.high), ratio.turns)
+        for ratio in report.ratios
     )
 
 
@@ -204,8 +194,8 @@ def _streams(report: BenchReport) -> Rows:
     return [
         (name, one.streams, one.latency.p50_ms, one.latency.p90_ms, one.latency.p99_ms, one.per_stream_ms,
          one.against_one, one.most_streams, one.latency.count)
-        for name, each in named_bundles(report)
-        for one in each.several_streams
+        for name, bundle in named_bundles(report)
+        for one in bundle.several_streams
     ]  # fmt: skip
 
 
@@ -215,12 +205,12 @@ def _streams(report: BenchReport) -> Rows:
     "Everything that the sensor sees is in it.",
 )
 def _energy(report: BenchReport) -> Rows:
-    for name, each in named_bundles(report):
-        for query, one in each.single_stream.items():
-            found = one.energy
-            if found.millijoules is not None:
-                figures = (found.millijoules, found.above_idle_millijoules, found.mean_mw, found.idle_mw)
-                yield (name, query, *figures, found.source)
+    for name, bundle in named_bundles(report):
+        for query, one in bundle.single_stream.items():
+            energy = one.energy
+            if energy.millijoules is not None:
+                figures = (energy.millijoules, energy.above_idle_millijoules, energy.mean_mw, energy.idle_mw)
+                yield (name, query, *figures, energy.source)
 
 
 @tabled(
@@ -229,12 +219,12 @@ def _energy(report: BenchReport) -> Rows:
     "From starting the process to its first result. Cold: the bundle's files are read from the disk.",
 )
 def _first_result(report: BenchReport) -> Rows:
-    for name, each in named_bundles(report):
-        found = each.first_result
-        if found is not None:
-            for kind, times in (("cold", found.cold_ms), ("warm", found.warm_ms)):
+    for name, bundle in named_bundles(report):
+        starts = bundle.first_result
+        if starts is not None:
+            for kind, times in (("cold", starts.cold_ms), ("warm", starts.warm_ms)):
                 ordered = sorted(times)
-                reason = found.reason if kind == "cold" and not times else ""
+                reason = starts.reason if kind == "cold" and not times else ""
                 figures = (ordered[(len(ordered) - 1) // 2], ordered[0], ordered[-1]) if ordered else (None, None, None)
                 yield (name, kind, *figures, len(times), reason)
 
@@ -247,82 +237,80 @@ def _first_result(report: BenchReport) -> Rows:
     "sensors included, as is their work in the share of one core.",
 )
 def _loading(report: BenchReport) -> Rows:
-    for name, each in named_bundles(report):
-        load, stream = each.loading, each.streaming
+    for name, bundle in named_bundles(report):
+        load, stream = bundle.loading, bundle.streaming
         yield (
-            name, each.size_bytes / 1e6, load.start_ms, load.verify_ms, load.open_ms, load.first_step_ms, load.rss_mb,
+            name, bundle.size_bytes / 1e6, load.start_ms, load.verify_ms, load.open_ms, load.first_step_ms, load.rss_mb,
             stream.peak_rss_mb if stream else None, stream.cpu_share if stream else None,
         )  # fmt: skip
+
+
+def _latencies(run: Streaming) -> dict[str, Latency]:
+    """What each result cost: the stages, of which `total` is the step latency, then the end-to-end latency."""
+    return {**run.stages, **({END_TO_END: run.end_to_end} if run.end_to_end is not None else {})}
+
+
+def _label(stage: str) -> str:
+    return STEP_LATENCY if stage == "total" else stage
 
 
 @tabled(
     "Live run",
     f"Bundle | Stage | {MILLISECONDS}",
-    "Simulated camera and tracker in real time. Total: from the hop's deadline to the result.",
+    "Simulated camera and tracker in real time. Step latency: deadline to result. End-to-end latency: the newest "
+    "frame's capture to its result, the arrival allowance included.",
 )
 def _stages(report: BenchReport) -> Rows:
-    for name, each in named_bundles(report):
-        if each.streaming is not None:
-            for stage, found in {**each.streaming.stages, **each.streaming.ages}.items():
-                yield (name, stage, found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms, found.count)
-
-
-def _live_tables(report: BenchReport) -> dict[str, Table]:
-    """Stages and ages; several people at once."""
-    return {"live": _stages(report), "live_streams": _several(report)}
+    for name, bundle in named_bundles(report):
+        if bundle.streaming is not None:
+            for stage, latency in {**_latencies(bundle.streaming), **bundle.streaming.ages}.items():
+                yield (name, _label(stage), *_milliseconds(latency))
 
 
 def _live_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    """The section; None where no live run was asked for."""
     blocks: list[Block] = []
-    for name, each in named_bundles(report):
-        if each.streaming is not None:
-            held: list[Block] = [Facts(_facts(name, each.streaming))]
-            stages = {name: found for name, found in each.streaming.stages.items() if found.bins}
+    for name, bundle in named_bundles(report):
+        if bundle.streaming is not None:
+            shown: list[Block] = [Facts(_facts(name, bundle.streaming))]
+            stages = {_label(stage): latency for stage, latency in _latencies(bundle.streaming).items() if latency.bins}
             if stages:
-                rows = [curve_of(name, found) for name, found in stages.items()]
-                marked = {name: percentiles(found) for name, found in stages.items()}
-                plot = distributions(f"Every stage, {name}", "ms", rows, ratio=BIN_RATIO, marked=marked)
-                held.append(Figure(plot, "Dark lines are p50, p90 and p99. Nothing was left out."))
-            blocks += held if not blocks else [Details(f"The same of {name}", tuple(held))]
+                shown.append(Figure(_distributions_plot(f"Every stage, {name}", stages), _MARKED))
+            blocks += shown if not blocks else [Details(f"The same of {name}", tuple(shown))]
     if not blocks:
         return None
-    blocks += [folded(tables["live"]), *_several_figure(report)]
-    blocks += [folded(tables[name]) for name in ("live_streams",) if name in tables]
-    return Section("Live run", tuple(blocks))
+    return Section(
+        "Live run", (*blocks, *folded_of(tables, "live"), *_several_figure(report), *folded_of(tables, "live_streams"))
+    )
 
 
 def _several_figure(report: BenchReport) -> list[Block]:
     lines = []
-    for name, each in named_bundles(report):
-        if each.streaming is not None and each.live_streams:
-            runs = sorted((each.streaming, *each.live_streams), key=lambda run: run.streams)
-            totals = [(float(run.streams), run.stages["total"]) for run in runs]
-            points = tuple((many, Estimate(found.p50_ms, found.p50_ms, found.p99_ms)) for many, found in totals)
+    for name, bundle in named_bundles(report):
+        if bundle.streaming is not None and bundle.live_streams:
+            runs = sorted((bundle.streaming, *bundle.live_streams), key=lambda run: run.streams)
+            steps = [(float(run.streams), run.stages["total"]) for run in runs]
+            points = tuple((streams, Estimate(step.p50_ms, step.p50_ms, step.p99_ms)) for streams, step in steps)
             lines.append(Line(name, points))
     if not lines:
         return []
-    plot = curves("Live, several people", "streams", "total (ms)", lines, digits=1, floor=0.0)
-    return [
-        Gallery(
-            (Figure(plot, "From the hop's deadline to the result: medians, bands up to the p99. Lower is better."),)
-        )
-    ]
+    plot = curves("Live, several people", "streams", "step latency (ms)", lines, digits=1, floor=0.0)
+    caption = "Deadline to result: medians, bands up to the p99. Lower is better."
+    return [Gallery((Figure(plot, caption),))]
 
 
 @tabled(
     "Live runs of several people",
-    "Bundle | streams | p50 (ms) | p90 (ms) | p99 (ms) | largest (ms) | results | states | dropped | "
-    "one core (%):0 | RSS (MB):0",
-    "From the hop's deadline to the last result of the step. A simulated camera and tracker for each stream.",
+    "Bundle | streams | p50 (ms) | p90 (ms) | p99 (ms) | largest (ms) | end-to-end p50 (ms) | results | states | "
+    "dropped | one core (%):0 | RSS (MB):0",
+    "Step latency: deadline to the last result of the step. A simulated camera and tracker for each stream.",
 )
 def _several(report: BenchReport) -> Rows:
-    """Live runs of one person and of several, where there is any of several."""
-    for name, each in named_bundles(report):
-        for run in (each.streaming, *each.live_streams) if each.streaming and each.live_streams else ():
+    for name, bundle in named_bundles(report):
+        for run in (bundle.streaming, *bundle.live_streams) if bundle.streaming and bundle.live_streams else ():
             total, dropped = run.stages["total"], sum(run.dropped.values())
             states = ", ".join(f"{count} {state}" for state, count in run.states.items())
-            figures = (total.p50_ms, total.p90_ms, total.p99_ms, total.max_ms, run.results)
+            end_to_end = None if run.end_to_end is None else run.end_to_end.p50_ms
+            figures = (total.p50_ms, total.p90_ms, total.p99_ms, total.max_ms, end_to_end, run.results)
             yield (name, run.streams, *figures, states, dropped, run.cpu_share, run.peak_rss_mb)
 
 
@@ -337,5 +325,18 @@ def _facts(name: str, stream: Streaming) -> tuple[tuple[str, str], ...]:
     )
 
 
-SPEED: Final = (_speed_tables, _speed_section)
-LIVE: Final = (_live_tables, _live_section)
+SPEED: Final = (
+    {
+        "speed": _speed,
+        "single_stream": _single_stream,
+        "closed_loop": _closed_loop,
+        "loop_limits": _limits,
+        "ratios": _ratios,
+        "streams": _streams,
+        "energy": _energy,
+        "first_result": _first_result,
+        "loading": _loading,
+    },
+    _speed_section,
+)
+LIVE: Final = ({"live": _stages, "live_streams": _several}, _live_section)

@@ -1,1 +1,1 @@
-"""What a bundle leans on (ablations), whether it may know the films, and how it bears worse input (robustness)."""
+"""Probes of a bundle: ablations, film effects, robustness to worse input."""

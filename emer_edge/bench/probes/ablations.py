@@ -1,10 +1,10 @@
 """What each head loses when eyes, face or gaze are taken away, or come from another clip.
 
-A stream that is exchanged within its stratum leaves what the stratum tells: eyes of the same film and the same shown
-emotion still tell the film and go with that face, so what is lost is what only these eyes told. A stream of anyone
-else's leaves the network the other stream alone, and one that contradicts it. Eyes of the same film, whatever was felt,
-cost nothing if the eyes tell but the film; that they cost less than anyone's proves no such thing, as people who see
-the same film feel alike.
+A stream that is exchanged within its stratum keeps what the stratum has in common: eyes of the same film and the same
+shown emotion still carry the film and go with that face, so what is lost is what only these eyes carried. A stream of
+anyone else's leaves the network the other stream alone, and one that contradicts it. Eyes of the same film, whatever
+was felt, cost nothing if the eyes carry only the film; that they cost less than anyone's does not prove it, as people
+who see the same film feel alike.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.effects import Fuse, Judge
+from emer_edge.bench.probes.film_decoding import numbered
 from emer_edge.bench.records.probe_records import Ablation
 from emer_edge.core.columns import (
     DIRECTION,
@@ -38,7 +39,7 @@ from emer_edge.core.heads import View
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
-from emer_edge.signals.stream import EyeStream, clip_times_ns
+from emer_edge.signals.rows import EyeStream, clip_times_ns
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -46,16 +47,16 @@ Indices = NDArray[np.int64]
 
 def strata(keys: Sequence[Hashable]) -> list[Indices]:
     """Indices of items of the same key; items whose key is None belong to none."""
-    found: dict[Hashable, list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for at, key in enumerate(keys):
         if key is not None:
-            found.setdefault(key, []).append(at)
-    return [np.array(each, np.int64) for each in found.values()]
+            groups.setdefault(key, []).append(at)
+    return [np.array(members, np.int64) for members in groups.values()]
 
 
 def exchangeable(groups: Sequence[Indices]) -> Indices:
     """Ascending indices of the items that have a partner in their stratum."""
-    return np.array(sorted(at for each in groups if len(each) > 1 for at in each), np.int64)
+    return np.array(sorted(at for group in groups if len(group) > 1 for at in group), np.int64)
 
 
 def exchanged(groups: Sequence[Indices], owners: Sequence[Hashable], rng: np.random.Generator) -> Indices:
@@ -68,7 +69,7 @@ def exchanged(groups: Sequence[Indices], owners: Sequence[Hashable], rng: np.ran
 
     Args:
         groups: strata that share no item; items in none of them keep their place.
-        owners: (n,) whose item each is.
+        owners: (n,) person of each item.
         rng: source of the draw.
 
     Returns:
@@ -122,18 +123,11 @@ def no_eyes(spec: WindowSpec, events: EventsRule) -> tuple[Floats, Floats]:
 
 
 def no_face(face: Floats, owners: Sequence[Hashable]) -> Floats:
-    """The mean embedding of the other people's clips, in every slot.
+    """The mean embedding of the other people's clips, in every slot: (n, 8, width) float32, as `face`.
 
     Zeros, or the embedding of a grey image, are nothing that the network has met: what they cost is not what the face
     was worth. This mean lies amid the faces that it knows, is the same in all of a person's clips, so that nothing in
-    it tells these apart, and holds nothing of the person. With a single person it is the mean of all clips.
-
-    Args:
-        face: (n, 8, width) float32 embeddings.
-        owners: (n,) whose clip each is.
-
-    Returns:
-        (n, 8, width) float32.
+    it distinguishes these, and holds nothing of the person. With a single person it is the mean of all clips.
     """
     means = _of_others(face.sum(axis=1, dtype=np.float64), np.full((len(face), 1), face.shape[1]), owners)
     return np.ascontiguousarray(np.broadcast_to(means[:, None], face.shape))
@@ -142,13 +136,7 @@ def no_face(face: Floats, owners: Sequence[Hashable]) -> Floats:
 def without_gaze(eye: Floats, gaze: Floats, owners: Sequence[Hashable]) -> tuple[Floats, Floats]:
     """Where the eyes look is hidden, in the gaze input and in the columns; pupils, places and movements stay.
 
-    Args:
-        eye: (n, 32, 39) float32.
-        gaze: (n, 32, 2) float32.
-        owners: (n,) whose clip each is.
-
-    Returns:
-        the same shapes, new arrays: see `without_columns`.
+    Takes and returns (n, 32, 39) and (n, 32, 2) float32; see `without_columns`.
     """
     return without_columns(eye, _GAZE, owners), without_columns(gaze, range(2), owners)
 
@@ -159,62 +147,49 @@ def without_pupils(eye: Floats, owners: Sequence[Hashable]) -> Floats:
 
 
 def without_columns(rows: Floats, columns: Sequence[int], owners: Sequence[Hashable]) -> Floats:
-    """Columns whose every value is the mean of other people's; for the reasons of `no_face` not 0, a display's corner.
+    """Columns of (n, 32, k) rows that hold the mean of other people's; not 0, a display's corner, as in `no_face`.
 
     Cells that are missing (0) stay so, because that is about whether an eye was seen.
-
-    Args:
-        rows: (n, 32, k) float32.
-        columns: which of the k.
-        owners: (n,) whose clip each is.
-
-    Returns:
-        (n, 32, k) float32, a new array.
     """
     chosen = list(columns)
     held = rows[..., chosen]
     present = held != 0
     means = _of_others(held.sum(axis=1, dtype=np.float64), present.sum(axis=1), owners)
-    found: Floats = rows.copy()
-    found[..., chosen] = np.where(present, means[:, None], np.float32(0.0))
-    return found
+    hidden: Floats = rows.copy()
+    hidden[..., chosen] = np.where(present, means[:, None], np.float32(0.0))
+    return hidden
 
 
 def _of_others(sums: NDArray[np.float64], counts: NDArray[np.int64], owners: Sequence[Hashable]) -> Floats:
     """(n, k) mean over the other people's clips, of (n, k) sums over (n, k or 1) counts; 0 where these hold nothing."""
-    people = {each: at for at, each in enumerate(dict.fromkeys(owners))}
-    place = np.array([people[each] for each in owners], np.int64)
-    total, number = np.zeros((len(people), sums.shape[1])), np.zeros((len(people), counts.shape[1]))
-    np.add.at(total, place, sums)
-    np.add.at(number, place, counts)
-    if len(people) > 1:
+    person = numbered(owners)
+    people = int(person.max()) + 1
+    total, number = np.zeros((people, sums.shape[1])), np.zeros((people, counts.shape[1]))
+    np.add.at(total, person, sums)
+    np.add.at(number, person, counts)
+    if people > 1:
         total, number = total.sum(axis=0) - total, number.sum(axis=0) - number
     means = (total / np.maximum(number, 1)).astype(np.float32)
-    return np.asarray(means[place], np.float32)
+    return np.asarray(means[person], np.float32)
 
 
 PERMUTATIONS: Final = 10
 
 
 def film_of(clip: Clip) -> str | None:
-    """The film, as the clip's name tells it with the emotion it induces; None where it tells none.
+    """The film, as the clip's name gives it with the emotion that it induces; None where it gives none.
 
-    In `3_film_happy` every film is called `film`, and the emotion alone tells them apart.
+    In `3_film_happy` every film is called `film`, and the emotion alone distinguishes them.
     """
     return None if clip.stimulus is None else "_".join(filter(None, (clip.stimulus, clip.induced_emotion)))
 
 
 def film_and_class(clips: Sequence[Clip], view: View) -> list[Indices]:
     """Clips of the same film and the same class of one view: its seven emotions, else its three polarities."""
-    head = next((each for each in (f"{view}-7", f"{view}-3") if any(each in clip.labels for clip in clips)), None)
-    return strata(
-        [
-            None
-            if head is None or head not in clip.labels or film_of(clip) is None
-            else (film_of(clip), clip.labels[head])
-            for clip in clips
-        ]
-    )
+    names = (f"{view}-7", f"{view}-3")
+    head = next((name for name in names if any(name in clip.labels for clip in clips)), "")
+    keys = [(film_of(clip), clip.labels.get(head)) for clip in clips]
+    return strata([None if None in key else key for key in keys])
 
 
 def ablate(
@@ -236,20 +211,20 @@ def ablate(
         spec: the bundle's window.
         events: how its columns 33 to 39 are filled.
         permutations: seeded draws of each exchange.
-        progress: told after every ablation.
+        progress: called after every ablation.
 
     Returns:
         Ablations that could be made, in reading order: exchanges need clips with partners.
     """
     before = fuse(windows.face, windows.eye, windows.gaze)
-    found: list[Ablation] = []
+    ablations: list[Ablation] = []
     changes = _changes(windows, judge.owners, spec, events)
     for done, change in enumerate(changes, start=1):
         orders, chosen = [np.arange(len(windows), dtype=np.int64)], None
         if change.groups is not None:
             chosen = exchangeable(change.groups)
-            rngs = (np.random.default_rng([judge.seed, each]) for each in range(permutations))
-            orders = [exchanged(change.groups, judge.owners, each) for each in rngs]
+            rngs = (np.random.default_rng([judge.seed, draw]) for draw in range(permutations))
+            orders = [exchanged(change.groups, judge.owners, rng) for rng in rngs]
         if chosen is None or len(chosen):
             ablation = Ablation(
                 name=change.name,
@@ -257,11 +232,11 @@ def ablate(
                 takes=change.takes,
                 permutations=0 if chosen is None else permutations,
                 clips=len(windows) if chosen is None else len(chosen),
-                heads=judge.effects(before, [fuse(*change.given(each)) for each in orders], chosen),
+                heads=judge.effects(before, [fuse(*change.given(order)) for order in orders], chosen),
             )
-            found.append(ablation)
+            ablations.append(ablation)
         progress("ablations", done, len(changes))
-    return tuple(found)
+    return tuple(ablations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +260,7 @@ def _changes(
     windows: EncodedWindows, owners: Sequence[str], spec: WindowSpec, events: EventsRule
 ) -> tuple[_Change, ...]:
     face, eye, gaze, count = windows.face, windows.eye, windows.gaze, len(windows)
-    blank_eye, blank_gaze = (np.broadcast_to(each, (count, *each.shape)) for each in no_eyes(spec, events))
+    blank_eye, blank_gaze = (np.broadcast_to(half, (count, *half.shape)) for half in no_eyes(spec, events))
     everyone = [np.arange(count, dtype=np.int64)]
 
     def eyes_of(order: Indices) -> tuple[Floats, Floats, Floats]:
@@ -294,7 +269,7 @@ def _changes(
     def faces_of(order: Indices) -> tuple[Floats, Floats, Floats]:
         return face[order], eye, gaze
 
-    same_film = strata([film_of(each) for each in windows.clips])
+    same_film = strata([film_of(clip) for clip in windows.clips])
     film_and_face, film_and_feeling = film_and_class(windows.clips, "fer"), film_and_class(windows.clips, "er")
     other = "from another person's clip"
     return (

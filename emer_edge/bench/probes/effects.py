@@ -1,4 +1,4 @@
-"""Figures of a network whose input was changed, beside those of the same clips untouched."""
+"""Figures of a network on changed input, beside those of the same clips untouched."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def targets_of(heads: Sequence[BundledHead | Target], clips: Sequence[Clip]) -> 
     Raises:
         DataError: a label is a class that the bundle lacks.
     """
-    found = []
+    targets = []
     for head in heads:
         rows = np.array([at for at, clip in enumerate(clips) if head.name in clip.labels], np.int64)
         if len(rows):
             truth = truth_of(head.name, head.classes, [clips[at] for at in rows])
-            found.append(Target(head.name, head.classes, rows, truth.astype(np.float64)))
-    return tuple(found)
+            targets.append(Target(head.name, head.classes, rows, truth.astype(np.float64)))
+    return tuple(targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Judge:
 
     Attributes:
         targets: what each head should say.
-        owners: (n,) whose clip each is: intervals are by bootstrap over them.
+        owners: (n,) participant of each clip: intervals are by bootstrap over them.
         resamples, seed: of the bootstrap.
     """
 
@@ -98,28 +98,28 @@ class Judge:
 
         Args:
             before: outputs of the clips untouched, head -> (n, C).
-            after: outputs of the same clips, once for each draw of what was done to them. Figures are means over these
-                draws, taken clip by clip, so that the interval is over people alone; `sd` is over the draws.
+            after: outputs of the same clips, one per draw of what was done to them. Figures are means over these draws,
+                taken clip by clip, so that the interval is over people alone; `sd` is over the draws.
             chosen: (m,) clips to judge by; all by default.
         """
-        found: Effects = {}
+        effects: Effects = {}
         for whole in self.targets:
             target = whole if chosen is None else whole.among(chosen)
-            if not len(target.rows) or target.name not in before or any(target.name not in each for each in after):
+            if not len(target.rows) or any(target.name not in outputs for outputs in (before, *after)):
                 continue
-            marks = [target.marks(each[target.name]) for each in after]
+            marks = [target.marks(outputs[target.name]) for outputs in after]
             pairs = _pairs(target, target.marks(before[target.name]), np.mean(marks, axis=0))
-            drawn = [target.figures(each[target.name]) for each in after]
+            drawn = [target.figures(outputs[target.name]) for outputs in after]
             owners = [self.owners[at] for at in target.rows]
-            found[target.name] = {
+            effects[target.name] = {
                 metric: Effect(
                     value=Estimated.of(pair.after(owners, self.seed, self.resamples)),
                     change=Estimated.of(pair.change(owners, self.seed, self.resamples)),
-                    sd=statistics.stdev(each[metric] for each in drawn) if len(drawn) > 1 else None,
+                    sd=statistics.stdev(figures[metric] for figures in drawn) if len(drawn) > 1 else None,
                 )
                 for metric, pair in pairs.items()
             }
-        return found
+        return effects
 
 
 def _pairs(target: Target, before: Floats, after: Floats) -> dict[str, Paired]:

@@ -1,7 +1,7 @@
-"""Telling films from eyes alone: a linear classifier of window summaries, participants apart.
+"""Decoding films from the eyes alone: a linear classifier of window summaries, participants apart.
 
-What a linear reading of means and spreads can tell, a network can. The other way round does not hold: films that are
-not told here may be told by a better reader.
+What a linear classifier of means and spreads can decode, a network can. The reverse does not hold: films that are not
+decoded here may be decoded by a better classifier.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _FOLDS: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What was told.
+    """The result of decoding.
 
     Attributes:
-        told: (n,) int64, the class told for each item, by a classifier fitted to other people's.
+        answers: (n,) int64, the decoded class of each item, by a classifier fitted to other people's.
         hits: (n,) bool.
         chance: (permutations,) share of hits when the classes are permuted within people.
         p: share of permutations with at least as many hits, the true order counted as one (Phipson and Smyth, 2010,
@@ -37,7 +37,7 @@ class Decoded:
         features: numbers that an item is summed up by.
     """
 
-    told: Indices
+    answers: Indices
     hits: NDArray[np.bool_]
     chance: Floats
     p: float
@@ -67,10 +67,16 @@ def summarise(eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Floats:
     return np.concatenate([mean, sd, _mean(spans).reshape(len(course), -1)], axis=1)
 
 
+def numbered(keys: Sequence[Hashable]) -> Indices:
+    """(n,) int64: the number of each key, in the order of first appearance."""
+    numbers = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
 def decode(
     features: Floats, classes: Sequence[Hashable], owners: Sequence[Hashable], *, permutations: int, seed: int
 ) -> Decoded | None:
-    """Tell classes from features by linear discriminant analysis, cross-validated with people apart.
+    """Decode classes from (n, k) features by linear discriminant analysis, cross-validated with people apart.
 
     Features are standardised with the mean and spread of the fitted clips; the covariance within classes is shrunk as
     Ledoit and Wolf do (2004, doi 10.1016/S0047-259X(03)00096-4), so that nothing is left to choose. Classes count
@@ -79,44 +85,42 @@ def decode(
 
     Args:
         features: (n, k).
-        classes: (n,) what is to be told.
-        owners: (n,) whose item each is.
+        classes: (n,) class of each item.
+        owners: (n,) person of each item.
         permutations: how many.
         seed: of the folds and the permutations.
 
     Returns:
         None with fewer than two people or two classes.
     """
-    names = {each: at for at, each in enumerate(dict.fromkeys(classes))}
-    people = {each: at for at, each in enumerate(dict.fromkeys(owners))}
-    if min(len(names), len(people)) < 2:
+    truth, person = numbered(classes), numbered(owners)
+    people = int(person.max(initial=-1)) + 1
+    if people < 2 or not truth.any():
         return None
-    truth = np.array([names[each] for each in classes], np.int64)
-    person = np.array([people[each] for each in owners], np.int64)
     rng = np.random.default_rng(seed)
-    folds = min(_FOLDS, len(people))
-    dealt = rng.permutation(len(people)) % folds
+    folds = min(_FOLDS, people)
+    dealt = rng.permutation(people) % folds
     parts = [_standardised(features, dealt[person] == fold) for fold in range(folds)]
 
-    def told(labels: Indices) -> Indices:
-        found = np.empty(len(labels), np.int64)
-        for held_out, known, asked in parts:
-            found[held_out] = _nearest(known, labels[~held_out], asked)
-        return found
+    def decoded(labels: Indices) -> Indices:
+        guesses = np.empty(len(labels), np.int64)
+        for held_out, known, unknown in parts:
+            guesses[held_out] = _nearest(known, labels[~held_out], unknown)
+        return guesses
 
-    answer = told(truth)
-    groups = [np.flatnonzero(person == each) for each in range(len(people))]
-    if all(len(set(truth[each])) < 2 for each in groups):
+    answers = decoded(truth)
+    groups = [np.flatnonzero(person == number) for number in range(people)]
+    if all(len(set(truth[group])) < 2 for group in groups):
         groups = [np.arange(len(truth))]
     chance = np.empty(permutations)
     for at in range(permutations):
         labels = truth.copy()
         for group in groups:
             labels[group] = truth[rng.permutation(group)]
-        chance[at] = np.mean(told(labels) == labels)
-    hits = answer == truth
+        chance[at] = np.mean(decoded(labels) == labels)
+    hits = answers == truth
     p = (1 + np.sum(chance >= hits.mean() - 1e-12)) / (1 + permutations)
-    return Decoded(told=answer, hits=hits, chance=chance, p=float(p), folds=folds, features=features.shape[1])
+    return Decoded(answers=answers, hits=hits, chance=chance, p=float(p), folds=folds, features=features.shape[1])
 
 
 def _standardised(features: Floats, held_out: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Floats, Floats]:
@@ -127,13 +131,13 @@ def _standardised(features: Floats, held_out: NDArray[np.bool_]) -> tuple[NDArra
     return held_out, scaled[~held_out], scaled[held_out]
 
 
-def _nearest(known: Floats, labels: Indices, asked: Floats) -> Indices:
-    """The class whose mean is nearest to each (m, k) item asked, as the covariance within classes measures."""
+def _nearest(known: Floats, labels: Indices, unknown: Floats) -> Indices:
+    """The class with the nearest mean for each (m, k) unknown item, as the covariance within classes measures."""
     classes, place = np.unique(labels, return_inverse=True)
     member = np.eye(len(classes))[place]
     means = (member.T @ known) / member.sum(axis=0)[:, None]
     weights = np.linalg.solve(_shrunk(known - means[place]), means.T)
-    scores = asked @ weights - 0.5 * (means * weights.T).sum(axis=1)
+    scores = unknown @ weights - 0.5 * (means * weights.T).sum(axis=1)
     return np.asarray(classes[scores.argmax(axis=1)], np.int64)
 
 
@@ -145,8 +149,8 @@ def _shrunk(centred: Floats) -> Floats:
     spread = np.sum(sample**2) - width * level**2
     noise = (np.sum(np.sum(centred**2, axis=1) ** 2) / count - np.sum(sample**2)) / count
     share = float(np.clip(noise / spread, 1e-3, 1.0)) if spread > 0 else 1.0
-    found: Floats = (1.0 - share) * sample + share * max(level, 1e-12) * np.eye(width)
-    return found
+    shrunk: Floats = (1.0 - share) * sample + share * max(level, 1e-12) * np.eye(width)
+    return shrunk
 
 
 def _mean(values: Floats, present: NDArray[np.bool_] | None = None) -> Floats:

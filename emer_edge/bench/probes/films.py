@@ -1,8 +1,8 @@
 """Whether figures may come from the film instead of the person.
 
-Everybody in a fold watches the same films, and folds keep people apart, not films: a network that tells the film from
-the gaze, and knows what each film makes people feel, needs no person. Four questions bear on this: how far does the
-film alone get, can it be told from the eyes, does the network do equally well on every film, and how well does it do
+Everybody in a fold watches the same films, and folds keep people apart, not films: a network that decodes the film
+from the gaze, and knows what each film makes people feel, needs no person. Four questions bear on this: how far does
+the film alone get, can the eyes show it, does the network do equally well on every film, and how well does it do
 on films that it was never trained on. A network that does no better than guesses which know a film, or what it was
 meant to induce, and nothing of the person, may have learnt the film.
 """
@@ -36,31 +36,24 @@ UsualLabels = dict[str, dict[str, float]]
 def by_induced_emotion(targets: Sequence[Target], induced: Sequence[str | None]) -> Outputs:
     """The induced emotion, or its polarity, as the answer of every class head.
 
-    Args:
-        targets: heads.
-        induced: (n,) what each clip's film induces, None where its name does not say.
-
-    Returns:
-        head -> (n, C) float32, one-hot; zeros for clips that say nothing.
+    `induced` holds the emotion that each of n clips induces, None where its name does not say. Returns head -> (n, C)
+    float32, one-hot; zeros for clips without an emotion.
     """
-    found: Outputs = {}
+    guesses: Outputs = {}
     for target in targets:
         if target.classes:
             emotions = set(target.classes) <= set(EMOTIONS)
-            words = [None if each is None else each if emotions else POLARITY_OF_EMOTION[each] for each in induced]
+            words = [
+                None if emotion is None else emotion if emotions else POLARITY_OF_EMOTION[emotion]
+                for emotion in induced
+            ]
             rows = [[float(name == word) for name in target.classes] for word in words]
-            found[target.name] = np.array(rows, np.float32)
-    return found
+            guesses[target.name] = np.array(rows, np.float32)
+    return guesses
 
 
 def usual_labels(targets: Sequence[Target], films: Sequence[str | None], chosen: NDArray[np.bool_]) -> UsualLabels:
-    """What each film's clips are labelled as a rule.
-
-    Args:
-        targets: heads and the labels of n clips.
-        films: (n,) the film of each clip.
-        chosen: (n,) which clips to learn from.
-    """
+    """The usual labels of each film: `films` names the film of each of n clips, `chosen` the clips to learn from."""
     usual: UsualLabels = {}
     for target in targets:
         held: dict[str, list[float]] = {}
@@ -69,8 +62,8 @@ def usual_labels(targets: Sequence[Target], films: Sequence[str | None], chosen:
             if chosen[row] and film is not None:
                 held.setdefault(film, []).append(float(label))
         usual[target.name] = {
-            film: Counter(each).most_common(1)[0][0] if target.classes else float(np.mean(each))
-            for film, each in held.items()
+            film: Counter(labels).most_common(1)[0][0] if target.classes else float(np.mean(labels))
+            for film, labels in held.items()
         }
     return usual
 
@@ -86,7 +79,7 @@ def by_film(targets: Sequence[Target], usual: Sequence[UsualLabels], films: Sequ
     Returns:
         head -> (n, C) one-hot or (n, 1) values, float32; zeros for clips of unknown films.
     """
-    found: Outputs = {}
+    guesses: Outputs = {}
     for target in targets:
         rows = np.zeros((len(films), len(target.classes) or 1), np.float32)
         for at, (known, film) in enumerate(zip(usual, films, strict=True)):
@@ -94,8 +87,8 @@ def by_film(targets: Sequence[Target], usual: Sequence[UsualLabels], films: Sequ
             if label is not None:
                 place, value = (int(label), 1.0) if target.classes else (0, label)
                 rows[at, place] = value
-        found[target.name] = rows
-    return found
+        guesses[target.name] = rows
+    return guesses
 
 
 Indices = NDArray[np.int64]
@@ -112,13 +105,13 @@ def known_clips(manifest: Manifest, clips: Sequence[Clip], progress: Progress = 
     """
     if manifest.data is None:
         return None
-    known = {*manifest.data.training_hashes, *manifest.data.selection_hashes}
-    found = []
-    for at, clip in enumerate(clips):
-        if clip_hash(manifest.data.salt, clip) in known:
-            found.append(clip)
-        progress("looking up training clips", at + 1, len(clips))
-    return tuple(found) or None
+    hashes = {*manifest.data.training_hashes, *manifest.data.selection_hashes}
+    known = []
+    for done, clip in enumerate(clips, start=1):
+        if clip_hash(manifest.data.salt, clip) in hashes:
+            known.append(clip)
+        progress("looking up training clips", done, len(clips))
+    return tuple(known) or None
 
 
 def probe_films(
@@ -131,156 +124,141 @@ def probe_films(
     """Answer the four questions.
 
     Args:
-        outputs: what the network says about these windows, head -> (n, C).
+        outputs: of the network on these windows, head -> (n, C).
         windows: the clips and their eyes.
         judge: of these clips.
         known: from `known_clips`.
         permutations: of the decoding's chance.
     """
-    clips = windows.clips
-    films = [film_of(each) for each in clips]
-    having = np.array([at for at, film in enumerate(films) if film is not None], np.int64)
-    trained = None if known is None else _counts([film_of(each) for each in known])
-    unseen = np.array([at for at in having if trained is not None and films[at] not in trained], np.int64)
-    told = None
-    if len(having):
-        owners = [judge.owners[at] for at in having]
-        features = summarise(windows.eye[having], windows.gaze[having])
-        told = decode(features, [films[at] for at in having], owners, permutations=permutations, seed=judge.seed)
-    figures = _figures_by_film(outputs, judge, clips, trained)
+    films = [film_of(clip) for clip in windows.clips]
+    named = np.array([at for at, film in enumerate(films) if film is not None], np.int64)
+    trained = None if known is None else Counter(film_of(clip) for clip in known)
+    unseen = np.array([at for at in named if trained is not None and films[at] not in trained], np.int64)
+    decoded = None
+    if len(named):
+        owners = [judge.owners[at] for at in named]
+        features = summarise(windows.eye[named], windows.gaze[named])
+        decoded = decode(features, [films[at] for at in named], owners, permutations=permutations, seed=judge.seed)
+    figures = _figures_by_film(outputs, judge, windows.clips, trained)
     note, reason = _verdict(figures, len(unseen), trained)
-    whole = judge.effects(outputs, [outputs], unseen) if len(unseen) else {}
+    new = judge.effects(outputs, [outputs], unseen) if len(unseen) else {}
+    heads = [target.name for target in judge.targets]
+    by_head = {head: [figure.heads[head] for figure in figures if head in figure.heads] for head in heads}
+    draws = {"resamples": judge.resamples, "seed": judge.seed}
     return FilmProbe(
         note=note,
         reason=reason,
-        decoding=None if told is None else _decoding(told, judge, having, len(figures)),
-        baselines=tuple(_baselines(outputs, windows.clips, judge, known=known, told=told)),
+        decoding=None if decoded is None else _decoding(decoded, judge, named, len(figures)),
+        baselines=tuple(_baselines(outputs, windows.clips, judge, known=known, decoded=decoded)),
         by_film=figures,
         over_films={
-            target.name: Estimated.of(
-                bootstrap(_mean, list(range(len(values))), values, resamples=judge.resamples, seed=judge.seed)
-            )
-            for target in judge.targets
-            if (values := [each.heads[target.name] for each in figures if target.name in each.heads])
+            head: Estimated.of(bootstrap(np.mean, range(len(values)), values, **draws))
+            for head, values in by_head.items()
+            if values
         },
-        unseen_films={head: {name: each.value for name, each in found.items()} for head, found in whole.items()},
+        unseen_films={head: {name: effect.value for name, effect in heads.items()} for head, heads in new.items()},
         unseen_clips=len(unseen),
     )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(np.mean(values))
-
-
-def _counts(films: Sequence[str | None]) -> dict[str, int]:
-    return {film: films.count(film) for film in dict.fromkeys(films) if film is not None}
-
-
 def _figures_by_film(
-    outputs: Outputs, judge: Judge, clips: Sequence[Clip], trained: dict[str, int] | None
+    outputs: Outputs, judge: Judge, clips: Sequence[Clip], trained: Counter[str | None] | None
 ) -> tuple[FilmFigures, ...]:
-    films = [film_of(each) for each in clips]
-    found = []
-    for group in sorted(strata(films), key=lambda each: str(films[each[0]])):
-        film = str(films[group[0]])
-        heads = {}
-        for target in (each.among(group) for each in judge.targets):
-            if len(target.rows):
-                heads[target.name] = float(target.marks(outputs[target.name]).mean())
-        found.append(
+    films = [film_of(clip) for clip in clips]
+    figures = []
+    for rows in sorted(strata(films), key=lambda rows: str(films[rows[0]])):
+        first = clips[rows[0]]
+        targets = [target.among(rows) for target in judge.targets]
+        figures.append(
             FilmFigures(
-                film=str(clips[group[0]].stimulus),
-                induced=clips[group[0]].induced_emotion,
-                clips=len(group),
-                trained_on=None if trained is None else trained.get(film, 0),
-                heads=heads,
+                film=str(first.stimulus),
+                induced=first.induced_emotion,
+                clips=len(rows),
+                trained_on=None if trained is None else trained[films[rows[0]]],
+                heads={
+                    target.name: float(target.marks(outputs[target.name]).mean())
+                    for target in targets
+                    if len(target.rows)
+                },
             )
         )
-    return tuple(found)
+    return tuple(figures)
 
 
 def _verdict(
-    figures: Sequence[FilmFigures], unseen_clips: int, trained: dict[str, int] | None
+    figures: Sequence[FilmFigures], unseen_clips: int, trained: Counter[str | None] | None
 ) -> tuple[str | None, str]:
     if not figures:
-        return MAY_DECODE, "the names of the clips tell no film"
+        return MAY_DECODE, "the names of the clips name no film"
     if trained is None:
         return MAY_DECODE, "nothing says which of these films it was trained on"
-    new = sum(each.trained_on == 0 for each in figures)
+    new = sum(figure.trained_on == 0 for figure in figures)
     if not new:
         return MAY_DECODE, f"each of the {len(figures)} films scored was trained on too"
     return None, f"{new} of {len(figures)} films, {unseen_clips} clips, were never trained on"
 
 
-def _decoding(told: Decoded, judge: Judge, having: Indices, films: int) -> FilmDecoding:
+def _decoding(decoded: Decoded, judge: Judge, having: Indices, films: int) -> FilmDecoding:
     owners = [judge.owners[at] for at in having]
-    hits = told.hits.astype(np.int64)
+    hits = decoded.hits.astype(np.int64)
     share = bootstrap(war, owners, np.ones_like(hits), hits, resamples=judge.resamples, seed=judge.seed)
     return FilmDecoding(
         films=films,
         clips=len(having),
         participants=len(set(owners)),
-        folds=told.folds,
-        features=told.features,
+        folds=decoded.folds,
+        features=decoded.features,
         share=Estimated.of(share),
-        chance=float(told.chance.mean()),
-        chance_sd=float(told.chance.std(ddof=1)),
-        p=told.p,
-        permutations=len(told.chance),
+        chance=float(decoded.chance.mean()),
+        chance_sd=float(decoded.chance.std(ddof=1)),
+        p=decoded.p,
+        permutations=len(decoded.chance),
     )
 
 
 def _baselines(
-    outputs: Outputs, clips: Sequence[Clip], judge: Judge, *, known: Sequence[Clip] | None, told: Decoded | None
+    outputs: Outputs, clips: Sequence[Clip], judge: Judge, *, known: Sequence[Clip] | None, decoded: Decoded | None
 ) -> list[FilmBaseline]:
-    films = [film_of(each) for each in clips]
-    having = [at for at, film in enumerate(films) if film is not None]
-    induced = [each.induced_emotion for each in clips]
-    found: list[FilmBaseline] = []
+    films = [film_of(clip) for clip in clips]
+    induced = [clip.induced_emotion for clip in clips]
+    usual = _usual(judge, known, films)
+    baselines: list[FilmBaseline] = []
 
     def add(name: str, about: str, guess: Outputs, chosen: list[int]) -> None:
         heads = judge.effects(outputs, [guess], np.array(chosen, np.int64)) if chosen else {}
         if heads:
-            found.append(FilmBaseline(name=name, about=about, clips=len(chosen), heads=heads))
+            baselines.append(FilmBaseline(name=name, about=about, clips=len(chosen), heads=heads))
+
+    def add_films(name: str, about: str, taken: Sequence[str | None]) -> None:
+        chosen = [
+            at
+            for at, film in enumerate(taken)
+            if film is not None and any(film in labels for labels in usual[at].values())
+        ]
+        add(name, about, by_film(judge.targets, usual, taken), chosen)
 
     add(
         "induced emotion",
         "the emotion in the clip's name, or its polarity",
         by_induced_emotion(judge.targets, induced),
-        [at for at, each in enumerate(induced) if each is not None],
+        [at for at, emotion in enumerate(induced) if emotion is not None],
     )
-    usual = _usual(judge, known, films)
     source = "clips that the bundle was trained on" if known is not None else "other people's scored clips"
-    add(
-        "usual label",
-        f"the film's most frequent label, or mean value, among {source}",
-        by_film(judge.targets, usual, films),
-        [at for at in having if _has(usual[at], films[at])],
-    )
-    if told is not None:
-        taken: list[str | None] = [None] * len(films)
-        names = list(dict.fromkeys(films[at] for at in having))
-        for at, each in zip(having, told.told, strict=True):
-            taken[at] = names[each]
-        add(
-            "film decoded from eyes",
-            "the usual label of the film that the eyes are decoded as",
-            by_film(judge.targets, usual, taken),
-            [at for at in having if _has(usual[at], taken[at])],
-        )
-    return found
+    add_films("usual label", f"the film's most frequent label, or mean value, among {source}", films)
+    if decoded is not None:
+        names = list(dict.fromkeys(film for film in films if film is not None))
+        answers = iter(decoded.answers.tolist())
+        taken = [None if film is None else names[next(answers)] for film in films]
+        add_films("film decoded from eyes", "the usual label of the film that the eyes are decoded as", taken)
+    return baselines
 
 
 def _usual(judge: Judge, known: Sequence[Clip] | None, films: Sequence[str | None]) -> list[UsualLabels]:
-    """(n,) what is usual for each film as far as may be known for each clip: nothing of its own person."""
+    """(n,) what is usual for each film, for each clip without anything of its own person."""
     if known is not None:
         taught = targets_of(judge.targets, known)
-        every = usual_labels(taught, [film_of(each) for each in known], np.ones(len(known), np.bool_))
+        every = usual_labels(taught, [film_of(clip) for clip in known], np.ones(len(known), np.bool_))
         return [every] * len(films)
     owners = np.array(judge.owners)
-    of_others = {each: usual_labels(judge.targets, films, owners != each) for each in dict.fromkeys(judge.owners)}
-    return [of_others[each] for each in judge.owners]
-
-
-def _has(usual: UsualLabels, film: str | None) -> bool:
-    return film is not None and any(film in each for each in usual.values())
+    of_others = {owner: usual_labels(judge.targets, films, owners != owner) for owner in dict.fromkeys(judge.owners)}
+    return [of_others[owner] for owner in judge.owners]

@@ -26,7 +26,8 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import State
 from emer_edge.core.samples import Display
 from emer_edge.data.dataset import Clip
-from emer_edge.data.windows import PreparedClip, stack_faces
+from emer_edge.data.images import stack_faces
+from emer_edge.data.windows import PreparedClip
 from emer_edge.runtime.session import Session
 
 Floats = NDArray[np.float32]
@@ -65,8 +66,8 @@ def robustness(
         windows: the clips.
         judge: of these clips.
         count: clips to use at most, see `subsample`.
-        ways: a curve each.
-        progress: told after every clip.
+        ways: one curve each.
+        progress: called after every clip.
 
     Raises:
         DataError: a clip that could be read can't be read again.
@@ -76,32 +77,34 @@ def robustness(
     before = session.fuse(windows.face, windows.eye, windows.gaze)
     chosen = subsample(judge.owners, count, judge.seed)
     after = {
-        (way.name, level): ({name: each.copy() for name, each in before.items()}, windows.eye_slots.copy())
+        (way.name, level): ({name: rows.copy() for name, rows in before.items()}, windows.eye_slots.copy())
         for way in ways
         for level in way.levels
     }
-    asked = [_Window(windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at])) for at in chosen]
-    work = partial(_changed, ways=tuple(ways), seed=judge.seed)
-    answers = spread.map_ordered(work, [(windows.clips[at], each) for at, each in zip(chosen, asked, strict=True)])
+    items = [
+        (windows.clips[at], _Window(windows.face[at], windows.eye[at], windows.gaze[at], int(windows.eye_slots[at])))
+        for at in chosen
+    ]
+    answers = spread.map_ordered(partial(_changed, ways=tuple(ways), seed=judge.seed), items)
     for start in range(0, len(chosen), _CLIPS_AT_ONCE):
         part = chosen[start : start + _CLIPS_AT_ONCE]
         held: dict[tuple[str, float], list[_Window]] = {}
-        for done, each in enumerate(islice(answers, len(part)), start=start + 1):
-            for key, changed in each:
+        for done, answer in enumerate(islice(answers, len(part)), start=start + 1):
+            for key, changed in answer:
                 held.setdefault(key, []).append(changed)
             progress("making clips worse", done, len(chosen))
-        for key, found in held.items():
+        for key, changed_windows in held.items():
             outputs, slots = after[key]
             fused = session.fuse(
-                *(np.stack([getattr(each, name) for each in found]) for name in ("face", "eye", "gaze"))
+                *(np.stack([getattr(window, name) for window in changed_windows]) for name in ("face", "eye", "gaze"))
             )
             for name, rows in fused.items():
                 outputs[name][part] = rows
-            slots[part] = [each.eye_slots for each in found]
+            slots[part] = [window.eye_slots for window in changed_windows]
 
     def level_of(level: float, outputs: Outputs, slots: Indices) -> Level:
         covered = zip(windows.face_slots[chosen].tolist(), slots[chosen].tolist(), strict=True)
-        low = sum(manifest.window.coverage(*each) is not State.OK for each in covered)
+        low = sum(manifest.window.coverage(*slots) is not State.OK for slots in covered)
         return Level(level=level, uncovered=low, heads=judge.effects(before, [outputs], chosen))
 
     return tuple(
@@ -132,35 +135,35 @@ class _Window:
 
 
 def _changed(
-    session: Session, asked: tuple[Clip, _Window], ways: Sequence[Way], seed: int
+    session: Session, item: tuple[Clip, _Window], ways: Sequence[Way], seed: int
 ) -> list[tuple[tuple[str, float], _Window]]:
-    manifest, (clip, was) = session.bundle.manifest, asked
+    manifest, (clip, was) = session.bundle.manifest, item
     number = int(clip_generator(seed, clip, "robustness").integers(2**62))
     display = manifest.display or Display()
-    found: list[tuple[tuple[str, float], _Window]] = []
-    for way in (each for each in ways if isinstance(each, EyeWay)):
+    changed_windows: list[tuple[tuple[str, float], _Window]] = []
+    for way in (way for way in ways if isinstance(way, EyeWay)):
         for level in way.levels:
             alter = way.alter(level, _generator(number, way.draws_of or way.name), display)
             window = PreparedClip(clip, manifest.window, manifest.events, alter=alter).window()
             if way.keeps_events:
                 window.eye[:, EVENTS] = was.eye[:, EVENTS]
             changed = _Window(was.face, window.eye, window.gaze, int(window.covered_eye.sum()))
-            found.append(((way.name, level), changed))
-    face_ways = [each for each in ways if isinstance(each, FaceWay)]
+            changed_windows.append(((way.name, level), changed))
+    face_ways = [way for way in ways if isinstance(way, FaceWay)]
     if face_ways:
         frames = PreparedClip(clip, manifest.window, manifest.events).window().frames
-        images = {int(each): clip.frame(int(each)) for each in dict.fromkeys(frames)}
-        places = {each: place for place, each in enumerate(images)}
-        slot = np.array([places[int(each)] for each in frames])
+        images = {int(frame): clip.frame(int(frame)) for frame in dict.fromkeys(frames)}
+        places = {image: place for place, image in enumerate(images)}
+        slot = np.array([places[int(frame)] for frame in frames])
         # Rows of a crop: the eyes' and the mouth's middle, from the landmarks that faces are aligned to.
         points = np.array(manifest.face.template_px)
         rows = float(points[:2, 1].mean()), float(points[3:, 1].mean())
         for face_way in face_ways:
             for level in face_way.levels:
                 alter_image = face_way.alter(level, _generator(number, face_way.name), rows)
-                embeddings = session.encode(stack_faces(alter_image(each) for each in images.values()))
-                found.append(((face_way.name, level), replace(was, face=embeddings[slot])))
-    return found
+                embeddings = session.encode(stack_faces(alter_image(image) for image in images.values()))
+                changed_windows.append(((face_way.name, level), replace(was, face=embeddings[slot])))
+    return changed_windows
 
 
 def _generator(number: int, name: str) -> np.random.Generator:

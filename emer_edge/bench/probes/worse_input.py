@@ -44,21 +44,21 @@ def tracker_noise(sd_px: float, rng: np.random.Generator, display: Display) -> A
 
     def alter(rows: Rows, times_ns: Times, seen: Flags) -> tuple[Rows, Times, Flags]:
         noise = sd_px * rng.standard_normal((2, len(rows), 2))
-        found = rows.astype(np.float64)
-        has = np.stack([rows[:, each[0]].any(axis=1) for each in _EYES])
+        noisy = rows.astype(np.float64)
+        has = np.stack([rows[:, eye[0]].any(axis=1) for eye in _EYES])
         for (px, direction, position, mm, mcs), off, given in zip(_EYES, noise, has, strict=True):
             for columns, unit in ((px, 1.0), (mm, mm_px), (mcs, 1 / size_px)):
                 there = given & rows[:, columns].any(axis=1)
-                found[there, columns] += off[there] * unit
+                noisy[there, columns] += off[there] * unit
             there = given & rows[:, direction].any(axis=1) & rows[:, position].any(axis=1) & rows[:, mm].any(axis=1)
-            ray = np.concatenate([found[there, mm], np.zeros((there.sum(), 1))], axis=1) - found[there, position]
-            found[there, direction] = ray / np.linalg.norm(ray, axis=1, keepdims=True)
-        has[0] |= ~has.any(axis=0)  # a tracker that tells one point for both eyes
+            ray = np.concatenate([noisy[there, mm], np.zeros((there.sum(), 1))], axis=1) - noisy[there, position]
+            noisy[there, direction] = ray / np.linalg.norm(ray, axis=1, keepdims=True)
+        has[0] |= ~has.any(axis=0)  # a tracker that gives one point for both eyes
         both = (noise * has[..., None]).sum(axis=0) / has.sum(axis=0)[:, None]
         for columns, unit in ((GAZE_POINT, np.ones(2)), (GAZE_POINT_MCS, 1 / size_px)):
             there = rows[:, columns].any(axis=1)
-            found[there, columns] += both[there] * unit
-        return found.astype(np.float32), times_ns, seen
+            noisy[there, columns] += both[there] * unit
+        return noisy.astype(np.float32), times_ns, seen
 
     return alter
 
@@ -95,6 +95,8 @@ def dropped_bursts(share: float, rng: np.random.Generator, *_: object) -> AlterR
 
 
 Image = NDArray[np.uint8]
+CropRows = tuple[float, float]
+"""Rows of a crop: the eyes' and the mouth's middle."""
 AlterImage = Callable[[Image], Image]
 """(112, 112, 3) uint8, B, G, R, changed: a new array."""
 
@@ -118,7 +120,7 @@ def low_light(stops: float, rng: np.random.Generator, *_: object) -> AlterImage:
         electrons = (image / 255.0) ** _GAMMA * (_FULL_WELL * 0.5**stops)
         electrons += rng.standard_normal(image.shape) * np.sqrt(electrons + _READ_NOISE**2)
         light = electrons * (min(2.0**stops, _MOST_GAIN) / _FULL_WELL)
-        return _rounded(255.0 * np.clip(light, 0.0, 1.0) ** (1 / _GAMMA))
+        return cast("Image", np.round(255.0 * np.clip(light, 0.0, 1.0) ** (1 / _GAMMA)).astype(np.uint8))
 
     return alter
 
@@ -127,11 +129,24 @@ def bar(share: float, middle_px: float) -> AlterImage:
     """A grey bar across the crop around the row `middle_px`, of a share of its height; it is moved inside the crop."""
     height = round(share * FACE_SIZE_PX)
     top = int(np.clip(round(middle_px - height / 2), 0, FACE_SIZE_PX - height))
+    return _grey(slice(top, top + height), slice(None))
 
+
+def bar_over_eyes(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
+    """A `bar` around the eyes."""
+    return bar(share, rows[0])
+
+
+def bar_over_mouth(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
+    """A `bar` around the mouth."""
+    return bar(share, rows[1])
+
+
+def _grey(rows: slice, columns: slice) -> AlterImage:
     def alter(image: Image) -> Image:
-        found: Image = image.copy()
-        found[top : top + height] = _GREY
-        return found
+        covered: Image = image.copy()
+        covered[rows, columns] = _GREY
+        return covered
 
     return alter
 
@@ -139,14 +154,8 @@ def bar(share: float, middle_px: float) -> AlterImage:
 def square(share: float, rng: np.random.Generator, *_: object) -> AlterImage:
     """A grey square of a share of the crop's area, at a place of its own."""
     side = round(math.sqrt(share) * FACE_SIZE_PX)
-    top, left = (int(each) for each in np.round(rng.random(2) * (FACE_SIZE_PX - side)))
-
-    def alter(image: Image) -> Image:
-        found: Image = image.copy()
-        found[top : top + side, left : left + side] = _GREY
-        return found
-
-    return alter
+    top, left = (int(edge) for edge in np.round(rng.random(2) * (FACE_SIZE_PX - side)))
+    return _grey(slice(top, top + side), slice(left, left + side))
 
 
 def blur(sigma_px: float, *_: object) -> AlterImage:
@@ -168,15 +177,6 @@ def compression(lost: float, *_: object) -> AlterImage:
         return cast("Image", cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
     return alter
-
-
-def _rounded(image: NDArray[np.float64]) -> Image:
-    found: Image = np.round(image).astype(np.uint8)
-    return found
-
-
-CropRows = tuple[float, float]
-"""Rows of a crop: the eyes' and the mouth's middle."""
 
 
 @dataclass(frozen=True)
@@ -221,16 +221,6 @@ class FaceWay(Way):
     alter: Callable[[float, np.random.Generator, CropRows], AlterImage]
 
 
-def bar_over_eyes(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
-    """See `bar`."""
-    return bar(share, rows[0])
-
-
-def bar_over_mouth(share: float, _: np.random.Generator, rows: CropRows) -> AlterImage:
-    """See `bar`."""
-    return bar(share, rows[1])
-
-
 WAYS: Final[tuple[Way, ...]] = (
     EyeWay(
         "tracker noise", "white noise on each eye's gaze point, and what it does to eye movements", "SD of the noise",
@@ -267,4 +257,4 @@ WAYS: Final[tuple[Way, ...]] = (
     FaceWay("blur", "a Gaussian", "SD of the blur", "px", levels=(1, 2, 4), alter=blur),
     FaceWay("compression", "JPEG, once more", "100 minus the quality", "", levels=(50, 80, 95), alter=compression),
 )  # fmt: skip
-"""Functions with names, which reach other processes."""
+"""Functions that can be pickled, so that they reach other processes."""

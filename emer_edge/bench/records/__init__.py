@@ -28,7 +28,7 @@ class Estimated(Record, frozen=True):
     @classmethod
     def of(cls, interval: Interval) -> Estimated:
         """From an interval."""
-        limits = [each if math.isfinite(each) else None for each in (interval.low, interval.high)]
+        limits = [limit if math.isfinite(limit) else None for limit in (interval.low, interval.high)]
         return cls(value=interval.value, low=limits[0], high=limits[1])
 
 

@@ -114,7 +114,7 @@ class ParticipantSpread(Record, frozen=True):
     Attributes:
         metric: `war` of class heads, `mae` of value heads.
         min, q1, median, q3, max: quartiles over participants, each counted once.
-        figures: a row a participant.
+        figures: one per participant.
     """
 
     metric: str
@@ -206,15 +206,15 @@ class Accuracy(Record, frozen=True, kw_only=True):
     Attributes:
         fold: 1 to 5.
         fingerprint: of the data set.
-        split_hash: SHA-256 of the names of the fold's clips, a line each, in the data set's order.
+        split_hash: SHA-256 of the names of the fold's clips, one per line, in the data set's order.
         events: how columns 33 to 39 were filled.
         clips, participants: that were scored.
         uncovered: clips among them whose window is below the coverage floors: a live run would name no emotion there.
         excluded: clips that were not.
         heads: head -> figures.
         clips_per_s: scoring speed.
-        gap: whether the gap tells clips whose two labels differ; None without both labels.
-        views: the same clips through the tracker profiles asked for, and with the other rule of eye movements.
+        gap: whether the gap finds clips whose two labels differ; None without both labels.
+        views: the same clips through the requested tracker profiles, and with the other rule of eye movements.
         event_columns: key of columns 33 to 39 -> how the causal rule's differ from the sheets'; empty where the sheets
             hold no eye movements.
     """
@@ -238,7 +238,7 @@ class FoldSpread(Record, frozen=True):
     """One figure over the folds of a set.
 
     Attributes:
-        values: one a bundle, in the order of `FoldSet.folds`.
+        values: one per bundle, in the order of `FoldSet.folds`.
         mean: their mean.
         sd: their standard deviation with n - 1; None for one.
     """
@@ -252,7 +252,7 @@ class FoldSet(Record, frozen=True):
     """Bundles of one precision, each on a fold of its own.
 
     Attributes:
-        name: the precision that export was asked for (`fp32`, `fp16`, `int8`, `auto`); a second set of the same
+        name: the precision that export was run with (`fp32`, `fp16`, `int8`, `auto`); a second set of the same
             precision is `int8 2`.
         bundles: their names, in the order of the folds.
         folds: ascending.

@@ -40,8 +40,8 @@ class Latency(Record, frozen=True):
     def of_durations(cls, durations_ns: Iterable[int], warmup: int = 0) -> Latency:
         """From every duration in nanoseconds; raise ConfigurationError when there is none."""
         durations, recorder = list(durations_ns), LatencyRecorder()
-        for each in durations:
-            recorder.record(each)
+        for duration in durations:
+            recorder.record(duration)
         return cls.of(summarise(durations), warmup, recorder.bins())
 
 
@@ -53,7 +53,7 @@ class Loading(Record, frozen=True):
         verify_ms: reading the manifest and hashing every file.
         open_ms: loading all three parts into the engine.
         first_step_ms: the first encode and fuse, nothing warm.
-        rss_mb: resident memory after that, in 10^6 bytes; None where the system does not tell.
+        rss_mb: resident memory after that, in 10^6 bytes; None where the system does not report it.
     """
 
     start_ms: float
@@ -82,8 +82,8 @@ class Stability(Record, frozen=True):
     """Whether a closed loop ran under one condition from beginning to end.
 
     Attributes:
-        stable: nothing was found against it.
-        reasons: what was.
+        stable: there is no reason against it.
+        reasons: against it.
         drift: median of the second half over that of the first, less 1.
         spread: interquartile range over the median.
         cpu_share: processor time of the process over elapsed time; None where it does not matter (several threads, or
@@ -98,12 +98,12 @@ class Stability(Record, frozen=True):
 
 
 class Energy(Record, frozen=True):
-    """What a closed loop drew.
+    """The energy of a closed loop.
 
     Attributes:
         source: the sensor, and what it sees; empty without one.
-        millijoules: a result, everything that the sensor sees included.
-        above_idle_millijoules: a result, less what was drawn in the same time with nothing to do.
+        millijoules: per result, everything that the sensor sees included.
+        above_idle_millijoules: per result, less what was drawn in the same time with nothing to do.
         mean_mw, idle_mw: mean power in the loop, and before it.
         reason: why there is no figure; empty where there is.
     """
@@ -123,17 +123,17 @@ class SingleStream(Record, frozen=True):
         queries: that were done, drawn from prepared crops and windows at random.
         seconds: from the first query of each turn to the end of its last, all turns together.
         turns: 1, or more when several bundles took turns.
-        min_seconds, min_queries: that were asked for.
+        min_seconds, min_queries: that were requested.
         latency: of a query.
         p90_claimed_ms, p99_claimed_ms: what early stopping lets one claim at 99 % confidence, never below the sample's
             own percentile; None with fewer than 64 or 662 queries.
         discarded: slowest queries left out of the p90's claim.
         queries_per_s: done in a second.
         valid: the p90 can be claimed, and both minima were met.
-        mlperf: valid, and it lasted the 600 s that MLPerf asks for.
+        mlperf: valid, and it lasted the 600 s that MLPerf requires.
         reason: why it is not valid, or not of MLPerf's length; empty where it is both.
         stability: whether conditions held.
-        energy: a result.
+        energy: per result.
     """
 
     queries: int
@@ -177,7 +177,7 @@ class Ratio(Record, frozen=True):
 
     Attributes:
         part: what was timed.
-        bundle, base: whose time is divided by whose.
+        bundle, base: the time of `bundle` is divided by that of `base`.
         ratio: median over the turns of the ratio of their medians; below 1, `bundle` is faster.
         low, high: quartiles of the turns' ratios.
         turns: how many.
@@ -200,13 +200,15 @@ class Streaming(Record, frozen=True):
         frame_rate_hz, sample_rate_hz: of the sensors.
         frames, samples, results: items taken and results given.
         states: state -> results.
-        stages: stage -> latency; `total` is hop deadline to result.
+        stages: stage -> latency; `total` is the step latency, deadline to result.
         ages: how old the newest evidence was when its window ended.
         dropped: place -> count.
         cpu_share: processor time over elapsed time; 1 is one core.
         rss_mb, peak_rss_mb: resident memory at the end and at most, in 10^6 bytes.
         streams: people at once, each with a camera and a tracker; counts are sums over them, `cpu_share` is all of it,
             and `wait`, `encode`, `fuse` and `total` are of the one step for all.
+        end_to_end: end-to-end latency, the newest frame's capture to its result: age of the face, arrival allowance and
+            step latency of each result; None in older reports.
     """
 
     seconds: float
@@ -223,10 +225,11 @@ class Streaming(Record, frozen=True):
     rss_mb: float | None
     peak_rss_mb: float | None
     streams: int = 1
+    end_to_end: Latency | None = None
 
 
 class Environment(Record, frozen=True, kw_only=True):
-    """The machine; None or empty where it does not tell.
+    """The machine; None or empty where it does not report it.
 
     Attributes:
         machine: board or architecture.
@@ -265,7 +268,7 @@ class Environment(Record, frozen=True, kw_only=True):
 
 
 class Moment(Record, frozen=True):
-    """How the machine was at one time; None or empty where it does not tell.
+    """How the machine was at one time; None or empty where it does not report it.
 
     Attributes:
         clocks_mhz: clock -> where it stood.

@@ -1,4 +1,4 @@
-"""What a bundle leans on, whether it may know the films, and how it bears worse input."""
+"""Ablations, film effects and robustness to worse input."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class FilmBaseline(Record, frozen=True):
 
 
 class FilmDecoding(Record, frozen=True):
-    """Films told from eyes alone, by a linear classifier, participants apart.
+    """Films decoded from the eyes alone, by a linear classifier, participants apart.
 
     Attributes:
         films: classes.
         clips, participants: that it was tried on.
         folds: parts of the cross-validation.
         features: numbers a window is summarised by.
-        share: share of clips whose film is told.
+        share: share of clips whose film is decoded right.
         chance: mean share when the films are permuted within participants.
         chance_sd: its standard deviation.
         p: share of permutations at least as good, the true one counted.
@@ -93,11 +93,11 @@ class FilmFigures(Record, frozen=True):
     """One film.
 
     Attributes:
-        film: as clip names tell it.
+        film: by the names of its clips.
         induced: the emotion that it induces, or None.
         clips: scored clips of it.
-        trained_on: clips of it that the bundle was trained on, or that choices were made on; None where it does not
-            say.
+        trained_on: clips of it that the bundle was trained on, or that choices were made on; None where that is
+            unknown.
         heads: head -> figure: WAR of class heads, MAE of value heads.
     """
 
@@ -114,7 +114,7 @@ class FilmProbe(Record, frozen=True):
     Attributes:
         note: `may decode the film`, or None where figures on films that were never trained on are given.
         reason: why.
-        decoding: films told from eyes alone; None with one film or one participant.
+        decoding: films decoded from the eyes alone; None with one film or one participant.
         baselines: guesses by the film.
         by_film: figures of each film.
         over_films: head -> mean of the films' figures, each film counted once; intervals by bootstrap over films.
@@ -175,9 +175,9 @@ class Probes(Record, frozen=True):
 
     Attributes:
         seed: of every draw.
-        ablations: see `Ablation`; empty where not asked for.
-        films: see `FilmProbe`; None where not asked for.
-        curves: see `Curve`; empty where not asked for.
+        ablations: empty where not requested.
+        films: None where not requested.
+        curves: robustness; empty where not requested.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""Everything that one run of bench found, where it comes from, what moved since an older report; and its JSON Schema.
+"""The results of one run of bench, where they come from, what moved since an older report; and its JSON Schema.
 
 `python -m emer_edge.bench.records.report_records docs/bench-report.schema.json` writes the schema.
 """
@@ -30,9 +30,9 @@ class Origin(Record, frozen=True):
         protocols: that these heads can be scored by.
         window_s, hop_s: the window, and how often a result comes, in seconds.
         events: how columns 33 to 39 were filled.
-        requested: the precision that was asked for.
+        requested: the precision that export was run with.
         calibration: method of the INT8 ranges; empty without INT8.
-        calibration_windows, calibration_participants: what they were found on.
+        calibration_windows, calibration_participants: the data behind them.
         gate: the accuracy gate's verdict.
         gate_windows, gate_clips, gate_participants: that it was judged on.
         training_clips, selection_clips: that the weights were fitted to, and that choices were made on; None where the
@@ -72,7 +72,7 @@ class Origin(Record, frozen=True):
         calibration, data, gate = manifest.calibration, manifest.data, manifest.gate
         return cls(
             created=manifest.created,
-            heads={each.name: each.classes for each in manifest.heads},
+            heads={head.name: head.classes for head in manifest.heads},
             protocols=manifest.protocols,
             window_s=manifest.window.length_ns / NANOSECONDS,
             hop_s=manifest.window.hop_ns / NANOSECONDS,
@@ -113,7 +113,7 @@ class DataFacts(Record, frozen=True):
         folds: ascending.
         regrouped: the folds are not the data set's own, because participants lay in several of those.
         shared_participants: that have clips in several folds all the same.
-        stimuli: films, as clip names tell them; 0 where they don't.
+        stimuli: films, by the names of clips; 0 where these name none.
         labels: class head -> class -> clips.
         synthetic: this project's own synthetic clips.
     """
@@ -134,7 +134,7 @@ class Moved(Record, frozen=True):
     """One figure, then and now.
 
     Attributes:
-        bundle: whose.
+        bundle: its name.
         figure: for example `latency/live step/p50_ms` or `accuracy/fold 1/er-7/war`.
         old, new: then and now.
         change: (new - old) / |old|.
@@ -170,7 +170,7 @@ class Comparison(Record, frozen=True):
     @property
     def worse(self) -> tuple[Moved, ...]:
         """The figures that got worse by more than the limit."""
-        return tuple(each for each in self.figures if each.verdict == "worse")
+        return tuple(figure for figure in self.figures if figure.verdict == "worse")
 
 
 SCHEMA: Final = "emer-edge/bench/2"
@@ -188,10 +188,10 @@ class BundleBench(Record, frozen=True, kw_only=True):
         threads: CPU threads.
         demo: demo weights.
         loading, first_result, latency, single_stream, several_streams, streaming, live_streams, accuracy: see their
-            classes; None or empty where not asked for. `latency` is by part, `single_stream` by query, `live_streams`
+            classes; None or empty where not requested. `latency` is by part, `single_stream` by query, `live_streams`
             of several people.
         notes: what a reader should know.
-        probes: what it leans on and what it bears; None where not asked for, or without data.
+        probes: ablations, film effects and robustness; None where not requested, or without data.
         origin: where it comes from, as its manifest says; None in older reports.
     """
 
@@ -222,12 +222,12 @@ class BenchReport(Record, frozen=True, kw_only=True):
     Attributes:
         schema: `emer-edge/bench/2`.
         created: UTC, ISO 8601.
-        options: as asked for.
+        options: as requested.
         environment: the machine.
         conditions: how it was while latencies were measured.
         data: the data set; None without one.
-        bundles: one record each.
-        ratios: the parts of every other bundle beside those of the first; empty for one bundle.
+        bundles: one record per bundle.
+        ratios: the parts of every other bundle relative to those of the first; empty for one bundle.
         against: what moved since an older report; None where none was named.
         sets: bundles of one precision on different folds, together; empty without data.
         pairs: every other set against the first one in FP32 (else the first), head by head; empty for one set.
@@ -262,11 +262,11 @@ class BenchReport(Record, frozen=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """The schema, by msgspec from the records themselves."""
-    found: dict[str, Any] = msgspec.json.schema(BenchReport)
-    for each in found["$defs"].values():
-        if "description" in each:
-            each["description"] = cleandoc(each["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **found}
+    schema: dict[str, Any] = msgspec.json.schema(BenchReport)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}
 
 
 def schema_text() -> str:

@@ -1,8 +1,7 @@
-"""What an eye tracker sees of a participant who watches a film and feels something: the 39 columns at 120 Hz.
+"""Simulated eye tracking of a participant who watches a film and feels something: the 39 columns at 120 Hz.
 
-Films act through their luminance and their gaze path, participants through pupil size, latency, seat and calibration;
-neither is tied to a label, and blinks and losses are independent of everything. Cells are laid out and rounded as in a
-Tobii Pro Lab export.
+Films act through luminance and gaze path, participants through pupil size, latency, seat and calibration; neither
+depends on a label, and blinks and losses are independent of everything. Cells are rounded as in a Tobii Pro Lab export.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
 from emer_edge.data.synth.gaze import Feeling, course, film_luminance, film_target_px, scan
 from emer_edge.data.synth.plan import CLIP_SECONDS
+from emer_edge.signals.events import numbered_events
 from emer_edge.signals.rows import eye_reading
 
 Floats = NDArray[np.float64]
@@ -39,38 +39,30 @@ Floats = NDArray[np.float64]
 _DECIMALS: Final = (0,) * 6 + (5,) * 6 + (3,) * 2 + (0,) * 2 + (2,) * 6 + (2,) * 4 + (4,) * 6 + (0,) * 5 + (4,) * 2
 
 
-def lay_out(
-    gaze_px: Floats,
-    position_mm: Floats,
-    pupil_mm: Floats,
-    movement: NDArray[np.int64],
-    lost: NDArray[np.bool_],
-    display: Display,
-    rate_hz: float,
+def _lay_out(
+    gaze_px: Floats, position_mm: Floats, pupil_mm: Floats, movement: NDArray[np.int64], lost: NDArray[np.bool_]
 ) -> Floats:
     """Fill the 39 columns.
 
     Args:
-        gaze_px: (n, 2, 2) gaze point of the left and the right eye on the display.
+        gaze_px: (n, 2, 2) gaze point of the left and the right eye on the display, which the stimulus fills.
         position_mm: (n, 2, 3) eyes, DACS.
         pupil_mm: (n, 2).
         movement: (n,) `MovementType`, fixation or saccade.
         lost: (n, 2) where an eye is not seen.
-        display: the display; the stimulus fills it.
-        rate_hz: samples a second.
 
     Returns:
         (n, 39) float64, NaN where an export's cell is blank. Columns 33 to 39 look ahead as exports do: whole
-        durations, whole centroids, an index for each type counted from the recording's start.
+        durations, whole centroids, an index of each type from the recording's start.
     """
     count = len(gaze_px)
-    size_px = np.array([display.width_px, display.height_px])
-    size_mm = np.array([display.width_mm, display.height_mm])
+    size_px = np.array([DISPLAY.width_px, DISPLAY.height_px])
+    size_mm = np.array([DISPLAY.width_mm, DISPLAY.height_mm])
     gaze_mm = gaze_px / size_px * size_mm
     ray = np.concatenate([gaze_mm, np.zeros((count, 2, 1))], axis=2) - position_mm
     direction = ray / np.linalg.norm(ray, axis=2, keepdims=True)
     parts = [gaze_px, direction, pupil_mm[..., None], position_mm, gaze_mm]
-    gaze, direction, pupil, position, gaze_mm = (np.where(lost[..., None], np.nan, each) for each in parts)
+    gaze, direction, pupil, position, gaze_mm = (np.where(lost[..., None], np.nan, part) for part in parts)
     seen = ~lost.all(axis=1)
     combined = np.full((count, 2), np.nan)
     combined[seen] = np.nanmean(gaze[seen], axis=1)
@@ -81,29 +73,24 @@ def lay_out(
         cells[:, GAZE_PX[eye]], cells[:, GAZE_MCS[eye]] = gaze[:, eye], gaze[:, eye] / size_px
         cells[:, DIRECTION[eye]], cells[:, POSITION[eye]] = direction[:, eye], position[:, eye]
         cells[:, GAZE_MM[eye]] = gaze_mm[:, eye]
-    cells[:, EVENTS] = _events(np.where(seen, movement, int(MovementType.EYES_NOT_FOUND)), combined, size_px, rate_hz)
+    cells[:, EVENTS] = _events(np.where(seen, movement, int(MovementType.EYES_NOT_FOUND)), combined, size_px)
     for decimals in set(_DECIMALS):
-        columns = [column for column, each in enumerate(_DECIMALS) if each == decimals]
+        columns = [column for column, digits in enumerate(_DECIMALS) if digits == decimals]
         cells[:, columns] = np.round(cells[:, columns], decimals) + 0.0  # + 0.0: no negative zero
     return cells
 
 
-def _events(kind: NDArray[np.int64], combined: Floats, size_px: NDArray[np.int64], rate_hz: float) -> Floats:
-    """Columns 33 to 39: an event is a run of samples of one type."""
-    starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
-    lengths = np.diff(np.append(starts, len(kind)))
-    event = np.repeat(np.arange(len(starts)), lengths)
-    index = np.zeros(len(starts), np.int64)
-    for each in MovementType:
-        of_type = kind[starts] == each
-        index[of_type] = np.arange(1, of_type.sum() + 1)
+def _events(kind: NDArray[np.int64], combined: Floats, size_px: NDArray[np.int64]) -> Floats:
+    """Columns 33 to 39."""
+    starts, stops, number, event = numbered_events(kind)
+    lengths = stops - starts
     with np.errstate(invalid="ignore"):
         centre = np.add.reduceat(combined, starts, axis=0) / lengths[:, None]
     centre[kind[starts] != MovementType.FIXATION] = np.nan
     columns = np.empty((len(kind), 7))
     columns[:, 0] = kind
-    columns[:, 1] = (lengths * (1000.0 / rate_hz))[event]
-    columns[:, 2] = index[event]
+    columns[:, 1] = (lengths * (1000.0 / RATE_HZ))[event]
+    columns[:, 2] = number[event]
     columns[:, 3:5] = centre[event]
     columns[:, 5:7] = (centre / size_px)[event]
     return columns
@@ -124,15 +111,14 @@ class EyeTraits:
 
     Attributes:
         pupil_mm: diameter at rest.
-        light_mm: how far full light constricts it.
+        light_mm: constriction by full light.
         latency_s: delay of emotional responses.
         position_mm: (3,) middle between the eyes, DACS.
         apart_mm: distance between the eyes.
         error_px: (2, 2) calibration error of the left and the right eye.
         fixation_ms: median fixation.
-        blinks_hz: blinks a second.
-        losses_hz: tracking losses a second.
-        noise_px: noise of the gaze point of one eye.
+        blinks_hz, losses_hz: rates of blinks and of tracking losses.
+        noise_px: of the gaze point of one eye.
     """
 
     pupil_mm: float
@@ -168,8 +154,8 @@ class SyntheticEyes:
     """An eye recording.
 
     Attributes:
-        cells: (n, 39) float64 in EMER's order and units, rounded as exports are, NaN where a cell is blank.
-        times_ns: (n,) int64, time of each row since the start.
+        cells: (n, 39) float64 in EMER's order and units, NaN where a cell is blank.
+        times_ns: (n,) int64, since the start.
     """
 
     cells: Floats
@@ -177,7 +163,7 @@ class SyntheticEyes:
 
     @property
     def rows(self) -> NDArray[np.float32]:
-        """(n, 39) float32 as the network reads them: missing cells are 0."""
+        """(n, 39) float32 for the network: missing cells are 0."""
         return np.nan_to_num(self.cells, nan=0.0).astype(np.float32)
 
     @property
@@ -189,14 +175,7 @@ class SyntheticEyes:
 def generate(
     emotion: str, participant: int = 1, film: int = 1, seconds: float = CLIP_SECONDS, seed: int = 0
 ) -> SyntheticEyes:
-    """Generate the eyes of one participant who feels one emotion.
-
-    Args:
-        emotion: one of `EMOTIONS`.
-        participant: number of the participant; same number and seed, same eyes.
-        film: number of the film watched.
-        seconds: length.
-        seed: same seed, same rows.
+    """Generate the eyes of a participant who feels one emotion, by the numbers of participant, film and seed.
 
     Raises:
         ConfigurationError: an unknown emotion or a length below one sample.
@@ -209,14 +188,14 @@ def generate(
 def record(
     feelings: Sequence[Feeling], traits: EyeTraits, film: int, count: int, rng: np.random.Generator
 ) -> SyntheticEyes:
-    """Generate the eyes of a participant whose feelings may change.
+    """Generate `count` rows of a participant whose feelings may change.
 
     Args:
         feelings: in order of time, the first from second 0 on.
         traits: the participant.
-        film: number of the film watched.
-        count: rows, 120 a second.
-        rng: source of chance.
+        film: its number.
+        count: of rows, 120 per second.
+        rng: random numbers.
 
     Raises:
         ConfigurationError: no feeling, an unknown emotion, or no row.
@@ -235,27 +214,21 @@ def record(
     head = traits.position_mm + np.stack([_slow_noise(times_s, 2.5, rng) for _ in range(3)], axis=1)
     head[:, 2] += felt.lean_mm
     apart = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]) * traits.apart_mm
-    cells = lay_out(gaze, head[:, None, :] + apart, pupil, path.movement, lost=lost, display=DISPLAY, rate_hz=RATE_HZ)
+    cells = _lay_out(gaze, head[:, None, :] + apart, pupil, path.movement, lost=lost)
     return SyntheticEyes(cells, np.round(np.arange(1, count + 1) * (NANOSECONDS / RATE_HZ)).astype(np.int64))
 
 
 def samples(eyes: SyntheticEyes, start_ns: int = 0) -> Iterator[TrackerSample]:
-    """Yield a recording as a live tracker would, NaN where missing.
-
-    Args:
-        eyes: the recording.
-        start_ns: host time of its start; device time starts at 0.
-    """
+    """Yield a recording as the samples of a live tracker, from host time `start_ns` and device time 0."""
     for row, time_ns in zip(eyes.cells.tolist(), eyes.times_ns.tolist(), strict=True):
         left, right = (eye_reading(row, eye, valid > 0) for eye, valid in enumerate(row[VALIDITY]))
         yield TrackerSample(time_ns, start_ns + time_ns, start_ns + time_ns, left=left, right=right)
 
 
 def _tremor(times_s: Floats, traits: EyeTraits, rng: np.random.Generator) -> Floats:
-    """Drift shared by both eyes and the tracker's noise of each: (n, 2, 2) px."""
+    """Drift of both eyes and noise of each, (n, 2, 2) px."""
     drift = np.stack([_slow_noise(times_s, 4.0, rng) for _ in range(2)], axis=1)
-    noise: Floats = drift[:, None, :] + rng.normal(0, traits.noise_px, (len(times_s), 2, 2))
-    return noise
+    return np.asarray(drift[:, None, :] + rng.normal(0, traits.noise_px, (len(times_s), 2, 2)))
 
 
 def _pupil(film: int, dilation: Floats, traits: EyeTraits, times_s: Floats, rng: np.random.Generator) -> Floats:
@@ -266,8 +239,7 @@ def _pupil(film: int, dilation: Floats, traits: EyeTraits, times_s: Floats, rng:
     light = np.convolve(film_luminance(film, before_s), kernel / kernel.sum(), "valid")
     both = traits.pupil_mm - traits.light_mm * (light - 0.5) + dilation + _slow_noise(times_s, 0.05, rng)
     apart = rng.normal(0, 0.05) * np.array([-0.5, 0.5])
-    pupil: Floats = np.clip(both[:, None] + apart + rng.normal(0, 0.015, (len(times_s), 2)), 1.5, 8.0)
-    return pupil
+    return np.asarray(np.clip(both[:, None] + apart + rng.normal(0, 0.015, (len(times_s), 2)), 1.5, 8.0))
 
 
 def _losses(count: int, traits: EyeTraits, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -284,7 +256,7 @@ def _losses(count: int, traits: EyeTraits, rng: np.random.Generator) -> NDArray[
 
 
 def _slow_noise(times_s: Floats, deviation: float, rng: np.random.Generator) -> Floats:
-    """Smooth noise of a standard deviation: a few slow waves (hippus, sway, drift all live below half a hertz)."""
+    """Smooth noise of a standard deviation: six slow waves (hippus, sway and drift are below half a hertz)."""
     frequency, phase = rng.uniform(0.04, 0.5, 6), rng.uniform(0, 2 * np.pi, 6)
     waves = np.sin(2 * np.pi * times_s[:, None] * frequency + phase).sum(axis=1)
     return np.asarray(waves * (deviation / np.sqrt(3.0)))

@@ -1,6 +1,6 @@
 """Draw the portrait with any expression, participant and pose.
 
-What a warp can't make is painted over the warped face: brows, creases, and the inside of a mouth.
+Brows, creases and the inside of a mouth, which a warp can't make, are painted over the warped face.
 """
 
 from __future__ import annotations
@@ -44,16 +44,8 @@ _FAINTEST: Final = 0.02
 _LEAST_PX: Final = 8
 
 
-def paint(cv2: Any, image: Canvas, at: Points, units: NDArray[np.float64], brow: float) -> None:
-    """Paint in place.
-
-    Args:
-        cv2: OpenCV.
-        image: (height, width, 3) float32, B, G, R.
-        at: (n, 2) landmarks in pixels of the image.
-        units: strengths of the action units.
-        brow: thickness and darkness of the brows, 0 to 1.
-    """
+def _paint(cv2: Any, image: Canvas, at: Points, units: NDArray[np.float64], brow: float) -> None:
+    """Paint in place: (n, 2) landmarks in pixels of the image, action units, thickness of the brows, 0 to 1."""
     left, right = _OUTER_CORNERS
     scale = float(np.linalg.norm(at[right] - at[left]) / np.linalg.norm(LANDMARKS[right] - LANDMARKS[left]))
     image, at = _about_face(image, at)
@@ -67,7 +59,7 @@ def paint(cv2: Any, image: Canvas, at: Points, units: NDArray[np.float64], brow:
 
 
 def _about_face(image: Canvas, at: Points) -> tuple[Canvas, Points]:
-    """View of the part of the image that holds the landmarks, and the landmarks in it: the rest needs no painting."""
+    """View of the image's part with the landmarks, and the landmarks in it: the rest needs no painting."""
     size = np.array(image.shape[1::-1])
     x0, y0 = np.clip(np.floor(at.min(axis=0)).astype(int), 0, size - _LEAST_PX).tolist()
     x1, y1 = np.clip(np.ceil(at.max(axis=0)).astype(int), (x0 + _LEAST_PX, y0 + _LEAST_PX), size).tolist()
@@ -75,7 +67,7 @@ def _about_face(image: Canvas, at: Points) -> tuple[Canvas, Points]:
 
 
 def _creases(at: Points, units: NDArray[np.float64]) -> list[Line]:
-    """Lines that skin folds into."""
+    """Lines of folded skin."""
     unit = dict(zip(UNIT_NAMES, units.tolist(), strict=True))
     brow_left, brow_right, bridge, hairline = at[indices("brow_left_inner", "brow_right_inner", "bridge", "hairline")]
     arch_left, arch_right, tip, chin = at[indices("brow_left_arch", "brow_right_arch", "nose_tip", "chin")]
@@ -107,7 +99,7 @@ def _creases(at: Points, units: NDArray[np.float64]) -> list[Line]:
 
 
 def _paint_mouth(cv2: Any, image: Canvas, at: Points, cavity: float, scale: float) -> None:
-    """Close the portrait's smile with lips and a seam, or fill an open mouth with teeth and, by `cavity`, darkness."""
+    """Close the smile with lips and a seam, or fill an open mouth with teeth and, by `cavity`, darkness."""
     upper, lower = _curve(at[_UPPER_IN]), _curve(at[_LOWER_IN])
     gap = float(np.linalg.norm(at[_LOWER_IN[_MIDDLE]] - at[_UPPER_IN[_MIDDLE]])) / scale
     shut, opened = max(0.0, 1.0 - gap / 3.0), float(np.clip((gap - 1.2) / 1.5, 0.0, 1.0))
@@ -130,22 +122,20 @@ def _paint_mouth(cv2: Any, image: Canvas, at: Points, cavity: float, scale: floa
 
 
 def _colour(image: Canvas, point: Points) -> NDArray[np.float32]:
-    """Mean colour of the 3 x 3 pixels about a point, kept inside the image."""
+    """Mean colour of the 3 x 3 pixels about a point inside the image."""
     x, y = np.clip(np.round(point).astype(int), 1, np.array(image.shape[1::-1]) - 2).tolist()
-    colour: NDArray[np.float32] = image[y - 1 : y + 2, x - 1 : x + 2].mean(axis=(0, 1))
-    return colour
+    return np.asarray(image[y - 1 : y + 2, x - 1 : x + 2].mean(axis=(0, 1)))
 
 
 def _filled(cv2: Any, image: Canvas, polygon: Points, blur_px: float) -> Canvas:
     """Mask of a polygon, (height, width) 0 to 1, with soft edges."""
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    soft: Canvas = cv2.GaussianBlur(mask.astype(np.float32) / 255.0, (0, 0), max(blur_px, 0.3))
-    return soft
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255.0, (0, 0), max(blur_px, 0.3)))
 
 
 def _stroke(cv2: Any, dark: Canvas, line: Points, width_px: float, depth: float) -> None:
-    """Darken along a line, in place; OpenCV draws whole widths, so what rounding adds is taken from the depth."""
+    """Darken along a line, in place; OpenCV draws whole widths, so the depth compensates for rounding."""
     mask = np.zeros(dark.shape, np.uint8)
     thick = max(1, round(width_px))
     strength = depth * min(1.0, width_px / thick)
@@ -169,7 +159,7 @@ _NOISE: Final = 2.0
 
 @dataclass(frozen=True)
 class Appearance:
-    """What is a participant's own, whatever the expression.
+    """A participant's face, whatever the expression.
 
     Attributes:
         shape: (n, 2) displacement of the landmarks, pixels of the portrait.
@@ -187,7 +177,7 @@ class Appearance:
 
     @classmethod
     def plain(cls) -> Appearance:
-        """The portrait's own looks."""
+        """The portrait's own face."""
         return cls(np.zeros_like(LANDMARKS), np.ones(3))
 
     @classmethod
@@ -213,7 +203,7 @@ class Appearance:
 
 
 def landmarks(units: NDArray[np.float64], who: Appearance) -> Points:
-    """Return the (n, 2) landmarks of a participant with these action units, in pixels of the portrait."""
+    """(n, 2) landmarks of a participant with these action units, in pixels of the portrait."""
     return expressive_landmarks(units) + who.shape
 
 
@@ -223,10 +213,10 @@ def render(
     """Draw one face.
 
     Args:
-        units: strengths of the action units, from `expressions.action_units`.
+        units: strengths of the action units, from `action_units`.
         who: the participant.
-        pose: where the portrait lands; by default the face is aligned to `TEMPLATE_PX` in a 112 x 112 crop.
-        rng: adds the camera's noise; None draws without noise.
+        pose: by default the face is aligned to `TEMPLATE_PX` in a 112 x 112 crop.
+        rng: of the camera's noise; None for no noise.
 
     Returns:
         (height, width, 3) uint8, B, G, R.
@@ -240,7 +230,7 @@ def render(
     source = source_map(cv2, points, pose)
     warped = cv2.remap(portrait(), source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     image = warped.astype(np.float32)
-    paint(cv2, image, pose.place(points), units, brow=who.brow)
+    _paint(cv2, image, pose.place(points), units, brow=who.brow)
     return _expose(cv2, image, who, rng)
 
 
@@ -254,5 +244,4 @@ def _expose(cv2: Any, image: NDArray[np.float32], who: Appearance, rng: np.rando
     toned *= (1.0 + who.light[0] * x[None, :, None] + who.light[1] * y[:, None, None]).astype(np.float32)
     if rng is not None:
         toned += _NOISE * rng.standard_normal((height, width, 1), np.float32)
-    exposed: Image = np.clip(np.round(toned), 0, 255).astype(np.uint8)
-    return exposed
+    return np.asarray(np.clip(np.round(toned), 0, 255).astype(np.uint8))

@@ -1,11 +1,11 @@
-"""Where the eyes point, 120 times a second, without noise or losses, and what felt emotions do to them.
+"""Gaze paths without noise or losses, and the effect of felt emotions on the eyes.
 
 Saccades follow the main sequence, duration = 2.2 ms/deg x amplitude + 21 ms (Carpenter, "Movements of the Eyes", 1988),
 with a minimum-jerk course, whose peak velocity is 1.875 times the mean.
 
 Arousal dilates the pupil (Bradley et al., 2008); emotions also shift, narrow or widen the gaze, change the length of
-fixations, and make people lean in or back. The sizes are this project's own, chosen so that they can be learnt from a
-few hundred clips: synthetic data shows that a pipeline uses the eyes, not how people behave.
+fixations, and make people lean in or back. The effect sizes are invented, so that a few hundred clips are enough to
+learn them: synthetic data shows that a pipeline uses the eyes, not how people behave.
 """
 
 from __future__ import annotations
@@ -41,22 +41,20 @@ class Scanpath:
 
 
 def film_luminance(number: int, times_s: Floats) -> Floats:
-    """Return the mean luminance of a film, 0 to 1: steps at its cuts and a slow wave. Same for every viewer."""
+    """Mean luminance of a film, 0 to 1: steps at its cuts and a slow wave. Same for every viewer."""
     rng = np.random.default_rng([77, number])
     cuts = np.cumsum(rng.uniform(1.5, 4.5, 400))
     level = rng.uniform(0.25, 0.75, 401)
     wave = 0.08 * np.sin(2 * np.pi * times_s / rng.uniform(4, 9) + rng.uniform(0, 6))
-    luminance: Floats = np.clip(level[np.searchsorted(cuts, times_s)] + wave, 0.0, 1.0)
-    return luminance
+    return np.asarray(np.clip(level[np.searchsorted(cuts, times_s)] + wave, 0.0, 1.0))
 
 
 def film_target_px(number: int, times_s: Floats, size_px: tuple[int, int]) -> Floats:
-    """Return (n, 2) where a film draws the gaze: a point that jumps at its cuts. Same for every viewer."""
+    """(n, 2) gaze target of a film: a point that jumps at its cuts. Same for every viewer."""
     rng = np.random.default_rng([78, number])
     cuts = np.cumsum(rng.uniform(1.5, 4.5, 400))
     places = rng.normal(0, (0.075, 0.055), (401, 2)) * (1.0, 16 / 9)
-    target: Floats = (0.5 + places[np.searchsorted(cuts, times_s)]) * size_px
-    return target
+    return np.asarray((0.5 + places[np.searchsorted(cuts, times_s)]) * size_px)
 
 
 def scan(
@@ -73,9 +71,9 @@ def scan(
         target_px: (n, 2) centre of interest at each sample.
         spread_px: (n,) standard deviation of fixations around it.
         fixation_ms: (n,) median duration of a fixation that starts there.
-        px_per_degree: pixels of a degree of visual angle.
-        rate_hz: samples a second.
-        rng: source of chance.
+        px_per_degree: of visual angle.
+        rate_hz: samples per second.
+        rng: random numbers.
     """
     count = len(target_px)
     point = np.empty((count, 2))
@@ -102,13 +100,7 @@ def scan(
 
 @dataclass(frozen=True)
 class Feeling:
-    """An emotion felt from some second on.
-
-    Attributes:
-        start_s: when it begins.
-        emotion: one of `EMOTIONS`.
-        strength: 0.6 to 1.2.
-    """
+    """One of `EMOTIONS`, felt from `start_s` on, with strength 0.6 to 1.2."""
 
     start_s: float
     emotion: str
@@ -117,13 +109,12 @@ class Feeling:
 
 @dataclass(frozen=True)
 class EyeCourse:
-    """What feelings do to the eyes, sample by sample.
+    """The effect of feelings on n samples.
 
     Attributes:
         pupil_mm: (n,) dilation.
         shift_px: (n, 2) shift of the gaze, right and down.
-        spread: (n,) factor on the spread of fixations.
-        fixation: (n,) factor on the length of fixations.
+        spread, fixation: (n,) factors on the spread and the length of fixations.
         lean_mm: (n,) change of the eyes' distance from the display.
     """
 
@@ -144,24 +135,17 @@ _SIGNATURES: Final[dict[str, tuple[float, ...]]] = {
     "disgust": (0.32, 135, 10, 0.35, -0.2, 50),
     "anger": (0.40, -150, 0, -0.7, 0.25, -50),
 }
-_VARIATION: Final = (0.10, 60, 60, 0.22, 0.16, 14)  # from clip to clip, whatever is felt
-# Seconds until two thirds of each are there.
-_BUILD_UP_S: Final = (1.2, 0.4, 0.4, 0.2, 0.2, 1.2)
+_VARIATION: Final = (0.10, 60, 60, 0.22, 0.16, 14)  # standard deviation over clips
+_BUILD_UP_S: Final = (1.2, 0.4, 0.4, 0.2, 0.2, 1.2)  # time constants
 
 
 def course(feelings: Sequence[Feeling], latency_s: float, times_s: Floats, rng: np.random.Generator) -> EyeCourse:
-    """Turn feelings into what they do to the eyes.
-
-    Args:
-        feelings: in order of time, the first from second 0 on.
-        latency_s: the participant's delay.
-        times_s: (n,) times of the samples.
-        rng: source of the variation from clip to clip.
+    """The effect of feelings, in order of time, at (n,) times.
 
     Raises:
         ConfigurationError: no feeling, or an unknown emotion.
     """
-    unknown = [each.emotion for each in feelings if each.emotion not in EMOTIONS]
+    unknown = [feeling.emotion for feeling in feelings if feeling.emotion not in EMOTIONS]
     if unknown or not feelings:
         raise ConfigurationError(
             f"can't feel {', '.join(unknown) or 'nothing'}; the emotions are {', '.join(EMOTIONS)}"

@@ -1,15 +1,16 @@
-"""The portrait that ships with the package, its landmarks, the expressions that move them, and the warp that follows.
+"""The packaged portrait, its landmarks, expressions that move them, and the warp.
 
-`assets/landmarks.json` gives each landmark's place in pixels of the portrait, twice: as it is, a broad smile, and where
-it lies when the face is at rest. They were placed by hand; left and right are those of the picture. Action units follow
-Ekman and Friesen's Facial Action Coding System (1978); the expressions are its prototypes. The warp is a thin-plate
-spline through the landmarks, evaluated on a coarse grid (Bookstein, "Principal Warps: Thin-Plate Splines and the
-Decomposition of Deformations", 1989).
+`assets/landmarks.json` holds the landmarks in pixels of the portrait, placed by hand: of the picture, a broad smile,
+and of the face at rest. Left and right are those of the picture. Action units follow Ekman and Friesen's Facial Action
+Coding System (1978); `assets/expressions.json` holds its prototypes. The warp is a thin-plate spline through the
+landmarks, on a coarse grid (Bookstein, "Principal Warps: Thin-Plate Splines and the Decomposition of Deformations",
+1989).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -28,40 +29,38 @@ _ASSETS: Final = files("emer_edge.data") / "synth" / "assets"
 _PLACED: Final[dict[str, tuple[tuple[float, float], tuple[float, float]]]] = json.loads(
     (_ASSETS / "landmarks.json").read_text("utf-8")
 )
-NAMES: Final = tuple(_PLACED)
+_NAMES: Final = tuple(_PLACED)
 LANDMARKS: Final[Points] = np.array([place for place, _ in _PLACED.values()], np.float64)
-"""(n, 2) landmarks of the portrait as it is."""
-REST: Final[Points] = np.array([rest for _, rest in _PLACED.values()], np.float64)
-"""(n, 2) landmarks of the face at rest."""
+"""(n, 2) landmarks of the picture."""
+_REST: Final[Points] = np.array([rest for _, rest in _PLACED.values()], np.float64)
 
 
 @lru_cache(maxsize=256)
 def indices(*names: str) -> list[int]:
-    """Return the rows of `LANDMARKS` whose names start with one of `names`, in the given order."""
-    return [row for name in names for row, each in enumerate(NAMES) if each.startswith(name)]
+    """Rows of `LANDMARKS` with names that start with one of `names`, in the given order."""
+    return [row for name in names for row, landmark in enumerate(_NAMES) if landmark.startswith(name)]
 
 
 @lru_cache(maxsize=1)
 def portrait() -> NDArray[np.uint8]:
-    """Return the portrait: (270, 360, 3) uint8, B, G, R.
+    """The portrait: (270, 360, 3) uint8, B, G, R.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
     """
     cv2 = import_cv2()
     encoded = np.frombuffer((_ASSETS / "astronaut.jpg").read_bytes(), np.uint8)
-    image: NDArray[np.uint8] = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    return image
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def landmarks5(points: Points) -> Points:
-    """Return (5, 2) eye centres, nose tip and mouth corners of the (n, 2) landmarks: what face detectors give."""
+    """(5, 2) eye centres, nose tip and mouth corners of (n, 2) landmarks, like those of face detectors."""
     eyes = [points[indices(f"eye_{side}")].mean(axis=0) for side in ("left", "right")]
     return np.stack([*eyes, *points[indices("nose_tip", "mouth_left", "mouth_right")]])
 
 
 TEMPLATE_PX: Final = np.array([[37.0, 44.0], [75.0, 44.0], [56.0, 64.0], [40.5, 83.0], [71.5, 83.0]])
-"""(5, 2) where the aligned crops have the eyes, the nose and the mouth's corners."""
+"""(5, 2) eyes, nose and mouth corners in aligned crops."""
 
 _STEP: Final = 4.6  # of the coarse grid, in pixels of the portrait
 _SMOOTHING: Final = 2.0
@@ -71,12 +70,7 @@ _RING: Final = np.array([[180 + 118 * np.cos(a), 118 + 128 * np.sin(a)] for a in
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the portrait lands in the output.
-
-    Attributes:
-        matrix: (2, 3) pixels of the portrait to pixels of the output.
-        size: width and height of the output.
-    """
+    """The (2, 3) map from pixels of the portrait to those of the output, and the output's width and height."""
 
     matrix: NDArray[np.float64]
     size: tuple[int, int] = (FACE_SIZE_PX, FACE_SIZE_PX)
@@ -91,17 +85,15 @@ class Pose:
 
     def place(self, points: Points) -> Points:
         """Map (n, 2) points of the portrait to the output."""
-        placed: Points = points @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return placed
+        return np.asarray(points @ self.matrix[:, :2].T + self.matrix[:, 2])
 
     def unplace(self, points: Points) -> Points:
         """Map (n, 2) points of the output to the portrait."""
-        back: Points = (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
-        return back
+        return np.asarray((points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T)
 
 
 def align_pose(points: Points) -> Pose:
-    """Return the pose that brings (n, 2) landmarks onto `TEMPLATE_PX`: least-squares similarity (Umeyama, 1991)."""
+    """The pose that maps (n, 2) landmarks to `TEMPLATE_PX`: least-squares similarity (Umeyama, 1991)."""
     source = landmarks5(points)
     mean_from, mean_to = source.mean(axis=0), TEMPLATE_PX.mean(axis=0)
     a = (source - mean_from) @ np.array([1.0, 1j])
@@ -112,16 +104,7 @@ def align_pose(points: Points) -> Pose:
 
 
 def source_map(cv2: Any, points: Points, pose: Pose) -> NDArray[np.float32]:
-    """Tell where each output pixel comes from.
-
-    Args:
-        cv2: OpenCV.
-        points: (n, 2) where the landmarks have moved, pixels of the portrait.
-        pose: where the portrait lands.
-
-    Returns:
-        (height, width, 2) float32, x and y on the portrait.
-    """
+    """(height, width, 2) float32, x and y on the portrait of each output pixel; `points` are the moved landmarks."""
     width, height = pose.size
     step = max(2, round(_STEP * float(np.hypot(*pose.matrix[:, 0]))))
     columns, rows = -(-width // step) + 2, -(-height // step) + 2
@@ -132,8 +115,7 @@ def source_map(cv2: Any, points: Points, pose: Pose) -> NDArray[np.float32]:
     moved, unmoved = np.vstack([points, _RING]), np.vstack([LANDMARKS, _RING])
     coarse = (grid + _spline(moved, unmoved - moved, grid)).reshape(rows, columns, 2).astype(np.float32)
     fine = cv2.resize(coarse, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
-    cut: NDArray[np.float32] = fine[step : step + height, step : step + width]
-    return cut
+    return np.asarray(fine[step : step + height, step : step + width])
 
 
 def _spline(centres: Points, values: Points, where: Points) -> Points:
@@ -146,8 +128,7 @@ def _spline(centres: Points, values: Points, where: Points) -> Points:
     system[count:, :count] = plane.T
     weights = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
     bent = _kernel(where, centres) @ weights[:count]
-    surface: Points = bent + np.column_stack([np.ones(len(where)), where]) @ weights[count:]
-    return surface
+    return np.asarray(bent + np.column_stack([np.ones(len(where)), where]) @ weights[count:])
 
 
 def _kernel(a: Points, b: Points) -> Points:
@@ -162,17 +143,13 @@ _REACH: Final = (-0.62, -0.3, 0.0, 0.3, 0.62)
 
 
 def _unit(**moves: tuple[float, float]) -> Points:
-    """Displacement of all landmarks; a name without its side moves both sides, with x pointing outwards."""
-    field = np.zeros_like(REST)
+    """Displacement of all landmarks; a name without a side moves both sides, with x outwards."""
+    field = np.zeros_like(_REST)
     for key, (x, y) in moves.items():
-        both = [row for row, name in enumerate(NAMES) if _without_side(name) == key != name]
-        for row in both or [NAMES.index(key)]:
-            field[row] += (-x if both and "_left" in NAMES[row] else x, y)
+        both = [row for row, name in enumerate(_NAMES) if key != name and key == re.sub("_left|_right", "", name)]
+        for row in both or [_NAMES.index(key)]:
+            field[row] += (-x if both and "_left" in _NAMES[row] else x, y)
     return field
-
-
-def _without_side(name: str) -> str:
-    return name.replace("_left", "").replace("_right", "")
 
 
 def _row(name: str, y: float, flat: float = 0.0) -> Points:
@@ -185,7 +162,7 @@ def _widen(x: float) -> Points:
     return _unit(**{f"{row}_{place}": (x * reach, 0.0) for row in _ROWS for place, reach in enumerate(_REACH, 1)})
 
 
-# Each at its strongest, in pixels of the portrait, relative to the face at rest.
+# At full strength, in pixels of the portrait, relative to the face at rest.
 _UNITS: Final[dict[str, Points]] = {
     "inner_brow_raiser": _unit(brow_inner=(0, -7.5), brow_mid=(0, -3.5), hairline=(0, -1.5), bridge=(0, -1)),
     "outer_brow_raiser": _unit(brow_outer=(0, -5), brow_arch=(0, -7), brow_mid=(0, -4), hair=(0, -2.5)),
@@ -218,49 +195,7 @@ _UNITS: Final[dict[str, Points]] = {
 }
 UNIT_NAMES: Final = tuple(_UNITS)
 
-_PROTOTYPES: Final[dict[str, dict[str, float]]] = {
-    "happiness": {"lip_corner_puller": 1.0, "cheek_raiser": 0.9, "lips_part": 0.75, "outer_brow_raiser": 0.1},
-    "sadness": {
-        "inner_brow_raiser": 0.9,
-        "brow_lowerer": 0.25,
-        "lip_corner_depressor": 1.0,
-        "chin_raiser": 0.8,
-        "eyes_closed": 0.42,
-    },
-    "fear": {
-        "inner_brow_raiser": 0.9,
-        "outer_brow_raiser": 0.45,
-        "upper_lid_raiser": 1.0,
-        "lip_stretcher": 1.0,
-        "lips_part": 1.1,
-        "lip_corner_depressor": 0.35,
-    },
-    "surprise": {
-        "inner_brow_raiser": 1.0,
-        "outer_brow_raiser": 1.0,
-        "upper_lid_raiser": 0.8,
-        "jaw_drop": 1.0,
-        "lip_pucker": 0.7,
-    },
-    "disgust": {
-        "nose_wrinkler": 1.0,
-        "upper_lip_raiser": 1.0,
-        "lid_tightener": 1.0,
-        "brow_lowerer": 0.45,
-        "lip_corner_depressor": 0.4,
-        "cheek_raiser": 0.4,
-    },
-    "anger": {
-        "brow_lowerer": 1.15,
-        "lid_tightener": 0.5,
-        "upper_lid_raiser": 0.35,
-        "lip_pressor": 1.0,
-        "chin_raiser": 0.5,
-        "lip_corner_depressor": 0.3,
-    },
-    "neutral": {},
-}
-
+_PROTOTYPES: Final[dict[str, dict[str, float]]] = json.loads((_ASSETS / "expressions.json").read_text("utf-8"))
 _LIDS: Final = [UNIT_NAMES.index(name) for name in ("upper_lid_raiser", "lid_tightener", "eyes_closed")]
 _FIELD: Final = np.stack(list(_UNITS.values()))
 _WEIGHTS: Final = np.array([[_PROTOTYPES[emotion].get(unit, 0.0) for unit in UNIT_NAMES] for emotion in EMOTIONS])
@@ -270,7 +205,7 @@ def action_units(amounts: NDArray[np.float64], eyes_closed: bool = False) -> NDA
     """Blend expressions.
 
     Args:
-        amounts: (7,) how much of each emotion of `EMOTIONS`, 1 = its prototype at full strength.
+        amounts: (7,) of each of `EMOTIONS`, 1 for its prototype at full strength.
         eyes_closed: in a blink.
 
     Returns:
@@ -283,6 +218,5 @@ def action_units(amounts: NDArray[np.float64], eyes_closed: bool = False) -> NDA
 
 
 def expressive_landmarks(units: NDArray[np.float64]) -> Points:
-    """Return where the (n, 2) landmarks lie with these action units, in pixels of the portrait."""
-    moved: Points = REST + np.tensordot(units, _FIELD, axes=1)
-    return moved
+    """(n, 2) landmarks with these action units, in pixels of the portrait."""
+    return np.asarray(_REST + np.tensordot(units, _FIELD, axes=1))

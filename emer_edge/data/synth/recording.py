@@ -1,8 +1,9 @@
-"""Write a synthetic recording: a video of a face in a room and the tracker's export beside it.
+"""Write a synthetic recording: a face video and a tracker's export.
 
-<out>/recording.json   what belongs together, the clock offset, the display, what was acted when
+<out>/recording.json   the files, the display, the participant
+<out>/synthetic.json   the acts
 <out>/video.avi        640 x 480, Motion JPEG
-<out>/tracker.tsv      Tobii Pro Lab's export, 120 rows a second
+<out>/tracker.tsv      Tobii Pro Lab's export, 120 rows per second
 """
 
 from __future__ import annotations
@@ -44,14 +45,7 @@ _TSV_COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class Act:
-    """What happens from some second on.
-
-    Attributes:
-        start_s: when it begins.
-        felt: the emotion that moves the eyes.
-        shown: the emotion that moves the face.
-        strength: of both, 0 to 1.2.
-    """
+    """A felt emotion for the eyes and a shown one for the face, from `start_s` on, with strength 0 to 1.2."""
 
     start_s: float
     felt: str
@@ -67,7 +61,7 @@ SCRIPT: Final = (
     Act(4 * CLIP_SECONDS, "disgust", "disgust"),
     Act(5 * CLIP_SECONDS, "anger", "anger"),
 )
-"""What a recording shows unless told otherwise; the second act smiles over sadness."""
+"""The default acts; the second one smiles over sadness."""
 
 
 def write_recording(
@@ -78,7 +72,7 @@ def write_recording(
     fps: int = 30,
     participant: int = 1,
     film: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write a recording folder.
 
@@ -87,13 +81,10 @@ def write_recording(
         seconds: length.
         seed: same seed, same frames and rows.
         script: acts in order of time, the first from second 0.
-        fps: frames a second.
-        participant: whose face and eyes; numbers as in a data set of the same seed.
-        film: what is watched.
+        fps: frames per second.
+        participant: its number, as in a data set of the same seed.
+        film: its number.
         progress: called after each second of video.
-
-    Returns:
-        The folder.
 
     Raises:
         OutputExistsError: `out` exists.
@@ -114,7 +105,7 @@ def write_recording(
     try:
         with whole_folder(out) as partial:
             _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant=participant), fps,
-                         round(seconds * fps), progress=progress or silent)  # fmt: skip
+                         round(seconds * fps), progress=progress)  # fmt: skip
             _write_tsv(partial / "tracker.tsv", eyes)
             (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
             write_recording_file(
@@ -128,7 +119,7 @@ def write_recording(
 def scene_frames(
     script: Sequence[Act], seconds: float, seed: int = 0, fps: int = 30, participant: int = 1
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw the frames of a scene, (480, 640, 3) uint8 B, G, R: the portrait with a little of everything moving.
+    """Draw the frames of a scene, (480, 640, 3) uint8 B, G, R, in which everything moves a little.
 
     Raises:
         ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
@@ -143,7 +134,7 @@ def scene_frames(
     blink_s = rng.uniform(1.0, 4.0)
     for number in range(round(seconds * fps)):
         time_s = number / fps
-        act = [each for each in script if each.start_s <= time_s][-1]
+        act = [act for act in script if act.start_s <= time_s][-1]
         target = np.zeros(len(EMOTIONS))
         target[EMOTIONS.index(act.shown)] = min(act.strength, 1.0)
         amounts += (target - amounts) * (1.0 - np.exp(-3.0 / (_RISE_S * fps)))

@@ -1,11 +1,11 @@
-"""Write a whole synthetic data set in EMER's layout.
+"""Write a synthetic data set in EMER's layout.
 
     <out>/face/set1 .. set5/<clip>/<n>.jpg    112 x 112 aligned crops
     <out>/eye/<clip>.xlsx                     39 columns, 120 rows a second
     <out>/EMER_label.xlsx                     both views
-    <out>/synthetic.json                      how it was made
+    <out>/synthetic.json                      its parameters
 
-Every clip is drawn from its own random numbers, so the bytes don't depend on how many workers draw.
+Every clip has its own random numbers, so the bytes don't depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from datetime import datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError
-from emer_edge.core.heads import EMOTIONS, POLARITY_OF_EMOTION
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import whole_folder
 from emer_edge.data.images import import_cv2
@@ -35,66 +35,18 @@ from emer_edge.data.synth.gaze import Feeling
 from emer_edge.data.synth.plan import CLIP_SECONDS, ClipPlan, ExpressionCourse, plan_clips
 from emer_edge.data.synth.portrait import action_units, align_pose
 
-LABEL_COLUMNS: Final = (
-    "ID",
-    "ER_Emotion",
-    "ER_Polarity",
-    "ER_Valence",
-    "ER_Arousal",
-    "FER_Emotion",
-    "FER_Polarity",
-    "FER_Valence",
-    "FER_Arousal",
-    "FER_Intensity",
-)
-_CREATED: Final = datetime(2024, 1, 1)  # XLSX holds its date of creation: a fixed one, or no two files are alike
+_CREATED: Final = datetime(2024, 1, 1)  # fixed, because XLSX files hold their date of creation
 
 
-def write_eye_sheet(path: Path, cells: NDArray[np.float64]) -> None:
-    """Write one clip's eye rows under Tobii's header.
-
-    Args:
-        path: the XLSX file.
-        cells: (n, 39); NaN is left blank.
-
-    Raises:
-        MissingExtraError: XlsxWriter is not installed.
-    """
-    _write(path, "eye", COLUMN_KEYS, cells.tolist())
-
-
-def write_labels(path: Path, plans: Iterable[ClipPlan]) -> None:
-    """Write the labels of both views, a row a clip, emotions and polarities in words.
-
-    Raises:
-        MissingExtraError: XlsxWriter is not installed.
-    """
-    _write(path, "labels", LABEL_COLUMNS, [_label_row(plan) for plan in plans])
-
-
-def _label_row(plan: ClipPlan) -> list[Any]:
-    return [
-        plan.name,
-        plan.er_emotion,
-        POLARITY_OF_EMOTION[plan.er_emotion],
-        plan.er_valence,
-        plan.er_arousal,
-        plan.fer_emotion,
-        POLARITY_OF_EMOTION[plan.fer_emotion],
-        plan.fer_valence,
-        plan.fer_arousal,
-        plan.fer_intensity,
-    ]
-
-
-def _write(path: Path, sheet: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_sheet(path: Path, name: str, header: Iterable[str], rows: Iterable[Sequence[str | float]]) -> None:
+    """Write an XLSX file; NaN is left blank."""
     try:
         import xlsxwriter
     except ImportError as error:
         raise MissingExtraError("writing synthetic sheets", "xlsxwriter", "synth") from error
     with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
         book.set_properties({"created": _CREATED})
-        page = book.add_worksheet(sheet)
+        page = book.add_worksheet(name)
         page.write_row(0, 0, header)
         for number, row in enumerate(rows, start=1):
             for column, cell in enumerate(row):
@@ -117,7 +69,7 @@ def synthesise(
     seed: int = 0,
     clips_per_participant: int = 10,
     frames: int = 24,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     workers: int | None = None,
     force: bool = False,
 ) -> Path:
@@ -125,14 +77,14 @@ def synthesise(
 
     Args:
         out: the folder to make.
-        participants: 5 or more; five folds that share none.
+        participants: 5 or more, in five folds that share none.
         seed: same seed and numbers, same bytes.
-        clips_per_participant: each of another film.
-        frames: face crops a clip, at least; up to a quarter more.
+        clips_per_participant: of different films.
+        frames: least face crops per clip; up to a quarter more.
         progress: called after each clip.
-        workers: processes; by default one a core. More than one needs the caller's script to be importable
+        workers: processes; one per core by default. More than one needs the caller's script to be importable
             (`if __name__ == "__main__":`).
-        force: replace a synthetic data set that is there already.
+        force: replace an existing synthetic data set.
 
     Returns:
         The folder.
@@ -148,7 +100,10 @@ def synthesise(
         raise ConfigurationError(f"a clip needs at least 8 frames, not {frames}")
     plans = plan_clips(participants, clips_per_participant, seed)
     import_cv2()
-    _refuse_existing(out, force)
+    if out.exists() and not force:
+        raise OutputExistsError(out)
+    if out.exists() and not (out / MARKER).is_file():
+        raise DataError(f"{out} is not a synthetic data set (it holds no {MARKER}); remove it yourself if it can go")
     about = {
         "schema": _SCHEMA,
         "participants": participants,
@@ -158,36 +113,24 @@ def synthesise(
     }
     try:
         with whole_folder(out) as partial_out:
-            _write_all(partial_out, plans, seed, frames, progress=progress or silent, workers=workers)
+            (partial_out / "eye").mkdir()
+            for fold in range(1, 6):
+                (partial_out / "face" / f"set{fold}").mkdir(parents=True)
+            rows = [(plan.name, *plan.labels.values()) for plan in plans]
+            _write_sheet(partial_out / "EMER_label.xlsx", "labels", ("ID", *plans[0].labels), rows)
+            progress("clips", 0, len(plans))
+            for done, _ in enumerate(_written(partial(_write_clip, partial_out, seed, frames), plans, workers), 1):
+                progress("clips", done, len(plans))
             (partial_out / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"can't write the data set {out}: {error.strerror or error}") from error
     return out
 
 
-def _refuse_existing(out: Path, force: bool) -> None:
-    if not out.exists():
-        return
-    if not force:
-        raise OutputExistsError(out)
-    if not (out / MARKER).is_file():
-        raise DataError(f"{out} is not a synthetic data set (it holds no {MARKER}); remove it yourself if it can go")
-
-
-def _write_all(
-    root: Path, plans: list[ClipPlan], seed: int, frames: int, progress: Progress, workers: int | None
-) -> None:
-    (root / "eye").mkdir(parents=True)
-    for fold in range(1, 6):
-        (root / "face" / f"set{fold}").mkdir(parents=True)
-    write_labels(root / "EMER_label.xlsx", plans)
-    progress("clips", 0, len(plans))
-    for done, _ in enumerate(_written(partial(_write_clip, root, seed, frames), plans, workers), start=1):
-        progress("clips", done, len(plans))
-
-
 def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -> Iterator[None]:
-    count = workers or _cores()
+    # the cores that this process may use
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = workers or cores or 1
     if count <= 1 or len(plans) <= _INLINE:
         yield from map(write, plans)
         return
@@ -200,11 +143,6 @@ def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -
             raise
 
 
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _write_clip(root: Path, seed: int, frames: int, plan: ClipPlan) -> None:
     cv2 = import_cv2()
     cv2.setNumThreads(1)
@@ -213,13 +151,13 @@ def _write_clip(root: Path, seed: int, frames: int, plan: ClipPlan) -> None:
     for number, image in enumerate(clip_faces(plan, seed, frames), start=1):
         _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         (folder / f"{number}.jpg").write_bytes(encoded.tobytes())
-    write_eye_sheet(root / "eye" / f"{plan.name}.xlsx", clip_eyes(plan, seed))
+    _write_sheet(root / "eye" / f"{plan.name}.xlsx", "eye", COLUMN_KEYS, clip_eyes(plan, seed).tolist())
 
 
 def clip_faces(plan: ClipPlan, seed: int, frames: int) -> Iterator[NDArray[np.uint8]]:
-    """Draw the aligned crops of one clip, (112, 112, 3) uint8 B, G, R, spread evenly over it."""
+    """Draw the aligned crops of a clip, (112, 112, 3) uint8 B, G, R, at equal intervals."""
     who = Appearance.draw(np.random.default_rng([seed, 4, plan.participant]))
-    rng = np.random.default_rng([seed, 5, plan.participant, plan.film.number])
+    rng = np.random.default_rng([seed, 5, plan.participant, plan.film])
     course = ExpressionCourse.draw(rng, CLIP_SECONDS, plan.leaks)
     shown, felt = EMOTIONS.index(plan.shown), EMOTIONS.index(plan.felt)
     idle = rng.dirichlet(np.full(len(EMOTIONS), 0.5)) * rng.uniform(0.0, 0.12)
@@ -237,8 +175,8 @@ def clip_faces(plan: ClipPlan, seed: int, frames: int) -> Iterator[NDArray[np.ui
 
 
 def clip_eyes(plan: ClipPlan, seed: int) -> NDArray[np.float64]:
-    """Generate the eye rows of one clip: (n, 39) float64, NaN where blank; n varies a little around 1,440."""
+    """Eye rows of a clip: (n, 39) float64, NaN where blank; n varies around 1,440."""
     traits = EyeTraits.draw(np.random.default_rng([seed, 2, plan.participant]))
-    rng = np.random.default_rng([seed, 3, plan.participant, plan.film.number])
+    rng = np.random.default_rng([seed, 3, plan.participant, plan.film])
     count = round(CLIP_SECONDS * RATE_HZ) + int(rng.integers(-20, 21))
-    return record([Feeling(0.0, plan.felt, plan.felt_strength)], traits, plan.film.number, count, rng=rng).cells
+    return record([Feeling(0.0, plan.felt, plan.felt_strength)], traits, plan.film, count, rng=rng).cells

@@ -1,11 +1,8 @@
-"""The INT8 ranges of an export: which clips they are measured on, and by which method.
+"""The INT8 ranges of an export: the clips that they are measured on, and the method.
 
-The trial of methods builds each one, runs it on selection windows, whose participants are not those that calibrate, and
-compares; at most 48 windows, so that all methods together take less than a minute. A method is judged by its `shift`:
-how far the heads' answers move from FP32, 0 to 1, averaged over windows and heads, in the variant where they move more.
-For class heads that is the base-2 Jensen-Shannon distance of the probabilities, for values the difference as a share of
-the label's range. Labels play no part: how many windows tip over is a matter of a few windows, how far all of them move
-is not.
+The trial of methods builds each one and runs it on at most 48 selection windows, of participants who do not calibrate,
+so that all methods together take less than a minute. A method is judged by its `shift` (`shift_of`) from FP32 in the
+variant where it is larger. Labels are not used: few windows change class, but all of them shift.
 """
 
 from __future__ import annotations
@@ -24,11 +21,11 @@ from emer_edge.calibration.methods import METHODS, Grid, RunningHistogram, expec
 from emer_edge.core.errors import ConfigurationError, GateError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.gate import shift_of
 from emer_edge.export.judging.trial import check_weights
 from emer_edge.export.judging.workshop import Evidence, FullOutputs, Workshop
-from emer_edge.export.options import ExportOptions
-from emer_edge.export.precision.quantiser import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
+from emer_edge.export.precision.writing import GRID_OF, PROBES, EncoderQuantiser, tensors_to_measure
 from emer_edge.export.report.export_report import StyleRange, TensorRange
 from emer_edge.export.sources import Slices
 from emer_edge.export.verification import noise_db
@@ -44,8 +41,8 @@ class Calibrated:
     Attributes:
         quantiser: quantises the encoder by the chosen method's ranges; `build(variant, keep)` gives a part.
         record: for the manifest.
-        notes: for the user, a sentence each.
-        layers: for the report, a tensor each but the image, whose range is fixed.
+        notes: for the user, one sentence each.
+        layers: for the report, one row per tensor except the image, which has a fixed range.
     """
 
     quantiser: EncoderQuantiser
@@ -55,9 +52,9 @@ class Calibrated:
 
 
 def calibration_clips(slices: Slices, options: ExportOptions) -> tuple[tuple[Clip, ...], tuple[str, ...]]:
-    """Choose the clips to calibrate on, and say what is thin about them, a sentence each.
+    """Choose the clips to calibrate on, with one sentence per weakness of the choice.
 
-    It costs next to nothing, so that an export can fail here before it has worked for minutes.
+    It is cheap, so that an export can fail here before it has worked for minutes.
 
     Raises:
         DataError: they are too few, or all of one emotion.
@@ -69,8 +66,8 @@ def calibration_clips(slices: Slices, options: ExportOptions) -> tuple[tuple[Cli
 def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     """Measure the ranges of the encoder's activations on windows of the training slice, and choose the method.
 
-    One pass of histograms serves every method. It is kept in the user's cache and continued when it was interrupted,
-    unless `options.use_cache` is off; see `emer_edge.calibration.kept_ranges` for what a kept result depends on.
+    One pass of histograms serves every method. It is kept in the user's cache and continued after an interruption,
+    unless `options.use_cache` is off.
 
     Args:
         shop: the export; its `slices` must be there.
@@ -85,9 +82,9 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     slices, options = shop.slices, shop.options
     if slices is None:
         raise GateError("int8 needs clips to measure ranges on")
-    asked = options.calibration_method
-    if asked not in (*METHODS, "auto"):
-        raise ConfigurationError(f"no calibration method is called {asked!r}; choose {', '.join(METHODS)} or auto")
+    requested = options.calibration_method
+    if requested not in (*METHODS, "auto"):
+        raise ConfigurationError(f"no calibration method is called {requested!r}; choose {', '.join(METHODS)} or auto")
     for part in (shop.encoder, shop.fusion):
         check_weights(part)
     clips, thin = calibration_clips(slices, options)
@@ -97,16 +94,20 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     tensors, fingerprint = tensors_to_measure(shop.encoder), slices.record.fingerprint
     measured = measure(shop.encoder, tensors, plan, fingerprint, use_cache=options.use_cache, progress=shop.progress)
     notes += _dead(measured)
-    method: str = ExportOptions.calibration_method if asked == "auto" else asked
+    method: str = ExportOptions.calibration_method if requested == "auto" else requested
     quantiser = EncoderQuantiser(shop.encoder, measured.ranges(method), plan.probes(PROBES))
-    tried: dict[str, MethodFigures] = {}
-    if asked == "auto" and full is not None and shop.evidence is not None:
+    tried: dict[str, dict[str, float]] = {}
+    if requested == "auto" and full is not None and shop.evidence is not None:
         how: dict[str, Any] = {"measured": measured, "threads": shop.threads, "progress": shop.progress}
         tried = try_methods(shop.fusion, shop.evidence, full, quantiser, **how)
         method = best_method(tried)
         quantiser = quantiser.using(measured.ranges(method))
-        notes.append(_told(method, tried, len(shop.evidence.first_of_clips(JUDGED_WINDOWS))))
-    elif asked == "auto":
+        shifts = ", ".join(f"{name} {_worse_shift(figures):.4f}" for name, figures in tried.items())
+        notes.append(
+            f"calibration method: {method}, which shifts the heads least on "
+            f"{len(shop.evidence.first_of_clips(JUDGED_WINDOWS))} selection windows (mean shift, 0 to 1: {shifts})"
+        )
+    elif requested == "auto":
         notes.append(f"calibration method: {method}, as there are no selection windows to choose another one on")
     notes += measured.notes
     record = CalibrationRecord(
@@ -114,21 +115,16 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
         windows=len(clips),
         clip_hashes=slices.hashes(clips),
         source="synthetic" if slices.made_up else "data",
-        requested=asked,
+        requested=requested,
         windows_by_class=composition.by_class,
         participants=composition.participants,
-        methods={name: each.figures for name, each in tried.items()},
+        methods={
+            name: {key: round(figure, 5 if key.endswith("/shift") else 2) for key, figure in figures.items()}
+            for name, figures in tried.items()
+        },
     )
-    images = {each.name for each in shop.encoder.graph.input}
+    images = {value.name for value in shop.encoder.graph.input}
     return Calibrated(quantiser, record, tuple(notes), _layers(measured, method, images))
-
-
-def _told(method: str, tried: dict[str, MethodFigures], windows: int) -> str:
-    figures = ", ".join(f"{name} {max(each.shift.values()):.4f}" for name, each in tried.items())
-    return (
-        f"calibration method: {method}, which moves the heads least on {windows} selection windows "
-        f"(mean shift, 0 to 1: {figures})"
-    )
 
 
 def _dead(measured: Measurement) -> list[str]:
@@ -137,7 +133,7 @@ def _dead(measured: Measurement) -> list[str]:
         return []
     more = f" and {len(dead) - _DEAD_NAMED} more" if len(dead) > _DEAD_NAMED else ""
     return [
-        f"{len(dead)} of {len(measured.histograms)} quantised tensors held one and the same value on all calibration "
+        f"{len(dead)} of {len(measured.histograms)} quantised tensors held the same value on all calibration "
         f"crops, so their ranges are guesses: {', '.join(dead[:_DEAD_NAMED])}{more}; was the checkpoint trained?"
     ]
 
@@ -162,27 +158,6 @@ def _style_range(histogram: RunningHistogram, low: float, high: float, grid: Gri
     return StyleRange(low=low, high=high, clipped=histogram.share_outside(low, high), noise_db=decibels)
 
 
-@dataclass(frozen=True)
-class MethodFigures:
-    """How a method did.
-
-    Attributes:
-        shift: variant -> mean movement of the heads, 0 to 1.
-        embedding_db: variant -> signal to noise of the embeddings, dB.
-    """
-
-    shift: Mapping[str, float]
-    embedding_db: Mapping[str, float]
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """All of it by name, for the manifest."""
-        return {
-            **{f"{variant}/shift": round(each, 5) for variant, each in self.shift.items()},
-            **{f"{variant}/embedding_db": round(each, 2) for variant, each in self.embedding_db.items()},
-        }
-
-
 def try_methods(
     fusion: onnx.ModelProto,
     evidence: Evidence,
@@ -192,17 +167,20 @@ def try_methods(
     measured: Measurement,
     threads: int = 1,
     progress: Progress = silent,
-) -> dict[str, MethodFigures]:
+) -> dict[str, dict[str, float]]:
     """Build the encoder by every method in both variants, and compare with FP32 on one window of each clip.
 
     Args:
-        fusion: the FP32 part, which all of them share.
+        fusion: the FP32 part.
         evidence: selection windows.
         full: FP32 results on them.
         quantiser: of the encoder, with any ranges.
         measured: the histograms.
         threads: of the engines.
-        progress: told of each method.
+        progress: called for each method.
+
+    Returns:
+        method -> `cpu/shift` and so on, mean shift of the heads, 0 to 1, and `cpu/embedding_db`, signal to noise, dB.
 
     Raises:
         DataError: a selection clip can't be read.
@@ -214,22 +192,23 @@ def try_methods(
     session = model_session(fusion, threads)
     expected = full.embeddings[evidence.frames[windows]]
     flat = expected.reshape(-1, expected.shape[-1])
-    before = {name: each[windows] for name, each in full.outputs.items()}
-    found = {}
+    before = {name: values[windows] for name, values in full.outputs.items()}
+    figures: dict[str, dict[str, float]] = {method: {} for method in METHODS}
     for done, method in enumerate(METHODS):
         progress("trying calibration methods", done, len(METHODS))
         tried = quantiser.using(measured.ranges(method))
-        shifts: dict[str, float] = {}
-        decibels: dict[str, float] = {}
         for style in GRID_OF:
             got = embed(tried.build(style), crops, threads)
-            shifts[style] = shift_of(before, fuse(session, {"embeddings": got.reshape(expected.shape), **rows}))
-            decibels[style] = noise_db(got, flat)
-        found[method] = MethodFigures(shifts, decibels)
+            after = fuse(session, {"embeddings": got.reshape(expected.shape), **rows})
+            figures[method] |= {f"{style}/shift": shift_of(before, after), f"{style}/embedding_db": noise_db(got, flat)}
     progress("trying calibration methods", len(METHODS), len(METHODS))
-    return found
+    return figures
 
 
-def best_method(tried: Mapping[str, MethodFigures]) -> str:
-    """The method whose worse variant moves the heads least; the first of equals."""
-    return min(tried, key=lambda method: max(tried[method].shift.values()))
+def best_method(tried: Mapping[str, Mapping[str, float]]) -> str:
+    """The method with the least shift in its worse variant; the first of equals."""
+    return min(tried, key=lambda method: _worse_shift(tried[method]))
+
+
+def _worse_shift(figures: Mapping[str, float]) -> float:
+    return max(figures[f"{style}/shift"] for style in GRID_OF)

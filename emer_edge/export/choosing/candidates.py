@@ -1,12 +1,11 @@
-"""Precisions that a bundle might get: their parts written aside, timed side by side, and the one that `auto` keeps.
+"""Candidate precisions of a bundle: their parts, timed side by side, and the choice of `auto`.
 
-Every round of timing runs each candidate once, in an order that is drawn anew: whatever slows the machine down for a
-while slows all of them down alike, and none finds its weights in the cache because it has just run.
+Every round of timing runs each candidate once in a new random order: what slows the machine for a while slows all of
+them alike, and none has its weights in the cache because it has just run.
 
-`auto` keeps the fastest precision that passes the gate on the machine at hand. Only one that passed is kept: an
-inconclusive gate has shown no loss beyond a margin, and has not shown its absence either, which is for a person to
-decide (`--precision int8` takes it). FP32 always passes, being what the others are held against. Without selection
-windows nothing is gated, and FP16 is kept on the strength of its verification.
+`auto` keeps the fastest precision that passes the gate on this machine. An inconclusive gate has shown neither a loss
+beyond a margin nor its absence; it is for a person to decide (`--precision int8` takes it). FP32 is the reference and
+always passes. Without selection windows nothing is gated, and FP16 is kept because of its verification.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ from emer_edge.core.errors import EngineError, MissingExtraError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
 from emer_edge.export.judging.workshop import Evidence, Workshop
-from emer_edge.export.precision.quantiser import EncoderQuantiser
-from emer_edge.export.precision.writing import Parts, write_parts
+from emer_edge.export.precision.writing import EncoderQuantiser, Parts, write_parts
 from emer_edge.export.report.export_report import CandidateRow, PartPrecision, Timing, Verdict
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
@@ -47,10 +45,10 @@ class Candidate:
     """Parts in one precision.
 
     Attributes:
-        precision: asked of them.
+        precision: of the whole.
         parts: their files.
         keep: layers that stay in floating point.
-        trials: variant -> how it did on selection windows; empty without these.
+        trials: variant -> its trial on selection windows; empty without these.
     """
 
     precision: PartPrecision
@@ -80,15 +78,7 @@ def build(
     quantiser: EncoderQuantiser | None = None,
     keep: Collection[str] = (),
 ) -> Candidate:
-    """Write the parts of a precision into a folder.
-
-    Args:
-        shop: the export.
-        folder: made where it is missing.
-        precision: of the parts.
-        quantiser: needed for int8.
-        keep: layers that stay in floating point.
-    """
+    """Write the parts of a precision into a folder; arguments as those of `write_parts`."""
     parts = write_parts(folder, (shop.encoder, shop.fusion), precision, quantiser=quantiser, keep=keep)
     return Candidate(precision, parts, tuple(keep))
 
@@ -103,7 +93,7 @@ def time_steps(
 
     Args:
         candidates: name -> parts.
-        progress: told of engines that are built, which takes TensorRT minutes, and of rounds.
+        progress: called for engines that are built, which takes TensorRT minutes, and for rounds.
         rounds: runs of each candidate.
         engine: a name of `emer_edge.runtime.engines.ENGINES`, or `auto`.
 
@@ -119,8 +109,8 @@ def time_steps(
     except (EngineError, MissingExtraError) as error:
         if name == CPU_ENGINE:
             raise
-        told = f"timed on the CPU instead of {name}: {error}"
-        return _timed(CPU_ENGINE, candidates, progress, rounds), (told,)
+        note = f"timed on the CPU instead of {name}: {error}"
+        return _timed(CPU_ENGINE, candidates, progress, rounds), (note,)
 
 
 def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rounds: int) -> Timing:
@@ -139,9 +129,7 @@ def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rou
             progress("loading parts to time", done, len(distinct))
             encoder, fusion = (stack.enter_context(closing(open_engine(engine, path))) for path in files[name])
             crops = np.ascontiguousarray(face[0])
-            embeddings = np.concatenate(
-                [encoder.run({"face": crops[at : at + 1]})["embedding"] for at in range(len(crops))]
-            )
+            embeddings = np.concatenate([encoder.run({"face": crop[None]})["embedding"] for crop in crops])
             given: Inputs = {"embeddings": embeddings[None], "eye": eye, "gaze": gaze}
             opened[name] = [(encoder, {"face": crops[:1]}), (fusion, given)]
         taken_ns: dict[str, list[list[int]]] = {name: [[], []] for name in distinct}
@@ -163,81 +151,69 @@ def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rou
     return Timing(engine=engine, device=device, times={name: summaries[same_as[name]] for name in candidates})
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """A choice among candidates.
-
-    Attributes:
-        chosen: the candidate that is kept.
-        rows: for the report, a precision each.
-        told: for the user.
-    """
-
-    chosen: Candidate
-    rows: tuple[CandidateRow, ...]
-    told: str
-
-
 def select(
     candidates: Sequence[Candidate], timing: Timing, evidence: Evidence | None, untried: Mapping[PartPrecision, str]
-) -> Selection:
-    """Choose the candidate with the least median step among those that the gate lets through.
+) -> tuple[Candidate, tuple[CandidateRow, ...], str]:
+    """Choose the candidate with the least median step among those that passed the gate.
 
-    Of candidates that are equally fast (on a CPU, FP16 is FP32) the one whose bundle is smaller is chosen.
+    Of equally fast candidates (on a CPU, FP16 is FP32) the one with the smaller bundle is chosen.
 
     Args:
-        candidates: one a precision, FP32 among them.
+        candidates: one per precision, FP32 among them.
         timing: of all of them, by precision.
-        evidence: what they were judged on.
+        evidence: the windows that they were judged on.
         untried: precision that is not among them -> why not.
+
+    Returns:
+        The one that is kept, one row per precision for the report, and a note.
     """
     variant = engines()[timing.engine].variant
 
-    def rank(each: Candidate) -> tuple[float, int]:
-        return timing.medians_ms(each.precision)["step"], sum(map(each.bytes_of, VARIANTS))
+    def rank(candidate: Candidate) -> tuple[float, int]:
+        return timing.medians_ms(candidate.precision)["step"], sum(map(candidate.bytes_of, VARIANTS))
 
-    chosen = min((each for each in candidates if each.verdict in _ALLOWED), key=rank)
-    rows = []
-    for each in candidates:
-        step = timing.times[each.precision]["step"]
-        rows.append(
-            CandidateRow(
-                precision=each.precision,
-                step_ms=round(step.p50_ms, 3),
-                step_p90_ms=round(step.p90_ms, 3),
-                steps=step.count,
-                bytes=each.bytes_of(variant),
-                verdict=each.verdict,
-                kept=each is chosen,
-                why=_why(each, chosen, timing, evidence),
-            )
+    chosen = min((candidate for candidate in candidates if candidate.verdict in _ALLOWED), key=rank)
+    steps = [timing.times[candidate.precision]["step"] for candidate in candidates]
+    rows = [
+        CandidateRow(
+            precision=candidate.precision,
+            step_ms=round(step.p50_ms, 3),
+            step_p90_ms=round(step.p90_ms, 3),
+            steps=step.count,
+            bytes=candidate.bytes_of(variant),
+            verdict=candidate.verdict,
+            kept=candidate is chosen,
+            why=_why(candidate, chosen, timing, evidence),
         )
+        for candidate, step in zip(candidates, steps, strict=True)
+    ]
     rows += [
         CandidateRow(precision=precision, verdict="not tried", kept=False, why=f"not tried: {why}")
         for precision, why in untried.items()
     ]
-    told = "; ".join(f"{row.precision}: {row.why}" for row in rows)
-    return Selection(chosen, tuple(rows), f"auto keeps {chosen.precision} ({timing.engine}, {timing.device}). {told}")
+    reasons = "; ".join(f"{row.precision}: {row.why}" for row in rows)
+    note = f"auto keeps {chosen.precision} ({timing.engine}, {timing.device}). {reasons}"
+    return chosen, tuple(rows), note
 
 
-def _why(each: Candidate, chosen: Candidate, timing: Timing, evidence: Evidence | None) -> str:
-    mine, best = (timing.medians_ms(one.precision)["step"] for one in (each, chosen))
+def _why(candidate: Candidate, chosen: Candidate, timing: Timing, evidence: Evidence | None) -> str:
+    mine, best = (timing.medians_ms(one.precision)["step"] for one in (candidate, chosen))
     took = f"a step takes {mine:.2f} ms"
-    if each is chosen:
-        return f"kept, {took}, gate {each.verdict}"
-    if each.verdict == "failed":
-        reasons = [reason for trial in each.trials.values() if trial.verdict == "failed" for reason in trial.reasons]
-        return f"dropped, {took}, the gate fails: {reasons[0]}"
-    if each.verdict == "inconclusive":
+    if candidate is chosen:
+        return f"kept, {took}, gate {candidate.verdict}"
+    if candidate.verdict == "failed":
+        failed = next(trial for trial in candidate.trials.values() if trial.verdict == "failed")
+        return f"dropped, {took}, the gate fails: {failed.reasons[0]}"
+    if candidate.verdict == "inconclusive":
         people = ""
         if evidence is not None:
             people = f" on {len(evidence.readers)} clips of {evidence.truth.people} participants"
-        doubts = [reason for trial in each.trials.values() for reason in trial.reasons]
+        doubts = [reason for trial in candidate.trials.values() for reason in trial.reasons]
         return (
             f"dropped, {took}, the gate is inconclusive{people}"
             + (f" ({doubts[0]})" if doubts else "")
-            + f"; --precision {each.precision} takes it all the same"
+            + f"; --precision {candidate.precision} takes it anyway"
         )
-    if timing.times[each.precision] is timing.times[chosen.precision]:
+    if timing.times[candidate.precision] is timing.times[chosen.precision]:
         return f"dropped, the same files as {chosen.precision} here, and a larger bundle"
     return f"dropped, {took}, {chosen.precision} takes {best:.2f} ms"

@@ -1,7 +1,7 @@
-"""Which precision the bundle gets: what was asked for, or the fastest that passes the gate.
+"""The precision of the bundle: the requested one, or the fastest that passes the gate.
 
-INT8 that fails the gate gets layers back into high precision, the most sensitive first, until it holds. An inconclusive
-gate keeps what was asked for by name, with a note. `auto` vouches for its choice and keeps only what passed.
+INT8 that fails the gate gets layers back into high precision, the most sensitive first, until it passes. An
+inconclusive gate keeps a precision that was requested by name, with a note; `auto` keeps only what passed.
 """
 
 from __future__ import annotations
@@ -34,21 +34,19 @@ from emer_edge.export.report.export_report import (
 
 @dataclass
 class Choice:
-    """What was chosen, and why.
+    """A choice of precision, and its reasons.
 
     Attributes:
         precision: of the parts written.
         parts: their files.
-        trials: variant -> how it did on selection windows; empty without these.
-        calibration: for int8.
-        ranges: for int8, what the calibration says of each tensor.
-        kept_high: layers that stay in floating point, by hand or for the gate.
+        timing: of FP32, of the choice, and of other candidates, side by side.
+        trials: variant -> its trial on selection windows; empty without these.
+        calibration, ranges: for int8, the record and one row per tensor.
+        kept_high: layers that stay in floating point, by `--exclude` or for the gate.
         sensitivities: the most sensitive layer first; empty where they were not measured.
-        fall_back: what the gate cost; empty where no layer had to be put back.
-        candidates: for `auto`, a row for each precision.
-        timing: of FP32, of what was chosen, and of what was passed over, side by side.
-        int8_macs: share of INT8 operations, by part and for a step (`emer_edge.export.precision.macs.int8_shares`).
-        macs: the same in operations.
+        fall_back: the cost of the gate; empty where no layer was put back.
+        candidates: for `auto`, one row per precision.
+        int8_macs, macs: share of INT8 operations, and operations, as `int8_shares` gives them.
         fp32_outputs: head -> (n, C) of FP32 on selection windows; empty without these.
         notes: for the user.
     """
@@ -85,24 +83,22 @@ class Choice:
 
 
 def choose(shop: Workshop) -> Choice:
-    """Write the parts in the precision asked for, or in the best one that passes.
+    """Write the parts in the requested precision, or in the fastest one that passes.
 
     Raises:
-        GateError: the precision asked for fails the gate, and may not or can't be mended.
+        GateError: the requested precision fails the gate, and no layers may or can be put back.
         CheckpointError: the network gives numbers that are not finite, or a head that never changes.
         ConfigurationError: `exclude` names no layer, or there is no INT8 to exclude it from.
         DataError: clips can't be read, or none calibrate.
     """
     options = shop.options
     if options.exclude and options.precision not in ("int8", "auto"):
-        raise ConfigurationError(
-            f"--exclude is for int8 and auto; with --precision {options.precision} nothing is INT8"
-        )
+        raise ConfigurationError(f"--exclude is for int8 and auto; in --precision {options.precision} nothing is INT8")
     excluded = layers_named_by(options.exclude, all_layers(shop))
     # Beside the output, so that candidates take room on the disk that has to have it anyway.
     with TemporaryDirectory(prefix=f".{options.output.name}.", dir=options.output.parent) as folder:
         choosing = _Choosing(shop, Path(folder), excluded)
-        choice = choosing.automatic() if options.precision == "auto" else choosing.asked_for(options.precision)
+        choice = choosing.automatic() if options.precision == "auto" else choosing.requested(options.precision)
         for key, path in choice.parts.items():
             shutil.copyfile(path, shop.target(f"{key}.onnx"))
         choice.parts = {key: shop.target(f"{key}.onnx") for key in choice.parts}
@@ -111,7 +107,7 @@ def choose(shop: Workshop) -> Choice:
 
 
 class _Choosing:
-    """One choice in the making: candidates lie in `staging`, all held against `full`, the one in FP32."""
+    """A choice in progress: candidates are in `staging`, all compared with `full`, the one in FP32."""
 
     def __init__(self, shop: Workshop, staging: Path, excluded: tuple[str, ...]) -> None:
         self.shop, self.staging, self.excluded = shop, staging, excluded
@@ -119,9 +115,9 @@ class _Choosing:
         self.judge = Judge(shop, full.parts)
         self.full = full.judged(self.judge, "fp32")
 
-    def asked_for(self, asked: PartPrecision) -> Choice:
-        made = self.quantised() if asked == "int8" else None
-        candidate = made.candidate if made is not None else self.full if asked == "fp32" else self.built(asked)
+    def requested(self, precision: PartPrecision) -> Choice:
+        made = self.quantised() if precision == "int8" else None
+        candidate = made.candidate if made is not None else self.full if precision == "fp32" else self.built(precision)
         _refuse_failure(candidate)
         timing, notes = self.timed([candidate], made)
         return self.choice(candidate, timing, notes, made)
@@ -143,9 +139,9 @@ class _Choosing:
             else:
                 candidates.append(made.candidate)
         timing, notes = self.timed(candidates, made)
-        selection = select(candidates, timing, self.shop.evidence, untried)
-        choice = self.choice(selection.chosen, timing, notes, made)
-        return replace(choice, candidates=selection.rows, notes=[*choice.notes, selection.told])
+        chosen, rows, note = select(candidates, timing, self.shop.evidence, untried)
+        choice = self.choice(chosen, timing, notes, made)
+        return replace(choice, candidates=rows, notes=[*choice.notes, note])
 
     def built(self, precision: PartPrecision) -> Candidate:
         return build(self.shop, self.staging / precision, precision).judged(self.judge, precision)
@@ -154,7 +150,7 @@ class _Choosing:
         return quantised(self.shop, self.judge, self.excluded, self.staging)
 
     def timed(self, candidates: Sequence[Candidate], made: Quantised | None) -> tuple[Timing, tuple[str, ...]]:
-        parts: dict[str, Parts] = {each.precision: each.parts for each in (self.full, *candidates)}
+        parts: dict[str, Parts] = {candidate.precision: candidate.parts for candidate in (self.full, *candidates)}
         first = {}
         if made is not None and made.first is not made.candidate:
             first = {"int8, no layer put back": made.first.parts}
@@ -166,7 +162,7 @@ class _Choosing:
         calibrated: tuple[str, ...] = ()
         if made is not None:
             choice.sensitivities, choice.fall_back = made.sensitivities, made.fall_back(timing)
-            notes += tuple(made.told(choice.fall_back))
+            notes += tuple(made.notes(choice.fall_back))
             if candidate is made.candidate:
                 choice.calibration, choice.ranges = made.calibrated.record, made.calibrated.layers
                 choice.kept_high, calibrated = candidate.keep, made.calibrated.notes

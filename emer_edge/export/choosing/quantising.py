@@ -1,9 +1,9 @@
 """The INT8 candidate: calibrated, its layers' sensitivity measured, and layers put back until the gate holds.
 
-How sensitive a layer is: the network with that layer alone in INT8, held against FP32, in the cpu variant's style on a
-window of each of a few selection clips (calibration clips where there are no others). A layer of the encoder is
-described by the signal to noise of the embedding and by the change of every head, a product of fusion by the latter. As
-in the exported encoder, the constant part of an embedding's error is taken off.
+The sensitivity of a layer: the network with that layer alone in INT8, compared with FP32, in the cpu variant's style on
+one window of each of a few selection clips (calibration clips where there are no others): the signal to noise of the
+embedding, for layers of the encoder, and the shift of every head. As in the exported encoder, the constant part of an
+embedding's error is subtracted.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from emer_edge.export.judging.workshop import Evidence, Workshop, read_evidence
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.int8 import quantisable_layers, quantise
 from emer_edge.export.precision.macs import count_macs, int8_shares
-from emer_edge.export.precision.quantiser import GRID_OF, EncoderQuantiser
+from emer_edge.export.precision.writing import GRID_OF, EncoderQuantiser
 from emer_edge.export.report.export_report import FallBack, LayerSensitivity, Timing, Tried
 from emer_edge.export.verification import noise_db
 
 WINDOWS: Final = 16
-"""Windows, a clip each: 128 crops through the encoder for every one of its layers, half a minute on two cores."""
+"""Windows, one per clip: 128 crops through the encoder for each of its layers, half a minute on two cores."""
 
 
 def all_layers(shop: Workshop) -> tuple[str, ...]:
@@ -63,9 +63,9 @@ def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[La
     fusion = model_session(shop.fusion, shop.threads)
     expected = embed(shop.encoder, crops, shop.threads)
     before = fuse(fusion, {"embeddings": expected[places], **rows})
-    macs = {each.name: each.macs for part in (shop.encoder, shop.fusion) for each in count_macs(part)}
+    macs = {product.name: product.macs for part in (shop.encoder, shop.fusion) for product in count_macs(part)}
     layers, products = quantisable_layers(shop.encoder), quantisable_products(shop.fusion)
-    found: list[tuple[float, LayerSensitivity]] = []
+    sensitivities: list[tuple[float, LayerSensitivity]] = []
     for done, layer in enumerate((*layers, *products)):
         shop.progress("measuring the sensitivity of layers", done, len(layers) + len(products))
         decibels = None
@@ -87,11 +87,11 @@ def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[La
             embedding_db=decibels,
             shift=round(shift, 6),
             heads=heads,
-            agreement={name: round(each, 4) for name, each in agreement(before, after).items()},
+            agreement={name: round(share, 4) for name, share in agreement(before, after).items()},
         )
-        found.append((shift, sensitivity))
-    shop.progress("measuring the sensitivity of layers", len(found), len(found))
-    return tuple(each for _, each in sorted(found, key=lambda each: -each[0]))
+        sensitivities.append((shift, sensitivity))
+    shop.progress("measuring the sensitivity of layers", len(sensitivities), len(sensitivities))
+    return tuple(sensitivity for _, sensitivity in sorted(sensitivities, key=lambda pair: -pair[0]))
 
 
 def _calibration_windows(shop: Workshop) -> Evidence:
@@ -102,7 +102,7 @@ def _calibration_windows(shop: Workshop) -> Evidence:
 
 
 def layers_named_by(patterns: Sequence[str], layers: Sequence[str]) -> tuple[str, ...]:
-    """Layers whose name holds a match of any of some regular expressions, in the order of `layers`.
+    """Layers that match any of some regular expressions, in the order of `layers`.
 
     Raises:
         ConfigurationError: a pattern is no regular expression, or matches no layer; the message lists their names.
@@ -113,18 +113,17 @@ def layers_named_by(patterns: Sequence[str], layers: Sequence[str]) -> tuple[str
             compiled = re.compile(pattern)
         except re.error as error:
             raise ConfigurationError(f"--exclude {pattern!r} is no regular expression: {error}") from None
-        matched = {each for each in layers if compiled.search(each)}
+        matched = {layer for layer in layers if compiled.search(layer)}
         if not matched:
             raise ConfigurationError(f"--exclude {pattern!r} matches no layer; the layers are {', '.join(layers)}")
         named |= matched
-    return tuple(each for each in layers if each in named)
+    return tuple(layer for layer in layers if layer in named)
 
 
 def fewest_that_hold(holds: Callable[[int], bool], most: int) -> int:
-    """Find the least count in 1..`most` that holds, given that 0 does not and that more never hold worse.
+    """The least count in 1..`most` that holds, given that 0 does not and that larger counts never hold worse.
 
-    Tries 1, 2, 4, ... until one holds, then halves what lies between it and the last that did not: at most
-    2 log2(most) + 2 calls. Where nothing holds the answer is `most`.
+    Tries 1, 2, 4, ... until one holds, then bisects: at most 2 log2(most) + 2 calls. It is `most` where nothing holds.
     """
     failing, count = 0, 1
     while not holds(min(count, most)):
@@ -143,15 +142,15 @@ def fewest_that_hold(holds: Callable[[int], bool], most: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """INT8, as good as it gets.
+    """The INT8 candidate.
 
     Attributes:
-        first: with only the layers named by hand in floating point.
+        first: with only the excluded layers in floating point.
         candidate: with as many more put back as the gate needs; the same as `first` where it needs none.
         calibrated: the ranges.
         sensitivities: the most sensitive layer first; empty where they were not measured.
-        excluded: layers named by hand.
-        tried: number of layers put back -> verdict, for every number that was tried.
+        excluded: layers of `--exclude`.
+        tried: number of layers put back -> verdict.
         shares: share of INT8 operations of `first` and of `candidate`, by `cpu/step` and so on.
     """
 
@@ -163,17 +162,13 @@ class Quantised:
     tried: dict[int, str]
     shares: tuple[dict[str, float], dict[str, float]]
 
-    @property
-    def put_back(self) -> tuple[str, ...]:
-        """Layers put back for the gate, the most sensitive first."""
-        return tuple(each for each in self.candidate.keep if each not in self.excluded)
-
     def fall_back(self, timing: Timing) -> FallBack:
-        """For the report: which layers were put back, what was tried, and what it cost; empty where none was."""
-        if not self.put_back:
+        """For the report: the layers put back, the attempts and the cost; empty where none was put back."""
+        put_back = tuple(layer for layer in self.candidate.keep if layer not in self.excluded)
+        if not put_back:
             return FallBack()
         return FallBack(
-            layers=self.put_back,
+            layers=put_back,
             tried=tuple(Tried(layers=count, verdict=verdict) for count, verdict in sorted(self.tried.items())),
             step_ms_before=timing.medians_ms("int8, no layer put back")["step"],
             step_ms=timing.medians_ms("int8")["step"],
@@ -182,13 +177,13 @@ class Quantised:
             failed={variant: trial.reasons for variant, trial in self.first.trials.items()},
         )
 
-    def told(self, cost: FallBack) -> list[str]:
-        """The same for people, a sentence each."""
+    def notes(self, cost: FallBack) -> list[str]:
+        """The same for the user, one sentence each."""
         notes = []
         if self.excluded:
             notes.append(f"kept in high precision by --exclude: {', '.join(self.excluded)}")
         if cost.layers:
-            before, after = (each[f"{CPU}/step"] for each in self.shares)
+            before, after = (shares[f"{CPU}/step"] for shares in self.shares)
             notes.append(
                 f"kept in high precision for the gate, most sensitive first: {', '.join(cost.layers)}; INT8 share of a "
                 f"step's operations {before:.1%} -> {after:.1%}, a step {cost.step_ms_before:.2f} -> "
@@ -201,14 +196,14 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
     """Make the INT8 candidate.
 
     Where the gate fails and `options.fall_back` is set, layers go back into floating point in the order of their
-    sensitivity: as few of them as make the gate hold, by doubling and halving, taking for granted that more layers in
-    high precision never do worse. The candidate may still fail when all are back: fusion in FP16, for one, stays.
+    sensitivity, as few of them as the gate needs, assuming that more layers in high precision never do worse. The
+    candidate may still fail when all are back: fusion, for one, stays FP16.
 
     Args:
         shop: the export.
         judge: of the candidates.
         excluded: layers that stay in floating point from the start.
-        staging: candidates are written into folders in it.
+        staging: folder for the candidates' folders.
 
     Raises:
         GateError: no clips.
@@ -217,11 +212,11 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
     calibrated = calibrate(shop, judge.full)
     quantiser = calibrated.quantiser
     first = build(shop, staging / "int8-0", "int8", quantiser=quantiser, keep=excluded).judged(judge, "int8")
-    mend = first.verdict == "failed" and shop.options.fall_back
-    sensitivities = measure_sensitivity(shop, quantiser) if mend or shop.options.sensitivity else ()
+    fails = first.verdict == "failed" and shop.options.fall_back
+    sensitivities = measure_sensitivity(shop, quantiser) if fails or shop.options.sensitivity else ()
     candidate, tried = first, {0: str(first.verdict)}
-    order = [each.layer for each in sensitivities if each.layer not in excluded]
-    if mend and order:
+    order = [sensitivity.layer for sensitivity in sensitivities if sensitivity.layer not in excluded]
+    if fails and order:
         held: dict[int, Candidate] = {}
 
         def holds(count: int) -> bool:

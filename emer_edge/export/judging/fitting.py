@@ -1,4 +1,4 @@
-"""What selection windows tell besides precision: temperatures, how honest probabilities are, accuracy, and the gap."""
+"""Fits and figures on selection windows: temperatures, calibration of probabilities, accuracy, and the gap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.heads import GAP_HEADS, HEADS, ClassHead, ValueHead
 from emer_edge.export.judging.workshop import Outputs, Truth
-from emer_edge.export.report.export_report import Estimated, Honesty, known
+from emer_edge.export.report.export_report import Estimated, ProbabilityScores, known
 from emer_edge.metrics.intervals import Interval, Paired, paired_mean, paired_uar
 from emer_edge.metrics.probabilities import (
     brier,
@@ -45,20 +45,20 @@ def fit_temperatures(outputs: Outputs, truth: Truth) -> dict[str, float]:
 def cross_fitted(outputs: Outputs, truth: Truth) -> Probabilities:
     """Probabilities (n, C) of each class head by temperatures that were fitted on other people.
 
-    Participants are dealt into up to five groups, and each group's windows take the temperature fitted on the other
-    groups', so that no window is judged by a temperature that it took part in choosing. With one participant only
-    there are no others, and the temperature is 1.
+    Participants are split into up to five groups, and each group's windows take the temperature fitted on the other
+    groups. With a single participant the temperature is 1.
     """
-    numbers = {each: number for number, each in enumerate(dict.fromkeys(truth.participants))}
+    numbers = {participant: number for number, participant in enumerate(dict.fromkeys(truth.participants))}
     groups = min(_FOLDS, len(numbers))
-    group = np.array([numbers[each] % groups for each in truth.participants])
-    found = {name: np.zeros(outputs[name].shape) for name in truth.classes if name in outputs}
-    for each in range(groups):
-        inside, rest = group == each, group != each
+    group = np.array([numbers[participant] % groups for participant in truth.participants])
+    probabilities = {name: np.zeros(outputs[name].shape) for name in truth.classes if name in outputs}
+    for number in range(groups):
+        inside, rest = group == number, group != number
         others = truth.only(rest)
-        for name in found:
-            found[name][inside] = softmax(outputs[name][inside], _temperature(outputs[name][rest], others, name))
-    return found
+        for name in probabilities:
+            temperature = _temperature(outputs[name][rest], others, name)
+            probabilities[name][inside] = softmax(outputs[name][inside], temperature)
+    return probabilities
 
 
 def gaps(probabilities: Mapping[str, NDArray[np.float64]], truth: Truth) -> NDArray[np.float64] | None:
@@ -78,8 +78,8 @@ def gap_of_agreeing(outputs: Outputs, truth: Truth, temperatures: Mapping[str, f
     agree = felt == shown
     if len(np.unique(truth.clips[agree])) < FEWEST_CLIPS:
         return ()
-    found = gaps({name: softmax(outputs[name][agree], temperatures[name]) for name in GAP_HEADS}, truth)
-    return gap_quantiles(found) if found is not None else ()
+    quantiles = gaps({name: softmax(outputs[name][agree], temperatures[name]) for name in GAP_HEADS}, truth)
+    return gap_quantiles(quantiles) if quantiles is not None else ()
 
 
 def own_order(labels: NDArray[np.float64], name: str, order: Sequence[str]) -> NDArray[np.int64]:
@@ -87,53 +87,51 @@ def own_order(labels: NDArray[np.float64], name: str, order: Sequence[str]) -> N
     return np.array(_places(name, order), np.int64)[labels.astype(np.int64)]
 
 
-def probabilities_of(outputs: Mapping[str, Outputs], truth: Truth) -> dict[str, dict[str, Honesty]]:
-    """How honest the probabilities of each precision are, by temperatures that were fitted on other participants.
+def probabilities_of(outputs: Mapping[str, Outputs], truth: Truth) -> dict[str, dict[str, ProbabilityScores]]:
+    """Calibration of the probabilities of each precision, by temperatures that were fitted on other participants.
 
     Args:
         outputs: `fp32` or variant -> raw outputs.
-        truth: what is known of their windows.
+        truth: labels of their windows.
 
     Returns:
         The same keys -> labelled class head -> scores.
     """
-    found: dict[str, dict[str, Honesty]] = {}
+    scored: dict[str, dict[str, ProbabilityScores]] = {}
     for key, given in outputs.items():
         fitted, crossed = fit_temperatures(given, truth), cross_fitted(given, truth)
-        found[key] = {}
+        scored[key] = {}
         for name, order in truth.classes.items():
             labelled = truth.known(name)
             if labelled.any() and np.isfinite(given[name]).all():
                 classes, rows = own_order(truth.labels[name][labelled], name, order), crossed[name][labelled]
-                bins = (astuple(each) for each in reliability(rows, classes))
-                found[key][name] = Honesty(
+                bins = (astuple(bin_) for bin_ in reliability(rows, classes))
+                scored[key][name] = ProbabilityScores(
                     temperature=round(fitted[name], 4),
                     ece=round(ece(rows, classes), 5),
                     nll=round(nll(rows, classes), 5),
                     brier=round(brier(rows, classes), 5),
-                    reliability=tuple(tuple(round(cell, 5) for cell in each) for each in bins),
+                    reliability=tuple(tuple(round(cell, 5) for cell in bin_) for bin_ in bins),
                 )
-    return found
+    return scored
 
 
 def accuracy_of(
     outputs: Mapping[str, Outputs], truth: Truth, seed: int = 0
 ) -> dict[str, dict[str, dict[str, Estimated]]]:
-    """WAR and UAR of class heads and MAE of value heads.
+    """WAR and UAR of class heads and MAE of value heads, with intervals over draws of participants.
 
-    These are the figures that the gate compares, each with an interval of its own. Windows of one person are drawn
-    together, so that a few participants make the intervals wide; what a precision changed is told by the gate's paired
-    differences, whose intervals are narrower.
+    The gate's paired differences, which have narrower intervals, show what a precision changed.
 
     Args:
         outputs: `fp32` and variants -> raw outputs.
-        truth: what is known of their windows.
+        truth: labels of their windows.
         seed: of the draws of participants.
 
     Returns:
         The same keys -> labelled head -> metric -> figure and limits, None with fewer than two participants.
     """
-    found: dict[str, dict[str, dict[str, Estimated]]] = {key: {} for key in outputs}
+    figures: dict[str, dict[str, dict[str, Estimated]]] = {key: {} for key in outputs}
     for name in truth.labels:
         labelled = truth.known(name)
         if not labelled.any():
@@ -149,15 +147,15 @@ def accuracy_of(
                 classes, best = own_order(some.labels[name], name, truth.classes[name]), raw.argmax(axis=1)
                 hits = best == classes
                 metrics = {"war": paired_mean(hits, hits), "uar": paired_uar(classes, best, best)}
-            found[key][name] = {
-                metric: _estimated(each.after(some.participants, seed)) for metric, each in metrics.items()
+            figures[key][name] = {
+                metric: _estimated(paired.after(some.participants, seed)) for metric, paired in metrics.items()
             }
-    return found
+    return figures
 
 
 def _estimated(interval: Interval) -> Estimated:
-    value, low, high = (known(each) for each in (interval.value, interval.low, interval.high))
-    return tuple(None if each is None else round(each, 5) for each in (value, low, high))  # type: ignore[return-value]
+    value, low, high = (known(value) for value in (interval.value, interval.low, interval.high))
+    return tuple(None if edge is None else round(edge, 5) for edge in (value, low, high))  # type: ignore[return-value]
 
 
 def _temperature(logits: NDArray[np.float32], truth: Truth, name: str) -> float:
@@ -167,12 +165,12 @@ def _temperature(logits: NDArray[np.float32], truth: Truth, name: str) -> float:
     classes, logits = own_order(truth.labels[name][labelled], name, truth.classes[name]), logits[labelled]
     if len(np.unique(classes)) < 2:
         return 1.0
-    found = fit_temperature(logits, classes)
-    gained = nll(softmax(logits), classes) - nll(softmax(logits, found), classes)
-    return float(found) if gained > _LEAST_GAIN else 1.0
+    temperature = fit_temperature(logits, classes)
+    gained = nll(softmax(logits), classes) - nll(softmax(logits, temperature), classes)
+    return float(temperature) if gained > _LEAST_GAIN else 1.0
 
 
 def _places(name: str, order: Sequence[str]) -> list[int]:
     """Where the network's `order` has each class of the project's order."""
     head = HEADS[name]
-    return [list(order).index(each) for each in head.classes] if isinstance(head, ClassHead) else []
+    return [list(order).index(class_name) for class_name in head.classes] if isinstance(head, ClassHead) else []

@@ -12,7 +12,7 @@ intersection-union test). The margins:
 | NLL | 0.02 nats higher | the true class keeps 98 % of its probability, in the geometric mean |
 | Brier score | 0.01 higher, of 2 | one clip in a hundred goes from even odds to certainly wrong, or so |
 | gap, mean absolute shift | 0.02, of 1 | two points of the 0 to 1 scale on which it is shown |
-| gap, AUROC | 0.01 lower | how well it tells windows whose labels differ, in the unit of accuracy |
+| gap, AUROC | 0.01 lower | how well it separates windows with different labels, in the unit of accuracy |
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Change:
         name: `<head>/<metric>`, or `gap/shift` and `gap/auroc`.
         before: figure in FP32.
         after: figure in the exported precision.
-        loss: how much worse it got, in the metric's unit; below 0 where it got better.
+        loss: in the metric's unit; below 0 where the figure got better.
         low, high: 95 % interval of the loss over draws of participants; NaN with fewer than two of them.
         margin: loss that is allowed.
     """
@@ -76,7 +76,7 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """Failed when the loss passes the margin beyond chance; inconclusive when the interval is too wide to tell."""
+        """Failed when the loss exceeds the margin beyond chance; inconclusive when the interval is too wide."""
         known = math.isfinite(self.low) and math.isfinite(self.high)
         if self.loss > self.margin and (not known or self.low > 0):
             return "failed"
@@ -102,30 +102,29 @@ class Change:
 def compare(before: Outputs, after: Outputs, truth: Truth, seed: int = 0) -> tuple[Change, ...]:
     """Compare two sets of outputs on the same windows.
 
-    Probabilities are those of each side's own temperatures. Where they are held against labels these are fitted on
-    other participants' windows (`emer_edge.export.judging.fitting.cross_fitted`); the gap, which is compared between
-    windows, takes the one temperature fitted on all, as the bundle will.
+    Probabilities are those of each side's own temperatures. Where they are compared with labels these are fitted on
+    other participants' windows (`cross_fitted`); the gap, which is compared between windows, takes the one temperature
+    fitted on all, as in the bundle.
 
     Args:
         before: head -> (n, C) logits or (n, 1) values in FP32.
         after: the same in the exported precision.
-        truth: what is known of these windows.
+        truth: labels of these windows.
         seed: of the draws of participants.
 
     Returns:
         WAR, UAR, ECE, NLL and Brier score of each class head and MAE of each value head that has labels; where both
-        heads of the gap exist, how far it moves, and where their labels differ on some windows and not on others, how
-        well it tells these apart.
+        heads of the gap exist, its shift, and where their labels differ on some windows only, its AUROC.
     """
     changes = []
-    one, other = (cross_fitted(each, truth) for each in (before, after))
+    one, other = (cross_fitted(outputs, truth) for outputs in (before, after))
     for name in before:
         labelled = truth.known(name)
         if not labelled.any():
             continue
         some, spec = truth.only(labelled), HEADS[name]
         if isinstance(spec, ValueHead):
-            errors = [np.abs(each[name][labelled, 0] - some.labels[name]) for each in (before, after)]
+            errors = [np.abs(outputs[name][labelled, 0] - some.labels[name]) for outputs in (before, after)]
             figures, unit = {"mae": paired_mean(*errors)}, spec.high - spec.low
         else:
             classes = own_order(some.labels[name], name, truth.classes[name])
@@ -139,9 +138,9 @@ def compare(before: Outputs, after: Outputs, truth: Truth, seed: int = 0) -> tup
 def _class_figures(truth: NDArray[np.int64], one: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, Paired]:
     rows = np.arange(len(truth))
     best = one.argmax(axis=1), other.argmax(axis=1)
-    hits = [(each == truth).astype(np.float64) for each in best]
-    surprise = [-np.log(np.maximum(each[rows, truth], SMALLEST)) for each in (one, other)]
-    squares = [np.square(each - np.eye(each.shape[1])[truth]).sum(axis=1) for each in (one, other)]
+    hits = [(classes == truth).astype(np.float64) for classes in best]
+    surprise = [-np.log(np.maximum(side[rows, truth], SMALLEST)) for side in (one, other)]
+    squares = [np.square(side - np.eye(side.shape[1])[truth]).sum(axis=1) for side in (one, other)]
     return {
         "war": paired_mean(*hits),
         "uar": paired_uar(truth, *best),
@@ -153,9 +152,9 @@ def _class_figures(truth: NDArray[np.int64], one: NDArray[np.float64], other: ND
 
 def _gap_changes(before: Outputs, after: Outputs, truth: Truth, seed: int) -> list[Change]:
     scaled = []
-    for each in (before, after):
-        temperatures = fit_temperatures(each, truth)
-        scaled.append(gaps({name: softmax(each[name], found) for name, found in temperatures.items()}, truth))
+    for outputs in (before, after):
+        temperatures = fit_temperatures(outputs, truth)
+        scaled.append(gaps({name: softmax(outputs[name], factor) for name, factor in temperatures.items()}, truth))
     one, other = scaled
     if one is None or other is None:
         return []
@@ -184,7 +183,7 @@ def _change(name: str, figures: tuple[float, float], interval: Interval, margin:
 
 def verdict_of(changes: Sequence[Change]) -> Verdict:
     """The worst verdict among the changes; inconclusive when there are none."""
-    verdicts = {each.verdict for each in changes}
+    verdicts = {change.verdict for change in changes}
     if "failed" in verdicts:
         return "failed"
     return "passed" if verdicts == {"passed"} else "inconclusive"
@@ -200,7 +199,7 @@ def agreement(before: Outputs, after: Outputs) -> dict[str, float]:
 
 
 def shift_of(before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]) -> float:
-    """How far the answers (n, C) of all heads move, 0 to 1: the mean over windows, then over heads.
+    """Mean shift of the outputs (n, C) over windows, then over heads, 0 to 1.
 
     For class heads that is the base-2 Jensen-Shannon distance of the probabilities, for values the difference as a
     share of the label's range.
@@ -221,18 +220,18 @@ def record_of(changes: Sequence[Change], truth: Truth) -> GateRecord:
     if not changes:
         return GateRecord(verdict="not run")
     edges = {}
-    for each in changes:
-        sign = -1.0 if each.metric in _HIGHER_IS_BETTER else 1.0
-        pair = sorted((sign * each.low, sign * each.high))
+    for change in changes:
+        sign = -1.0 if change.metric in _HIGHER_IS_BETTER else 1.0
+        pair = sorted((sign * change.low, sign * change.high))
         if all(math.isfinite(edge) for edge in pair):
-            edges[each.name] = pair
+            edges[change.name] = pair
     return GateRecord(
         verdict=verdict_of(changes),
         windows=len(truth.participants),
         clips=len(np.unique(truth.clips)),
         participants=truth.people,
-        fp32={each.name: each.before for each in changes},
-        final={each.name: each.after for each in changes},
+        fp32={change.name: change.before for change in changes},
+        final={change.name: change.after for change in changes},
         change_low={name: low for name, (low, _) in edges.items()},
         change_high={name: high for name, (_, high) in edges.items()},
     )

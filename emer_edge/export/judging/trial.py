@@ -1,12 +1,12 @@
-"""Trying a precision: its parts run on selection windows and held against FP32.
+"""The trial of a precision: its parts run on selection windows and compared with FP32.
 
-Networks that can't be judged are refused: numbers that are not finite, and heads that say the same whatever they see.
+Networks that can't be judged are refused: outputs that are not finite, and heads whose output never changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -28,20 +28,17 @@ from emer_edge.export.verification import noise_db
 from emer_edge.metrics.probabilities import softmax
 
 _STILL: Final = 1e-6
-"""Outputs that move by less than this share of their size do not move."""
+"""Outputs that move by less than this share of their size are constant."""
 _SURE: Final = 1.0 - 1e-6
 _OVERFLOW_WINDOWS: Final = 48
-"""Windows, a clip and a crop each, on which FP16's numbers are looked at."""
+"""Windows, one crop and one per clip, on which FP16's numbers are checked."""
 
 
 def check_weights(part: onnx.ModelProto) -> None:
     """Raise CheckpointError when a floating-point constant of an ONNX part holds NaN or infinity, naming it."""
-    broken = []
-    for each in part.graph.initializer:
-        value = numpy_helper.to_array(each)
-        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-            broken.append(each.name)
-    if broken:
+    values = {constant.name: numpy_helper.to_array(constant) for constant in part.graph.initializer}
+    floats = {name: value for name, value in values.items() if np.issubdtype(value.dtype, np.floating)}
+    if broken := [name for name, value in floats.items() if not np.isfinite(value).all()]:
         raise CheckpointError(
             f"the {part.graph.name} part holds NaN or infinite numbers in {', '.join(broken[:5])}; a batch norm with a "
             "broken variance does that too; train the checkpoint again"
@@ -49,61 +46,52 @@ def check_weights(part: onnx.ModelProto) -> None:
 
 
 def check_outputs(outputs: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
-    """Look at the FP32 outputs of all heads on selection windows.
-
-    Args:
-        outputs: head -> (n, C), raw.
+    """Check the FP32 outputs of all heads on selection windows: head -> (n, C), raw.
 
     Returns:
-        A sentence for every class head that is saturated: sure of one and the same class on every window.
+        One sentence per saturated class head, which is sure of the same class on every window.
 
     Raises:
         CheckpointError: an output is not finite, or a head gives the same output on all of two or more windows.
     """
     notes = []
-    for name, each in outputs.items():
-        finite = np.isfinite(each).all(axis=1)
-        if not finite.all():
+    for name, values in outputs.items():
+        if count := _not_finite(values):
             raise CheckpointError(
-                f"head {name} gives NaN or infinity on {int((~finite).sum())} of {len(each)} selection windows in "
-                "fp32; check the weights and the eye columns of these clips, or train again"
+                f"head {name} gives NaN or infinity on {count} of {len(values)} selection windows in fp32; check the "
+                "weights and the eye columns of these clips, or train again"
             )
-        if _still(each):
+        if _constant(values):
             raise CheckpointError(
-                f"head {name} gives the same output on all {len(each)} selection windows in fp32: it does not look at "
-                "its inputs, so no precision can be judged; train the checkpoint again"
+                f"head {name} gives the same output on all {len(values)} selection windows in fp32: it ignores its "
+                "inputs, so no precision can be judged; train the checkpoint again"
             )
-        if HEADS[name].kind == "class":
-            sure = softmax(each)
-            if sure.max(axis=1).min() >= _SURE and len(set(sure.argmax(axis=1).tolist())) == 1:
-                notes.append(
-                    f"head {name} is saturated: it is sure of the same class on all {len(each)} selection windows, so "
-                    "its share of the accuracy gate says little"
-                )
+        if _saturated(name, values) and len(np.unique(values.argmax(axis=1))) == 1:
+            notes.append(
+                f"head {name} is saturated: it is sure of the same class on all {len(values)} selection windows, so "
+                "its share of the accuracy gate says little"
+            )
     return tuple(notes)
 
 
 def new_faults(before: Mapping[str, NDArray[np.float32]], after: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
-    """Say what a precision broke: a sentence for every head that FP32 answers soundly and this precision does not.
+    """What a precision broke: one sentence per head whose outputs are sound before, in FP32, and not after it.
 
-    Args:
-        before: head -> (n, C) raw outputs in FP32, already checked.
-        after: the same in the precision.
+    Both are head -> (n, C), raw.
     """
     faults = []
-    for name, each in after.items():
-        finite = np.isfinite(each).all(axis=1)
-        if not finite.all():
-            faults.append(f"{name} gives NaN or infinity on {int((~finite).sum())} of {len(each)} windows")
-        elif _still(each) and not _still(before[name]):
-            faults.append(f"{name} gives the same output on all {len(each)} windows")
-        elif HEADS[name].kind == "class" and _sure(each) and not _sure(before[name]):
-            faults.append(f"{name} is saturated: every probability is 0 or 1 on all {len(each)} windows")
+    for name, values in after.items():
+        if count := _not_finite(values):
+            faults.append(f"{name} gives NaN or infinity on {count} of {len(values)} windows")
+        elif _constant(values) and not _constant(before[name]):
+            faults.append(f"{name} gives the same output on all {len(values)} windows")
+        elif _saturated(name, values) and not _saturated(name, before[name]):
+            faults.append(f"{name} is saturated: every probability is 0 or 1 on all {len(values)} windows")
     return tuple(faults)
 
 
 def thin_labels(heads: Iterable[str], truth: Truth) -> tuple[str, ...]:
-    """Say what the labels of the selection windows leave undefined for some heads, a sentence each."""
+    """What the labels of the selection windows leave undefined, one sentence per head."""
     notes = []
     for name in heads:
         labelled, spec = truth.known(name), HEADS[name]
@@ -113,7 +101,7 @@ def thin_labels(heads: Iterable[str], truth: Truth) -> tuple[str, ...]:
         elif spec.kind == "class" and len(np.unique(truth.labels[name][labelled])) == 1:
             only = spec.classes[int(truth.labels[name][labelled][0])]
             notes.append(
-                f"every selection clip that is labelled for {name} shows {only}: WAR and UAR then speak of this class "
+                f"every selection clip that is labelled for {name} shows {only}: WAR and UAR then cover this class "
                 "only, and its temperature stays 1"
             )
         elif spec.kind == "class" and count < FEWEST_CLIPS:
@@ -121,13 +109,17 @@ def thin_labels(heads: Iterable[str], truth: Truth) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _still(outputs: NDArray[np.float32]) -> bool:
+def _not_finite(outputs: NDArray[np.float32]) -> int:
+    return int((~np.isfinite(outputs).all(axis=1)).sum())
+
+
+def _constant(outputs: NDArray[np.float32]) -> bool:
     moved = float((outputs.max(axis=0) - outputs.min(axis=0)).max())
     return len(outputs) > 1 and moved <= _STILL * max(float(np.abs(outputs).max()), _STILL)
 
 
-def _sure(outputs: NDArray[np.float32]) -> bool:
-    return bool(softmax(outputs).max(axis=1).min() >= _SURE)
+def _saturated(head: str, outputs: NDArray[np.float32]) -> bool:
+    return HEADS[head].kind == "class" and bool(softmax(outputs).max(axis=1).min() >= _SURE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,14 +154,14 @@ class Trial:
         """What keeps the trial from passing."""
         if self.unchanged:
             return ()
-        return (*self.faults, *(str(each) for each in self.changes if each.verdict == self.verdict != "passed"))
+        return (*self.faults, *(str(change) for change in self.changes if change.verdict == self.verdict != "passed"))
 
     @property
     def figures(self) -> TrialFigures:
         """For the report."""
         return TrialFigures(
             verdict=self.verdict,
-            changes=tuple(each.row for each in self.changes),
+            changes=tuple(change.row for change in self.changes),
             agreement=dict(self.agreement),
             embedding_db=None if self.embedding_db is None else round(self.embedding_db, 2),
             faults=self.faults,
@@ -178,14 +170,14 @@ class Trial:
 
 def gate_verdict(trials: Mapping[str, Trial]) -> Verdict | Literal["not run"]:
     """The worst verdict among the trials of all variants; `not run` where there are none."""
-    verdicts = {each.verdict for each in trials.values()}
+    verdicts = {trial.verdict for trial in trials.values()}
     if not verdicts:
         return "not run"
-    return next((each for each in ("failed", "inconclusive") if each in verdicts), "passed")
+    return next((verdict for verdict in ("failed", "inconclusive") if verdict in verdicts), "passed")
 
 
 class Judge:
-    """Holds variants against FP32 on the selection windows.
+    """Compares variants with FP32 on the selection windows.
 
     Args:
         shop: the export.
@@ -193,7 +185,7 @@ class Judge:
 
     Attributes:
         full: FP32 results; None without selection windows.
-        notes: what was odd about them, a sentence each.
+        notes: what was odd about them, one sentence each.
 
     Raises:
         CheckpointError: the FP32 network gives numbers that are not finite, or a head that never changes.
@@ -209,29 +201,36 @@ class Judge:
             outputs = self.full.outputs
             self.notes = (*check_outputs(outputs), *thin_labels(outputs, shop.evidence.truth))
 
-    def __call__(self, parts: Parts, asked: PartPrecision, label: str, until_failed: bool = False) -> dict[str, Trial]:
+    def __call__(
+        self, parts: Parts, precision: PartPrecision, label: str, until_failed: bool = False
+    ) -> dict[str, Trial]:
         """Try both variants of some parts; nothing without selection windows.
 
         Args:
             parts: their files.
-            asked: their precision.
-            label: what progress is told.
-            until_failed: leave the tensorrt variant out where the cpu variant fails.
+            precision: of the parts.
+            label: for progress.
+            until_failed: skip the tensorrt variant where the cpu variant fails.
         """
         trials: dict[str, Trial] = {}
         full, evidence = self.full, self._shop.evidence
         if full is None or evidence is None:
             return trials
-        precisions = precisions_of(asked, self._shop.fusion)
+        precisions = precisions_of(precision, self._shop.fusion)
         for variant in VARIANTS:
             used = {name: precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")}
             if set(used.values()) == {"fp32"}:
-                changes, agreed = self._compare(full.outputs), agreement(full.outputs, full.outputs)
-                trials[variant] = Trial(full.outputs, changes, agreed, unchanged=True)
+                trial = Trial(full.outputs, unchanged=True)
             else:
                 given = self._run(parts, variant, evidence, f"running {label} on selection windows, {variant}")
-                trials[variant] = self._judged(given, full, self._overflows(full, evidence, used))
-            if until_failed and trials[variant].verdict == "failed":
+                decibels = noise_db(given.embeddings, full.embeddings) if np.isfinite(given.embeddings).all() else None
+                faults = (*new_faults(full.outputs, given.outputs), *self._overflows(full, evidence, used))
+                trial = Trial(given.outputs, embedding_db=decibels, faults=faults)
+            if not trial.faults:
+                changes = compare(full.outputs, trial.outputs, evidence.truth, self._shop.options.seed)
+                trial = replace(trial, changes=changes, agreement=agreement(full.outputs, trial.outputs))
+            trials[variant] = trial
+            if until_failed and trial.verdict == "failed":
                 break
         return trials
 
@@ -245,24 +244,11 @@ class Judge:
     def _overflows(self, full: FullOutputs, evidence: Evidence, used: Mapping[str, PartPrecision]) -> tuple[str, ...]:
         """What FP16 can't hold in the parts that a variant has in FP16."""
         windows = evidence.first_of_clips(_OVERFLOW_WINDOWS)
-        found: tuple[str, ...] = ()
+        beyond: tuple[str, ...] = ()
         if used["face_encoder"] == "fp16":
-            found += overflows(self._shop.encoder, {"projection"}, {"face": evidence.faces(windows)[:, -1]})
+            beyond += overflows(self._shop.encoder, {"projection"}, {"face": evidence.faces(windows)[:, -1]})
         if used["fusion"] == "fp16":
             embeddings = full.embeddings[evidence.frames[windows]]
             given = {"embeddings": embeddings, "eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
-            found += overflows(self._shop.fusion, high_precision_nodes(self._shop.fusion), given)
-        return found
-
-    def _judged(self, given: FullOutputs, full: FullOutputs, beyond: tuple[str, ...]) -> Trial:
-        finite = np.isfinite(given.embeddings).all()
-        decibels = noise_db(given.embeddings, full.embeddings) if finite else None
-        if faults := (*new_faults(full.outputs, given.outputs), *beyond):
-            return Trial(given.outputs, embedding_db=decibels, faults=faults)
-        return Trial(given.outputs, self._compare(given.outputs), agreement(full.outputs, given.outputs), decibels)
-
-    def _compare(self, outputs: Outputs) -> tuple[Change, ...]:
-        shop, full = self._shop, self.full
-        if shop.evidence is None or full is None:
-            return ()
-        return compare(full.outputs, outputs, shop.evidence.truth, shop.options.seed)
+            beyond += overflows(self._shop.fusion, high_precision_nodes(self._shop.fusion), given)
+        return beyond

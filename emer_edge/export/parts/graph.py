@@ -1,4 +1,4 @@
-"""Writing ONNX graphs node by node, and finding one's way in them.
+"""ONNX graphs: a builder that writes them node by node, and an index of one that exists.
 
 The parts are written, not traced: every shape is static but N, so no shape arithmetic is ever needed, batch norm is
 folded on the way, and each node carries the name of the layer that it came from.
@@ -7,7 +7,8 @@ folded on the way, and each node carries the name of the layer that it came from
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from copy import deepcopy
+from typing import Any, Final, cast
 
 import numpy as np
 import onnx
@@ -55,13 +56,13 @@ class GraphBuilder:
         """Append a node; returns its first output's name (`name` unless `outputs` says otherwise)."""
         produced = list(outputs) if outputs is not None else [name]
         self._nodes.append(helper.make_node(op, list(inputs), produced, name=name, **given))
-        return next(each for each in produced if each)
+        return next(output for output in produced if output)
 
     def layer(
         self, op: str, x: str, name: str, constants: Mapping[str, NDArray[Any]], *, output: str = "", **given: Any
     ) -> str:
         """Append a node on `x` and constants, such as `weight` and `bias`, which are stored as `NAME.weight`."""
-        inputs = [x, *(self.constant(f"{name}.{key}", each) for key, each in constants.items())]
+        inputs = [x, *(self.constant(f"{name}.{key}", value) for key, value in constants.items())]
         return self.node(op, inputs, name, [output or name], **given)
 
     def reshape(self, value: str, name: str, shape: Sequence[int]) -> str:
@@ -90,9 +91,9 @@ class GraphIndex:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         graph = model.graph
-        self.constants: dict[str, onnx.TensorProto] = {each.name: each for each in graph.initializer}
-        self.inputs = {each.name for each in graph.input} - set(self.constants)
-        self.outputs = {each.name for each in graph.output}
+        self.constants: dict[str, onnx.TensorProto] = {constant.name: constant for constant in graph.initializer}
+        self.inputs = {value.name for value in graph.input} - set(self.constants)
+        self.outputs = {output.name for output in graph.output}
         self.producer: dict[str, onnx.NodeProto] = {name: node for node in graph.node for name in node.output}
 
     def made_by(self, tensor: str, *ops: str) -> bool:
@@ -108,22 +109,14 @@ def array(tensor: Tensor | None) -> NDArray[np.float64]:
     """A parameter as float64, in which everything is folded."""
     if tensor is None:
         raise ConfigurationError("a layer to export lacks a parameter")
-    values: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
-    return values
-
-
-def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy, whose nodes may be changed."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
+    return cast("NDArray[np.float64]", tensor.detach().cpu().double().numpy())
 
 
 def rewritten(
     model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto], constants: Iterable[onnx.TensorProto]
 ) -> onnx.ModelProto:
     """A copy with other nodes and constants."""
-    copy = copied(model)
+    copy = deepcopy(model)
     del copy.graph.node[:], copy.graph.initializer[:]
     copy.graph.node.extend(nodes)
     copy.graph.initializer.extend(constants)
@@ -133,4 +126,4 @@ def rewritten(
 def still_used(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
     """The model's constants that some nodes read."""
     used = {name for node in nodes for name in node.input}
-    return [each for each in model.graph.initializer if each.name in used]
+    return [constant for constant in model.graph.initializer if constant.name in used]

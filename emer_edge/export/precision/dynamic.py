@@ -34,8 +34,8 @@ def quantisable_products(part: onnx.ModelProto) -> tuple[str, ...]:
     reads raw columns has none.
     """
     index = GraphIndex(part)
-    lstms = [each.name for each in part.graph.node if _is_bounded_lstm(each, index)]
-    wide = [each.name for each in part.graph.node if _is_wide(each, index)]
+    lstms = [node.name for node in part.graph.node if _is_bounded_lstm(node, index)]
+    wide = [node.name for node in part.graph.node if _is_wide(node, index)]
     return (*lstms, *wide) if lstms else ()
 
 
@@ -55,8 +55,8 @@ def quantise_products(part: onnx.ModelProto, keep: Collection[str] = ()) -> onnx
     index = GraphIndex(part)
     constants: dict[str, onnx.TensorProto] = {}
     nodes = [
-        _quantised(each, index, constants) if each.name in able and each.name not in keep else each
-        for each in part.graph.node
+        _quantised(node, index, constants) if node.name in able and node.name not in keep else node
+        for node in part.graph.node
     ]
     copy = rewritten(part, nodes, [*still_used(part, nodes), *constants.values()])
     if constants:
@@ -88,13 +88,15 @@ def _is_wide(node: onnx.NodeProto, index: GraphIndex) -> bool:
 
 def _quantised(node: onnx.NodeProto, index: GraphIndex, constants: dict[str, onnx.TensorProto]) -> onnx.NodeProto:
     def stored(name: str, weight: NDArray[np.float64]) -> tuple[str, str, str]:
-        values, scale = _rounded(weight)
+        # A step for each output, (..., outputs), of weights (..., inputs, outputs).
+        scale = np.maximum(np.abs(weight).max(axis=-2) / 127.0, _SMALLEST_SCALE).astype(np.float32)
+        values = np.clip(np.rint(weight / scale[..., None, :]), -127, 127).astype(np.int8, order="C")
         parts: dict[str, NDArray[Any]] = {"q": values, "scale": scale, "zero": np.zeros(scale.shape, np.int8)}
         for kind, value in parts.items():
             constants[f"{name}.{kind}"] = numpy_helper.from_array(value, f"{name}.{kind}")
         return f"{name}.q", f"{name}.scale", f"{name}.zero"
 
-    weights = [index.array(each).astype(np.float64) for each in node.input[1:] if each in index.constants]
+    weights = [index.array(name).astype(np.float64) for name in node.input[1:] if name in index.constants]
     if node.op_type == "Gemm":
         q, scale, zero = stored(node.input[1], weights[0])
         inputs = [node.input[0], q, scale, zero, *node.input[2:]]
@@ -103,12 +105,5 @@ def _quantised(node: onnx.NodeProto, index: GraphIndex, constants: dict[str, onn
     w, r = (stored(name, weight.transpose(0, 2, 1)) for name, weight in zip(node.input[1:3], weights, strict=False))
     # Sequence lengths, initial states and peepholes are not used.
     inputs = [node.input[0], w[0], r[0], node.input[3], "", "", "", "", *w[1:], *r[1:]]
-    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     return helper.make_node("DynamicQuantizeLSTM", inputs, list(node.output), name=node.name, domain=_DOMAIN, **given)
-
-
-def _rounded(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights (..., inputs, outputs) in steps, and the size of a step for each output (..., outputs)."""
-    scale = np.maximum(np.abs(weight).max(axis=-2) / 127.0, _SMALLEST_SCALE).astype(np.float32)
-    steps = np.rint(weight / scale[..., None, :])
-    return np.ascontiguousarray(np.clip(steps, -127, 127).astype(np.int8)), scale

@@ -3,13 +3,14 @@
 Inputs and outputs of the part stay float32, so both variants have the same interface.
 
 FP16 overflows above 65,504. ONNX Runtime computes FP16 layers in FP32 on a CPU and leaves out the roundings between
-neighbours, so running an FP16 part here does not show it. The FP32 part does: its numbers between layers are looked at
+neighbours, so running an FP16 part here does not show it. The FP32 part does: its numbers between layers are checked
 instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from emer_edge.calibration.measurement import model_session
 from emer_edge.core.errors import ConfigurationError
-from emer_edge.export.parts.graph import GraphIndex, copied, rewritten
+from emer_edge.export.parts.graph import GraphIndex, rewritten
 
 _LARGEST: Final = 65_504.0
 # They move numbers and compute nothing: they follow the type that they are given.
@@ -69,19 +70,17 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
             casts.add(key)
         return key
 
-    for node in copied(model).graph.node:
+    for node in deepcopy(model).graph.node:
         moves = node.op_type in _MOVES
         to_half = (node.input[0] in half) if moves else node.name not in keep
-        inputs = [value(each, to_half) for each in node.input]
+        inputs = [value(name, to_half) for name in node.input]
         del node.input[:]
         node.input.extend(inputs)
         nodes.append(node)
         for position, name in enumerate(node.output):
             if to_half and name in index.outputs:
-                node.output[position] = f"{name}.fp16"
-                nodes.append(
-                    helper.make_node("Cast", [f"{name}.fp16"], [name], name=f"{name}.to_fp32", to=TensorProto.FLOAT)
-                )
+                node.output[position] = inner = f"{name}.fp16"
+                nodes.append(helper.make_node("Cast", [inner], [name], name=f"{name}.to_fp32", to=TensorProto.FLOAT))
             elif to_half:
                 half.add(name)
     copy = rewritten(model, nodes, constants.values())
@@ -104,11 +103,12 @@ def overflows(
     """
     layer_of = {name: node.name for node in part.graph.node if node.name not in full_precision for name in node.output}
     session = model_session(part, threads=1, also=[name for name in layer_of if name])
-    names = [each.name for each in session.get_outputs() if each.name in layer_of and each.type == "tensor(float)"]
+    floats = (output.name for output in session.get_outputs() if output.type == "tensor(float)")
+    names = [name for name in floats if name in layer_of]
     largest = dict.fromkeys(names, 0.0)
     count = len(next(iter(given.values())))
     for at in range(0, count, _AT_ONCE):
-        batch = {name: each[at : at + _AT_ONCE] for name, each in given.items()}
+        batch = {name: values[at : at + _AT_ONCE] for name, values in given.items()}
         for name, value in zip(names, session.run(names, batch), strict=True):
             largest[name] = max(largest[name], float(np.abs(value).max(initial=0.0)))
     beyond = [name for name in layer_of if largest.get(name, 0.0) > _LARGEST]

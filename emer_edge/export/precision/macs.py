@@ -8,6 +8,7 @@ count); in the tensorrt variant off the Q/DQ pairs, which TensorRT has to follow
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +28,7 @@ from emer_edge.export.parts.graph import GraphIndex
 
 _CONVOLUTIONS: Final = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Operator -> which input holds the weights."""
-_PRODUCTS: Final = frozenset(
-    {
-        "MatMul",
-        "FusedMatMul",
-        "Gemm",
-        "QGemm",
-        "QLinearMatMul",
-        "MatMulInteger",
-        "MatMulIntegerToFloat",
-        "DynamicQuantizeMatMul",
-    }
-)
+_PRODUCTS: Final = re.compile("(Fused|QLinear|DynamicQuantize)?MatMul|MatMulInteger(ToFloat)?|Q?Gemm")
 _RECURRENT: Final = frozenset({"LSTM", "DynamicQuantizeLSTM"})
 _FLOATING: Final = frozenset({"Conv", "FusedConv", "MatMul", "FusedMatMul", "Gemm", "LSTM"})
 _GATES: Final = 4
@@ -48,17 +38,9 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True)
 class ProductMacs:
-    """One product of a part.
-
-    Attributes:
-        name: of the node.
-        op: its operator.
-        macs: for a batch of one.
-        int8: whether it multiplies 8-bit numbers.
-    """
+    """One product of a part: its node's name, its MACs for a batch of one, and whether it multiplies 8-bit numbers."""
 
     name: str
-    op: str
     macs: int
     int8: bool
 
@@ -66,14 +48,15 @@ class ProductMacs:
 def count_macs(model: onnx.ModelProto) -> tuple[ProductMacs, ...]:
     """Count the MACs of convolutions, matrix products and LSTMs of an ONNX part, a batch of one, in graph order."""
     index = GraphIndex(model)
-    nodes = [each for each in model.graph.node if each.op_type in _PRODUCTS | _RECURRENT | set(_CONVOLUTIONS)]
+    others = _RECURRENT | set(_CONVOLUTIONS)
+    nodes = [node for node in model.graph.node if node.op_type in others or _PRODUCTS.fullmatch(node.op_type)]
     shapes = _shapes(model, index, nodes)
-    found = []
+    products = []
     for node in nodes:
-        fed = all(index.made_by(each, "DequantizeLinear") for each in node.input[:2])
+        fed = all(index.made_by(name, "DequantizeLinear") for name in node.input[:2])
         int8 = node.op_type not in _FLOATING or (fed and node.op_type != "LSTM")
-        found.append(ProductMacs(node.name, node.op_type, _macs(node, shapes), int8))
-    return tuple(found)
+        products.append(ProductMacs(node.name, _macs(node, shapes), int8))
+    return tuple(products)
 
 
 def macs_of_variant(path: Path, variant: Variant) -> tuple[ProductMacs, ...]:
@@ -82,28 +65,39 @@ def macs_of_variant(path: Path, variant: Variant) -> tuple[ProductMacs, ...]:
 
 
 def int8_shares(parts: Mapping[str, Path]) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
-    """Share of INT8 MACs.
-
-    Args:
-        parts: `cpu/face_encoder`, `cpu/fusion` and so on -> ONNX file.
+    """Share of INT8 MACs, and the MACs, of parts: `cpu/face_encoder`, `cpu/fusion` and so on -> ONNX file.
 
     Returns:
-        The same keys, and `cpu/step` and `tensorrt/step` for one crop encoded and one fusion -> share, 0 to 1; and the
-        keys -> MACs under `total` and `int8`.
+        As `with_steps`.
+    """
+    counts = {}
+    for key, path in parts.items():
+        products = macs_of_variant(path, CPU if key.startswith(f"{CPU}/") else TENSORRT)
+        int8 = sum(product.macs for product in products if product.int8)
+        counts[key] = {"total": sum(product.macs for product in products), "int8": int8}
+    return with_steps(counts)
+
+
+def with_steps(parts: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, float], dict[str, dict[str, int]]]:
+    """Add up the MACs of each variant's step: one crop encoded and one fusion of every network.
+
+    Args:
+        parts: `cpu/face_encoder` and so on -> MACs under `total` and `int8`.
+
+    Returns:
+        The same keys, and `cpu/step` and `tensorrt/step`, -> share of INT8, 0 to 1; and the keys -> MACs.
     """
     counts: dict[str, dict[str, int]] = {}
-    for key, path in parts.items():
-        variant: Variant = CPU if key.startswith(f"{CPU}/") else TENSORRT
-        found = macs_of_variant(path, variant)
-        counts[key] = {"total": sum(each.macs for each in found), "int8": sum(each.macs for each in found if each.int8)}
-        step = counts.setdefault(f"{variant}/step", {"total": 0, "int8": 0})
-        for kind in step:
-            step[kind] += counts[key][kind]
-    return {key: round(each["int8"] / max(each["total"], 1), 4) for key, each in counts.items()}, counts
+    for key, part in parts.items():
+        counts[key] = dict(part)
+        step = counts.setdefault(f"{key.partition('/')[0]}/step", dict.fromkeys(part, 0))
+        for kind, count in part.items():
+            step[kind] += count
+    return {key: round(count["int8"] / max(count["total"], 1), 4) for key, count in counts.items()}, counts
 
 
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
-    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type in _CONVOLUTIONS:
         weight = shapes[node.input[_CONVOLUTIONS[node.op_type]]]
         return math.prod(shapes[node.output[0]]) * math.prod(weight[1:])
@@ -119,16 +113,16 @@ def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
 
 def _shapes(model: onnx.ModelProto, index: GraphIndex, nodes: Sequence[onnx.NodeProto]) -> dict[str, Shape]:
     """Shapes of the tensors that these nodes take and give, by running the part on zeros."""
-    wanted = {name for node in nodes for name in (*node.input, node.output[0]) if name in index.producer}
-    session = model_session(model, optimised=False, also=sorted(wanted))
+    inner = {name for node in nodes for name in (*node.input, node.output[0]) if name in index.producer}
+    session = model_session(model, optimised=False, also=sorted(inner))
     zeros: dict[str, NDArray[np.float32]] = {
-        each.name: np.zeros([size if isinstance(size, int) else 1 for size in each.shape], np.float32)
-        for each in session.get_inputs()
+        value.name: np.zeros([size if isinstance(size, int) else 1 for size in value.shape], np.float32)
+        for value in session.get_inputs()
     }
-    names = [each.name for each in session.get_outputs()]
-    found: dict[str, Shape] = {name: each.shape for name, each in zip(names, session.run(names, zeros), strict=True)}
-    found |= {name: each.shape for name, each in zeros.items()}
-    return found | {name: tuple(each.dims) for name, each in index.constants.items()}
+    names = [output.name for output in session.get_outputs()]
+    shapes: dict[str, Shape] = {name: x.shape for name, x in zip(names, session.run(names, zeros), strict=True)}
+    shapes |= {name: values.shape for name, values in zeros.items()}
+    return shapes | {name: tuple(constant.dims) for name, constant in index.constants.items()}
 
 
 def _as_run(path: Path) -> onnx.ModelProto:

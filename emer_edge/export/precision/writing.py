@@ -1,46 +1,117 @@
-"""The variants of a bundle: what each part computes in, and writing it."""
+"""The variants of a bundle: the precision of each part, the INT8 encoder, and the files."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy, deepcopy
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from emer_edge.bundle import CPU, TENSORRT, VARIANTS
+from emer_edge.bundle import CPU, TENSORRT, VARIANTS, Variant
+from emer_edge.calibration.measurement import model_session
+from emer_edge.calibration.methods import Grid, Range
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.fusion import high_precision_nodes
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
 from emer_edge.export.precision.fp16 import to_fp16
-from emer_edge.export.precision.quantiser import EncoderQuantiser
+from emer_edge.export.precision.int8 import activations_to_quantise, first_convolution_on_blocks, quantise
 from emer_edge.export.report.export_report import PartPrecision
 
 Parts = dict[str, Path]
 """`cpu/face_encoder` and so on -> ONNX file."""
 
+PROBES: Final = 12
+"""Batches of calibration crops that show the constant error of an embedding."""
+GRID_OF: Final[dict[Variant, Grid]] = {CPU: "unsigned", TENSORRT: "signed"}
+"""How the 8 bits of each variant lie on a range."""
 
-def precisions_of(asked: PartPrecision, fusion: onnx.ModelProto) -> dict[str, PartPrecision]:
-    """What each part of each variant computes in.
+
+def shift_constant(model: onnx.ModelProto, name: str, by: NDArray[np.float64]) -> onnx.ModelProto:
+    """Return a copy in which `by` was added to the float32 constant `name`.
+
+    INT8 moves the mean of an embedding, which calibration crops show and a bias can undo at no cost (as Nagel et al.,
+    "Data-free quantization through weight equalization and bias correction", 2019, do for each layer).
+
+    Raises:
+        ConfigurationError: the model has no such constant.
+    """
+    shifted = deepcopy(model)
+    for constant in shifted.graph.initializer:
+        if constant.name == name:
+            values = numpy_helper.to_array(constant).astype(np.float64) + by
+            constant.CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
+            return shifted
+    raise ConfigurationError(f"the graph {model.graph.name} has no constant called {name}")
+
+
+class EncoderQuantiser:
+    """Quantises one FP32 face encoder.
+
+    Args:
+        encoder: the FP32 part.
+        ranges: grid -> tensor -> low, high, for every tensor of `tensors_to_measure`.
+        probes: batches of calibration crops, (B, 3, 112, 112) float32 each.
+    """
+
+    def __init__(
+        self,
+        encoder: onnx.ModelProto,
+        ranges: Mapping[Grid, Mapping[str, Range]],
+        probes: Sequence[NDArray[np.float32]],
+    ) -> None:
+        self.ranges = ranges
+        self._encoder = encoder
+        self._probes = probes
+        self._expected = self._embed(encoder)
+
+    def using(self, ranges: Mapping[Grid, Mapping[str, Range]]) -> EncoderQuantiser:
+        """The same with other ranges."""
+        other = copy(self)
+        other.ranges = ranges
+        return other
+
+    def build(self, style: Variant, keep: Collection[str] = ()) -> onnx.ModelProto:
+        """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias."""
+        rough = quantise(self._encoder, self.ranges[GRID_OF[style]], style, keep)
+        if style == CPU:
+            rough = first_convolution_on_blocks(rough)
+        error = (self._expected - self._embed(rough)).astype(np.float64).mean(axis=0)
+        return shift_constant(rough, "projection.bias", error)
+
+    def _embed(self, model: onnx.ModelProto) -> NDArray[np.float32]:
+        session = model_session(model)
+        return np.concatenate([session.run(None, {"face": crops})[0] for crops in self._probes[:PROBES]])
+
+
+def tensors_to_measure(encoder: onnx.ModelProto) -> list[str]:
+    """Names of the tensors that either style quantises, sorted."""
+    return sorted({name for style in GRID_OF for name in activations_to_quantise(encoder, style)})
+
+
+def precisions_of(precision: PartPrecision, fusion: onnx.ModelProto) -> dict[str, PartPrecision]:
+    """Precision of each part of each variant, given that of the whole and the FP32 fusion.
 
     FP16 is no faster than FP32 on a CPU, so there it means FP32. With INT8 the encoder is quantised in both variants,
     and fusion in the cpu variant if it standardises its columns: 8 bits can't hold raw ones. TensorRT has no INT8 LSTM.
-
-    Args:
-        asked: precision of the whole.
-        fusion: the FP32 fusion part.
     """
-    small: PartPrecision = "int8" if asked == "int8" else "fp32"
+    small: PartPrecision = "int8" if precision == "int8" else "fp32"
     detectors: dict[str, PartPrecision] = {"face_detector": "fp32", "face_detector_near": "fp32"}
-    found: dict[str, dict[str, PartPrecision]] = {
+    precisions: dict[str, dict[str, PartPrecision]] = {
         CPU: {"face_encoder": small, "fusion": small if quantisable_products(fusion) else "fp32", **detectors},
-        TENSORRT: {"face_encoder": asked, "fusion": "fp32" if asked == "fp32" else "fp16", **detectors},
+        TENSORRT: {"face_encoder": precision, "fusion": "fp32" if precision == "fp32" else "fp16", **detectors},
     }
-    return {f"{variant}/{part}": each for variant, parts in found.items() for part, each in parts.items()}
+    return {f"{variant}/{part}": own for variant, parts in precisions.items() for part, own in parts.items()}
 
 
 def write_parts(
     folder: Path,
     full: tuple[onnx.ModelProto, onnx.ModelProto],
-    asked: PartPrecision,
+    precision: PartPrecision,
     *,
     quantiser: EncoderQuantiser | None = None,
     keep: Collection[str] = (),
@@ -48,15 +119,15 @@ def write_parts(
     """Write encoder and fusion of both variants.
 
     Args:
-        folder: gets `cpu/face_encoder.onnx` and so on.
+        folder: for `cpu/face_encoder.onnx` and so on.
         full: the FP32 encoder and the FP32 fusion.
-        asked: precision.
+        precision: of the whole.
         quantiser: needed for int8.
         keep: layers of either part that stay in floating point: names of `quantisable_layers` and
             `quantisable_products`.
     """
     encoder, fusion = full
-    precisions = precisions_of(asked, fusion)
+    precisions = precisions_of(precision, fusion)
     products = set(quantisable_products(fusion))
     parts: Parts = {}
     for variant in VARIANTS:

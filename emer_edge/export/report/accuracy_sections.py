@@ -1,11 +1,11 @@
-"""How accurate each precision is, what the gate says of the difference, and whether confidence means what it says."""
+"""Sections of the export report on accuracy: each precision, the gate's differences, calibrated probabilities."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.export.report.export_report import ChangeRow, Estimated, ExportReport, TrialFigures
@@ -13,21 +13,14 @@ from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report.bars import Bar, dots
 from emer_edge.report.curves import reliability_plot
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph
-from emer_edge.report.tables import Cell, Column, Estimate, Table
+from emer_edge.report.table import Cell, Estimate, Table, columns
+from emer_edge.report.words import INTERVALS, METRIC_NAMES, WHISKERS
 
-METRICS: Final = {"war": "WAR", "uar": "UAR", "mae": "MAE", "ece": "ECE", "nll": "NLL", "brier": "Brier score"}
-
-_INTERVALS: Final = "95 % intervals by bootstrap over participants."
 _NOTHING: Final = (
-    "Not measured: no labelled clips of an EMER data set were given (--data), so nothing is known about accuracy "
-    "in this precision beyond the comparison of parts with the checkpoint."
+    "Not measured: no labelled clips of an EMER data set were given (--data). Parts were only compared with the "
+    "checkpoint."
 )
 _MOST_MARGINS: Final = 4.0
-
-
-def columns(given: Iterable[str | tuple[Any, ...]]) -> tuple[Column, ...]:
-    """Columns of a table, each a name or what `Column` takes in its order: name, unit, digits, scale."""
-    return tuple(Column(each) if isinstance(each, str) else Column(*each) for each in given)
 
 
 def headline(report: ExportReport) -> Figure | None:
@@ -40,99 +33,102 @@ def accuracy(report: ExportReport) -> tuple[Block, ...]:
     plots, gate = _plots(report), report.gate
     if not plots:
         return (Paragraph(_NOTHING),)
-    said = Paragraph(
+    text = Paragraph(
         f"Measured on the {gate.windows:,} selection windows that the gate judges, of {gate.clips} clips whose "
-        f"{gate.participants} participants were not trained on. Choices were made on them, so emer-edge bench has "
-        "the last word: it scores the held-out fold."
+        f"{gate.participants} participants were not trained on. Choices were made on them, so the final figures are "
+        "those of emer-edge bench, which scores the held-out fold."
     )
     labels = report.variant_labels
     rows: list[tuple[Cell, ...]] = []
     for head, metrics in report.accuracy.get("fp32", {}).items():
         for metric in metrics:
-            told = (report.accuracy.get(key, {}).get(head, {}).get(metric) for key in labels)
+            figures = (report.accuracy.get(key, {}).get(head, {}).get(metric) for key in labels)
             scale = _share_of_range(head)
-            rows.append((head, METRICS[metric], *(None if each is None else _estimate(each, scale) for each in told)))
-    note = f"MAE in per cent of the label's range. In parentheses {_INTERVALS}"
-    heading = columns(["head", "metric", *((each, "%", 1) for each in labels.values())])
-    # The first plot is the page's picture already, unless there is none of values.
-    return (said, *plots[1:], Table("Accuracy on selection windows", heading, tuple(rows), note))
+            cells = (None if figure is None else _estimate(figure, scale) for figure in figures)
+            rows.append((head, METRIC_NAMES[metric], *cells))
+    heading = columns(" | ".join(["head", "metric", *(f"{label} (%):1" for label in labels.values())]))
+    note = f"MAE in per cent of the label's range. {INTERVALS}"
+    # The first plot is in the page's summary already.
+    return (text, *plots[1:], Table("Accuracy on selection windows", heading, tuple(rows), note))
 
 
 def _plots(report: ExportReport) -> list[Figure]:
-    found = []
+    figures = []
     for metric, title, unit, better in (
         ("war", "Accuracy (WAR) by head", "%", "Higher"),
         ("mae", "Mean absolute error by head", "% of the label's range", "Lower"),
     ):
         items = [
-            Bar(head, _estimate(metrics[metric], _share_of_range(head)), label)
+            Bar(head, _estimate(metrics[metric], 100 * _share_of_range(head)), label)
             for key, label in report.variant_labels.items()
             for head, metrics in report.accuracy.get(key, {}).items()
             if metric in metrics
         ]
         if items:
             caption = (
-                f"{better} is better. Whiskers: {_INTERVALS} They say how well these people stand for others; whether "
-                "a precision loses anything is a matter of paired differences, below under Accuracy gate."
+                f"{better} is better. {WHISKERS} They show how well these participants represent others; what a "
+                "precision loses is shown by the paired differences under Accuracy gate."
             )
-            found.append(Figure(dots(title, unit, items), caption))
-    return found
+            figures.append(Figure(dots(title, unit, items), caption))
+    return figures
 
 
 def gate(report: ExportReport) -> tuple[Block, ...]:
-    """Verdict, every figure's loss against what is allowed, the gap's shift, and both variants in full."""
+    """Verdict, loss of every figure, the gap's shift, and both variants in full."""
     if report.gate.verdict == "not run":
         return (Paragraph("The gate was not run: no labelled clips were given (--data)."),)
-    said = Paragraph(
+    text = Paragraph(
         f"Verdict: {report.gate.verdict}. Every figure is a paired difference on the same windows; it passes when the "
-        "loss is within what is allowed and its interval is not wider than can tell."
+        "loss is within the margin and its interval is narrow enough to tell."
     )
     changed = {label: report.trials[key] for key, label in report.variant_labels.items() if key != "fp32"}
     if not changed:
-        return (said, Paragraph("All parts compute in FP32, so there is nothing that could have been lost."))
+        return (text, Paragraph("All parts compute in FP32, so no accuracy can be lost."))
     blocks: list[Block] = [
-        Paragraph(f"{label}: {each}.", warning=True) for label, trial in changed.items() for each in trial.faults
+        Paragraph(f"{label}: {fault}.", warning=True) for label, trial in changed.items() for fault in trial.faults
     ]
     items = [
-        Bar(each.name, _estimate((each.loss, each.low, each.high), 1.0 / each.margin), label)
+        Bar(change.name, _estimate((change.loss, change.low, change.high), 1.0 / change.margin), label)
         for label, trial in changed.items()
-        for each in trial.changes
+        for change in trial.changes
     ]
     if items:
         caption = (
-            "Losses in units of what is allowed: the dashed lines are no change and the margin; left of 0 the exported "
-            f"precision is better. {_INTERVALS}"
+            "Losses in units of the margin: the dashed lines are no change and the margin; left of 0 the exported "
+            f"precision is better. {WHISKERS}"
         )
         plot = partial(dots, digits=2, guides=(0.0, 1.0), most=_MOST_MARGINS, skipped=1)
         blocks.append(Figure(plot("Loss of every figure", "share of the margin", items), caption))
     tables = tuple(_changes(trial, label) for label, trial in changed.items())
-    return (said, *blocks, *_gap(changed), Details("All figures of the gate", tables))
+    return (text, *blocks, *_gap(changed), Details("All figures of the gate", tables))
 
 
 def _gap(changed: Mapping[str, TrialFigures]) -> list[Block]:
     rows = tuple(
-        (label, each.name.partition("/")[2], each.before, each.after, _loss(each), each.margin)
+        (label, change.name.partition("/")[2], change.before, change.after, _loss(change), change.margin)
         for label, trial in changed.items()
-        for each in trial.changes
-        if each.name.startswith("gap/")
+        for change in trial.changes
+        if change.name.startswith("gap/")
     )
-    figures = ((each, "", 4) for each in ("FP32", "exported", "loss"))
-    heading = columns(["variant", "figure", *figures, ("allowed", "", 3)])
+    heading = columns("variant | figure | FP32:4 | exported:4 | loss:4 | margin:3")
     note = (
-        "The gap is the Jensen-Shannon distance of what is felt and what is shown, 0 to 1. shift: how far it moves, in "
-        "the mean of absolute differences; auroc: how well it tells windows whose two labels differ."
+        "The gap is the Jensen-Shannon distance of the ER and FER distributions, 0 to 1. shift: its mean absolute "
+        "change; auroc: how well it separates windows whose two labels differ."
     )
     return [Table("The gap between ER and FER", heading, rows, note)] if rows else []
 
 
 def _changes(trial: TrialFigures, label: str) -> Table:
-    rows = tuple((each.name, each.before, each.after, _loss(each), each.margin, each.verdict) for each in trial.changes)
-    heading = columns(["figure", *((each, "", 4) for each in ("FP32", "exported", "loss", "allowed")), "verdict"])
+    rows = tuple(
+        (change.name, change.before, change.after, _loss(change), change.margin, change.verdict)
+        for change in trial.changes
+    )
+    heading = columns("figure | FP32:4 | exported:4 | loss:4 | margin:4 | verdict")
     noise = trial.embedding_db
-    note = "Embeddings as in FP32." if noise is None else f"Embeddings: {noise:.1f} dB signal to noise."
+    note = "Embeddings are those of FP32." if noise is None else f"Embeddings: {noise:.1f} dB signal to noise."
     if trial.agreement:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in trial.agreement.items())
-        note += f" Same best class as FP32: {shares}."
+        note += f" Top class as in FP32: {shares}."
     return Table(label, heading, rows, note)
 
 
@@ -141,38 +137,40 @@ def _loss(change: ChangeRow) -> Cell:
 
 
 def _estimate(given: Estimated, scale: float = 1.0) -> Estimate:
-    return Estimate(*(math.nan if each is None else each * scale for each in given))
+    return Estimate(*(math.nan if value is None else value * scale for value in given))
 
 
 def _share_of_range(head: str) -> float:
-    """Factor that turns an error of a value head into per cent of its label's range."""
+    """Factor that turns an error of a value head into a share of its label's range."""
     spec = HEADS.get(head)
-    return 100.0 / (spec.high - spec.low) if isinstance(spec, ValueHead) else 100.0
+    return 1.0 / (spec.high - spec.low) if isinstance(spec, ValueHead) else 1.0
 
 
 def probabilities(report: ExportReport) -> tuple[Block, ...]:
     """A reliability diagram for each class head, and temperatures and scores as a table."""
-    found = {label: report.probabilities.get(key, {}) for key, label in report.variant_labels.items()}
-    heads = list(dict.fromkeys(head for each in found.values() for head in each))
+    probabilities_by_label = {label: report.probabilities.get(key, {}) for key, label in report.variant_labels.items()}
+    heads = list(dict.fromkeys(head for heads in probabilities_by_label.values() for head in heads))
     if not heads:
-        return (Paragraph("Not measured: no selection clip is labelled for a class head, so temperatures stay 1."),)
+        return (Paragraph("Not measured: no selection clip has a label of a class head, so temperatures stay 1."),)
     plots, rows = [], []
     for head in heads:
-        honest = {label: each[head] for label, each in found.items() if head in each}
+        scored = {label: heads[head] for label, heads in probabilities_by_label.items() if head in heads}
         series = {
-            label.partition(",")[0]: [ReliabilityBin(*one) for one in each.reliability]
-            for label, each in honest.items()
+            label.partition(",")[0]: [ReliabilityBin(*one) for one in head_scores.reliability]
+            for label, head_scores in scored.items()
         }
         plots.append(Figure(reliability_plot(head, series)))
-        rows += [(head, label, each.temperature, each.ece, each.nll, each.brier) for label, each in honest.items()]
-    scores = (("ECE", "%", 2, 100.0), ("NLL", "nats", 4), ("Brier score", "of 2", 4))
-    heading = columns(["head", "precision", ("temperature", "", 3), *scores])
+        rows += [
+            (head, label, head_scores.temperature, head_scores.ece, head_scores.nll, head_scores.brier)
+            for label, head_scores in scored.items()
+        ]
+    heading = columns("head | precision | temperature:3 | ECE (%):2 | NLL (nats):4 | Brier (of 2):4")
     note = (
         "Lower is better. The bundle holds the cpu variant's temperatures, fitted on all selection windows; scores and "
-        "diagrams take temperatures fitted on other participants' windows."
+        "diagrams use temperatures fitted on other participants' windows."
     )
-    said = Paragraph(
-        "Share of windows that are right, against the confidence they were given; on the dashed line the two agree. "
-        "Larger dots stand for more windows."
+    text = Paragraph(
+        "Share of correct windows against their confidence; on the dashed line the two agree. Larger dots mean more "
+        "windows."
     )
-    return (said, Gallery(tuple(plots)), Table("Worth of probabilities", heading, tuple(rows), note))
+    return (text, Gallery(tuple(plots)), Table("Calibration of probabilities", heading, tuple(rows), note))

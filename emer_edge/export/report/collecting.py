@@ -1,4 +1,4 @@
-"""What an export measured, collected for `report.json`."""
+"""Collects the measurements of an export for `report.json`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from emer_edge.bundle.manifest import GateRecord, Manifest
 from emer_edge.export.choosing.precision_choice import Choice
 from emer_edge.export.judging.gate import MARGINS
@@ -16,17 +18,28 @@ from emer_edge.export.report.export_report import (
     Estimated,
     ExportReport,
     GateFigures,
-    Honesty,
     PartFigures,
+    ProbabilityScores,
     TensorRtCheck,
 )
 
 _NOT_CHECKED: Final = "not checked (no TensorRT here)"
+_COPIED: Final = (
+    "fp32_ms",
+    "final_ms",
+    "timing",
+    "int8_macs",
+    "macs",
+    "kept_high",
+    "fall_back",
+    "candidates",
+    "ranges",
+)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What selection windows tell of the networks as written; hardly anything without such windows.
+    """The networks as written on selection windows; mostly empty without these.
 
     Attributes:
         temperatures: of each class head.
@@ -39,7 +52,7 @@ class Judged:
     temperatures: dict[str, float]
     gate: GateRecord
     gap: tuple[float, ...] = ()
-    probabilities: dict[str, dict[str, Honesty]] = field(default_factory=dict)
+    probabilities: dict[str, dict[str, ProbabilityScores]] = field(default_factory=dict)
     accuracy: dict[str, dict[str, dict[str, Estimated]]] = field(default_factory=dict)
 
 
@@ -53,23 +66,20 @@ def report_of(
     notes: tuple[str, ...],
     arguments: Sequence[str] = (),
 ) -> ExportReport:
-    """Collect what an export measured.
+    """Collect the measurements of an export.
 
     Args:
         manifest: as it will be written.
         choice: of the precision.
         judged: on selection windows.
-        folder: where the parts lie.
-        checks: what TensorRT says; None where it was not asked.
+        folder: of the parts.
+        checks: by TensorRT; None without it.
         notes: for people.
         arguments: of the command line, `export` among them.
     """
     errors, gate = manifest.verification.largest_error, manifest.gate
     counts = ("verdict", "windows", "clips", "participants")
-    calibration = None
-    if manifest.calibration is not None:
-        names = Calibration.__struct_fields__
-        calibration = Calibration(**{name: getattr(manifest.calibration, name) for name in names})
+    record = manifest.calibration
     return ExportReport(
         name=manifest.name,
         facts=_facts(manifest),
@@ -85,31 +95,23 @@ def report_of(
             for name, precision in manifest.precision.parts.items()
         },
         verified_on=manifest.verification.inputs,
-        fp32_ms=choice.fp32_ms,
-        final_ms=choice.final_ms,
-        timing=choice.timing,
-        int8_macs=choice.int8_macs,
-        macs=choice.macs,
         gate=GateFigures(**{name: getattr(gate, name) for name in counts}, margins=MARGINS),
         trials={variant: trial.figures for variant, trial in choice.trials.items()},
         accuracy=judged.accuracy,
         probabilities=judged.probabilities,
         sensitivity=choice.sensitivities,
-        kept_high=choice.kept_high,
-        fall_back=choice.fall_back,
-        candidates=choice.candidates,
-        ranges=choice.ranges,
-        calibration=calibration,
-        heads={each.name: each.classes for each in manifest.heads},
+        calibration=None if record is None else msgspec.convert(record, Calibration, from_attributes=True),
+        heads={head.name: head.classes for head in manifest.heads},
         networks=manifest.all_networks,
         command=command_of(arguments),
         tensorrt=_NOT_CHECKED if checks is None else checks,
+        **{name: getattr(choice, name) for name in _COPIED},
     )
 
 
 def command_of(arguments: Sequence[str]) -> str:
-    """The command line as others may read it: paths by their last name, since folders tell whose machine it was."""
-    return shlex.join(["emer-edge", *(_last_name(each) for each in arguments)]) if arguments else ""
+    """The command line for others: paths by their last name, since folders reveal the machine's user."""
+    return shlex.join(["emer-edge", *(_last_name(argument) for argument in arguments)]) if arguments else ""
 
 
 def _last_name(argument: str) -> str:
@@ -119,23 +121,18 @@ def _last_name(argument: str) -> str:
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:
-    calibration, gate = manifest.calibration, manifest.gate
     shares = manifest.precision.int8_macs
     return {
         "created": manifest.created,
-        "precision asked for": manifest.precision.requested,
+        "requested precision": manifest.precision.requested,
         "heads": ", ".join(manifest.head_names),
         "protocols": ", ".join(manifest.protocols) or "none complete",
         "events": manifest.events,
         "face detector": f"{manifest.detector.kind}, {manifest.detector.width_px}x{manifest.detector.height_px}",
         "landmark template": f"{manifest.face.template_faces} faces" if manifest.face.template_faces else "generic",
-        "calibration": f"{calibration.method}, {calibration.windows} windows" if calibration else "none",
-        "gate": f"{gate.verdict}, on {gate.windows} windows of {gate.clips} clips of {gate.participants} participants"
-        if gate.windows
-        else gate.verdict,
         "INT8 share of a step's operations": ", ".join(
             f"{key.removesuffix('/step')} {share:.1%}" for key, share in shares.items() if key.endswith("/step")
         ),
         "layers kept in high precision": ", ".join(manifest.precision.kept_high) or "none",
-        "tools": ", ".join(f"{name} {each}" for name, each in manifest.versions.items()),
+        "tools": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }

@@ -1,4 +1,4 @@
-"""`report.json`: everything that an export measured, as typed records; the pages and the terminal read these.
+"""`report.json`: the measurements of an export as typed records, which the page and the terminal read.
 
 Decoding is strict, so a report that decodes is a valid one.
 """
@@ -68,7 +68,7 @@ class Timing(_Record, frozen=True, kw_only=True):
 
     def medians_ms(self, candidate: str) -> dict[str, float]:
         """Medians of a candidate, milliseconds."""
-        return {name: round(each.p50_ms, 3) for name, each in self.times[candidate].items()}
+        return {name: round(latency.p50_ms, 3) for name, latency in self.times[candidate].items()}
 
 
 class GateFigures(_Record, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class ChangeRow(_Record, frozen=True, kw_only=True):
 
 
 class TrialFigures(_Record, frozen=True, kw_only=True):
-    """How one variant did on selection windows (`emer_edge.export.judging.trial.Trial`)."""
+    """One variant on selection windows (`emer_edge.export.judging.trial.Trial`)."""
 
     verdict: Verdict
     changes: tuple[ChangeRow, ...]
@@ -104,8 +104,8 @@ class TrialFigures(_Record, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
-class Honesty(_Record, frozen=True, kw_only=True):
-    """How honest the probabilities of a class head are.
+class ProbabilityScores(_Record, frozen=True, kw_only=True):
+    """Calibration of the probabilities of a class head.
 
     Attributes:
         temperature: fitted on all windows, as a bundle holds it.
@@ -144,17 +144,17 @@ class LayerSensitivity(_Record, frozen=True, kw_only=True):
 
 
 class Tried(_Record, frozen=True, kw_only=True):
-    """How many layers were put back, and what the gate said of it."""
+    """A number of layers put back, and the gate's verdict."""
 
     layers: int
     verdict: str
 
 
 class FallBack(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What the gate cost: layers put back, the most sensitive first; empty where none was.
+    """The cost of the gate; empty where no layer was put back.
 
     Attributes:
-        layers: their names.
+        layers: put back, the most sensitive first.
         tried: every number of layers that was tried.
         step_ms_before, step_ms: median step with none put back and with all of them.
         int8_macs_before, int8_macs: share of INT8 operations, by `cpu/step` and so on.
@@ -193,7 +193,7 @@ class StyleRange(_Record, frozen=True, kw_only=True):
 
 
 class TensorRange(_Record, frozen=True, kw_only=True):
-    """What calibration met in a tensor, and what each variant made of it."""
+    """The values of a tensor in calibration, and the range of each variant."""
 
     name: str
     low: float
@@ -220,7 +220,7 @@ class Calibration(_Record, frozen=True, kw_only=True):
 
 
 class TensorRtCheck(_Record, frozen=True, kw_only=True):
-    """What TensorRT made of one part.
+    """TensorRT's check of one part.
 
     Attributes:
         part: `face_encoder` and so on.
@@ -228,7 +228,7 @@ class TensorRtCheck(_Record, frozen=True, kw_only=True):
         package: package and version, empty when not built.
         seconds: time to parse and build.
         plan_bytes: size of the plan.
-        error: TensorRT's own words and the node, empty when all is well.
+        error: TensorRT's message and the node, empty when it was built.
     """
 
     part: str
@@ -240,33 +240,33 @@ class TensorRtCheck(_Record, frozen=True, kw_only=True):
 
 
 class ExportReport(_Record, frozen=True, kw_only=True):
-    """Everything that an export measured.
+    """The measurements of an export.
 
     Attributes:
         schema: version of this layout.
         name: the bundle's.
-        facts: what people ask first.
-        notes: what they should know.
+        facts: name -> text.
+        notes: for the user.
         parts: `cpu/face_encoder` and so on -> its figures.
-        verified_on: what `largest_error` was measured on.
+        verified_on: the inputs of `largest_error`.
         fp32_ms, final_ms: medians of `face_encoder`, `fusion` and `step` before and after, side by side in one run.
         timing: that run.
         int8_macs, macs: share of INT8 operations, and operations (`total`, `int8`), of each part and of `cpu/step` and
             `tensorrt/step`.
         gate: of the cpu variant, with the worse verdict of the two.
-        trials: variant -> how it did; empty without selection windows, as are the next two.
+        trials: variant -> its trial; empty without selection windows, as are the next two.
         accuracy: `fp32` and variant -> head -> `war` and `uar`, or `mae` -> figure and limits.
-        probabilities: `fp32` and variant -> class head -> how honest they are.
-        sensitivity: a layer each, the most sensitive first; empty where not measured.
-        kept_high: layers that stay in floating point, by hand or for the gate.
-        fall_back: what the gate cost.
+        probabilities: `fp32` and variant -> class head -> their calibration.
+        sensitivity: one row per layer, the most sensitive first; empty where not measured.
+        kept_high: layers that stay in floating point, by `--exclude` or for the gate.
+        fall_back: the cost of the gate.
         candidates: of `--precision auto`; empty otherwise.
         ranges: of int8; empty otherwise.
         calibration: of int8; None otherwise.
         heads: class names in output order by head, none for values.
         networks: heads and parts of each network.
-        command: what was typed, folders left out; empty where export was called from Python.
-        tensorrt: what TensorRT says of each part, or why it was not asked.
+        command: the command line without folders; empty where export was called from Python.
+        tensorrt: the check of each part, or why there is none.
     """
 
     schema: Literal[3] = SCHEMA
@@ -283,7 +283,7 @@ class ExportReport(_Record, frozen=True, kw_only=True):
     gate: GateFigures
     trials: dict[str, TrialFigures]
     accuracy: dict[str, dict[str, dict[str, Estimated]]]
-    probabilities: dict[str, dict[str, Honesty]]
+    probabilities: dict[str, dict[str, ProbabilityScores]]
     sensitivity: tuple[LayerSensitivity, ...]
     kept_high: tuple[str, ...]
     fall_back: FallBack
@@ -298,8 +298,8 @@ class ExportReport(_Record, frozen=True, kw_only=True):
     @property
     def precision(self) -> str:
         """The lowest precision that a part computes in, as people write it: what the bundle is called by."""
-        used = {each.precision for each in self.parts.values()}
-        return next((each.upper() for each in ("int8", "fp16") if each in used), "FP32")
+        used = {part.precision for part in self.parts.values()}
+        return next((precision.upper() for precision in ("int8", "fp16") if precision in used), "FP32")
 
     def variant_precision(self, variant: str) -> str:
         """What a variant's networks compute in: `INT8`, or `INT8 and FP16` where parts differ."""
@@ -310,11 +310,12 @@ class ExportReport(_Record, frozen=True, kw_only=True):
     def variant_labels(self) -> dict[str, str]:
         """`fp32` and the variants that compute in anything else, as legends call them."""
         used = {variant: self.variant_precision(variant) for variant in self.trials}
-        return {"fp32": "FP32", **{name: f"{name}, {each}" for name, each in used.items() if each != "FP32"}}
+        labels = {name: f"{name}, {precision}" for name, precision in used.items() if precision != "FP32"}
+        return {"fp32": "FP32", **labels}
 
     def bytes_of(self, variant: str) -> int:
         """Size of all parts of a variant."""
-        return sum(each.bytes for key, each in self.parts.items() if key.startswith(f"{variant}/"))
+        return sum(part.bytes for key, part in self.parts.items() if key.startswith(f"{variant}/"))
 
     def to_json(self) -> bytes:
         """Encode, indented."""

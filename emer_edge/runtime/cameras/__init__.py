@@ -1,4 +1,4 @@
-"""Cameras and videos as iterators of Frame: one driver a file, chosen by the address in `registry`."""
+"""Cameras and videos as iterators of Frame: one driver per file, chosen by the address in `registry`."""
 
 from __future__ import annotations
 

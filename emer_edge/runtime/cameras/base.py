@@ -1,8 +1,8 @@
-"""What every camera driver offers."""
+"""The base classes of cameras, and what their drivers share."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,58 +18,47 @@ class Camera(Sensor[Frame]):
     """An iterator of Frame (see `Sensor`); CameraError where the camera stopped answering.
 
     Attributes:
+        fps: nominal rate; 0 where the device states none.
+        size_px: width and height of a frame.
+        clock: where the newest frame's stamp comes from: `capture`, `stream`, `arrival` or `media` (see `Frame`).
         dropped: frames that were taken but never yielded, because newer ones had come.
         losses: how often a device was lost.
+        trouble: what is wrong with a live camera now, in a sentence for people; None while all is well.
     """
 
-    dropped: int
+    fps: float
+    size_px: tuple[int, int]
+    clock: str
+    dropped: int = 0
     losses: int = 0
-
-    @property
-    @abstractmethod
-    def fps(self) -> float:
-        """Nominal rate; 0 where the device does not tell."""
-
-    @property
-    @abstractmethod
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-
-    @property
-    @abstractmethod
-    def clock(self) -> str:
-        """Where stamps come from: `capture`, `stream`, `arrival` or `media` (see `Frame`)."""
-
-    @property
-    def trouble(self) -> str | None:
-        """What is wrong with a live camera now, in a sentence for people; None while all is well."""
-        return None
+    trouble: str | None = None
 
     @property
     def pid(self) -> int | None:
-        """Number of the process that captures, None where there is none."""
+        """Number of the process that captures; None where there is none."""
         return None
 
     @property
     def description(self) -> str:
-        """One line for people: what was opened."""
+        """What was opened, in one line."""
         width, height = self.size_px
         rate = f", {self.fps:g} fps" if self.fps else ""
         return f"{self.source} ({width}x{height}{rate}, {self.clock} clock)"
 
 
 class PlayedCamera(Played, Camera):
-    """What is played: a file, a folder, a recording.
+    """A file, a folder or a recording, played as a camera.
 
     Args:
         source: its name.
-        pace, start_ns: see `Played`.
+        pace, start_ns: as of `Played`.
+        fps: nominal rate.
+        size_px: width and height of a frame.
     """
 
-    def __init__(self, source: str, pace: str, start_ns: int | None) -> None:
+    def __init__(self, source: str, pace: str, start_ns: int | None, *, fps: float, size_px: tuple[int, int]) -> None:
         super().__init__(pace, start_ns)
-        self.source = source
-        self.dropped = 0
+        self.source, self.fps, self.size_px = source, fps, size_px
 
 
 def check_pace(pace: str) -> None:
@@ -78,10 +67,18 @@ def check_pace(pace: str) -> None:
         raise ConfigurationError(f"the pace is real or fast, not {pace!r}")
 
 
+def file_mode(path: str) -> int:
+    """The mode of what is at a path, for `stat.S_ISFIFO` and the like; 0 where nothing can be."""
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):
+        return 0
+
+
 def open_capture(cv2: Any, name: str, back_ends: Sequence[int], parameters: Sequence[int] = ()) -> Any:
     """Return a cv2.VideoCapture opened with `parameters` by the first of OpenCV's `back_ends` that can, or None.
 
-    OpenCV prints a warning for each that declines, where our error says what matters: it is silent meanwhile.
+    OpenCV prints a warning for each that declines; it is silenced here, because our error says what matters.
     """
     logging = getattr(cv2.utils, "logging", None)
     level = None if logging is None else logging.getLogLevel()
@@ -108,6 +105,6 @@ def as_bgr(image: Any, source: str, cv2: Any) -> NDArray[np.uint8]:
         grey: NDArray[np.uint8] = cv2.cvtColor(array, cv2.COLOR_GRAY2BGR)
         return grey
     raise CameraError(
-        f"{source} gives images of shape {array.shape} and type {array.dtype}; "
-        "needed are colour images of 8 bits: choose another pixel format"
+        f"{source} gives images of shape {array.shape} and type {array.dtype}, not 8-bit colour images; "
+        "choose another pixel format"
     )

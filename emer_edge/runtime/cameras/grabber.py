@@ -1,8 +1,4 @@
-"""What a driver of a live camera does inside the capture process, and the record of a driver.
-
-A sensor's noise makes every image differ from the one before, so that two identical ones are one image delivered
-twice. No noise threshold is needed, and a still scene is not mistaken for a frozen camera.
-"""
+"""The base class of live cameras inside the capture process, and the record of a driver."""
 
 from __future__ import annotations
 
@@ -21,28 +17,6 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera, as_bgr
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.drivers import Driver
-
-BLACK_LEVEL: Final = 16
-"""Levels up to this are black: a covered lens leaves a little noise, and limited-range video has its black at 16."""
-
-_BLACK_SHARE: Final = 0.995  # hot pixels and a burnt-in clock may shine
-_STEP_PX: Final = 8
-
-
-def is_repeat(image: NDArray[np.uint8], previous: NDArray[np.uint8] | None) -> bool:
-    """Whether two (H, W, 3) uint8 images are the same in every pixel; a sparse grid tells nearly all that are not."""
-    if previous is None or image.shape != previous.shape:
-        return False
-    if not np.array_equal(image[::_STEP_PX, ::_STEP_PX], previous[::_STEP_PX, ::_STEP_PX]):
-        return False
-    return np.array_equal(image, previous)
-
-
-def is_black(image: NDArray[np.uint8]) -> bool:
-    """Whether 99.5 % of a sparse grid of an (H, W, 3) uint8 image is at most `BLACK_LEVEL`."""
-    grid = image[::_STEP_PX, ::_STEP_PX]
-    return bool(np.count_nonzero(grid > BLACK_LEVEL) <= (1.0 - _BLACK_SHARE) * grid.size)
-
 
 _TRUSTED_NS: Final = NANOSECONDS
 _MOTION_JPEG: Final = "MJPG"
@@ -70,14 +44,14 @@ class Grabber(ABC):
 
     Attributes:
         fps: rate that the device states, 0 where it states none.
-        mode: what was agreed with the device, for people; empty where nothing was.
+        mode: what was agreed with the device, for messages; empty where nothing was.
     """
 
     fps: float = 0.0
     mode: str = ""
 
     def keep_originals(self) -> bool:
-        """Have the images' own JPEGs kept, before the first `read`; whether there are any."""
+        """Keep the images' own JPEGs, called before the first `read`; return whether there are any."""
         return False
 
     @abstractmethod
@@ -98,11 +72,11 @@ class Grabber(ABC):
 
 @dataclass(frozen=True)
 class Target:
-    """What a capture process is sent to.
+    """What a capture process opens.
 
     Attributes:
         text: the source, written so that the device is found again under another number.
-        present: whether the device is there at all, asked before a process is started to reopen it.
+        present: whether the device is there at all; called before a process is started to reopen it.
     """
 
     text: str
@@ -115,8 +89,8 @@ class CameraDriver(Driver):
 
     Attributes:
         grab: opens an address inside the capture process.
-        check: raises CameraError or ConfigurationError where a look from outside tells that the address can't be
-            opened; returns where the capture process finds it.
+        check: looks at an address from outside the capture process; raises CameraError or ConfigurationError where it
+            can't be opened, and returns what the process opens.
         play: opens an address; takes the pace and the start time.
     """
 
@@ -159,7 +133,7 @@ class CaptureGrabber(Grabber):
         self.fps = fps if 0 < fps <= 1000 else 0.0
 
     def keep_originals(self) -> bool:
-        """See `Grabber`: of Motion JPEG, read by Video4Linux or FFmpeg, which then leave decoding to us."""
+        """Keep those of Motion JPEG, read by Video4Linux or FFmpeg, which then leave decoding to this process."""
         cv2, capture = self._cv2, self._capture
         raw = {"V4L2": (cv2.CAP_PROP_CONVERT_RGB, 0), "FFMPEG": (cv2.CAP_PROP_FORMAT, -1)}.get(capture.getBackendName())
         if raw is None or int(capture.get(cv2.CAP_PROP_FOURCC)) != cv2.VideoWriter.fourcc(*_MOTION_JPEG):
@@ -168,7 +142,7 @@ class CaptureGrabber(Grabber):
         return self._originals
 
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
-        """See `Grabber`."""
+        """Wait for the next image."""
         image, original = None, b""
         while image is None:
             got, data = self._capture.read() if into is None or self._originals else self._capture.read(into)
@@ -184,9 +158,9 @@ class CaptureGrabber(Grabber):
         return Grab(as_bgr(image, self._source, self._cv2), stamp_ns, clock, original)
 
     def stamp(self, position_ms: float, arrival_ns: int) -> tuple[int, str]:
-        """An image's stamp and its clock."""
+        """Stamp of an image, and its clock."""
         return frame_stamp(position_ms, arrival_ns)
 
     def close(self) -> None:
-        """See `Grabber`."""
+        """Release the capture."""
         self._capture.release()

@@ -2,14 +2,15 @@
 
 `gst://ELEMENTS` takes the elements that make the images (`v4l2src device=/dev/video0 ! image/jpeg ! jpegdec`); what
 turns them into B, G, R and keeps the newest is added. `csi://0`, a camera on a Jetson's CSI connector, is such a
-pipeline with NVIDIA's nvarguscamerasrc. gst-launch-1.0 writes the raw images into a pipe of ours and says on its
-standard output when each of them was taken (`identity silent=false`), counted from the pipeline's base time, which
-GStreamer logs in CLOCK_MONOTONIC: our own clock.
+pipeline with NVIDIA's nvarguscamerasrc. gst-launch-1.0 writes the raw images into a pipe and prints on its standard
+output when each of them was taken (`identity silent=false`), counted from the pipeline's base time, which GStreamer
+logs in CLOCK_MONOTONIC: the host clock of all stamps.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
 import re
@@ -17,7 +18,7 @@ import shlex
 import shutil
 import subprocess
 import threading
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,6 @@ _ERROR: Final = re.compile(
 
 
 def _check_pipeline(address: Address) -> Target:
-    """See `CameraDriver`."""
     if not address.path.strip():
         raise ConfigurationError("gst:// needs elements that make images, for example: gst://videotestsrc is-live=true")
     try:
@@ -66,19 +66,13 @@ def _check_gstreamer(text: str) -> None:
 
 
 def _has_element(name: str) -> bool | None:
-    """Whether GStreamer has an element; None where gst-inspect-1.0, which could tell, is missing."""
+    """Whether GStreamer has an element; None where gst-inspect-1.0 is missing."""
     if shutil.which("gst-inspect-1.0") is None:
         return None
     return subprocess.run(["gst-inspect-1.0", "--exists", name], capture_output=True, check=False).returncode == 0
 
 
-def _grab_pipeline(address: Address) -> Grabber:
-    """See `CameraDriver`."""
-    return _open_pipeline(address.name, address.path)
-
-
 def _open_pipeline(name: str, elements: str) -> Grabber:
-    """Open a pipeline: what makes the images, as text."""
     if _opencv_has_gstreamer():
         cv2 = import_cv2()
         whole = f"{elements} ! {_TO_BGR} ! appsink drop=true max-buffers=1 sync=false"
@@ -97,10 +91,6 @@ def _opencv_has_gstreamer() -> bool:
 class GstLaunchGrabber(Grabber):
     """A pipeline run by gst-launch-1.0.
 
-    Args:
-        name: of the source, for messages.
-        elements: what makes the images.
-
     Raises:
         CameraError: there is no gst-launch-1.0, or it can't run the pipeline.
     """
@@ -109,7 +99,7 @@ class GstLaunchGrabber(Grabber):
         self._name = name
         self._images, theirs = os.pipe()
         with contextlib.suppress(OSError):  # fewer, larger reads
-            _set_pipe_size(self._images, _PIPE_BYTES)
+            fcntl.fcntl(self._images, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         sink = f"{_TO_BGR} ! {_NEWEST} ! identity silent=false ! fdsink fd={theirs} sync=false"
         environment = {**os.environ, "GST_DEBUG": "1,GST_CLOCK:5", "GST_DEBUG_NO_COLOR": "1"}
         try:
@@ -129,12 +119,12 @@ class GstLaunchGrabber(Grabber):
         finally:
             os.close(theirs)
         self._taken: queue.Queue[int | None] = queue.Queue(_TIMES)
-        self._said = threading.Event()  # caps, or the end
+        self._ready = threading.Event()  # caps, or the end
         self._size_px: tuple[int, int] | None = None
         self._base_ns: int | None = None
         self._error = ""
         threading.Thread(target=self._listen, daemon=True).start()
-        self._said.wait()
+        self._ready.wait()
         if self._size_px is None:
             self.close()
             raise CameraError(
@@ -143,7 +133,7 @@ class GstLaunchGrabber(Grabber):
         self.mode = f"{_LAUNCH}, {self._size_px[0]}x{self._size_px[1]}"
 
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
-        """See `Grabber`."""
+        """Wait for the next image."""
         assert self._size_px is not None
         shape = (self._size_px[1], self._size_px[0], 3)
         image = into if into is not None and into.shape == shape else np.empty(shape, np.uint8)
@@ -165,7 +155,7 @@ class GstLaunchGrabber(Grabber):
         return Grab(image, *frame_stamp((self._base_ns + taken_ns) * 1e-6, arrival_ns))
 
     def close(self) -> None:
-        """See `Grabber`."""
+        """End gst-launch."""
         self._process.kill()
         self._process.wait()
         os.close(self._images)
@@ -181,32 +171,26 @@ class GstLaunchGrabber(Grabber):
             got += count
 
     def _listen(self) -> None:
-        """Read what gst-launch says: the size, the base time, when each image was taken, and errors."""
+        """Read gst-launch's output: the size, the base time, when each image was taken, and errors."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if (found := _TAKEN.search(line)) is not None:
-                self._taken.put(None if found[1] is None else _clock_ns(found))
-            elif (found := _BASE.search(line)) is not None:
-                self._base_ns = _clock_ns(found) or self._base_ns
-            elif (found := _CAPS.search(line.replace("\\", ""))) is not None:
-                rate = _RATE.search(found[3])
+            if (match := _TAKEN.search(line)) is not None:
+                self._taken.put(None if match[1] is None else _clock_ns(match))
+            elif (match := _BASE.search(line)) is not None:
+                self._base_ns = _clock_ns(match) or self._base_ns
+            elif (match := _CAPS.search(line.replace("\\", ""))) is not None:
+                rate = _RATE.search(match[3])
                 self.fps = int(rate[1]) / int(rate[2]) if rate is not None and int(rate[2]) else 0.0
-                self._size_px = (int(found[1]), int(found[2]))
-                self._said.set()
-            elif (found := _ERROR.search(line)) is not None:
-                self._error = self._error or (found[1] or found[2]).strip()
-        self._said.set()
+                self._size_px = (int(match[1]), int(match[2]))
+                self._ready.set()
+            elif (match := _ERROR.search(line)) is not None:
+                self._error = self._error or (match[1] or match[2]).strip()
+        self._ready.set()
 
 
-def _clock_ns(found: re.Match[str]) -> int:
-    hours, minutes, seconds, nanoseconds = (int(each) for each in found.groups())
+def _clock_ns(match: re.Match[str]) -> int:
+    hours, minutes, seconds, nanoseconds = (int(group) for group in match.groups())
     return ((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000 + nanoseconds
-
-
-def _set_pipe_size(descriptor: int, size: int) -> Any:
-    import fcntl
-
-    return fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), size)
 
 
 _SIZE_PX = (1280, 720)
@@ -214,7 +198,7 @@ _RATE_HZ = 30.0
 
 
 def elements(address: Address) -> str:
-    """The elements that make a sensor's images.
+    """Elements that make a sensor's images.
 
     Raises:
         ConfigurationError: no sensor number, or parameters that make no sense.
@@ -231,7 +215,6 @@ def elements(address: Address) -> str:
 
 
 def _check_sensor(address: Address) -> Target:
-    """See `CameraDriver`."""
     elements(address)
     import_cv2()
     _check_gstreamer(address.text)
@@ -244,7 +227,6 @@ def _check_sensor(address: Address) -> Target:
 
 
 def _grab_sensor(address: Address) -> Grabber:
-    """See `CameraDriver`."""
     return _open_pipeline(address.name, elements(address))
 
 
@@ -254,7 +236,7 @@ GSTREAMER: Final = CameraDriver(
     example="gst://PIPELINE",
     schemes=("gst",),
     whole=True,
-    grab=_grab_pipeline,
+    grab=lambda address: _open_pipeline(address.name, address.path),
     check=_check_pipeline,
 )
 
@@ -262,7 +244,7 @@ CSI: Final = CameraDriver(
     name="csi",
     help="a sensor on a Jetson's CSI connector, by number",
     example="csi://0",
-    parameters={"size": "1280x720 by default", "rate": "images a second, 30 by default: one of the sensor's modes"},
+    parameters={"size": "1280x720 by default", "rate": "images per second, 30 by default: one of the sensor's modes"},
     schemes=("csi",),
     grab=_grab_sensor,
     check=_check_sensor,

@@ -1,7 +1,7 @@
 """The images of a recording (`run --record FILE.mcap --record-video`) played as a camera.
 
-Where the recording holds the crops that were made of its images, frames bring them along and nothing is looked for
-again; a lossless recording holds whole images, in which faces are looked for as they were at first.
+Where the recording holds the face crops, frames carry them and no face is detected again; a lossless recording holds
+whole images, in which faces are detected as in the recorded run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from emer_edge.runtime.recording.messages import CAMERA, FRAMES, FrameMessage, l
 
 
 def open_recorded(address: Address, pace: str, start_ns: int | None) -> RecordedCamera:
-    """Open a recording (see `open_camera`); raise CameraError where it holds no images."""
+    """Open a recording; raise CameraError where it holds no images."""
     try:
         return RecordedCamera(Path(address.path), pace, start_ns)
     except DataError as error:
@@ -36,13 +36,9 @@ def open_recorded(address: Address, pace: str, start_ns: int | None) -> Recorded
 class RecordedCamera(PlayedCamera):
     """Frames of a recording; time 0 is the start of its lattice of hops.
 
-    Args:
-        path: the recording.
-        pace, start_ns: see `PlayedCamera`.
-
     Attributes:
         recording: the file.
-        head: what it says about itself.
+        head: its description of itself.
 
     Raises:
         CameraError: it holds no images.
@@ -50,24 +46,15 @@ class RecordedCamera(PlayedCamera):
     """
 
     def __init__(self, path: Path, pace: str = "real", start_ns: int | None = None) -> None:
-        super().__init__(str(path), pace, start_ns)
         self.head = read_head(path)
+        size_px = (self.head.width_px, self.head.height_px)
+        super().__init__(str(path), pace, start_ns, fps=self.head.fps, size_px=size_px)
         if self.head.images == "none":
             raise CameraError(
                 f"{path} holds no images: it was recorded without --record-video; give the video that belongs to it"
             )
         self.recording = path
         self._frames = self._read()
-
-    @property
-    def fps(self) -> float:
-        """Nominal rate of the camera that was recorded."""
-        return self.head.fps
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return self.head.width_px, self.head.height_px
 
     def __next__(self) -> Frame:
         start_ns = self._started_ns()
@@ -76,7 +63,7 @@ class RecordedCamera(PlayedCamera):
             shift_ns = start_ns - self.head.origin_ns
             arrival_ns = message.taken_ns + shift_ns
             if not self._fast:
-                if monotonic_ns() - arrival_ns > NANOSECONDS / max(self.head.fps, 1.0):
+                if monotonic_ns() - arrival_ns > NANOSECONDS / max(self.fps, 1.0):
                     self.dropped += 1
                     continue
                 arrival_ns = self._await(arrival_ns)

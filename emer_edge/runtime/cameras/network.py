@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
-from emer_edge.runtime.cameras.base import open_capture
+from emer_edge.runtime.cameras.base import file_mode, open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
 from emer_edge.runtime.clock import ClockMapper
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
 
-# FFmpeg probes a stream by reading seconds of it, and would then hand them out as if they were new.
+# FFmpeg probes a stream by reading seconds of it, and would then yield them as if they were new.
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
 
 
 def _check_stream(address: Address) -> Target:
-    """See `CameraDriver`."""
     try:
         _ = urlsplit(address.text).port  # raises where it is no number
     except ValueError as error:
@@ -35,29 +35,25 @@ def _check_stream(address: Address) -> Target:
     return Target(address.text)
 
 
-def low_latency() -> None:
-    """Have this process's FFmpeg keep no images back; a user's own OPENCV_FFMPEG_CAPTURE_OPTIONS goes first."""
+def _open(name: str, parameters: Sequence[int], failure: str) -> Any:
+    """Open without holding images back; a user's own OPENCV_FFMPEG_CAPTURE_OPTIONS takes precedence."""
+    cv2 = import_cv2()
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _OPTIONS)
-
-
-def one_thread(cv2: Any) -> tuple[int, ...]:
-    """Parameters for `open_capture`: a decoder with n threads would be n - 1 images late."""
-    return (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
+    capture = open_capture(cv2, name, (cv2.CAP_FFMPEG,), parameters)
+    if capture is None:
+        raise CameraError(failure)
+    return capture
 
 
 def _grab_stream(address: Address) -> CaptureGrabber:
-    """See `CameraDriver`."""
     cv2 = import_cv2()
-    low_latency()
-    capture = open_capture(cv2, address.text, (cv2.CAP_FFMPEG,), one_thread(cv2))
-    if capture is None:
-        raise CameraError(
-            f"{address.name} can't be opened: is the address right, the camera on, and its stream a video? "
-            "Try it with: ffplay ADDRESS"
-        )
-    if address.scheme in _WITH_TIMES:
-        return _TimedGrabber(address.name, capture)
-    return CaptureGrabber(address.name, capture)
+    # A decoder with n threads would be n - 1 images late.
+    one_thread = (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
+    failure = (
+        "can't be opened: is the address right, the camera on, and its stream a video? Try it with: ffplay ADDRESS"
+    )
+    capture = _open(address.text, one_thread, f"{address.name} {failure}")
+    return (_TimedGrabber if address.scheme in _WITH_TIMES else CaptureGrabber)(address.name, capture)
 
 
 class _TimedGrabber(CaptureGrabber):
@@ -69,7 +65,7 @@ class _TimedGrabber(CaptureGrabber):
         self._last_ms = -1.0
 
     def stamp(self, position_ms: float, arrival_ns: int) -> tuple[int, str]:
-        """An image's stamp; its arrival where the stream's time does not go on."""
+        """Stamp of an image, and its clock; its arrival where the stream's time does not advance."""
         if not self._last_ms < position_ms < 1e15:
             return arrival_ns, "arrival"
         self._last_ms = position_ms
@@ -77,29 +73,16 @@ class _TimedGrabber(CaptureGrabber):
 
 
 def _check_pipe(address: Address) -> Target:
-    """See `CameraDriver`."""
     import_cv2()
-    return Target(address.text, lambda: _is_pipe(address.path))
+    return Target(address.text, lambda: stat.S_ISFIFO(file_mode(address.path)))
 
 
 def _grab_pipe(address: Address) -> CaptureGrabber:
-    """See `CameraDriver`; opening waits until somebody writes."""
-    cv2 = import_cv2()
-    low_latency()
-    capture = open_capture(cv2, address.path, (cv2.CAP_FFMPEG,))
-    if capture is None:
-        raise CameraError(
-            f"{address.name}: what comes through this pipe is no video that OpenCV can read; "
-            "try for example: ffmpeg -i INPUT -c:v mjpeg -f mjpeg PIPE"
-        )
-    return CaptureGrabber(address.name, capture)
-
-
-def _is_pipe(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
+    failure = (
+        f"{address.name}: what comes through this pipe is no video that OpenCV can read; "
+        "try for example: ffmpeg -i INPUT -c:v mjpeg -f mjpeg PIPE"
+    )
+    return CaptureGrabber(address.name, _open(address.path, (), failure))  # waits until somebody writes
 
 
 NETWORK: Final = CameraDriver(
@@ -116,7 +99,7 @@ PIPE: Final = CameraDriver(
     name="pipe",
     help="a named pipe into which another program writes a video: Motion JPEG, MPEG-TS, Matroska, AVI",
     example="a named pipe",
-    claims=lambda address: _is_pipe(address.path),
+    claims=lambda address: stat.S_ISFIFO(file_mode(address.path)),
     grab=_grab_pipe,
     check=_check_pipe,
 )

@@ -1,9 +1,9 @@
-"""Opening and checking of cameras by their address: live ones through a capture process, recordings and videos here."""
+"""Opens and checks cameras by their address: live ones in a capture process, recordings and videos in this one."""
 
 from __future__ import annotations
 
 from emer_edge.runtime.cameras.base import Camera, check_pace
-from emer_edge.runtime.cameras.live import LiveCapture
+from emer_edge.runtime.cameras.live_camera import LiveCapture
 from emer_edge.runtime.cameras.registry import find_camera
 from emer_edge.runtime.say import Say, say_to_log
 
@@ -18,7 +18,7 @@ def open_camera(
             video file, a folder of images ...
         pace: files only: `real` plays it as a camera would deliver it, `fast` never sleeps and loses no frame.
         start_ns: files only: host time of the video's time 0; None: the first read with pace `real`, 0 with `fast`.
-        say: live cameras only: told in a sentence when the camera is lost and when it is back.
+        say: live cameras only: takes a sentence when the camera is lost and when it is back.
         originals: live cameras only: whether frames bring along the JPEGs of a camera that sends such.
 
     Raises:
@@ -35,9 +35,9 @@ def open_camera(
 
 
 def check_camera(source: str, pace: str = "real") -> bool:
-    """Raise what `open_camera` would, as far as a look tells; say whether the camera is live.
+    """Raise what `open_camera` would, without opening live cameras; return whether the camera is live.
 
-    A video is opened and closed again; no live camera is.
+    A video is opened and closed again.
     """
     check_pace(pace)
     driver, address = find_camera(source)

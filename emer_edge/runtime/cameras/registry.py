@@ -1,4 +1,4 @@
-"""Which driver opens which camera. A new driver is one module and one line in `CAMERAS`.
+"""The camera drivers. A new driver is one module and one line in `CAMERAS`.
 
 Other packages add drivers (`CameraDriver`) by entry points of the group `emer_edge.cameras`.
 """
@@ -20,7 +20,7 @@ from emer_edge.runtime.cameras.v4l2 import V4L2
 from emer_edge.runtime.cameras.video import FOLDER, VIDEO
 from emer_edge.runtime.drivers import find_driver
 
-# What plays recordings brings the faces' room along: the capture process must not carry it.
+# Playing recordings imports the faces' room, which the capture process must not carry.
 
 
 def _is_recording(address: Address) -> bool:
@@ -44,16 +44,16 @@ _RECORDING: Final = CameraDriver(
 )
 
 CAMERAS: Final = (V4L2, CSI, NETWORK, GSTREAMER, SYNTHETIC, PIPE, FOLDER, _RECORDING, VIDEO)
-"""In the order in which they are asked whether an address is their own."""
+"""In the order in which their `claims` are called."""
 
 
 def cameras() -> dict[str, CameraDriver]:
-    """Name -> driver: ours, and those of other packages."""
+    """Name -> driver: built-in ones, and those of other packages."""
     return with_plugins("emer_edge.cameras", CAMERAS, CameraDriver)
 
 
 def find_camera(source: str) -> tuple[CameraDriver, Address]:
-    """The driver of a source, and the source taken apart.
+    """The driver of a source, and the parsed source.
 
     Raises:
         CameraError: no driver knows it.

@@ -23,18 +23,16 @@ _SWAY_PX: Final = 1.5
 
 
 def _check(address: Address) -> Target:
-    """See `CameraDriver`."""
-    _wishes(address)
+    _parameters(address)
     import_cv2()
     return Target(address.text)
 
 
 def _grab(address: Address) -> SyntheticGrabber:
-    """See `CameraDriver`."""
-    return SyntheticGrabber(*_wishes(address))
+    return SyntheticGrabber(*_parameters(address))
 
 
-def _wishes(address: Address) -> tuple[float, tuple[int, int], int]:
+def _parameters(address: Address) -> tuple[float, tuple[int, int], int]:
     if address.path:
         raise ConfigurationError(
             f"{address.text}: the synthetic camera is written synthetic://?fps=30&size=640x480&seed=0"
@@ -47,7 +45,7 @@ class SyntheticGrabber(Grabber):
     """Draws a face at a steady rate; the same seed gives the same images.
 
     Args:
-        fps: images a second.
+        fps: images per second.
         size_px: width and height.
         seed: of the participant and of what they do.
     """
@@ -66,7 +64,7 @@ class SyntheticGrabber(Grabber):
         self._start_ns = monotonic_ns()
 
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
-        """See `Grabber`; the stamp is when the image was due."""
+        """Wait for the next image; its stamp is when it was due."""
         late = int((monotonic_ns() - self._start_ns) * self.fps // NANOSECONDS) - self._index
         self._index += max(0, late)
         due_ns = self._start_ns + round(self._index * NANOSECONDS / self.fps)
@@ -85,16 +83,14 @@ class SyntheticGrabber(Grabber):
         swayed: NDArray[np.uint8] = self._cv2.warpAffine(
             self._drawing, shift, (640, 480), borderMode=self._cv2.BORDER_REPLICATE
         )
-        if self._size_px == (640, 480):
-            return swayed
-        return self._fitted(swayed)
+        return swayed if self._size_px == (640, 480) else self._fitted(swayed)
 
     def close(self) -> None:
-        """See `Grabber`."""
+        """End the drawing."""
         self._drawings = iter(())
 
     def _fitted(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The scene at the wanted size: cut to its shape, then resized."""
+        """The scene cut to the image's shape, then resized."""
         width, height = self._size_px
         scale = min(640 / width, 480 / height)
         cut_w, cut_h = round(width * scale), round(height * scale)
@@ -115,7 +111,7 @@ SYNTHETIC: Final = CameraDriver(
     help="a camera that needs no hardware: the packaged portrait, acting",
     example="synthetic://?fps=30&seed=0",
     parameters={
-        "fps": "images a second, 30 by default",
+        "fps": "images per second, 30 by default",
         "size": "640x480 by default",
         "seed": "of the participant, 0 by default",
     },

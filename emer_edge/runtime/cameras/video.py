@@ -1,7 +1,7 @@
 """Video files as cameras, and folders of images, in the natural order of their names (2.jpg before 10.jpg).
 
-Frame i of a video is stamped start + i / fps. With pace `real` it is yielded when that time comes, and frames whose
-successor is due already are dropped, as a camera would overwrite them. With pace `fast` every frame is yielded at once.
+Frame i of a video is stamped start + i / fps. With pace `real` it is yielded at that time, and frames whose successor
+is due already are dropped, as a camera would overwrite them. With pace `fast` every frame is yielded at once.
 """
 
 from __future__ import annotations
@@ -63,27 +63,15 @@ class VideoFile(PlayedCamera):
         capture: the opened video: a cv2.VideoCapture, or what has its methods.
         first: its first image, read already.
         fps: its rate.
-        source, pace, start_ns: see `PlayedCamera`.
+        source, pace, start_ns: as of `PlayedCamera`.
     """
 
     def __init__(self, capture: Any, first: Any, fps: float, *, source: str, pace: str, start_ns: int | None) -> None:
-        super().__init__(source, pace, start_ns)
+        super().__init__(source, pace, start_ns, fps=fps, size_px=(int(first.shape[1]), int(first.shape[0])))
         self._capture = capture
         self._first = first
-        self._size_px = (int(first.shape[1]), int(first.shape[0]))
-        self._fps = fps
         self._index = 0
         self._lock = threading.Lock()
-
-    @property
-    def fps(self) -> float:
-        """Nominal rate of the container."""
-        return self._fps
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return self._size_px
 
     def __next__(self) -> Frame:
         self._started_ns()
@@ -103,13 +91,13 @@ class VideoFile(PlayedCamera):
         return Frame(index, image, stamp_ns, arrival_ns, clock=self.clock)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         super().close()
         with self._lock:
             self._capture.release()
 
     def _due_ns(self, index: int) -> int:
-        return (self._start_ns or 0) + round(index * NANOSECONDS / self._fps)
+        return (self._start_ns or 0) + round(index * NANOSECONDS / self.fps)
 
     def _skip_overtaken(self) -> None:
         while self._due_ns(self._index + 1) <= monotonic_ns():
@@ -138,9 +126,7 @@ class VideoFile(PlayedCamera):
         if stated > 0 and self._index < _WHOLE * stated:
             logging.getLogger("emer_edge").warning(
                 "%s ended after %d of the %d frames that it states; the file is cut short or damaged",
-                self.source,
-                self._index,
-                int(stated),
+                *(self.source, self._index, int(stated)),
             )
 
 
@@ -148,9 +134,8 @@ _FPS: Final = 30.0
 
 
 def _open_folder(address: Address, pace: str, start_ns: int | None) -> VideoFile:
-    """Open a folder of images (see `open_camera`)."""
     fps = address.number("fps", 0.1, 500) or _FPS
-    paths = sorted((each for each in Path(address.path).iterdir() if each.suffix.lower() in PHOTOS), key=_natural)
+    paths = sorted((path for path in Path(address.path).iterdir() if path.suffix.lower() in PHOTOS), key=_natural)
     if not paths:
         raise CameraError(f"{address.path} is a folder without images ({', '.join(sorted(PHOTOS))})")
     images = _Images(paths)
@@ -160,11 +145,11 @@ def _open_folder(address: Address, pace: str, start_ns: int | None) -> VideoFile
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(each), "") if each.isdigit() else (0, each) for each in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 class _Images:
-    """Images as `VideoFile` reads them: what it needs of cv2.VideoCapture."""
+    """Image files with those methods of cv2.VideoCapture that `VideoFile` calls."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._cv2 = import_cv2()
@@ -173,7 +158,7 @@ class _Images:
         self._shape: tuple[int, ...] | None = None
 
     def grab(self) -> bool:
-        """Pass over an image; false at the end."""
+        """Skip an image; false at the end."""
         self._next += 1
         return self._next <= len(self._paths)
 
@@ -197,18 +182,18 @@ class _Images:
         return True, image
 
     def get(self, _: int) -> float:
-        """How many images there are: the only property that is asked for."""
+        """Number of images: the only property that `VideoFile` reads."""
         return float(len(self._paths))
 
     def release(self) -> None:
-        """Nothing to let go."""
+        """Release nothing: no file stays open."""
 
 
 FOLDER: Final = CameraDriver(
     name="folder",
     help="images in the natural order of their names",
     example="a folder of images",
-    parameters={"fps": "images a second, 30 by default"},
+    parameters={"fps": "images per second, 30 by default"},
     claims=lambda address: os.path.isdir(address.path),
     play=_open_folder,
 )

@@ -1,12 +1,12 @@
-"""The host's clock, what every mapping to it offers, and the mapping over a link that only ever delays.
+"""The host's clock, the base class of mappings to it, and the mapping over a one-way link that only ever delays.
 
 A sample that the device stamped d arrives at a = offset + rate * d + delay, where the delay is never negative and now
 and then nearly nothing. With exponential delays the likeliest line is the one below all points (d, a) with the least
 sum of distances: the edge of their lower convex hull that spans their mean d (Moon, Skelly and Towsley, "Estimation and
 removal of clock skew from network delay measurements", INFOCOM 1999). A short window says little about a slope, so the
 drift also has a prior: crystals are within some 50 ppm, and a clock that resets keeps its crystal. The line is refitted
-over a sliding window. What no one-way link can tell is the smallest delay itself: stamps are late by that constant, for
-a serial link the time its bytes take.
+over a sliding window. The smallest delay itself is unknown over a one-way link: stamps are late by that constant, for a
+serial link the time its bytes take.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class ClockReport:
     Attributes:
         link: `one-way` (arrivals alone) or `two-way` (round trips).
         drift_ppm: how much slower than the host's the device clock runs.
-        residual_ms: mean delay above the fastest link seen: the jitter that the mapping takes away.
+        residual_ms: mean delay above the shortest delay seen: the jitter that the mapping removes.
         resets: how often the device clock was seen to restart, jump or pause.
-        uncertainty_ms: two-way links: the mapping errs by no more than this; None where nothing bounds it.
+        uncertainty_ms: two-way links: bound of the mapping's error; None where there is none.
     """
 
     link: str
@@ -76,15 +76,12 @@ class ClockReport:
 class Clock(ABC):
     """Maps a device's stamps to host monotonic time, sample by sample, and never runs backwards.
 
-    One thread maps, any thread asks how well it does. It restarts by itself when the device's clock resets, jumps or
-    pauses, and never answers later than the sample's arrival by more than the nanoseconds that keep stamps apart.
+    One thread maps; any thread may read the report. It restarts by itself when the device's clock resets, jumps or
+    pauses, and never maps later than the sample's arrival by more than the nanoseconds that keep stamps apart.
 
     Attributes:
-        link: `one-way` or `two-way`.
         resets: how often the mapping was restarted.
     """
-
-    link: str
 
     def __init__(self) -> None:
         self.resets = 0
@@ -93,34 +90,16 @@ class Clock(ABC):
         self._lock = threading.Lock()
 
     @property
-    def drift_ppm(self) -> float:
-        """How much slower than the host's the device clock runs, in parts per million."""
-        return self._drift * 1e6
-
-    @property
-    def residual_ms(self) -> float:
-        """Mean delay beyond the fastest link seen: the jitter that the mapping takes away."""
-        with self._lock:
-            return self._residual_ms()
-
-    @property
-    def uncertainty_ms(self) -> float | None:
-        """The mapping errs by no more; None where nothing bounds it."""
-        return None
-
-    @property
     def report(self) -> ClockReport:
-        """How well it does."""
+        """Quality of the mapping."""
         with self._lock:
-            return ClockReport(
-                self.link, self.drift_ppm, self._residual_ms(), self.resets, uncertainty_ms=self.uncertainty_ms
-            )
+            return self._report()
 
     def map(self, device_ns: int | None, arrival_ns: int) -> int:
         """Return the host time of a sample.
 
         Args:
-            device_ns: the device's stamp; None where it has none: then arrival is all there is.
+            device_ns: the device's stamp; None where it has none: then the arrival counts.
             arrival_ns: when the sample reached this process, never before the last one's arrival.
         """
         with self._lock:
@@ -132,23 +111,23 @@ class Clock(ABC):
 
     @abstractmethod
     def resume(self) -> None:
-        """Take note that the link was cut: a first sample that is late means at once that the clock had stopped."""
+        """Note that the link was cut: if the next sample is late, the clock had stopped, and the mapping restarts."""
 
     @abstractmethod
     def _mapped(self, device_ns: int, arrival_ns: int) -> int: ...
 
     @abstractmethod
-    def _residual_ms(self) -> float: ...
+    def _report(self) -> ClockReport: ...
 
 
 def host_offset_ns(read_ns: Callable[[], int]) -> int:
-    """What added to another clock of this machine gives host time: from the tightest of a few bracketed readings."""
+    """Host time minus another clock of this machine, from the tightest of a few bracketed readings."""
     readings: list[tuple[int, int]] = []
     for _ in range(_BRACKETS):
         before_ns = monotonic_ns()
-        read = read_ns()
+        other_ns = read_ns()
         after_ns = monotonic_ns()
-        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - read))
+        readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - other_ns))
     return min(readings)[1]
 
 
@@ -156,7 +135,12 @@ PRIOR_SIGMA: Final = 50e-6
 """Standard deviation of a crystal's drift before anything is measured."""
 
 LEAST_DELAY_NS: Final = 1_000.0
-"""Timers are no better; keeps a perfect link from dividing by zero."""
+"""Resolution of timers; keeps a perfect link from dividing by zero."""
+
+MAX_DRIFT: Final = 500e-6
+"""Bound of the slope; crystals stay within 200 ppm."""
+
+_WINDOW_NS: Final = 30_000_000_000
 
 _BUCKET_NS: Final = 250_000_000  # of each quarter second only the point of least delay is kept
 _EARLY_NS: Final = 20_000_000  # arriving this much before the line allows: the device clock has jumped ahead
@@ -168,30 +152,20 @@ _LONG_SINCE: Final[tuple[int, int] | None] = (-(1 << 63), -(1 << 63))
 
 
 class ClockMapper(Clock):
-    """Maps device time by arrivals alone.
+    """Maps device time by arrivals alone."""
 
-    Args:
-        window_ns: length of the sliding window.
-        max_drift_ppm: bound of the slope; crystals stay within 200.
-    """
-
-    link = "one-way"
-
-    def __init__(self, window_ns: int = 30_000_000_000, max_drift_ppm: float = 500.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._window_ns = window_ns
-        self._max_drift = max_drift_ppm * 1e-6
         self._restart()
 
     def resume(self) -> None:
-        """See `Clock`."""
+        """Note that the link was cut: a late next sample restarts the mapping at once."""
         with self._lock:
             self._late_since = _LONG_SINCE
 
-    def _residual_ms(self) -> float:
-        if not self._points:
-            return 0.0
-        return sum(y - self._line(x) for x, y in self._points) / len(self._points) * 1e-6
+    def _report(self) -> ClockReport:
+        delays_ns = [y - self._line(x) for x, y in self._points] or [0.0]
+        return ClockReport("one-way", self._drift * 1e6, sum(delays_ns) / len(delays_ns) * 1e-6, self.resets)
 
     def _restart(self) -> None:
         self._origin: tuple[int, int] | None = None  # device and host time that points count from
@@ -243,7 +217,7 @@ class ClockMapper(Clock):
             return  # overtaken across a border of buckets: the hull needs points in order
         else:
             points.append((x, y))
-            while points[0][0] < x - self._window_ns:
+            while points[0][0] < x - _WINDOW_NS:
                 points.popleft()
         self._fit()
 
@@ -251,12 +225,12 @@ class ClockMapper(Clock):
         points = self._points
         mean_delay = max(LEAST_DELAY_NS, sum(y - self._line(x) for x, y in points) / len(points))
         slope = _likeliest_slope(points, mean_delay, self._prior)
-        self._drift = max(-self._max_drift, min(self._max_drift, slope))
+        self._drift = max(-MAX_DRIFT, min(MAX_DRIFT, slope))
         self._offset = min(y - self._drift * x for x, y in points)
 
 
 def lower_hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The vertices of the lower convex hull of points in order of x, left to right."""
+    """Vertices of the lower convex hull of points in order of x, left to right."""
     hull: list[tuple[float, float]] = []
     for x, y in points:
         while len(hull) >= 2:

@@ -1,25 +1,35 @@
-"""A device's clock in host time, over a link that can be asked.
+"""A device's clock in host time, over a link with round trips.
 
 The host asks at s, the device answers with its time d, the answer is back at r: at d the host's clock showed something
 between s and r. Every exchange bounds the mapping from both sides; the exchange of least round trip bounds it best, and
 where the two ways are delayed independently the least delays of either way, which need not belong to one exchange,
 bound it better still. So two parallel lines are kept, one below all returns and one above all requests, with the slope
 that is likeliest for exponential delays; the mapping is the middle between them (the symmetric delay that NTP assumes,
-RFC 5905 section 8), and half the distance between them bounds its error whatever the asymmetry. A device that says both
-when it got the question and when it answered takes its own thinking out of the round trip.
+RFC 5905 section 8), and half the distance between them bounds its error whatever the asymmetry. Where a device stamps
+both the question's arrival and the answer, its processing time is taken out of the round trip.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from emer_edge.core.errors import ConfigurationError
-from emer_edge.runtime.clock.mapping import LEAST_DELAY_NS, PRIOR_SIGMA, Clock, ClockMapper, lower_hull
+from emer_edge.runtime.clock.mapping import (
+    LEAST_DELAY_NS,
+    MAX_DRIFT,
+    PRIOR_SIGMA,
+    Clock,
+    ClockMapper,
+    ClockReport,
+    lower_hull,
+)
 
 Point = tuple[float, float]
 
+_WINDOW_NS: Final = 60_000_000_000
 _BUCKET_NS: Final = 250_000_000  # of each quarter second only the least delay of either way is kept
 _SLACK_NS: Final = 2_000_000.0  # an exchange that misses the bounds by more does not belong to this clock
 _SLACK_RATE: Final = 100e-6  # what the drift may have done since the last exchange
@@ -32,56 +42,34 @@ class TwoWayClock(Clock):
     Before the first exchange, and after a reset until the next, samples are mapped as over a one-way link. A reset, a
     jump or a pause of the device's clock is believed when the samples show it, or when two exchanges in a row do.
     Exchanges may come from another thread than samples.
-
-    Args:
-        window_ns: length of the sliding window.
-        max_drift_ppm: bound of the slope; crystals stay within 200.
-
-    Attributes:
-        exchanges: how many exchanges were taken.
     """
 
-    link = "two-way"
-
-    def __init__(self, window_ns: int = 60_000_000_000, max_drift_ppm: float = 500.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._window_ns = window_ns
-        self._max_drift = max_drift_ppm * 1e-6
-        self._one_way = ClockMapper(max_drift_ppm=max_drift_ppm)
-        self.exchanges = 0
+        self._one_way = ClockMapper()
         self._odd: tuple[int, int, int] | None = None  # an exchange that does not fit, until a second agrees with it
         self._restart()
 
-    @property
-    def drift_ppm(self) -> float:
-        """How much slower than the host's the device clock runs, in parts per million."""
-        return self._drift * 1e6 if self._uppers else self._one_way.drift_ppm
-
-    @property
-    def uncertainty_ms(self) -> float | None:
-        """Half the distance between the bounds: the mapping errs by no more; None before the first exchange."""
-        return max(0.0, self._high - self._low) / 2 * 1e-6 if self._uppers else None
-
     def exchange(self, sent_ns: int, device_ns: int, received_ns: int, answered_ns: int | None = None) -> None:
-        """Take one question and its answer.
+        """Add one question and its answer.
 
         Args:
             sent_ns: host time when the question left.
             device_ns: device time when it was answered or, where `answered_ns` is given, when it arrived.
             received_ns: host time when the answer was back.
-            answered_ns: device time when the answer left, where the device says both.
+            answered_ns: device time when the answer left, where the device stamps both.
 
         Raises:
             ConfigurationError: an answer before its question.
         """
         if received_ns < sent_ns:
             raise ConfigurationError(f"an answer can't be back {sent_ns - received_ns} ns before its question left")
-        thinking_ns = 0 if answered_ns is None else max(0, min(answered_ns - device_ns, received_ns - sent_ns))
+        processing_ns = 0 if answered_ns is None else max(0, min(answered_ns - device_ns, received_ns - sent_ns))
         with self._lock:
-            self._take(device_ns, sent_ns, received_ns - thinking_ns)
+            self._take(device_ns, sent_ns, received_ns - processing_ns)
 
     def offset(self, device_ns: int, host_ns: int, round_trip_ns: int) -> None:
-        """Take a finished measurement, as `lsl_time_correction_ex` gives it.
+        """Add a finished measurement, as `lsl_time_correction_ex` returns it.
 
         Args:
             device_ns: device time of the measurement.
@@ -92,12 +80,16 @@ class TwoWayClock(Clock):
         self.exchange(host_ns - half_ns, device_ns, host_ns + half_ns)
 
     def resume(self) -> None:
-        """See `Clock`."""
+        """Note that the link was cut: a late next sample restarts the mapping at once."""
         with self._lock:
             self._one_way.resume()
 
-    def _residual_ms(self) -> float:
-        return self._mean_delay_ns() * 1e-6 if self._uppers else self._one_way.residual_ms
+    def _report(self) -> ClockReport:
+        if not self._uppers:
+            return replace(self._one_way.report, link="two-way", resets=self.resets)
+        bound_ms = max(0.0, self._high - self._low) / 2 * 1e-6
+        residual_ms = self._mean_delay_ns() * 1e-6
+        return ClockReport("two-way", self._drift * 1e6, residual_ms, self.resets, uncertainty_ms=bound_ms)
 
     def _mapped(self, device_ns: int, arrival_ns: int) -> int:
         before = self._one_way.resets
@@ -118,7 +110,7 @@ class TwoWayClock(Clock):
         self._prior = self._drift  # a reset clock has the same crystal
 
     def _reset(self) -> None:
-        """The clock is another one than before: forget it, but for an exchange that had said so."""
+        """Forget a clock that has been reset, except for an exchange that showed it."""
         if self._origin is not None:
             self.resets += 1
         odd, self._odd = self._odd, None
@@ -127,7 +119,6 @@ class TwoWayClock(Clock):
             self._add(*odd)
 
     def _take(self, device_ns: int, sent_ns: int, received_ns: int) -> None:
-        self.exchanges += 1
         if self._origin is not None and not self._fits(device_ns, sent_ns, received_ns):
             odd, self._odd = self._odd, (device_ns, sent_ns, received_ns)
             if odd is None or not _agree(odd, self._odd):
@@ -155,8 +146,8 @@ class TwoWayClock(Clock):
         x, low, high = self._place(device_ns, sent_ns, received_ns)
         if self._uppers and x <= max(self._uppers[-1][0], self._lowers[-1][0]):
             return  # asked twice, or overtaken: the line needs points in order
-        _keep(self._uppers, (x, high), self._drift, 1.0, window_ns=self._window_ns)
-        _keep(self._lowers, (x, low), self._drift, -1.0, window_ns=self._window_ns)
+        _keep(self._uppers, (x, high), self._drift, 1.0)
+        _keep(self._lowers, (x, low), self._drift, -1.0)
         self._fit()
 
     def _fit(self) -> None:
@@ -186,7 +177,7 @@ class TwoWayClock(Clock):
             likelihood = len(self._uppers) * touching - sums[0] - len(self._lowers) * carrying + sums[1]
             return likelihood / mean_delay + (slope - self._prior) / PRIOR_SIGMA**2
 
-        left, right = -self._max_drift, self._max_drift
+        left, right = -MAX_DRIFT, MAX_DRIFT
         for _ in range(_SLOPE_STEPS):
             middle = (left + right) / 2
             left, right = (left, middle) if derivative(middle) > 0 else (middle, right)
@@ -201,7 +192,7 @@ def _agree(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
     return low <= high + slack
 
 
-def _keep(points: deque[Point], point: Point, slope: float, sign: float, window_ns: float) -> None:
+def _keep(points: deque[Point], point: Point, slope: float, sign: float) -> None:
     """Append `point`, or let it replace its bucket's where its delay is less; forget what left the window."""
     x, y = point
     if points and math.floor(x / _BUCKET_NS) == math.floor(points[-1][0] / _BUCKET_NS):
@@ -210,5 +201,5 @@ def _keep(points: deque[Point], point: Point, slope: float, sign: float, window_
             points[-1] = point
         return
     points.append(point)
-    while points[0][0] < x - window_ns:
+    while points[0][0] < x - _WINDOW_NS:
         points.popleft()

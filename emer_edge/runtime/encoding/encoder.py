@@ -1,4 +1,4 @@
-"""The encoder of a run: one process for all outputs that need images, there only while one does."""
+"""The encoder of a run: one process for all outputs that need images, and only while one does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.runtime.child_process import ChildProcess
-from emer_edge.runtime.encoding.encoder_child import HEAD, SLOTS, Asking, Coding
+from emer_edge.runtime.encoding.encoder_child import HEAD, SLOTS, Coding, ImageRequest
 from emer_edge.runtime.image_ring import RingWriter
 from emer_edge.runtime.say import Say, say_to_log
 
@@ -28,15 +28,15 @@ _Done = TypeVar("_Done")
 
 
 class Encoder:
-    """Encodes images in a process of its own, off the run's: its threads wait, and hold up nothing.
+    """Encodes images in a process of its own.
 
-    The process starts with the first image, or by `start`. Whoever asks waits for its own image and for at most one of
-    each other thread that asks; what waits before that, and what is dropped there, is the output's to count. A process
-    that dies or hangs is said once and started anew, and the image is tried once more.
+    The process starts with the first image, or by `start`. A caller waits for its own image and for at most one of each
+    other thread; queues before that, and drops from them, are the output's. When the process dies or hangs, that is
+    said once, another one is started, and the image is tried once more.
 
     Args:
-        say: told when the process has died.
-        answer_s: an image that takes longer hangs.
+        say: called when the process has died.
+        answer_s: longest time for an image; after it the process counts as hung.
 
     Attributes:
         deaths: how often it has died or hung.
@@ -52,48 +52,40 @@ class Encoder:
 
     @property
     def pid(self) -> int | None:
-        """Number of the process, None while there is none."""
+        """ID of the process, None while there is none."""
         process = self._process
         return None if process is None else process.pid
 
     def hold(self) -> Encoder:
-        """Count a user in; the process ends when the last has called `release`."""
+        """Count one more user; the process ends when the last has called `release`."""
         with self._lock:
             self._users += 1
         return self
 
     def release(self) -> None:
-        """Count a user out."""
+        """Count one user less."""
         with self._lock:
             self._users -= 1
             if self._users <= 0:
                 self._stop()
 
     def close(self) -> None:
-        """End the process whoever may still hold it; the next image would start another."""
+        """End the process whatever users are left; the next image would start another."""
         with self._lock:
             self._stop()
 
     def start(self) -> None:
-        """Start the process and wait until it is ready, so that the first image need not wait for it.
-
-        Raises:
-            EmerEdgeError: it can't be started, or dies at once.
-        """
+        """Start the process and wait until it is ready; raise EmerEdgeError where it can't start."""
         with self._lock:
             self._guarded(lambda process: process.await_ready())
 
     def encode(self, image: NDArray[np.uint8], coding: Coding) -> bytes:
-        """Encode an image (see `Encode`).
-
-        Raises:
-            EmerEdgeError: it can't be encoded, or the process has died over it twice.
-        """
+        """Encode an image (H, W, 3) uint8 B, G, R; raise EmerEdgeError where that fails, or kills two processes."""
         with self._lock:
             return self._guarded(lambda process: process.encode(image, coding))
 
     def rest(self, after_s: float) -> None:
-        """End the process where nobody has asked for so long; the next image starts another."""
+        """End the process after so long without an image; the next one starts another."""
         if self._process is not None and monotonic() - self._used_s > after_s:
             with self._lock:
                 if monotonic() - self._used_s > after_s:
@@ -105,7 +97,7 @@ class Encoder:
             self._process = None
 
     def _guarded(self, work: Callable[[EncoderProcess], _Done]) -> _Done:
-        """Have a process do something; where it dies over it, another one."""
+        """Do the work in a process; where it dies, in another one."""
         why = ""
         for _ in range(_TRIES):
             try:
@@ -131,7 +123,7 @@ class EncoderProcess:
     """An encoder process, its shared memory and its pipes; for one thread at a time.
 
     Args:
-        answer_s: see `Encoder`.
+        answer_s: as of `Encoder`.
 
     Raises:
         OSError: the system can't start it.
@@ -148,7 +140,7 @@ class EncoderProcess:
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Its process ID."""
         return self._child.pid
 
     def await_ready(self) -> None:
@@ -170,13 +162,14 @@ class EncoderProcess:
         self._writer.slot(number, height, width)[:] = image
         self._writer.commit(number)
         try:
-            os.write(self._child.stdin, Asking(number, height, width, self._writer.slot_bytes, coding=coding).packed())
+            request = ImageRequest(number, height, width, self._writer.slot_bytes, coding=coding)
+            os.write(self._child.stdin, request.packed())
         except BrokenPipeError:
             raise GoneError(self._child.ending()) from None
-        done, told = self._answer(number, self._answer_s)
+        done, content = self._answer(number, self._answer_s)
         if not done:
-            raise EmerEdgeError(told.decode(errors="replace"))
-        return told
+            raise EmerEdgeError(content.decode(errors="replace"))
+        return content
 
     def close(self) -> None:
         """End it; may be called twice."""
@@ -184,8 +177,8 @@ class EncoderProcess:
 
     def _answer(self, number: int, wait_s: float) -> tuple[bool, bytes]:
         deadline_s = monotonic() + wait_s
-        told, done, length = HEAD.unpack(self._read(HEAD.size, deadline_s))
-        if told != number:
+        answered, done, length = HEAD.unpack(self._read(HEAD.size, deadline_s))
+        if answered != number:
             raise GoneError("answered nonsense")
         return bool(done), self._read(length, deadline_s)
 

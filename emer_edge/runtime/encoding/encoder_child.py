@@ -1,11 +1,11 @@
-"""The encoder process: what an image is turned into, how it is asked for, and the process that does it.
+"""The encoder process: codings of images, its messages, and its main loop.
 
-The image itself lies in shared memory (see `emer_edge.runtime.image_ring`), in the one slot that there is: the next is
-written only once the answer has come. An asking and the head of an answer are shorter than PIPE_BUF (4096 bytes), so
-that neither is ever cut by a writer; the bytes of an answer follow its head. Both are in this machine's byte order.
+The image itself is in shared memory (`emer_edge.runtime.image_ring`), in the only slot: the next is written only after
+the answer. A request and the head of an answer are shorter than PIPE_BUF (4096 bytes), so that a write never splits
+them; the bytes of an answer follow its head. Both are in this machine's byte order.
 
-The process holds numpy and OpenCV and nothing else, and ends when its standard input does, which the kernel closes
-however its parent dies.
+The process loads numpy and OpenCV and nothing else, and ends with its standard input, which the kernel closes however
+its parent dies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Coding:
     Attributes:
         lossless: PNG, else JPEG.
         level: compression of a PNG (0 to 9), quality of a JPEG (0 to 100).
-        widest_px: wider images are shrunk to this first; 0 for never.
+        widest_px: wider images are shrunk to this first; 0: never.
     """
 
     lossless: bool
@@ -45,7 +45,7 @@ LOOK: Final = Coding(lossless=False, level=90)
 """A recorded image, to look at."""
 
 WHOLE: Final = Coding(lossless=True, level=1)
-"""A recorded image from which everything can be computed anew."""
+"""A recorded image from which everything can be computed again."""
 
 CROP: Final = Coding(lossless=True, level=1)
 """An aligned crop of a recording."""
@@ -54,11 +54,11 @@ PAGE: Final = Coding(lossless=False, level=75, widest_px=640)
 """An image on the page."""
 
 Encode = Callable[[NDArray[np.uint8], Coding], bytes]
-"""Turns an image (H, W, 3) uint8 B, G, R into the bytes of a file."""
+"""Encodes an image (H, W, 3) uint8 B, G, R as the bytes of a file."""
 
 
 def encoded(image: NDArray[np.uint8], coding: Coding) -> bytes:
-    """Encode an image in this process (see `Encode`); raise EmerEdgeError where OpenCV can't."""
+    """Encode an image in this process; raise EmerEdgeError where OpenCV can't."""
     cv2: Any = import_cv2()
     height, width = image.shape[:2]
     if coding.widest_px and width > coding.widest_px:
@@ -81,19 +81,12 @@ HEAD: Final = struct.Struct("=qBQ")
 
 Number -1 says that the process is ready."""
 
-_ASKING: Final = struct.Struct("=qIIQBBI")
+_REQUEST: Final = struct.Struct("=qIIQBBI")
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """An image that waits in shared memory.
-
-    Attributes:
-        number: of the image.
-        height, width: of the image.
-        slot_bytes: of the memory at that time.
-        coding: what it is to become.
-    """
+class ImageRequest:
+    """An image in shared memory that waits: its number and size, the bytes of its slot, and its coding."""
 
     number: int
     height: int
@@ -101,19 +94,17 @@ class Asking:
     slot_bytes: int
     coding: Coding
 
-    size = _ASKING.size
+    size = _REQUEST.size
 
     def packed(self) -> bytes:
-        """Its bytes."""
-        coding = self.coding
-        return _ASKING.pack(
-            self.number, self.height, self.width, self.slot_bytes, coding.lossless, coding.level, coding.widest_px
-        )
+        """The request as bytes."""
+        image = (self.number, self.height, self.width, self.slot_bytes)
+        return _REQUEST.pack(*image, self.coding.lossless, self.coding.level, self.coding.widest_px)
 
     @classmethod
-    def unpacked(cls, data: bytes) -> Asking:
-        """The asking of these bytes."""
-        number, height, width, slot_bytes, lossless, level, widest_px = _ASKING.unpack(data)
+    def unpacked(cls, data: bytes) -> ImageRequest:
+        """The request of these bytes."""
+        number, height, width, slot_bytes, lossless, level, widest_px = _REQUEST.unpack(data)
         return cls(number, height, width, slot_bytes, coding=Coding(bool(lossless), level, widest_px))
 
 
@@ -125,23 +116,17 @@ def main() -> None:
         serve(0, answers, memory)
 
 
-def serve(askings: int, answers: int, memory: int) -> None:
-    """Answer until nobody can ask any more.
-
-    Args:
-        askings: descriptor of the pipe that images are announced in.
-        answers: descriptor of the pipe for their bytes.
-        memory: descriptor of shared memory.
-    """
+def serve(requests: int, answers: int, memory: int) -> None:
+    """Answer until the pipe of requests is closed; the arguments are descriptors."""
     reader = RingReader(memory, SLOTS)
     os.write(answers, HEAD.pack(-1, True, 0))
-    while len(data := os.read(askings, Asking.size)) == Asking.size:
-        asking = Asking.unpacked(data)
-        image = reader.view(asking.number, asking.slot_bytes, asking.height, asking.width)
+    while len(data := os.read(requests, ImageRequest.size)) == ImageRequest.size:
+        request = ImageRequest.unpacked(data)
+        image = reader.view(request.number, request.slot_bytes, request.height, request.width)
         try:
-            told, done = encoded(image, asking.coding), True
+            content, done = encoded(image, request.coding), True
         except EmerEdgeError as error:
-            told, done = str(error).encode(), False
-        rest = memoryview(HEAD.pack(asking.number, done, len(told)) + told)
+            content, done = str(error).encode(), False
+        rest = memoryview(HEAD.pack(request.number, done, len(content)) + content)
         while rest:
             rest = rest[os.write(answers, rest) :]

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.runtime.engines.base import Engine, EngineDriver
-from emer_edge.runtime.engines.registry import (
-    CPU_ENGINE,
-    ENGINES,
-    check_engine,
-    engines,
-    open_engine,
-    resolve_engine,
-)
+from emer_edge.runtime.engines.registry import CPU_ENGINE, ENGINES, check_engine, engines, open_engine, resolve_engine
 
 __all__ = [
     "CPU_ENGINE",

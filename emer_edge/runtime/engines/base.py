@@ -44,11 +44,7 @@ class Engine(Protocol):
 
 
 class InTurn:
-    """An engine that several threads may run: each waits for its turn.
-
-    Args:
-        engine: one that can't serve them at once.
-    """
+    """An engine that several threads may run though it can't serve them at once: each waits for its turn."""
 
     parallel = True
 
@@ -59,17 +55,17 @@ class InTurn:
         self._turn = threading.Lock()
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-        """See `Engine.run`."""
+        """Compute all outputs, once the other threads are done."""
         with self._turn:
             return self._engine.run(inputs)
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """Free the engine's memory."""
         self._engine.close()
 
 
 Factory = Callable[[Path, int, Progress], Engine]
-"""Loads an ONNX part: its file, the number of intra-op threads, and who is told while an engine is built."""
+"""Loads an ONNX part: its file, the number of intra-op threads, and progress of a build."""
 
 
 @dataclass(frozen=True)

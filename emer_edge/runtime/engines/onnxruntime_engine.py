@@ -23,11 +23,7 @@ _NAME: Final = "onnxruntime"
 
 
 class OnnxRuntimeEngine:
-    """An `Engine` (see `emer_edge.runtime.engines.base`) on ONNX Runtime's CPU provider.
-
-    Args:
-        path: the ONNX part.
-        threads: intra-op threads.
+    """An `Engine` on ONNX Runtime's CPU provider.
 
     Raises:
         EngineError: ONNX Runtime can't be imported or refuses the part.
@@ -59,8 +55,8 @@ class OnnxRuntimeEngine:
             raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses {path}: {_first_line(error)}") from None
         self._path = path
         self.device = f"CPU, {threads} thread{'s' if threads != 1 else ''}"
-        self.inputs: dict[str, Shape] = {each.name: _shape(each.shape) for each in self._session.get_inputs()}
-        self.outputs: dict[str, Shape] = {each.name: _shape(each.shape) for each in self._session.get_outputs()}
+        self.inputs: dict[str, Shape] = {tensor.name: _shape(tensor.shape) for tensor in self._session.get_inputs()}
+        self.outputs: dict[str, Shape] = {tensor.name: _shape(tensor.shape) for tensor in self._session.get_outputs()}
 
     def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
         """Compute all outputs; raise EngineError when ONNX Runtime refuses the inputs or the engine is closed."""
@@ -86,7 +82,7 @@ def _why_not() -> str | None:
 
 
 def _shape(dimensions: list[Any]) -> Shape:
-    return tuple(each if isinstance(each, int) else None for each in dimensions)
+    return tuple(dimension if isinstance(dimension, int) else None for dimension in dimensions)
 
 
 def _first_line(error: Exception) -> str:

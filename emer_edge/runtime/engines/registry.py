@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt import engine as tensorrt_engine
 
 ENGINES: Final = (onnxruntime_engine.DRIVER, tensorrt_engine.DRIVER)
+_RANK: Final = attrgetter("rank")
 CPU_ENGINE: Final = onnxruntime_engine.DRIVER.name
 """The engine that runs on every machine, on its CPU."""
 
@@ -42,7 +44,7 @@ def resolve_engine(name: str) -> EngineDriver:
             *others, last = known
             raise ConfigurationError(f"no engine is called {name!r}; choose auto, {', '.join(others)} or {last}")
         return known[name]
-    ranked = sorted((each for each in known.values() if each.rank), key=lambda each: each.rank, reverse=True)
+    ranked = sorted(filter(_RANK, known.values()), key=_RANK, reverse=True)
     lacks: list[tuple[EngineDriver, str]] = []
     for driver in ranked:
         reason = driver.why_not()
@@ -54,8 +56,8 @@ def resolve_engine(name: str) -> EngineDriver:
     for better, reason in lacks:
         if better is not driver:
             level = logging.WARNING if find_spec(better.package) is not None else logging.INFO
-            told = f"{driver.title} is used: {better.title} can't run here, as {reason}"
-            logging.getLogger("emer_edge").log(level, told)
+            message = f"{driver.title} is used: {better.title} can't run here, as {reason}"
+            logging.getLogger("emer_edge").log(level, message)
     return driver
 
 
@@ -74,7 +76,7 @@ def open_engine(name: str, path: Path, threads: int = 1, progress: Progress = si
         name: of an engine, or `auto`.
         path: the part's file.
         threads: intra-op threads of CPU engines.
-        progress: told while an engine is built, which TensorRT needs once a machine.
+        progress: reports the building of an engine, which TensorRT does once per machine.
 
     Raises:
         ConfigurationError: no engine has that name, or fewer than one thread.

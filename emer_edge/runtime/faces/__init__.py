@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.faces.alignment import ARCFACE_TEMPLATE, align, grey_level, match_brightness, similarity
-from emer_edge.runtime.faces.decoders import DETECTORS
-from emer_edge.runtime.faces.detector import FaceDetector, fastest_detector, open_detector
+from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector
 from emer_edge.runtime.faces.finder import FaceSource
 from emer_edge.runtime.faces.follower import SubjectFollower
-from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing, RecordedFrame, alignment_key
+from emer_edge.runtime.faces.loading import fastest_detector, open_detector
+from emer_edge.runtime.faces.looks import (
+    ARCFACE_TEMPLATE,
+    Face,
+    FaceCandidate,
+    Look,
+    Missing,
+    RecordedFrame,
+    align,
+    alignment_key,
+    grey_level,
+    match_brightness,
+    similarity,
+)
 
 __all__ = [
     "ARCFACE_TEMPLATE",

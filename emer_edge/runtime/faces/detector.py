@@ -1,13 +1,10 @@
-"""Finding faces with the bundle's detector part, whatever the size of the image."""
+"""Finding faces with the bundle's detector part, whatever the size of the image, and reading what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
-from statistics import median
-from time import perf_counter_ns
-from typing import Final
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +13,124 @@ from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.runtime.engines import CPU_ENGINE, open_engine
-from emer_edge.runtime.engines.base import Engine, InTurn
-from emer_edge.runtime.faces.alignment import similarity, warp
-from emer_edge.runtime.faces.decoders import DETECTORS, Decoder
-from emer_edge.runtime.faces.looks import Face
+from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.faces.looks import LANDMARKS, Face, keep_best, similarity, warp
+
+_CENTERFACE_STRIDE: Final = 4
+_MOST_CANDIDATES: Final = 200
+_YUNET_STRIDES: Final = (8, 16, 32)
+
+_Outputs = dict[str, NDArray[Any]]
+_Detections = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+class Decoder(ABC):
+    """Reads what one kind of detector answers.
+
+    Attributes:
+        swap_red_blue: whether the network sees R, G, B.
+    """
+
+    swap_red_blue: ClassVar[bool]
+
+    def decode(
+        self, outputs: _Outputs, height_px: int, width_px: int, least_score: float, *, blended: bool = False
+    ) -> list[Face]:
+        """Turn the network's answer to one image into faces.
+
+        Args:
+            outputs: name -> array, in the order of the graph.
+            height_px: height of the network's input.
+            width_px: its width.
+            least_score: weaker detections are dropped.
+            blended: average the cells that see the same face (`keep_best`).
+
+        Returns:
+            Faces in the pixels of the network's input, the best first.
+
+        Raises:
+            BundleError: the outputs are not those of this network.
+        """
+        return keep_best(*self._detections(outputs, height_px, width_px, least_score), blended=blended)
+
+    @abstractmethod
+    def _detections(self, outputs: _Outputs, height_px: int, width_px: int, least_score: float) -> _Detections:
+        """Boxes (n, 4), landmarks (n, 5, 2) and scores (n,), overlapping ones included."""
+
+
+class CenterFace(Decoder):
+    """CenterFace (Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019).
+
+    The network sees R, G, B in 0 to 255 and answers on a grid four times coarser: a heat map (1), the logarithm of
+    height and width in cells (2), the centre's offset y, x (2), and five landmarks as y, x fractions of the box (10).
+
+    `outputs` are (1, C, height / 4, width / 4) in the order of the graph: heat map, size, offset, landmarks.
+    """
+
+    swap_red_blue = True
+
+    def _detections(self, outputs: _Outputs, height_px: int, width_px: int, least_score: float) -> _Detections:
+        shapes = [output.shape[1:] for output in outputs.values()]
+        rows, columns = height_px // _CENTERFACE_STRIDE, width_px // _CENTERFACE_STRIDE
+        if shapes != [(channels, rows, columns) for channels in (1, 2, 2, 10)]:
+            raise BundleError(
+                f"the face detector's outputs {shapes} are not those of CenterFace at {width_px}x{height_px}"
+            )
+        heat, size, offset, landmark = (output[0] for output in outputs.values())
+        row, column = np.nonzero(heat[0] > least_score)
+        if len(row) > _MOST_CANDIDATES:
+            best = np.argsort(-heat[0, row, column], kind="stable")[:_MOST_CANDIDATES]
+            row, column = row[best], column[best]
+        height, width = np.exp(size[:, row, column]) * _CENTERFACE_STRIDE
+        centre_y, centre_x = (np.stack([row, column]) + offset[:, row, column] + 0.5) * _CENTERFACE_STRIDE
+        left, top = centre_x - width / 2, centre_y - height / 2
+        boxes = np.stack([left, top, left + width, top + height], axis=1)
+        boxes = np.clip(boxes, 0, (width_px, height_px, width_px, height_px))
+        # Landmarks count from the box's clipped corner, as in the published decoder.
+        fractions = landmark[:, row, column].reshape(5, 2, -1)
+        x = fractions[:, 1] * width + boxes[:, 0]
+        y = fractions[:, 0] * height + boxes[:, 1]
+        return boxes.astype(np.float32), np.stack([x, y]).transpose(2, 1, 0), heat[0, row, column]
+
+
+class YuNet(Decoder):
+    """YuNet (Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023) as in OpenCV Zoo.
+
+    The network sees B, G, R in 0 to 255 and answers on grids of stride 8, 16 and 32: class and object scores, a box
+    (centre offset in cells, logarithm of its size in cells) and five landmarks (offsets in cells), for each stride.
+
+    `outputs` are `cls_8`, `obj_8` (1, n, 1), `bbox_8` (1, n, 4), `kps_8` (1, n, 10), and so on for strides 16 and 32;
+    the input's sides are multiples of 32.
+    """
+
+    swap_red_blue = False
+
+    def _detections(self, outputs: _Outputs, height_px: int, width_px: int, least_score: float) -> _Detections:
+        boxes, landmarks, scores = [], [], []
+        for stride in _YUNET_STRIDES:
+            rows, columns = height_px // stride, width_px // stride
+            names = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps")]
+            widths = (1, 1, 4, 2 * LANDMARKS)
+            sizes = [outputs.get(name, np.zeros(0)).size for name in names]
+            if sizes != [rows * columns * width for width in widths]:
+                raise BundleError(
+                    f"the face detector's outputs {', '.join(outputs)} are not those of YuNet at {width_px}x{height_px}"
+                )
+            kind, thing, box, points = (
+                outputs[name].reshape(rows * columns, width) for name, width in zip(names, widths, strict=True)
+            )
+            score = np.sqrt(np.clip(kind[:, 0], 0, 1) * np.clip(thing[:, 0], 0, 1))
+            chosen = np.flatnonzero(score > least_score)
+            cell = np.stack([chosen % columns, chosen // columns], axis=1).astype(np.float32)
+            centre = (cell + box[chosen, :2]) * stride
+            half = np.exp(box[chosen, 2:]) * stride / 2
+            boxes.append(np.concatenate([centre - half, centre + half], axis=1))
+            landmarks.append((points[chosen].reshape(-1, LANDMARKS, 2) + cell[:, None]) * stride)
+            scores.append(score[chosen])
+        return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
+
+
+DETECTORS: Final[Mapping[str, Decoder]] = {"centerface": CenterFace(), "yunet": YuNet()}
 
 _INNER: Final = 3 / 4  # of the input's side is crop, the rest black: measured the truest of 2/3 to 9/10
 # Of the score that a face in the whole image needs. CenterFace gave a wide open mouth 0.43 to 0.56, and 400 patches
@@ -28,7 +138,6 @@ _INNER: Final = 3 / 4  # of the input's side is crop, the rest black: measured t
 _LEAST_SHARE: Final = 0.6
 _AVERAGED_SHARE: Final = 0.4  # cells below it are not averaged
 _SETTLING: Final = 3  # near looks from rough landmarks on: another moved them by 0.2 px of the crop at the median
-_TIMED_LOOKS: Final = 11
 
 
 class FaceDetector:
@@ -52,9 +161,9 @@ class FaceDetector:
         if record.kind not in DETECTORS:
             raise ConfigurationError(f"no face detector is called {record.kind!r}; choose {' or '.join(DETECTORS)}")
         shapes = list(engine.inputs.values())
-        wanted = (3, record.height_px, record.width_px)
+        expected = (3, record.height_px, record.width_px)
         fits = len(shapes) == 1 and len(shapes[0]) == 4
-        if not fits or any(has not in (None, want) for has, want in zip(shapes[0][1:], wanted, strict=True)):
+        if not fits or any(size not in (None, side) for size, side in zip(shapes[0][1:], expected, strict=True)):
             raise BundleError(
                 f"the face detector takes {shapes}, the manifest says (1, 3, {record.height_px}, {record.width_px}); "
                 "export the bundle again"
@@ -62,7 +171,7 @@ class FaceDetector:
         self.record, self._engine, self._decoder = record, engine, DETECTORS[record.kind]
         (self._input,) = engine.inputs
         self._canvas = np.zeros((record.height_px, record.width_px, 3), np.uint8)
-        self.engines = [each for each in (engine, near) if each is not None]
+        self.engines = [part for part in (engine, near) if part is not None]
         self._near_engine = near
         self._near = None if near is None else NearLook(near, self._decoder, record.near_px, record.score)
 
@@ -74,7 +183,7 @@ class FaceDetector:
 
     @property
     def looks_near(self) -> bool:
-        """Whether one face can be found again without looking at the whole image."""
+        """Whether one face can be found again without a look at the whole image."""
         return self._near is not None
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
@@ -97,11 +206,10 @@ class FaceDetector:
         self._canvas[:] = 0
         self._canvas[:inner_h, :inner_w] = cv2.resize(image, (inner_w, inner_h), interpolation=how)
         blob = cv2.dnn.blobFromImage(self._canvas, swapRB=self._decoder.swap_red_blue)
-        found = self._decoder.decode(
-            self._engine.run({self._input: blob}), record.height_px, record.width_px, record.score
-        )
+        outputs = self._engine.run({self._input: blob})
+        faces = self._decoder.decode(outputs, record.height_px, record.width_px, record.score)
         scale_x, scale_y = width / inner_w, height / inner_h
-        return [_scaled(each, scale_x, scale_y) for each in found]
+        return [_scaled(face, scale_x, scale_y) for face in faces]
 
     def again(self, image: NDArray[np.uint8], face: Face, template_px: NDArray[np.float32]) -> Face | None:
         """Find a face again, near where it was a few frames ago.
@@ -127,15 +235,15 @@ class FaceDetector:
         return face
 
     def in_crop(self, crop: NDArray[np.uint8]) -> Face | None:
-        """Find the face of an aligned crop as live faces are found; (112, 112, 3) uint8, B, G, R."""
+        """Find the face of an aligned crop, (112, 112, 3) uint8, B, G, R, in the way of live faces."""
         if self._near is not None:
             return self._near.in_crop(crop)
         return next(iter(self.detect(crop)), None)
 
     def close(self) -> None:
         """Free the engines; may be called twice."""
-        for each in self.engines:
-            each.close()
+        for engine in self.engines:
+            engine.close()
 
 
 class NearLook:
@@ -193,91 +301,18 @@ class NearLook:
         cv2 = import_cv2()
         scale, margin = self._side_px / FACE_SIZE_PX, self._margin_px
         matrix = to_crop * scale
-        matrix[:, 2] += (scale - 1) / 2  # centres of pixels lie at whole numbers
-        self._canvas[margin : margin + self._side_px, margin : margin + self._side_px] = warp(
-            image, matrix, self._side_px
-        )
+        matrix[:, 2] += (scale - 1) / 2  # centres of pixels are at whole numbers
+        inner = slice(margin, margin + self._side_px)
+        self._canvas[inner, inner] = warp(image, matrix, self._side_px)
         blob = cv2.dnn.blobFromImage(self._canvas, swapRB=self._decoder.swap_red_blue)
-        found = self._decoder.decode(
-            self._engine.run({self._input: blob}), self.size_px, self.size_px, self._averaged, blended=True
-        )
-        found = [each for each in found if each.score >= self._score]
-        if not found:
+        outputs = self._engine.run({self._input: blob})
+        faces = self._decoder.decode(outputs, self.size_px, self.size_px, self._averaged, blended=True)
+        faces = [face for face in faces if face.score >= self._score]
+        if not faces:
             return None
         middle = (self.size_px - 1) / 2
-        face = min(found, key=lambda each: float(np.hypot(*(np.array(each.centre_px) - middle))))
+        face = min(faces, key=lambda face: float(np.hypot(*(np.array(face.centre_px) - middle))))
         return _unplaced(face, matrix, margin)
-
-
-def open_detector(
-    record: DetectorRecord, paths: Sequence[Path], engine: str = CPU_ENGINE, threads: int = 1
-) -> FaceDetector:
-    """Load a detector.
-
-    Args:
-        record: what the manifest says about it.
-        paths: its part `face_detector`, and `face_detector_near` if the record has a size for it.
-        engine: name of an engine, or `auto`.
-        threads: intra-op threads of CPU engines.
-
-    Raises:
-        EngineError: the engine is unavailable or refuses a part.
-        BundleError: the parts are not those that the record describes.
-    """
-    with ExitStack() as opened:
-        engines: list[Engine] = []
-        for path in paths[: 2 if record.near_px else 1]:
-            loaded = open_engine(engine, path, threads)
-            opened.callback(loaded.close)
-            engines.append(loaded if loaded.parallel else InTurn(loaded))
-        detector = FaceDetector(record, *engines)
-        opened.pop_all()  # from here on they are the detector's to close
-    return detector
-
-
-def fastest_detector(
-    record: DetectorRecord, parts: Mapping[str, Sequence[Path]], threads: int = 1
-) -> tuple[FaceDetector, str]:
-    """Load a detector in each of several engines, time the look that most frames get, and keep the fastest.
-
-    A part this small can be slower on a GPU than on a CPU, which needs no copy and does not wait for the encoder.
-
-    Args:
-        record: what the manifest says about it.
-        parts: engine -> its parts, as `open_detector` takes them.
-        threads: intra-op threads of CPU engines.
-
-    Returns:
-        The detector, and its engine's name.
-
-    Raises:
-        EngineError, BundleError: see `open_detector`.
-    """
-    if len(parts) == 1:
-        ((engine, paths),) = parts.items()
-        return open_detector(record, paths, engine, threads), engine
-    with ExitStack() as opened:
-        detectors = {
-            engine: opened.enter_context(closing(open_detector(record, paths, engine, threads)))
-            for engine, paths in parts.items()
-        }
-        times_ns: dict[str, list[int]] = {engine: [] for engine in detectors}
-        for _ in range(_TIMED_LOOKS):
-            for engine, detector in detectors.items():  # in turns, so that all share what else the machine does
-                times_ns[engine].append(_look_ns(detector))
-        best = min(detectors, key=lambda each: median(times_ns[each]))
-        opened.pop_all()
-    for engine, detector in detectors.items():
-        if engine != best:
-            detector.close()
-    return detectors[best], best
-
-
-def _look_ns(detector: FaceDetector) -> int:
-    """Time of a look: at one face where the bundle has a part for that, else at a whole image."""
-    began_ns = perf_counter_ns()
-    detector.in_crop(np.zeros((FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8))
-    return perf_counter_ns() - began_ns
 
 
 def _scaled(face: Face, scale_x: float, scale_y: float) -> Face:

@@ -1,4 +1,4 @@
-"""Which frames are looked at, and what is seen in them: the subject found, followed, judged and aligned.
+"""Which frames are looked at, and what is seen in them: the subject, followed, judged and aligned.
 
 A look runs on every n-th frame, and on the frame that will probably be the last of its hop, so that a crop is always
 cut by landmarks of its own frame and is at most a frame old when its window ends. Most looks see the subject's last
@@ -21,7 +21,6 @@ from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.core.samples import Frame
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.faces.alignment import align, match_brightness, similarity
 from emer_edge.runtime.faces.detector import FaceDetector
 from emer_edge.runtime.faces.follower import FORGET_NS, Appearance, SubjectFollower
 from emer_edge.runtime.faces.looks import (
@@ -30,8 +29,11 @@ from emer_edge.runtime.faces.looks import (
     Look,
     Missing,
     RecordedFrame,
+    align,
     alignment_key,
+    match_brightness,
     overlap,
+    similarity,
     why_unusable,
 )
 from emer_edge.runtime.options import FaceOptions
@@ -60,36 +62,31 @@ class SteadyLook:
         self._anchor: Face | None = None
 
     def start(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """Give a face that a look at the whole image found the landmarks of near looks.
-
-        Args:
-            image: (H, W, 3) uint8, B, G, R.
-            face: found in it.
-        """
+        """Give a face from a look at the whole image (H, W, 3) the landmarks of near looks."""
         if self._anchor is not None and overlap(self._anchor.box_px, face.box_px) > _SAME_PLACE:
-            found = self.again(image)
-            if found is not None and overlap(found.box_px, face.box_px) > _SAME_PLACE:
-                return found
+            again = self.again(image)
+            if again is not None and overlap(again.box_px, face.box_px) > _SAME_PLACE:
+                return again
         self._anchor = self._detector.settled(image, face, self._template)
         return self._anchor
 
     def again(self, image: NDArray[np.uint8]) -> Face | None:
         """Find the face near where it was; None when it is not there."""
         anchor = self._anchor
-        found = None if anchor is None else self._detector.again(image, anchor, self._template)
-        if anchor is None or found is None:
+        face = None if anchor is None else self._detector.again(image, anchor, self._template)
+        if anchor is None or face is None:
             return None
         scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
-        if scale * float(np.abs(found.landmarks_px - anchor.landmarks_px).max()) <= _MOVED_PX:
-            return found
-        self._anchor = self._detector.again(image, found, self._template) or found
+        if scale * float(np.abs(face.landmarks_px - anchor.landmarks_px).max()) <= _MOVED_PX:
+            return face
+        self._anchor = self._detector.again(image, face, self._template) or face
         return self._anchor
 
 
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
-_Found = tuple[Face, NDArray[np.uint8]]
+_Seen = tuple[Face, NDArray[np.uint8]]
 """The subject's face and its aligned crop."""
 
 
@@ -101,7 +98,7 @@ class FaceFinder:
         record: the landmarks' places in a crop, and whether brightness is matched, from the manifest.
         hop_ns: length of a hop.
         options: who is followed at first, and on every how many frames a look runs at least.
-        say: told when somebody is chosen anew; None tells nobody.
+        say: reports when somebody is chosen anew; None disables it.
 
     Attributes:
         latencies: `detect` and `align`.
@@ -164,7 +161,7 @@ class FaceFinder:
         return left_ns < min(stamp_ns - self._previous_ns, NANOSECONDS // 5) - _ROUNDING_NS
 
     def _usable(self, frame: RecordedFrame) -> bool:
-        """Whether a recording's crops are what this bundle wants; told once where they are not."""
+        """Whether a recording's crops are aligned as this bundle needs them; reported once where they are not."""
         if frame.aligned_to == self._key:
             return True
         if self._say is not None and not self._other_key:
@@ -175,24 +172,22 @@ class FaceFinder:
     def _look(self, frame: Frame) -> Look:
         before_ns = self._follower.reacquired_ns
         began_ns = perf_counter_ns()
-        found = self._near(frame) or self._whole(frame)
+        seen = self._near(frame) or self._whole(frame)
         detect_ns = perf_counter_ns() - began_ns
         self.latencies["detect"].record(detect_ns)
         anew = self._follower.reacquired_ns != before_ns
-        if isinstance(found, Missing):
-            return Look(None, None, found, anew, detect_ns=detect_ns)
+        if isinstance(seen, Missing):
+            return Look(None, None, seen, anew, detect_ns=detect_ns)
         began_ns = perf_counter_ns()
-        face, crop = found
+        face, crop = seen
         why = why_unusable(face, crop, self._template, frame.image.shape)
         crop = match_brightness(crop, self._record)
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
-        if why is not None:
-            return Look(face, None, why, anew, detect_ns=detect_ns, align_ns=align_ns)
-        candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns)
-        return Look(face, candidate, None, anew, detect_ns=detect_ns, align_ns=align_ns)
+        candidate = FaceCandidate(frame.stamp_ns, crop, detect_ns, align_ns) if why is None else None
+        return Look(face, candidate, why, anew, detect_ns=detect_ns, align_ns=align_ns)
 
-    def _near(self, frame: Frame) -> _Found | None:
+    def _near(self, frame: Frame) -> _Seen | None:
         """Look where the subject was; None when the whole image must be looked at."""
         whole_ns = self._whole_ns
         if whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
@@ -203,20 +198,18 @@ class FaceFinder:
         crop = align(frame.image, face.landmarks_px, self._template)
         return (face, crop) if self._follower.confirm(face, frame.stamp_ns, Appearance.of(crop)) else None
 
-    def _whole(self, frame: Frame) -> _Found | Missing:
+    def _whole(self, frame: Frame) -> _Seen | Missing:
         faces = self._detector.detect(frame.image)
         before = self._follower.reacquired_ns
-        face = self._follower.update(
-            faces,
-            frame.stamp_ns,
-            frame.image.shape[1],
-            lambda each: Appearance.of(align(frame.image, each.landmarks_px, self._template)),
-        )
+
+        def appearance(face: Face) -> Appearance:
+            return Appearance.of(align(frame.image, face.landmarks_px, self._template))
+
+        face = self._follower.update(faces, frame.stamp_ns, frame.image.shape[1], appearance)
         self._whole_ns = None if face is None else frame.stamp_ns  # until it is back, every look sees the whole image
         if self._follower.reacquired_ns != before and self._say is not None:
-            self._say(
-                f"the subject was not seen for {FORGET_NS / NANOSECONDS:g} s; {self._follower.told} is followed instead"
-            )
+            who = self._follower.described
+            self._say(f"the subject was not seen for {FORGET_NS / NANOSECONDS:g} s; {who} is followed instead")
         if face is None:
             known = self._follower.last is not None
             return (Missing.OTHER if known else Missing.SMALL) if faces else Missing.NONE
@@ -232,11 +225,8 @@ _MOST_MISSES: Final = 2000
 class FaceSource:
     """The camera's half of the evidence: keeps what was seen in frames, and gives each hop its face.
 
-    `on_frame` looks and keeps in one go. Where the finder runs in another thread, `finder.see` is called there and
-    `on_look` here, with the same frames in the same order.
-
-    Args:
-        detector, record, hop_ns, options, say: see `FaceFinder`.
+    Where the finder runs in another thread, `finder.see` is called there and `on_look` here, with the same frames in
+    the same order. The arguments are those of `FaceFinder`.
 
     Attributes:
         finder: looks at the frames.
@@ -264,11 +254,6 @@ class FaceSource:
         self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
         self.reacquired_ns: int | None = None
-
-    @property
-    def latencies(self) -> dict[str, LatencyRecorder]:
-        """`detect` and `align`."""
-        return self.finder.latencies
 
     def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
         """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""

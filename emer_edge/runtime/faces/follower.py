@@ -16,7 +16,7 @@ from emer_edge.runtime.faces.looks import LEAST_SIZE_PX, Face
 from emer_edge.runtime.options import FaceOptions, Subject
 
 _BINS: Final = (16, 12)
-_SHARES: Final = ((0.26, 0.58), (0.20, 0.44))  # of red and of green in a pixel's sum: skin, hair and lips lie inside
+_SHARES: Final = ((0.26, 0.58), (0.20, 0.44))  # of red and of green in a pixel's sum: skin, hair and lips are inside
 _THUMBNAIL_PX: Final = 14
 _THUMBNAIL_WEIGHT: Final = 0.25
 _DARK: Final = 8.0  # keeps the shares and logarithms of black pixels from being noise
@@ -91,23 +91,17 @@ _SAME_SHAPE: Final = 0.25  # of the thumbnail alone: who stays in place stays th
 _LEARNING: Final = 0.1
 _APPEARANCE_WEIGHT: Final = 4.0
 _REACH: Final = (0.6, 1.5, 3.0)  # box sizes: at once, more per second, at most
-_BLIND_REACH: Final = 1.0  # where nothing tells what the faces look like
+_BLIND_REACH: Final = 1.0  # where no appearance is known
 _CONTINUOUS_NS: Final = NANOSECONDS // 2
 _MOST_GROWTH: Final = math.log(2)
 _NEAR: Final = 2.5  # box sizes: another face closer than this could cross
 _BACKGROUND: Final = 0.25  # of the largest face's area: smaller ones are not chosen for being left, right or central
 
 
-@dataclass(frozen=True)
-class _Seen:
-    face: Face
-    time_ns: int
-
-
 class SubjectFollower:
     """Chooses the subject among the faces of each look.
 
-    The subject is first chosen by `choose`. From then on it is the face that lies where the subject's motion leads, of
+    The subject is first chosen by `choose`. From then on it is the face where the subject's motion leads, of
     like size, and looks like it (`Appearance`). Where none does, a face anywhere that surely looks like it is the
     subject come back. Others are ignored. Only after `forget_ns` without the subject is somebody chosen anew: see
     `reacquired_ns`.
@@ -119,6 +113,8 @@ class SubjectFollower:
 
     Attributes:
         reacquired_ns: when another start was made after a loss; None if never.
+        last: where the subject was seen last, or None before it was chosen.
+        crowded: whether the last update saw another face so near that the two could cross.
     """
 
     def __init__(
@@ -127,23 +123,14 @@ class SubjectFollower:
         self.choose = choose
         self.reacquired_ns: int | None = None
         self._forget_ns, self._least_size_px = forget_ns, least_size_px
-        self._last: _Seen | None = None
+        self.last: Face | None = None
+        self._last_ns = 0
         self._motion = (0.0, 0.0)  # px a second
         self._appearance: Appearance | None = None
-        self._crowded = False
+        self.crowded = False
 
     @property
-    def last(self) -> Face | None:
-        """Where the subject was seen last, or None before it was chosen."""
-        return None if self._last is None else self._last.face
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the last update saw another face so near that the two could cross."""
-        return self._crowded
-
-    @property
-    def told(self) -> str:
+    def described(self) -> str:
         """Who is chosen, for people."""
         return f"the {self.choose} face" if self.choose != "center" else "the face nearest the middle"
 
@@ -162,43 +149,44 @@ class SubjectFollower:
             width_px: of the image, for `center`.
             appearance: describes one of the faces; without it only motion tells them apart.
         """
-        faces = [each for each in faces if each.size_px >= self._least_size_px]
-        looks = [None if appearance is None else appearance(each) for each in faces]
+        faces = [face for face in faces if face.size_px >= self._least_size_px]
+        looks = [None if appearance is None else appearance(face) for face in faces]
         at = self._match(faces, looks, time_ns)
-        if at is None and faces and (self._last is None or time_ns - self._last.time_ns > self._forget_ns):
-            if self._last is not None:
+        if at is None and faces and (self.last is None or time_ns - self._last_ns > self._forget_ns):
+            if self.last is not None:
                 self.reacquired_ns = time_ns
             at = self._chosen(faces, width_px)
-            self._last, self._motion, self._appearance = None, (0.0, 0.0), None
-        found = None if at is None else faces[at]
-        if at is not None and found is not None:
-            self._follow(found, time_ns, looks[at])
+            self.last, self._motion, self._appearance = None, (0.0, 0.0), None
+        subject = None if at is None else faces[at]
+        if at is not None and subject is not None:
+            self._follow(subject, time_ns, looks[at])
         middle = self.last
-        self._crowded = middle is not None and any(
-            each is not found and math.dist(each.centre_px, middle.centre_px) < _NEAR * middle.size_px for each in faces
+        self.crowded = middle is not None and any(
+            face is not subject and math.dist(face.centre_px, middle.centre_px) < _NEAR * middle.size_px
+            for face in faces
         )
-        return found
+        return subject
 
     def confirm(self, face: Face, time_ns: int, appearance: Appearance) -> bool:
-        """Take a face that was found where the subject was, and tell whether it is the subject.
+        """Take a face at the subject's last place; return whether it is the subject.
 
         Args:
-            face: found by looking there only.
+            face: from a near look.
             time_ns: time of the image.
             appearance: of its crop.
         """
-        if self._last is None or not self._may_be(face, appearance, time_ns):
+        if self.last is None or not self._may_be(face, appearance, time_ns):
             return False
         self._follow(face, time_ns, appearance)
         return True
 
     def settle(self, face: Face) -> None:
         """Replace the face that `update` returned by the same one with better landmarks."""
-        if self._last is not None:
-            self._last = _Seen(face, self._last.time_ns)
+        if self.last is not None:
+            self.last = face
 
     def _match(self, faces: Sequence[Face], looks: Sequence[Appearance | None], time_ns: int) -> int | None:
-        if self._last is None or not faces:
+        if self.last is None or not faces:
             return None
         numbers = range(len(faces))
         able = [at for at in numbers if self._may_be(faces[at], looks[at], time_ns)]
@@ -208,41 +196,41 @@ class SubjectFollower:
         return min(back, key=lambda at: self._differs(looks[at])) if back and self._appearance else None
 
     def _may_be(self, face: Face, look: Appearance | None, time_ns: int) -> bool:
-        assert self._last is not None
-        since_s = (time_ns - self._last.time_ns) / NANOSECONDS
+        assert self.last is not None
+        since_s = (time_ns - self._last_ns) / NANOSECONDS
         at_once, a_second, most = _REACH
         reach = min(at_once + a_second * since_s, most) if look is not None else _BLIND_REACH
         if self._distance(face, time_ns) > reach:
             return False
-        if abs(math.log(max(face.size_px, 1.0) / self._last.face.size_px)) > _MOST_GROWTH:
+        if abs(math.log(max(face.size_px, 1.0) / self.last.size_px)) > _MOST_GROWTH:
             return False
         if self._differs(look) < _OTHER:
             return True
-        if look is None or self._appearance is None or self._crowded:
+        if look is None or self._appearance is None or self.crowded:
             return False
         shape = 1.0 - float(look.thumbnail @ self._appearance.thumbnail)
-        return time_ns - self._last.time_ns < _CONTINUOUS_NS and shape < _SAME_SHAPE
+        return time_ns - self._last_ns < _CONTINUOUS_NS and shape < _SAME_SHAPE
 
     def _cost(self, face: Face, look: Appearance | None, time_ns: int) -> float:
-        assert self._last is not None
-        growth = abs(math.log(max(face.size_px, 1.0) / self._last.face.size_px))
+        assert self.last is not None
+        growth = abs(math.log(max(face.size_px, 1.0) / self.last.size_px))
         return self._distance(face, time_ns) + growth / 2 + _APPEARANCE_WEIGHT * self._differs(look)
 
     def _distance(self, face: Face, time_ns: int) -> float:
         """From where the subject should be by now, in sizes of its box."""
-        assert self._last is not None
-        ahead_s = min(time_ns - self._last.time_ns, _CONTINUOUS_NS) / NANOSECONDS
-        x, y = self._last.face.centre_px
+        assert self.last is not None
+        ahead_s = min(time_ns - self._last_ns, _CONTINUOUS_NS) / NANOSECONDS
+        x, y = self.last.centre_px
         expected = (x + self._motion[0] * ahead_s, y + self._motion[1] * ahead_s)
-        return math.dist(face.centre_px, expected) / self._last.face.size_px
+        return math.dist(face.centre_px, expected) / self.last.size_px
 
     def _differs(self, look: Appearance | None) -> float:
         return 0.0 if look is None or self._appearance is None else difference(self._appearance, look)
 
     def _follow(self, face: Face, time_ns: int, look: Appearance | None) -> None:
-        last, self._last = self._last, _Seen(face, time_ns)
-        since_s = 0.0 if last is None else (time_ns - last.time_ns) / NANOSECONDS
-        self._motion = (0.0, 0.0) if last is None or since_s <= 0 else self._moved(last.face, face, since_s)
+        since_s = (time_ns - self._last_ns) / NANOSECONDS
+        self._motion = (0.0, 0.0) if self.last is None or since_s <= 0 else self._moved(self.last, face, since_s)
+        self.last, self._last_ns = face, time_ns
         if look is not None:
             old = self._appearance
             self._appearance = look if old is None else blended(old, look, _LEARNING)
@@ -255,8 +243,8 @@ class SubjectFollower:
         return x, y
 
     def _chosen(self, faces: Sequence[Face], width_px: int) -> int:
-        largest = max(each.area_px for each in faces)
-        near = [at for at, each in enumerate(faces) if each.area_px >= _BACKGROUND * largest]
+        largest = max(face.area_px for face in faces)
+        near = [at for at, face in enumerate(faces) if face.area_px >= _BACKGROUND * largest]
         keys: dict[Subject, Callable[[int], float]] = {
             "largest": lambda at: -faces[at].area_px,
             "center": lambda at: abs(faces[at].centre_px[0] - width_px / 2),

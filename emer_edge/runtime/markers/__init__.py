@@ -1,4 +1,4 @@
-"""Markers: a log that deals them out to results, and the sources that fill it."""
+"""Markers: a log that assigns them to results, and the sources that fill it."""
 
 from __future__ import annotations
 

@@ -1,27 +1,31 @@
-"""All markers of a run, from whatever thread, and which of them a window holds."""
+"""All markers of a run, from any thread, and the markers of each window."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from operator import attrgetter
 from typing import ClassVar, Final
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.session_facts import MARKER_LABEL_CHARACTERS, Marker
 from emer_edge.runtime.clock import monotonic_ns
 
-_KEPT: Final = 1000  # waiting for their result, or inside the window: a stream that floods costs its oldest
+_KEPT: Final = 1000  # waiting for their result, or inside the window; above that the oldest are dropped
 
 
 def clean_label(text: str) -> str:
-    """Make a label of any text: white space in one piece, nothing that a terminal would obey, not too long."""
-    words = "".join(each if each.isprintable() else " " for each in text).split()
+    """Make a label of any text: single spaces, printable characters only, not too long."""
+    words = "".join(character if character.isprintable() else " " for character in text).split()
     return " ".join(words)[:MARKER_LABEL_CHARACTERS].rstrip()
 
 
+_stamp_ns = attrgetter("stamp_ns")
+
+
 class MarkerLog:
-    """Takes markers and deals them out to results. Every method may be called from any thread.
+    """Takes markers and assigns them to results. Every method may be called from any thread.
 
     Attributes:
         count: markers taken.
@@ -37,7 +41,7 @@ class MarkerLog:
         self.dropped = 0
 
     def listen(self, listener: Callable[[Marker], None]) -> None:
-        """Have every further marker told at once, in the thread that it comes from."""
+        """Call `listener` with every further marker at once, in the thread that adds it."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -45,10 +49,10 @@ class MarkerLog:
         """Take a marker.
 
         Args:
-            label: what it is called; made printable, and cut when it is too long.
-            source: who says so.
-            stamp_ns: when it was; None: now.
-            clock: where the stamp comes from.
+            label: its name; made printable, and cut when it is too long.
+            source: where it comes from.
+            stamp_ns: its time; None: now.
+            clock: of the stamp.
 
         Raises:
             ConfigurationError: a label without a printable character.
@@ -65,36 +69,28 @@ class MarkerLog:
                 del self._waiting[0]
                 self.dropped += 1
             listeners = tuple(self._listeners)
-        for each in listeners:
-            each(marker)
+        for listener in listeners:
+            listener(marker)
         return marker
 
     def take(self, end_ns: int, length_ns: int) -> tuple[tuple[Marker, ...], tuple[str, ...]]:
-        """Deal out a window's markers; ask in ascending order.
-
-        Args:
-            end_ns: its end.
-            length_ns: its length.
+        """Assign a window's markers, windows in ascending order.
 
         Returns:
-            The markers not dealt out before that lie at or before the end, and the labels of all markers inside the
-            window, both in order of time.
+            The markers at or before the window's end that were in no result yet, and the labels of all markers inside
+            the window, both in order of time.
         """
         with self._lock:
-            new = [each for each in self._waiting if each.stamp_ns <= end_ns]
-            self._waiting = [each for each in self._waiting if each.stamp_ns > end_ns]
-            self._inside = [each for each in (*self._inside, *new) if each.stamp_ns > end_ns - length_ns][-_KEPT:]
-            inside = sorted(self._inside, key=lambda each: each.stamp_ns)
-        new.sort(key=lambda each: each.stamp_ns)
-        return tuple(new), tuple(each.label for each in inside if each.stamp_ns < end_ns)
+            new = [marker for marker in self._waiting if marker.stamp_ns <= end_ns]
+            self._waiting = [marker for marker in self._waiting if marker.stamp_ns > end_ns]
+            begin_ns = end_ns - length_ns
+            self._inside = [marker for marker in (*self._inside, *new) if marker.stamp_ns > begin_ns][-_KEPT:]
+            inside = sorted(self._inside, key=_stamp_ns)
+        return tuple(sorted(new, key=_stamp_ns)), tuple(marker.label for marker in inside if marker.stamp_ns < end_ns)
 
 
 class MarkerSource(ABC):
-    """Adds markers to a log, in a thread of its own, from `start` to `close`.
-
-    Attributes:
-        thread_name: what its thread does, for those who look at threads.
-    """
+    """Adds markers to a log, in a thread of its own (named by `thread_name`), from `start` to `close`."""
 
     thread_name: ClassVar[str]
 
@@ -110,7 +106,7 @@ class MarkerSource(ABC):
         self._thread.start()
 
     def close(self) -> None:
-        """End, and leave everything as it was; may be called twice."""
+        """End, and restore everything; may be called twice."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

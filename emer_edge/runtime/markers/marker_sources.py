@@ -1,4 +1,4 @@
-"""Where markers come from while a run goes on, chosen by one word each."""
+"""The sources of a run's markers, chosen by one word each."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def marker_sources(names: Sequence[str], say: Say, pace: str = "real") -> list[M
     Args:
         names: each `keys` (the terminal's keyboard), `lines` (each line of stdin), `lsl://` or `lsl://NAME`; `none`
             alone for none at all. The keyboard is added when stdin is a terminal and `lines` does not read it.
-        say: told which keys there are, and when a stream comes and goes.
-        pace: of the run; a `fast` replay has no now that a marker could stand for.
+        say: gets the keys, and when a stream comes and goes.
+        pace: of the run; in a `fast` replay a marker has no time.
 
     Raises:
         ConfigurationError: an unknown name, `none` beside others, keys without a terminal, keys and lines at once, or
@@ -34,32 +34,31 @@ def marker_sources(names: Sequence[str], say: Say, pace: str = "real") -> list[M
     from emer_edge.runtime.markers.lsl_markers import LslMarkers
     from emer_edge.runtime.markers.stdin import Keyboard, Lines
 
-    wanted = list(dict.fromkeys(names))
-    if NONE in wanted:
-        if len(wanted) > 1:
+    names = list(dict.fromkeys(names))
+    if NONE in names:
+        if len(names) > 1:
             raise ConfigurationError("--markers none goes with no other source of markers")
         return []
     if pace == "fast":
-        if wanted:
+        if names:
             raise ConfigurationError("--markers needs --pace real: a fast replay has no now to mark")
         return []
-    unknown = [each for each in wanted if each not in (KEYS, LINES) and not each.startswith(_LSL)]
+    unknown = [name for name in names if name not in (KEYS, LINES) and not name.startswith(_LSL)]
     if unknown:
         raise ConfigurationError(
             f"can't take markers from {unknown[0]!r}; sources are keys, lines, lsl://, lsl://NAME and none"
         )
-    if KEYS in wanted and LINES in wanted:
+    if KEYS in names and LINES in names:
         raise ConfigurationError("--markers keys and --markers lines both read stdin; choose one")
     terminal = _is_terminal()
-    if KEYS in wanted and not terminal:
+    if KEYS in names and not terminal:
         raise ConfigurationError("--markers keys needs a terminal on stdin; a program writes to --markers lines")
     sources: list[MarkerSource] = []
-    if terminal and LINES not in wanted:
+    if terminal and LINES not in names:
         sources.append(Keyboard(sys.stdin.fileno(), say))
-    if LINES in wanted:
+    if LINES in names:
         sources.append(Lines(sys.stdin.fileno(), say))
-    sources += [LslMarkers(each.removeprefix(_LSL), say) for each in wanted if each.startswith(_LSL)]
-    return sources
+    return sources + [LslMarkers(name.removeprefix(_LSL), say) for name in names if name.startswith(_LSL)]
 
 
 def _is_terminal() -> bool:

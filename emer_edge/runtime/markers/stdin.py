@@ -23,12 +23,7 @@ _LONGEST: Final = 4096
 
 
 class _Stdin(MarkerSource):
-    """Reads a descriptor.
-
-    Args:
-        descriptor: what to read.
-        say: told in a sentence what the person who watches should know.
-    """
+    """Reads a descriptor; `say` gets sentences for the person who watches."""
 
     def __init__(self, descriptor: int, say: Say) -> None:
         super().__init__()
@@ -38,7 +33,7 @@ class _Stdin(MarkerSource):
         return True
 
     def _arrivals(self) -> Iterator[tuple[bytes, int]]:
-        """What comes, and when, until `_stop` is set or reading fails; empty at the end of the input."""
+        """Data and arrival times, until `_stop` is set or reading fails; empty at the end of the input."""
         while not self._stop.is_set():
             try:
                 if not select.select([self._descriptor], [], [], _POLL_S)[0]:
@@ -57,18 +52,14 @@ class _Stdin(MarkerSource):
 class Keyboard(_Stdin):
     """A letter, a digit or the space bar sets a marker, without Enter.
 
-    The terminal is in cbreak mode meanwhile: keys come at once and are not shown; Ctrl-C and Ctrl-Z work as ever.
-
-    Args:
-        descriptor: of the terminal.
-        say: told once that keys set markers.
+    The terminal is in cbreak mode meanwhile: keys come at once and are not shown; Ctrl-C and Ctrl-Z work as usual.
     """
 
     thread_name = "keyboard"
     _before: list[Any] | None = None
 
     def start(self, log: MarkerLog) -> None:
-        """Take keys from now on; none where the terminal is somebody else's, as for a job in the background."""
+        """Take keys from now on; none where the terminal belongs to another job, as in the background."""
         if not _foreground(self._descriptor):
             return
         mode = termios.tcgetattr(self._descriptor)
@@ -83,14 +74,14 @@ class Keyboard(_Stdin):
         super().start(log)
 
     def close(self) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal's mode."""
         super().close()
         before, self._before = self._before, None
         if before is None:
             return
         atexit.unregister(self.close)
         if not _foreground(self._descriptor):
-            return  # the shell has its own mode on by now
+            return  # the shell has set its own mode by now
         # Were this to become a background job now, setting the mode would stop it; not with the signal blocked.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
@@ -116,30 +107,19 @@ class Keyboard(_Stdin):
 class Lines(_Stdin):
     """Each line of a program sets a marker, its text the label; the end of the input ends the markers, not the run.
 
-    What was written before the run is left out: nobody knows when that was.
-
-    Args:
-        descriptor: what to read.
-        say: told when the input has ended.
+    Lines from before the run are skipped: their time is unknown.
     """
 
     thread_name = "lines"
 
     def start(self, log: MarkerLog) -> None:
         """Take lines from now on."""
-        early = self._skip()
+        early = 0
+        while select.select([self._descriptor], [], [], 0)[0] and (data := os.read(self._descriptor, _LONGEST)):
+            early += data.count(b"\n")
         if early:
-            self._say(f"markers: left out {early} lines that stdin held before the run began")
+            self._say(f"markers: skipped {early} lines that stdin held before the run began")
         super().start(log)
-
-    def _skip(self) -> int:
-        lines = 0
-        while select.select([self._descriptor], [], [], 0)[0]:
-            data = os.read(self._descriptor, _LONGEST)
-            lines += data.count(b"\n")
-            if not data:
-                break
-        return lines
 
     def _read(self, log: MarkerLog) -> None:
         left = b""
@@ -155,7 +135,7 @@ class Lines(_Stdin):
 
 
 def keys_pressed(data: bytes) -> list[str]:
-    """Name the keys in what a terminal sent: ASCII letters, digits, `space`; escape sequences and the rest are none."""
+    """Names of the keys in a terminal's bytes: ASCII letters, digits, `space`; escape sequences and others are none."""
     keys = []
     at = 0
     while at < len(data):
@@ -171,7 +151,7 @@ def keys_pressed(data: bytes) -> list[str]:
 
 
 def _after_escape(data: bytes, at: int) -> int:
-    """Where the sequence that an ESC began ends: CSI and SS3 at their final byte, Alt and a key at that key."""
+    """The end of a sequence that an ESC began: CSI and SS3 at their final byte, Alt and a key at that key."""
     if at < len(data) and data[at] in b"[O":
         at += 1
         while at < len(data) and not 0x40 <= data[at] <= 0x7E:

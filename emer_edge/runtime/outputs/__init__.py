@@ -1,4 +1,4 @@
-"""Where results go: one output a file, and one registry of them all."""
+"""Where results go: one file per output, and one registry of them all."""
 
 from __future__ import annotations
 

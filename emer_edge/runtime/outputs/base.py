@@ -1,10 +1,11 @@
-"""What every output of a run is: a class that overrides what it wants to hear of.
+"""The base class of every output of a run: an output overrides the methods for what it takes.
 
-`emer_edge.runtime.outputs.delivery` does the rest for all of them: queues, threads, failures, losses, whose items.
+`emer_edge.runtime.outputs.delivery` does the rest for all of them: queues, threads, failures, losses, streams.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -33,10 +34,10 @@ class Host:
 
     Attributes:
         pipeline: not opened yet.
-        stream: the one whose output it is; None: the whole run's.
-        say: told in a sentence what the person who watches should know.
+        stream: the only one that the output takes; None: all of the run.
+        say: gets sentences for the person who watches.
         encoder: makes the images of all outputs; its process starts when one is needed.
-        console: of those outputs that are shown in the terminal; stderr by default.
+        console: of outputs in the terminal; stderr by default.
         outputs: all of the run, filled as they are made.
     """
 
@@ -49,14 +50,14 @@ class Host:
 
     @property
     def own(self) -> Stream:
-        """The stream whose output it is; of a run of one person, that one."""
+        """The output's stream, or the first of the run."""
         return self.stream or next(iter(self.pipeline.streams.values()))
 
 
 class Output:
     """Takes what a run gives; here every method does nothing.
 
-    One instance hears of one stream where the registry says so, else of all of a run.
+    One instance takes one stream where the registry says so, else all of a run.
 
     Args:
         options: from `parse`, or of a flag.
@@ -65,13 +66,13 @@ class Output:
     Attributes:
         name: for messages, the summary and the metrics.
         queued: kind (`frame`, `sample`, `result`, `marker`) -> most items of it that wait. These go through a queue to
-            a thread of the output's own, as they happen; where it can't keep up, the oldest go and are counted. `end`
-            is called there, too. Others are given at once: frames and samples in the thread that takes the steps, where
-            nothing may take long, and results in the caller's.
+            a thread of the output's own; where it can't keep up, the oldest are dropped and counted. `end` is called
+            there, too. Other kinds are delivered at once: frames and samples in the thread that takes the steps, where
+            nothing may take long, results in the caller's.
         awaited: whether a fast replay waits for its queue, so that nothing is lost.
-        stream: whose items it takes; None: all.
-        ending: the run has ended; what can't be given away now never will be.
-        lost: what was dropped of what it should have taken: name -> count.
+        stream: the stream that it takes; None: all.
+        ending: the run has ended; what can't be sent now never will be.
+        lost: items that were dropped before they reached it: name -> count.
     """
 
     name: ClassVar[str] = "output"
@@ -88,55 +89,55 @@ class Output:
     def parse(cls, address: str) -> Any:
         """The options of an address; raise ConfigurationError where it can't be read."""
         if target_of(address)[0]:
-            raise ConfigurationError(f"{address}: nothing stands behind the colon")
+            raise ConfigurationError(f"{address}: nothing may follow the colon")
 
     @classmethod
     def settle(cls, options: Any, sources: Sequence[Source]) -> Sequence[Any]:
-        """Look at what was asked for, without making anything.
+        """Check the options, without making anything.
 
         Args:
-            options: what was asked for.
+            options: from `parse`, or of a flag.
             sources: the people that the run reads.
 
         Returns:
-            The options of each output: one for each person, or, of an output of the whole run, one.
+            The options of one output per person, or, where it takes the whole run, of one.
 
         Raises:
-            ConfigurationError: it can't be had.
+            ConfigurationError: there can be no such output.
         """
         return [options] * len(sources)
 
     @property
     def helper_pid(self) -> int | None:
-        """Number of a process that does a part of the work, None while there is none; outputs may share one."""
+        """ID of a process that does a part of the work, None while there is none; outputs may share one."""
         return None
 
     def part(self, stream: str | None) -> Output:
-        """What takes the items of a stream: this output, or a part of it where streams are kept apart."""
+        """The output that takes the items of a stream: this one, or a part of it where streams are kept apart."""
         return self
 
     def begin(self) -> None:
-        """Called once, before the first result; raises EmerEdgeError where the output can't be had."""
+        """Called once, before the first result; raises EmerEdgeError where the output can't start."""
 
     def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
         """A camera frame was taken.
 
         Args:
             frame: its image must not be changed.
-            look: what was seen in it; None where it was not looked at.
+            look: what was detected in it; None where there was no detection.
             taken_ns: its arrival, or, where a step was taken before it that should have seen it, a moment after that
-                step was due: played with these times, a recording gives each step what it had.
+                step was due: replayed with these times, a recording gives each step the same items.
         """
 
     def sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """A tracker sample was taken; `taken_ns` as for frames."""
 
     def result(self, result: Result) -> bool:
-        """A step has given a result; return False when nobody reads this output any more."""
+        """A step gave a result; return False when nobody reads this output any more."""
         return True
 
     def marker(self, marker: Marker) -> None:
-        """A marker was set; called in the thread that it comes from, unless it is queued."""
+        """A marker was set; called in the thread that set it, unless it is queued."""
 
     def end(self, summary: Summary | None) -> None:
         """Called once at the end, after a failure too; None when the run never started."""
@@ -147,14 +148,11 @@ class Output:
 
 
 def target_of(address: str, *, path: bool = False) -> tuple[str, dict[str, str]]:
-    """Take `scheme:TARGET?name=value` or `scheme://TARGET?name=value` apart.
+    """Split `scheme:TARGET?name=value` or `scheme://TARGET?name=value` into its target and its parameters.
 
     Args:
         address: as it was written; without a scheme all of it is the target.
-        path: whether the target is a path, which is taken as it is written.
-
-    Returns:
-        The target, and the parameters behind the question mark.
+        path: whether the target is a path, which is not unquoted.
 
     Raises:
         ConfigurationError: parameters that can't be read.
@@ -166,5 +164,17 @@ def target_of(address: str, *, path: bool = False) -> tuple[str, dict[str, str]]
 
 
 def blamed(source: Source, error: Exception | str) -> ConfigurationError:
-    """An error that names the stream that it is about, where that has a name."""
+    """An error with the name of its stream, where that has one."""
     return ConfigurationError(str(error) if source.name is None else f"stream {source.name}: {error}")
+
+
+def free_port(host: str, port: int, family: socket.AddressFamily) -> int | None:
+    """A free port among the 99 above one that is taken; None where there is none."""
+    for other in range(port + 1, min(port + 100, 65536)):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((host, other))
+            except OSError:
+                continue
+        return other
+    return None

@@ -1,15 +1,15 @@
-"""Giving a run's items to its outputs, whatever these do.
+"""Delivery of a run's items to its outputs.
 
 An output with a queue has a thread of its own. The queue is bounded: when the output can't keep up, the oldest items
-go and are counted. A fast replay waits instead, so that nothing is lost. An output that fails is said once and gets
-nothing more; the run goes on.
+are dropped and counted. A fast replay waits instead, so that nothing is lost. When an output fails, that is said once
+and it gets nothing more; the run goes on.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -26,22 +26,23 @@ _KINDS: Final = ("frame", "sample", "result", "marker")
 
 
 class Delivery:
-    """Gives one output its items.
+    """Delivers items to one output.
 
     Args:
         output: takes them.
-        say: told once when it fails.
-        wait: whether `put` waits for room instead of dropping, as a fast replay wants it.
+        say: called once when it fails.
+        wait: whether `put` waits for room instead of dropping items, as in a fast replay.
 
     Attributes:
         output: as above.
-        title: its name, and whose it is.
+        title: its name, and that of its stream.
     """
 
     def __init__(self, output: Output, say: Say, wait: bool = False) -> None:
         self.output, self._say, self._wait = output, say, wait and output.awaited
         self.title = output.name if output.stream is None else f"{output.name} of {output.stream}"
-        self._limits = dict(output.queued)
+        self._limits = output.queued
+        self._parts: dict[str | None, Output] = {}
         self._changed = threading.Condition()
         self._items: deque[tuple[str, Callable[[], Any]]] = deque()
         self._waiting = dict.fromkeys(self._limits, 0)
@@ -53,7 +54,7 @@ class Delivery:
         self._thread = threading.Thread(target=self._run, name=f"emer-edge {output.name}", daemon=True)
 
     def begin(self) -> None:
-        """Begin, and start the thread; raise EmerEdgeError where the output can't be had."""
+        """Begin, and start the thread; raise EmerEdgeError where the output can't start."""
         self.output.begin()
         self._began = True
         if self._limits:
@@ -61,20 +62,20 @@ class Delivery:
 
     def takes(self, kind: str, stream: str | None) -> bool:
         """Whether the output does anything with such items of a stream."""
-        mine = self.output.stream in (None, stream)
-        return mine and getattr(type(self.output.part(stream)), kind) is not getattr(Output, kind)
+        own = self.output.stream in (None, stream)
+        return own and getattr(type(self._part(stream)), kind) is not getattr(Output, kind)
 
     def queues(self, kind: str) -> bool:
         """Whether such items go through the queue."""
         return kind in self._limits
 
     def put(self, kind: str, stream: str | None, *item: Any) -> bool:
-        """Give an item, or queue it; never raises. Items before `begin` wait in the queue.
+        """Deliver an item, or queue it; never raises. Items before `begin` wait in the queue.
 
         Returns:
             False when nobody reads this output any more.
         """
-        part = self.output.part(stream)
+        part = self._part(stream)
         work = partial(getattr(part, kind), *item)
         if kind not in self._limits:
             return self._guarded(part, work) is not False
@@ -93,7 +94,7 @@ class Delivery:
         return True
 
     def end(self, summary: Summary | None) -> None:
-        """Let the output take what waits, for 10 s at most, and finish; without a summary where it never began."""
+        """Let the output take the queue, for 10 s at most, and end it; without a summary where it never began."""
         with self._changed:
             self._ending = self.output.ending = True
             self._summary = summary if self._began else None
@@ -106,35 +107,33 @@ class Delivery:
             with self._changed:
                 left = len(self._items)
                 self._items.clear()
-            self._count("unsent at the end", left)
+            self._lost["unsent at the end"] = left
             self._say(f"{self.title}: {left} items could not be written within {_END_S:g} s of the run's end")
 
     def losses(self) -> dict[str, int]:
-        """What was lost so far: name -> count, those above zero."""
-        return dict(self._lost) | self.output.losses()
+        """Losses so far: name -> count, those above zero."""
+        return {name: count for name, count in self._lost.items() if count} | self.output.losses()
 
-    def _count(self, what: str, count: int) -> None:
-        if count:
-            self._lost[what] = self._lost.get(what, 0) + count
+    def _part(self, stream: str | None) -> Output:
+        if stream not in self._parts:
+            self._parts[stream] = self.output.part(stream)
+        return self._parts[stream]
 
     def _drop_oldest(self, kind: str) -> None:
-        at = next(at for at, (each, _) in enumerate(self._items) if each == kind)
-        del self._items[at]
+        oldest = next(at for at, item in enumerate(self._items) if item[0] == kind)
+        del self._items[oldest]
         self._waiting[kind] -= 1
-        self._count(f"{kind}s", 1)
-
-    def _next(self) -> Callable[[], Any] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._ending)
-            if not self._items:
-                return None
-            kind, work = self._items.popleft()
-            self._waiting[kind] -= 1
-            self._changed.notify_all()
-            return work
+        self._lost[f"{kind}s"] = self._lost.get(f"{kind}s", 0) + 1
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._ending)
+                if not self._items:
+                    break
+                kind, work = self._items.popleft()
+                self._waiting[kind] -= 1
+                self._changed.notify_all()
             work()
         self._finish()
 
@@ -145,7 +144,7 @@ class Delivery:
             self._fail(self.output, error)
 
     def _guarded(self, part: Output, work: Callable[[], Any]) -> Any:
-        """Do something, unless it failed before."""
+        """Do the work, unless the output or its part failed before."""
         if id(part) in self._failed or id(self.output) in self._failed:
             return None
         try:
@@ -155,7 +154,7 @@ class Delivery:
             return None
 
     def _fail(self, part: Output, error: Exception) -> None:
-        """Say and remember that it failed."""
+        """Report the failure once, and deliver nothing more."""
         with self._changed:
             first = id(part) not in self._failed
             self._failed.add(id(part))
@@ -166,60 +165,61 @@ class Delivery:
             self._changed.notify_all()
         if first:
             why = str(error) if isinstance(error, EmerEdgeError | OSError) else repr(error)
-            self._say(f"the output {self.title} failed and is left out; the run goes on: {why}")
+            self._say(f"the output {self.title} failed and gets nothing more; the run goes on: {why}")
 
 
 class Outputs:
     """All outputs of a run.
 
     Args:
-        pipeline: not opened yet; its streams are listened to from now on.
-        outputs: take items in this order, and end in it, too.
+        pipeline: not opened yet; the outputs listen to its streams from now on.
+        outputs: take items, and end, in this order.
     """
 
     def __init__(self, pipeline: Pipeline, outputs: Sequence[Output]) -> None:
         wait = pipeline.machine.pace == "fast"
-        self._all = [Delivery(each, pipeline.say, wait) for each in outputs]
+        self._all = [Delivery(output, pipeline.say, wait) for output in outputs]
         for name, stream in pipeline.streams.items():
-            for each in self._all:
-                kinds = {kind for kind in _KINDS if each.takes(kind, name)}
-                if not each.queues("result"):
-                    kinds.discard("result")  # comes by `result`
-                listener = partial(_pass_on, each, name, kinds)
+            for delivery in self._all:
+                kinds = {kind for kind in _KINDS if delivery.takes(kind, name)}
+                if not delivery.queues("result"):
+                    kinds.discard("result")  # delivered by `result`
+                listener = partial(_pass_on, delivery, name, kinds)
                 if kinds & {"frame", "sample", "result"}:
                     stream.listen(listener)
                 if "marker" in kinds:
                     stream.markers.listen(partial(listener, "marker"))
 
     def begin(self) -> None:
-        """Begin; raise EmerEdgeError where an output can't be had."""
-        for each in self._all:
-            each.begin()
+        """Begin all; raise EmerEdgeError where an output can't start."""
+        for delivery in self._all:
+            delivery.begin()
 
     def result(self, result: Result) -> bool:
-        """Give those that don't queue results a result; False when one of them is not read any more."""
+        """Deliver a result to the outputs that don't queue results; False when nobody reads one of them any more."""
         read = [
-            each.put("result", result.stream, result)
-            for each in self._all
-            if not each.queues("result") and each.takes("result", result.stream)
+            delivery.put("result", result.stream, result)
+            for delivery in self._all
+            if not delivery.queues("result") and delivery.takes("result", result.stream)
         ]
         return all(read)
 
     def end(self, summary: Summary | None) -> Summary | None:
-        """End all, each with what all have lost so far; return the summary with all losses."""
-        for each in self._all:
+        """End all, each with the losses of all so far; return the summary with all losses."""
+        for delivery in self._all:
             summary = self._with_losses(summary)
-            each.end(_own(summary, each.output.stream))
+            delivery.end(_own(summary, delivery.output.stream))
         return self._with_losses(summary)
 
     def _with_losses(self, summary: Summary | None) -> Summary | None:
         if summary is None:
             return None
-        return replace(summary, outputs={each.title: lost for each in self._all if (lost := each.losses())})
+        losses = {delivery.title: delivery.losses() for delivery in self._all}
+        return replace(summary, outputs={title: lost for title, lost in losses.items() if lost})
 
     def helpers_mb(self) -> float | None:
-        """Resident memory of the processes that help the outputs, None without any."""
-        pids = {pid for each in self._all if (pid := each.output.helper_pid) is not None}
+        """Resident memory of the outputs' helper processes, None without any."""
+        pids = {pid for delivery in self._all if (pid := delivery.output.helper_pid) is not None}
         known = [mb for pid in pids if (mb := resident_mb(pid)[0]) is not None]
         return sum(known) if known else None
 
@@ -230,16 +230,10 @@ def _pass_on(delivery: Delivery, stream: str | None, kinds: set[str], kind: str,
 
 
 def _own(summary: Summary | None, stream: str | None) -> Summary | None:
-    """What an output of one stream is told: that stream's summary, and the process's memory."""
+    """The summary for an output of one stream: that stream's own, with the memory of the whole run."""
     if summary is None or stream is None:
         return summary
-    own: Mapping[str, Summary] = summary.streams
-    if stream not in own:
+    if stream not in summary.streams:
         return None
-    return replace(
-        own[stream],
-        rss_mb=summary.rss_mb,
-        peak_rss_mb=summary.peak_rss_mb,
-        capture_rss_mb=summary.capture_rss_mb,
-        encoder_rss_mb=summary.encoder_rss_mb,
-    )
+    memory = {name: getattr(summary, name) for name in summary.__slots__ if name.endswith("rss_mb")}
+    return replace(summary.streams[stream], **memory)

@@ -1,4 +1,4 @@
-"""Small pictures made of characters: bars, histograms on a logarithmic axis, and traces over time."""
+"""Small plots made of characters: bars, histograms on a logarithmic axis, and traces over time."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def duration(value_ms: float) -> str:
 
 
 def decades_of(histograms: Iterable[Sequence[tuple[int, int]]]) -> tuple[int, int]:
-    """The powers of ten of a millisecond between which all bins lie; (0, 1) where there are none.
+    """The powers of ten of a millisecond that enclose all bins; (0, 1) without any.
 
-    Never below 0.01 ms: evidence that is 0 ms old would take the room of the rest.
+    Never below 0.01 ms: evidence that is 0 ms old would take the space of the rest.
     """
     numbers = [number for bins in histograms for number, _ in bins]
     if not numbers:
@@ -51,21 +51,21 @@ def histogram(bins: Sequence[tuple[int, int]], decades: tuple[int, int], width: 
     The fullest character is a whole block; one duration still shows as the lowest of eight levels.
 
     Args:
-        bins: see `LatencyRecorder.bins`.
-        decades: where the axis begins and ends (see `decades_of`).
+        bins: as of `LatencyRecorder.bins`.
+        decades: where the axis begins and ends, as of `decades_of`.
         width: characters.
     """
-    low, high = (each * BINS_A_DECADE for each in decades)
+    low, high = (decade * BINS_A_DECADE for decade in decades)
     counts = [0] * width
     for number, count in bins:
-        at = (number - 0.5 - low) / (high - low) * width  # a bin lies where its middle does
+        at = (number - 0.5 - low) / (high - low) * width  # a bin is drawn at its middle
         counts[min(width - 1, max(0, int(at)))] += count
     most = max(counts, default=0)
-    return "".join(_LEVELS[max(1, math.ceil(8 * each / most)) - 1] if each else " " for each in counts)
+    return "".join(_LEVELS[max(1, math.ceil(8 * count / most)) - 1] if count else " " for count in counts)
 
 
 def axis(decades: tuple[int, int], width: int) -> str:
-    """The powers of ten of a histogram's axis, each at its place, as many as there is room for; ms without a unit."""
+    """Labels of a histogram's axis: as many powers of ten as there is space for; ms without a unit."""
     low, high = decades
     line = [" "] * width
     free = 0
@@ -90,7 +90,7 @@ def trace(
         series: style -> (time, value) in order of time; where two lines share a character it is white.
         span: first and last time.
         values: of the lowest and of the highest dot; values outside are clamped.
-        size: characters wide and high.
+        size: width and height in characters.
     """
     width, height = size
     dots: dict[tuple[int, int], int] = {}

@@ -1,4 +1,4 @@
-"""One JSON object a line: results on stdout as they come (see `emer_edge.core.results.Result`)."""
+"""One JSON object per line: results on stdout as they come, as of `emer_edge.core.results.Result`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from emer_edge.runtime.outputs.base import Host, Output
 
 
 class JsonLines(Output):
-    """Writes each result at once.
-
-    Args:
-        options: where to; stdout by default.
-        host: the run.
-    """
+    """Writes each result at once to a file (`options`), stdout by default."""
 
     name = "json"
 

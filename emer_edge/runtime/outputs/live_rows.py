@@ -1,24 +1,24 @@
-"""What the live view shows, as lines that fit a terminal of any size: the least important go first."""
+"""The lines of the live view, to fit a terminal of any size: the least important are dropped first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from rich.text import Text
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.columns import column_words
 from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.drawing import bar, duration, trace
 from emer_edge.runtime.outputs.sensor_health import SensorHealth
-from emer_edge.signals.rows import column_words
 
 TRACE_S: Final = 60.0
-"""How far back the trace of valence and arousal goes."""
+"""Length of the trace of valence and arousal."""
 
 _FELT, _SHOWN_STYLE = "cyan", "dark_orange"
 _VIEWS: Final = (("er", "felt", _FELT), ("fer", "shown", _SHOWN_STYLE))
@@ -42,10 +42,9 @@ _Lines = list[Text]
 
 @dataclass(frozen=True)
 class Shown:
-    """Everything that one picture of the view is made of.
+    """All data of one picture of the view.
 
     Attributes:
-        manifest: which heads there are.
         result: the newest.
         past: results of the last minute in order of time, the newest included.
         latencies: stage or age -> all of the run.
@@ -73,14 +72,18 @@ def lines_of(shown: Shown, width: int, height: int) -> list[Text]:
         "sensors": [_sensors(shown), _sensors(shown)[1:]],
         "latency": [_latency_table(shown, width), _latency_words(shown, width), _latency_words(shown, width)[:1], []],
         "session": [_session(result), []],
-        "notes": [_notes(result), _one_of(_notes(result)), []],
+        "notes": [_notes(result), _first_of(_notes(result)), []],
     }
     chosen = dict.fromkeys(sections, 0)
     for name in _SHORTER:
-        if sum(len(sections[each][form]) for each, form in chosen.items()) <= height:
+        if sum(len(sections[section][form]) for section, form in chosen.items()) <= height:
             break
         chosen[name] += 1
-    lines = [line for name, form in chosen.items() for line in sections[name][form]]
+    return cut([line for name, form in chosen.items() for line in sections[name][form]], width, height)
+
+
+def cut(lines: list[Text], width: int, height: int) -> list[Text]:
+    """At most `height` lines, each cut to `width` characters."""
     for line in lines:
         line.no_wrap = True
         line.truncate(width, overflow="ellipsis")
@@ -98,10 +101,9 @@ def state_words(result: Result) -> Text:
 
 def _emotions(shown: Shown, width: int, depth: int) -> _Lines:
     """Felt and shown side by side: all class heads (2), the first of each (1), or its most probable class (0)."""
-    each_width = (width - 2) // 2
-    sides = [_side(shown, each, each_width, depth) for each in _VIEWS]
-    sides = [side for side in sides if len(side) > 1]
-    return _beside(sides, each_width)
+    half = (width - 2) // 2
+    sides = [_side(shown, view, half, depth) for view in _VIEWS]
+    return _beside([side for side in sides if len(side) > 1], half)
 
 
 def _beside(blocks: Sequence[_Lines], width: int) -> _Lines:
@@ -119,27 +121,26 @@ def _beside(blocks: Sequence[_Lines], width: int) -> _Lines:
 
 def _side(shown: Shown, of_view: tuple[str, str, str], width: int, depth: int) -> _Lines:
     view, words, style = of_view
-    title = f"{words} ({view.upper()})"
-    lines = [Text(title, f"bold {style}")]
-    heads = [each for each in shown.manifest.heads if HEADS[each.name].view == view]
-    classes = [each for each in heads if each.classes]
+    lines = [Text(f"{words} ({view.upper()})", f"bold {style}")]
+    heads = [head for head in shown.manifest.heads if HEADS[head.name].view == view]
+    classes = [head for head in heads if head.classes]
     if depth == 0:
         top = shown.result.top(classes[0].name) if classes else None
         lines.append(Text("--" if top is None else f"{top[0]} {top[1]:.0%}", "bold"))
         return lines
-    for number, head in enumerate(classes[: None if depth == 2 else 1]):
+    for index, head in enumerate(classes[: None if depth == 2 else 1]):
         value = shown.result.heads.get(head.name)
         shares = value if isinstance(value, dict) else {}
         best = max(shares, key=shares.__getitem__, default=None)
-        lines += [Text()] if number else []
+        lines += [Text()] if index else []
         lines += [_bar_line(name, shares.get(name), style, width, best=name == best) for name in head.classes]
     for head in heads:
         kind = HEADS[head.name]
         if isinstance(kind, ValueHead) and kind.target not in _AFFECTS:
-            value = shown.result.heads.get(head.name)
-            known = isinstance(value, float)
-            share = (value - kind.low) / (kind.high - kind.low) if isinstance(value, float) else None
-            lines.append(_bar_line(kind.target, share, style, width, figure=f"{value:+.2f}" if known else "--"))
+            number = _value(shown.result, head.name)
+            share = None if number is None else (number - kind.low) / (kind.high - kind.low)
+            figure = "--" if number is None else f"{number:+.2f}"
+            lines.append(_bar_line(kind.target, share, style, width, figure=figure))
     return lines
 
 
@@ -158,39 +159,36 @@ def _gap(gap: Gap | None) -> _Lines:
     beyond = "" if gap.percentile is None else f"  wider than {gap.percentile:.0f} % of clips that agree"
     figure = (f"  {gap.distance:.2f}", "bold magenta")
     line = Text.assemble(("gap  ", "bold"), bar(gap.distance, 24, "magenta"), figure, beyond)
-    told = [
-        f"{name} {difference:+.2f}"
-        for name, difference in zip(_AFFECTS, (gap.valence, gap.arousal), strict=True)
-        if difference is not None
-    ]
-    return [line, Text(f"     felt minus shown: {', '.join(told)}")] if told else [line]
+    differences = zip(_AFFECTS, (gap.valence, gap.arousal), strict=True)
+    words = ", ".join(f"{name} {difference:+.2f}" for name, difference in differences if difference is not None)
+    return [line, Text(f"     felt minus shown: {words}")] if words else [line]
 
 
 def _value_heads(shown: Shown, target: str) -> list[tuple[str, str, str]]:
     """(head, word, style) of the views that have this value."""
-    names = {each.name for each in shown.manifest.heads}
+    names = {head.name for head in shown.manifest.heads}
     return [(f"{view}-{target}", word, style) for view, word, style in _VIEWS if f"{view}-{target}" in names]
 
 
 def _figures(shown: Shown, target: str) -> Text:
     line = Text.assemble((target, "bold"))
     for head, word, style in _value_heads(shown, target):
-        value = shown.result.heads.get(head)
-        line += Text(f"  {word} {value:+.2f}" if isinstance(value, float) else f"  {word} --", style)
+        value = _value(shown.result, head)
+        line += Text(f"  {word} --" if value is None else f"  {word} {value:+.2f}", style)
     return line
 
 
 def _affect(shown: Shown) -> _Lines:
-    targets = [each for each in _AFFECTS if _value_heads(shown, each)]
-    return [Text("   ").join(_figures(shown, each) for each in targets)] if targets else []
+    targets = [target for target in _AFFECTS if _value_heads(shown, target)]
+    return [Text("   ").join(_figures(shown, target) for target in targets)] if targets else []
 
 
 def _trace(shown: Shown, width: int, rows: int) -> _Lines:
     """Valence and arousal over the last minute, side by side, felt and shown on one axis."""
-    targets = [each for each in _AFFECTS if _value_heads(shown, each)]
+    targets = [target for target in _AFFECTS if _value_heads(shown, target)]
     if not targets:
         return []
-    each_width = (width - 2 * (len(targets) - 1)) // len(targets)
+    part = (width - 2 * (len(targets) - 1)) // len(targets)
     newest_ns = shown.result.end_ns
     blocks = []
     for target in targets:
@@ -198,15 +196,15 @@ def _trace(shown: Shown, width: int, rows: int) -> _Lines:
         kind = HEADS[heads[0][0]]
         assert isinstance(kind, ValueHead)
         series = {
-            style: [((each.end_ns - newest_ns) * 1e-9, _value(each, head)) for each in shown.past]
+            style: [((result.end_ns - newest_ns) * 1e-9, _value(result, head)) for result in shown.past]
             for head, _, style in heads
         }
-        drawn = trace(series, (-TRACE_S, 0.0), (kind.low, kind.high), (each_width - 3, rows))
+        drawn = trace(series, (-TRACE_S, 0.0), (kind.low, kind.high), (part - 3, rows))
         labels = [f"{kind.high:+.0f}", *[""] * (rows - 2), f"{kind.low:+.0f}"]
         block = [_figures(shown, target)]
         block += [Text.assemble((f"{label:>2} ", "dim"), line) for label, line in zip(labels, drawn, strict=True)]
         blocks.append(block)
-    return _beside(blocks, each_width)
+    return _beside(blocks, part)
 
 
 def _value(result: Result, head: str) -> float | None:
@@ -219,7 +217,7 @@ def _sensors(shown: Shown) -> _Lines:
     state = {"camera": (result.face_age_ms, result.face_slots, FACE_SLOTS),
              "tracker": (result.sample_age_ms, result.eye_slots, EYE_SLOTS)}  # fmt: skip
     lines = [Text(f"{'':<8}{'Hz':>11} {'newest':>8} {'slots':>6} {'dropped':>8} {'losses':>6}  clock", "dim")]
-    known = {each.name: each for each in shown.sensors}
+    known = {health.name: health for health in shown.sensors}
     for name, (age_ms, slots, all_slots) in state.items():
         health = known.get(name)
         age = "--" if age_ms is None else _with_unit(age_ms)
@@ -231,7 +229,7 @@ def _sensors(shown: Shown) -> _Lines:
 
 
 def _rate(health: SensorHealth | None) -> tuple[str, str]:
-    """What a sensor gives against what it should, and how it is written: red where it gives nothing."""
+    """A sensor's rate against its nominal rate, and its style: red where it gives nothing."""
     if health is None:
         return "--", "dim"
     if health.trouble is not None:
@@ -244,8 +242,8 @@ def _rate(health: SensorHealth | None) -> tuple[str, str]:
 
 
 def _with_unit(value_ms: float) -> str:
-    told = duration(value_ms)
-    return told if told.endswith("s") else f"{told} ms"
+    words = duration(value_ms)
+    return words if words.endswith("s") else f"{words} ms"
 
 
 def _last_ms(result: Result) -> dict[str, float]:
@@ -260,7 +258,7 @@ def _latency_table(shown: Shown, width: int) -> _Lines:
     rows = {"ms": [_STAGES[name] for name in names],
             "last": [duration(last[name]) if name in last else "--" for name in names]}  # fmt: skip
     for word, share in (("p50", 0.5), ("p99", 0.99)):
-        rows[word] = [_percentile(shown.latencies.get(name), share) for name in names]
+        rows[word] = [percentile(shown.latencies.get(name), share) for name in names]
     return [
         Text(f"{word:<4}" + "".join(f"{cell:>{_CELL}}" for cell in cells), "dim" if word == "ms" else "")
         for word, cells in rows.items()
@@ -272,17 +270,17 @@ def _latency_words(shown: Shown, width: int) -> _Lines:
     last = _last_ms(shown.result)
     words = [
         f"{_STAGES[name]} {duration(last[name]) if name in last else '--'} "
-        f"({_percentile(shown.latencies.get(name), 0.5)} {_percentile(shown.latencies.get(name), 0.99)})"
+        f"({percentile(shown.latencies.get(name), 0.5)} {percentile(shown.latencies.get(name), 0.99)})"
         for name in _STAGES
         if _known(shown, name)
     ]
     lines, line = [], "ms, last (p50 p99):"
-    for each in words:
-        if len(line) + 2 + len(each) > width:
+    for word in words:
+        if len(line) + 2 + len(word) > width:
             lines.append(line)
             line = "   "
-        line += f"  {each}"
-    return [Text(each, "dim") for each in (*lines, line)]
+        line += f"  {word}"
+    return [Text(line, "dim") for line in (*lines, line)]
 
 
 def _known(shown: Shown, name: str) -> bool:
@@ -290,28 +288,25 @@ def _known(shown: Shown, name: str) -> bool:
     return name in _last_ms(shown.result) or (recorder is not None and recorder.count > 0)
 
 
-def _percentile(recorder: LatencyRecorder | None, share: float) -> str:
+def percentile(recorder: LatencyRecorder | None, share: float) -> str:
+    """A percentile (share 0 to 1) in words, `--` where nothing was recorded."""
     return "--" if recorder is None or not recorder.count else duration(recorder.percentile_ns(share) * 1e-6)
 
 
 def _session(result: Result) -> _Lines:
     """The distance from the baseline, and markers."""
     lines = []
-    beside = result.from_baseline
-    if beside is not None:
-        told = [f"{name} {value:+.2f}" for name, value in beside.heads.items()]
-        told += [f"pupil {eye} {value:+.2f} mm" for eye, value in beside.pupil_change_mm.items()]
-        lines.append(Text(f"from baseline: {', '.join(told)}", "cyan"))
+    change = result.from_baseline
+    if change is not None:
+        words = [f"{name} {value:+.2f}" for name, value in change.heads.items()]
+        words += [f"pupil {eye} {value:+.2f} mm" for eye, value in change.pupil_change_mm.items()]
+        lines.append(Text(f"from baseline: {', '.join(words)}", "cyan"))
     if result.markers or result.crosses:
-        new = f"marker: {', '.join(each.label for each in result.markers)}   " if result.markers else ""
-        lines.append(Text.assemble((new, "bold green"), (_crossed(result.crosses), "green")))
+        new = f"marker: {', '.join(marker.label for marker in result.markers)}   " if result.markers else ""
+        more = f"{len(result.crosses) - 3} more and " if len(result.crosses) > 3 else ""
+        inside = f"this window crosses: {more}{', '.join(result.crosses[-3:])}" if result.crosses else ""
+        lines.append(Text.assemble((new, "bold green"), (inside, "green")))
     return lines
-
-
-def _crossed(names: tuple[str, ...]) -> str:
-    if not names:
-        return ""
-    return f"this window crosses: {f'{len(names) - 3} more and ' if len(names) > 3 else ''}{', '.join(names[-3:])}"
 
 
 def _notes(result: Result) -> _Lines:
@@ -320,11 +315,8 @@ def _notes(result: Result) -> _Lines:
         lines.append(f"dropped: {', '.join(f'{count} {place}' for place, count in result.dropped.items())}")
     if result.degraded:
         lines.append(f"the tracker leaves {len(result.degraded)} columns empty: {column_words(result.degraded)}")
-    return [Text(each, "yellow") for each in (*lines, *(f"note: {note}" for note in result.notes))]
+    return [Text(line, "yellow") for line in (*lines, *(f"note: {note}" for note in result.notes))]
 
 
-def _one_of(lines: Iterable[Text]) -> _Lines:
-    first, *others = list(lines) or [Text()]
-    if others:
-        first = Text(f"({len(others) + 1} notes) ", "yellow") + first
-    return [first] if first.plain else []
+def _first_of(lines: _Lines) -> _Lines:
+    return [Text(f"({len(lines)} notes) ", "yellow") + lines[0]] if len(lines) > 1 else lines

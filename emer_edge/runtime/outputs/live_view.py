@@ -1,6 +1,6 @@
 """The live view in a terminal: felt and shown side by side, the gap between them, a trace, and the sensors' health.
 
-Of several people a block each while there is room, else a line each.
+With several people: a block each while there is room, else a line each.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Host, Output
-from emer_edge.runtime.outputs.drawing import duration
-from emer_edge.runtime.outputs.live_rows import TRACE_S, Shown, lines_of, state_words
+from emer_edge.runtime.outputs.live_rows import TRACE_S, Shown, cut, lines_of, percentile, state_words
 from emer_edge.runtime.outputs.sensor_health import SensorHealth, SensorMeter, camera_health, tracker_health
 from emer_edge.runtime.pipeline import Stream, Summary
 
@@ -33,9 +32,9 @@ _STATES: Final = {State.OK: "green", State.FILLING: "cyan"}
 
 
 class LiveView(Output):
-    """Draws the newest results once a step.
+    """Draws the newest results once per step.
 
-    Where the console is no terminal, nothing is drawn: a line tells of each change of a state.
+    Where the console is no terminal, nothing is drawn: one line reports each change of a state.
 
     Args:
         options: none.
@@ -56,7 +55,7 @@ class LiveView(Output):
         self._last: str | None = None
 
     def part(self, stream: str | None) -> Output:
-        """Counts what is taken of a stream, and keeps its last minute."""
+        """The part that counts a stream's items and keeps its last minute."""
         return self._watched[stream]
 
     def begin(self) -> None:
@@ -72,10 +71,8 @@ class LiveView(Output):
         shown = self._rows[name] = watched.shown(result)
         if not self._drawn:
             if changed:
-                whose = "" if name is None else f"{name}: "
-                self._console.print(
-                    f"{whose}{state_words(result).plain}", soft_wrap=True, markup=False, highlight=False
-                )
+                line = state_words(result).plain if name is None else f"{name}: {state_words(result).plain}"
+                self._console.print(line, soft_wrap=True, markup=False, highlight=False)
             return True
         if result.end_ns != self._end_ns:  # streams that have ended are not in a step any more
             self._end_ns, self._last = result.end_ns, self._newest
@@ -92,15 +89,7 @@ class LiveView(Output):
 
 
 class _Watched(Output):
-    """What is kept of one stream: rates, and the last minute.
-
-    Args:
-        view: draws it.
-        stream: not opened yet.
-
-    Attributes:
-        state: of the newest result, None before the first.
-    """
+    """Rates and the last minute of one stream; `state` is that of its newest result, None before the first."""
 
     def __init__(self, view: LiveView, stream: Stream) -> None:
         self._view, self._stream = view, stream
@@ -122,7 +111,7 @@ class _Watched(Output):
         return self._view.result(result)
 
     def shown(self, result: Result) -> Shown:
-        """Take a result, and give all that is to be shown with it."""
+        """Take a result, and return all data of its picture."""
         self._meter.mark()
         self._past.append(result)
         self.state = result.state
@@ -131,17 +120,12 @@ class _Watched(Output):
             result,
             past=tuple(self._past),
             latencies=self._stream.latencies,
-            sensors=self._sensors(),
+            sensors=self._sensors() if self._stream.opened else (),
         )
 
     def _sensors(self) -> tuple[SensorHealth, ...]:
-        if not self._stream.opened:
-            return ()
-        rates_hz = self._meter.rates_hz()
-        return (
-            camera_health(self._stream.camera, rates_hz["frames"]),
-            tracker_health(self._stream.tracker, rates_hz["samples"]),
-        )
+        stream, rates_hz = self._stream, self._meter.rates_hz()
+        return camera_health(stream.camera, rates_hz["frames"]), tracker_health(stream.tracker, rates_hz["samples"])
 
 
 def render(
@@ -154,8 +138,8 @@ def render(
     """Lay a picture out.
 
     Args:
-        manifest: which heads there are.
-        rows: stream -> what is known of it, None before its first result; a person who is alone stands under None.
+        manifest: of the bundle.
+        rows: stream -> its data, None before its first result; the only stream of a run is under None.
         steps: latencies of the steps, which all streams share.
         size: columns and lines of the terminal.
     """
@@ -183,21 +167,16 @@ def streams_lines(
     """As many columns and lines as `size` allows: blocks, or where there is no room for them a table."""
     width, height = size
     named = [(name or "", shown) for name, shown in rows.items()]
-    common = _common(steps)
     block = (height - 1) // max(1, len(rows))
     if block >= _LEAST_BLOCK:
         lines = [line for row in named for line in _block(*row, width, block)]
     else:
         lines = _table(manifest, named, height - 1)
-    lines.append(common)
-    for line in lines:
-        line.no_wrap = True
-        line.truncate(width, overflow="ellipsis")
-    return lines[:height]
+    return cut([*lines, _common(steps)], width, height)
 
 
 def _block(name: str, shown: Shown | None, width: int, height: int) -> list[Text]:
-    """A stream as the view of a single one has it, below its name."""
+    """A stream as in the view of a single one, below its name."""
     if shown is None:
         return [Text.assemble((f"{name}  ", "bold reverse"), " no result yet")]
     title = Text.assemble((f" {name} ", "bold reverse"), " ", state_words(shown.result))
@@ -205,7 +184,7 @@ def _block(name: str, shown: Shown | None, width: int, height: int) -> list[Text
 
 
 def _table(manifest: Manifest, rows: Sequence[tuple[str, Shown | None]], height: int) -> list[Text]:
-    """A line a stream; where even those are too many, the last line tells how many are left out."""
+    """One line per stream; where even those are too many, the last line counts the others."""
     head = Text(
         f"{'stream':<10} {'state':<8} {'felt (ER)':<15} {'shown (FER)':<15} "
         f"{'gap':>4} {'face':>5} {'gaze':>5} {'p99':>5}",
@@ -226,19 +205,19 @@ def _line(manifest: Manifest, name: str, shown: Shown | None) -> Text:
     result = shown.result
     state = f"{result.filling_s:.1f} s" if result.state is State.FILLING else result.state.value
     gap = "--" if result.gap is None else f"{result.gap.distance:.2f}"
-    ages = [_age(each) for each in (result.face_age_ms, result.sample_age_ms)]
+    face_age, sample_age = map(_age, (result.face_age_ms, result.sample_age_ms))
     return Text.assemble(
         (f"{name:<10} ", "bold"),
         (f"{state:<8} ", _STATES.get(result.state, "bold red")),
         (f"{_top(manifest, result, 'er'):<15} ", "cyan"),
         (f"{_top(manifest, result, 'fer'):<15} ", "dark_orange"),
         (f"{gap:>4} ", "bold magenta"),
-        f"{ages[0]:>5} {ages[1]:>5} {_p99(shown.latencies.get('total')):>5}",
+        f"{face_age:>5} {sample_age:>5} {percentile(shown.latencies.get('total'), 0.99):>5}",
     )
 
 
 def _top(manifest: Manifest, result: Result, view: str) -> str:
-    heads = [each.name for each in manifest.heads if each.classes and HEADS[each.name].view == view]
+    heads = [head.name for head in manifest.heads if head.classes and HEADS[head.name].view == view]
     top = result.top(heads[0]) if heads else None
     return "--" if top is None else f"{top[0]:.10} {top[1]:.0%}"
 
@@ -249,15 +228,11 @@ def _age(age_ms: float | None) -> str:
     return f"{age_ms:.0f}" if age_ms < 10_000 else f"{age_ms / 1000:.0f}s"
 
 
-def _p99(recorder: LatencyRecorder | None) -> str:
-    return "--" if recorder is None or not recorder.count else duration(recorder.percentile_ns(0.99) * 1e-6)
-
-
 def _common(steps: Mapping[str, LatencyRecorder]) -> Text:
-    """What a step of all streams costs."""
-    told = [
-        f"{name} {duration(each.percentile_ns(0.5) * 1e-6)}/{_p99(each)}"
-        for name, each in reversed(list(steps.items()))  # total first: what a narrow terminal cuts off goes last
-        if each.count
+    """Latencies of the steps, which all streams share."""
+    words = [
+        f"{name} {percentile(recorder, 0.5)}/{percentile(recorder, 0.99)}"
+        for name, recorder in reversed(list(steps.items()))  # total first: a narrow terminal cuts off the last
+        if recorder.count
     ]
-    return Text(f"all, ms p50/p99: {', '.join(told) or '--'}", "dim")
+    return Text(f"all, ms p50/p99: {', '.join(words) or '--'}", "dim")

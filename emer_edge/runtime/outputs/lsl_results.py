@@ -1,6 +1,6 @@
 """`--lsl-out NAME` or `lsl://NAME`: results as a stream of the Lab Streaming Layer, for recorders such as LabRecorder.
 
-One float channel a class probability, value and part of the gap, labelled in the metadata; NaN where there is no
+One float channel per class probability, value and part of the gap, labelled in the metadata; NaN where there is no
 emotion. The first channel is the state: 0 ok, 1 filling, 2 no_face, 3 no_gaze, 4 stale. Samples are stamped with their
 window's end in LSL's clock; of a fast replay, with the moment they are sent.
 """
@@ -26,21 +26,21 @@ class LslResults(Output):
 
     Args:
         options: name of the LSL stream.
-        host: whose results.
+        host: the run.
 
     Raises:
         MissingExtraError: pylsl is not installed.
-        TrackerError: liblsl is not.
+        TrackerError: liblsl is not installed.
     """
 
     name = "lsl"
 
     def __init__(self, options: str, host: Host) -> None:
         self._pylsl = import_pylsl()
-        self._announced, self._live = options, host.pipeline.machine.pace == "real"
+        self._title, self._live = options, host.pipeline.machine.pace == "real"
         self._manifest = host.pipeline.bundle.manifest
-        self._heads = {each.name: tuple(each.classes) for each in self._manifest.heads}
-        self._whose = host.own.name
+        self._heads = {head.name: tuple(head.classes) for head in self._manifest.heads}
+        self._of_stream = host.own.name
         self._outlet: Any = None
         self._ahead_s = 0.0
 
@@ -52,46 +52,43 @@ class LslResults(Output):
     @classmethod
     def settle(cls, options: str, sources: Sequence[Source]) -> Sequence[str]:
         """NAME, or of named people NAME-STREAM; raise ConfigurationError for a name that can't be announced."""
-        names = [options if each.name is None else f"{options}-{each.name}" for each in sources]
+        names = [options if source.name is None else f"{options}-{source.name}" for source in sources]
         for source, name in zip(sources, names, strict=True):
             if not options or not name.isprintable() or len(name) > _LONGEST_NAME:
-                told = f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}"
-                raise blamed(source, told)
+                raise blamed(source, f"an LSL stream's name is 1 to {_LONGEST_NAME} printable characters, not {name!r}")
         return names
 
     def begin(self) -> None:
         """Announce the stream."""
         pylsl = self._pylsl
         channels = result_channels(self._heads)
-        info = pylsl.StreamInfo(
-            self._announced,
-            "Emotion",
-            len(channels),
-            pylsl.IRREGULAR_RATE,
-            pylsl.cf_float32,
-            f"emer-edge-{self._announced}",
-        )
-        described = info.desc()
-        described.append_child_value("manufacturer", "emer-edge")
-        described.append_child_value("bundle", self._manifest.name)
-        if self._whose is not None:
-            described.append_child_value("stream", self._whose)
-        described.append_child_value("states", ", ".join(f"{code} {each.value}" for each, code in STATE_CODES.items()))
-        described.append_child_value("hop_s", f"{self._manifest.window.hop_ns * 1e-9:g}")
-        listed = described.append_child("channels")
+        kind = ("Emotion", len(channels), pylsl.IRREGULAR_RATE, pylsl.cf_float32)
+        info = pylsl.StreamInfo(self._title, *kind, f"emer-edge-{self._title}")
+        description = info.desc()
+        facts = {
+            "manufacturer": "emer-edge",
+            "bundle": self._manifest.name,
+            "stream": self._of_stream,
+            "states": ", ".join(f"{code} {state.value}" for state, code in STATE_CODES.items()),
+            "hop_s": f"{self._manifest.window.hop_ns * 1e-9:g}",
+        }
+        for name, text in facts.items():
+            if text is not None:
+                description.append_child_value(name, text)
+        all_channels = description.append_child("channels")
         for label, unit in channels:
-            channel = listed.append_child("channel")
+            channel = all_channels.append_child("channel")
             channel.append_child_value("label", label)
             channel.append_child_value("unit", unit)
         self._outlet = pylsl.StreamOutlet(info)
         self._ahead_s = pylsl.local_clock() - monotonic()
 
     def result(self, result: Result) -> bool:
-        """Send a result; nobody needs to listen."""
+        """Send a result; no receiver is needed."""
         stamp_s = result.end_ns * 1e-9 + self._ahead_s if self._live else self._pylsl.local_clock()
         self._outlet.push_sample(result_row(result.to_dict(), self._heads), stamp_s)
         return True
 
     def end(self, summary: Summary | None) -> None:
-        """Take the stream back."""
+        """End the stream."""
         self._outlet = None

@@ -1,12 +1,12 @@
 """`--mqtt mqtt://host:1883/topic`: results to an MQTT broker, with QoS 1.
 
     TOPIC/results   a result as JSON; not retained
-    TOPIC/status    retained: {"state": "online"}, {"state": "offline", "reason": "ended"}, or, by the broker when this
-                    device has gone, {"state": "offline", "reason": "lost"}
+    TOPIC/status    retained: {"state": "online"}, {"state": "offline", "reason": "ended"}, or, from the broker when
+                    this device is gone, {"state": "offline", "reason": "lost"}
 
 A run of several streams publishes each under its name, TOPIC/STREAM/results, and names them all in its one status.
 
-Results wait in the output's queue while the broker is away; when it is full the oldest go and are counted. QoS 1
+Results wait in the output's queue while the broker is away; when it is full the oldest are dropped and counted. QoS 1
 delivers at least once: after a break the last ones may come twice, with the same `end_ns`.
 """
 
@@ -37,7 +37,7 @@ CREDENTIALS: Final = {
     "certificate": "EMER_EDGE_MQTT_CERT",
     "key": "EMER_EDGE_MQTT_KEY",
 }
-"""Environment variables: user and password; PEM files of the broker's authority, and of our certificate and its key."""
+"""Environment variables: user and password; PEM files of the broker's CA, of our certificate and of its key."""
 
 _IN_FLIGHT: Final = 20
 _KEEPALIVE_S: Final = 15
@@ -51,8 +51,7 @@ class Broker:
     """Where results go.
 
     Attributes:
-        host, port: of the broker.
-        topic: both topics begin with it.
+        topic: prefix of both topics.
         tls: whether the connection is encrypted.
     """
 
@@ -66,7 +65,7 @@ class Broker:
 
 
 def parse_broker(text: str) -> Broker:
-    """Take `mqtt://host:1883/topic` or `mqtts://host/topic` apart.
+    """Parse `mqtt://host:1883/topic` or `mqtts://host/topic`.
 
     Raises:
         ConfigurationError: another scheme, no host, credentials in it, or a topic with wildcards.
@@ -85,7 +84,7 @@ def parse_broker(text: str) -> Broker:
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.query or parts.fragment or port == 0:
         raise ConfigurationError(f"can't read the broker {text!r}; {example}")
     topic = unquote(parts.path).strip("/") or "emer-edge"
-    if any(each in topic for each in "+#\0") or len(topic.encode()) > 60_000:
+    if any(mark in topic for mark in "+#\0") or len(topic.encode()) > 60_000:
         raise ConfigurationError(f"the topic {topic!r} can't be published to: it holds +, # or a null, or is too long")
     tls = parts.scheme == "mqtts"
     return Broker(parts.hostname, port or (8883 if tls else 1883), topic, tls)
@@ -95,11 +94,11 @@ class Mqtt(Output):
     """Publishes results; nothing that the broker does stops the run.
 
     Args:
-        options: where to.
-        host: the run; told when the broker goes and comes back.
+        options: the broker.
+        host: the run; hears when the broker goes and comes back.
 
     Raises:
-        ConfigurationError: files of certificates that can't be read, or a password without a user.
+        ConfigurationError: certificate files that can't be read, or a password without a user.
     """
 
     name = "mqtt"
@@ -110,11 +109,11 @@ class Mqtt(Output):
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._broker, self._say = options, host.say
-        self._streams = tuple(each for each in host.pipeline.streams if each is not None)
+        self._streams = tuple(name for name in host.pipeline.streams if name is not None)
         self.queued = {"result": BUFFERED * max(1, len(self._streams))}
         self._in_flight: list[Any] = []
         self._unsent = 0
-        self._told_away = self._began = False
+        self._is_away = self._began = False
         self._deadline_s: float | None = None
         identity = f"emer-edge-{socket.gethostname()[:20]}-{uuid.uuid4().hex[:8]}"
         client: Any = Client(CallbackAPIVersion.VERSION2, client_id=identity)
@@ -129,7 +128,7 @@ class Mqtt(Output):
 
     @classmethod
     def parse(cls, address: str) -> Broker:
-        """See `parse_broker`."""
+        """The broker of an address."""
         return parse_broker(address)
 
     def begin(self) -> None:
@@ -141,7 +140,7 @@ class Mqtt(Output):
     def result(self, result: Result) -> bool:
         """Publish a result, once the broker is there and has confirmed enough of those before.
 
-        Few are given to the client at a time, so that what waits, waits in the queue, where the oldest can go.
+        The client holds few at a time, so that the others wait in the queue, where the oldest can be dropped.
         """
         while not self._client.is_connected() or self._pending() >= _IN_FLIGHT:
             if self._out_of_time():
@@ -153,15 +152,15 @@ class Mqtt(Output):
         return True
 
     def end(self, summary: Summary | None) -> None:
-        """Wait for what is under way, and say goodbye."""
+        """Wait for the confirmations, publish the last status, and disconnect."""
         if not self._began:
             return
         while self._client.is_connected() and self._pending() and not self._out_of_time():
             sleep(_POLL_S)
         self._unsent += self._pending()
         if self._client.is_connected():
-            told = self._client.publish(self._topic("status"), self._status("offline", "ended"), qos=1, retain=True)
-            told.wait_for_publish(max(0.1, self._left_s()))
+            sent = self._client.publish(self._topic("status"), self._status("offline", "ended"), qos=1, retain=True)
+            sent.wait_for_publish(max(0.1, self._left_s()))
         self._client.disconnect()
         self._client.loop_stop()
         if self._unsent:
@@ -172,7 +171,7 @@ class Mqtt(Output):
         return {"unsent at the end": self._unsent} if self._unsent else {}
 
     def _left_s(self) -> float:
-        """How long what waits may still be sent: 5 s from the end of the run on."""
+        """Time left to send what waits: 5 s from the end of the run on."""
         if self._deadline_s is None:
             self._deadline_s = monotonic() + _END_S
         return self._deadline_s - monotonic()
@@ -184,11 +183,11 @@ class Mqtt(Output):
         return f"{self._broker.topic}/{name}"
 
     def _status(self, state: str, reason: str | None = None) -> bytes:
-        told: dict[str, Any] = {"state": state} if reason is None else {"state": state, "reason": reason}
-        return msgspec.json.encode(told | ({"streams": self._streams} if self._streams else {}))
+        status: dict[str, Any] = {"state": state} if reason is None else {"state": state, "reason": reason}
+        return msgspec.json.encode(status | ({"streams": self._streams} if self._streams else {}))
 
     def _pending(self) -> int:
-        self._in_flight = [each for each in self._in_flight if not each.is_published()]
+        self._in_flight = [sent for sent in self._in_flight if not sent.is_published()]
         return len(self._in_flight)
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -196,34 +195,34 @@ class Mqtt(Output):
             self._away(str(reason))
             return
         client.publish(self._topic("status"), self._status("online"), qos=1, retain=True)
-        if self._told_away:
+        if self._is_away:
             self._say(f"mqtt: {self._broker} is back")
-        self._told_away = False
+        self._is_away = False
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._away(str(reason))
 
     def _away(self, why: str) -> None:
-        if not self._told_away and not self.ending:
-            self._told_away = True
+        if not self._is_away and not self.ending:
+            self._is_away = True
             waiting = f"up to {self.queued['result']} results wait for it"
             self._say(f"mqtt: no connection to {self._broker} ({why}); {waiting}")
 
 
 def _identify(client: Any, broker: Broker) -> None:
-    found = {name: os.environ.get(variable) or None for name, variable in CREDENTIALS.items()}
-    if found["username"] is not None:
-        client.username_pw_set(found["username"], found["password"])
-    elif found["password"] is not None:
+    values = {name: os.environ.get(variable) or None for name, variable in CREDENTIALS.items()}
+    if values["username"] is not None:
+        client.username_pw_set(values["username"], values["password"])
+    elif values["password"] is not None:
         raise ConfigurationError(f"{CREDENTIALS['password']} is set and {CREDENTIALS['username']} is not")
-    files = {CREDENTIALS[name]: found[name] for name in ("ca", "certificate", "key") if found[name] is not None}
+    files = {CREDENTIALS[name]: values[name] for name in ("ca", "certificate", "key") if values[name] is not None}
     if not broker.tls:
         if files:
             raise ConfigurationError(f"{', '.join(files)} belong to TLS: write mqtts://{broker.host}, or unset them")
         return
     try:
-        client.tls_set(found["ca"], found["certificate"], found["key"])
+        client.tls_set(values["ca"], values["certificate"], values["key"])
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        named = ", ".join(f"{variable}={path}" for variable, path in files.items()) or "this system's authorities"
+        named = ", ".join(f"{variable}={path}" for variable, path in files.items()) or "this system's CAs"
         raise ConfigurationError(f"can't set up TLS with {named}: {error}") from None

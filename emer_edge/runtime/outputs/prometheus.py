@@ -1,10 +1,9 @@
-"""`--metrics :9108` or `metrics://:9108`: how the run goes, for Prometheus, over HTTP.
+"""`--metrics :9108` or `metrics://:9108`: metrics of the run for Prometheus, over HTTP.
 
 On loopback unless another host is named.
 
-It holds what an operator needs and no emotion: whole histograms of every stage and of the evidence's age with their
-exact maxima, counters of states and losses, gauges of coverage and memory. The histograms' edges grow by a quarter from
-0.1 ms to 100 s.
+The metrics hold no emotion: whole histograms of every stage and of the evidence's age with their exact maxima, counters
+of states and losses, gauges of coverage and memory. The histograms' edges grow by a quarter from 0.1 ms to 100 s.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import math
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from emer_edge import __version__
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.outputs.base import Host, Output, target_of
-from emer_edge.runtime.pipeline import Pipeline, Summary
+from emer_edge.runtime.outputs.base import Host, Output, free_port, target_of
+from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.pipeline.core import AGES, STAGES, STEP_STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
 
@@ -42,15 +41,15 @@ def parse_address(text: str) -> tuple[str, int]:
 class Metrics(Output):
     """Serves `/metrics`.
 
-    In a run of several streams whatever belongs to one of them has the label `stream`; of a step, which all share, and
-    of the process, there is one series. To Prometheus a label that is empty and one that is not there are the same.
+    In a run of several streams every metric of one stream has the label `stream`; a step, which all share, and the
+    process have one series. To Prometheus an empty label is the same as none.
 
     Args:
-        options: host and port (see `parse_address`); the port is taken at once, port 0 takes a free one.
+        options: host and port; the port is taken at once, port 0 takes a free one.
         host: the run.
 
     Raises:
-        ConfigurationError: an address that can't be taken.
+        ConfigurationError: an address that can't be bound.
     """
 
     name = "metrics"
@@ -59,21 +58,18 @@ class Metrics(Output):
         from prometheus_client import CollectorRegistry, Gauge, Info, start_http_server
 
         registry: Any = CollectorRegistry()
-        pipeline, self._host = host.pipeline, options[0]
+        self._host = options[0]
         memory = Gauge("emer_edge_resident_bytes", "Resident memory of the process", registry=registry)
         memory.set_function(lambda: (resident_mb()[0] or 0.0) * 1e6)
         Info("emer_edge", "Version and bundle", registry=registry).info(
-            {"version": __version__, "bundle": pipeline.bundle.manifest.name}
+            {"version": __version__, "bundle": host.pipeline.bundle.manifest.name}
         )
-        several = None not in pipeline.streams
         self._newest: dict[str | None, Result] = {}
-        registry.register(_Figures(pipeline, self._newest, several))
-        registry.register(_Histograms(pipeline, several))
-        registry.register(_OutputLosses(host.outputs, several))
+        registry.register(_Collector(host, self._newest))
         try:
             self._server, self._thread = start_http_server(options[1], self._host, registry)
         except OSError as error:
-            raise ConfigurationError(_busy(*options, error)) from None
+            raise _refused(*options, error) from None
 
     @classmethod
     def parse(cls, address: str) -> tuple[str, int]:
@@ -82,7 +78,7 @@ class Metrics(Output):
 
     @property
     def url(self) -> str:
-        """Where Prometheus finds it."""
+        """The address for Prometheus."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._server.server_port}/metrics"
 
@@ -92,42 +88,47 @@ class Metrics(Output):
         return True
 
     def end(self, summary: Summary | None) -> None:
-        """Stop answering, and give the port back; may be called twice."""
+        """Stop answering, and free the port; may be called twice."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-class _Figures:
-    """What is counted and measured of each stream, as it stands at a scrape.
+class _Collector:
+    """All metrics of a run, as they are at a scrape.
 
     Args:
-        pipeline: whose.
+        host: the run.
         newest: stream -> its newest result.
-        several: whether what belongs to a stream has its label.
     """
 
-    def __init__(self, pipeline: Pipeline, newest: Mapping[str | None, Result], several: bool) -> None:
-        self._pipeline, self._newest, self._several = pipeline, newest, several
+    def __init__(self, host: Host, newest: Mapping[str | None, Result]) -> None:
+        self._pipeline, self._outputs, self._newest = host.pipeline, host.outputs, newest
+        self._several = None not in host.pipeline.streams
+        self._own = ["stream"] if self._several else []
         self._began_s = time.time()
 
     def collect(self) -> Iterator[Any]:
-        """Counters and gauges."""
+        """Counters, gauges, cumulative histograms and the losses of the outputs."""
+        yield from self._figures()
+        yield from self._histograms("stage", "Time per stage; total is the step latency", "stage", self._stages())
+        text = "Age of the newest evidence at its window's end"
+        yield from self._histograms("evidence_age", text, "source", self._ages())
+        yield self._output_losses()
+
+    def _figures(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        own = ["stream"] if self._several else []
+        own = self._own
         results = CounterMetricFamily("emer_edge_results", "Results by state", labels=["state", *own])
         dropped = CounterMetricFamily("emer_edge_dropped", "Items lost, by place", labels=["place", *own])
         frames = CounterMetricFamily("emer_edge_frames", "Camera frames taken", labels=own)
         samples = CounterMetricFamily("emer_edge_samples", "Tracker samples taken", labels=own)
-        slots = GaugeMetricFamily(
-            "emer_edge_covered_slots", "Covered slots of the window: 8 of the face, 32 of the eyes",
-            labels=["source", *own],
-        )  # fmt: skip
+        text = "Covered slots of the window: 8 of the face, 32 of the eyes"
+        slots = GaugeMetricFamily("emer_edge_covered_slots", text, labels=["source", *own])
         filling = GaugeMetricFamily("emer_edge_filling_seconds", "Seconds until the first window is full", labels=own)
-        degraded = GaugeMetricFamily(
-            "emer_edge_degraded_columns", "Eye columns that the tracker leaves empty", labels=own
-        )
+        text = "Eye columns that the tracker leaves empty"
+        degraded = GaugeMetricFamily("emer_edge_degraded_columns", text, labels=own)
         for name, stream in self._pipeline.streams.items():
             tail = [name or ""][: len(own)]
             core, newest = stream.core, self._newest.get(name)
@@ -144,40 +145,25 @@ class _Figures:
                 slots.add_metric(["sample", *tail], newest.eye_slots)
         yield from (results, dropped, frames, samples, slots, filling, degraded)
 
-
-class _Histograms:
-    """Stages and ages as they stand at a scrape.
-
-    Args:
-        pipeline: whose.
-        several: whether what belongs to a stream has its label.
-    """
-
-    def __init__(self, pipeline: Pipeline, several: bool) -> None:
-        self._pipeline, self._several = pipeline, several
-
-    def collect(self) -> Iterator[Any]:
-        """Cumulative histograms, and the largest value of each: a bucket tells it to a quarter only."""
+    def _histograms(
+        self, name: str, text: str, label: str, recorders: Iterable[tuple[str, str, LatencyRecorder]]
+    ) -> Iterator[Any]:
+        """Histograms, and the largest value of each: a bucket holds it to a quarter only."""
         from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 
-        own = ["stream"] if self._several else []
-        for name, text, label, kept in (
-            ("stage", "Time a stage took; total is hop deadline to result", "stage", self._stages()),
-            ("evidence_age", "Age of the newest evidence at its window's end", "source", self._ages()),
-        ):
-            histogram = HistogramMetricFamily(f"emer_edge_{name}_seconds", text, labels=[label, *own])
-            slowest = GaugeMetricFamily(f"emer_edge_{name}_max_seconds", f"{text}: the largest", labels=[label, *own])
-            for key, stream, recorder in kept:
-                labels = [key, stream][: 1 + len(own)]
-                counts = recorder.within([*(1e3 * edge for edge in EDGES_S), math.inf])
-                buckets = list(zip((*map(str, EDGES_S), "+Inf"), counts, strict=True))
-                histogram.add_metric(labels, buckets, recorder.sum_ns * 1e-9)
-                slowest.add_metric(labels, recorder.max_ns * 1e-9)
-            yield histogram
-            yield slowest
+        labels = [label, *self._own]
+        histogram = HistogramMetricFamily(f"emer_edge_{name}_seconds", text, labels=labels)
+        slowest = GaugeMetricFamily(f"emer_edge_{name}_max_seconds", f"{text}: the largest", labels=labels)
+        for key, stream, recorder in recorders:
+            values = [key, stream][: len(labels)]
+            counts = recorder.within([*(1e3 * edge for edge in EDGES_S), math.inf])
+            buckets = list(zip((*map(str, EDGES_S), "+Inf"), counts, strict=True))
+            histogram.add_metric(values, buckets, recorder.sum_ns * 1e-9)
+            slowest.add_metric(values, recorder.max_ns * 1e-9)
+        yield from (histogram, slowest)
 
     def _stages(self) -> Iterator[tuple[str, str, LatencyRecorder]]:
-        """(stage, stream, latencies); a step's are of no stream, so that a sum over streams counts none twice."""
+        """(stage, stream, latencies); a step's have an empty stream, so that a sum over streams counts none twice."""
         for name, stream in self._pipeline.streams.items():
             for stage, recorder in dict(stream.latencies).items():
                 if stage in STAGES and not (self._several and stage in STEP_STAGES):
@@ -191,38 +177,22 @@ class _Histograms:
                 if age in stream.latencies:
                     yield age.removesuffix(" age"), name or "", stream.latencies[age]
 
-
-class _OutputLosses:
-    """What the other outputs have lost, asked for at every scrape."""
-
-    def __init__(self, outputs: Sequence[Output], several: bool) -> None:
-        self._outputs, self._several = outputs, several
-
-    def collect(self) -> Iterator[Any]:
-        """The one metric."""
+    def _output_losses(self) -> Any:
         from prometheus_client.core import CounterMetricFamily
 
-        own = ["stream"] if self._several else []
-        family = CounterMetricFamily(
-            "emer_edge_output_lost", "Items an output has lost", labels=["output", "what", *own]
-        )
-        lost: Counter[tuple[str, str, str]] = Counter()  # of two outputs of one kind together
-        for each in self._outputs:
-            for what, count in (dict(each.lost) | each.losses()).items():
-                lost[each.name, what, each.stream or ""] += count
-        for labels, count in lost.items():
-            family.add_metric(labels[: 2 + len(own)], count)
-        yield family
+        labels = ["output", "what", *self._own]
+        family = CounterMetricFamily("emer_edge_output_lost", "Items an output has lost", labels=labels)
+        lost: Counter[tuple[str, str, str]] = Counter()  # summed over outputs of one name and stream
+        for output in self._outputs:
+            for what, count in (dict(output.lost) | output.losses()).items():
+                lost[output.name, what, output.stream or ""] += count
+        for values, count in lost.items():
+            family.add_metric(values[: len(labels)], count)
+        return family
 
 
-def _busy(host: str, port: int, error: OSError) -> str:
+def _refused(host: str, port: int, error: OSError) -> ConfigurationError:
     shown = "" if host == _LOOPBACK else host
-    reason = error.strerror or str(error)
-    for other in range(port + 1, min(port + 100, 65536)):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            try:
-                probe.bind((host, other))
-            except OSError:
-                continue
-        return f"can't serve metrics on {host}:{port}: {reason}; try --metrics {shown}:{other}"
-    return f"can't serve metrics on {host}:{port}: {reason}; name an address of this machine, as --metrics :9108"
+    other = free_port(host, port, socket.AF_INET6 if ":" in host else socket.AF_INET)
+    fix = f"try --metrics {shown}:{other}" if other else "name an address of this machine, as --metrics :9108"
+    return ConfigurationError(f"can't serve metrics on {host}:{port}: {error.strerror or error}; {fix}")

@@ -1,4 +1,4 @@
-"""`--record FILE.mcap` or just `FILE.mcap`: a run as a recording (see `emer_edge.runtime.recording.messages`)."""
+"""`--record FILE.mcap` or just `FILE.mcap`: a run as a recording, in `emer_edge.runtime.recording.messages`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 
 from emer_edge import __version__
 from emer_edge.core.errors import ConfigurationError
@@ -19,32 +20,20 @@ from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
+from emer_edge.runtime.recording import messages
+from emer_edge.runtime.recording.keep import Images, RecordOptions, expire, recording_path
 from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writable
-from emer_edge.runtime.recording.messages import (
-    CAMERA,
-    FRAMES,
-    MARKERS,
-    RECORD_SCHEMA,
-    RESULTS,
-    SAMPLES,
-    RecordingHead,
-    frame_message,
-    image_message,
-    sample_message,
-    without_nulls,
-)
 
 
 class Recorder(Output):
     """Writes a recording; the file is made with the first item.
 
     Args:
-        options: where, what, whose, and for how long.
-        host: whose run; told of recordings that are too old, and what was written.
+        options: of the recording.
+        host: the run; hears of expired recordings and of what was written.
 
     Raises:
-        EmerEdgeError: images are recorded, and the process that encodes them can't be started.
+        EmerEdgeError: images are recorded, and their encoder can't be started.
     """
 
     name = "record"
@@ -58,7 +47,7 @@ class Recorder(Output):
         self._stream.keep_originals = options.images == "jpeg"
         self._encoder = host.encoder.hold()
         if options.images != "none":
-            self._encoder.start()  # before any frame comes, so that none waits for it
+            self._encoder.start()  # before the first frame, so that none waits for it
         self._writer: RecordingWriter | None = None
         self._early: list[Marker] = []
 
@@ -66,11 +55,11 @@ class Recorder(Output):
     def parse(cls, address: str) -> RecordOptions:
         """The options of `FILE.mcap?images=jpeg&consent-id=TEXT&participant=ID&session=ID&retention-days=DAYS`."""
         path, parameters = target_of(address, path=True)
-        images = {each: each for each in ("none", "jpeg", "lossless")}
+        images = {name: name for name in get_args(Images)}
         try:
             return RecordOptions(
                 Path(path),
-                images[parameters.pop("images", "none")],  # type: ignore[arg-type]
+                images[parameters.pop("images", "none")],
                 consent_id=parameters.pop("consent-id", None),
                 participant=parameters.pop("participant", None),
                 session=parameters.pop("session", None),
@@ -80,7 +69,7 @@ class Recorder(Output):
         except (KeyError, TypeError, ValueError):
             raise ConfigurationError(
                 f"can't read {address}; write FILE.mcap, or FILE.mcap?images=jpeg&consent-id=TEXT; images are none, "
-                "jpeg or lossless, and participant, session and retention-days may be said, too"
+                "jpeg or lossless, and participant, session and retention-days are possible, too"
             ) from None
 
     @classmethod
@@ -88,22 +77,20 @@ class Recorder(Output):
         """The file, or of named people FOLDER/TIME-STREAM.mcap.
 
         Raises:
-            ConfigurationError: what is recorded makes no sense (see `RecordOptions.check`), a folder that is none, or a
-                file that is there already.
+            ConfigurationError: as `RecordOptions.check`, a folder that is none, or a file that exists already.
             MissingExtraError: the package `mcap` is not installed, or OpenCV, where images are recorded.
         """
-        named = [each.name for each in sources if each.name is not None]
+        named = [source for source in sources if source.name is not None]
         if named and not options.path.is_dir():
             kind = "a file" if options.path.exists() else "no folder"
             how = "name a folder" if options.path.exists() else f"mkdir -p {options.path}"
             raise ConfigurationError(
-                f"--record {options.path} is {kind}; several streams are recorded as a file each: {how}"
+                f"--record {options.path} is {kind}; several streams are recorded in one file each: {how}"
             )
-        missing = [each.name for each in sources if each.name is not None and each.consent_id is None]
+        missing = ", ".join(str(source.name) for source in named if source.consent_id is None)
         if options.images != "none" and missing:
             raise ConfigurationError(
-                f"--record-video needs a consent-id of every person: add consent-id to the [[stream]] "
-                f"{', '.join(missing)}"
+                f"--record-video needs a consent-id of every person: add consent-id to the [[stream]] {missing}"
             )
         path = recording_path(options.path)
         settled = []
@@ -124,27 +111,28 @@ class Recorder(Output):
 
     @property
     def helper_pid(self) -> int | None:
-        """See `Output`."""
+        """ID of the encoder's process."""
         return self._encoder.pid
 
     def sample(self, sample: TrackerSample, taken_ns: int) -> None:
-        """Write a sample; OSError where the disk is full or gone, here and below."""
-        self._opened().write(SAMPLES, sample_message(sample, taken_ns), sample.arrival_ns, sample.stamp_ns)
+        """Write a sample; OSError where the disk is full or gone, as for all items."""
+        message = messages.sample_message(sample, taken_ns)
+        self._opened().write(messages.SAMPLES, message, sample.arrival_ns, sample.stamp_ns)
 
     def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
         """Write a frame, and its image."""
         writer, images = self._opened(), self._options.images
         if images != "none":
             unix_ns = max(0, frame.stamp_ns + writer.unix_offset_ns)
-            image = image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
-            writer.write(CAMERA, image, frame.arrival_ns, frame.stamp_ns)
-        message = frame_message(frame, look, taken_ns, with_crop=images == "jpeg", encode=self._encoder.encode)
-        writer.write(FRAMES, message, frame.arrival_ns, frame.stamp_ns)
+            image = messages.image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
+            writer.write(messages.CAMERA, image, frame.arrival_ns, frame.stamp_ns)
+        message = messages.frame_message(frame, look, taken_ns, with_crop=images == "jpeg", encode=self._encoder.encode)
+        writer.write(messages.FRAMES, message, frame.arrival_ns, frame.stamp_ns)
 
     def result(self, result: Result) -> bool:
         """Write a result."""
         due_ns = result.end_ns + self._stream.source.window.allowance_ns
-        self._opened().write(RESULTS, without_nulls(result.to_dict()), due_ns, result.end_ns)
+        self._opened().write(messages.RESULTS, messages.without_nulls(result.to_dict()), due_ns, result.end_ns)
         return True
 
     def marker(self, marker: Marker) -> None:
@@ -152,7 +140,7 @@ class Recorder(Output):
         if self._writer is None:
             self._early.append(marker)
         else:
-            self._writer.write(MARKERS, marker, marker.stamp_ns, marker.stamp_ns)
+            self._writer.write(messages.MARKERS, marker, marker.stamp_ns, marker.stamp_ns)
 
     def end(self, summary: Summary | None) -> None:
         """Finish the file."""
@@ -165,11 +153,11 @@ class Recorder(Output):
         self._say(f"recorded {self._options.path}: {counts}")
 
     def _opened(self) -> RecordingWriter:
-        """The file, made where it is not yet: the lattice has begun by now."""
+        """The file, made with the first item: the lattice has begun by then."""
         if self._writer is None:
             core, unix_ns = self._stream.core, time.time_ns()
             origin_ns = 0 if core is None else core.evidence.origin_ns
-            # A replay's time is the recording's: its origin is put at the wall clock's now.
+            # In a fast replay, the lattice's origin is the wall clock's now.
             offset_ns = unix_ns - (origin_ns if self._fast else monotonic_ns())
             self._writer = RecordingWriter(self._options.path, self._head(origin_ns, offset_ns))
             early, self._early = self._early, []
@@ -177,31 +165,32 @@ class Recorder(Output):
                 self.marker(marker)
         return self._writer
 
-    def _head(self, origin_ns: int, unix_offset_ns: int) -> RecordingHead:
+    def _head(self, origin_ns: int, unix_offset_ns: int) -> messages.RecordingHead:
         stream, options = self._stream, self._options
         camera, tracker, manifest = stream.camera, stream.tracker, stream.bundle.manifest
-        described, source = stream.described, stream.source
+        (camera_words, tracker_words), source = stream.described, stream.source
         width_px, height_px = camera.size_px
-        return RecordingHead(
-            schema=RECORD_SCHEMA,
+        started = datetime.fromtimestamp((origin_ns + unix_offset_ns) * 1e-9, timezone.utc)
+        return messages.RecordingHead(
+            schema=messages.RECORD_SCHEMA,
             version=__version__,
-            started=_time((origin_ns + unix_offset_ns) * 1e-9),
+            started=started.isoformat(timespec="milliseconds"),
             origin_ns=origin_ns,
             unix_offset_ns=unix_offset_ns,
             images=options.images,
-            camera=described[0],
+            camera=camera_words,
             fps=camera.fps,
             width_px=width_px,
             height_px=height_px,
             clock=camera.clock,
-            tracker=described[1],
+            tracker=tracker_words,
             rate_hz=tracker.rate_hz,
             missing_columns=tuple(tracker.missing_columns),
             synchronised=tracker.synchronised and camera.live == tracker.live,
             display=asdict(stream.display),
             stimulus=None if source.stimulus is None else asdict(source.stimulus),
             bundle=manifest.name,
-            heads={each.name: tuple(each.classes) for each in manifest.heads},
+            heads={head.name: tuple(head.classes) for head in manifest.heads},
             aligned_to=alignment_key(manifest.face),
             hop_ns=manifest.window.hop_ns,
             length_ns=manifest.window.length_ns,
@@ -213,7 +202,3 @@ class Recorder(Output):
             session=options.session,
             consent_id=options.consent_id,
         )
-
-
-def _time(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, timezone.utc).isoformat(timespec="milliseconds")

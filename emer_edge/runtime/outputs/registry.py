@@ -1,4 +1,4 @@
-"""Which outputs there are. A new one is one module and one line in `OUTPUTS`, or an entry point of another package."""
+"""The registry of outputs. A new one is one module and one line in `OUTPUTS`, or an entry point of another package."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ class OutputDriver:
 
     Attributes:
         name: short name.
-        form: its addresses, for people; each begins with one of `schemes` and a colon, or ends as `suffix` says.
-        help: what it does, in some words.
-        output: `module:Class` of the `Output`, loaded when it is asked for.
-        scope: whether the whole run has one, or every stream its own.
-        schemes: what its addresses begin with.
-        suffix: of files that are taken for it without a scheme; empty: none are.
+        form: its addresses, for people; each begins with one of `schemes` and a colon, or ends with `suffix`.
+        help: what it does, in a few words.
+        output: `module:Class` of the `Output`, loaded when it is needed.
+        scope: one output per run or per stream.
+        schemes: of its addresses.
+        suffix: of files that are addresses without a scheme; empty: none are.
         flag: of the command line, which stands for the same.
-        packages: what it needs, and the extra that brings them.
-        extra: as above.
+        packages, extra: what it needs, and the extra that brings them.
     """
 
     name: str
@@ -49,48 +48,44 @@ class OutputDriver:
     extra: str = ""
 
     def load(self) -> type[Output]:
-        """Its class; raise MissingExtraError where a package is missing, which the message names with its extra."""
+        """Its class; raise MissingExtraError, which names the package and the extra, where a package is missing."""
         if self.packages:
             require(self.flag or self.form, self.packages, self.extra)
         module, _, name = self.output.partition(":")
-        made: type[Output] = getattr(import_module(module), name)
-        return made
+        output: type[Output] = getattr(import_module(module), name)
+        return output
 
 
-_HERE: Final = __name__.rpartition(".")[0]
 OUTPUTS: Final = (
     OutputDriver("session", "session:FOLDER?participant=ID", "a participant's results and markers",
-                 f"{_HERE}.session_folder:SessionFolder", scope="stream", schemes=("session",), flag="--save"),
+                 "emer_edge.runtime.outputs.session_folder:SessionFolder", scope="stream", schemes=("session",),
+                 flag="--save"),
     OutputDriver("record", "FILE.mcap", "samples, results, markers, and with consent images; can be played back",
-                 f"{_HERE}.recorder:Recorder", scope="stream", schemes=("mcap",), suffix=".mcap", flag="--record",
-                 packages=("mcap",), extra="mcap"),
-    OutputDriver("mqtt", "mqtt://HOST/TOPIC", "results to an MQTT broker", f"{_HERE}.mqtt:Mqtt",
+                 "emer_edge.runtime.outputs.recorder:Recorder", scope="stream", schemes=("mcap",), suffix=".mcap",
+                 flag="--record", packages=("mcap",), extra="mcap"),
+    OutputDriver("mqtt", "mqtt://HOST/TOPIC", "results to an MQTT broker", "emer_edge.runtime.outputs.mqtt:Mqtt",
                  schemes=("mqtt", "mqtts"), flag="--mqtt", packages=("paho",), extra="mqtt"),
     OutputDriver("metrics", "metrics://127.0.0.1:9108", "latencies, states and losses for Prometheus",
-                 f"{_HERE}.prometheus:Metrics", schemes=("metrics",), flag="--metrics",
+                 "emer_edge.runtime.outputs.prometheus:Metrics", schemes=("metrics",), flag="--metrics",
                  packages=("prometheus_client",), extra="metrics"),
     OutputDriver("lsl", "lsl://NAME", "results as a stream of the Lab Streaming Layer",
-                 f"{_HERE}.lsl_results:LslResults", scope="stream", schemes=("lsl",), flag="--lsl-out",
+                 "emer_edge.runtime.outputs.lsl_results:LslResults", scope="stream", schemes=("lsl",), flag="--lsl-out",
                  packages=("pylsl",), extra="lsl"),
-    OutputDriver("page", "http://127.0.0.1:8080", "a web page", f"{_HERE}.page.output:Page", schemes=("http",),
-                 flag="--serve"),
-    OutputDriver("json", "json:", "a result a line on stdout", f"{_HERE}.json_lines:JsonLines", schemes=("json",),
-                 flag="--json"),
-    OutputDriver("live", "live:", "the view in the terminal", f"{_HERE}.live_view:LiveView", schemes=("live",)),
-    OutputDriver("summary", "summary:", "the table at the end", f"{_HERE}.summary_table:SummaryTable",
+    OutputDriver("page", "http://127.0.0.1:8080", "a web page", "emer_edge.runtime.outputs.page.output:Page",
+                 schemes=("http",), flag="--serve"),
+    OutputDriver("json", "json:", "one result per line on stdout", "emer_edge.runtime.outputs.json_lines:JsonLines",
+                 schemes=("json",), flag="--json"),
+    OutputDriver("live", "live:", "the view in the terminal", "emer_edge.runtime.outputs.live_view:LiveView",
+                 schemes=("live",)),
+    OutputDriver("summary", "summary:", "the table at the end", "emer_edge.runtime.outputs.summary_table:SummaryTable",
                  schemes=("summary",)),
 )  # fmt: skip
-"""In the order in which they take results, and end: the table at the end tells what the others have lost."""
+"""In the order in which they take results, and end: the table at the end reports the losses of the others."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """An output that was asked for.
-
-    Attributes:
-        name: of its driver.
-        options: as its class's `parse` gives them.
-    """
+    """A requested output: the name of its driver, and options as of its class's `parse`."""
 
     name: str
     options: Any = None
@@ -98,9 +93,9 @@ class Request:
 
 def drivers() -> dict[str, OutputDriver]:
     """Name -> driver: our own and those of other packages; the table at the end is the last."""
-    found = with_plugins("emer_edge.outputs", OUTPUTS, OutputDriver)
-    found["summary"] = found.pop("summary")
-    return found
+    known = with_plugins("emer_edge.outputs", OUTPUTS, OutputDriver)
+    known["summary"] = known.pop("summary")
+    return known
 
 
 def requested(address: str) -> Request:
@@ -116,22 +111,18 @@ def requested(address: str) -> Request:
             driver.suffix and not scheme and address.partition("?")[0].endswith(driver.suffix)
         ):
             return Request(name, driver.load().parse(address))
-    known = {each: driver.form for driver in drivers().values() for each in driver.schemes}
+    known = {scheme: driver.form for driver in drivers().values() for scheme in driver.schemes}
     close = get_close_matches(scheme, known, 1)
     meant = f"did you mean {known[close[0]]}?" if close else f"outputs are {', '.join(dict.fromkeys(known.values()))}"
     raise ConfigurationError(f"no output is called {_without_secret(address)!r}; {meant}")
 
 
 def check_outputs(requests: Sequence[Request | str], sources: Sequence[Source]) -> None:
-    """Look at what a run was asked to put out, without making anything.
-
-    Args:
-        requests: what was asked for, or addresses.
-        sources: the people that the run reads.
+    """Check a run's outputs (requests or addresses), without making anything.
 
     Raises:
         MissingExtraError: an output needs a package that is not installed; the message names the extra.
-        ConfigurationError: an address that can't be read, or an output that can't be had.
+        ConfigurationError: an address that can't be read, or options that are impossible.
     """
     _settled(requests, sources)
 
@@ -139,31 +130,30 @@ def check_outputs(requests: Sequence[Request | str], sources: Sequence[Source]) 
 def open_outputs(
     pipeline: Pipeline, requests: Sequence[Request | str], *, say: Say = say_to_log, console: Console | None = None
 ) -> list[Output]:
-    """Make the outputs that a run was asked for.
+    """Make a run's outputs.
 
     Args:
         pipeline: not opened yet.
-        requests: what was asked for, or addresses.
-        say: told what outputs have to say.
-        console: of those that are shown in the terminal; the one that `say` prints to, so that sentences come above the
-            view, not into it.
+        requests: requests or addresses.
+        say: gets the sentences of the outputs.
+        console: of outputs in the terminal; the one that `say` prints to, so that sentences come above the view.
 
     Raises:
         MissingExtraError: an output needs a package that is not installed; the message names the extra.
-        ConfigurationError: what was asked for makes no sense or can't be had, such as a busy port; those that were made
-            have ended by then.
+        ConfigurationError: options that make no sense or are impossible, such as a busy port; outputs made so far have
+            ended by then.
     """
     host = Host(pipeline, say=say, encoder=Encoder(say), console=console)
     streams = pipeline.streams
     try:
-        for driver, settled in _settled(requests, [each.source for each in streams.values()]):
+        for driver, settled in _settled(requests, [stream.source for stream in streams.values()]):
             names = streams if driver.scope == "stream" else (None,)
             for name, options in zip(names, settled, strict=True):
                 _make(driver, options, host, name)
     except BaseException:
-        for each in host.outputs:
+        for output in host.outputs:
             with contextlib.suppress(Exception):
-                each.end(None)
+                output.end(None)
         host.encoder.close()
         raise
     return host.outputs
@@ -173,24 +163,22 @@ def _make(driver: OutputDriver, options: Any, host: Host, name: str | None) -> N
     """Make an output, and add it to its host's."""
     own = host
     if driver.scope == "stream":
-        stream = host.pipeline.streams[name]
-        told = host.say if name is None else lambda sentence: host.say(f"{name}: {sentence}")
-        own = replace(host, stream=stream, say=told)
+        say = host.say if name is None else lambda sentence: host.say(f"{name}: {sentence}")
+        own = replace(host, stream=host.pipeline.streams[name], say=say)
     output = driver.load()(options, own)
     output.stream = name
-    host.outputs.append(output)  # one by one: those before one that can't be had are ended
+    host.outputs.append(output)  # one by one: when one fails, those before it are ended
 
 
 def _settled(requests: Sequence[Request | str], sources: Sequence[Source]) -> list[tuple[OutputDriver, Sequence[Any]]]:
     """Driver and options of each output, in the order of the drivers."""
-    read = [requested(each) if isinstance(each, str) else each for each in requests]
-    order = list(drivers())
-    whose = {"stream": sources, "run": sources[:1]}
+    read = [requested(request) if isinstance(request, str) else request for request in requests]
+    known = drivers()
     settled = []
-    for each in sorted(read, key=lambda each: order.index(each.name)):
-        driver = drivers()[each.name]
-        made = driver.load().settle(each.options, sources)
-        settled.append((driver, made[: len(whose[driver.scope])]))
+    for request in sorted(read, key=lambda request: list(known).index(request.name)):
+        driver = known[request.name]
+        options = driver.load().settle(request.options, sources)
+        settled.append((driver, options if driver.scope == "stream" else options[:1]))
     return settled
 
 

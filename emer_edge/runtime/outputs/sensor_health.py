@@ -1,9 +1,10 @@
-"""How the sensors of a run do: what comes, against what should, and what is wrong."""
+"""Health of a run's sensors: actual rates, nominal rates, faults."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import isnan
 from time import monotonic
 from typing import Final
 
@@ -16,10 +17,10 @@ _MARKS: Final = 64
 
 
 class SensorMeter:
-    """Counts what the pipeline takes.
+    """Counts the items that the pipeline takes.
 
     Attributes:
-        counts: `frames`, `samples`, and those of them in which an eye was `seen`.
+        counts: `frames`, `samples`, and the samples in which an eye was `seen`.
     """
 
     def __init__(self) -> None:
@@ -31,10 +32,8 @@ class SensorMeter:
         self.counts["frames"] += 1
 
     def sample(self, sample: TrackerSample) -> list[tuple[float, float]]:
-        """Count a sample; return where each eye that is seen looks, in display pixels."""
-        eyes = [
-            each.gaze_px for each in (sample.left, sample.right) if each.valid and each.gaze_px[0] == each.gaze_px[0]
-        ]
+        """Count a sample; return the gaze of each eye that is seen, in display pixels."""
+        eyes = [eye.gaze_px for eye in (sample.left, sample.right) if eye.valid and not isnan(eye.gaze_px[0])]
         self.counts["samples"] += 1
         self.counts["seen"] += bool(eyes)
         return eyes
@@ -49,7 +48,7 @@ class SensorMeter:
         marks = list(self._marks)
         if len(marks) > 1:
             newest_s, newest = marks[-1]
-            oldest_s, oldest = next(each for each in marks if newest_s - each[0] <= _RATE_S)
+            oldest_s, oldest = next(mark for mark in marks if newest_s - mark[0] <= _RATE_S)
             span_s = newest_s - oldest_s
             if span_s > 0:
                 rates = {name: round((newest[name] - oldest[name]) / span_s, 1) for name in newest}
@@ -62,12 +61,12 @@ class SensorHealth:
 
     Attributes:
         name: `camera` or `tracker`.
-        rate_hz: of what the pipeline takes; None while it is not known.
-        nominal_hz: what the device states; 0 where it states none.
-        trouble: what is wrong now, in a word or two; None while all is well.
+        rate_hz: of the items that the pipeline takes; None while it is unknown.
+        nominal_hz: of the device; 0 where it states none.
+        trouble: the fault now, `lost` or `silent`; None without one.
         losses: how often the device was lost.
         dropped: items lost on the way.
-        clock: where stamps come from, and how well that is known.
+        clock: the source of the stamps, and how well it is known.
     """
 
     name: str
@@ -81,23 +80,15 @@ class SensorHealth:
 
 def camera_health(camera: Camera, rate_hz: float | None) -> SensorHealth:
     """A camera's health; `rate_hz` as metered."""
-    trouble = "lost" if camera.trouble is not None else "silent" if rate_hz == 0 else None
+    trouble = _trouble(camera.trouble is not None, rate_hz)
     return SensorHealth(
-        "camera",
-        rate_hz,
-        camera.fps,
-        trouble,
-        losses=camera.losses,
-        dropped=camera.dropped,
-        clock=camera.clock,
+        "camera", rate_hz, camera.fps, trouble, losses=camera.losses, dropped=camera.dropped, clock=camera.clock
     )
 
 
 def tracker_health(tracker: Tracker, rate_hz: float | None) -> SensorHealth:
     """An eye tracker's health; `rate_hz` as metered."""
-    trouble = None if tracker.connected else "lost"
-    if trouble is None and rate_hz == 0:
-        trouble = "silent"
+    trouble = _trouble(not tracker.connected, rate_hz)
     dropped = sum(count for place, count in tracker.dropped.items() if place != "disconnects")
     clock, report = tracker.clock, tracker.clock_report
     if report is not None:
@@ -107,3 +98,7 @@ def tracker_health(tracker: Tracker, rate_hz: float | None) -> SensorHealth:
     return SensorHealth(
         "tracker", rate_hz, tracker.rate_hz, trouble, losses=tracker.losses, dropped=dropped, clock=clock
     )
+
+
+def _trouble(lost: bool, rate_hz: float | None) -> str | None:
+    return "lost" if lost else "silent" if rate_hz == 0 else None

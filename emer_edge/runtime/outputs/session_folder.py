@@ -1,6 +1,6 @@
-"""`--save FOLDER` or `session:FOLDER?participant=ID`: a session as it goes (see `emer_edge.data.sessions`).
+"""`--save FOLDER` or `session:FOLDER?participant=ID`: a saved session as of `emer_edge.data.sessions`.
 
-Every line leaves this process as it comes.
+Every line is written as it comes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -23,15 +23,7 @@ from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.results import Result
 from emer_edge.core.session_facts import Marker
 from emer_edge.core.whole_file import write_private
-from emer_edge.data.sessions import (
-    MARKERS_FILE,
-    RESULTS_FILE,
-    SESSION_FILE,
-    SESSION_SCHEMA,
-    SessionHead,
-    SessionPlace,
-    session_place,
-)
+from emer_edge.data import sessions
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
@@ -47,7 +39,7 @@ class SessionOptions:
     Attributes:
         root: the folder of all participants.
         session: ID of all participants' sessions; the date and time by default.
-        participant: of a run of one person; what its source says by default.
+        participant: of a run of one person; that of its source by default.
     """
 
     root: Path
@@ -56,21 +48,21 @@ class SessionOptions:
 
 
 class SessionFolder(Output):
-    """Writes a session as it goes.
+    """Writes a session during the run.
 
     Args:
-        options: where; its folder must not exist.
-        host: whose markers, baseline and validation are saved; told what was written at the end.
+        options: its place; the folder must not exist.
+        host: the run; hears what was written at the end.
     """
 
     name = "session"
-    queued = MappingProxyType({"marker": 1000})  # they come from other threads, and before `begin`, too
+    queued = MappingProxyType({"marker": 1000})  # from other threads, and before `begin`, too
 
-    def __init__(self, options: SessionPlace, host: Host) -> None:
+    def __init__(self, options: sessions.SessionPlace, host: Host) -> None:
         self._stream, self._place, self._say = host.own, options, host.say
         self._files: dict[str, int] = {}
-        self._counts = {RESULTS_FILE: 0, MARKERS_FILE: 0}
-        self._head: SessionHead | None = None
+        self._counts = {sessions.RESULTS_FILE: 0, sessions.MARKERS_FILE: 0}
+        self._head: sessions.SessionHead | None = None
         self._whole = True
 
     @classmethod
@@ -83,29 +75,27 @@ class SessionFolder(Output):
         return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"))
 
     @classmethod
-    def settle(cls, options: SessionOptions, sources: Sequence[Source]) -> Sequence[SessionPlace]:
+    def settle(cls, options: SessionOptions, sources: Sequence[Source]) -> Sequence[sessions.SessionPlace]:
         """FOLDER/PARTICIPANT/SESSION, or SESSION-STREAM where two streams are of one participant.
 
         Raises:
-            ConfigurationError: a person without a participant, and see `session_place`.
+            ConfigurationError: a person without a participant, and as `session_place`.
         """
-        people = [each.participant or (options.participant if each.name is None else None) for each in sources]
-        missing = [each.name for each, whose in zip(sources, people, strict=True) if whose is None and each.name]
-        if missing:
+        people = [source.participant or (None if source.name else options.participant) for source in sources]
+        missing = [source.name for source, person in zip(sources, people, strict=True) if person is None]
+        if named := ", ".join(filter(None, missing)):
             raise ConfigurationError(
-                f"--save needs a participant of every person: add participant to the [[stream]] {', '.join(missing)}"
+                f"--save needs a participant of every person: add participant to the [[stream]] {named}"
             )
+        if missing:
+            raise ConfigurationError("--save needs to know the participant: add --participant with a pseudonym")
         session = options.session or datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
         shared = Counter(people)
         places = []
         for source, participant in zip(sources, people, strict=True):
-            if participant is None:
-                raise ConfigurationError(
-                    "--save needs to know whose session this is: add --participant with a pseudonym"
-                )
             own = f"{session}-{source.name}" if shared[participant] > 1 else session
             try:
-                places.append(session_place(options.root, participant, own))
+                places.append(sessions.session_place(options.root, str(participant), own))
             except ConfigurationError as error:
                 raise blamed(source, error) from None
         return places
@@ -118,8 +108,8 @@ class SessionFolder(Output):
         """
         folder = self._place.folder
         try:
-            for each in (self._place.root, folder.parent):
-                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for parent in (self._place.root, folder.parent):
+                parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
             files = {name: os.open(folder / name, _FLAGS, 0o600) for name in self._counts}
             self._head = self._first_head()
@@ -133,8 +123,8 @@ class SessionFolder(Output):
         self._files = files
 
     def result(self, result: Result) -> bool:
-        """Write a result; and the head anew once the baseline is complete."""
-        self._line(RESULTS_FILE, msgspec.json.encode(result.to_dict()))
+        """Write a result, and the head again once the baseline is complete."""
+        self._line(sessions.RESULTS_FILE, msgspec.json.encode(result.to_dict()))
         if self._head is not None and self._head.baseline is None and self._stream.baseline is not None:
             self._head.baseline = self._stream.baseline
             with self._saving():
@@ -143,30 +133,33 @@ class SessionFolder(Output):
 
     def marker(self, marker: Marker) -> None:
         """Write a marker."""
-        self._line(MARKERS_FILE, msgspec.json.encode(marker))
+        self._line(sessions.MARKERS_FILE, msgspec.json.encode(marker))
 
     def end(self, summary: Summary | None) -> None:
-        """Write how it ended."""
+        """Write the end into the head."""
         if self._head is None:
             return
-        for each in self._files.values():
-            os.close(each)
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        results, markers = self._counts[sessions.RESULTS_FILE], self._counts[sessions.MARKERS_FILE]
         self._head.state, self._head.ended = "ended", _now()
-        self._head.results, self._head.markers = self._counts[RESULTS_FILE], self._counts[MARKERS_FILE]
+        self._head.results, self._head.markers = results, markers
         self._head.baseline = self._stream.baseline
-        self._head.summary = None if summary is None else _plain(summary)
+        if summary is not None:
+            in_head = ("baseline", "validation")
+            self._head.summary = {name: value for name, value in summary.to_dict().items() if name not in in_head}
         with self._saving():
             self._write_head()
         if self._whole:
-            counts = f"{self._counts[RESULTS_FILE]} results and {self._counts[MARKERS_FILE]} markers"
-            self._say(
-                f"saved {counts} in {self._place.folder}; emer-edge purge --participant {self._place.participant} "
-                f"--sessions {self._place.root} removes this person's sessions"
-            )
+            purge = f"emer-edge purge --participant {self._place.participant} --sessions {self._place.root}"
+            saved = f"saved {results} results and {markers} markers in {self._place.folder}"
+            self._say(f"{saved}; {purge} removes this person's sessions")
 
     def _line(self, name: str, line: bytes) -> None:
+        data = line + b"\n"
         with self._saving():
-            _write_whole(self._files[name], line + b"\n")
+            while data:  # in one call where the system takes it in one, so that lines of two processes could not mix
+                data = data[os.write(self._files[name], data) :]
         self._counts[name] += 1
 
     @contextmanager
@@ -179,14 +172,14 @@ class SessionFolder(Output):
 
     def _write_head(self) -> None:
         content = msgspec.json.format(msgspec.json.encode(self._head), indent=2)
-        write_private(self._place.folder / SESSION_FILE, content + b"\n")
+        write_private(self._place.folder / sessions.SESSION_FILE, content + b"\n")
 
-    def _first_head(self) -> SessionHead:
+    def _first_head(self) -> sessions.SessionHead:
         stream, place = self._stream, self._place
         manifest = stream.bundle.manifest
         camera, tracker = stream.described
-        return SessionHead(
-            schema=SESSION_SCHEMA,
+        return sessions.SessionHead(
+            schema=sessions.SESSION_SCHEMA,
             participant=place.participant,
             session=place.session,
             state="running",
@@ -203,17 +196,6 @@ class SessionFolder(Output):
             apply_baseline=stream.source.baseline.apply,
             validation=stream.validation,
         )
-
-
-def _write_whole(file: int, data: bytes) -> None:
-    """Write in one call where the system takes it in one, so that lines of two processes could not mix."""
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def _plain(summary: Summary) -> dict[str, Any]:
-    """A summary without what the head holds itself."""
-    return {name: each for name, each in summary.to_dict().items() if name not in ("baseline", "validation")}
 
 
 def _now() -> str:

@@ -14,10 +14,11 @@ from emer_edge.metrics.latency import LatencySummary
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.outputs.drawing import axis, decades_of, duration, histogram
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.runtime.pipeline.core import AGES
+from emer_edge.runtime.pipeline.core import AGES, END_TO_END
 
 _NAMES: Final = {
-    "total": "hop deadline to result",
+    "total": "step latency",
+    END_TO_END: "end-to-end latency",
     "face age": "age of newest face",
     "sample age": "age of newest sample",
 }
@@ -25,12 +26,7 @@ _NARROWEST, _WIDEST = 10, 40
 
 
 class SummaryTable(Output):
-    """Prints what the run was like.
-
-    Args:
-        options: the console to print to; the host's, or stderr by default.
-        host: the run.
-    """
+    """Prints the summary of the run to a console (`options`); the host's, or stderr by default."""
 
     name = "summary"
 
@@ -41,21 +37,18 @@ class SummaryTable(Output):
         """Print the table."""
         if summary is None:
             return
-        states = _counted(summary.states)
-        table = _latencies(summary, self._console.width)
         dropped = ", ".join(f"{count} {place}" for place, count in summary.dropped.items()) or "nothing"
         missed = ", ".join(f"{count} {why}" for why, count in summary.missed.items())
-        missed = f" ({missed})" if missed else ""
 
         def print_line(text: str) -> None:
             self._console.print(text, soft_wrap=True, markup=False, highlight=False)
 
-        print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {states}")
+        print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {_counted(summary.states)}")
         print_line(
-            f"{summary.frames} frames, {summary.detections} looked at, a usable face in {summary.faces}{missed}; "
-            f"{summary.samples} samples; dropped: {dropped}"
+            f"{summary.frames} frames, {summary.detections} detections, a usable face in {summary.faces}"
+            f"{f' ({missed})' if missed else ''}; {summary.samples} samples; dropped: {dropped}"
         )
-        self._console.print(table)
+        self._console.print(_latencies(summary, self._console.width))
         if summary.rss_mb is not None and summary.peak_rss_mb is not None:
             capture = f", {summary.capture_rss_mb:.0f} MB in the capture process" if summary.capture_rss_mb else ""
             encoder = f", {summary.encoder_rss_mb:.0f} MB in the encoder process" if summary.encoder_rss_mb else ""
@@ -68,8 +61,8 @@ class SummaryTable(Output):
             self._console.print(_streams(summary))
         for line in _own_lines(summary):
             print_line(line)
-        for name, each in summary.streams.items():
-            for line in (f"results: {_counted(each.states)}", *_own_lines(each)):
+        for name, stream in summary.streams.items():
+            for line in (f"results: {_counted(stream.states)}", *_own_lines(stream)):
                 print_line(f"{name}: {line}")
         for name, counts in summary.outputs.items():
             print_line(f"lost by {name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
@@ -82,7 +75,7 @@ def _counted(states: Mapping[str, int]) -> str:
 
 
 def _own_lines(summary: Summary) -> list[str]:
-    """What belongs to one person: the tracker, the validation and the baseline."""
+    """The lines about one person: the tracker, the validation and the baseline."""
     lines = []
     if summary.tracker:
         clock = "" if summary.clock is None else f"; its clock {summary.clock}"
@@ -95,15 +88,15 @@ def _own_lines(summary: Summary) -> list[str]:
 
 
 def _streams(summary: Summary) -> Table:
-    """A row a stream: its items and what they cost it alone."""
+    """One row per stream: its items, its losses, its own latencies."""
     table = Table(title="streams; times in ms, p50 and p99", title_justify="left")
     table.add_column("stream", overflow="fold")
     for name in ("frames", "faces", "samples", "lost", "detect", *AGES):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, each in summary.streams.items():
-        counts = (each.frames, each.faces, each.samples, sum(each.dropped.values()))
-        cells = [_two(each.stages.get("detect")), *(_two(each.ages.get(age)) for age in AGES)]
-        table.add_row(name, *map(str, counts), *cells)
+    for name, stream in summary.streams.items():
+        counts = (stream.frames, stream.faces, stream.samples, sum(stream.dropped.values()))
+        times = (stream.stages.get("detect"), *(stream.ages.get(age) for age in AGES))
+        table.add_row(name, *map(str, counts), *map(_two, times))
     return table
 
 
@@ -113,18 +106,18 @@ def _two(latency: LatencySummary | None) -> str:
 
 def _latencies(summary: Summary, room: int) -> Table:
     """Every stage and age in `room` characters: the whole distribution as a histogram, and its figures."""
-    latencies = summary.stages | summary.ages
+    whole = {} if summary.end_to_end is None else {END_TO_END: summary.end_to_end}
+    latencies = summary.stages | whole | summary.ages
     figures = ("p50", "p90", "p99", "max", "count")
     rows = [
-        (_NAMES.get(name, name), *map(duration, (each.p50_ms, each.p90_ms, each.p99_ms, each.max_ms)), str(each.count))
-        for name, each in latencies.items()
+        (_NAMES.get(name, name), *map(duration, (one.p50_ms, one.p90_ms, one.p99_ms, one.max_ms)), str(one.count))
+        for name, one in latencies.items()
     ]
     widths = [max(map(len, cells)) for cells in zip(("stage", *figures), *rows, strict=True)]
-    width = min(
-        _WIDEST, max(_NARROWEST, room - sum(widths) - 3 * (len(widths) + 1) - 1)
-    )  # a rule and two blanks a column
+    rules = 3 * (len(widths) + 1) + 1  # a rule and two blanks per column
+    width = min(_WIDEST, max(_NARROWEST, room - sum(widths) - rules))
     decades = decades_of(summary.histograms.get(name, []) for name in latencies)
-    table = Table(title="latency, ms; histograms of all, none left out", title_justify="left")
+    table = Table(title="latency, ms; no outliers removed", title_justify="left")
     table.add_column("stage", no_wrap=True)
     table.add_column(Text(axis(decades, width)), width=width, no_wrap=True)
     for name in figures:
@@ -138,8 +131,8 @@ def _latencies(summary: Summary, room: int) -> Table:
 def baseline_lines(baseline: Baseline) -> list[str]:
     """A baseline in words: pupils, then the heads' values and most probable classes, then the gap."""
     pupils = [
-        f"pupil {eye} {each.median_mm:.2f} mm (MAD {each.mad_mm:.2f}, {each.samples} samples)"
-        for eye, each in baseline.pupils.items()
+        f"pupil {eye} {pupil.median_mm:.2f} mm (MAD {pupil.mad_mm:.2f}, {pupil.samples} samples)"
+        for eye, pupil in baseline.pupils.items()
     ]
     heads = []
     for name, value in baseline.heads.items():

@@ -1,4 +1,4 @@
-"""One person's pipeline without threads, and the step: items go in, and at each hop a result comes out.
+"""One person's pipeline without threads, the step, and the result: items go in, one result per hop comes out.
 
 Live runs, fast replays and offline scoring take their steps here.
 """
@@ -12,30 +12,34 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.results import Result, State
+from emer_edge.bundle import Manifest
+from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Baseline
-from emer_edge.data.windows import stack_faces
+from emer_edge.data.images import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.metrics.probabilities import gap_percentile, js_distance
 from emer_edge.runtime.baseline_meter import BaselineMeter
-from emer_edge.runtime.compose import compose, standing_notes
 from emer_edge.runtime.evidence import Evidence, HopWindow
-from emer_edge.runtime.faces import FaceCandidate, FaceDetector, Look
+from emer_edge.runtime.faces import FaceDetector, Look
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 
 STEP_STAGES: Final = ("wait", "encode", "fuse", "total")
-"""What a step consists of: `wait` is hop deadline to its start, `total` hop deadline to its last result."""
+"""What a step consists of: `wait` is deadline to start, `total` the step latency: deadline to its last result."""
 
 STAGES: Final = ("detect", "align", *STEP_STAGES)
 
 AGES: Final = ("face age", "sample age")
-"""How old the newest evidence is when its window ends."""
+"""Age of the newest evidence at its window's end."""
+
+END_TO_END: Final = "end to end"
+"""The newest frame's capture to its result: its age at the window's end, the arrival allowance, and `total`."""
 
 HOPS_AT_ONCE: Final = 24
-"""Windows of one person that may be cut before their results are asked for."""
+"""Windows of one person that may be cut before their results are computed."""
 
 
 class PipelineCore:
@@ -48,13 +52,13 @@ class PipelineCore:
         rate_hz: the tracker's nominal rate.
         source: how this person is read.
         notes: put into every result beside the bundle's own.
-        say: told once of eye columns that can't be right, and of a subject that is chosen anew; None tells nobody.
-        markers: deals markers out to the results; None: there are none.
+        say: reports eye columns that can't be right, once, and a subject that is chosen anew; None disables it.
+        markers: deals markers out to the results.
         detector: finds the faces; the session's own by default.
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
-        latencies: stage -> its latencies; `face age` and `sample age` beside the `STAGES`.
+        latencies: stage -> its latencies; beside the `STAGES` the `AGES` and `END_TO_END`.
         states: state -> results in it.
         dropped: place -> count; a caller adds its own places.
         troubles: what is wrong with a source now; put into the results while it lasts.
@@ -75,20 +79,22 @@ class PipelineCore:
         self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, say=say)
         self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
         self._stream, self._say = source.name, say
+        self._allowance_ms = source.window.arrival_allowance_ms
         self._markers = markers or MarkerLog()
         self._meter: BaselineMeter | None = None
         if source.baseline.seconds is not None:
             self._meter = BaselineMeter(source.baseline, manifest.window.length_ns, rate_hz)
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._embeddings = np.zeros((manifest.window.hops + HOPS_AT_ONCE + 1, session.embedding_width), np.float32)
-        self.latencies = {each: LatencyRecorder() for each in (*STAGES, *AGES)} | self.evidence.faces.latencies
+        names = (*STAGES, *AGES, END_TO_END)
+        self.latencies = {name: LatencyRecorder() for name in names} | self.evidence.faces.finder.latencies
         self.states = dict.fromkeys(State, 0)
         self.dropped: dict[str, int] = {}
         self.troubles: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Baseline | None:
-        """The session's baseline; None until it is complete, and where none was asked for."""
+        """The session's baseline; None until it is complete, and without `BaselineOptions.seconds`."""
         return None if self._meter is None else self._meter.baseline
 
     def on_frame(self, frame: Frame) -> None:
@@ -108,7 +114,10 @@ class PipelineCore:
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`: the first part of a step."""
         window = self.evidence.cut(end_ns)
-        self._tell()
+        for fault in self.evidence.columns.faults:
+            if self._say is not None and fault.key not in self._reported:
+                self._reported.add(fault.key)  # each once in a run
+                self._say(fault.text)
         return window
 
     def keep(self, window: HopWindow, embedding: NDArray[np.float32]) -> None:
@@ -134,23 +143,33 @@ class PipelineCore:
             shared_ns: stage -> what it took for all streams.
             since_ns: host time from which `total` counts.
         """
-        stages_ms = {} if window.face is None else _look_ms(window.face)
-        stages_ms |= {stage: duration_ns * 1e-6 for stage, duration_ns in shared_ns.items()}
+        stages_ms = {stage: duration_ns * 1e-6 for stage, duration_ns in shared_ns.items()}
         if window.face is None:
             stages_ms.pop("encode", None)
+        else:
+            face_ms = {"detect": window.face.detect_ns * 1e-6, "align": window.face.align_ns * 1e-6}
+            stages_ms = face_ms | stages_ms
         if outputs is None:
             stages_ms.pop("fuse", None)
         stages_ms["total"] = (monotonic_ns() - since_ns) * 1e-6
-        markers, crosses = self._markers.take(window.end_ns, self._manifest.window.length_ns)
-        result = compose(
-            self._manifest,
-            window,
-            outputs,
+        heads = {} if outputs is None else head_values(self._manifest, outputs)
+        taken = self._markers.take(window.end_ns, self._manifest.window.length_ns) if self._markers.count else ((), ())
+        result = Result(
+            end_ns=window.end_ns,
+            state=window.state,
+            filling_s=window.filling_s,
+            heads=heads,
+            gap=gap_between(heads, self._manifest),
+            face_age_ms=window.face_age_ms,
+            sample_age_ms=window.sample_age_ms,
+            face_slots=int(window.face_covered.sum()),
+            eye_slots=int(window.eye.covered.sum()),
+            degraded=window.degraded,
             stages_ms=stages_ms,
             dropped=self.drops(),
-            notes=(*self.notes, *self.troubles, *(() if self._meter is None else self._meter.notes())),
-            markers=markers,
-            crosses=crosses,
+            notes=(*self.notes, *self.troubles, *(self._meter.notes() if self._meter else ()), *window.notes),
+            markers=taken[0],
+            crosses=taken[1],
             stream=self._stream,
         )
         if self._meter is not None:
@@ -161,7 +180,7 @@ class PipelineCore:
         return result
 
     def drops(self) -> dict[str, int]:
-        """Place -> what was lost there since the start, places without losses left out."""
+        """Place -> items lost there since the start, those above zero."""
         places = {
             **self.dropped,
             "markers": self._markers.dropped,
@@ -169,13 +188,6 @@ class PipelineCore:
             "frames after their step": self.evidence.faces.late,
         }
         return {place: count for place, count in places.items() if count}
-
-    def _tell(self) -> None:
-        """Say what is wrong with the eye columns, each thing once in a run."""
-        for fault in self.evidence.columns.faults:
-            if self._say is not None and fault.key not in self._said:
-                self._said.add(fault.key)
-                self._say(fault.text)
 
     def _count(self, result: Result) -> None:
         self.states[result.state] += 1
@@ -185,21 +197,21 @@ class PipelineCore:
         for age, value_ms in zip(AGES, (result.face_age_ms, result.sample_age_ms), strict=True):
             if value_ms is not None:
                 self.latencies[age].record(round(value_ms * 1e6))
+        if result.face_age_ms is not None:
+            whole_ms = result.face_age_ms + self._allowance_ms + result.stages_ms["total"]
+            self.latencies[END_TO_END].record(round(whole_ms * 1e6))
 
 
 class Stepper:
-    """Takes steps, all crops in one encoder call, all windows in one fusion call. Not for two threads at once.
-
-    Args:
-        session: the loaded bundle, which the cores share.
+    """Takes steps: all crops in one encoder call, all windows in one fusion call. Not for two threads at once.
 
     Attributes:
-        latencies: one of the `STEP_STAGES` -> its latencies, a duration a step.
+        latencies: one of the `STEP_STAGES` -> its latencies, one duration per step.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.latencies = {each: LatencyRecorder() for each in STEP_STAGES}
+        self.latencies = {stage: LatencyRecorder() for stage in STEP_STAGES}
 
     def step(self, cores: Sequence[PipelineCore], end_ns: int, due_ns: int | None = None) -> list[Result]:
         """Give each core's result of the window that ends at `end_ns`, in their order.
@@ -208,7 +220,7 @@ class Stepper:
             cores: one for each stream; they share a lattice.
             end_ns: a lattice point, later than any stepped before.
             due_ns: host time at which the step was due, from which `wait` and `total` count; without it `total` counts
-                from now, and nothing is known of a wait.
+                from now and there is no `wait`.
         """
         began_ns = monotonic_ns()
         wait_ns = {} if due_ns is None else {"wait": max(0, began_ns - due_ns)}
@@ -216,10 +228,7 @@ class Stepper:
         return self.results(windows, began_ns if due_ns is None else due_ns, wait_ns)
 
     def results(
-        self,
-        windows: Sequence[tuple[PipelineCore, HopWindow]],
-        since_ns: int,
-        wait_ns: Mapping[str, int] | None = None,
+        self, windows: Sequence[tuple[PipelineCore, HopWindow]], since_ns: int, wait_ns: Mapping[str, int] | None = None
     ) -> list[Result]:
         """Give the results of windows, in their order.
 
@@ -246,17 +255,59 @@ class Stepper:
                 np.stack([window.eye.gaze for _, window in whole]),
             )
             shared_ns["fuse"] = monotonic_ns() - fuse_ns
-        results, at = [], 0
-        for core, window in windows:
-            found = None
-            if window.state is State.OK:
-                found, at = {name: each[at] for name, each in outputs.items()}, at + 1
-            results.append(core.finish(window, found, shared_ns, since_ns))
+        rows = ({name: values[at] for name, values in outputs.items()} for at in range(len(whole)))
+        results = [
+            core.finish(window, next(rows) if window.state is State.OK else None, shared_ns, since_ns)
+            for core, window in windows
+        ]
         for stage, duration_ns in shared_ns.items():
             self.latencies[stage].record(duration_ns)
         self.latencies["total"].record(monotonic_ns() - since_ns)
         return results
 
 
-def _look_ms(face: FaceCandidate) -> dict[str, float]:
-    return {"detect": face.detect_ns * 1e-6, "align": face.align_ns * 1e-6}
+HeadValues = dict[str, dict[str, float] | float]
+
+
+def standing_notes(manifest: Manifest, causal: bool = True) -> tuple[str, ...]:
+    """What a reader should know about every result of a bundle.
+
+    Args:
+        manifest: the bundle's.
+        causal: whether columns 33 to 39 are computed as the samples come.
+    """
+    notes = []
+    if manifest.demo:
+        notes.append("demo weights, trained on synthetic clips")
+    elif manifest.data is not None and manifest.data.synthetic:
+        notes.append("trained on synthetic clips")
+    if causal and manifest.events == "published":
+        notes.append(
+            "trained on Tobii's eye movement events, which look ahead: columns 33 to 39 hold the causal rule's here"
+        )
+    return tuple(notes)
+
+
+def gap_between(heads: HeadValues, manifest: Manifest) -> Gap | None:
+    """The gap between felt and shown, or None unless both seven-class heads exist with the same classes."""
+    er, fer = heads.get("er-7"), heads.get("fer-7")
+    if not isinstance(er, dict) or not isinstance(fer, dict) or set(er) != set(fer):
+        return None
+    names = sorted(er)
+    distance = float(js_distance([er[name] for name in names], [fer[name] for name in names]))
+    percentile = gap_percentile(distance, manifest.gap_quantiles)
+    return Gap(distance, percentile, _difference(heads, "valence"), _difference(heads, "arousal"))
+
+
+def head_values(manifest: Manifest, outputs: Mapping[str, NDArray[np.float32]]) -> HeadValues:
+    """Name the numbers of one window: head -> (C,) float32 -> class probabilities, or the value."""
+    heads: HeadValues = {}
+    for head in manifest.heads:
+        values = outputs[head.name].astype(np.float64).tolist()
+        heads[head.name] = dict(zip(head.classes, values, strict=True)) if head.classes else values[0]
+    return heads
+
+
+def _difference(heads: HeadValues, target: str) -> float | None:
+    er, fer = heads.get(f"er-{target}"), heads.get(f"fer-{target}")
+    return er - fer if isinstance(er, float) and isinstance(fer, float) else None

@@ -21,9 +21,8 @@ from emer_edge.runtime.engines import check_engine
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source, check_sources
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.pipeline.replay import Replay, replayed
-from emer_edge.runtime.pipeline.runner import LiveRunner
+from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
 from emer_edge.runtime.pipeline.stream import Stream, check_now
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb, summed
 from emer_edge.runtime.ring import Bell
@@ -34,27 +33,27 @@ from emer_edge.runtime.validation import Presenter
 
 
 class Pipeline:
-    """Reads faces and eye trackers together and gives one Result for each person a hop.
+    """Reads faces and eye trackers together and gives one Result per person and hop.
 
     Use as a context manager and iterate. Sources open, and threads start, on entry. All windows of a step end at the
     same time; their crops go through the encoder in one call, and the windows through the fusion part in another.
 
     Of several people, one whose source fails is `stale` from then on, and the results say why; one whose file ends has
-    no more results. The run ends when nobody goes on, and raises what the last ones failed with.
+    no more results. The run ends when all have ended, and raises what the last ones failed with.
 
     Args:
         bundle: a bundle or its folder.
         camera, tracker: of one person (see `Source`).
-        sources: of several people, instead: each with a name of its own, which its results carry (`Result.stream`).
+        sources: of several people, instead; the results carry their names (`Result.stream`).
         machine: engine, threads and pace.
-        say: told in a sentence when a source goes and comes back, and when eye columns can't be right.
+        say: reports when a source goes and comes back, and when eye columns can't be right.
         source_options: what else `Source` takes, of one person: `offset_ms`, `display`, `faces` ...
 
     Attributes:
         bundle, machine, say: as above.
         streams: name -> stream: its sources, markers and baseline; `listen` to it before the run begins. One person
             without a name is under None.
-        markers: what is set here is set in every stream; `markers.listen` has markers told at once.
+        markers: a marker that is set here is set in every stream; `markers.listen` reports markers at once.
 
     Raises:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened; of several people, the
@@ -73,16 +72,16 @@ class Pipeline:
         say: Say = say_to_log,
         **source_options: Any,
     ) -> None:
-        only = Source(camera, tracker, **source_options)
+        single = Source(camera, tracker, **source_options)
         if sources is None:
-            sources = (only,)
-        elif only != Source():
+            sources = (single,)
+        elif single != Source():
             raise ConfigurationError("a pipeline takes a camera and a tracker, or `sources`, not both")
         check_sources(sources)
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.machine, self.say = machine, say
         self.streams: Mapping[str | None, Stream] = {
-            each.name: Stream(self.bundle, each, machine, say) for each in sources
+            source.name: Stream(self.bundle, source, machine, say) for source in sources
         }
         self.markers = MarkerLog()
         self.markers.listen(self._mark_all)
@@ -98,17 +97,17 @@ class Pipeline:
     @property
     def opened(self) -> bool:
         """Whether it has been opened, so that there is a summary."""
-        return all(each.opened for each in self.streams.values())
+        return all(stream.opened for stream in self.streams.values())
 
     @property
-    def told(self) -> str:
-        """What is read, in a line, once it is opened."""
-        only = self.streams.get(None)
-        return ", ".join(map(str, self.streams)) if only is None else " and ".join(only.described)
+    def described(self) -> str:
+        """What is read, in one line, once it is opened."""
+        single = self.streams.get(None)
+        return ", ".join(map(str, self.streams)) if single is None else " and ".join(single.described)
 
     @property
     def step_latencies(self) -> Mapping[str, LatencyRecorder]:
-        """`wait`, `encode`, `fuse` or `total` -> that of the steps, which all streams share; empty before the start."""
+        """Step stage -> its latencies, which all streams share; empty before the start."""
         return {} if self._stepper is None else self._stepper.latencies
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
@@ -130,12 +129,12 @@ class Pipeline:
         Files are read; no device is opened, and nobody is connected to.
 
         Raises:
-            ConfigurationError: names all that is wrong, a line each.
+            ConfigurationError: names all problems, one per line.
         """
-        problems = [problem for each in self.streams.values() for problem in each.problems()]
+        problems = [problem for stream in self.streams.values() for problem in stream.problems()]
         texts = Counter(
-            text for each in self.streams.values() for text in (each.source.camera, each.source.tracker)
-        )  # fmt: skip
+            text for stream in self.streams.values() for text in (stream.source.camera, stream.source.tracker)
+        )
         problems += [
             f"two streams read {text}"
             for text, count in texts.items()
@@ -149,12 +148,12 @@ class Pipeline:
             raise ConfigurationError("\n".join(dict.fromkeys(problems)))
 
     def validate(self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None = None) -> bool:
-        """Have everybody look at targets, one person after the other, before the run: how far is the gaze off?
+        """Measure how far the gaze is off on targets, before the run, one person after the other.
 
-        What is found is each stream's `validation`; where it is poor, the results hold a note.
+        The outcome is the stream's `validation`; where it is poor, the results hold a note.
 
         Args:
-            presenter: shows the targets; of several people, `say` is told whose turn it is.
+            presenter: shows the targets; of several people, `say` names the next.
             targets_px: display pixels; None: the centre and four towards the corners.
 
         Returns:
@@ -169,8 +168,8 @@ class Pipeline:
         try:
             self._load()  # first, as it may take minutes where engines are built
             return all(
-                each.validate(presenter, targets_px, lambda: self._stopping) for each in self.streams.values()
-            )  # fmt: skip
+                stream.validate(presenter, targets_px, lambda: self._stopping) for stream in self.streams.values()
+            )
         except BaseException:
             self.close()
             raise
@@ -202,8 +201,8 @@ class Pipeline:
         self._hung = self._runner is not None and not self._runner.close()
         if self._hung:
             return  # a thread that hangs may still use its source and the engines
-        for each in self.streams.values():
-            each.close_sources()
+        for stream in self.streams.values():
+            stream.close_sources()
         if self._session is not None:
             self._session.close()
 
@@ -211,15 +210,15 @@ class Pipeline:
         """What the run was like so far; raise ConfigurationError before it was opened.
 
         With named streams, figures are sums over them, `stages` holds the steps, which all share, and
-        `Summary.streams` each stream's own.
+        `Summary.streams` the streams' own.
         """
         if not self.opened:
             raise ConfigurationError("a pipeline has no summary before it is opened")
         engine = "" if self._session is None else self._session.described
-        each_of = {name: each.summary(self._ended_s, engine) for name, each in self.streams.items()}
+        each_of = {name: item.summary(self._ended_s, engine) for name, item in self.streams.items()}
         whole = each_of.get(None)
         if whole is None:
-            named = {str(name): each for name, each in each_of.items()}
+            named = {str(name): item for name, item in each_of.items()}
             seconds = (self._ended_s or monotonic()) - self._began_s
             whole = summed(named, self._latencies(), seconds=seconds, engine=engine, markers=self.markers.count)
         stuck = 0 if self._runner is None else self._runner.stuck_steps
@@ -256,19 +255,19 @@ class Pipeline:
     def _begin(self) -> Iterator[Result]:
         session, streams = self._load(), list(self.streams.values())
         first = session.detector
-        detectors = [first, *(first.twin() for _ in streams[1:])]  # a face thread each
-        cores = [each.open_core(session, detector) for each, detector in zip(streams, detectors, strict=True)]
+        detectors = [first, *(first.twin() for _ in streams[1:])]  # one per face thread
+        cores = [stream.open_core(session, detector) for stream, detector in zip(streams, detectors, strict=True)]
         stepper = self._stepper = Stepper(session)
         self._began_s = monotonic()
         if self.machine.pace == "fast":
             replays = [
-                Replay.of(core, each.camera, each.tracker) for core, each in zip(cores, streams, strict=True)
-            ]  # fmt: skip
+                Replay.of(core, stream.camera, stream.tracker) for core, stream in zip(cores, streams, strict=True)
+            ]
             return self._until_stopped(replayed(stepper, cores, replays))
         bell = Bell()
         intakes = [
-            Intake(core, each.camera, each.tracker, bell=bell, say=each.say)
-            for core, each in zip(cores, streams, strict=True)
+            Intake(core, stream.camera, stream.tracker, bell=bell, say=stream.say)
+            for core, stream in zip(cores, streams, strict=True)
         ]
         self._runner = LiveRunner(stepper, intakes, bell, self.say)
         self._runner.start(monotonic_ns())
@@ -279,13 +278,11 @@ class Pipeline:
             yield result
 
     def _resident_mb(self) -> dict[str, Any]:
-        """Resident memory now: the attributes of `Summary` that tell it."""
-        processes = [each.camera.pid for each in self.streams.values() if each.opened]
+        """Resident memory now, as attributes of `Summary`."""
+        processes = [stream.camera.pid for stream in self.streams.values() if stream.opened]
         captures = [mb for pid in processes if pid is not None and (mb := resident_mb(pid)[0]) is not None]
         rss_mb, peak_rss_mb = resident_mb()
-        return {
-            "rss_mb": rss_mb, "peak_rss_mb": peak_rss_mb, "capture_rss_mb": sum(captures) if captures else None
-        }  # fmt: skip
+        return {"rss_mb": rss_mb, "peak_rss_mb": peak_rss_mb, "capture_rss_mb": sum(captures) if captures else None}
 
     def _latencies(self) -> dict[str, LatencyRecorder]:
         merged: dict[str, LatencyRecorder] = {}
@@ -296,5 +293,5 @@ class Pipeline:
         return merged | dict(self.step_latencies)
 
     def _mark_all(self, marker: Marker) -> None:
-        for each in self.streams.values():
-            each.markers.add(marker.label, marker.source, marker.stamp_ns, marker.clock)
+        for stream in self.streams.values():
+            stream.markers.add(marker.label, marker.source, marker.stamp_ns, marker.clock)

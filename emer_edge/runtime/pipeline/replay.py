@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from time import monotonic_ns
 from typing import Final
 
@@ -28,8 +29,7 @@ class Replay:
         frames: the camera's, in order of arrival.
         samples: the tracker's, in order of arrival.
         periods_ns: time that the last frame and the last sample stand for.
-        steps_ns: ends of the windows that a recorded run has given, counted from its lattice's start at 0; None: every
-            hop from the lattice's start on.
+        steps_ns: ends of a recorded run's windows, counted from its lattice's start at 0; None: every hop.
 
     Attributes:
         begins_ns: when both streams have begun; None where one is empty.
@@ -58,12 +58,12 @@ class Replay:
     @classmethod
     def of(cls, core: PipelineCore, camera: Camera, tracker: Tracker) -> Replay:
         """Play opened files; a recording of a run that both sources play has that run's steps."""
-        fps, rate_hz = (round(NANOSECONDS / max(each, 1.0)) for each in (camera.fps, tracker.rate_hz))
+        frame_ns, sample_ns = (round(NANOSECONDS / max(rate_hz, 1.0)) for rate_hz in (camera.fps, tracker.rate_hz))
         steps_ns = _recorded_steps(camera, tracker, core.evidence.spec.hop_ns)
-        return cls(core.evidence, camera, tracker, periods_ns=(fps, rate_hz), steps_ns=steps_ns)
+        return cls(core.evidence, camera, tracker, periods_ns=(frame_ns, sample_ns), steps_ns=steps_ns)
 
     def steps(self, origin_ns: int) -> Iterator[int]:
-        """Start the lattice and give the end of each window once its items are fed; cut it before asking for the next.
+        """Start the lattice and yield the end of each window once its items are fed; cut it before the next.
 
         The lattice ends with the shorter stream: with its last item and one period.
         """
@@ -71,16 +71,11 @@ class Replay:
             return
         evidence = self._evidence
         evidence.start(origin_ns if self._steps_ns is None else 0)
-        for end_ns in self._every_hop() if self._steps_ns is None else self._steps_ns:
+        hop_ns = evidence.spec.hop_ns
+        for end_ns in count(evidence.origin_ns + hop_ns, hop_ns) if self._steps_ns is None else self._steps_ns:
             self._feed(end_ns)
             if self._over(end_ns):
                 return
-            yield end_ns
-
-    def _every_hop(self) -> Iterator[int]:
-        end_ns, hop_ns = self._evidence.origin_ns, self._evidence.spec.hop_ns
-        while True:
-            end_ns += hop_ns
             yield end_ns
 
     def _over(self, end_ns: int) -> bool:
@@ -91,7 +86,8 @@ class Replay:
         due_ns = end_ns + self._evidence.allowance_ns
         while not self._over(end_ns):
             frame, sample = self._frame, self._sample
-            if frame is not None and frame.arrival_ns <= due_ns and _first(frame, sample):
+            first_ns = due_ns if sample is None else min(due_ns, sample.arrival_ns)
+            if frame is not None and frame.arrival_ns <= first_ns:
                 self._evidence.on_frame(frame)
                 self._frame = next(self._frames, None)
                 if self._frame is None:
@@ -117,33 +113,29 @@ def replayed(
     Args:
         stepper: takes the steps.
         cores: one for each person.
-        replays: each feeds the core at its place.
+        replays: one for each core, in the same order.
         hops_at_once: hops whose windows share the calls of the engines; results come after the last of them.
     """
-    begins_ns = [each.begins_ns for each in replays if each.begins_ns is not None]
+    begins_ns = [replay.begins_ns for replay in replays if replay.begins_ns is not None]
     if not begins_ns:
         return
-    steps = [each.steps(max(begins_ns)) for each in replays]
-    ends_ns = [next(each, None) for each in steps]
+    steps = [replay.steps(max(begins_ns)) for replay in replays]
+    ends_ns = [next(step, None) for step in steps]
     windows: list[tuple[PipelineCore, HopWindow]] = []
     since_ns = hops = 0
     while due := [end_ns for end_ns in ends_ns if end_ns is not None]:
         since_ns = since_ns if windows else monotonic_ns()
         end_ns = min(due)
-        at = [number for number, each in enumerate(ends_ns) if each == end_ns]
-        windows += [(cores[each], cores[each].cut(end_ns)) for each in at]
+        at = [number for number, own_ns in enumerate(ends_ns) if own_ns == end_ns]
+        windows += [(cores[number], cores[number].cut(end_ns)) for number in at]
         hops += 1
         if hops % hops_at_once == 0:
             yield from stepper.results(windows, since_ns)
             windows = []
-        for each in at:
-            ends_ns[each] = next(steps[each], None)
+        for number in at:
+            ends_ns[number] = next(steps[number], None)
     if windows:
         yield from stepper.results(windows, since_ns)
-
-
-def _first(frame: Frame, sample: TrackerSample | None) -> bool:
-    return sample is None or frame.arrival_ns <= sample.arrival_ns
 
 
 def _recorded_steps(camera: Camera, tracker: Tracker, hop_ns: int) -> Iterator[int] | None:

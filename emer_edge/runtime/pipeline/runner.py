@@ -1,27 +1,213 @@
-"""The pipeline at real pace: an intake for each stream, one thread that takes the steps of all, and a ring of results.
+"""The pipeline at real pace: three threads per stream, and one thread that takes the steps of all streams.
 
-The step for T runs at T + D of the monotonic clock on what had arrived by then. A step that is late by a hop or more is
-skipped and counted, never queued.
+    camera -> frames -> face thread -> looks -> step
+    tracker -> samples ----------------------> step
+
+Every arrow between threads is a ring (`emer_edge.runtime.ring`). Where faces take longer to find than frames to come,
+the face thread skips frames and continues with the newest. The step for T runs at T + D of the monotonic clock on what
+had arrived by then; a step that is late by a hop or more is skipped and counted, never queued.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from emer_edge.core.results import Result
+from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import NANOSECONDS
+from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.intake import Intake
-from emer_edge.runtime.ring import Bell, Ring
+from emer_edge.runtime.faces import Look
+from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
+from emer_edge.runtime.ring import Bell, Clock, FeedWatch, Ring
 from emer_edge.runtime.say import Say
+from emer_edge.runtime.trackers import Tracker
 
+_FRAMES: Final = 4  # more would only make the evidence older
+_LOOKS: Final = 16
+_SAMPLES: Final = 4096
 _STEPS: Final = 16  # whose results wait for their reader
+_BEHIND_NS: Final = 100_000_000  # a frame this old is skipped where a newer one waits
 _NAP_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
-_JOIN_S: Final = 3.0
-_STUCK_NS: Final = 5 * NANOSECONDS
+_FAILED_LOOKS: Final = 10
+
+
+class Intake:
+    """Feeds one core from its two sources.
+
+    Args:
+        core: takes the items, in the thread that takes the steps.
+        camera, tracker: opened sources.
+        bell: rung when a look is there.
+        say: reports what is stuck or silent, and when it continues.
+        clock: host time.
+
+    Attributes:
+        core, say: as above.
+        looks: frames and what the face thread saw in them, waiting for the step.
+        limit_ns: no window ends later, because a file has ended; None while both sources continue.
+        failure: what ended one of the threads, or None.
+        threads: those of this stream.
+    """
+
+    def __init__(
+        self, core: PipelineCore, camera: Camera, tracker: Tracker, *, bell: Bell, say: Say, clock: Clock = monotonic_ns
+    ) -> None:
+        self.core, self._camera, self._tracker, self.say, self._clock = core, camera, tracker, say, clock
+        self._frames: Ring[Frame] = Ring(_FRAMES)
+        self.looks: Ring[tuple[Frame, Look | None]] = Ring(_LOOKS, bell)
+        self._samples: Ring[TrackerSample] = Ring(_SAMPLES, bell)
+        self._watch = FeedWatch(say, clock)
+        self._skipped = self._failed_looks = self._failed_in_row = 0
+        self._stopping = False
+        self._ends = threading.Lock()
+        self.limit_ns: int | None = None
+        self.failure: BaseException | None = None
+        self.threads: list[threading.Thread] = []
+        core.dropped = self._losses()
+
+    def start(self, origin_ns: int) -> None:
+        """Start the lattice, the sources and the threads."""
+        self.core.evidence.start(origin_ns)
+        self._camera.start(origin_ns)
+        self._tracker.start(origin_ns)
+        self._watch.start(origin_ns)
+        work: dict[str, Callable[[], None]] = {
+            "camera": lambda: self._feed(self._camera, self._camera.fps, self._on_frame),
+            "tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz, self._on_sample),
+            "faces": self._find_faces,
+        }
+        self.threads = [
+            threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
+            for name, task in work.items()
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def accept(self, due_ns: int) -> None:
+        """Give the core what had arrived by `due_ns`; called by the thread that takes the steps."""
+        for sample in self._samples.take_while(lambda sample: sample.arrival_ns <= due_ns):
+            self.core.on_sample(sample)
+        for frame, look in self.looks.take_while(lambda pair: pair[0].arrival_ns <= due_ns):
+            self.core.on_look(frame, look)
+
+    def before_step(self, late_steps: int) -> None:
+        """Pass losses, the steps skipped just now among them, and troubles to the core; called before each step."""
+        now_ns, watch = self._clock(), self._watch
+        watch.look(now_ns, self._excused())
+        self.core.dropped["late steps"] += late_steps
+        self.core.dropped.update(self._losses())
+        failed = () if self.failure is None else (f"this stream has failed: {self.failure}",)
+        self.core.troubles = (*failed, *watch.troubles(now_ns), *source_troubles(self._camera, self._tracker))
+
+    def over(self, end_ns: int) -> bool:
+        """Whether a file has ended before a window that ends at `end_ns`."""
+        return self.limit_ns is not None and end_ns > self.limit_ns
+
+    def end(self, limit_ns: int) -> None:
+        """End the stream: no window ends after `limit_ns`."""
+        with self._ends:
+            self.limit_ns = limit_ns if self.limit_ns is None else min(self.limit_ns, limit_ns)
+
+    def stop(self) -> None:
+        """Ask for the end; safe in a signal handler."""
+        self._stopping = True
+
+    def closers(self) -> dict[str, Callable[[], None]]:
+        """What closes each source, which ends the threads; it may take a while."""
+        return {"camera": self._camera.close, "tracker": self._tracker.close}
+
+    def _on_frame(self, frame: Frame) -> None:
+        self._watch.heard("camera")
+        self._frames.put(frame)
+
+    def _on_sample(self, sample: TrackerSample) -> None:
+        self._watch.heard("tracker")
+        self._samples.put(sample, ring=False)  # waking the step for each would cost more than they do
+
+    def _excused(self) -> frozenset[str]:
+        """Sources that are silent for a known reason."""
+        if self.failure is not None or self.limit_ns is not None:
+            return frozenset(("camera", "tracker"))
+        known = {"camera": self._camera.trouble is not None, "tracker": not self._tracker.connected}
+        return frozenset(source for source, excused in known.items() if excused)
+
+    def _losses(self) -> dict[str, int]:
+        losses = {
+            "late steps": 0,
+            "results": 0,
+            **self.core.dropped,
+            "camera queue": self._frames.dropped,
+            "frames passed over": self._skipped,
+            "failed looks": self._failed_looks,
+            "face queue": self.looks.dropped,
+            "tracker queue": self._samples.dropped,
+        }
+        return losses | self._watch.counts | source_drops(self._camera, self._tracker)
+
+    def _guarded(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:  # must reach the reader of results, not die with the thread
+            self.failure = self.failure or error
+
+    def _feed(
+        self, source: Camera | Tracker, rate_hz: float, take: Callable[[Frame], None] | Callable[[TrackerSample], None]
+    ) -> None:
+        last_ns: int | None = None
+        for item in source:
+            if self._stopping:
+                return
+            take(item)  # type: ignore[arg-type]
+            last_ns = item.stamp_ns
+        if not source.live:
+            self.end((last_ns or 0) + round(NANOSECONDS / max(rate_hz, 1.0)))
+        elif not self._stopping:
+            self.end(self._clock())
+
+    def _find_faces(self) -> None:
+        finder = self.core.evidence.faces.finder
+        while not self._stopping:
+            frame = self._frames.take(_NAP_S)
+            if frame is None:
+                continue
+            now_ns = self._clock()
+            if now_ns - frame.arrival_ns > _BEHIND_NS and len(self._frames) and finder.wants(frame):
+                self._skipped += 1
+                continue
+            self.looks.put((frame, self._look(frame, now_ns)))
+
+    def _look(self, frame: Frame, now_ns: int) -> Look | None:
+        """Look at a frame; a failure is reported and counted, several in a row end the stream."""
+        try:
+            with self._watch.looking(now_ns):
+                look = self.core.evidence.faces.finder.see(frame)
+        except Exception as error:
+            self._failed_looks += 1
+            self._failed_in_row += 1
+            if self._failed_in_row >= _FAILED_LOOKS:
+                raise
+            if self._failed_in_row == 1:
+                self.say(f"looking for a face failed, the next frame is tried: {error}")
+            return None
+        if look is not None:
+            self._failed_in_row = 0
+        return look
+
+
+def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
+    """What is wrong with the sources now: one that is lost, a tracker whose clock is known badly."""
+    report = tracker.clock_report
+    lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
+    away = () if tracker.connected else (f"tracker lost: {tracker.description}",)
+    return (*lost, *away, *(() if report is None else report.notes()))
+
+
+def source_drops(camera: Camera, tracker: Tracker) -> dict[str, int]:
+    """Place -> items that the sources themselves have lost."""
+    return {"camera": camera.dropped, **{f"tracker {place}": count for place, count in tracker.dropped.items()}}
 
 
 class LiveRunner:
@@ -33,32 +219,40 @@ class LiveRunner:
         stepper: takes the steps.
         intakes: one for each stream, which share the lattice; their sources are closed by `close`.
         bell: that the intakes ring.
-        say: told in a sentence what is stuck or has failed.
+        say: reports what is stuck or has failed.
+        clock: host time.
 
     Attributes:
-        stuck_steps: how often a step has not come back for 5 s.
+        stuck_steps: how often a step has not come back for `stuck_ns`.
+        threads: all of the run.
+        stuck_ns: after this long a step is reported as stuck.
+        join_s: how long `close` waits for the threads.
     """
 
-    def __init__(self, stepper: Stepper, intakes: Sequence[Intake], bell: Bell, say: Say) -> None:
+    stuck_ns = 5 * NANOSECONDS
+    join_s = 3.0
+
+    def __init__(
+        self, stepper: Stepper, intakes: Sequence[Intake], bell: Bell, say: Say, *, clock: Clock = monotonic_ns
+    ) -> None:
         self._stepper, self._intakes, self._bell, self._say = stepper, tuple(intakes), bell, say
+        self._clock = clock
         self._results: Ring[list[Result]] = Ring(_STEPS)
         self._failure: BaseException | None = None
-        self._told: set[int] = set()
-        self._finished = False
-        self._stopping = False
+        self._reported: set[int] = set()
+        self._finished = self._stopping = self._stuck = False
         self._came_round_ns = 0
-        self._stuck = False
         self.stuck_steps = 0
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
 
     def start(self, origin_ns: int) -> None:
         """Start the lattice and the threads."""
-        self._came_round_ns = monotonic_ns()
+        self._came_round_ns = self._clock()
         for intake in self._intakes:
             intake.start(origin_ns)
-        thread = threading.Thread(target=self._run, args=(origin_ns,), name="emer-edge steps", daemon=True)
-        self._threads = [thread, *(each for intake in self._intakes for each in intake.threads)]
-        thread.start()
+        steps = threading.Thread(target=self._run, args=(origin_ns,), name="emer-edge steps", daemon=True)
+        self.threads = [steps, *(thread for intake in self._intakes for thread in intake.threads)]
+        steps.start()
 
     def results(self) -> Iterator[Result]:
         """Results as they come; ends with the run, raising what a source failed with."""
@@ -91,14 +285,14 @@ class LiveRunner:
         for closer in closers:
             closer.start()
         ended = True
-        deadline_ns = monotonic_ns() + round(_JOIN_S * NANOSECONDS)
-        for each in (*closers, *self._threads):
-            if each is threading.current_thread():
+        deadline_ns = monotonic_ns() + round(self.join_s * NANOSECONDS)
+        for thread in (*closers, *self.threads):
+            if thread is threading.current_thread():
                 continue
-            each.join(max(0.0, (deadline_ns - monotonic_ns()) / NANOSECONDS))
-            if each.is_alive():
+            thread.join(max(0.0, (deadline_ns - monotonic_ns()) / NANOSECONDS))
+            if thread.is_alive():
                 ended = False
-                self._say(f"the thread {each.name!r} has not ended within {_JOIN_S:g} s; it is left behind")
+                self._say(f"the thread {thread.name!r} has not ended within {self.join_s:g} s; it is left behind")
         return ended
 
     def _run(self, origin_ns: int) -> None:
@@ -114,14 +308,14 @@ class LiveRunner:
         hop_ns, allowance_ns = evidence.spec.hop_ns, evidence.allowance_ns
         end_ns = origin_ns + hop_ns
         while not self._stopping:
-            self._came_round_ns = monotonic_ns()
-            intakes = [each for each in self._intakes if not each.over(end_ns)]
+            self._came_round_ns = self._clock()
+            intakes = [intake for intake in self._intakes if not intake.over(end_ns)]
             if self._over(intakes):
                 return
             due_ns = end_ns + allowance_ns
             for intake in intakes:
                 intake.accept(due_ns)
-            now_ns = monotonic_ns()
+            now_ns = self._clock()
             if now_ns < due_ns:
                 with self._bell:
                     self._bell.wait(min((due_ns - now_ns) / NANOSECONDS, _NAP_S))
@@ -133,32 +327,28 @@ class LiveRunner:
                     intake.accept(due_ns)
             for intake in intakes:
                 intake.before_step(late)
-            self._publish(intakes, self._stepper.step([each.core for each in intakes], end_ns, due_ns))
+            self._results.put(self._stepper.step([intake.core for intake in intakes], end_ns, due_ns))
+            for intake in intakes:
+                intake.core.dropped["results"] = self._results.dropped
             end_ns += hop_ns
 
     def _over(self, intakes: Sequence[Intake]) -> bool:
         """Whether nothing is left to step; raise what the last stream failed with."""
-        going = [each for each in intakes if each.failure is None]
-        for each in intakes:
-            if each.failure is not None and id(each) not in self._told and len(self._intakes) > 1:
-                self._told.add(id(each))
-                each.say(f"this stream has failed, its results are stale from now on: {each.failure}")
-        if not going:
-            failures = [each.failure for each in intakes if each.failure is not None]
-            if failures:
-                raise failures[0]
-            return True
-        return False
-
-    def _publish(self, intakes: Sequence[Intake], results: list[Result]) -> None:
-        self._results.put(results)
-        for intake in intakes:
-            intake.core.dropped["results"] = self._results.dropped
+        failed = [(intake, intake.failure) for intake in intakes if intake.failure is not None]
+        for intake, failure in failed:
+            if id(intake) not in self._reported and len(self._intakes) > 1:
+                self._reported.add(id(intake))
+                intake.say(f"this stream has failed, its results are stale from now on: {failure}")
+        if len(failed) < len(intakes):
+            return False
+        if failed:
+            raise failed[0][1]
+        return True
 
     def _watch_steps(self) -> None:
-        """Say once when the steps do not come round; called by the reader of results."""
-        stuck_ns = monotonic_ns() - self._came_round_ns
-        if stuck_ns < _STUCK_NS:
+        """Report once when the steps do not come round; called by the reader of results."""
+        stuck_ns = self._clock() - self._came_round_ns
+        if stuck_ns < self.stuck_ns:
             if self._stuck:
                 self._say("steps are taken again")
             self._stuck = False

@@ -1,4 +1,4 @@
-"""One person's side of a run: a camera and a tracker, how they are read, and what has been found."""
+"""One person's side of a run: a camera and a tracker, how they are read, and what was measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.intake import source_drops
+from emer_edge.runtime.pipeline.runner import source_drops
 from emer_edge.runtime.pipeline.summary import Summary, core_summary
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
@@ -34,16 +34,17 @@ class Stream:
         bundle: what reads them.
         source: where from, and how they are read.
         machine: at what pace.
-        say: told in a sentence when a source goes and comes back, and when eye columns can't be right; of a stream with
-            a name, the sentences begin with it.
+        say: reports when a source goes and comes back, and when eye columns can't be right; the sentences begin with
+            the stream's name, where it has one.
 
     Attributes:
         bundle, source, machine, say: as above.
         name: of the stream; None where the run reads this person alone.
         display: the display the gaze falls on.
-        markers: all markers; `markers.listen` has them told at once.
-        keep_originals: whether a camera that sends JPEGs is asked for them; set before it is opened.
+        markers: all markers; `markers.listen` reports them at once.
+        keep_originals: whether frames of a camera that sends JPEGs keep them; set before it is opened.
         validation: of the gaze before the run, None without one.
+        core: what takes the steps; None before it is opened.
     """
 
     def __init__(
@@ -58,23 +59,23 @@ class Stream:
         self._listeners: list[Callable[..., None]] = []
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
-        self._core: PipelineCore | None = None
+        self.core: PipelineCore | None = None
         self._began_s = monotonic()
 
     @property
     def opened(self) -> bool:
         """Whether it has been opened, so that there is a summary."""
-        return self._core is not None
+        return self.core is not None
 
     @property
     def baseline(self) -> Baseline | None:
-        """The session's baseline; None until it is complete, and where none was asked for."""
-        return None if self._core is None else self._core.baseline
+        """The session's baseline; None until it is complete, and without `BaselineOptions.seconds`."""
+        return None if self.core is None else self.core.baseline
 
     @property
     def latencies(self) -> dict[str, LatencyRecorder]:
         """Stage or age -> its latencies; empty before it is opened."""
-        return {} if self._core is None else self._core.latencies
+        return {} if self.core is None else self.core.latencies
 
     @property
     def camera(self) -> Camera:
@@ -92,16 +93,11 @@ class Stream:
 
     @property
     def described(self) -> tuple[str, str]:
-        """Camera and tracker in a line each, without passwords; raise ConfigurationError before they are opened."""
+        """Camera and tracker, without passwords; raise ConfigurationError before they are opened."""
         return self.camera.description, self.tracker.description
 
-    @property
-    def core(self) -> PipelineCore | None:
-        """What takes the steps; None before it is opened."""
-        return self._core
-
     def listen(self, listener: Callable[..., None]) -> None:
-        """Have every item and step told to `listener` (see `Evidence.listeners`), from the start.
+        """Call `listener` with every item and result (`Evidence.listeners`), from the start.
 
         Raises:
             ConfigurationError: it is opened.
@@ -111,20 +107,20 @@ class Stream:
         self._listeners.append(listener)
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
-        """Set a marker in this stream alone, see `Pipeline.mark`."""
+        """Set a marker in this stream alone (`Pipeline.mark`)."""
         check_now(self.machine, stamp_ns)
         return self.markers.add(label, stamp_ns=stamp_ns)
 
     def problems(self) -> list[str]:
-        """What is wrong with the sources, as far as a look tells that opens no device: a line each."""
-        found: list[str] = []
+        """What is wrong with the sources, as far as can be told without opening a device: one line per problem."""
+        problems: list[str] = []
         source, options = self.source, self._tracker_options()
 
         def live(source: object, look: Callable[[str], bool]) -> bool:
             try:
                 return isinstance(source, str) and look(source)
             except EmerEdgeError as error:
-                found.append(str(error))
+                problems.append(str(error))
                 return False
 
         pace = self.machine.pace
@@ -134,13 +130,13 @@ class Stream:
         }
         names = [name for name, is_live in lives.items() if is_live]
         if pace == "fast" and names:
-            found.append(f"--pace fast replays files; live: {' and '.join(names)}. Use --pace real")
-        return found if self.name is None else [f"stream {self.name}: {each}" for each in found]
+            problems.append(f"--pace fast replays files; live: {' and '.join(names)}. Use --pace real")
+        return problems if self.name is None else [f"stream {self.name}: {problem}" for problem in problems]
 
     def validate(
         self, presenter: Presenter, targets_px: Sequence[tuple[float, float]] | None, stopped: Callable[[], bool]
     ) -> bool:
-        """Validate the gaze, see `Pipeline.validate`; false when `stopped` said so."""
+        """Validate the gaze (`Pipeline.validate`); false when `stopped` said so."""
         if self.name is not None:
             self.say("the gaze is validated now: look at the targets")
         targets = five_targets(self.display) if targets_px is None else targets_px
@@ -162,7 +158,7 @@ class Stream:
             ConfigurationError: a fast replay of a live source.
         """
         with self._named():
-            core = self._core = self._opened_core(session, detector)
+            core = self.core = self._opened_core(session, detector)
         core.evidence.listeners.extend(self._listeners)
         self._began_s = monotonic()
         return core
@@ -177,7 +173,7 @@ class Stream:
         Raises:
             ConfigurationError: it was never opened.
         """
-        core = self._core
+        core = self.core
         if core is None:
             raise ConfigurationError("a pipeline has no summary before it is opened")
         return core_summary(
@@ -194,9 +190,9 @@ class Stream:
 
     def close_sources(self) -> None:
         """Close both sources; may be called twice."""
-        for each in (self._camera, self._tracker):
-            if each is not None:
-                each.close()
+        for source in (self._camera, self._tracker):
+            if source is not None:
+                source.close()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -209,9 +205,8 @@ class Stream:
             raise
 
     def _tracker_options(self) -> TrackerOptions:
-        return TrackerOptions(
-            display=self.display, pace=self.machine.pace, offset_ms=self.source.offset_ms, say=self.say
-        )
+        offset_ms, pace = self.source.offset_ms, self.machine.pace
+        return TrackerOptions(display=self.display, pace=pace, offset_ms=offset_ms, say=self.say)
 
     def _open_tracker(self) -> Tracker:
         if self._tracker is None:
@@ -227,11 +222,11 @@ class Stream:
             if isinstance(source.camera, str)
             else source.camera
         )
-        for word, each, given in (("camera", camera, source.camera), ("tracker", tracker, source.tracker)):
-            if each.live and pace == "fast":
+        for word, opened, given in (("camera", camera, source.camera), ("tracker", tracker, source.tracker)):
+            if opened.live and pace == "fast":
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
-            if each.live and isinstance(given, str):
-                self.say(f"{word}: {each.description}")
+            if opened.live and isinstance(given, str):
+                self.say(f"{word}: {opened.description}")
         notes = (*_synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
         return PipelineCore(
             session, tracker.rate_hz, source, notes=notes, say=self.say, markers=self.markers, detector=detector
@@ -239,13 +234,13 @@ class Stream:
 
 
 def check_now(machine: MachineOptions, stamp_ns: int | None) -> None:
-    """Raise ConfigurationError where a marker is to be set now, and there is no now."""
+    """Raise ConfigurationError for a marker without a time in a fast replay."""
     if stamp_ns is None and machine.pace == "fast":
         raise ConfigurationError("a fast replay has no now: give a marker its time in the recording (stamp_ns)")
 
 
 def _synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
-    """What a reader should know about how the two sources' times relate."""
+    """How the two sources' times relate, for readers of results."""
     if camera.live != tracker.live:
         live, played = ("camera", "tracker") if camera.live else ("tracker", "video")
         return (f"unsynchronised: the {live} is live, the {played} is a file played beside it",)

@@ -11,38 +11,23 @@ No images are converted.
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.core.whole_file import whole_file
+from emer_edge.runtime.recording import messages
 from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
-from emer_edge.runtime.recording.messages import (
-    FRAMES,
-    MARKERS,
-    RESULTS,
-    SAMPLES,
-    EyeMessage,
-    FrameMessage,
-    RecordingHead,
-    SampleMessage,
-    result_channels,
-    result_row,
-)
 from emer_edge.runtime.recording.xdf import XdfStream, XdfWriter
 
 Rows = Literal["results", "samples", "frames", "markers"]
 
-_TOPICS: Final[dict[str, str]] = {"results": RESULTS, "samples": SAMPLES, "frames": FRAMES, "markers": MARKERS}
-_EYE: Final = tuple(EyeMessage.__struct_fields__)
+_EYES: Final = tuple(f"{eye}_{name}" for eye in ("left", "right") for name in messages.EyeMessage.__struct_fields__)
 _UNITS: Final = {"px": "pixels", "mm": "mm"}
 _RESULT_EXTRAS: Final = ("face_age_ms", "sample_age_ms", "face_slots", "eye_slots")
-_BOX: Final = ("left", "top", "right", "bottom")
-
-_Row = tuple[int, list[Any]]
-"""Stamp, host monotonic ns; and cells."""
+_BOX: Final = ("face_left_px", "face_top_px", "face_right_px", "face_bottom_px")
 
 
 def convert(recording: Path, output: Path, rows: Rows = "results", force: bool = False) -> dict[str, int]:
@@ -58,7 +43,7 @@ def convert(recording: Path, output: Path, rows: Rows = "results", force: bool =
         Kind of rows -> how many were written.
 
     Raises:
-        ConfigurationError: an output of another kind.
+        ConfigurationError: an output with another suffix.
         OutputExistsError: it exists, and not `force`.
         DataError: the recording can't be read, or the output can't be written.
         MissingExtraError: the package `mcap` is not installed.
@@ -76,28 +61,25 @@ def convert(recording: Path, output: Path, rows: Rows = "results", force: bool =
         raise DataError(f"can't write {output}: {error.strerror or error}") from error
 
 
-def _write_csv(recording: Path, head: RecordingHead, file: IO[bytes], rows: Rows) -> dict[str, int]:
-    labels, row_of = _table(head, rows)
-    topic = _TOPICS[rows]
+def _write_csv(recording: Path, head: messages.RecordingHead, file: IO[bytes], rows: Rows) -> dict[str, int]:
+    heads = dict(head.heads)
+    labels = {
+        "results": ["state", *(label for label, _ in messages.result_channels(heads)[1:]), *_RESULT_EXTRAS, "markers"],
+        "samples": ["arrival_ns", "device_ns", *_EYES],
+        "frames": ["index", "arrival_ns", "clock", "looked_at", "missed", *_BOX],
+        "markers": ["label", "source", "clock"],
+    }[rows]
     count = 0
-    lines = csv.writer(_Text(file), lineterminator="\n")
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["time_s", "unix_s", *labels])
-    for message in read_messages(recording, {topic}):
-        stamp_ns, cells = row_of(message)
+    for message in read_messages(recording, {f"/{rows}"}):
+        stamp_ns, cells = _row(message, heads)
         times = (_seconds(stamp_ns - head.origin_ns), _seconds(stamp_ns + head.unix_offset_ns))
-        lines.writerow([*times, *("" if each is None else each for each in cells)])
+        lines.writerow([*times, *(int(cell) if isinstance(cell, bool) else cell for cell in map(cells.get, labels))])
         count += 1
+    text.detach()
     return {rows: count}
-
-
-class _Text:
-    """What csv.writer needs of a text file, over a binary one."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, text: str) -> int:
-        return self._file.write(text.encode())
 
 
 def _seconds(time_ns: int) -> str:
@@ -105,88 +87,57 @@ def _seconds(time_ns: int) -> str:
     return f"{'-' if time_ns < 0 else ''}{whole}.{rest:09d}"
 
 
-def _table(head: RecordingHead, rows: Rows) -> tuple[list[str], Callable[[Recorded], _Row]]:
-    """Labels of a table, and what makes its rows of messages."""
-    if rows == "results":
-        heads = dict(head.heads)
-        labels = ["state", *(label for label, _ in result_channels(heads)[1:]), *_RESULT_EXTRAS, "markers"]
-
-        def result(message: Recorded) -> _Row:
-            plain = message.decode()
-            numbers = [None if math.isnan(each) else each for each in _numbers(plain, heads)[1:]]
-            marked = "; ".join(each["label"] for each in plain.get("markers", []))
-            return plain["end_ns"], [plain["state"], *numbers, *(plain.get(name) for name in _RESULT_EXTRAS), marked]
-
-        return labels, result
-    if rows == "samples":
-        labels = ["arrival_ns", "device_ns", *(f"{eye}_{name}" for eye in ("left", "right") for name in _EYE)]
-
-        def sample(message: Recorded) -> _Row:
-            read: SampleMessage = message.decode()
-            eyes = [getattr(eye, name) for eye in (read.left, read.right) for name in _EYE]
-            return read.stamp_ns, [read.arrival_ns, read.device_ns, *(_flag(each) for each in eyes)]
-
-        return labels, sample
-    if rows == "frames":
-        labels = ["index", "arrival_ns", "clock", "looked_at", "missed", *(f"face_{side}_px" for side in _BOX)]
-
-        def frame(message: Recorded) -> _Row:
-            read: FrameMessage = message.decode()
-            look = read.look
-            box = (None,) * len(_BOX) if look is None or look.box_px is None else look.box_px
-            missed = None if look is None else look.missed
-            return read.stamp_ns, [read.index, read.arrival_ns, read.clock, int(look is not None), missed, *box]
-
-        return labels, frame
-
-    def marker(message: Recorded) -> _Row:
-        plain = message.decode()
-        return plain["stamp_ns"], [plain["label"], plain.get("source"), plain.get("clock")]
-
-    return ["label", "source", "clock"], marker
-
-
-def _write_xdf(recording: Path, head: RecordingHead, file: IO[bytes], rows: Rows) -> dict[str, int]:
+def _write_xdf(recording: Path, head: messages.RecordingHead, file: IO[bytes], rows: Rows) -> dict[str, int]:
     heads = dict(head.heads)
-    eyes = tuple(
-        (f"{eye}_{name}", _UNITS.get(name.rsplit("_", 1)[-1], "")) for eye in ("left", "right") for name in _EYE
-    )
+    eyes = tuple((label, _UNITS.get(label.rsplit("_", 1)[-1], "")) for label in _EYES)
+    box = tuple((label.removesuffix("_px"), "pixels") for label in _BOX)
     streams = {
-        RESULTS: XdfStream("results", "Emotion", tuple(result_channels(heads))),
-        SAMPLES: XdfStream("samples", "Gaze", eyes, rate_hz=head.rate_hz),
-        FRAMES: XdfStream("frames", "Face", (("index", ""), *((f"face_{side}", "pixels") for side in _BOX))),
-        MARKERS: XdfStream("markers", "Markers", (("label", ""),), text=True),
+        messages.RESULTS: XdfStream("results", "Emotion", tuple(messages.result_channels(heads))),
+        messages.SAMPLES: XdfStream("samples", "Gaze", eyes, rate_hz=head.rate_hz),
+        messages.FRAMES: XdfStream("frames", "Face", (("index", ""), *box)),
+        messages.MARKERS: XdfStream("markers", "Markers", (("label", ""),), text=True),
     }
+    results = [label for label, _ in messages.result_channels(heads)]
+    columns = {messages.RESULTS: results, messages.SAMPLES: _EYES, messages.FRAMES: ["index", *_BOX]}
     order = list(streams)
     counts = dict.fromkeys((topic[1:] for topic in order), 0)
     with XdfWriter(file, list(streams.values()), head.started) as writer:  # type: ignore[arg-type]
         for message in read_messages(recording, set(order)):
-            stamp_ns, values = _xdf_row(message, heads)
+            stamp_ns, cells = _row(message, heads)
+            if message.topic == messages.MARKERS:
+                values: str | list[float] = str(cells["label"])
+            else:
+                cells["state"] = cells.get("code")
+                numbers = map(cells.get, columns[message.topic])
+                values = [math.nan if number is None else float(number) for number in numbers]
             writer.write(order.index(message.topic), (stamp_ns - head.origin_ns) * 1e-9, values)
             counts[message.topic[1:]] += 1
     return counts
 
 
-def _xdf_row(message: Recorded, heads: dict[str, tuple[str, ...]]) -> tuple[int, list[float] | str]:
+def _row(message: Recorded, heads: dict[str, tuple[str, ...]]) -> tuple[int, dict[str, Any]]:
+    """A message's stamp, host monotonic ns, and column -> cell, None where it is missing."""
     read = message.decode()
-    if isinstance(read, SampleMessage):
-        cells = [getattr(eye, name) for eye in (read.left, read.right) for name in _EYE]
-        return read.stamp_ns, [math.nan if each is None else float(each) for each in cells]
-    if isinstance(read, FrameMessage):
+    if isinstance(read, messages.SampleMessage):
+        eyes = [getattr(eye, name) for eye in (read.left, read.right) for name in messages.EyeMessage.__struct_fields__]
+        times = {"arrival_ns": read.arrival_ns, "device_ns": read.device_ns}
+        return read.stamp_ns, times | dict(zip(_EYES, eyes, strict=True))
+    if isinstance(read, messages.FrameMessage):
         look = read.look
-        box = (math.nan,) * len(_BOX) if look is None or look.box_px is None else look.box_px
-        return read.stamp_ns, [float(read.index), *box]
-    if message.topic == MARKERS:
-        return read["stamp_ns"], str(read["label"])
-    return read["end_ns"], _numbers(read, heads)
-
-
-def _numbers(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> list[float]:
+        cells = {"index": read.index, "arrival_ns": read.arrival_ns, "clock": read.clock, "looked_at": look is not None}
+        missed, box_px = (None, None) if look is None else (look.missed, look.box_px)
+        return read.stamp_ns, cells | {"missed": missed} | dict(zip(_BOX, box_px or (), strict=False))
+    if message.topic == messages.MARKERS:
+        return read["stamp_ns"], read
     try:
-        return result_row(result, heads)
+        code, *numbers = messages.result_row(read, heads)
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"the recording holds a result that can't be read: {error}") from error
-
-
-def _flag(cell: Any) -> Any:
-    return int(cell) if isinstance(cell, bool) else cell
+    labels = [label for label, _ in messages.result_channels(heads)[1:]]
+    cells = {label: number for label, number in zip(labels, numbers, strict=True) if not math.isnan(number)}
+    cells |= {
+        "code": code,
+        "state": read["state"],
+        "markers": "; ".join(one["label"] for one in read.get("markers", [])),
+    }
+    return read["end_ns"], cells | {name: read.get(name) for name in _RESULT_EXTRAS}

@@ -1,4 +1,4 @@
-"""Which recordings are made, and which are deleted: by age, and by participant. Only our own files are touched."""
+"""Options of a recording, and deletion by age and by participant. Only our own files are touched."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LONGEST_ID: Final = 200
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """What is recorded.
+    """Options of a recording.
 
     Attributes:
         path: a file that does not exist yet, or a folder, in which the file is named by the time.
         images: `jpeg` keeps JPEG images to look at and the lossless crops that the network saw; `lossless` keeps whole
             images.
-        consent_id: names the consent of the person in view; needed for images.
-        participant, session: who, as pseudonyms.
+        consent_id: ID of the consent of the person in view; needed for images.
+        participant, session: pseudonyms.
         retention_days: older recordings in the same folder are deleted first; None keeps them.
     """
 
@@ -43,11 +43,11 @@ class RecordOptions:
     retention_days: float | None = None
 
     def check(self) -> None:
-        """Raise ConfigurationError for images without consent, an ID that is none, or no time to keep."""
+        """Raise ConfigurationError for images without consent, an invalid ID or an invalid retention."""
         if self.images != "none":
             if not self.consent_id:
                 raise ConfigurationError(
-                    "images of a person are recorded only with their consent: add --consent-id with what it is filed as"
+                    "images of a person are recorded only with their consent: add --consent-id with its ID"
                 )
             import_cv2()
         elif self.consent_id is not None:
@@ -77,7 +77,7 @@ def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
     """
     require("reading recordings", ["mcap"], "mcap")
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; say where `run --record` put the recordings")
+        raise DataError(f"{folder} is no folder; name the one that `run --record` wrote to")
     for path in sorted(folder.glob("*.mcap")):
         if path.is_file() and not path.is_symlink():
             try:
@@ -87,9 +87,9 @@ def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
 
 
 def expire(folder: Path, days: float, say: Say) -> list[Path]:
-    """Delete the recordings in a folder that were last written longer ago than this; return them.
+    """Delete the recordings in a folder that were last written more than `days` ago; return them.
 
-    One that can't be deleted is said, and left.
+    A file that can't be deleted is reported, and left.
     """
     oldest_s = time.time() - days * _DAY_S
     removed = []
@@ -109,17 +109,17 @@ def purge_recordings(folder: Path, participant: str) -> list[Path]:
     """Delete a participant's recordings in a folder; return them.
 
     Raises:
-        ConfigurationError: an ID that is none.
+        ConfigurationError: an invalid ID.
         DataError: no such folder, no recording of this participant in it, or one that can't be deleted.
         MissingExtraError: the package `mcap` is not installed.
     """
     check_id("participant", participant)
-    found = [path for path, head in own_recordings(folder) if head.participant == participant]
-    if not found:
+    paths = [path for path, head in own_recordings(folder) if head.participant == participant]
+    if not paths:
         raise DataError(f"{folder} holds no recordings of participant {participant}; nothing was deleted")
-    for path in found:
+    for path in paths:
         try:
             path.unlink()
         except OSError as error:
             raise DataError(f"can't delete {path}: {error.strerror}; recordings of {participant} are left") from error
-    return found
+    return paths

@@ -1,4 +1,4 @@
-"""Reading a recording, one that was broken off too: up to its last whole chunk."""
+"""Reading a recording, an interrupted one too: up to its last whole chunk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,8 @@ import msgspec
 
 from emer_edge.core.errors import DataError
 from emer_edge.core.packages import require
+from emer_edge.runtime.recording import messages
 from emer_edge.runtime.recording.mcap_writer import HEAD_NAME
-from emer_edge.runtime.recording.messages import (
-    CAMERA,
-    FRAMES,
-    RECORD_SCHEMA,
-    RESULTS,
-    SAMPLES,
-    FrameMessage,
-    ImageMessage,
-    RecordingHead,
-    SampleMessage,
-)
 
 _MAGIC: Final = b"\x89MCAP0\r\n"
 _LONGEST: Final = 1 << 30  # of a record: a damaged length must not take the memory
@@ -33,7 +23,12 @@ class _Step(msgspec.Struct):
     end_ns: int
 
 
-_TYPES: Final[dict[str, Any]] = {SAMPLES: SampleMessage, FRAMES: FrameMessage, CAMERA: ImageMessage, RESULTS: dict}
+_TYPES: Final[dict[str, Any]] = {
+    messages.SAMPLES: messages.SampleMessage,
+    messages.FRAMES: messages.FrameMessage,
+    messages.CAMERA: messages.ImageMessage,
+    messages.RESULTS: dict,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +36,17 @@ class Recorded:
     """One message.
 
     Attributes:
-        topic: where it was written.
-        sequence: its number there, from 1.
-        log_ns: its log time, Unix time.
+        topic: of the message.
+        sequence: its number in the topic, from 1.
         data: JSON.
     """
 
     topic: str
     sequence: int
-    log_ns: int
     data: bytes
 
     def decode(self, kind: Any = None) -> Any:
-        """The message: `kind`, by default what its topic holds; raise DataError where it is something else."""
+        """The message as `kind`, by default that of its topic; raise DataError where it is something else."""
         try:
             return msgspec.json.decode(self.data, type=kind or _TYPES.get(self.topic, dict))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -71,19 +64,19 @@ def is_mcap(path: Path) -> bool:
         return False
 
 
-def read_head(path: Path, whole: bool = True) -> RecordingHead:
-    """What a recording says about itself.
+def read_head(path: Path, whole: bool = True) -> messages.RecordingHead:
+    """The head of a recording.
 
     Args:
         path: the file.
-        whole: look for it in the whole file, as other programs may have moved it; else only where we write it, at the
-            beginning.
+        whole: search the whole file, as other programs may have moved the head; else only the beginning, where we
+            write it.
 
     Raises:
         DataError: no such file, no MCAP file, or none that emer-edge wrote, or by a newer version.
         MissingExtraError: the package `mcap` is not installed.
     """
-    _need_mcap(path)
+    require(f"reading {path}", ["mcap"], "mcap")
     from mcap.records import Header, Metadata
 
     for record in _records(path):
@@ -103,7 +96,7 @@ def read_messages(path: Path, topics: Collection[str]) -> Iterator[Recorded]:
         DataError: no such file, or no MCAP file.
         MissingExtraError: the package `mcap` is not installed.
     """
-    _need_mcap(path)
+    require(f"reading {path}", ["mcap"], "mcap")
     from mcap.records import Channel, Message
 
     channels: dict[int, str] = {}
@@ -113,28 +106,24 @@ def read_messages(path: Path, topics: Collection[str]) -> Iterator[Recorded]:
         elif isinstance(record, Message):
             topic = channels.get(record.channel_id, "")
             if topic in topics:
-                yield Recorded(topic, record.sequence, record.log_time, record.data)
+                yield Recorded(topic, record.sequence, record.data)
 
 
 def recorded_steps_ns(path: Path, origin_ns: int) -> Iterator[int]:
     """Ends of the windows of a recording's results, counted from its origin."""
-    for message in read_messages(path, {RESULTS}):
+    for message in read_messages(path, {messages.RESULTS}):
         end_ns: int = message.decode(_Step).end_ns
         yield end_ns - origin_ns
 
 
-def _head(path: Path, fields: dict[str, str]) -> RecordingHead:
+def _head(path: Path, fields: dict[str, str]) -> messages.RecordingHead:
     try:
         schema = int(fields["schema"])
-        if schema > RECORD_SCHEMA:
-            raise DataError(f"{path} has schema {schema}, this version reads up to {RECORD_SCHEMA}; upgrade emer-edge")
-        return msgspec.json.decode(fields["head"], type=RecordingHead)
+        if schema > (newest := messages.RECORD_SCHEMA):
+            raise DataError(f"{path} has schema {schema}, this version reads up to {newest}; upgrade emer-edge")
+        return msgspec.json.decode(fields["head"], type=messages.RecordingHead)
     except (KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{path} does not describe itself as recordings do: {error}") from error
-
-
-def _need_mcap(path: Path) -> None:
-    require(f"reading {path}", ["mcap"], "mcap")
 
 
 def _records(path: Path) -> Iterator[Any]:
@@ -153,4 +142,4 @@ def _records(path: Path) -> Iterator[Any]:
         try:
             yield from StreamReader(file, record_size_limit=_LONGEST).records
         except (McapError, CRCValidationError, EOFError, MemoryError, struct.error, ValueError, zstandard.ZstdError):
-            return  # broken off or damaged here: what lies before is whole
+            return  # it ends or is damaged here: all before is whole

@@ -1,8 +1,8 @@
 """Writing a recording: an MCAP file of chunks, each on its way to the disk within two seconds of its first message.
 
-Its channels have JSON schemas as Foxglove reads them. Its reader knows plain types, objects whose properties are named,
-and arrays of these; no null, no unions, no arrays of arrays (foxglove/studio,
-packages/mcap-support/src/parseJsonSchema.ts). What may be missing is not `required`.
+Its channels have JSON schemas as Foxglove reads them: plain types, objects with named properties, and arrays of these;
+no null, no unions, no arrays of arrays (foxglove/studio, packages/mcap-support/src/parseJsonSchema.ts). Optional
+properties are not `required`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,7 @@ import msgspec
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.packages import require
-from emer_edge.runtime.recording.messages import (
-    CAMERA,
-    FRAMES,
-    MARKERS,
-    RESULTS,
-    SAMPLES,
-    EyeMessage,
-    RecordingHead,
-)
+from emer_edge.runtime.recording import messages
 
 HEAD_NAME: Final = "emer-edge"
 _CHUNK_BYTES: Final = 1 << 20
@@ -40,11 +32,11 @@ _BYTES: Final = {"type": "string", "contentEncoding": "base64"}
 
 
 def check_writable(path: Path) -> None:
-    """Raise where a recording can't be made.
+    """Check that a recording can be made.
 
     Raises:
         MissingExtraError: the package `mcap` is not installed.
-        ConfigurationError: the file is there already, or its folder is not.
+        ConfigurationError: the file exists already, or its folder does not.
     """
     require("--record", ["mcap"], "mcap")
     if path.exists() or path.is_symlink():
@@ -58,18 +50,14 @@ class RecordingWriter:
 
     A run that is killed leaves a file that can be read up to its last chunk.
 
-    Args:
-        path: the file.
-        head: what the recording says about itself.
-
     Attributes:
-        unix_offset_ns: added to host monotonic time it gives Unix time.
+        unix_offset_ns: Unix time minus host monotonic time.
 
     Raises:
         OSError: the file can't be made or written, here and by every method.
     """
 
-    def __init__(self, path: Path, head: RecordingHead) -> None:
+    def __init__(self, path: Path, head: messages.RecordingHead) -> None:
         from mcap.writer import Writer
 
         self.unix_offset_ns = head.unix_offset_ns
@@ -82,7 +70,7 @@ class RecordingWriter:
         self._writer.add_metadata(HEAD_NAME, fields | {name: text for name, text in named.items() if text is not None})
         self._channels: dict[str, int] = {}
         for topic, (name, text) in channel_schemas(head.heads).items():
-            if topic == CAMERA and head.images == "none":
+            if topic == messages.CAMERA and head.images == "none":
                 continue
             schema = self._writer.register_schema(name, "jsonschema", text)
             self._channels[topic] = self._writer.register_channel(topic, "json", schema)
@@ -100,9 +88,9 @@ class RecordingWriter:
 
         Args:
             topic: its topic.
-            message: anything that msgspec turns into a JSON object.
-            arrival_ns: becomes its log time.
-            stamp_ns: becomes its publish time.
+            message: anything that msgspec encodes as a JSON object.
+            arrival_ns: for its log time.
+            stamp_ns: for its publish time.
         """
         self._sequences[topic] += 1
         self._writer.add_message(
@@ -113,7 +101,7 @@ class RecordingWriter:
             data=msgspec.json.encode(message),
         )
         now_s = monotonic()
-        if topic == MARKERS or now_s - self._flushed_s >= _FLUSH_S:
+        if topic == messages.MARKERS or now_s - self._flushed_s >= _FLUSH_S:
             self._flushed_s = now_s
             self._writer.flush()
 
@@ -126,56 +114,25 @@ class RecordingWriter:
 
 
 def channel_schemas(heads: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, bytes]]:
-    """Topic -> name and text of its schema.
-
-    Args:
-        heads: head -> its class names; empty for a value.
-    """
-    eye_numbers = [name for name in EyeMessage.__struct_fields__ if name != "valid"]
-    eye = _object({"valid": _TRUTH, **dict.fromkeys(eye_numbers, _NUMBER)}, "valid")
+    """Topic -> name and text of its schema; `heads`: head -> its class names, empty for a value."""
+    eye = _object({**dict.fromkeys(messages.EyeMessage.__struct_fields__, _NUMBER), "valid": _TRUTH}, "valid")
     times = {"stamp_ns": _INTEGER, "arrival_ns": _INTEGER, "taken_ns": _INTEGER}
-    look = _object(
-        {
-            "detect_ms": _NUMBER,
-            "anew": _TRUTH,
-            "missed": _TEXT,
-            "box_px": _NUMBERS,
-            "landmarks_px": _NUMBERS,
-            "score": _NUMBER,
-            "crop": _BYTES,
-        },
-        "detect_ms",
-    )
+    both = {"left": eye, "right": eye}
+    box = {"box_px": _NUMBERS, "landmarks_px": _NUMBERS, "score": _NUMBER, "crop": _BYTES}
+    look = _object({"detect_ms": _NUMBER, "anew": _TRUTH, "missed": _TEXT, **box}, "detect_ms")
+    size = {"width_px": _INTEGER, "height_px": _INTEGER}
+    moment = _object({"sec": _INTEGER, "nsec": _INTEGER}, "sec", "nsec")
+    image = {"timestamp": moment, "frame_id": _TEXT, "data": _BYTES, "format": _TEXT}
     marker = _object({"label": _TEXT, "stamp_ns": _INTEGER, "source": _TEXT, "clock": _TEXT}, "label", "stamp_ns")
     schemas = {
-        SAMPLES: (
-            "emer_edge.Sample",
-            _object({**times, "device_ns": _INTEGER, "left": eye, "right": eye}, *times, "left", "right"),
-        ),
-        FRAMES: (
+        messages.SAMPLES: ("emer_edge.Sample", _object({**times, "device_ns": _INTEGER, **both}, *times, *both)),
+        messages.FRAMES: (
             "emer_edge.Frame",
-            _object(
-                {"index": _INTEGER, **times, "clock": _TEXT, "width_px": _INTEGER, "height_px": _INTEGER, "look": look},
-                "index",
-                *times,
-            ),
+            _object({"index": _INTEGER, **times, "clock": _TEXT, **size, "look": look}, "index", *times),
         ),
-        CAMERA: (
-            "foxglove.CompressedImage",
-            _object(
-                {
-                    "timestamp": _object({"sec": _INTEGER, "nsec": _INTEGER}, "sec", "nsec"),
-                    "frame_id": _TEXT,
-                    "data": _BYTES,
-                    "format": _TEXT,
-                },
-                "timestamp",
-                "data",
-                "format",
-            ),
-        ),
-        RESULTS: ("emer_edge.Result", _result(heads, marker)),
-        MARKERS: ("emer_edge.Marker", marker),
+        messages.CAMERA: ("foxglove.CompressedImage", _object(image, "timestamp", "data", "format")),
+        messages.RESULTS: ("emer_edge.Result", _result(heads, marker)),
+        messages.MARKERS: ("emer_edge.Marker", marker),
     }
     return {topic: (name, msgspec.json.encode({"title": name, **schema})) for topic, (name, schema) in schemas.items()}
 

@@ -1,15 +1,14 @@
-"""What the messages of a recording look like, and how items become messages and items again; results as numbers, too.
+"""The messages of a recording, and the conversion of items to messages and back; results as rows of numbers, too.
 
 Every message is JSON; a number that is missing is left out. Topics:
 
     /samples   tracker samples as the pipeline took them
-    /frames    camera frames as the pipeline took them: stamps, and what was seen; with images also the lossless crop
+    /frames    camera frames as the pipeline took them: stamps and detections; with images also the lossless crop
     /camera    the images, `foxglove.CompressedImage`; only with `--record-video`
     /results   results, as `Result.to_dict` gives them
     /markers   markers
 
-All `*_ns` are host monotonic time. `log_time` and `publish_time` of a message are the same moments (arrival and stamp)
-as Unix time.
+All `*_ns` are host monotonic time. `log_time` and `publish_time` of a message are its arrival and stamp as Unix time.
 """
 
 from __future__ import annotations
@@ -40,24 +39,24 @@ _GAP: Final = (("distance", "1"), ("percentile", "percent"), ("valence", "scale"
 
 
 class RecordingHead(msgspec.Struct, omit_defaults=True):
-    """What a recording says about itself, at its beginning.
+    """Metadata at the beginning of a recording.
 
     Attributes:
         schema: of the recording.
         version: of emer-edge.
         started: wall clock, ISO 8601.
-        origin_ns: where the lattice of hops begins.
-        unix_offset_ns: added to host monotonic time it gives Unix time.
+        origin_ns: start of the lattice of hops.
+        unix_offset_ns: Unix time minus host monotonic time.
         images: `none`, `jpeg` or `lossless`.
         camera, fps, width_px, height_px, clock: the camera.
         tracker, rate_hz, missing_columns, synchronised: the eye tracker, and whether its times could be compared.
-        display, stimulus: pixels and millimetres (see `Display`, `StimulusRect`); the whole display without `stimulus`.
+        display, stimulus: as of `Display` and `StimulusRect`; the whole display without `stimulus`.
         bundle: its name.
         heads: head -> class names, empty for values.
-        aligned_to: `alignment_key` that the crops were made for.
-        hop_ns, length_ns, allowance_ns, detect_every, subject: how the run was set.
-        stream: its name, of a run that read several people.
-        participant, session, consent_id: who, as pseudonyms.
+        aligned_to: `alignment_key` of the crops.
+        hop_ns, length_ns, allowance_ns, detect_every, subject: options of the run.
+        stream: its name, where the run reads several people.
+        participant, session, consent_id: pseudonyms.
     """
 
     schema: int
@@ -109,7 +108,7 @@ class EyeMessage(msgspec.Struct, omit_defaults=True):
 
 
 class SampleMessage(msgspec.Struct, omit_defaults=True):
-    """A tracker sample; `taken_ns` is when the pipeline took it (see `Tap`)."""
+    """A tracker sample; `taken_ns` as of `Output.sample`."""
 
     stamp_ns: int
     arrival_ns: int
@@ -120,7 +119,7 @@ class SampleMessage(msgspec.Struct, omit_defaults=True):
 
 
 class LookMessage(msgspec.Struct, omit_defaults=True):
-    """What was seen in a frame (see `Look`); `crop` is a PNG."""
+    """The detection in a frame (see `Look`); `crop` is a PNG."""
 
     detect_ms: float
     anew: bool = False
@@ -132,7 +131,7 @@ class LookMessage(msgspec.Struct, omit_defaults=True):
 
 
 class FrameMessage(msgspec.Struct, omit_defaults=True):
-    """A camera frame; `sequence` of the message is that of its image."""
+    """A camera frame; the `sequence` of the message is that of its image."""
 
     index: int
     stamp_ns: int
@@ -166,31 +165,18 @@ def sample_message(sample: TrackerSample, taken_ns: int) -> SampleMessage:
 
 def sample_of(message: SampleMessage) -> TrackerSample:
     """The sample of a message."""
-    return TrackerSample(
-        message.device_ns,
-        message.stamp_ns,
-        message.arrival_ns,
-        left=_eye_of(message.left),
-        right=_eye_of(message.right),
-    )
+    left, right = _eye_of(message.left), _eye_of(message.right)
+    return TrackerSample(message.device_ns, message.stamp_ns, message.arrival_ns, left=left, right=right)
 
 
 def frame_message(
     frame: Frame, look: Look | None, taken_ns: int, *, with_crop: bool, encode: Encode = encoded
 ) -> FrameMessage:
-    """A frame as its message, without its image.
-
-    Args:
-        frame: the frame.
-        look: what was seen in it.
-        taken_ns: when the pipeline took it.
-        with_crop: whether the crop of a usable face goes along, as a PNG.
-        encode: makes it.
-    """
-    seen = None
+    """A frame as its message, without its image; `with_crop` adds the crop of a usable face, as a PNG by `encode`."""
+    detection = None
     if look is not None:
         face, candidate = look.face, look.candidate
-        seen = LookMessage(
+        detection = LookMessage(
             detect_ms=look.detect_ns * 1e-6,
             anew=look.anew,
             missed=None if look.missed is None else look.missed.value,
@@ -200,38 +186,30 @@ def frame_message(
             crop=encode(candidate.crop, CROP) if candidate is not None and with_crop else None,
         )
     height, width = frame.image.shape[:2]
-    return FrameMessage(
-        frame.index,
-        frame.stamp_ns,
-        frame.arrival_ns,
-        taken_ns,
-        clock=frame.clock,
-        width_px=width,
-        height_px=height,
-        look=seen,
-    )
+    times = (frame.stamp_ns, frame.arrival_ns, taken_ns)
+    return FrameMessage(frame.index, *times, clock=frame.clock, width_px=width, height_px=height, look=detection)
 
 
 def look_of(message: FrameMessage) -> Look | None:
-    """What was seen in a recorded frame; raise DataError where its crop is damaged."""
-    seen = message.look
-    if seen is None:
+    """The detection in a recorded frame; raise DataError where its crop is damaged."""
+    detection = message.look
+    if detection is None:
         return None
     face = candidate = None
-    if seen.box_px is not None and seen.landmarks_px is not None:
-        landmarks = np.array(seen.landmarks_px, np.float32).reshape(-1, 2)
-        face = Face(seen.box_px, landmarks, seen.score or 0.0)
-    if seen.crop is not None:
+    if detection.box_px is not None and detection.landmarks_px is not None:
+        landmarks = np.array(detection.landmarks_px, np.float32).reshape(-1, 2)
+        face = Face(detection.box_px, landmarks, detection.score or 0.0)
+    if detection.crop is not None:
         cv2 = import_cv2()
-        crop = cv2.imdecode(np.frombuffer(seen.crop, np.uint8), cv2.IMREAD_COLOR)
+        crop = cv2.imdecode(np.frombuffer(detection.crop, np.uint8), cv2.IMREAD_COLOR)
         if crop is None or crop.shape != (FACE_SIZE_PX, FACE_SIZE_PX, 3):
             raise DataError("the recording holds a crop that is damaged")
         candidate = FaceCandidate(message.stamp_ns, crop, 0, 0)
     try:
-        missed = None if seen.missed is None else Missing(seen.missed)
+        missed = None if detection.missed is None else Missing(detection.missed)
     except ValueError:
-        raise DataError(f"the recording says a face was missed for being {seen.missed!r}, which is unknown") from None
-    return Look(face, candidate, missed, seen.anew, detect_ns=0)
+        raise DataError(f"the recording gives an unknown reason for a missed face: {detection.missed!r}") from None
+    return Look(face, candidate, missed, detection.anew, detect_ns=0)
 
 
 def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = encoded) -> ImageMessage:
@@ -246,49 +224,37 @@ def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = e
 def without_nulls(value: Any) -> Any:
     """A plain value without the keys whose value is None: what a reader of the schemas expects."""
     if isinstance(value, dict):
-        return {key: without_nulls(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list):
-        return [without_nulls(each) for each in value]
-    return value
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def result_channels(heads: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Label and unit of each channel.
-
-    Args:
-        heads: head -> its class names; empty for a value.
-    """
+    """Label and unit of each channel; `heads`: head -> its class names, empty for a value."""
     channels = [("state", "code")]
     for name, classes in heads.items():
-        channels += [(f"{name} {each}", "probability") for each in classes] or [(name, "scale")]
+        channels += [(f"{name} {label}", "probability") for label in classes] or [(name, "scale")]
     return channels + [(f"gap {name}", unit) for name, unit in _GAP]
 
 
 def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> list[float]:
-    """The channels' numbers of a result as `Result.to_dict` gives it; NaN for what there is not."""
+    """The channels' numbers of a result as `Result.to_dict` gives it; NaN where missing."""
     row: list[float | None] = [float(STATE_CODES[State(result["state"])])]
     for name, classes in heads.items():
         value = result["heads"].get(name)
         shares = value if isinstance(value, dict) else {}
-        row += [shares.get(each) for each in classes] if classes else [value]
+        row += [shares.get(label) for label in classes] if classes else [value]
     gap = result.get("gap") or {}
     row += [gap.get(name) for name, _ in _GAP]
-    return [math.nan if each is None else float(each) for each in row]
+    return [math.nan if number is None else float(number) for number in row]
 
 
 def _eye_message(eye: EyeReading) -> EyeMessage:
     numbers = (*eye.gaze_px, *eye.gaze_mm, *eye.direction, *eye.position_mm, eye.pupil_mm)
-    return EyeMessage(eye.valid, *(None if math.isnan(each) else float(each) for each in numbers))
+    return EyeMessage(eye.valid, *(None if math.isnan(number) else float(number) for number in numbers))
 
 
 def _eye_of(message: EyeMessage) -> EyeReading:
-    numbers = [math.nan if each is None else each for each in msgspec.structs.astuple(message)[1:]]
-    x_px, y_px, x_mm, y_mm, *rest = numbers
-    return EyeReading(
-        (x_px, y_px),
-        (x_mm, y_mm),
-        (rest[0], rest[1], rest[2]),
-        (rest[3], rest[4], rest[5]),
-        pupil_mm=rest[6],
-        valid=message.valid,
-    )
+    numbers = (math.nan if number is None else number for number in msgspec.structs.astuple(message)[1:])
+    x_px, y_px, x_mm, y_mm, x, y, z, *position_mm, pupil_mm = numbers
+    at_mm = (position_mm[0], position_mm[1], position_mm[2])
+    return EyeReading((x_px, y_px), (x_mm, y_mm), (x, y, z), at_mm, pupil_mm=pupil_mm, valid=message.valid)

@@ -5,7 +5,6 @@ Format: https://github.com/sccn/xdf/wiki/Specifications. A file is `XDF:` and ch
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 _FILE_HEADER, _STREAM_HEADER, _SAMPLES, _STREAM_FOOTER = 1, 2, 3, 6
-_AT_ONCE: Final = 1000  # samples a chunk
+_AT_ONCE: Final = 1000  # samples per chunk
 _XML: Final = '<?xml version="1.0"?>'
 
 
@@ -25,11 +24,10 @@ class XdfStream:
     """One stream.
 
     Attributes:
-        name: its name.
         kind: its content type, such as `Gaze` or `Markers`.
         channels: label and unit of each.
-        text: whether its one channel holds texts; else channels are 64 bit floats.
-        rate_hz: nominal rate, 0 where there is none.
+        text: whether its only channel holds texts; else channels are 64 bit floats.
+        rate_hz: nominal rate, 0 without one.
     """
 
     name: str
@@ -40,19 +38,18 @@ class XdfStream:
 
 
 class XdfWriter:
-    """Writes streams, a few samples at a time; a context manager, which writes the footers.
+    """Writes streams, a few samples at a time; as a context manager it writes the footers.
 
     Args:
         file: open for binary writing.
-        streams: what will be written.
+        streams: all that will be written.
         started: wall clock, ISO 8601.
     """
 
     def __init__(self, file: BinaryIO, streams: Sequence[XdfStream], started: str) -> None:
         self._file, self._streams = file, tuple(streams)
         self._waiting: list[list[tuple[float, Sequence[float] | str]]] = [[] for _ in streams]
-        self._first = [math.nan for _ in streams]
-        self._last = [math.nan for _ in streams]
+        self._times: list[tuple[float, float] | None] = [None for _ in streams]  # of the first and the last sample
         self._counts = [0 for _ in streams]
         file.write(b"XDF:")
         self._chunk(
@@ -67,11 +64,10 @@ class XdfWriter:
         Args:
             stream: index of the stream.
             stamp_s: its time.
-            values: one a channel, NaN where missing; or the text.
+            values: one per channel, NaN where missing; or the text.
         """
-        if not self._counts[stream]:
-            self._first[stream] = stamp_s
-        self._last[stream] = stamp_s
+        first, _ = self._times[stream] or (stamp_s, stamp_s)
+        self._times[stream] = first, stamp_s
         self._counts[stream] += 1
         waiting = self._waiting[stream]
         waiting.append((stamp_s, values))
@@ -83,8 +79,8 @@ class XdfWriter:
         for index in range(len(self._streams)):
             self._flush(index)
             times = ""
-            if self._counts[index]:
-                first, last = self._first[index], self._last[index]
+            if (span := self._times[index]) is not None:
+                first, last = span
                 times = f"<first_timestamp>{first!r}</first_timestamp><last_timestamp>{last!r}</last_timestamp>"
             footer = f"{_XML}<info>{times}<sample_count>{self._counts[index]}</sample_count></info>"
             self._chunk(_STREAM_FOOTER, struct.pack("<I", index + 1) + footer.encode())

@@ -1,6 +1,6 @@
-"""Eye trackers as iterators of TrackerSample: one driver a file, chosen by the address in `registry`.
+"""Eye trackers as iterators of TrackerSample: one driver per file, chosen by the address in `registry`.
 
-Byte streams are read by decoders, one format a file in `formats`.
+Byte streams are read by decoders, one format per file in `formats`.
 """
 
 from __future__ import annotations

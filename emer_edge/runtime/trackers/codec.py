@@ -1,7 +1,7 @@
-"""What the formats of byte streams are made of: decoders and encoders, bounded lines, numbers, eyes, what went wrong.
+"""Building blocks of the formats of byte streams: decoders, encoders, bounded lines, numbers, eyes, counters.
 
-A tracker's own validity is not enough: recordings of real trackers hold gaze a display's width off the display and
-13.5 mm pupils, all marked valid. A number that no eye can have is missing here, and counted.
+A tracker's own validity is not enough: recordings of real trackers contain gaze one display width off the display and
+13.5 mm pupils, all marked valid. A number that no eye can have counts as missing, and as out of range.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ from emer_edge.runtime.drivers import Kind
 Parameters = Mapping[str, str]
 """Parameters of a tracker's address."""
 
+AREA_PARAMETERS: Final = {
+    "width": "its number at the display's right edge",
+    "height": "its number at the display's bottom edge",
+}
+"""Parameters that `display_area` reads."""
+
 _LARGEST_AREA: Final = 100_000.0
 
 FIELDS: Final = ("gaze", "position", "pupil", "direction")
-"""What a tracker can send of one eye; a field of a stream is named `left gaze`, `right pupil`, and so on."""
+"""What a tracker can send for one eye; a field of a stream is named `left gaze`, `right pupil`, and so on."""
 
 
 @dataclass
@@ -35,7 +41,7 @@ class Counters:
         lost: samples missing from the sequence numbers.
         duplicated: samples that repeat the one before.
         bad_crc: packets whose check sum is wrong.
-        garbage: packets and lines that can't be understood.
+        garbage: packets and lines that can't be decoded.
         headerless: lines of `csv` before the first header.
         overlong: packets and lines cut because they never end.
         unsupported: intact packets of another version, and intact fields this version does not know.
@@ -55,7 +61,7 @@ class Counters:
     unstamped: int = 0
 
     def losses(self) -> dict[str, int]:
-        """What was lost: name -> count, those above zero, `samples` left out."""
+        """Losses: name -> count, those above zero, without `samples`."""
         return {name.replace("_", " "): count for name, count in asdict(self).items() if count and name != "samples"}
 
 
@@ -64,7 +70,7 @@ class Decoder(Protocol):
 
     Attributes:
         counters: what became of the bytes so far.
-        fields: which fields this stream has had, for example `{"left gaze", "left pupil"}`.
+        fields: fields that this stream has had, for example `{"left gaze", "left pupil"}`.
     """
 
     counters: Counters
@@ -88,20 +94,19 @@ class SampleEncoder(ABC):
 
     Args:
         display: what gaze refers to.
-        rate_hz: samples a second.
+        rate_hz: samples per second.
     """
 
     def __init__(self, display: Display, rate_hz: float = 120.0) -> None:
-        self._display = display
-        self._rate_hz = rate_hz
+        self._display, self._rate_hz = display, rate_hz
         self._sequence = -1
 
     @abstractmethod
     def encode(self, sample: TrackerSample) -> bytes:
-        """The bytes of the next sample; empty while the tracker has not been asked to stream."""
+        """Bytes of the next sample; empty until the host has requested the stream."""
 
-    def receive(self, data: bytes) -> None:  # noqa: B027  (most trackers are not asked anything)
-        """Take what the host sends."""
+    def receive(self, data: bytes) -> None:  # noqa: B027  (most trackers take no commands)
+        """Handle bytes from the host."""
 
     def _next(self) -> int:
         """Number of the next sample, from 0."""
@@ -114,15 +119,12 @@ class StreamFormat(Kind):
     """One format of bytes.
 
     Attributes:
-        name: what users call it.
-        help: what it is, in a few words.
-        parameters: parameters of an address that belong to it: name -> what it means.
-        decoder: makes its decoder, of an address's parameters and a display; raises ConfigurationError.
-        candidates: makes the decoders to try when a format has to be found; None: `decoder` without parameters.
-        evidence: samples in a row that prove it.
-        greeting: what the tracker has to be sent before it streams; None: it streams by itself.
-        farewell: what ends its stream.
-        encoder: makes the simulator's side of it; None: it can't be simulated.
+        decoder: makes its decoder from an address's parameters and a display; raises ConfigurationError.
+        candidates: makes the decoders to try where no format is named; None: `decoder` without parameters.
+        evidence: samples in a row that prove the format.
+        greeting: makes the command that starts the stream; None: the tracker streams by itself.
+        farewell: command that ends the stream.
+        encoder: makes the simulator's side; None: the format can't be simulated.
     """
 
     decoder: Callable[[Parameters, Display], Decoder]
@@ -152,29 +154,27 @@ def number_in(cell: bytes) -> float | None:
 
 
 class LineSplitter:
-    """Cuts bytes into lines; a line that never ends is dropped and counted, and costs no memory.
+    """Splits bytes into lines; a line that never ends is dropped and counted, and takes no memory.
 
     Args:
         counters: `overlong` goes up by one for each line dropped.
+
+    Attributes:
+        buffer: bytes of the line that has not ended.
     """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._cut = False
 
-    @property
-    def held(self) -> int:
-        """Bytes of the line that has not ended."""
-        return len(self._buffer)
-
     def split(self, data: bytes) -> Iterator[bytes]:
-        """Yield the lines that `data` ends, without their ends and the blanks around them."""
+        """Yield the lines that `data` completes, stripped."""
         *ended, rest = data.split(b"\n")
         for piece in ended:
             self._append(piece)
-            line = bytes(self._buffer).strip()
-            self._buffer.clear()
+            line = bytes(self.buffer).strip()
+            self.buffer.clear()
             cut, self._cut = self._cut, False
             if line and not cut:
                 yield line
@@ -183,30 +183,26 @@ class LineSplitter:
     def _append(self, piece: bytes) -> None:
         if self._cut:
             return
-        self._buffer += piece
-        if len(self._buffer) > MAX_LINE:
+        self.buffer += piece
+        if len(self.buffer) > MAX_LINE:
             self._counters.overlong += 1
             self._cut = True
-            self._buffer.clear()
+            self.buffer.clear()
 
 
 class LineDecoder(ABC):
-    """A decoder of lines (see `Decoder`); a format says what a line means.
-
-    Args:
-        display: the display that gaze refers to.
-    """
+    """A decoder of lines (see `Decoder`); a format decodes one line."""
 
     def __init__(self, display: Display) -> None:
         self.counters = Counters()
         self.fields: set[str] = set()
         self._display = display
-        self._lines = LineSplitter(self.counters)
+        self.lines = LineSplitter(self.counters)
 
     def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
         """Decode the lines that `data` completes."""
-        samples = (self._line(line, arrival_ns) for line in self._lines.split(data))
-        return [each for each in samples if each is not None]
+        samples = (self._line(line, arrival_ns) for line in self.lines.split(data))
+        return [sample for sample in samples if sample is not None]
 
     @abstractmethod
     def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
@@ -214,28 +210,31 @@ class LineDecoder(ABC):
 
 
 class SequenceFollower:
-    """Follows numbers that go up by one a sample: what is missing is lost, what comes twice is dropped.
+    """Follows numbers that rise by one per sample: gaps count as lost, repeats as duplicated.
 
     Args:
         counters: `lost` and `duplicated` go up.
+        wraps: the number after the highest, which is 0 again; None: they never wrap.
     """
 
-    def __init__(self, counters: Counters) -> None:
-        self._counters = counters
+    def __init__(self, counters: Counters, wraps: int | None = None) -> None:
+        self._counters, self._wraps = counters, wraps
         self._before: tuple[int, int | None] | None = None
 
     def restart(self) -> None:
-        """Forget the number before."""
+        """Forget the last number."""
         self._before = None
 
     def repeats(self, sequence: float, device_ns: int | None) -> bool:
-        """Take the next number (not finite: none); true when number and time are those before once more."""
+        """Take the next number (not finite: none); return whether number and time equal the last ones."""
         if not math.isfinite(sequence):
             return False
         before, self._before = self._before, (int(sequence), device_ns)
         if before is None:
             return False
         step = int(sequence) - before[0]
+        if self._wraps is not None:
+            step %= self._wraps
         if step == 0 and device_ns == before[1]:
             self._counters.duplicated += 1
             return True
@@ -259,7 +258,7 @@ def reading(
     pupil_mm: float = math.nan,
     valid: bool | None = None,
 ) -> EyeReading:
-    """Build a reading from what a tracker sends.
+    """Build a reading from a tracker's numbers.
 
     Args:
         display: turns fractions into pixels.
@@ -268,62 +267,41 @@ def reading(
         position_mm: x, y, z of the eye, DACS mm.
         direction: x, y, z of the gaze direction; all zeros means missing, other lengths are brought to 1.
         pupil_mm: pupil diameter; 0 means missing.
-        valid: the tracker's own word; None where it has none: then an eye with gaze is valid.
+        valid: the tracker's own validity; None where it has none: then an eye with gaze is valid.
     """
-    low, high = GAZE_FRACTION_RANGE
-    gaze_px: tuple[float, float] = MISSING_2
-    if _given(gaze):
-        x, y = gaze
-        if low <= x <= high and low <= y <= high:
-            gaze_px = (x * display.width_px, y * display.height_px)
-        else:
-            counters.out_of_range += 1
-    position: tuple[float, float, float] = MISSING_3
-    if _given(position_mm):
-        if max(map(abs, position_mm)) <= DISTANCE_LIMIT_MM:
-            position = (position_mm[0], position_mm[1], position_mm[2])
-        else:
-            counters.out_of_range += 1
-    unit: tuple[float, float, float] = MISSING_3
-    if _given(direction) and any(direction):
-        length = math.hypot(*direction)
-        if 0.5 <= length <= 2.0:
-            unit = (direction[0] / length, direction[1] / length, direction[2] / length)
-        else:
-            counters.out_of_range += 1
-    pupil = math.nan
-    if math.isfinite(pupil_mm) and pupil_mm:
-        if PUPIL_RANGE_MM[0] <= pupil_mm <= PUPIL_RANGE_MM[1]:
-            pupil = pupil_mm
-        else:
-            counters.out_of_range += 1
-    seen = not math.isnan(gaze_px[0])
-    return EyeReading(
-        gaze_px=gaze_px,
-        direction=unit,
-        position_mm=position,
-        pupil_mm=pupil,
-        valid=seen if valid is None else bool(valid) and seen,
-    )
 
+    def plausible(numbers: Sequence[float], low: float, high: float) -> bool:
+        """Whether all are in low..high; finite ones that are not count as out of range."""
+        if not numbers or not all(map(math.isfinite, numbers)):
+            return False
+        inside = all(low <= number <= high for number in numbers)
+        counters.out_of_range += not inside
+        return inside
 
-def _given(numbers: Sequence[float]) -> bool:
-    return bool(numbers) and all(map(math.isfinite, numbers))
+    gaze_px, position, unit = MISSING_2, MISSING_3, MISSING_3
+    seen = plausible(gaze, *GAZE_FRACTION_RANGE)
+    if seen:
+        gaze_px = (gaze[0] * display.width_px, gaze[1] * display.height_px)
+    if plausible(position_mm, -DISTANCE_LIMIT_MM, DISTANCE_LIMIT_MM):
+        position = (position_mm[0], position_mm[1], position_mm[2])
+    length = math.hypot(*direction)
+    if length and plausible((length,), 0.5, 2.0):
+        unit = (direction[0] / length, direction[1] / length, direction[2] / length)
+    pupil_mm = pupil_mm if pupil_mm and plausible((pupil_mm,), *PUPIL_RANGE_MM) else math.nan
+    valid = seen if valid is None else valid and seen
+    return EyeReading(gaze_px, MISSING_2, unit, position, pupil_mm=pupil_mm, valid=valid)
 
 
 def display_area(parameters: Parameters, display: Display) -> tuple[float, float]:
-    """The tracker's numbers at the display's right and bottom edge: `width=` and `height=`, both or its pixels."""
+    """The tracker's numbers at the display's right and bottom edge: `width=` and `height=`, by default its pixels."""
     if "width" not in parameters and "height" not in parameters:
         return display.width_px, display.height_px
-    sizes = []
-    for name in ("width", "height"):
-        try:
-            size = float(parameters.get(name, ""))
-        except ValueError:
-            size = 0.0
-        if not 0 < size <= _LARGEST_AREA:
-            raise ConfigurationError(
-                "width= and height= are the tracker's numbers at the display's right and bottom edge: give both"
-            )
-        sizes.append(size)
-    return sizes[0], sizes[1]
+    try:
+        width, height = (float(parameters.get(name, "")) for name in ("width", "height"))
+    except ValueError:
+        width = height = 0.0
+    if not (0 < width <= _LARGEST_AREA and 0 < height <= _LARGEST_AREA):
+        raise ConfigurationError(
+            "width= and height= are the tracker's numbers at the display's right and bottom edge: give both"
+        )
+    return width, height

@@ -1,4 +1,4 @@
-"""Recorded trackers, played: what laboratories keep, and what `run --record FILE.mcap` has written.
+"""Recorded trackers, played: exports of laboratories, and recordings of `run --record FILE.mcap`.
 
 Files are Tobii Pro Lab exports (TSV, XLSX), Gazepoint CSV, `csv` lines, and recordings' folders.
 """
@@ -23,13 +23,13 @@ from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptio
 from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder, is_header
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, is_gazepoint_header, read_gazepoint_csv
-from emer_edge.signals.stream import nominal_rate_hz
+from emer_edge.signals.rows import nominal_rate_hz
 
 _LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is where it belongs
 
 
 def open_file(address: Address, options: TrackerOptions) -> FileTracker:
-    """Open a recording (see `open_tracker`); of a recording's folder its tracker, by default with its offset."""
+    """Open a recording; of a recording's folder its tracker, by default with its offset."""
     camera = CameraPlace.of(address.parameters)
     path = Path(address.path)
     if not path.exists():
@@ -59,14 +59,14 @@ def open_file(address: Address, options: TrackerOptions) -> FileTracker:
 
 @dataclass(frozen=True)
 class PlayedSamples:
-    """What a file holds.
+    """The samples of a file.
 
     Attributes:
         source: its name.
         samples: in order of time; stamps and arrivals in the recording's own clock.
         first_ns: stamp of the first of them.
         rate_hz: nominal rate.
-        missing_columns: keys of the columns it can't fill.
+        missing_columns: keys of the eye columns that it can't fill.
         counters: what was lost while reading.
     """
 
@@ -81,7 +81,7 @@ class PlayedSamples:
 def _csv(path: Path, options: TrackerOptions) -> PlayedSamples:
     decoder = CsvDecoder(options.display)
     samples = decoder.feed(path.read_bytes().removeprefix(b"\xef\xbb\xbf") + b"\n", 0)
-    times_ns = [each.device_ns for each in samples if each.device_ns is not None]
+    times_ns = [sample.device_ns for sample in samples if sample.device_ns is not None]
     if not samples:
         raise TrackerError(f"{path} has a header but no sample that can be read ({decoder.counters.garbage} bad lines)")
     if len(times_ns) < len(samples):
@@ -90,50 +90,42 @@ def _csv(path: Path, options: TrackerOptions) -> PlayedSamples:
         if after < before:
             raise TrackerError(f"{path}, sample {line}: time runs backwards; does the file hold several recordings?")
     timed = [
-        replace(each, stamp_ns=time_ns, arrival_ns=time_ns) for each, time_ns in zip(samples, times_ns, strict=True)
+        replace(sample, stamp_ns=time_ns, arrival_ns=time_ns) for sample, time_ns in zip(samples, times_ns, strict=True)
     ]
     return _played(path, timed, decoder.fields, decoder.counters, options=options)
 
 
 def _gazepoint(path: Path, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
-    read = read_gazepoint_csv(path, options.display, camera)
-    played = _played(path, read.samples, set(read.fields), read.counters, options=options)
-    if read.positions_left_out:
+    samples, reader = read_gazepoint_csv(path, options.display, camera)
+    played = _played(path, samples, reader.fields, reader.counters, options=options)
+    if reader.positions_left_out:
         options.say(
-            f"{path}: eye positions are counted from the tracker's camera, whose place is not known: left out. "
-            f"camera=x,y,z says it, in mm from the display's top left corner: {path}?camera=263,320,20"
+            f"{path}: eye positions are measured from the tracker's camera, whose place is unknown, so they are left "
+            f"out. Give it in mm from the display's top left corner as camera=x,y,z: {path}?camera=263,320,20"
         )
     return played
 
 
 def _played(
-    path: Path,
-    samples: tuple[TrackerSample, ...] | list[TrackerSample],
-    fields: set[str],
-    counters: Counters,
-    *,
-    options: TrackerOptions,
+    path: Path, samples: list[TrackerSample], fields: set[str], counters: Counters, *, options: TrackerOptions
 ) -> PlayedSamples:
     if counters.garbage:
         options.say(f"{path}: {counters.garbage} lines can't be read and are left out")
-    rate_hz = nominal_rate_hz([each.stamp_ns for each in samples])
+    times_ns = [sample.stamp_ns for sample in samples]
     missing = unfilled_by(fields, options.display)
-    return PlayedSamples(
-        str(path), iter(samples), samples[0].stamp_ns, rate_hz, missing_columns=missing, counters=counters
-    )
+    rate_hz = nominal_rate_hz(times_ns)
+    return PlayedSamples(str(path), iter(samples), times_ns[0], rate_hz, missing_columns=missing, counters=counters)
 
 
 class FileTracker(Played, Tracker):
-    """A recording played as a tracker.
+    """A recording played as a tracker."""
 
-    Args:
-        played: what it holds.
-        options: pace, start and offset.
-    """
+    missing_columns: tuple[str, ...] = ()
 
     def __init__(self, played: PlayedSamples, options: TrackerOptions) -> None:
         super().__init__(options.pace, options.start_ns)
-        self.source = played.source
+        self.source, self.rate_hz = played.source, played.rate_hz
+        self.missing_columns = played.missing_columns
         self.synchronised = options.offset_ms is not None
         self._played = played
         self._shift_ns = 0 if options.offset_ms is None else round(options.offset_ms * 1e6)
@@ -141,18 +133,8 @@ class FileTracker(Played, Tracker):
             self._shift_ns = -played.first_ns
             options.say(
                 f"{played.source}: its clock starts at {played.first_ns * 1e-9:.1f} s, put at the video's start; "
-                "the offset in milliseconds, given explicitly, would say better"
+                "give the offset in milliseconds for an exact match"
             )
-
-    @property
-    def rate_hz(self) -> float:
-        """Rate of the recording, from its times."""
-        return self._played.rate_hz
-
-    @property
-    def missing_columns(self) -> tuple[str, ...]:
-        """Keys of the eye columns that the file lacks; none in a Tobii export, which is refused otherwise."""
-        return self._played.missing_columns
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -173,13 +155,9 @@ class FileTracker(Played, Tracker):
 class RecordedTracker(FileTracker):
     """Samples of a recorded run; time 0 is the start of its lattice of hops.
 
-    Args:
-        path: the recording.
-        options: pace, start and offset.
-
     Attributes:
         recording: the file.
-        head: what it says about itself.
+        head: its description of itself.
 
     Raises:
         DataError: it is no recording.
@@ -188,12 +166,9 @@ class RecordedTracker(FileTracker):
     def __init__(self, path: Path, options: TrackerOptions) -> None:
         self.head = read_head(path)
         self.recording = path
-        super().__init__(
-            PlayedSamples(
-                str(path), self._read(), 0, self.head.rate_hz, missing_columns=tuple(self.head.missing_columns)
-            ),
-            options,
-        )
+        missing = tuple(self.head.missing_columns)
+        played = PlayedSamples(str(path), self._read(), 0, self.head.rate_hz, missing_columns=missing)
+        super().__init__(played, options)
         self.synchronised = self.head.synchronised or options.offset_ms is not None
 
     def _read(self) -> Iterator[TrackerSample]:
@@ -203,10 +178,6 @@ class RecordedTracker(FileTracker):
             yield replace(
                 sample_of(message), stamp_ns=message.stamp_ns - origin_ns, arrival_ns=message.taken_ns - origin_ns
             )
-
-
-def _is_recorded(address: Address) -> bool:
-    return is_mcap(Path(address.path))
 
 
 def _open_recorded(address: Address, options: TrackerOptions) -> RecordedTracker:
@@ -220,7 +191,7 @@ RECORDED: Final = TrackerDriver(
     name="recording",
     help="the recording of a run",
     example="run.mcap",
-    claims=_is_recorded,
+    claims=lambda address: is_mcap(Path(address.path)),
     open=_open_recorded,
     check=lambda address, options: _open_recorded(address, options).close(),
     live=False,

@@ -3,9 +3,9 @@
 ===========================  ==========================================================================================
 field                        meaning
 ===========================  ==========================================================================================
-`CNT`                        +1 a record: shows loss
-`TIME`                       s since the start or the last calibration, at which it starts again
-`TIME_TICK`                  the tracker host's tick counter, which never starts again; its frequency is asked for
+`CNT`                        +1 per record: shows loss
+`TIME`                       s since the start or the last calibration, at which it restarts
+`TIME_TICK`                  the tracker host's tick counter, which never restarts; its frequency is a reply
 `LPOGX`, `LPOGY`, `LPOGV`    gaze of the left eye, fraction of the screen, origin top left; whether it is valid
 `BPOG*`, `FPOG*`             the best of both eyes, and the fixation: taken for both eyes where theirs are not sent
 `LPMM`, `LPMMV`              pupil diameter, mm
@@ -14,12 +14,12 @@ field                        meaning
 ===========================  ==========================================================================================
 
 and likewise `R...` of the right eye. The API's manual gives the origin of eye positions, the camera, and their unit;
-it gives neither the directions of the axes nor where the camera stands. So they can't become DACS mm unless someone
-who has measured it says so (`CameraPlace`), and are left out otherwise.
+it gives neither the directions of the axes nor the camera's place. So they become DACS mm only where the user has
+measured it (`CameraPlace`), and are left out otherwise.
 
-A CSV file has the field names as a header and a record a line. Among them are `TIME(2023/05/04 10:11:12.345)`, seconds
-since that moment, and `TIMETICK(f=10000000)`, ticks of that frequency. The time column counts; ticks are used where a
-file has no other. Columns of other things are passed over.
+A CSV file has the field names as a header, then one record per line. Among them are `TIME(2023/05/04 10:11:12.345)`,
+seconds since that moment, and `TIMETICK(f=10000000)`, ticks of that frequency, used where a file has no time column.
+Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import LATEST_NS, Counters, Parameters, SequenceFollower, number_in, reading
 
 AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "left-down": (-1, -1)}
-"""Where the camera's x and y can point, as the viewer sees the display -> their signs."""
+"""Directions of the camera's x and y, as the viewer sees the display -> their signs."""
 
 CAMERA_PARAMETERS: Final = {
-    "camera": "x,y,z[,tilt]: where the tracker's camera stands, mm from the display's top left corner, and degrees up",
-    "axes": f"where the camera's x and y point: {', '.join(AXES)}",
+    "camera": "x,y,z[,tilt]: place of the tracker's camera, mm from the display's top left corner, and degrees up",
+    "axes": f"directions of the camera's x and y: {', '.join(AXES)}",
 }
 """Parameters that `CameraPlace.of` reads."""
 
@@ -53,11 +53,11 @@ _SLOWEST_TICK_HZ: Final = 1.0
 
 @dataclass(frozen=True)
 class CameraPlace:
-    """Where a tracker's camera stands, for turning its frame into DACS.
+    """Place of a tracker's camera, for turning its frame into DACS.
 
     Attributes:
         origin_mm: the camera in DACS: mm from the display area's top left corner, x right, y down, z to the viewer.
-        tilt_degrees: how far it looks upward from straight ahead.
+        tilt_degrees: upward tilt from straight ahead.
         axes: a key of `AXES`; its z always points away from it.
     """
 
@@ -69,11 +69,11 @@ class CameraPlace:
     def parse(cls, camera: str, axes: str = "right-up") -> CameraPlace:
         """Read `263,320,20` or `263,320,20,15` (mm, mm, mm, degrees); ConfigurationError on anything else."""
         try:
-            x, y, z, tilt = (*(float(each) for each in camera.split(",")), 0.0)[:4]
+            x, y, z, tilt = (*(float(number) for number in camera.split(",")), 0.0)[:4]
             whole = camera.count(",") in (2, 3)
         except ValueError:
             whole, x, y, z, tilt = False, 0.0, 0.0, 0.0, 0.0
-        if not whole or not all(abs(each) <= _FARTHEST_MM for each in (x, y, z)) or not abs(tilt) <= 90:
+        if not whole or not all(abs(number) <= _FARTHEST_MM for number in (x, y, z)) or not abs(tilt) <= 90:
             raise ConfigurationError(
                 f"camera={camera} is not a place; write x,y,z in mm from the display's top left corner (y down, z to "
                 "the viewer) and, where it looks upward, the degrees: camera=263,320,20,15"
@@ -88,7 +88,7 @@ class CameraPlace:
         if "camera" in parameters:
             return cls.parse(parameters["camera"], parameters.get("axes", "right-up"))
         if "axes" in parameters:
-            raise ConfigurationError("axes= says how the tracker's camera frame lies; it needs camera= too")
+            raise ConfigurationError("axes= gives the directions of the tracker's camera; it needs camera= too")
         return None
 
     def dacs_mm(self, position_mm: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -103,7 +103,7 @@ class CameraPlace:
     def camera_mm(self, position_mm: tuple[float, float, float]) -> tuple[float, float, float]:
         """Undo `dacs_mm`."""
         right, up = AXES[self.axes]
-        x, y, z = (each - at for each, at in zip(position_mm, self.origin_mm, strict=True))
+        x, y, z = (number - at for number, at in zip(position_mm, self.origin_mm, strict=True))
         sine, cosine = math.sin(math.radians(self.tilt_degrees)), math.cos(math.radians(self.tilt_degrees))
         return (right * x, up * (-y * cosine - z * sine), -y * sine + z * cosine)
 
@@ -115,33 +115,34 @@ class RecordReader:
         display: the display that gaze fractions refer to.
         counters: what became of them; kept up to date.
         fields: which fields the records have had; kept up to date.
-        camera: where the camera stands; None leaves eye positions out.
+        camera: place of the camera; None leaves eye positions out.
 
     Attributes:
         tick_hz: frequency of `TIME_TICK`; None: `TIME` is the device's clock.
-        saw_positions: whether records had eye positions.
+        positions_left_out: whether records had eye positions that could not be placed.
     """
 
     def __init__(self, display: Display, counters: Counters, fields: set[str], camera: CameraPlace | None) -> None:
         self._display, self._camera = display, camera
-        self._counters, self._fields = counters, fields
+        self.counters, self.fields = counters, fields
         self._sequence = SequenceFollower(counters)
         self.tick_hz: float | None = None
-        self.saw_positions = False
+        self.positions_left_out = False
 
     def read(self, numbers: Mapping[str, float], arrival_ns: int) -> TrackerSample | None:
         """Read one record: field name -> number; None without gaze, when repeated, or with a time that can't be."""
-        sources = {eye: self._gaze_source(numbers, letter) for eye, letter in _EYES}
+        given = [source for source in "LRBF" if f"{source}POGX" in numbers and f"{source}POGY" in numbers]
+        sources = {eye: next((source for source in (letter, "B", "F") if source in given), "") for eye, letter in _EYES}
         if not any(sources.values()):
-            self._counters.unsupported += 1
+            self.counters.unsupported += 1
             return None
         device_ns = self._device_ns(numbers)
         if device_ns is not None and not 0 <= device_ns < LATEST_NS:
-            self._counters.garbage += 1
+            self.counters.garbage += 1
             return None
         if self._sequence.repeats(numbers.get("CNT", math.nan), device_ns):
             return None
-        self._counters.samples += 1
+        self.counters.samples += 1
         left, right = (self._eye(numbers, eye, letter, sources[eye]) for eye, letter in _EYES)
         return TrackerSample(device_ns, arrival_ns, arrival_ns, left=left, right=right)
 
@@ -154,28 +155,24 @@ class RecordReader:
             return None
         return round(time_s * 1e9) if abs(time_s) < LATEST_NS else LATEST_NS
 
-    @staticmethod
-    def _gaze_source(numbers: Mapping[str, float], letter: str) -> str:
-        return next((each for each in (letter, "B", "F") if f"{each}POGX" in numbers and f"{each}POGY" in numbers), "")
-
     def _eye(self, numbers: Mapping[str, float], eye: str, letter: str, source: str) -> EyeReading:
         def valid(name: str) -> bool:
             return numbers.get(name, 1.0) == 1.0
 
         gaze: tuple[float, ...] = ()
         if source:
-            self._fields.add(f"{eye} gaze")
+            self.fields.add(f"{eye} gaze")
             gaze = (numbers[f"{source}POGX"], numbers[f"{source}POGY"])
         pupil_mm = math.nan
         if f"{letter}PMM" in numbers or f"{letter}PUPILD" in numbers:
-            self._fields.add(f"{eye} pupil")
+            self.fields.add(f"{eye} pupil")
             if f"{letter}PMM" in numbers:
                 pupil_mm = numbers[f"{letter}PMM"] if valid(f"{letter}PMMV") else math.nan
             elif valid(f"{letter}PUPILV"):
                 pupil_mm = 1000.0 * numbers[f"{letter}PUPILD"]
         return reading(
             self._display,
-            self._counters,
+            self.counters,
             gaze=gaze,
             position_mm=self._position_mm(numbers, eye, letter) if valid(f"{letter}PUPILV") else (),
             pupil_mm=pupil_mm,
@@ -186,11 +183,11 @@ class RecordReader:
         metres = [numbers.get(f"{letter}EYE{axis}", math.nan) for axis in "XYZ"]
         if not all(map(math.isfinite, metres)) or not any(metres):
             return ()
-        self.saw_positions = True
         if self._camera is None:
+            self.positions_left_out = True
             return ()
-        self._fields.add(f"{eye} position")
-        x, y, z = (1000.0 * each for each in metres)
+        self.fields.add(f"{eye} position")
+        x, y, z = (1000.0 * metre for metre in metres)
         return self._camera.dacs_mm((x, y, z))
 
 
@@ -200,49 +197,32 @@ _FREQUENCY: Final = re.compile(r"f\s*=\s*(\d+(?:\.\d+)?)")
 _GAZE: Final = re.compile(rb"(?:^|[,;\t])\s*\"?[LRBF]POGX\"?\s*[,;\t]")
 
 
-@dataclass(frozen=True)
-class GazepointFile:
-    """A file's samples.
-
-    Attributes:
-        samples: stamped in the file's own time, in order.
-        counters: what became of its lines.
-        fields: which fields it has.
-        positions_left_out: it has eye positions that nobody has said how to place.
-    """
-
-    samples: tuple[TrackerSample, ...]
-    counters: Counters
-    fields: frozenset[str]
-    positions_left_out: bool
-
-
 def is_gazepoint_header(line: bytes) -> bool:
     """Whether a line is the header of a Gazepoint CSV."""
     return _GAZE.search(line) is not None
 
 
-def read_gazepoint_csv(path: Path, display: Display, camera: CameraPlace | None = None) -> GazepointFile:
-    """Read a file.
+def read_gazepoint_csv(
+    path: Path, display: Display, camera: CameraPlace | None = None
+) -> tuple[list[TrackerSample], RecordReader]:
+    """Read a file; without the place of the tracker's camera, eye positions are left out.
 
-    Args:
-        path: the file.
-        display: the display that gaze fractions refer to.
-        camera: where the tracker's camera stood; None leaves eye positions out.
+    Returns:
+        Samples stamped in the file's own time, in order, and the reader with its counters and fields.
 
     Raises:
         TrackerError: no time column, no record that can be read, or times that run backwards.
     """
     if path.stat().st_size > _LARGEST_BYTES:
-        raise TrackerError(f"{path} is larger than {_LARGEST_BYTES >> 30} GiB; export one recording a file")
+        raise TrackerError(f"{path} is larger than {_LARGEST_BYTES >> 30} GiB; export one recording per file")
     text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").replace("\0", "")
     header, _, body = text.partition("\n")
-    separator = next((each for each in (";", "\t") if each in header), ",")
+    separator = next((mark for mark in (";", "\t") if mark in header), ",")
     names, tick_hz = _names(header.strip().split(separator))
     if "TIME" not in names and not ("TIME_TICK" in names and tick_hz):
         raise TrackerError(f"{path} has no TIME column; export it from Gazepoint Analysis too")
-    counters, fields = Counters(), set[str]()
-    reader = RecordReader(display, counters, fields, camera)
+    counters = Counters()
+    reader = RecordReader(display, counters, set(), camera)
     reader.tick_hz = None if "TIME" in names else tick_hz
     samples: list[TrackerSample] = []
     for line in body.split("\n"):
@@ -259,16 +239,11 @@ def read_gazepoint_csv(path: Path, display: Display, camera: CameraPlace | None 
     for number, (before, after) in enumerate(pairwise(samples), start=2):
         if after.stamp_ns < before.stamp_ns:
             raise TrackerError(f"{path}, record {number}: time runs backwards; does the file hold several recordings?")
-    return GazepointFile(
-        tuple(samples),
-        counters,
-        frozenset(fields),
-        reader.saw_positions and not any("position" in each for each in fields),
-    )
+    return samples, reader
 
 
 def _names(header: list[str]) -> tuple[list[str], float | None]:
-    """The fields' names, and the frequency of the tick column where it is given."""
+    """The fields' names, and the frequency of the tick column, if any."""
     names: list[str] = []
     tick_hz: float | None = None
     for cell in header:

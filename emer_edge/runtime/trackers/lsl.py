@@ -19,14 +19,14 @@ from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, host_offset_ns, monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import LATEST_NS, Counters
+from emer_edge.runtime.trackers.codec import LATEST_NS
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
-from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
-_OTHERS_S: Final = 1.0  # how long other streams may take to show, once one has
-_ASK_NS: Final = 1_000_000_000  # between looks at the offset, which liblsl measures anew every few seconds
+_OTHERS_S: Final = 1.0  # how long other streams may take to appear, once one has
+_OFFSET_EVERY_NS: Final = 1_000_000_000  # between readings of the offset, which liblsl measures anew every few seconds
 _SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
 _BUFFER_S: Final = 10
 _CHUNK: Final = 512
@@ -51,8 +51,8 @@ def _name_and_clock(address: Address) -> tuple[str, str]:
 def import_pylsl() -> Any:
     """Return pylsl; MissingExtraError without it, TrackerError where it finds no liblsl.
 
-    liblsl says on stderr what it does, unless it is told otherwise before its first use: from here on it says warnings
-    only, where nobody has configured it (`LSLAPICFG`, or an `lsl_api.cfg` in its places) or uses it already.
+    liblsl logs to stderr unless it is configured before its first use: here it is set to warnings only, unless it is
+    configured (`LSLAPICFG`, or an `lsl_api.cfg` in its places) or in use already.
     """
     require("reading or sending LSL streams", ("pylsl",), "lsl")
     first = "pylsl" not in sys.modules
@@ -63,9 +63,9 @@ def import_pylsl() -> Any:
             "pylsl is installed but finds no liblsl, which its wheels lack on this machine; install liblsl "
             "(https://github.com/sccn/liblsl/releases) and point PYLSL_LIB at its liblsl.so"
         ) from error
-    configured = "LSLAPICFG" in os.environ or any(Path(each).expanduser().is_file() for each in _CONFIG_FILES)
+    configured = "LSLAPICFG" in os.environ or any(Path(path).expanduser().is_file() for path in _CONFIG_FILES)
     if first and not configured:
-        with suppress(AttributeError, RuntimeError):  # older ones can't be told
+        with suppress(AttributeError, RuntimeError):  # older ones can't be configured
             pylsl.set_config_content(_WARNINGS_ONLY)
     return pylsl
 
@@ -75,10 +75,6 @@ class LslTracker(LiveTracker):
 
     Stamps of the LSL clock are mapped by liblsl's two-way time correction, those of a clock of the tracker's own (as
     Tobii's connector writes them) by arrivals.
-
-    Args:
-        address: what was asked for.
-        options: see there.
 
     Raises:
         ConfigurationError: parameters that make no sense.
@@ -94,30 +90,18 @@ class LslTracker(LiveTracker):
         super().__init__(address, options, where, mapper)
         self._name, self._stamped = name, clock
         self._camera = CameraPlace.of(address.parameters)
-        self._reader = ChannelReader((), options.display, None, options.say)
         self._inlet: Any = None
         self._title = ""
         self._to_host_ns = lsl_to_host_ns(self._pylsl)
-        self._asked_ns = 0
+        self._offset_read_ns = 0
         self._measured: float | None = None
         self._new = True  # nothing has come over this connection
         self._open()
 
     @property
     def description(self) -> str:
-        """One line for people."""
-        return f"LSL stream {self._title} ({self._rate_hz:.4g} Hz, {self.clock} clock)"
-
-    @property
-    def _counters(self) -> Counters:
-        return self._reader.counters
-
-    @property
-    def _fields(self) -> set[str]:
-        return self._reader.fields
-
-    def _understood(self) -> bool:
-        return self._reader.counters.samples > 0
+        """Stream, rate and clock."""
+        return f"LSL stream {self._title} ({self.rate_hz:.4g} Hz, {self.clock} clock)"
 
     def _connect(self, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
@@ -127,40 +111,39 @@ class LslTracker(LiveTracker):
                 raise TrackerError(f"the LSL stream {info.name()} sends text, not numbers")
             inlet = self._pylsl.StreamInlet(info, max_buflen=_BUFFER_S, recover=False)
             full = inlet.info(max(0.5, deadline - time.monotonic()))
-            reader = ChannelReader(
-                _channels(full), self._display, self._camera, self._say, counters=self._reader.counters
-            )
+            reader = ChannelReader(_channels(full), self._display, self._camera, self._say, counters=self.counters)
             if not reader.has_gaze:
-                labels = ", ".join(each.label for each in _channels(full)) or "no labels"
+                labels = ", ".join(channel.label for channel in _channels(full)) or "no labels"
                 raise TrackerError(f"the LSL stream {full.name()} has no channel that names a gaze point ({labels})")
             inlet.open_stream(max(0.5, deadline - time.monotonic()))
         except RuntimeError as error:  # pylsl's own all are
             raise TrackerError(f"the LSL stream {info.name()} can't be opened: {error}") from error
         self._inlet, self._reader, self._title = inlet, reader, full.name()
+        self._fields = reader.fields
         rate_hz = full.nominal_srate()
         if self._measure and 0 < rate_hz <= 10_000:
-            self._rate_hz, self._measure = rate_hz, False
-        self._asked_ns, self._measured, self._new = 0, None, True
-        self._ask(max(1.0, deadline - time.monotonic()))
+            self.rate_hz, self._measure = rate_hz, False
+        self._offset_read_ns, self._measured, self._new = 0, None, True
+        self._take_offset(max(1.0, deadline - time.monotonic()))
 
     def _resolved(self, wait_s: float) -> Any:
         kind = "translate(type, 'GAZE', 'gaze')='gaze'"
         quote = '"' if "'" in self._name else "'"
-        wanted = f"name={quote}{self._name}{quote}" if self._name else kind
-        found = self._pylsl.resolve_bypred(wanted, 1, wait_s)
-        if not found:
-            there = ", ".join(f"{each.name()} ({each.type()})" for each in self._pylsl.resolve_streams(_OTHERS_S))
+        predicate = f"name={quote}{self._name}{quote}" if self._name else kind
+        streams = self._pylsl.resolve_bypred(predicate, 1, wait_s)
+        if not streams:
+            there = ", ".join(f"{stream.name()} ({stream.type()})" for stream in self._pylsl.resolve_streams(_OTHERS_S))
             what = f"named {self._name}" if self._name else "of type Gaze"
             raise TrackerError(
                 f"no LSL stream {what} was found for {wait_s:g} s; streams on the network: {there or 'none'}. Is the "
                 "outlet running, and do firewalls let UDP 16571 and TCP and UDP 16572 to 16604 through?"
             )
         if not self._name:
-            found = self._pylsl.resolve_bypred(wanted, 2, _OTHERS_S) or found
-        if len({each.uid() for each in found}) > 1:
-            names = ", ".join(sorted(f"lsl://{each.name()}" for each in found))
-            raise TrackerError(f"several LSL streams would do; name one: {names}")
-        return found[0]
+            streams = self._pylsl.resolve_bypred(predicate, 2, _OTHERS_S) or streams
+        if len({stream.uid() for stream in streams}) > 1:
+            names = ", ".join(sorted(f"lsl://{stream.name()}" for stream in streams))
+            raise TrackerError(f"several LSL streams match; name one: {names}")
+        return streams[0]
 
     def _disconnect(self) -> None:
         inlet, self._inlet = self._inlet, None
@@ -168,19 +151,19 @@ class LslTracker(LiveTracker):
             with suppress(RuntimeError):
                 inlet.close_stream()
 
-    def _ask(self, wait_s: float = 0.0) -> None:
-        """Give the clock liblsl's newest measurement of the offset."""
+    def _take_offset(self, wait_s: float = 0.0) -> None:
+        """Give the clock mapping liblsl's newest measurement of the offset."""
         now_ns = monotonic_ns()
-        if not isinstance(self._mapper, TwoWayClock) or now_ns - self._asked_ns < _ASK_NS:
+        if not isinstance(self.mapper, TwoWayClock) or now_ns - self._offset_read_ns < _OFFSET_EVERY_NS:
             return
-        self._asked_ns = now_ns
+        self._offset_read_ns = now_ns
         measured = time_correction(self._pylsl, self._inlet, wait_s)
         if measured is None or measured[0] == self._measured:
             return
         self._measured, offset_s, round_trip_s = measured
         remote_ns = round(measured[0] * 1e9)
         host_ns = remote_ns + round(offset_s * 1e9) + self._to_host_ns
-        self._mapper.offset(remote_ns, host_ns, round(round_trip_s * 1e9))
+        self.mapper.offset(remote_ns, host_ns, round(round_trip_s * 1e9))
 
     def _receive(self) -> list[TrackerSample] | None:
         try:
@@ -189,7 +172,7 @@ class LslTracker(LiveTracker):
             if stamp_s is None:
                 return None
             rows, stamps_s = self._inlet.pull_chunk(timeout=0.0, max_samples=_CHUNK)
-            self._ask()
+            self._take_offset()
         except RuntimeError as error:  # pylsl's LostError is one
             raise GoneError(str(error) or "the stream is lost") from error
         rows, stamps_s = [values, *rows], [stamp_s, *stamps_s]
@@ -197,7 +180,7 @@ class LslTracker(LiveTracker):
             self._check_clock(stamps_s[-1], arrival_ns)
         self._new = False
         read = (self._sample(row, stamp, arrival_ns) for row, stamp in zip(rows, stamps_s, strict=True))
-        return [each for each in read if each is not None]
+        return [sample for sample in read if sample is not None]
 
     def _sample(self, row: Sequence[float], stamp_s: float, arrival_ns: int) -> TrackerSample | None:
         device_ns: int | None = None
@@ -205,8 +188,8 @@ class LslTracker(LiveTracker):
             if abs(stamp_s) < LATEST_NS * 1e-9:  # a clock of the tracker's own may count up to 0
                 device_ns = round(stamp_s * 1e9)
             else:
-                self._counters.unstamped += 1
-                if self._counters.unstamped == 1:
+                self.counters.unstamped += 1
+                if self.counters.unstamped == 1:
                     self._say(
                         f"the LSL stream {self._title} sends stamps that are no time ({stamp_s:g}): such samples are "
                         "timed by their arrival and counted as unstamped"
@@ -220,20 +203,20 @@ class LslTracker(LiveTracker):
             return
         off_ns = arrival_ns - (round((stamp_s + measured[1]) * 1e9) + self._to_host_ns)
         if abs(off_ns) > _SAME_CLOCK_NS:
-            self._mapper, self._stamped = ClockMapper(), "device"
+            self.mapper, self._stamped = ClockMapper(), "device"
             self._say(
                 f"the LSL stream {self._title} stamps with a clock of its own, {off_ns * 1e-9:.1f} s from LSL's: it is "
-                "mapped by arrivals; clock=device in the source says so beforehand"
+                "mapped by arrivals; set clock=device in the source to avoid this message"
             )
 
 
 def _channels(info: Any) -> list[Channel]:
-    """The channels as the stream's metadata describes them, one a number."""
+    """The channels as the stream's metadata describes them."""
     channels = []
     node = info.desc().child("channels").child("channel")
     for _ in range(info.channel_count()):
-        said = [node.child_value(key) for key in ("label", "eye", "type", "unit", "coordinate_system")]
-        channels.append(Channel(*said))
+        keys = ("label", "eye", "type", "unit", "coordinate_system")
+        channels.append(Channel(*(node.child_value(key) for key in keys)))
         node = node.next_sibling("channel")
     return channels
 

@@ -1,14 +1,14 @@
-"""What the channels of an LSL gaze stream mean, from their labels and metadata.
+"""The meaning of the channels of an LSL gaze stream, from their labels and metadata.
 
-There is no one convention, so a channel is understood by words: those of its label, and those of the metadata `type`,
+There is no one convention, so a channel is identified by words: those of its label, and those of the metadata `type`,
 `eye`, `unit` and `coordinate_system` (the names of the XDF gaze specification). Which eye: left, l, right, r, else
 both. Which part: pupil or diameter; valid or validity; origin or position (of the eye); direction or vector; else,
 with an x or a y, gaze. Gazepoint's field names (`LPOGX`, `LPMM`, ...) are taken as such.
 
 Gaze comes as fraction of the display, in pixels (`pixels`, `screencoords`), or in mm or metres from its top left
 corner; a stream that names no unit counts as fractions until a number above 3 shows that it sends pixels. Eye
-positions are used where their coordinate system is named DACS or display, or where the user says how the tracker's
-frame lies; other 3-D points are left out. NaN is a missing number.
+positions are used where their coordinate system is named DACS or display, or where the user gives the place of the
+tracker's camera; other 3-D points are left out. NaN is a missing number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
@@ -41,7 +41,7 @@ _NO_FRACTION: Final = 3.0
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel as its stream describes it; what is not said is empty.
+    """One channel as its stream describes it; what is not described is empty.
 
     Attributes:
         label: its name.
@@ -60,14 +60,11 @@ class Channel:
 
 @dataclass
 class _Part:
-    """Where the numbers of one part of one eye are, and what turns them into ours."""
+    """Channels, unit and coordinate system of one part of one eye."""
 
     at: list[int] = field(default_factory=list)
     unit: str = ""
     system: frozenset[str] = frozenset()
-
-    def numbers(self, values: Sequence[float]) -> tuple[float, ...]:
-        return tuple(values[at] for at in self.at)
 
 
 class ChannelReader:
@@ -76,13 +73,13 @@ class ChannelReader:
     Args:
         channels: of the stream, in its order.
         display: the display that gaze refers to.
-        camera: how the tracker's frame lies; None leaves eye positions in other frames than the display's out.
-        say: told when pixels are found where no unit was named.
-        counters: counted on; None begins at 0.
+        camera: place of the tracker's camera; None leaves out eye positions in other frames than the display's.
+        say: takes a sentence when numbers turn out to be pixels where no unit was named.
+        counters: goes on with these; None begins at 0.
 
     Attributes:
         counters: what became of the samples.
-        fields: which fields the stream has.
+        fields: fields that the stream has.
     """
 
     def __init__(
@@ -96,7 +93,7 @@ class ChannelReader:
         self.counters = counters or Counters()
         self.fields: set[str] = set()
         self._display, self._camera, self._say = display, camera, say
-        self._labels = [each.label for each in channels]
+        self._labels = [channel.label for channel in channels]
         self._records: RecordReader | None = None
         self._parts: dict[tuple[str, str], _Part] = {}
         if any(_GAZEPOINT.match(label) for label in self._labels):
@@ -115,18 +112,14 @@ class ChannelReader:
         """Read one sample; None where a Gazepoint record repeats the one before.
 
         Args:
-            values: a number a channel, NaN where missing.
+            values: one number per channel, NaN where missing.
             device_ns: its stamp.
             arrival_ns: when it reached this process.
         """
         if self._records is not None:
             numbers = dict(zip(self._labels, values, strict=False))
             sample = self._records.read({**numbers, "TIME": math.nan}, arrival_ns)
-            return (
-                None
-                if sample is None
-                else TrackerSample(device_ns, arrival_ns, arrival_ns, left=sample.left, right=sample.right)
-            )
+            return None if sample is None else replace(sample, device_ns=device_ns)
         self.counters.samples += 1
         left, right = (self._eye(eye, values) for eye in _EYES)
         return TrackerSample(device_ns, arrival_ns, arrival_ns, left=left, right=right)
@@ -142,8 +135,7 @@ class ChannelReader:
 
     def _eye(self, eye: str, values: Sequence[float]) -> EyeReading:
         def numbers(part: str) -> tuple[float, ...]:
-            found = self._parts.get((eye, part))
-            return () if found is None else found.numbers(values)
+            return tuple(values[at] for at in self._parts[eye, part].at) if (eye, part) in self._parts else ()
 
         pupil, valid = numbers("pupil"), numbers("valid")
         scale = _SCALES_MM.get(self._parts[eye, "pupil"].unit, 1.0) if pupil else 1.0
@@ -161,11 +153,11 @@ class ChannelReader:
         if not gaze:
             return ()
         part = self._parts[eye, "gaze"]
-        if not part.unit and any(abs(each) > _NO_FRACTION for each in gaze if math.isfinite(each)):
-            for (_, name), each in self._parts.items():
-                if name == "gaze" and not each.unit:
-                    each.unit = "px"
-            self._say("the LSL stream names no unit for gaze and sends numbers above 3: they are taken for pixels")
+        if not part.unit and any(abs(number) > _NO_FRACTION for number in gaze if math.isfinite(number)):
+            for (_, name), other in self._parts.items():
+                if name == "gaze" and not other.unit:
+                    other.unit = "px"
+            self._say("the LSL stream names no unit for gaze and sends numbers above 3: they are read as pixels")
         if part.unit in _PIXELS:
             return gaze[0] / self._display.width_px, gaze[1] / self._display.height_px
         if part.unit in _SCALES_MM:
@@ -178,7 +170,7 @@ class ChannelReader:
             return ()
         part = self._parts[eye, "position"]
         scale = _SCALES_MM.get(part.unit, 1.0)
-        x, y, z = (scale * each for each in position)
+        x, y, z = (scale * number for number in position)
         if part.system & _OURS or self._camera is None:
             return x, y, z
         return self._camera.dacs_mm((x, y, z))
@@ -186,12 +178,12 @@ class ChannelReader:
 
 def _words(text: str) -> list[str]:
     """The words of a label such as `left_gaze_x`, `LeftPupilDiameter` or `gazeX`, in lower case."""
-    return [each.lower() for each in _WORD.findall(text)]
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def _parts(channels: Sequence[Channel]) -> dict[tuple[str, str], _Part]:
     """Parts by eye and name; the first channel of a meaning counts, parts that lack an axis are left out."""
-    found: dict[tuple[str, str], dict[int, tuple[int, str, frozenset[str]]]] = {}
+    channels_of: dict[tuple[str, str], dict[int, tuple[int, str, frozenset[str]]]] = {}
     for at, channel in enumerate(channels):
         meaning = _meaning(channel)
         if meaning is None:
@@ -202,26 +194,26 @@ def _parts(channels: Sequence[Channel]) -> dict[tuple[str, str], _Part]:
             unit = "fraction"
         system = frozenset([*_words(channel.system), *_words(channel.label)]) & (_OURS | _WORLDS)
         for eye in eyes:
-            found.setdefault((eye, part), {}).setdefault(axis, (at, unit, system))
+            channels_of.setdefault((eye, part), {}).setdefault(axis, (at, unit, system))
     parts = {}
-    for key, axes in found.items():
-        count = _COUNT[key[1]]
-        if set(range(count)) <= set(axes):
-            parts[key] = _Part([axes[axis][0] for axis in range(count)], axes[0][1], axes[0][2])
+    for key, axes in channels_of.items():
+        axes_needed = range(_COUNT[key[1]])
+        if set(axes_needed) <= set(axes):
+            parts[key] = _Part([axes[axis][0] for axis in axes_needed], *axes[0][1:])
     return parts
 
 
 def _meaning(channel: Channel) -> tuple[tuple[str, ...], str, int] | None:
-    """Which eyes, part and axis a channel stands for, or None."""
+    """Eyes, part and axis of a channel, or None."""
     words = [*_words(channel.label), *_words(channel.type)]
     known = set(words)
-    sides = {each for each, short in (("left", "l"), ("right", "r")) if known & {each, short}}
+    sides = {side for side, short in (("left", "l"), ("right", "r")) if known & {side, short}}
     if channel.eye.strip().lower() in _EYES:
         sides = {channel.eye.strip().lower()}
-    eyes = tuple(each for each in _EYES if each in sides) or _EYES
+    eyes = tuple(eye for eye in _EYES if eye in sides) or _EYES
     if known & _OTHERS or {"track", "box"} <= known:
         return None
-    axis = next((_AXES[each] for each in reversed(words) if each in _AXES), None)
+    axis = next((_AXES[word] for word in reversed(words) if word in _AXES), None)
     if known & {"valid", "validity"}:
         of_gaze = not known & {"pupil", "origin", "position"}
         return (eyes, "valid", 0) if of_gaze else None

@@ -13,16 +13,15 @@ from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import Counters
 from emer_edge.runtime.trackers.formats.opengaze import GROUPS, OpenGazeDecoder
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
-from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
 
 PORT: Final = 4242
 
 _QUESTIONS: Final = ("PRODUCT_ID", "SCREEN_SIZE", "TIME_TICK_FREQUENCY")
 _LAST: Final = "ENABLE_SEND_DATA"
-_DEAD_NS: Final = 10_000_000_000  # a server silent for so long is asked again on a new connection
+_DEAD_NS: Final = 10_000_000_000  # a server silent for so long gets a new connection
 _CHUNK: Final = 65_536
 _CLOCKS: Final = ("tick", "time")
 
@@ -47,10 +46,6 @@ def _host_and_port(address: Address) -> tuple[str, int]:
 class OpenGazeTracker(LiveTracker):
     """A tracker behind an Open Gaze server.
 
-    Args:
-        address: the server.
-        options: see there.
-
     Raises:
         ConfigurationError: parameters that make no sense.
         TrackerError: no server there, or it answers nothing or sends no record for `options.wait_s`.
@@ -61,26 +56,19 @@ class OpenGazeTracker(LiveTracker):
         super().__init__(address, options, f"{self._host}:{self._port}")
         self._ticks = address.choice("clock", _CLOCKS) == "tick"
         self._decoder = OpenGazeDecoder(options.display, CameraPlace.of(address.parameters))
+        self.counters, self._fields = self._decoder.counters, self._decoder.fields
         self._socket: socket.socket | None = None
         self._early: list[TrackerSample] = []  # came between the answers
-        self._said_display = self._said_place = False
+        self._display_reported = self._place_reported = False
         self._open()
 
     @property
     def description(self) -> str:
-        """One line for people."""
+        """Server, product, rate and clock."""
         product = self._decoder.replies.get("PRODUCT_ID", {}).get("VALUE", "")
         return (
-            f"{self._where} (Open Gaze{', ' + product if product else ''}, {self._rate_hz:.4g} Hz, {self.clock} clock)"
+            f"{self._where} (Open Gaze{', ' + product if product else ''}, {self.rate_hz:.4g} Hz, {self.clock} clock)"
         )
-
-    @property
-    def _counters(self) -> Counters:
-        return self._decoder.counters
-
-    @property
-    def _fields(self) -> set[str]:
-        return self._decoder.fields
 
     def _connect(self, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
@@ -105,7 +93,7 @@ class OpenGazeTracker(LiveTracker):
         connection.close()
 
     def _greet(self, deadline: float) -> None:
-        """Ask what the server is, and to have it stream; GoneError when it does not say that it does."""
+        """Ask the server for its facts and its stream; GoneError where it does not confirm that it streams."""
         assert self._socket is not None
         self._decoder.replies.clear()
         lines = [f'<GET ID="{name}" />\r\n'.encode() for name in _QUESTIONS]
@@ -120,21 +108,18 @@ class OpenGazeTracker(LiveTracker):
         self._decoder.use_ticks(frequency_hz if self._ticks else None)
         rate_hz = _number(replies.get("PRODUCT_ID", {}).get("RATE"))
         if self._measure and rate_hz and rate_hz <= 10_000:
-            self._rate_hz, self._measure = rate_hz, False
+            self.rate_hz, self._measure = rate_hz, False
         self._compare_display(replies.get("SCREEN_SIZE", {}))
 
     def _compare_display(self, screen: dict[str, str]) -> None:
         width_px, height_px = _number(screen.get("WIDTH")), _number(screen.get("HEIGHT"))
         shown = (self._display.width_px, self._display.height_px)
-        if width_px and height_px and (width_px, height_px) != shown and not self._said_display:
-            self._said_display = True
+        if width_px and height_px and (width_px, height_px) != shown and not self._display_reported:
+            self._display_reported = True
             self._say(
                 f"{self._where} tracks a display of {width_px:g}x{height_px:g} px, this run assumes "
-                f"{shown[0]}x{shown[1]}; say which with --display {width_px:g}x{height_px:g},<width>x<height>mm"
+                f"{shown[0]}x{shown[1]}; set it with --display {width_px:g}x{height_px:g},<width>x<height>mm"
             )
-
-    def _understood(self) -> bool:
-        return self._decoder.counters.samples > 0
 
     def _receive(self) -> list[TrackerSample] | None:
         early, self._early = self._early, []
@@ -151,11 +136,11 @@ class OpenGazeTracker(LiveTracker):
         if not data:
             raise GoneError("the server closed the connection")
         samples = self._decoder.feed(data, monotonic_ns())
-        if self._decoder.positions_left_out and not self._said_place:
-            self._said_place = True
+        if self._decoder.positions_left_out and not self._place_reported:
+            self._place_reported = True
             self._say(
-                f"{self._where} sends eye positions from its camera; where that stands is not known, so they are left "
-                "out. camera=x,y,z says it, in mm from the display's top left corner: "
+                f"{self._where} sends eye positions from its camera, whose place is unknown, so they are left out. "
+                "Give it in mm from the display's top left corner as camera=x,y,z: "
                 f"{self.source}{'&' if '?' in self.source else '?'}camera=263,320,20"
             )
         return samples
@@ -191,7 +176,7 @@ OPENGAZE_TCP: Final = TrackerDriver(
     parameters={
         **RATE,
         **CAMERA_PARAMETERS,
-        "clock": "tick, the server host's counter (default, where it has one), or time, which begins again at each "
+        "clock": "tick, the server host's counter (default, where it has one), or time, which restarts at each "
         "calibration",
     },
     schemes=("opengaze",),

@@ -1,4 +1,4 @@
-"""Which driver opens which tracker. A new driver is one module and one line in `TRACKERS`.
+"""The tracker drivers. A new driver is one module and one line in `TRACKERS`.
 
 Other packages add drivers (`TrackerDriver`) and formats of byte streams (`StreamFormat`) by entry points of the group
 `emer_edge.trackers`.
@@ -23,11 +23,11 @@ from emer_edge.runtime.trackers.serial_port import SERIAL
 from emer_edge.runtime.trackers.tobii import TOBII
 
 TRACKERS: Final = (SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
-"""In the order in which they are asked whether an address is their own."""
+"""In the order in which their `claims` are called."""
 
 
 def trackers() -> dict[str, TrackerDriver]:
-    """Name -> driver: ours, and those of other packages."""
+    """Name -> driver: built-in ones, and those of other packages."""
     return with_plugins("emer_edge.trackers", TRACKERS, TrackerDriver, beside=(Kind,))
 
 
@@ -46,26 +46,26 @@ def open_tracker(source: str, options: TrackerOptions | None = None) -> Tracker:
         ConfigurationError: parameters that make no sense.
         MissingExtraError: the source needs a library that is not installed; the message names the extra.
     """
-    driver, address, options = _found(source, options)
+    driver, address, options = _driver(source, options)
     return driver.open(address, options)
 
 
 def check_tracker(source: str, options: TrackerOptions | None = None) -> bool:
-    """Raise what `open_tracker` would, as far as a look tells; say whether the tracker is live.
+    """Raise what `open_tracker` would, without connecting; return whether the tracker is live.
 
-    A recording is read; no port is opened and nobody is connected to.
+    A recording is read; no port is opened.
     """
-    driver, address, options = _found(source, options)
+    driver, address, options = _driver(source, options)
     driver.check(address, options)
     return driver.live
 
 
-def _found(source: str, options: TrackerOptions | None) -> tuple[TrackerDriver, Address, TrackerOptions]:
+def _driver(source: str, options: TrackerOptions | None) -> tuple[TrackerDriver, Address, TrackerOptions]:
     options = options or TrackerOptions()
     check_pace(options.pace)
     known = trackers()
-    own = {name: meaning for each in stream_formats().values() for name, meaning in each.parameters.items()}
-    known["serial"] = replace(SERIAL, parameters={**SERIAL.parameters, **own})
+    of_formats = {name: text for kind in stream_formats().values() for name, text in kind.parameters.items()}
+    known["serial"] = replace(SERIAL, parameters={**SERIAL.parameters, **of_formats})
     driver, address = find_driver(known.values(), source, "tracker", TrackerError)
     if "rate" in driver.parameters:
         address.number("rate", 0.1, 10_000)

@@ -14,30 +14,31 @@ from serial.tools import list_ports
 from emer_edge.core.errors import ConfigurationError, TrackerError
 from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
+from emer_edge.runtime.cameras.base import file_mode
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.runtime.trackers.codec import Decoder, StreamFormat
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_format, stream_formats
-from emer_edge.runtime.trackers.live import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
 
 _BAUD: Final = 115_200
-_SHOWN: Final = 16  # first bytes of a stream nobody understands
-_ASK_AGAIN_NS: Final = 2_000_000_000
+_SHOWN: Final = 16  # first bytes of a stream in no known format
+_GREET_AGAIN_NS: Final = 2_000_000_000
 _WRITE_S: Final = 1.0
 _GONE: Final = (serial.SerialException, OSError, TypeError)  # pyserial answers a lost port with any of them
 
 
 def _claims(address: Address) -> bool:
-    """Whether a path lies under /dev, or is some other character device."""
-    return address.path.startswith("/dev/") or _is_character_device(address.path)
+    """Whether a path is under /dev, or is some other character device."""
+    return address.path.startswith("/dev/") or stat.S_ISCHR(file_mode(address.path))
 
 
 def serial_ports() -> list[str]:
-    """Paths of the serial ports that this machine has, with what they are where that is known."""
+    """Paths of this machine's serial ports, with their descriptions where those are known."""
     return [
-        each.device if each.description in ("n/a", "", None) else f"{each.device} ({each.description})"
-        for each in sorted(list_ports.comports())
-        if each.hwid != "n/a" or "ttyS" not in each.device  # the legacy ports of PCs are always listed
+        port.device if port.description in ("n/a", "", None) else f"{port.device} ({port.description})"
+        for port in sorted(list_ports.comports())
+        if port.hwid != "n/a" or "ttyS" not in port.device  # the legacy ports of PCs are always listed
     ]
 
 
@@ -62,11 +63,7 @@ def _baud(address: Address) -> int:
 class SerialTracker(LiveTracker):
     """A tracker on a serial port.
 
-    Its format is found from the first bytes unless named; with `format` and `rate` opening waits for nothing.
-
-    Args:
-        address: the port.
-        options: see there.
+    Its format is identified from the first bytes unless named; with `format` and `rate` opening waits for nothing.
 
     Raises:
         ConfigurationError: parameters that make no sense.
@@ -76,34 +73,33 @@ class SerialTracker(LiveTracker):
     def __init__(self, address: Address, options: TrackerOptions) -> None:
         super().__init__(address, options, address.path)
         self._path, self._baud, self._parameters = address.path, _baud(address), address.parameters
-        self._format = stream_format(address.parameters)
-        self._decoder = None if self._format is None else self._format.decoder(address.parameters, options.display)
+        self._format: StreamFormat | None = None
+        self._decoder: Decoder | None = None
+        known = stream_format(address.parameters)
+        if known is not None:
+            self._use(known, known.decoder(address.parameters, options.display))
         self._finder = FormatFinder(options.display)
         self._port: Any = None
         self._first = b""
-        self._asked_ns = 0
+        self._greeted_ns = 0
         self._open()
 
     @property
     def description(self) -> str:
-        """One line for people."""
+        """Port, format, speed, rate and clock."""
         name = "" if self._format is None else self._format.name
-        return f"{self._path} ({name}, {self._baud} baud, {self._rate_hz:.4g} Hz, {self.clock} clock)"
+        return f"{self._path} ({name}, {self._baud} baud, {self.rate_hz:.4g} Hz, {self.clock} clock)"
 
-    @property
-    def _counters(self) -> Counters:
-        return Counters() if self._decoder is None else self._decoder.counters
-
-    @property
-    def _fields(self) -> set[str]:
-        return set() if self._decoder is None else self._decoder.fields
+    def _use(self, known: StreamFormat, decoder: Decoder) -> None:
+        self._format, self._decoder = known, decoder
+        self.counters, self._fields = decoder.counters, decoder.fields
 
     def _understood(self) -> bool:
         return self._decoder is not None
 
     def _connect(self, wait_s: float) -> None:
         self._port = _open_port(self._path, self._baud)
-        self._ask()
+        self._greet()
 
     def _disconnect(self) -> None:
         port, self._port = self._port, None
@@ -115,9 +111,9 @@ class SerialTracker(LiveTracker):
         with suppress(*_GONE):
             port.close()
 
-    def _ask(self) -> None:
-        """Ask the tracker to stream, where its format needs that."""
-        self._asked_ns = monotonic_ns()
+    def _greet(self) -> None:
+        """Send the format's greeting, where it has one."""
+        self._greeted_ns = monotonic_ns()
         if self._format is not None and self._format.greeting is not None:
             with suppress(*_GONE):  # a line that is gone shows when it is read
                 self._port.write(self._format.greeting(self._parameters))
@@ -135,23 +131,24 @@ class SerialTracker(LiveTracker):
         self._first = (self._first + data)[:_SHOWN]
         if self._decoder is not None:
             return self._decoder.feed(data, arrival_ns)
-        found = self._finder.feed(data, arrival_ns)
-        if found is None:
+        match = self._finder.feed(data, arrival_ns)
+        if match is None:
             return []
-        self._format, self._decoder, samples = found
+        known, decoder, samples = match
+        self._use(known, decoder)
         return samples
 
     def _silent(self, silent_ns: int) -> None:
         if not os.path.exists(self._path):
             raise GoneError("its device file is gone")
-        if monotonic_ns() - self._asked_ns > _ASK_AGAIN_NS:
-            self._ask()
+        if monotonic_ns() - self._greeted_ns > _GREET_AGAIN_NS:
+            self._greet()
 
     def _nothing_understood(self, wait_s: float) -> TrackerError:
         if not self._first:
-            asked = "" if self._format else f"; some stream only when asked in their format: {self._path}?format=iviewx"
+            hint = "" if self._format else f"; some stream only on request in their format: {self._path}?format=iviewx"
             return TrackerError(
-                f"{self._path} has sent nothing for {wait_s:g} s; is the tracker on and streaming{asked}? "
+                f"{self._path} has sent nothing for {wait_s:g} s; is the tracker on and streaming{hint}? "
                 f"With format= and rate= a run starts without waiting: {self._path}?format=emer&rate=120"
             )
         known = f"known formats are {', '.join(stream_formats())}"
@@ -180,9 +177,9 @@ def _open_port(path: str, baud: int) -> Any:
 
 def _ensure_port(path: str) -> None:
     if not os.path.exists(path):
-        found = ", ".join(serial_ports()) or "none: is the tracker plugged in?"
-        raise TrackerError(f"there is no serial port {path}; ports found: {found}")
-    if not _is_character_device(path):
+        ports = ", ".join(serial_ports()) or "none: is the tracker plugged in?"
+        raise TrackerError(f"there is no serial port {path}; ports found: {ports}")
+    if not stat.S_ISCHR(file_mode(path)):
         raise TrackerError(f"{path} is no serial port")
 
 
@@ -192,16 +189,9 @@ def _no_access(path: str) -> str:
     )
 
 
-def _is_character_device(path: str) -> bool:
-    try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
-
-
 def _hung_up(error: Exception) -> bool:
-    """Whether this is how pyserial says that nothing is behind the port any more."""
-    return isinstance(error, TypeError) or any(each in str(error) for each in ("no data", "[Errno 5]", "[Errno 6]"))
+    """Whether this is pyserial's error for a port without a device behind it."""
+    return isinstance(error, TypeError) or any(sign in str(error) for sign in ("no data", "[Errno 5]", "[Errno 6]"))
 
 
 SERIAL: Final = TrackerDriver(
@@ -210,7 +200,7 @@ SERIAL: Final = TrackerDriver(
     example="/dev/ttyUSB0 or serial:///dev/ttyUSB0?baud=921600&format=emer",
     parameters={
         "baud": f"speed of the line, {_BAUD} by default",
-        "format": "how its bytes are read; found from the first of them by default",
+        "format": "of its bytes; identified from the first of them by default",
         **RATE,
     },
     schemes=("serial",),

@@ -32,11 +32,7 @@ _SLACK_PX: Final = 4
 
 
 class Presenter(ABC):
-    """Shows one target after the other.
-
-    Attributes:
-        name: how, for the record.
-    """
+    """Shows one target after the other; `name` says how, for the record."""
 
     name: str
 
@@ -111,9 +107,6 @@ class TerminalPresenter(Presenter):
 
     Where stdin is a terminal, each target waits for Enter, so that they can be put up one by one; elsewhere they follow
     each other.
-
-    Args:
-        say: told where to look.
     """
 
     name = "terminal"

@@ -41,6 +41,7 @@ FIXATION_NS: Final = 1_000_000_000
 
 _LATE_NS: Final = 100_000_000  # samples of the fixation's end may still be under way
 _POLL_S: Final = 0.01
+_MEASURED: Final = ("gaze_x_px", "gaze_y_px", "offset_px", "offset_mm", "offset_deg", "rms_deg", "sd_deg")
 _KEPT: Final = 20_000  # samples: two seconds and more of the fastest trackers
 _SILENT_S: Final = 2.0
 
@@ -61,14 +62,14 @@ def validate_gaze(
         display: what gaze and targets refer to.
         presenter: shows the targets.
         targets_px: display pixels.
-        stopped: asked all the time whether to give up.
-        say: told the outcome.
+        stopped: called all the time: whether to give up.
+        say: reports the outcome.
 
     Returns:
         The validation, None when `stopped` said so.
 
     Raises:
-        ConfigurationError: the tracker is a file, or a target lies outside of the display.
+        ConfigurationError: the tracker is a file, or a target is outside of the display.
         TrackerError: the tracker failed or fell silent.
     """
     if not tracker.live:
@@ -104,13 +105,8 @@ def validate_gaze(
 
 def five_targets(display: Display) -> tuple[tuple[float, float], ...]:
     """The centre and four points towards the corners, display pixels."""
-    shares = (
-        (0.5, 0.5),
-        (_MARGIN, _MARGIN),
-        (1 - _MARGIN, _MARGIN),
-        (1 - _MARGIN, 1 - _MARGIN),
-        (_MARGIN, 1 - _MARGIN),
-    )
+    low, high = _MARGIN, 1 - _MARGIN
+    shares = ((0.5, 0.5), (low, low), (high, low), (high, high), (low, high))
     return tuple((x * display.width_px, y * display.height_px) for x, y in shares)
 
 
@@ -121,7 +117,7 @@ def check_targets(targets_px: Sequence[tuple[float, float]], display: Display) -
     for x, y in targets_px:
         if not (0 <= x <= display.width_px and 0 <= y <= display.height_px):
             raise ConfigurationError(
-                f"the validation target {x:g},{y:g} lies outside of the display of {display.width_px}x"
+                f"the validation target {x:g},{y:g} is outside of the display of {display.width_px}x"
                 f"{display.height_px} px; say --display, or choose other --validation-targets"
             )
 
@@ -135,7 +131,7 @@ def measure_target(
     from `ASSUMED_DISTANCE_MM` before the display's centre.
 
     Args:
-        target_px: where the person was asked to look.
+        target_px: where the person was to look.
         samples: of the fixation.
         expected: how many were due.
         display: turns pixels into millimetres.
@@ -144,25 +140,13 @@ def measure_target(
         The measure, and the (3,) median eye position in DACS mm, NaN where the tracker does not say it.
     """
     stimulus = StimulusRect.whole(display)
-    rows = np.array([raw_row(each, display, stimulus) for each in samples]).reshape(-1, EYE_COLUMN_COUNT)
+    rows = np.array([raw_row(sample, display, stimulus) for sample in samples]).reshape(-1, EYE_COLUMN_COUNT)
     seen = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
     x_px, y_px = target_px
     expected = max(expected, len(samples))
     if not len(seen):
-        nothing = TargetMeasure(
-            x_px=x_px,
-            y_px=y_px,
-            gaze_x_px=None,
-            gaze_y_px=None,
-            offset_px=None,
-            offset_mm=None,
-            offset_deg=None,
-            rms_deg=None,
-            sd_deg=None,
-            samples=0,
-            expected=expected,
-        )
-        return nothing, np.full(3, np.nan)
+        unknown = dict.fromkeys(_MEASURED)
+        return TargetMeasure(x_px=x_px, y_px=y_px, samples=0, expected=expected, **unknown), np.full(3, np.nan)
     per_px = np.array([display.width_mm / display.width_px, display.height_mm / display.height_px])
     eye_mm = _eye_position(seen)
     eye = _assumed(display) if np.isnan(eye_mm).any() else eye_mm
@@ -173,8 +157,8 @@ def measure_target(
     middle = _rays(middle_px[None] * per_px, eye)
     target = _rays(np.array(target_px)[None] * per_px, eye)
     steps_deg = _angles_deg(rays[:-1], rays[1:])
-    spread_px = gaze_px - gaze_px.mean(axis=0)
     centre = gaze_px.mean(axis=0)
+    spread_px = gaze_px - centre
     sideways = [
         _angles_deg(_rays((centre + spread_px * axis) * per_px, eye), _rays(centre[None] * per_px, eye))
         for axis in (np.array([1.0, 0.0]), np.array([0.0, 1.0]))
@@ -188,7 +172,7 @@ def measure_target(
         offset_mm=float(np.hypot(*(off_px * per_px))),
         offset_deg=float(_angles_deg(middle, target)[0]),
         rms_deg=float(np.sqrt(np.mean(steps_deg**2))) if len(steps_deg) else None,
-        sd_deg=float(np.sqrt(sum(np.mean(each**2) for each in sideways))),
+        sd_deg=float(np.sqrt(sum(np.mean(offsets**2) for offsets in sideways))),
         samples=len(seen),
         expected=expected,
     )
@@ -203,16 +187,16 @@ def summed_up(measures: Sequence[TargetMeasure], eyes_mm: Sequence[NDArray[np.fl
         eyes_mm: (3,) eye position at each, NaN where not known.
         presented: how they were shown.
     """
-    depths = [each[2] for each in eyes_mm if not math.isnan(each[2])]
-    due = sum(each.expected for each in measures)
+    depths = [eye_mm[2] for eye_mm in eyes_mm if not math.isnan(eye_mm[2])]
+    due = sum(measure.expected for measure in measures)
     return Validation(
         targets=tuple(measures),
-        accuracy_px=_mean([each.offset_px for each in measures]),
-        accuracy_mm=_mean([each.offset_mm for each in measures]),
-        accuracy_deg=_mean([each.offset_deg for each in measures]),
-        rms_deg=_mean([each.rms_deg for each in measures]),
-        sd_deg=_mean([each.sd_deg for each in measures]),
-        data_loss=1.0 - sum(each.samples for each in measures) / due if due else 1.0,
+        accuracy_px=_mean([measure.offset_px for measure in measures]),
+        accuracy_mm=_mean([measure.offset_mm for measure in measures]),
+        accuracy_deg=_mean([measure.offset_deg for measure in measures]),
+        rms_deg=_mean([measure.rms_deg for measure in measures]),
+        sd_deg=_mean([measure.sd_deg for measure in measures]),
+        data_loss=1.0 - sum(measure.samples for measure in measures) / due if due else 1.0,
         distance_mm=float(np.median(depths)) if depths else ASSUMED_DISTANCE_MM,
         distance_known=bool(depths),
         presented=presented,
@@ -250,7 +234,7 @@ class _Pump:
     def between(self, from_ns: int, to_ns: int) -> list[TrackerSample]:
         """Samples stamped after `from_ns` and up to `to_ns`."""
         with self._lock:
-            return [each for each in self._kept if from_ns < each.stamp_ns <= to_ns]
+            return [sample for sample in self._kept if from_ns < sample.stamp_ns <= to_ns]
 
     def _run(self) -> None:
         try:
@@ -271,7 +255,7 @@ def _eye_position(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median position of the middle of the eyes, or of the one that is known; NaN where none is."""
     both = rows[:, _EYES].reshape(-1, 2, 3)
     known = [both[~np.isnan(both[:, eye]).any(axis=1), eye] for eye in (0, 1)]
-    medians = [np.median(each, axis=0) for each in known if len(each)]
+    medians = [np.median(positions, axis=0) for positions in known if len(positions)]
     return np.mean(medians, axis=0) if medians else np.full(3, np.nan)
 
 
@@ -290,5 +274,5 @@ def _angles_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [each for each in values if each is not None]
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

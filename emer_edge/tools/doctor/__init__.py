@@ -1,4 +1,4 @@
-"""What is right and what is wrong with this machine and a bundle on it, each with the command that mends it."""
+"""Checks of this machine and a bundle on it; every finding has the command that fixes it."""
 
 from __future__ import annotations
 

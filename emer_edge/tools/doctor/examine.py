@@ -1,4 +1,4 @@
-"""The examination: the machine first, then a bundle on it, its golden inputs replayed."""
+"""All checks: the machine first, then a bundle on it with its golden inputs replayed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def examine(
     *,
     root: Path = Path("/"),
 ) -> Iterator[Finding]:
-    """Look at this machine and, where one is given, at a bundle on it; nothing is changed.
+    """Check this machine and, where one is given, a bundle on it; nothing is changed.
 
     A bundle's files are checked against their hashes, and its golden inputs are replayed through every part in the
     engine at hand.
@@ -45,11 +45,11 @@ def examine(
         bundle: a bundle's folder.
         engine: name of an engine, or `auto`.
         threads: intra-op threads of CPU engines.
-        progress: told while engines are built, which TensorRT needs once a machine.
-        root: where the machine's `dev`, `etc`, `proc`, `sys` and `var` lie.
+        progress: shows the building of engines, which TensorRT needs once per machine.
+        root: folder of the machine's `dev`, `etc`, `proc`, `sys` and `var`.
 
     Yields:
-        Findings as they are made; what can't be examined is itself a finding.
+        Findings as they are made; a failed check is itself a finding.
 
     Raises:
         ConfigurationError: no engine has that name.
@@ -67,15 +67,11 @@ def examine(
         yield Finding("bundle", "problem", str(error), "copy or export the bundle again")
         return
     manifest = opened.manifest
-    size_mb = sum(each.bytes for each in manifest.files.values()) / 1e6
+    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
     yield Finding("bundle", "ok", f"{opened.path}: {len(manifest.files)} files of {size_mb:.0f} MB as exported")
     if manifest.gate.verdict != "passed":
-        yield Finding(
-            "accuracy gate",
-            "warning",
-            f"{manifest.gate.verdict} when it was exported; see {opened.path}/report.html",
-            f"emer-edge bench {opened.path} --data FOLDER",
-        )
+        message = f"{manifest.gate.verdict} when it was exported; see {opened.path}/report.html"
+        yield Finding("accuracy gate", "warning", message, f"emer-edge bench {opened.path} --data FOLDER")
     else:
         yield Finding("accuracy gate", "ok", f"passed on {manifest.gate.windows} windows when it was exported")
     yield from replay_golden(opened, driver, threads, progress)
@@ -84,18 +80,17 @@ def examine(
 def replay_golden(
     bundle: Bundle, driver: EngineDriver, threads: int = 1, progress: Progress = silent
 ) -> Iterator[Finding]:
-    """Run every part on its golden inputs, a finding each.
+    """Run every part on its golden inputs; one finding per part.
 
     Args:
-        bundle: whose parts.
-        driver: the engine that runs them.
+        bundle: the bundle.
+        driver: the engine that runs its parts.
         threads: intra-op threads of CPU engines.
-        progress: told while engines are built.
+        progress: shows the building of engines.
     """
     if GOLDEN_NAME not in bundle.manifest.files:
-        yield Finding(
-            "replay", "warning", f"{bundle.path} has no {GOLDEN_NAME}: an older export", "export the bundle again"
-        )
+        message = f"{bundle.path} has no {GOLDEN_NAME}: an older export"
+        yield Finding("replay", "warning", message, "export the bundle again")
         return
     try:
         golden = read_golden(bundle.path / GOLDEN_NAME)
@@ -134,14 +129,14 @@ def _compared(
     errors = {name: largest_error(got[name], expected[name]) for name in expected}
     name, largest = max(errors.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
     limit = LIMITS[precision]
-    told = (
+    message = (
         f"{precision} on {engine.device}: largest difference {largest:.2g} of {name}'s largest value (allowed "
         f"{limit:g}), {taken_ms:.2f} ms for {len(next(iter(given.values())))} inputs"
     )
     if largest <= limit:
-        return Finding(subject, "ok", told)
-    mend = "this engine computes something else than the bundle does: don't trust its results; update it"
-    return Finding(subject, "problem", told, mend)
+        return Finding(subject, "ok", message)
+    fix = "this engine computes something else than the bundle does: don't trust its results; update it"
+    return Finding(subject, "problem", message, fix)
 
 
 def _timed(engine: Engine, given: Tensors) -> tuple[dict[str, NDArray[Any]], float]:

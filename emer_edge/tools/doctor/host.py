@@ -1,4 +1,4 @@
-"""What a run needs of this machine: software, board, what is plugged in, memory and disk."""
+"""Checks of what a run needs of this machine: software, board, devices, memory and disk."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ _DISK_MB: Final = (200, 2000)  # less than the first is a problem, less than the
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, and what was seen.
+    """The result of one check.
 
     Attributes:
         subject: for example `onnxruntime` or `replay of cpu/fusion`.
         level: `ok`, `warning` (works, but not as well as it could) or `problem` (does not work).
-        told: what was seen, with its figures.
-        mend: what to do about it, a command where there is one; empty where nothing is to be done.
+        message: the result, with its figures.
+        fix: how to fix it, a command where there is one; empty where nothing is wrong.
     """
 
     subject: str
     level: Level
-    told: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """A plain dictionary, ready for JSON."""
@@ -66,7 +66,7 @@ class Finding:
 
 def worst(findings: Iterable[Finding]) -> Level:
     """The worst level among findings; `ok` when there are none."""
-    return max((each.level for each in findings), key=_ORDER.index, default="ok")
+    return max((finding.level for finding in findings), key=_ORDER.index, default="ok")
 
 
 def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
@@ -74,20 +74,19 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
 
     `root` holds the machine's `etc` and `proc`.
     """
-    yield Finding(
-        "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}, {platform.node()}"
-    )
+    message = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {platform.node()}"
+    yield Finding("python", "ok", message)
     packages = (f"{name} {_version(name)}" for name in ("numpy", engines()[CPU_ENGINE].package, "msgspec", "pyserial"))
     yield Finding("emer-edge", "ok", f"{__version__}; {', '.join(packages)}")
     jetson = read_l4t(root) is not None
     yield _opencv(jetson)
     gpu = find_gpu()
     if gpu is not None:
-        told = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA up to {gpu.cuda}"
-        yield Finding("gpu", "ok", told)
+        message = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA up to {gpu.cuda}"
+        yield Finding("gpu", "ok", message)
     elif jetson:
-        mend = "in a container: docker run --runtime nvidia; else: sudo apt install nvidia-jetpack"
-        yield Finding("gpu", "problem", "this is a Jetson, and no NVIDIA driver answers", mend)
+        fix = "in a container: docker run --runtime nvidia; else: sudo apt install nvidia-jetpack"
+        yield Finding("gpu", "problem", "this is a Jetson, and no NVIDIA driver answers", fix)
     else:
         yield Finding("gpu", "ok", "none that NVIDIA's driver knows: parts run on the CPU")
     for driver in engines().values():
@@ -97,21 +96,21 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
 
 
 def _opencv(jetson: bool) -> Finding:
-    mend = "pip install 'emer-edge[desktop]', or on a Jetson a virtual environment with --system-site-packages"
+    fix = "pip install 'emer-edge[desktop]', or on a Jetson a virtual environment with --system-site-packages"
     if find_spec("cv2") is None:
-        return Finding("opencv", "problem", "not installed, so there are no cameras, no videos and no faces", mend)
+        return Finding("opencv", "problem", "not installed, so there are no cameras, no videos and no faces", fix)
     try:
         import cv2
     except ImportError as error:
-        return Finding("opencv", "problem", f"can't be imported: {error}", mend)
+        return Finding("opencv", "problem", f"can't be imported: {error}", fix)
     gstreamer = [
-        each.partition(":")[2].strip() for each in cv2.getBuildInformation().splitlines() if "GStreamer" in each
+        line.partition(":")[2].strip() for line in cv2.getBuildInformation().splitlines() if "GStreamer" in line
     ]
-    told = f"{cv2.__version__}, GStreamer {gstreamer[0] if gstreamer else 'unknown'}"
+    message = f"{cv2.__version__}, GStreamer {gstreamer[0] if gstreamer else 'unknown'}"
     if jetson and gstreamer and gstreamer[0].startswith("NO"):
-        told += ": a wheel hides the system's OpenCV, and CSI cameras and hardware decoding with it"
-        return Finding("opencv", "warning", told, "pip uninstall opencv-python opencv-python-headless")
-    return Finding("opencv", "ok", told)
+        message += ": a wheel hides the system's OpenCV, and CSI cameras and hardware decoding with it"
+        return Finding("opencv", "warning", message, "pip uninstall opencv-python opencv-python-headless")
+    return Finding("opencv", "ok", message)
 
 
 def _engine(driver: EngineDriver, jetson: bool) -> Finding:
@@ -120,21 +119,17 @@ def _engine(driver: EngineDriver, jetson: bool) -> Finding:
         return Finding(driver.name, "ok", f"{_version(driver.package)}, usable")
     if find_spec(driver.package) is not None:
         return Finding(driver.name, "warning", f"installed but not usable: {reason}", driver.fix)
-    told = f"not here, parts run in {engines()[CPU_ENGINE].help}: {reason}"
-    mend = driver.fix_on_jetson if jetson else ""
-    return Finding(driver.name, "warning" if mend else "ok", told, mend)
+    message = f"not here, parts run in {engines()[CPU_ENGINE].help}: {reason}"
+    fix = driver.fix_on_jetson if jetson else ""
+    return Finding(driver.name, "warning" if fix else "ok", message, fix)
 
 
 def _priority(root: Path) -> Finding:
-    """What `--nice` ranks a run against; see sched(7), the autogroup feature."""
-    try:
-        autogroup = (root / _AUTOGROUP).read_text().strip() == "1"
-    except (OSError, ValueError):
-        autogroup = False
-    if not autogroup:
+    """What `--nice` ranks a run against (sched(7), the autogroup feature)."""
+    if read_text(root / _AUTOGROUP) != "1":
         return Finding("priority", "ok", "--nice ranks a run against every process of its cgroup")
-    told = "--nice ranks a run within its login session only (autogroup); a service is ranked by its CPUWeight="
-    return Finding("priority", "ok", told)
+    message = "--nice ranks a run within its login session only (autogroup); a service is ranked by its CPUWeight="
+    return Finding("priority", "ok", message)
 
 
 def _version(package: str) -> str:
@@ -154,24 +149,23 @@ def look_at_board(root: Path = Path("/")) -> Iterator[Finding]:
         yield _power_mode(jetson)
     yield _clocks(root, jetson is not None)
     yield from _heat(read_heat(root))
-    yield Finding("power draw", "ok", read_power(root).told())
+    yield Finding("power draw", "ok", str(read_power(root)))
 
 
 def _release(jetson: Jetson) -> Finding:
-    told = f"{jetson.model}, L4T {jetson.l4t}" + (f", JetPack {jetson.jetpack}" if jetson.jetpack else "")
+    message = f"{jetson.model}, L4T {jetson.l4t}" + (f", JetPack {jetson.jetpack}" if jetson.jetpack else "")
     if int(jetson.l4t.partition(".")[0]) < _OLDEST_L4T:
-        return Finding(
-            "board", "warning", f"{told}: its Python is older than 3.10", "flash JetPack 6 (NVIDIA's SDK Manager)"
-        )
-    return Finding("board", "ok", told)
+        message += ": its Python is older than 3.10"
+        return Finding("board", "warning", message, "flash JetPack 6 (NVIDIA's SDK Manager)")
+    return Finding("board", "ok", message)
 
 
 def _power_mode(jetson: Jetson) -> Finding:
     if jetson.mode is None:
         return Finding("power mode", "warning", "can't be read", "sudo nvpmodel -q")
     if jetson.fastest is not None and jetson.mode != jetson.fastest:
-        told = f"{jetson.mode.name}; {jetson.fastest.name} is faster, where power and cooling allow it"
-        return Finding("power mode", "warning", told, f"sudo nvpmodel -m {jetson.fastest.number}")
+        message = f"{jetson.mode.name}; {jetson.fastest.name} is faster, where power and cooling allow it"
+        return Finding("power mode", "warning", message, f"sudo nvpmodel -m {jetson.fastest.number}")
     return Finding("power mode", "ok", jetson.mode.name)
 
 
@@ -179,74 +173,56 @@ def _clocks(root: Path, jetson: bool) -> Finding:
     clocks = read_clocks(root)
     if not clocks:
         return Finding("clocks", "ok", "n/a (this machine shows none: a virtual machine or a container)")
-    told = ", ".join(each.told() for each in clocks)
-    moving = [each.name for each in clocks if not each.held and each.name != "memory"]
+    message = ", ".join(str(clock) for clock in clocks)
+    moving = [clock.name for clock in clocks if not clock.held and clock.name != "memory"]
     if not moving:
-        return Finding("clocks", "ok", f"held at their highest: {told}")
+        return Finding("clocks", "ok", f"held at their highest: {message}")
     if jetson:
-        return Finding("clocks", "warning", f"they move, and latency with them: {told}", "sudo jetson_clocks")
-    return Finding("clocks", "ok", told)
+        return Finding("clocks", "warning", f"they move, and latency with them: {message}", "sudo jetson_clocks")
+    return Finding("clocks", "ok", message)
 
 
 def _heat(heat: Heat) -> Iterator[Finding]:
     if heat.hottest_c is None:
         yield Finding("temperature", "ok", "n/a (no thermal zone can be read)")
     else:
-        told = f"{heat.hottest_c:.0f} °C in {heat.hottest}"
+        message = f"{heat.hottest_c:.0f} °C in {heat.hottest}"
         if heat.limit_c is not None:
-            told += f", slowed down from {heat.limit_c:.0f} °C"
+            message += f", slowed down from {heat.limit_c:.0f} °C"
         near = heat.limit_c is not None and heat.hottest_c > heat.limit_c - _MARGIN_C
-        mend = "cool it: a fan (sudo nvpmodel -d cool on a Jetson), free air, or a lower power mode"
-        yield Finding("temperature", "warning" if near else "ok", told, mend if near else "")
+        fix = "cool it: a fan (sudo nvpmodel -d cool on a Jetson), free air, or a lower power mode"
+        yield Finding("temperature", "warning" if near else "ok", message, fix if near else "")
     if heat.slowed:
         yield Finding("throttling", "warning", f"slowed down now: {', '.join(heat.slowed)}", "cool it, then look again")
     if heat.over_current:
-        yield Finding(
-            "over-current",
-            "warning",
-            f"clocks were cut {heat.over_current} times since boot because of too much current",
-            "a stronger power supply, or a lower power mode (sudo nvpmodel -m 1)",
-        )
+        message = f"clocks were cut {heat.over_current} times since boot because of too much current"
+        fix = "a stronger power supply, or a lower power mode (sudo nvpmodel -m 1)"
+        yield Finding("over-current", "warning", message, fix)
 
 
 def look_at_devices(root: Path = Path("/")) -> Iterator[Finding]:
     """Findings about cameras and serial ports; none is opened to be read, and no network is searched."""
-    cameras = find_cameras(root)
-    yield from _each("camera", cameras)
-    if not cameras:
-        yield Finding(
-            "camera",
-            "warning",
-            "none is plugged in, or none was passed into this container",
-            "plug one in and look at: emer-edge devices; --camera also takes files and addresses",
-        )
-    ports = find_ports(root / "dev")
-    yield from _each("serial port", ports)
-    if not ports:
-        yield Finding(
-            "serial port",
-            "warning",
-            "none is plugged in, or none was passed into this container",
-            "plug the tracker in and look at: emer-edge devices; --tracker also takes addresses and files",
-        )
-    if any((root / each).exists() for each in _BRLTTY):
-        yield Finding(
-            "brltty",
-            "warning",
-            "it is installed, and takes CH340 and CP210x serial adapters for braille displays",
-            "sudo apt remove brltty",
-        )
+    kinds = (("camera", find_cameras(root), "--camera"), ("serial port", find_ports(root / "dev"), "--tracker"))
+    for subject, devices, option in kinds:
+        yield from _devices(subject, devices)
+        if not devices:
+            message = "none is plugged in, or none was passed into this container"
+            fix = f"plug it in and look at: emer-edge devices; {option} also takes files and addresses"
+            yield Finding(subject, "warning", message, fix)
+    if any((root / path).exists() for path in _BRLTTY):
+        message = "it is installed, and takes CH340 and CP210x serial adapters for braille displays"
+        yield Finding("brltty", "warning", message, "sudo apt remove brltty")
 
 
-def _each(subject: str, found: list[Device]) -> Iterator[Finding]:
-    usable = any(each.problem is None for each in found)
-    for each in found:
-        if each.problem is None:
-            yield Finding(subject, "ok", f"{each.name}: {each.argument}")
+def _devices(subject: str, devices: list[Device]) -> Iterator[Finding]:
+    usable = any(device.problem is None for device in devices)
+    for device in devices:
+        if device.problem is None:
+            yield Finding(subject, "ok", f"{device.name}: {device.argument}")
             continue
-        level: Level = "warning" if usable else "problem"  # what can be opened may be what is used
-        told, _, mend = each.problem.partition("; ")
-        yield Finding(subject, level, f"{each.name}: {told}", mend)
+        level: Level = "warning" if usable else "problem"  # a device that can be opened may be the one that is used
+        message, _, fix = device.problem.partition("; ")
+        yield Finding(subject, level, f"{device.name}: {message}", fix)
 
 
 def look_at_resources(root: Path = Path("/"), builds: bool = False, cache: Path | None = None) -> Iterator[Finding]:
@@ -266,18 +242,18 @@ def _memory(root: Path, builds: bool) -> Iterator[Finding]:
     if memory is None:
         yield Finding("memory", "ok", "n/a (/proc/meminfo can't be read)")
         return
-    told = f"{memory.available_mb} MB free"
+    message = f"{memory.available_mb} MB free"
     level: Level = "warning" if memory.available_mb < _RUN_MB else "ok"
-    yield Finding("memory", level, told, "" if level == "ok" else "stop other programs: ps aux --sort=-rss | head")
+    yield Finding("memory", level, message, "" if level == "ok" else "stop other programs: ps aux --sort=-rss | head")
     swaps = (read_text(root / "proc/swaps") or "").splitlines()[1:]
-    told = f"{memory.swap_mb} MB free" if swaps else "none"
-    compressed = bool(swaps) and all("zram" in each.split()[0] for each in swaps)
+    message = f"{memory.swap_mb} MB free" if swaps else "none"
+    compressed = bool(swaps) and all("zram" in swap.split()[0] for swap in swaps)
     if compressed:
-        told += ", all of it zram: compressed memory, which helps a build little"
+        message += ", all of it zram: compressed memory, which helps a build little"
     if builds and memory.available_mb + (0 if compressed else memory.swap_mb) < ADVISED_MB:
-        yield Finding("swap", "warning", f"{told}; building engines can take {ADVISED_MB} MB", ADD_SWAP)
+        yield Finding("swap", "warning", f"{message}; building engines can take {ADVISED_MB} MB", ADD_SWAP)
     else:
-        yield Finding("swap", "ok", told)
+        yield Finding("swap", "ok", message)
 
 
 def _disk(cache: Path) -> Iterator[Finding]:
@@ -285,17 +261,14 @@ def _disk(cache: Path) -> Iterator[Finding]:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding(
-            "cache",
-            "problem",
-            f"this user may not write {folder}, so every start builds engines anew",
-            f"sudo chown -R $USER {folder}, or set XDG_CACHE_HOME to a folder of your own",
-        )
+        message = f"this user may not write {folder}, so every start builds engines anew"
+        fix = f"sudo chown -R $USER {folder}, or set XDG_CACHE_HOME to a folder of your own"
+        yield Finding("cache", "problem", message, fix)
     else:
-        size_mb = sum(each.stat().st_size for each in cache.rglob("*") if each.is_file()) / 1e6
+        size_mb = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) / 1e6
         yield Finding("cache", "ok", f"{cache}: {size_mb:.0f} MB")
     free_mb = shutil.disk_usage(folder).free / 1e6
     few, some = _DISK_MB
     level: Level = "problem" if free_mb < few else "warning" if free_mb < some else "ok"
-    mend = "" if level == "ok" else f"sudo apt clean; du -xh {folder} | sort -h | tail shows what is large"
-    yield Finding("disk", level, f"{free_mb / 1000:.1f} GB free where the cache is", mend)
+    fix = "" if level == "ok" else f"sudo apt clean; du -xh {folder} | sort -h | tail shows what is large"
+    yield Finding("disk", level, f"{free_mb / 1000:.1f} GB free where the cache is", fix)

@@ -1,8 +1,8 @@
-"""What can go wrong with a simulated tracker, as written after `--faults`, and the seeded `Stage` that makes it happen.
+"""Faults of a simulated tracker as `--faults` takes them, and the seeded `Stage` that adds them.
 
 Samples are paused, delayed and stamped by a bad clock before they are sent; their bytes are lost, doubled, cut and hit
-by bit errors after the tracker has numbered them, so that a reader can count what it misses. Unplugging takes the
-transport away and brings it back at the same address.
+by bit errors after the tracker has numbered them, so that a reader can count losses. Unplugging disconnects the
+transport and connects it again at the same address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PRESETS: Final = {
     "clock": "jitter=20ms,drift=100ppm,reset=30s",
     "away": "pause=10s:2s,unplug=20s:3s",
 }
-"""Name -> what it stands for; `all` is all of them."""
+"""Name -> faults; `all` is all of them."""
 
 _UNITS_NS: Final = {"us": 1e3, "ms": 1e6, "s": 1e9, "min": 60e9}
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|ms|s|min)\Z")
@@ -41,7 +41,7 @@ _OF_BYTES: Final = ("bits", "cut")
 
 @dataclass(frozen=True)
 class Spell:
-    """Something that comes back: every `every_ns`, for `for_ns`, both in nanoseconds of play."""
+    """A fault that recurs every `every_ns`, for `for_ns`, both in nanoseconds of play."""
 
     every_ns: int
     for_ns: int
@@ -53,7 +53,7 @@ class Spell:
 
 @dataclass(frozen=True)
 class FaultSpec:
-    """What goes wrong; nothing by default.
+    """The faults; none by default.
 
     Attributes:
         bits: probability that a bit is sent wrong.
@@ -61,11 +61,11 @@ class FaultSpec:
         drop: probability that a sample is lost on the way.
         duplicate: probability that a sample is sent twice.
         jitter_ns: mean of the exponential delay of a sample; samples don't overtake each other.
-        drift_ppm: how much slower than the host's the tracker's clock runs, as `ClockReport` says it.
+        drift_ppm: how much slower than the host's the tracker's clock runs, as in `ClockReport`.
         reset_ns: how often the tracker's clock starts at 0 again; 0: never.
         pause: when the tracker sends nothing, or None.
-        unplug: when it is not there, or None.
-        seed: of all chances.
+        unplug: when it is disconnected, or None.
+        seed: of all random numbers.
     """
 
     bits: float = 0.0
@@ -88,11 +88,11 @@ def parse_faults(text: str, *, whole_samples: bool = False) -> FaultSpec:
         whole_samples: the tracker sends no bytes of its own (LSL): presets leave bit errors and cuts out.
 
     Raises:
-        ConfigurationError: anything else; the message says what is known.
+        ConfigurationError: anything else; the message lists the known names.
     """
     spec = FaultSpec()
     for at, part in enumerate(text.split(",")):
-        name, equals, value = (each.strip() for each in part.partition("="))
+        name, equals, value = (text.strip() for text in part.partition("="))
         if not equals and at == 0 and (name == "all" or name in PRESETS):
             chosen = PRESETS.values() if name == "all" else (PRESETS[name],)
             spec = parse_faults(",".join(chosen))
@@ -116,36 +116,27 @@ def parse_faults(text: str, *, whole_samples: bool = False) -> FaultSpec:
 
 def _read(name: str, value: str) -> tuple[str, Any]:
     if name in _CHANCES:
-        return name, _chance(name, value)
+        chance = _number(value.removesuffix("%")) / (100.0 if value.endswith("%") else 1.0)
+        if not 0 <= chance <= 1:
+            raise ConfigurationError(
+                f"--faults {name}={value}: a chance lies between 0 and 1, for example {name}=0.01 or 1%"
+            )
+        return name, chance
+    if name in _SPELLS:
+        return name, _spell(name, value)
     if name == "jitter":
         return "jitter_ns", _time_ns(name, value, 0, _LONGEST_JITTER_NS)
     if name == "drift":
-        return "drift_ppm", _drift_ppm(value)
+        ppm = _number(value.removesuffix("ppm"))
+        if not abs(ppm) <= _LARGEST_DRIFT_PPM:
+            limit = f"{_LARGEST_DRIFT_PPM:g} parts per million, such as drift=100ppm"
+            raise ConfigurationError(f"--faults drift={value}: a drift is up to {limit}")
+        return "drift_ppm", ppm
     if name == "reset":
         return "reset_ns", _time_ns(name, value, _SHORTEST_NS, _LONGEST_NS)
-    if name == "seed":
-        if not re.fullmatch(r"\d{1,18}", value):
-            raise ConfigurationError(f"--faults seed={value}: a seed is a whole number, for example seed=1")
-        return "seed", int(value)
-    return name, _spell(name, value)
-
-
-def _chance(name: str, value: str) -> float:
-    number = _number(value.removesuffix("%")) / (100.0 if value.endswith("%") else 1.0)
-    if not 0 <= number <= 1:
-        raise ConfigurationError(
-            f"--faults {name}={value}: a chance lies between 0 and 1, for example {name}=0.01 or 1%"
-        )
-    return number
-
-
-def _drift_ppm(value: str) -> float:
-    ppm = _number(value.removesuffix("ppm"))
-    if not abs(ppm) <= _LARGEST_DRIFT_PPM:
-        raise ConfigurationError(
-            f"--faults drift={value}: a drift is up to {_LARGEST_DRIFT_PPM:g} parts per million, such as drift=100ppm"
-        )
-    return ppm
+    if not re.fullmatch(r"\d{1,18}", value):
+        raise ConfigurationError(f"--faults seed={value}: a seed is a whole number, for example seed=1")
+    return "seed", int(value)
 
 
 def _spell(name: str, value: str) -> Spell | None:
@@ -179,12 +170,12 @@ def _number(text: str) -> float:
 
 
 class Faults:
-    """A `Stage` that makes things go wrong; the same seed makes the same faults.
+    """A `Stage` that adds faults; the same seed gives the same faults.
 
     Args:
-        spec: what goes wrong.
+        spec: the faults.
         whole_samples: the transport sends no bytes (LSL): samples are dropped and doubled before it.
-        say: told of each reset, pause and unplugging when it happens.
+        say: takes a sentence for every reset, pause and unplugging.
 
     Attributes:
         counts: fault -> how often it happened: `bit errors`, `cut`, `dropped`, `duplicated`, `delayed` (jitter above 1
@@ -200,25 +191,27 @@ class Faults:
         self._transport: Transport | None = None
 
     def attach(self, transport: Transport) -> None:
-        """Say what is to be unplugged; without it nothing is."""
+        """Set the transport to unplug; without it nothing is unplugged."""
         self._transport = transport
 
     def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
-        """Pause, delay, and stamp by a clock that drifts and resets; unplug when it is time."""
+        """Pause, delay, and stamp by a clock that drifts and resets; unplug and plug in."""
         spec = self._spec
         paused = unplugged = False
         resets = latest_ns = 0
         for sample in samples:
             time_ns = sample.arrival_ns
-            unplugged = self._plugged(spec.unplug is not None and spec.unplug.on(time_ns), unplugged)
-            pausing = spec.pause is not None and spec.pause.on(time_ns)
-            if pausing and not paused:
-                assert spec.pause is not None
-                self._count("pauses")
-                self._say(f"the tracker pauses for {spec.pause.for_ns / 1e9:g} s")
-            paused = pausing
-            if paused:
-                continue
+            if spec.unplug is not None and self._transport is not None:
+                before, unplugged = unplugged, spec.unplug.on(time_ns)
+                if unplugged != before:
+                    self._plug(self._transport, spec.unplug if unplugged else None)
+            if spec.pause is not None:
+                before, paused = paused, spec.pause.on(time_ns)
+                if paused and not before:
+                    self._count("pauses")
+                    self._say(f"the tracker pauses for {spec.pause.for_ns / 1e9:g} s")
+                if paused:
+                    continue
             if spec.reset_ns and time_ns // spec.reset_ns > resets:
                 resets = time_ns // spec.reset_ns
                 self._count("clock resets")
@@ -266,17 +259,14 @@ class Faults:
             return math.inf
         return 0.0 if chance >= 1.0 else float(int(math.log(1.0 - self._line.random()) / math.log1p(-chance)))
 
-    def _plugged(self, out: bool, was_out: bool) -> bool:
-        if self._transport is not None and out != was_out:
-            if out:
-                assert self._spec.unplug is not None
-                self._transport.unplug()
-                self._count("unplugged")
-                self._say(f"the tracker is unplugged for {self._spec.unplug.for_ns / 1e9:g} s")
-            else:
-                self._transport.plug()
-                self._say("the tracker is plugged in again")
-        return out
+    def _plug(self, transport: Transport, unplug: Spell | None) -> None:
+        if unplug is None:
+            transport.plug()
+            self._say("the tracker is plugged in again")
+        else:
+            transport.unplug()
+            self._count("unplugged")
+            self._say(f"the tracker is unplugged for {unplug.for_ns / 1e9:g} s")
 
     def _happens(self, random: Random, chance: float, name: str) -> bool:
         happens = random.random() < chance

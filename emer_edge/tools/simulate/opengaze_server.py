@@ -1,8 +1,8 @@
-"""An Open Gaze server on TCP, written from the facts of the API's manual: answers, and a stream a client switches.
+"""An Open Gaze server on TCP, written from the API's manual: answers, and a stream that clients switch on.
 
 A client sends `<SET ID="ENABLE_SEND_x" STATE="1" />` or `<GET ID="y" />`, each ended by CR LF; the server answers each
-with `<ACK ID=... />`, or `<NACK ID=... />` where it does not know it. Every client has switches of its own; records
-come once its ENABLE_SEND_DATA is on.
+with `<ACK ID=... />`, or `<NACK ID=... />` where it does not know it. Every client has switches of its own; it gets
+records once its ENABLE_SEND_DATA is on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from emer_edge.tools.simulate.transport import Outbox, Transport
 _COMMAND: Final = re.compile(rb'<(GET|SET)\s+ID="(\w+)"(?:\s+STATE="(\w*)")?\s*/>\Z')
 _ENABLE: Final = "ENABLE_SEND_"
 _POLL_S: Final = 0.1
+_HOST: Final = "127.0.0.1"
 
 
 class OpenGazeServer(Transport):
@@ -29,22 +30,24 @@ class OpenGazeServer(Transport):
 
     Args:
         display: the tracked screen.
-        rate_hz: what PRODUCT_ID says.
+        rate_hz: of PRODUCT_ID.
         port: to listen on; 0: any free one.
-        host: address to listen on.
+
+    Attributes:
+        sequence: number of the last record.
 
     Raises:
         ConfigurationError: the port can't be used.
     """
 
-    def __init__(self, display: Display, rate_hz: float, port: int = 0, host: str = "127.0.0.1") -> None:
-        self._display, self._host, self._port = display, host, port
+    def __init__(self, display: Display, rate_hz: float, port: int = 0) -> None:
+        self._display, self._port = display, port
         self._facts = {
             "SCREEN_SIZE": f'X="0" Y="0" WIDTH="{display.width_px}" HEIGHT="{display.height_px}"',
             "PRODUCT_ID": f'VALUE="SIMULATED" BUS="USB" RATE="{rate_hz:g}"',
             "TIME_TICK_FREQUENCY": f'FREQ="{TICK_HZ}"',
         }
-        self._sequence = -1
+        self.sequence = -1
         self._lock = threading.Lock()
         self._clients: list[_Client] = []
         self._listener: socket.socket | None = None
@@ -53,15 +56,15 @@ class OpenGazeServer(Transport):
     @property
     def address(self) -> str:
         """`opengaze://host:port`."""
-        return f"opengaze://{self._host}:{self._port}"
+        return f"opengaze://{_HOST}:{self._port}"
 
     def plug(self) -> None:
         """Listen."""
         self.unplug()
         try:
-            self._listener = socket.create_server((self._host, self._port))
+            self._listener = socket.create_server((_HOST, self._port))
         except OSError as error:
-            raise ConfigurationError(f"can't listen on {self._host}:{self._port}: {error.strerror or error}") from error
+            raise ConfigurationError(f"can't listen on {_HOST}:{self._port}: {error.strerror or error}") from error
         self._listener.settimeout(_POLL_S)
         self._port = self._listener.getsockname()[1]
         thread = threading.Thread(target=self._accept, args=(self._listener,), name="Open Gaze server", daemon=True)
@@ -74,20 +77,20 @@ class OpenGazeServer(Transport):
             _close(listener)
         with self._lock:
             clients, self._clients = self._clients, []
-        for each in clients:
-            each.close()
+        for client in clients:
+            client.close()
 
     def send(self, sample: TrackerSample) -> bool:
-        """Send a record to every client that wants records; false where none took it."""
-        self._sequence += 1
-        groups = record_fields(sample, self._sequence, self._display)
+        """Send a record to every client that has switched records on; false where none took it."""
+        self.sequence += 1
+        groups = record_fields(sample, self.sequence, self._display)
         taken = False
         with self._lock:
             clients = list(self._clients)
-        for each in clients:
-            fields = each.wanted(groups)
+        for client in clients:
+            fields = client.selected(groups)
             if fields is not None:
-                taken |= each.send(self._changed(record_line(fields)))
+                taken |= client.send(self._changed(record_line(fields)))
         return taken
 
     def _accept(self, listener: socket.socket) -> None:
@@ -139,8 +142,8 @@ class _Client:
                 self.send(self._answer(line))
         self.close()
 
-    def wanted(self, groups: dict[str, dict[str, str]]) -> dict[str, str] | None:
-        """The fields that this client has switched on, None while it wants no records."""
+    def selected(self, groups: dict[str, dict[str, str]]) -> dict[str, str] | None:
+        """Fields that this client has switched on; None while its records are off."""
         if "DATA" not in self._on:
             return None
         return {name: text for group in GROUPS if group in self._on for name, text in groups[group].items()}

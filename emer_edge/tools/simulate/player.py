@@ -1,7 +1,7 @@
-"""Plays synthetic eyes without end, or a recording once, through a transport when samples are due.
+"""Plays endless synthetic eyes, or a recording once, through a transport when samples are due.
 
 Samples have their time since the start in `device_ns` (the tracker's clock) and `arrival_ns` (when they are due to be
-sent). Nobody has to listen: what finds no room is dropped.
+sent). Samples that no reader takes are dropped.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from emer_edge.core.errors import ConfigurationError
@@ -29,25 +29,22 @@ from emer_edge.tools.simulate.faults import Faults, parse_faults
 from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
 from emer_edge.tools.simulate.transport import LslOutlet, Stage, TerminalTransport, Transport
 
-_FEELING_S: Final = 12.0
+_EMOTION_S: Final = 12.0
 
 
 def simulated_samples(rate_hz: float = RATE_HZ, seed: int = 0) -> Iterator[TrackerSample]:
     """Return synthetic samples without end, at `device_ns` 0, 1 / rate, 2 / rate ...; same seed, same samples.
 
-    They feel one emotion after the other; the eyes repeat after a while, the clock does not.
+    The emotions follow one another; the eyes repeat after a while, the clock does not.
     """
-    recorded = [sample for each in EMOTIONS for sample in samples(generate(each, seconds=_FEELING_S, seed=seed))]
-    return _endless(recorded, rate_hz)
+    drawn = [sample for emotion in EMOTIONS for sample in samples(generate(emotion, seconds=_EMOTION_S, seed=seed))]
 
-
-def _endless(recorded: list[TrackerSample], rate_hz: float) -> Iterator[TrackerSample]:
-    index = 0
-    while True:
+    def at(index: int) -> TrackerSample:
         device_ns = round(index * NANOSECONDS / rate_hz)
-        row = recorded[int(index * RATE_HZ / rate_hz) % len(recorded)]
-        yield replace(row, device_ns=device_ns, stamp_ns=device_ns, arrival_ns=device_ns)
-        index += 1
+        sample = drawn[int(index * RATE_HZ / rate_hz) % len(drawn)]
+        return replace(sample, device_ns=device_ns, stamp_ns=device_ns, arrival_ns=device_ns)
+
+    return map(at, count())  # drawn here, so that the first sample is not late
 
 
 def recorded_samples(path: str) -> tuple[Iterator[TrackerSample], float]:
@@ -57,15 +54,15 @@ def recorded_samples(path: str) -> tuple[Iterator[TrackerSample], float]:
         TrackerError, DataError: no recording that can be read.
     """
     tracker = open_tracker(path, TrackerOptions(pace="fast", offset_ms=0.0))
-    return _rebased(tracker), tracker.rate_hz
 
+    def rebased() -> Iterator[TrackerSample]:
+        start_ns: int | None = None
+        for sample in tracker:
+            start_ns = sample.stamp_ns if start_ns is None else start_ns
+            time_ns = sample.stamp_ns - start_ns
+            yield replace(sample, device_ns=time_ns, stamp_ns=time_ns, arrival_ns=time_ns)
 
-def _rebased(recorded: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
-    start_ns: int | None = None
-    for each in recorded:
-        start_ns = each.stamp_ns if start_ns is None else start_ns
-        time_ns = each.stamp_ns - start_ns
-        yield replace(each, device_ns=time_ns, stamp_ns=time_ns, arrival_ns=time_ns)
+    return rebased(), tracker.rate_hz
 
 
 _FASTEST_HZ: Final = 2000.0
@@ -74,21 +71,21 @@ _LSL: Final = "lsl"
 
 
 def _serial_formats() -> dict[str, StreamFormat]:
-    return {name: each for name, each in stream_formats().items() if each.encoder is not None}
+    return {name: known for name, known in stream_formats().items() if known.encoder is not None}
 
 
 def simulated_formats() -> tuple[str, ...]:
-    """What can be played: the serial formats, Open Gaze over TCP, LSL."""
+    """Names of what can be played: the serial formats, Open Gaze over TCP, LSL."""
     return (*_serial_formats(), _TCP, _LSL)
 
 
 @dataclass(frozen=True)
 class SimulatedTracker:
-    """What is played.
+    """The tracker to play.
 
     Attributes:
         format: one of `simulated_formats()`.
-        rate_hz: samples a second; None: 120, or the recording's own.
+        rate_hz: samples per second; None: 120, or the recording's own.
         seed: of the synthetic eyes.
         source: a tracker's file or a recording's folder to play instead of synthetic eyes.
         link: serial formats: a symbolic link to put on the terminal.
@@ -103,7 +100,7 @@ class SimulatedTracker:
     port: int = 0
 
     def check(self) -> None:
-        """Raise ConfigurationError for an unknown format, a rate that can't be played, or what does not go together."""
+        """Raise ConfigurationError for an unknown format, a rate that can't be played, or conflicting settings."""
         known = simulated_formats()
         if self.format not in known:
             raise ConfigurationError(f"can't simulate the format {self.format!r}; known are {', '.join(known)}")
@@ -118,12 +115,12 @@ class SimulatedTracker:
 
 
 @dataclass(frozen=True)
-class Played:
-    """What a simulation did.
+class Playback:
+    """Result of a simulation.
 
     Attributes:
         sent: samples written.
-        dropped: samples that did not fit, because nobody read.
+        dropped: samples that no reader took.
         faults: fault -> how often it happened, see `Faults`.
     """
 
@@ -140,17 +137,17 @@ def simulate_tracker(
     stop: threading.Event | None = None,
     on_path: Callable[[str], None] = lambda path: print(path, flush=True),  # noqa: T201
     say: Say = say_to_log,
-) -> Played:
+) -> Playback:
     """Play a tracker until it is stopped.
 
     Args:
-        tracker: what is played.
+        tracker: the tracker to play.
         seconds: how long; None plays on, or to the recording's end.
-        faults: what goes wrong, see `parse_faults`. What is unplugged comes back at the same address; a terminal
-            without a link gets one for that.
+        faults: as `parse_faults` reads them. An unplugged tracker comes back at the same address; a terminal without a
+            link gets one for that.
         stop: ends the play when set.
-        on_path: told where it listens once, before the first sample: what `--tracker` takes.
-        say: told of each reset, pause and unplugging.
+        on_path: takes the address for `--tracker` once, before the first sample.
+        say: takes a sentence for every reset, pause and unplugging.
 
     Raises:
         ConfigurationError: an unknown format, a rate or length that can't be played, or faults that can't be read.
@@ -175,32 +172,27 @@ def simulate_tracker(
 class TrackerSimulator:
     """A tracker that can be played; a context manager.
 
-    Args:
-        tracker: what is played.
-        stage: what happens between samples and wire, such as faults.
-
     Attributes:
-        path: what `--tracker` takes to read it.
-        transport: what it is plugged into.
+        path: the address for `--tracker`.
+        transport: its connection.
 
     Raises:
-        ConfigurationError, TrackerError, DataError, MissingExtraError: see `simulate_tracker`.
+        ConfigurationError, TrackerError, DataError, MissingExtraError: as of `simulate_tracker`.
     """
 
     def __init__(self, tracker: SimulatedTracker, stage: Stage | None = None) -> None:
         tracker.check()
-        samples: Iterator[TrackerSample]
         if tracker.source is None:
-            rate = tracker.rate_hz or RATE_HZ
-            samples = simulated_samples(rate, tracker.seed)
+            rate_hz = tracker.rate_hz or RATE_HZ
+            samples = simulated_samples(rate_hz, tracker.seed)
         else:
-            samples, rate = recorded_samples(tracker.source)
+            samples, rate_hz = recorded_samples(tracker.source)
         self._samples = samples if stage is None else stage.samples(samples)
-        self.transport = _plugged(tracker, rate)
+        self.transport = _plugged(tracker, rate_hz)
         self.transport.stage = stage
         self.path = self.transport.address
 
-    def play(self, seconds: float | None = None, stop: threading.Event | None = None) -> Played:
+    def play(self, seconds: float | None = None, stop: threading.Event | None = None) -> Playback:
         """Send samples when they are due, until `seconds` are over, the samples end, or `stop` is set.
 
         Raises:
@@ -217,23 +209,15 @@ class TrackerSimulator:
                 break
             if stop.wait(max(0, start_ns + due_ns - monotonic_ns()) / NANOSECONDS):
                 break
-            if self.transport.send(sample):
-                sent += 1
-            else:
-                dropped += 1
-        return Played(sent, dropped)
-
-    def close(self) -> None:
-        """Take the tracker away, as if unplugged; may be called twice."""
-        self.transport.close()
+            taken = self.transport.send(sample)
+            sent, dropped = sent + taken, dropped + (not taken)
+        return Playback(sent, dropped)
 
     def __enter__(self) -> TrackerSimulator:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self.transport.close()
 
 
 def _plugged(tracker: SimulatedTracker, rate_hz: float) -> Transport:

@@ -1,4 +1,4 @@
-"""Where a simulated tracker is plugged in, and the place between tracker and wire where faults are made.
+"""Connections of a simulated tracker, and the stage between tracker and wire that adds faults.
 
 A pseudo-terminal takes serial formats; an LSL outlet (extra `lsl`) has the labels and units in its metadata.
 """
@@ -24,7 +24,7 @@ _CHUNK: Final = 4096
 
 
 class Stage(Protocol):
-    """What happens between a tracker's eyes and the wire; without one, nothing."""
+    """Changes samples and bytes between a tracker's eyes and the wire."""
 
     def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
         """Change the stream of samples: `device_ns` is the tracker's clock, `arrival_ns` when a sample is sent."""
@@ -36,10 +36,10 @@ class Stage(Protocol):
 
 
 class Transport(ABC):
-    """A tracker's plug; a context manager.
+    """The connection of a simulated tracker.
 
     Attributes:
-        stage: changes the bytes that leave, or None.
+        stage: changes the bytes that are sent, or None.
     """
 
     stage: Stage | None = None
@@ -47,22 +47,22 @@ class Transport(ABC):
     @property
     @abstractmethod
     def address(self) -> str:
-        """What `--tracker` takes to reach it."""
+        """The address for `--tracker`."""
 
     @abstractmethod
     def send(self, sample: TrackerSample) -> bool:
-        """Send a sample; false where nobody takes it."""
+        """Send a sample; false where no reader takes it."""
 
     @abstractmethod
     def unplug(self) -> None:
-        """Take it away, as a pulled cable does; may be called twice."""
+        """Disconnect, as a pulled cable does; may be called twice."""
 
     @abstractmethod
     def plug(self) -> None:
-        """Put it back at the same address."""
+        """Connect again at the same address."""
 
     def close(self) -> None:
-        """Take it away for good; may be called twice."""
+        """Disconnect for good; may be called twice."""
         self.unplug()
 
     def _changed(self, data: bytes) -> bytes:
@@ -70,7 +70,7 @@ class Transport(ABC):
 
 
 class Outbox:
-    """Writes without waiting: what is left of a message goes before the next, which is dropped while it has to wait."""
+    """Writes without waiting: the rest of a message is sent before the next, which is dropped while it has to wait."""
 
     def __init__(self) -> None:
         self._left = b""
@@ -92,13 +92,13 @@ class TerminalTransport(Transport):
     """A pseudo-terminal that speaks a serial format.
 
     Args:
-        format: spoken; one with an encoder.
-        display: what gaze refers to.
-        rate_hz: samples a second.
-        link: a symbolic link to keep on the terminal, whose own name changes when it is plugged again; None: none.
+        format: a format with an encoder.
+        display: the display that gaze refers to.
+        rate_hz: samples per second.
+        link: a symbolic link to the terminal, whose own name changes when it is plugged in again; None: none.
 
     Raises:
-        OutputExistsError: something that is no link is there.
+        OutputExistsError: a file that is no link is there.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TerminalTransport(Transport):
             raise OutputExistsError(link)
         assert format.encoder is not None
         self._encoder, self._link = format.encoder(display, rate_hz), link
-        # A tracker that streams when asked has to be asked in its own format.
+        # A tracker that streams on request can only be requested in its own format.
         self._query = "" if format.greeting is None else f"?format={format.name}"
         self._master = self._slave = -1
         self._path = ""
@@ -127,7 +127,7 @@ class TerminalTransport(Transport):
     def plug(self) -> None:
         """Open a terminal."""
         self.unplug()
-        # Our own end of the reader's side keeps the terminal alive while nobody has it open.
+        # Holding the reader's side keeps the terminal alive while nobody has it open.
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
@@ -149,7 +149,7 @@ class TerminalTransport(Transport):
             self._link.unlink(missing_ok=True)
 
     def send(self, sample: TrackerSample) -> bool:
-        """Send a sample's bytes, after listening to the host."""
+        """Send a sample's bytes, after handling the host's commands."""
         if self._master < 0:
             return False
         with suppress(BlockingIOError, OSError):
@@ -184,7 +184,7 @@ class LslOutlet(Transport):
     """A simulated gaze stream. It stamps with the LSL clock, the first sample with the moment it is sent.
 
     Args:
-        display: what gaze refers to.
+        display: the display that gaze refers to.
         rate_hz: nominal rate.
         name: of the stream.
 

@@ -37,8 +37,8 @@ def make_scores(clips: tuple[Clip, ...], rows: dict[Reading, list[NDArray[np.flo
     none = np.zeros((count, 1), np.float32)
     return FoldScores(
         EncodedWindows(clips, none, none, none, slots, slots * 4),
-        {reading: {head: np.concatenate(each).astype(np.float32)} for reading, each in rows.items()},
-        {reading: np.repeat(np.arange(count), [len(one) for one in each]) for reading, each in rows.items()},
+        {reading: {head: np.concatenate(row).astype(np.float32)} for reading, row in rows.items()},
+        {reading: np.repeat(np.arange(count), [len(one) for one in row]) for reading, row in rows.items()},
     )
 
 

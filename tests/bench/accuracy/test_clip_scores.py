@@ -17,8 +17,8 @@ from emer_edge.bench.accuracy.clip_scores import (
     encode_clip,
     score_readings,
 )
+from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.options import ScoringOptions
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.samples import Frame
@@ -28,7 +28,7 @@ from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.evidence import Evidence
 from emer_edge.runtime.faces import FaceCandidate, Look
 from emer_edge.runtime.session import Session
-from emer_edge.signals.stream import clip_times_ns
+from emer_edge.signals.rows import clip_times_ns
 
 PLAN = ScoringOptions(draws=2, loader="published")
 
@@ -43,7 +43,7 @@ def broken(clip: Clip, folder: Path) -> Clip:
 
 
 def test_the_deterministic_windows_predict_what_predict_says(session: Session, clips: tuple[Clip, ...]) -> None:
-    windows = EncodedWindows.of(encode_clip(session, each) for each in clips)
+    windows = EncodedWindows.of(encode_clip(session, clip) for clip in clips)
     scores = score_clips(session, clips)
     outputs = session.fuse(windows.face, windows.eye, windows.gaze)
     for name, expected in scores.outputs.items():
@@ -59,20 +59,20 @@ def test_every_reading_has_its_windows_and_every_crop_is_encoded_once(
     crops = []
     whole = session.encode
     monkeypatch.setattr(session, "encode", lambda face: crops.append(len(face)) or whole(face))
-    found = encode_clip(session, clips[0], PLAN)
-    assert tuple(found.windows) == READINGS
-    assert [len(found.windows[each]) for each in ("newest", "draws", "published")] == [1, 2, REPEATS]
-    assert sum(crops) == len(found.frames) == len(set(found.frames.tolist()))
-    frames = found.windows["draws"].frames[1]
-    np.testing.assert_allclose(found.face("draws")[1], whole(load_faces(clips[0], frames)), atol=2e-6)
+    encoded = encode_clip(session, clips[0], PLAN)
+    assert tuple(encoded.windows) == READINGS
+    assert [len(encoded.windows[item]) for item in ("newest", "draws", "published")] == [1, 2, REPEATS]
+    assert sum(crops) == len(encoded.frames) == len(set(encoded.frames.tolist()))
+    frames = encoded.windows["draws"].frames[1]
+    np.testing.assert_allclose(encoded.face("draws")[1], whole(load_faces(clips[0], frames)), atol=2e-6)
 
 
 def test_without_the_published_loader_its_reduction_takes_the_projects_draws(
     session: Session, clips: tuple[Clip, ...]
 ) -> None:
-    found = encode_clip(session, clips[0], ScoringOptions(draws=2))
-    assert "published" not in found.windows
-    assert len(found.windows["draws"]) == REPEATS
+    encoded = encode_clip(session, clips[0], ScoringOptions(draws=2))
+    assert "published" not in encoded.windows
+    assert len(encoded.windows["draws"]) == REPEATS
 
 
 def test_draws_depend_on_clip_and_seed_alone(session: Session, clips: tuple[Clip, ...]) -> None:
@@ -87,30 +87,30 @@ def test_draws_depend_on_clip_and_seed_alone(session: Session, clips: tuple[Clip
     assert (other.windows["draws"].eye[0] != together[0].windows["draws"].eye[0]).any()
     longer = encode_clip(session, clips[0], ScoringOptions(draws=5, loader="published"))
     np.testing.assert_array_equal(longer.windows["draws"].eye[:2], together[0].windows["draws"].eye)
-    purposes = [clip_generator(0, clips[0], each).random() for each in ("draws", "published")]
+    purposes = [clip_generator(0, clips[0], item).random() for item in ("draws", "published")]
     assert purposes[0] != purposes[1]
 
 
 def test_encoded_clips_travel_between_processes(session: Session, clips: tuple[Clip, ...]) -> None:
-    found = encode_clip(session, clips[0], PLAN)
-    back = pickle.loads(pickle.dumps(found))
-    assert back.clip.name == found.clip.name
-    np.testing.assert_array_equal(back.face("live"), found.face("live"))
-    assert len(pickle.dumps(found)) < 1_000_000
+    encoded = encode_clip(session, clips[0], PLAN)
+    back = pickle.loads(pickle.dumps(encoded))
+    assert back.clip.name == encoded.clip.name
+    np.testing.assert_array_equal(back.face("live"), encoded.face("live"))
+    assert len(pickle.dumps(encoded)) < 1_000_000
 
 
 def test_a_clip_that_cannot_be_read_is_kept_with_the_reason(
     session: Session, clips: tuple[Clip, ...], tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     lost = broken(clips[0], tmp_path)
     scores = score_readings(
-        Spread(session), (lost, clips[1]), progress=lambda _, done, total: told.append((done, total))
+        Spread(session), (lost, clips[1]), progress=lambda _, done, total: reported.append((done, total))
     )
-    found = FoldScores.of(scores, session.bundle.manifest).windows
-    assert [each.name for each in found.clips] == [clips[1].name]
-    assert [each.name for each in found.skipped] == ["gone"]
-    assert told == [(1, 2), (2, 2)]
+    result = FoldScores.of(scores, session.bundle.manifest).windows
+    assert [clip.name for clip in result.clips] == [clips[1].name]
+    assert [item.name for item in result.skipped] == ["gone"]
+    assert reported == [(1, 2), (2, 2)]
     assert len(EncodedWindows.of(())) == 0
     with pytest.raises(DataError, match="nowhere"):
         encode_clip(session, lost, PLAN)
@@ -156,9 +156,9 @@ def test_live_windows_are_those_of_a_run_that_sees_the_clip(bundle: Bundle, data
                 taken.append(frame_times.index(cut.face.stamp_ns))
             if cut.face_covered.sum() >= spec.min_face_slots and cut.eye.covered.sum() >= spec.min_eye_slots:
                 expected.append(([taken[at] for at in cut.face_numbers], cut.eye))
-    found = PreparedClip(clip, spec).live()
-    assert len(found) == len(expected) > 3
-    for window, (chosen, eye) in zip(found, expected, strict=True):
+    result = PreparedClip(clip, spec).live()
+    assert len(result) == len(expected) > 3
+    for window, (chosen, eye) in zip(result, expected, strict=True):
         assert window.frames.tolist() == chosen
         np.testing.assert_array_equal(window.eye, eye.eye)
         np.testing.assert_array_equal(window.gaze, eye.gaze)
@@ -175,8 +175,8 @@ def test_live_windows_of_a_clip_are_few_when_little_is_covered(dataset: EmerData
 def test_the_last_live_window_of_a_clip_of_a_windows_length_is_its_own(bundle: Bundle, dataset: EmerDataset) -> None:
     spec = bundle.manifest.window
     with Session(bundle) as session:
-        found = encode_clip(session, dataset.fold(1)[0], ScoringOptions(draws=1))
-    live, newest = found.windows["live"], found.windows["newest"]
+        encoded = encode_clip(session, dataset.fold(1)[0], ScoringOptions(draws=1))
+    live, newest = encoded.windows["live"], encoded.windows["newest"]
     np.testing.assert_array_equal(live.frames[-1], newest.frames[0])
     np.testing.assert_array_equal(live.eye[-1], newest.eye[0])
     assert 1 < len(live) <= spec.hops

@@ -10,15 +10,14 @@ from threading import Thread
 from time import sleep
 
 import pytest
-from bench_bundles import SALT, UNTIMED, write_bundle
-from kept_scores import same_scores
+from bench_bundles import SALT, UNTIMED, same_scores, write_bundle
 
 from emer_edge.bench.accuracy.clip_scores import FoldScores, score_readings
 from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.accuracy.scored_folds import score_fold
+from emer_edge.bench.bench_options import BenchOptions, ProbeOptions, ScoringOptions, WorkerOptions
 from emer_edge.bench.benchmark import run_bench
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.options import BenchOptions, ProbeOptions, ScoringOptions, WorkerOptions
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
@@ -43,9 +42,9 @@ def scores(session: Session, clips: tuple[Clip, ...]) -> FoldScores:
 @pytest.fixture(autouse=True)
 def folder() -> Path:
     """Where finished parts lie, with none in it."""
-    found = cache_folder() / "bench"
-    shutil.rmtree(found, ignore_errors=True)
-    return found
+    folder_path = cache_folder() / "bench"
+    shutil.rmtree(folder_path, ignore_errors=True)
+    return folder_path
 
 
 def test_any_partition_of_the_clips_gives_the_same_figures_to_the_last_digit(
@@ -60,9 +59,9 @@ def test_any_partition_of_the_clips_gives_the_same_figures_to_the_last_digit(
 def test_scores_are_found_again(folder: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores) -> None:
     kept = Kept()
     assert kept.scores(session, clips, PLAN, lambda: (scores, 2.5))[0] is scores
-    found, seconds = Kept().scores(session, clips, PLAN, lambda: pytest.fail("it was kept"))
+    result, seconds = Kept().scores(session, clips, PLAN, lambda: pytest.fail("it was kept"))
     assert seconds == 2.5
-    assert same_scores(scores, found)
+    assert same_scores(scores, result)
     (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o077 == 0
     kept.forget()
@@ -82,9 +81,9 @@ def test_what_is_not_the_same_is_scored_anew(
         path.write_bytes(b"no archive")
     if changed == "cut":
         path.write_bytes(path.read_bytes()[:-100])
-    asked: list[int] = []
-    kept.scores(session, some, plan, lambda: asked.append(1) or (scores, 1.0))
-    assert asked == [1]
+    requested: list[int] = []
+    kept.scores(session, some, plan, lambda: requested.append(1) or (scores, 1.0))
+    assert requested == [1]
 
 
 def test_records_are_kept_too(folder: Path, session: Session) -> None:
@@ -115,7 +114,7 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(
         patch.setattr("emer_edge.bench.benchmark.time_bundles", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_bench(options)
-    assert sorted(each.suffix for each in folder.iterdir()) == [".json", ".json", ".npz"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".json", ".npz"]
     monkeypatch.setattr("emer_edge.bench.accuracy.clip_scores.score_clip", interrupted)
     monkeypatch.setattr("emer_edge.bench.benchmark.probe_bundle", interrupted)
     with Session(bundle) as opened:
@@ -148,22 +147,22 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on_after_what_was_sc
         while not first or (second := set(active_children()) - known - first) == set():
             first = first or set(active_children()) - known if len(active_children()) - len(known) > 1 else first
             sleep(0.01)
-        for each in second:
-            each.kill()
+        for item in second:
+            item.kill()
 
-    def told(what: str, done: int, total: int) -> None:
+    def report_progress(what: str, done: int, total: int) -> None:
         if what == "scoring clips":
             scored.append((done, total))
 
     killer = Thread(target=kill_the_second, daemon=True)
     killer.start()
     with pytest.raises(WorkerError, match="was ended by SIGKILL; the kernel does so when memory runs out"):
-        run_bench(options, told)
+        run_bench(options, report_progress)
     killer.join()
     assert scored == [(1, 3), (2, 3), (3, 3)]
-    report = run_bench(replace(options, work=WorkerOptions()), told)
+    report = run_bench(replace(options, work=WorkerOptions()), report_progress)
     assert scored == [(1, 3), (2, 3), (3, 3)] * 2  # of the second bundle alone
-    assert [each.accuracy is not None for each in report.bundles] == [True, True]
+    assert [bundle.accuracy is not None for bundle in report.bundles] == [True, True]
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(
@@ -180,9 +179,9 @@ def test_images_do_not_pile_up(session: Session, dataset: EmerDataset) -> None:
     peaks = []
     for some in (dataset.clips[:1], dataset.clips[:5]):
         tracemalloc.start()
-        found = FoldScores.of(score_readings(Spread(session), some, ScoringOptions(draws=1)), session.bundle.manifest)
+        scores = FoldScores.of(score_readings(Spread(session), some, ScoringOptions(draws=1)), session.bundle.manifest)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert len(found.windows) == len(some)
+        assert len(scores.windows) == len(some)
     image = 3 * 112 * 112 * 4
     assert peaks[1] - peaks[0] < 4 * image

@@ -6,8 +6,8 @@ from time import perf_counter_ns, sleep
 import numpy as np
 import pytest
 
+from emer_edge.bench.bench_options import LatencyOptions
 from emer_edge.bench.latency.closed_loop import Turn, closed_loop, judge, judge_run, load_reason, run_turns
-from emer_edge.bench.options import LatencyOptions
 from emer_edge.bench.records.latency_records import Energy, SingleStream
 
 
@@ -15,12 +15,10 @@ def closed(seconds: float, queries: int) -> LatencyOptions:
     return LatencyOptions(warmup=3, min_seconds=seconds, min_queries=queries)
 
 
-def judged(durations_ms: list[float], seconds: float = 1.0, **wanted: float) -> SingleStream:
-    durations = tuple(round(each * 1e6) for each in durations_ms)
+def judged(durations_ms: list[float], seconds: float = 1.0, **least: float) -> SingleStream:
+    durations = tuple(round(durations_m * 1e6) for durations_m in durations_ms)
     turn = Turn(durations, round(seconds * 1e9), round(seconds * 1e9))
-    return judge_run(
-        [turn], closed(wanted.get("s", 0.0), int(wanted.get("queries", 0))), energy=Energy(), one_core=True
-    )
+    return judge_run([turn], closed(least.get("s", 0.0), int(least.get("queries", 0))), energy=Energy(), one_core=True)
 
 
 def test_the_loop_is_closed() -> None:
@@ -51,24 +49,24 @@ def test_queries_are_drawn_at_random_and_the_same_by_the_same_seed() -> None:
 
 
 def test_both_minima_are_reached_and_seconds_are_told() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     turn = closed_loop(
-        lambda _: sleep(0.25), 1, seconds=1.1, queries=1, progress=lambda _, done, total: told.append((done, total))
+        lambda _: sleep(0.25), 1, seconds=1.1, queries=1, progress=lambda _, done, total: reported.append((done, total))
     )
     assert turn.elapsed_ns >= 1.1e9
-    assert told == [(1, 1)]
+    assert reported == [(1, 1)]
     assert len(closed_loop(lambda _: None, 1, seconds=0.0, queries=33).durations_ns) == 33
 
 
 def test_one_bundle_runs_without_interruption() -> None:
-    asked: list[tuple[float, int, int]] = []
+    requested: list[tuple[float, int, int]] = []
 
     def run(seconds: float, queries: int, seed: int) -> Turn:
-        asked.append((seconds, queries, seed))
+        requested.append((seconds, queries, seed))
         return Turn((1,) * 64, 10**10, 1)
 
     assert run_turns([run], closed(10.0, 64)) == [[Turn((1,) * 64, 10**10, 1)]]
-    assert asked == [(10.0, 64, 0)]
+    assert requested == [(10.0, 64, 0)]
 
 
 def test_several_bundles_take_turns_until_all_have_enough() -> None:
@@ -85,47 +83,47 @@ def test_several_bundles_take_turns_until_all_have_enough() -> None:
     fast, slow = run_turns([candidate("fast", 0.1), candidate("slow", 1.0)], closed(5.0, 30))
     assert order[:6] == ["fast", "slow"] * 3
     for turns, query_s in ((fast, 0.1), (slow, 1.0)):
-        count = sum(len(each.durations_ns) for each in turns)
+        count = sum(len(turn.durations_ns) for turn in turns)
         assert count >= 30
         assert count * query_s >= 5.0
-    assert sum(len(each.durations_ns) for each in fast) <= 60
-    assert sum(len(each.durations_ns) for each in slow) <= 46
+    assert sum(len(item.durations_ns) for item in fast) <= 60
+    assert sum(len(item.durations_ns) for item in slow) <= 46
 
 
 def test_a_run_that_may_claim_its_p90() -> None:
-    found = judged([*range(1, 101)], seconds=700.0, s=600, queries=64)
-    assert (found.valid, found.mlperf, found.reason) == (True, True, "")
-    assert (found.p90_claimed_ms, found.discarded) == (98.0, 2)  # 2 of 100, as LoadGen discards
-    assert found.latency.p90_ms == 90.0
-    assert found.p99_claimed_ms is None
-    assert found.queries_per_s == pytest.approx(1 / 7)
+    run = judged([*range(1, 101)], seconds=700.0, s=600, queries=64)
+    assert (run.valid, run.mlperf, run.reason) == (True, True, "")
+    assert (run.p90_claimed_ms, run.discarded) == (98.0, 2)  # 2 of 100, as LoadGen discards
+    assert run.latency.p90_ms == 90.0
+    assert run.p99_claimed_ms is None
+    assert run.queries_per_s == pytest.approx(1 / 7)
 
 
 def test_a_short_run_is_valid_but_not_mlperfs() -> None:
-    found = judged([5.0] * 64)
-    assert (found.valid, found.mlperf) == (True, False)
-    assert found.reason == "1 s, MLPerf asks for 600: --mlperf"
-    assert found.p90_claimed_ms == 5.0
+    run = judged([5.0] * 64)
+    assert (run.valid, run.mlperf) == (True, False)
+    assert run.reason == "1 s, MLPerf requires 600: --mlperf"
+    assert run.p90_claimed_ms == 5.0
 
 
 def test_too_few_queries_claim_nothing() -> None:
-    found = judged([5.0] * 63)
-    assert (found.valid, found.mlperf, found.p90_claimed_ms) == (False, False, None)
-    assert found.reason.startswith("63 queries: to claim a p90 at 99 % confidence takes 64")
+    run = judged([5.0] * 63)
+    assert (run.valid, run.mlperf, run.p90_claimed_ms) == (False, False, None)
+    assert run.reason.startswith("63 queries: to claim a p90 at 99 % confidence takes 64")
 
 
 def test_a_run_that_ended_early_is_not_valid() -> None:
-    found = judged([5.0] * 100, s=10)
-    assert not found.valid
-    assert found.reason.startswith("it ended before 10 s")
+    run = judged([5.0] * 100, s=10)
+    assert not run.valid
+    assert run.reason.startswith("it ended before 10 s")
 
 
 def test_a_steady_loop_is_stable() -> None:
     rng = np.random.default_rng(0)
-    found = judge((rng.normal(5e6, 5e4, 400)).astype(int).tolist(), cpu_share=0.99)
-    assert (found.stable, found.reasons) == (True, ())
-    assert abs(found.drift) < 0.01
-    assert found.spread < 0.02
+    result = judge((rng.normal(5e6, 5e4, 400)).astype(int).tolist(), cpu_share=0.99)
+    assert (result.stable, result.reasons) == (True, ())
+    assert abs(result.drift) < 0.01
+    assert result.spread < 0.02
 
 
 @pytest.mark.parametrize(
@@ -141,9 +139,9 @@ def test_a_steady_loop_is_stable() -> None:
     ids=["slower", "faster", "spread", "shared core", "clock", "load"],
 )
 def test_an_unstable_loop_says_why(durations: list[int], more: dict[str, object], said: str) -> None:
-    found = judge(durations, **more)  # type: ignore[arg-type]
-    assert not found.stable
-    assert any(said in reason for reason in found.reasons)
+    result = judge(durations, **more)  # type: ignore[arg-type]
+    assert not result.stable
+    assert any(said in reason for reason in result.reasons)
 
 
 @pytest.mark.parametrize(

@@ -18,24 +18,24 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_moment_holds_clocks_heat_power_and_mode(root: Path) -> None:
-    found = look(root)
-    assert found.clocks_mhz == {"CPU 0": 1500, "CPU 4": 1500}
-    assert (found.temperature_c, found.power_mw, found.power_mode) == (50.5, 10_000, "1 15W")
-    assert (found.slowed, found.over_current) == ((), 0)
+    moment = look(root)
+    assert moment.clocks_mhz == {"CPU 0": 1500, "CPU 4": 1500}
+    assert (moment.temperature_c, moment.power_mw, moment.power_mode) == (50.5, 10_000, "1 15W")
+    assert (moment.slowed, moment.over_current) == ((), 0)
 
 
 def test_nothing_changed_where_nothing_did(root: Path) -> None:
-    found = conditions_of([look(root)] * 3)
-    assert found.changed == ()
-    assert found.clocks_mhz == {"CPU 0": (1500, 1500), "CPU 4": (1500, 1500)}
-    assert (found.moments, found.hottest_c, found.highest_mw) == (3, 50.5, 10_000)
+    conditions = conditions_of([look(root)] * 3)
+    assert conditions.changed == ()
+    assert conditions.clocks_mhz == {"CPU 0": (1500, 1500), "CPU 4": (1500, 1500)}
+    assert (conditions.moments, conditions.hottest_c, conditions.highest_mw) == (3, 50.5, 10_000)
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
         (
-            {f"sys/devices/system/cpu/cpufreq/policy{each}/scaling_cur_freq": 1200000 for each in (0, 4)},
+            {f"sys/devices/system/cpu/cpufreq/policy{item}/scaling_cur_freq": 1200000 for item in (0, 4)},
             "the fastest CPU clock moved between 1200 and 1500 MHz",
         ),
         ({"sys/class/thermal/cooling_device0/cur_state": 3}, "held back because of heat: cpufreq-cpu0 3 of 10"),
@@ -54,9 +54,9 @@ def test_what_changed_is_named(root: Path, files: dict[str, object], said: str) 
 def test_an_idle_cores_clock_is_nothing_to_worry_about(root: Path) -> None:
     before = look(root)
     after = look(write(root, {"sys/devices/system/cpu/cpufreq/policy4/scaling_cur_freq": 700000}))
-    found = conditions_of([before, after])
-    assert found.changed == ()
-    assert found.clocks_mhz["CPU 4"] == (700, 1500)
+    conditions = conditions_of([before, after])
+    assert conditions.changed == ()
+    assert conditions.clocks_mhz["CPU 4"] == (700, 1500)
 
 
 def test_a_watch_sees_what_happens_in_between(root: Path) -> None:
@@ -67,9 +67,9 @@ def test_a_watch_sees_what_happens_in_between(root: Path) -> None:
         while len(watch.moments) < seen + 2:
             time.sleep(0.005)
         write(root, {hot: 60000})
-    found = watch.conditions
-    assert (found.before.temperature_c, found.hottest_c, found.after.temperature_c) == (50.5, 81.0, 60.0)
-    assert found.moments == len(watch.moments) >= 4
+    conditions = conditions_of(watch.moments)
+    assert (conditions.before.temperature_c, conditions.hottest_c, conditions.after.temperature_c) == (50.5, 81.0, 60.0)
+    assert conditions.moments == len(watch.moments) >= 4
 
 
 def test_a_boards_environment(root: Path) -> None:
@@ -83,28 +83,28 @@ def test_a_boards_environment(root: Path) -> None:
             "sys/devices/system/cpu/cpufreq/boost": 0,
         },
     )
-    found = describe(root)
-    assert (found.machine, found.cpu) == ("NVIDIA Jetson Orin NX", "ARM implementer 0x41 part 0xd42")
-    assert found.cpu_flags == ("asimd", "asimddp", "i8mm")
-    assert (found.l4t, found.jetpack, found.power_mode) == ("36.4.3", "6", "1 15W")
-    assert (found.governor, found.boost, found.memory_mb) == ("schedutil", False, 1024.0)
-    assert found.hypervisor is None
+    machine = describe(root)
+    assert (machine.machine, machine.cpu) == ("NVIDIA Jetson Orin NX", "ARM implementer 0x41 part 0xd42")
+    assert machine.cpu_flags == ("asimd", "asimddp", "i8mm")
+    assert (machine.l4t, machine.jetpack, machine.power_mode) == ("36.4.3", "6", "1 15W")
+    assert (machine.governor, machine.boost, machine.memory_mb) == ("schedutil", False, 1024.0)
+    assert machine.hypervisor is None
 
 
 @pytest.mark.parametrize(("no_turbo", "boost"), [(0, True), (1, False)])
 def test_intels_turbo(root: Path, no_turbo: int, boost: bool) -> None:
     write(root, {"sys/devices/system/cpu/intel_pstate/no_turbo": no_turbo, "proc/cpuinfo": "flags : avx2 hypervisor"})
-    found = describe(root)
-    assert found.boost is boost
-    assert found.hypervisor is True
+    machine = describe(root)
+    assert machine.boost is boost
+    assert machine.hypervisor is True
 
 
 def test_this_machine_is_described_whole(tmp_path: Path) -> None:
-    found = describe()
-    assert found.cores >= 1
-    assert found.kernel
-    assert found.affinity
-    assert msgspec.convert(msgspec.to_builtins(describe(tmp_path)), type(found)).cpu_flags == ()
+    machine = describe()
+    assert machine.cores >= 1
+    assert machine.kernel
+    assert machine.affinity
+    assert msgspec.convert(msgspec.to_builtins(describe(tmp_path)), type(machine)).cpu_flags == ()
 
 
 def test_energy_a_result_by_a_power_monitor(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_energy_a_result_by_a_power_monitor(tmp_path: Path) -> None:
     for _ in range(2):
         with meter:
             sleep(0.1)
-    found = meter.energy(results=10)
-    assert found.source == "INA3221: VDD_IN"
-    assert found.idle_mw == pytest.approx(10_000)
-    assert found.mean_mw == pytest.approx(15_000)
-    assert found.millijoules == pytest.approx(15_000 * meter.seconds / 10)
-    assert found.above_idle_millijoules == pytest.approx(5_000 * meter.seconds / 10)
+    energy = meter.energy(results=10)
+    assert energy.source == "INA3221: VDD_IN"
+    assert energy.idle_mw == pytest.approx(10_000)
+    assert energy.mean_mw == pytest.approx(15_000)
+    assert energy.millijoules == pytest.approx(15_000 * meter.seconds / 10)
+    assert energy.above_idle_millijoules == pytest.approx(5_000 * meter.seconds / 10)
     assert meter.seconds >= 0.2
 
 
@@ -138,10 +138,10 @@ def test_energy_by_processor_counters_that_wrap_around(tmp_path: Path) -> None:
         sleep(0.05)
         rapl(tmp_path, 150_000, 300_000)  # 250,000 and 200,000 uJ later
         sleep(0.05)
-    found = meter.energy(results=9)
-    assert found.source == "RAPL: package-0, package-1, without memory and board"
-    assert found.millijoules == pytest.approx(50)
-    assert found.above_idle_millijoules is None
+    energy = meter.energy(results=9)
+    assert energy.source == "RAPL: package-0, package-1, without memory and board"
+    assert energy.millijoules == pytest.approx(50)
+    assert energy.above_idle_millijoules is None
 
 
 def test_without_a_sensor_the_reason_stands_there(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_without_a_sensor_the_reason_stands_there(tmp_path: Path) -> None:
     meter.measure_idle(60.0)  # returns at once
     with meter:
         pass
-    found = meter.energy(5)
-    assert found.millijoules is None
-    assert "INA3221" in found.reason
-    assert "RAPL" in found.reason
+    energy = meter.energy(5)
+    assert energy.millijoules is None
+    assert "INA3221" in energy.reason
+    assert "RAPL" in energy.reason
 
 
 def test_counters_that_only_root_may_read_say_so(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from emer_edge.bench.bench_options import LatencyOptions
 from emer_edge.bench.latency.machine_state import describe
-from emer_edge.bench.latency.measuring_process import Loop, Rested, Worker, drop_from_cache, first_results
+from emer_edge.bench.latency.measuring_process import Worker, drop_from_cache, first_results
 from emer_edge.bench.latency.simulated_input import SimulatedCamera, SimulatedTracker
 from emer_edge.bench.latency.time_bundles import time_bundles
 from emer_edge.bench.latency.timed_bundle import AFTER_PAUSE, PARTS, QUERIES, Candidate
-from emer_edge.bench.options import LatencyOptions
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 
@@ -24,39 +24,39 @@ def timed(bundle: Bundle):
 
 
 def test_every_part_of_every_bundle_is_timed(timed) -> None:
-    for found in timed.records:
-        assert tuple(found.latency) == (*PARTS, AFTER_PAUSE)
-        for part, each in found.latency.items():
-            assert (each.count, each.warmup) == ((1, 0) if part == AFTER_PAUSE else (2, 1))
-            assert 0 < each.min_ms <= each.p50_ms <= each.p90_ms <= each.p99_ms <= each.max_ms
-            assert sum(count for _, count in each.bins) == each.count
-        assert found.streaming is None
-        assert min(found.loading.start_ms, found.loading.verify_ms, found.loading.open_ms) > 0
+    for result in timed.records:
+        assert tuple(result.latency) == (*PARTS, AFTER_PAUSE)
+        for part, item in result.latency.items():
+            assert (item.count, item.warmup) == ((1, 0) if part == AFTER_PAUSE else (2, 1))
+            assert 0 < item.min_ms <= item.p50_ms <= item.p90_ms <= item.p99_ms <= item.max_ms
+            assert sum(count for _, count in item.bins) == item.count
+        assert result.streaming is None
+        assert min(result.loading.start_ms, result.loading.verify_ms, result.loading.open_ms) > 0
 
 
 def test_starts_are_counted(timed) -> None:
-    for found in timed.records:
-        assert len(found.first_result.warm_ms) == 1
-        assert len(found.first_result.cold_ms) == (0 if found.first_result.reason else 1)
-        assert min(found.first_result.warm_ms) > found.loading.first_step_ms
+    for result in timed.records:
+        assert len(result.first_result.warm_ms) == 1
+        assert len(result.first_result.cold_ms) == (0 if result.first_result.reason else 1)
+        assert min(result.first_result.warm_ms) > result.loading.first_step_ms
 
 
 def test_closed_loops_are_judged_and_what_speaks_against_them_is_noted(timed) -> None:
-    for found in timed.records:
-        assert tuple(found.single_stream) == QUERIES
-        for query, each in found.single_stream.items():
-            assert each.queries == each.latency.count >= 2
-            assert each.seconds >= 0.1
-            assert not each.mlperf
-            assert each.energy.millijoules is not None or each.energy.reason
-            said = " ".join(found.notes)
-            assert (f"the closed loop of {query} supports no p90" in said) is not each.valid
-            assert (f"the closed loop of {query} was unstable" in said) is not each.stability.stable
+    for result in timed.records:
+        assert tuple(result.single_stream) == QUERIES
+        for query, item in result.single_stream.items():
+            assert item.queries == item.latency.count >= 2
+            assert item.seconds >= 0.1
+            assert not item.mlperf
+            assert item.energy.millijoules is not None or item.energy.reason
+            said = " ".join(result.notes)
+            assert (f"the closed loop of {query} supports no p90" in said) is not item.valid
+            assert (f"the closed loop of {query} was unstable" in said) is not item.stability.stable
 
 
 def test_several_people_at_once(timed) -> None:
-    for found in timed.records:
-        one, two = found.several_streams
+    for result in timed.records:
+        one, two = result.several_streams
         assert (one.streams, two.streams) == (1, 2)
         assert one.against_one == 1.0
         assert two.per_stream_ms == pytest.approx(two.latency.p50_ms / 2)
@@ -65,10 +65,10 @@ def test_several_people_at_once(timed) -> None:
 
 
 def test_bundles_stand_beside_each_other(timed) -> None:
-    assert [each.part for each in timed.ratios] == [*PARTS, AFTER_PAUSE]
-    for each in timed.ratios:
-        assert (each.bundle, each.base) == ("random", "random")
-        assert 0 < each.low <= each.ratio <= each.high
+    assert [ratio.part for ratio in timed.ratios] == [*PARTS, AFTER_PAUSE]
+    for ratio in timed.ratios:
+        assert (ratio.bundle, ratio.base) == ("random", "random")
+        assert 0 < ratio.low <= ratio.ratio <= ratio.high
     assert timed.ratios[0].turns == 2
     assert timed.conditions.moments >= 2
 
@@ -76,10 +76,10 @@ def test_bundles_stand_beside_each_other(timed) -> None:
 def test_embeddings_of_a_step_are_those_of_the_crops(bundle: Bundle) -> None:
     with Candidate(bundle.path, "onnxruntime", 1) as candidate:
         first = candidate.step(3)
-        assert {name: each.tolist() for name, each in candidate.step(3).items()} == {
-            name: each.tolist() for name, each in first.items()
+        assert {name: item.tolist() for name, item in candidate.step(3).items()} == {
+            name: item.tolist() for name, item in first.items()
         }
-        assert any((candidate.step(4)[name] != each).any() for name, each in first.items())
+        assert any((candidate.step(4)[name] != item).any() for name, item in first.items())
         assert len(candidate.together(3, 2).durations_ns) == 2
         assert len(candidate.rested(2, pause_s=0.0).durations_ns) == 2
         with pytest.raises(ConfigurationError, match="no part 'sing'"):
@@ -101,7 +101,7 @@ def test_errors_of_the_measuring_process_come_back_as_they_are(tmp_path: Path, b
     with pytest.raises(ConfigurationError, match="onnxruntime"), Worker(bundle.path, "abacus", 1) as worker:
         worker.open()
     with pytest.raises(EngineError, match="no bundle open"), Worker(bundle.path, "auto", 1) as worker:
-        worker.turn(Rested(steps=1))
+        worker.turn("rested", steps=1)
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
@@ -113,7 +113,7 @@ def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch,
 def test_a_process_ends_with_its_worker(bundle: Bundle) -> None:
     with Worker(bundle.path, "onnxruntime", 1) as worker:
         assert worker.open().engine == "onnxruntime"
-        assert len(worker.turn(Loop(part="live step", queries=2)).durations_ns) == 2
+        assert len(worker.turn("loop", part="live step", queries=2).durations_ns) == 2
         process = worker.pid
         os.kill(process, 0)
     with pytest.raises(ProcessLookupError):
@@ -183,7 +183,7 @@ def test_bundles_start_in_turns_and_kinds_are_kept_apart(tmp_path: Path, monkeyp
 def test_where_nothing_can_be_dropped_there_is_no_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "posix_fadvise", raising=False)
     started: list[Path] = []
-    (found,) = first_results([tmp_path], lambda path: float(len(started.append(path) or started)), 2)
-    assert found.cold_ms == ()
-    assert found.warm_ms == (2.0, 3.0)  # the first start, which may have been cold, is not counted
-    assert "posix_fadvise" in found.reason
+    (starts,) = first_results([tmp_path], lambda path: float(len(started.append(path) or started)), 2)
+    assert starts.cold_ms == ()
+    assert starts.warm_ms == (2.0, 3.0)  # the first start, which may have been cold, is not counted
+    assert "posix_fadvise" in starts.reason

@@ -39,9 +39,9 @@ def planted(people: int = 20, films: int = 6, seed: int = 0) -> EncodedWindows:
     count = len(clips)
     face = rng.normal(0, 1, (count, 8, 128)).astype(np.float32)
     eye = rng.normal(500, 100, (count, 32, 39)).astype(np.float32)
-    for at, each in enumerate(clips):
-        face[at, :, 0] = each.labels["fer-7"]
-        eye[at, :, PUPIL_LEFT] = 1 + each.labels["er-7"]
+    for at, item in enumerate(clips):
+        face[at, :, 0] = item.labels["fer-7"]
+        eye[at, :, PUPIL_LEFT] = 1 + item.labels["er-7"]
     gaze = eye[..., :2].copy()
     return EncodedWindows(tuple(clips), face, eye, gaze, np.full(count, 8), np.full(count, 32))
 
@@ -60,5 +60,5 @@ def fuse(
 
 
 def judge_of(windows: EncodedWindows, seed: int = 0) -> Judge:
-    owners = [str(each.participant) for each in windows.clips]
+    owners = [str(clip.participant) for clip in windows.clips]
     return Judge(targets_of(HEADS_GIVEN, windows.clips), owners, 200, seed)

@@ -30,7 +30,7 @@ from emer_edge.metrics.prediction_metrics import uar, war
 
 def test_strata_hold_items_of_one_key_and_leave_out_those_without() -> None:
     groups = strata(["a", None, "b", "a", "c", "b", "a"])
-    assert [each.tolist() for each in groups] == [[0, 3, 6], [2, 5], [4]]
+    assert [group.tolist() for group in groups] == [[0, 3, 6], [2, 5], [4]]
     assert exchangeable(groups).tolist() == [0, 2, 3, 5, 6]
 
 
@@ -68,7 +68,7 @@ def test_every_partner_is_as_likely_as_another() -> None:
 
 def test_one_seed_gives_one_permutation() -> None:
     owners = [f"p{at % 4}" for at in range(40)]
-    orders = [exchanged([np.arange(40)], owners, np.random.default_rng(each)).tolist() for each in (3, 3, 4)]
+    orders = [exchanged([np.arange(40)], owners, np.random.default_rng(item)).tolist() for item in (3, 3, 4)]
     assert orders[0] == orders[1] != orders[2]
 
 
@@ -99,11 +99,11 @@ def test_no_eyes_of_a_sheet_is_one_event_as_long_as_the_window() -> None:
 
 def test_no_face_is_the_mean_of_other_people_in_all_of_a_persons_clips() -> None:
     face = np.random.default_rng(0).normal(0, 1, (4, 8, 5)).astype(np.float32)
-    found = no_face(face, OWNERS)
-    assert found.shape == face.shape
-    assert found[0, 0] == pytest.approx(face[2:].mean(axis=(0, 1)), abs=1e-6)
-    assert (found[0] == found[1, 3]).all()
-    assert found[3, 0] == pytest.approx(face[:3].mean(axis=(0, 1)), abs=1e-6)
+    faces = no_face(face, OWNERS)
+    assert faces.shape == face.shape
+    assert faces[0, 0] == pytest.approx(face[2:].mean(axis=(0, 1)), abs=1e-6)
+    assert (faces[0] == faces[1, 3]).all()
+    assert faces[3, 0] == pytest.approx(face[:3].mean(axis=(0, 1)), abs=1e-6)
     assert no_face(face, ["a"] * 4)[0, 0] == pytest.approx(face.mean(axis=(0, 1)), abs=1e-6)
 
 
@@ -111,12 +111,12 @@ def test_hidden_columns_hold_other_peoples_mean_where_something_was_seen() -> No
     rows = np.random.default_rng(0).uniform(1, 9, (4, 32, 39)).astype(np.float32)
     rows[0, :5, 3] = 0
     rows[2, 7, 3] = 0
-    found = without_columns(rows, [3], OWNERS)
-    assert (found[0, :5, 3] == 0).all()
-    assert found[2, 7, 3] == 0
+    hidden = without_columns(rows, [3], OWNERS)
+    assert (hidden[0, :5, 3] == 0).all()
+    assert hidden[2, 7, 3] == 0
     others = rows[2:, :, 3]
-    assert found[1, :, 3] == pytest.approx(others[others > 0].mean(), rel=1e-6)
-    assert np.array_equal(np.delete(found, 3, axis=2), np.delete(rows, 3, axis=2))
+    assert hidden[1, :, 3] == pytest.approx(others[others > 0].mean(), rel=1e-6)
+    assert np.array_equal(np.delete(hidden, 3, axis=2), np.delete(rows, 3, axis=2))
 
 
 def test_gaze_and_pupils_are_hidden_apart() -> None:
@@ -136,93 +136,93 @@ FACES = ("no face", "faces of same film and feeling", "anyone's faces")
 
 def ablated(windows: EncodedWindows, seed: int = 0) -> dict[str, Ablation]:
     return {
-        each.name: each
-        for each in ablate(fuse, windows, judge_of(windows, seed), spec=WindowSpec(), events="causal", permutations=6)
+        item.name: item
+        for item in ablate(fuse, windows, judge_of(windows, seed), spec=WindowSpec(), events="causal", permutations=6)
     }
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Ablation]:
+def ablations() -> dict[str, Ablation]:
     return ablated(planted())
 
 
 @pytest.mark.parametrize("name", EYES)
-def test_a_head_that_reads_the_eyes_loses_without_them(found: dict[str, Ablation], name: str) -> None:
-    heads = found[name].heads
+def test_a_head_that_reads_the_eyes_loses_without_them(ablations: dict[str, Ablation], name: str) -> None:
+    heads = ablations[name].heads
     assert heads["er-7"]["war"].change.value < -0.4
     assert heads["er-7"]["war"].change.high < -0.3
     assert heads["er-valence"]["mae"].change.low > 0.03
-    assert found[name].takes == ("pupils" if name == "no pupils" else "eyes")
+    assert ablations[name].takes == ("pupils" if name == "no pupils" else "eyes")
 
 
 @pytest.mark.parametrize("name", EYES)
-def test_a_head_that_reads_the_face_loses_nothing_without_the_eyes(found: dict[str, Ablation], name: str) -> None:
+def test_a_head_that_reads_the_face_loses_nothing_without_the_eyes(ablations: dict[str, Ablation], name: str) -> None:
     for metric in ("war", "uar"):
-        effect = found[name].heads["fer-7"][metric]
+        effect = ablations[name].heads["fer-7"][metric]
         assert (effect.value.value, effect.change.value, effect.change.low, effect.change.high) == (1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_and_the_other_way_round(found: dict[str, Ablation], name: str) -> None:
-    heads = found[name].heads
+def test_and_the_other_way_round(ablations: dict[str, Ablation], name: str) -> None:
+    heads = ablations[name].heads
     assert heads["fer-7"]["war"].change.high < -0.3
     assert heads["er-7"]["war"].change.value == heads["er-valence"]["mae"].change.value == 0
-    assert found[name].takes == "face"
+    assert ablations[name].takes == "face"
 
 
-def test_gaze_that_nobody_reads_costs_nothing(found: dict[str, Ablation]) -> None:
-    assert all(each.change.value == 0 for head in found["no gaze"].heads.values() for each in head.values())
+def test_gaze_that_nobody_reads_costs_nothing(ablations: dict[str, Ablation]) -> None:
+    assert all(item.change.value == 0 for head in ablations["no gaze"].heads.values() for item in head.values())
 
 
-def test_only_exchanges_vary_with_their_draw(found: dict[str, Ablation]) -> None:
-    for name, each in found.items():
-        sd = each.heads["er-7"]["war"].sd
-        assert each.permutations == (6 if name.startswith(("eyes", "faces", "anyone")) else 0)
-        assert (sd is not None) == (each.permutations > 0)
-    assert found["anyone's eyes"].heads["er-7"]["war"].sd > 0
+def test_only_exchanges_vary_with_their_draw(ablations: dict[str, Ablation]) -> None:
+    for name, item in ablations.items():
+        sd = item.heads["er-7"]["war"].sd
+        assert item.permutations == (6 if name.startswith(("eyes", "faces", "anyone")) else 0)
+        assert (sd is not None) == (item.permutations > 0)
+    assert ablations["anyone's eyes"].heads["er-7"]["war"].sd > 0
 
 
-def test_an_exchanged_figure_is_the_mean_over_the_draws(found: dict[str, Ablation]) -> None:
+def test_an_exchanged_figure_is_the_mean_over_the_draws(ablations: dict[str, Ablation]) -> None:
     windows = planted()
     judge = judge_of(windows)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(len(windows)) for _ in range(3)]
-    outputs = [fuse(windows.face, windows.eye[each], windows.gaze[each]) for each in orders]
+    outputs = [fuse(windows.face, windows.eye[order], windows.gaze[order]) for order in orders]
     effect = judge.effects(fuse(windows.face, windows.eye, windows.gaze), outputs)["er-7"]
     truth = judge.targets[0].truth.astype(int)
     for name, metric in (("war", war), ("uar", uar)):
-        drawn = [metric(truth, each["er-7"].argmax(axis=1)) for each in outputs]
+        drawn = [metric(truth, output["er-7"].argmax(axis=1)) for output in outputs]
         assert effect[name].value.value == pytest.approx(np.mean(drawn))
         assert effect[name].sd == pytest.approx(np.std(drawn, ddof=1))
 
 
 def test_a_network_that_merely_tells_the_film_is_served_by_anyones_eyes_of_it() -> None:
     source = planted()
-    clips = tuple(clip(each.name, int(str(each.stimulus)[-1])) for each in source.clips)
+    clips = tuple(clip(item.name, int(str(item.stimulus)[-1])) for item in source.clips)
     eye = source.eye.copy()
-    for at, each in enumerate(clips):
-        eye[at, :, PUPIL_LEFT] = 1 + each.labels["er-7"]
-    found = ablated(replace(source, clips=clips, eye=eye))
-    assert found["eyes of same film"].heads["er-7"]["war"].change.value == 0
-    assert found["anyone's eyes"].heads["er-7"]["war"].change.high < -0.5
+    for at, item in enumerate(clips):
+        eye[at, :, PUPIL_LEFT] = 1 + item.labels["er-7"]
+    ablation = ablated(replace(source, clips=clips, eye=eye))
+    assert ablation["eyes of same film"].heads["er-7"]["war"].change.value == 0
+    assert ablation["anyone's eyes"].heads["er-7"]["war"].change.high < -0.5
 
 
-def test_one_that_reads_the_person_is_not(found: dict[str, Ablation]) -> None:
-    same, anyone = (found[each].heads["er-7"]["war"].change for each in ("eyes of same film", "anyone's eyes"))
+def test_one_that_reads_the_person_is_not(ablations: dict[str, Ablation]) -> None:
+    same, anyone = (ablations[item].heads["er-7"]["war"].change for item in ("eyes of same film", "anyone's eyes"))
     assert same.high < -0.3
     assert same.value == pytest.approx(anyone.value, abs=0.1)
 
 
 def test_clips_alone_in_their_stratum_are_not_judged() -> None:
     windows = planted(people=3, films=6)
-    found = ablated(windows)["eyes of same film and face"]
-    partnered = [each for each in film_and_class(windows.clips, "fer") if len(each) > 1]
-    assert found.clips == sum(map(len, partnered)) < len(windows)
+    ablation = ablated(windows)["eyes of same film and face"]
+    partnered = [item for item in film_and_class(windows.clips, "fer") if len(item) > 1]
+    assert ablation.clips == sum(map(len, partnered)) < len(windows)
 
 
 def test_names_that_tell_no_film_leave_the_exchange_within_films_out() -> None:
     windows = planted()
-    nameless = replace(windows, clips=tuple(replace(each, stimulus=None) for each in windows.clips))
+    nameless = replace(windows, clips=tuple(replace(clip, stimulus=None) for clip in windows.clips))
     assert set(ablated(nameless)) == {
         "no eyes", "no face", "no gaze", "no pupils", "anyone's eyes", "anyone's faces"
     }  # fmt: skip
@@ -234,7 +234,7 @@ def test_the_induced_emotion_tells_films_apart_that_share_a_name() -> None:
     assert film_of(clip("unnamed")) is None
 
 
-def test_the_same_seed_gives_the_same_figures(found: dict[str, Ablation]) -> None:
-    assert ablated(planted()) == found
+def test_the_same_seed_gives_the_same_figures(ablations: dict[str, Ablation]) -> None:
+    assert ablated(planted()) == ablations
     other = ablated(planted(), seed=1)["anyone's eyes"].heads["er-7"]["war"]
-    assert other.value != found["anyone's eyes"].heads["er-7"]["war"].value
+    assert other.value != ablations["anyone's eyes"].heads["er-7"]["war"].value

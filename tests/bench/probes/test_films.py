@@ -30,42 +30,42 @@ def eyes(signature: bool, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_planted_film_is_told() -> None:
-    found = decode(summarise(*eyes(signature=True)), SEEN, OWNERS, permutations=200, seed=0)
-    assert found is not None
-    assert found.hits.mean() > 0.8
-    assert found.p == pytest.approx(1 / 201)
-    assert found.chance.mean() == pytest.approx(1 / FILMS, abs=0.03)
-    assert np.mean(found.told == SEEN) == found.hits.mean()
+    decoded = decode(summarise(*eyes(signature=True)), SEEN, OWNERS, permutations=200, seed=0)
+    assert decoded is not None
+    assert decoded.hits.mean() > 0.8
+    assert decoded.p == pytest.approx(1 / 201)
+    assert decoded.chance.mean() == pytest.approx(1 / FILMS, abs=0.03)
+    assert np.mean(decoded.answers == SEEN) == decoded.hits.mean()
 
 
 def test_films_without_a_signature_are_not() -> None:
     """Of six such sets some are told better than others by chance, as p should say."""
-    found = [
+    result = [
         decode(summarise(*eyes(signature=False, seed=seed)), SEEN, OWNERS, permutations=40, seed=0) for seed in range(6)
     ]
-    assert all(each is not None and each.hits.mean() < 0.3 for each in found)
-    assert 0.2 < np.mean([each.p for each in found if each is not None]) < 0.8
+    assert all(item is not None and item.hits.mean() < 0.3 for item in result)
+    assert 0.2 < np.mean([item.p for item in result if item is not None]) < 0.8
 
 
 def test_what_tells_a_person_does_not_tell_a_film() -> None:
     """Every clip is marked by its person and film together: remembering other clips of a person would tell it."""
     rng = np.random.default_rng(0)
     marks = rng.normal(0, 1, (PEOPLE, 40))[OWNERS] * 5 + rng.normal(0, 0.1, (len(SEEN), 40))
-    found = decode(marks, SEEN, OWNERS, permutations=200, seed=0)
-    assert found is not None
-    assert found.p > 0.05
-    whose = decode(marks, OWNERS, SEEN, permutations=50, seed=0)
-    assert whose is not None
-    assert whose.hits.mean() > 0.95
+    decoded = decode(marks, SEEN, OWNERS, permutations=200, seed=0)
+    assert decoded is not None
+    assert decoded.p > 0.05
+    of_people = decode(marks, OWNERS, SEEN, permutations=50, seed=0)
+    assert of_people is not None
+    assert of_people.hits.mean() > 0.95
 
 
 def test_chance_permutes_within_people() -> None:
     """Each person saw one film alone: permuting within people would change nothing, so all labels are permuted."""
-    films = [each % 2 for each in OWNERS]
-    found = decode(np.random.default_rng(0).normal(0, 1, (len(SEEN), 5)), films, OWNERS, permutations=100, seed=0)
-    assert found is not None
-    assert found.chance.std() > 0
-    assert found.p > 0.05
+    films = [owner % 2 for owner in OWNERS]
+    decoded = decode(np.random.default_rng(0).normal(0, 1, (len(SEEN), 5)), films, OWNERS, permutations=100, seed=0)
+    assert decoded is not None
+    assert decoded.chance.std() > 0
+    assert decoded.p > 0.05
 
 
 def test_one_person_or_one_film_is_nothing_to_tell() -> None:
@@ -80,11 +80,11 @@ def test_one_person_or_one_film_is_nothing_to_tell() -> None:
 def test_missing_cells_do_not_pull_a_summary_towards_zero() -> None:
     eye, gaze = np.full((1, 32, 39), 640.0, np.float32), np.full((1, 32, 2), 640.0, np.float32)
     eye[0, ::2, 7], gaze[0, ::2] = 0, 0
-    found = summarise(eye, gaze)
-    assert found.shape == (1, 110)
-    assert (found[0, :39] == 640).all()
-    assert (found[0, 39:78] == 0).all()
-    assert (found[0, 78:] == 640).all()
+    summary = summarise(eye, gaze)
+    assert summary.shape == (1, 110)
+    assert (summary[0, :39] == 640).all()
+    assert (summary[0, 39:78] == 0).all()
+    assert (summary[0, 78:] == 640).all()
 
 
 def probed(windows: EncodedWindows, known: list | None) -> FilmProbe:
@@ -105,51 +105,51 @@ def known_of(films: range) -> list:
 
 
 def test_films_that_were_all_trained_on_may_be_decoded(windows: EncodedWindows) -> None:
-    found = probed(windows, known_of(range(6)))
-    assert found.note == MAY_DECODE == "may decode the film"
-    assert found.reason == "each of the 6 films scored was trained on too"
-    assert [each.trained_on for each in found.by_film] == [4] * 6
-    assert found.unseen_clips == 0
-    assert found.unseen_films == {}
+    probe = probed(windows, known_of(range(6)))
+    assert probe.note == MAY_DECODE == "may decode the film"
+    assert probe.reason == "each of the 6 films scored was trained on too"
+    assert [item.trained_on for item in probe.by_film] == [4] * 6
+    assert probe.unseen_clips == 0
+    assert probe.unseen_films == {}
 
 
 def test_films_never_trained_on_have_figures_of_their_own(windows: EncodedWindows) -> None:
-    found = probed(windows, known_of(range(4)))
-    assert found.note is None
-    assert found.reason == "2 of 6 films, 40 clips, were never trained on"
-    assert found.unseen_clips == 40
-    assert found.unseen_films["er-7"]["war"].value == 1
-    usual = next(each for each in found.baselines if each.name == "usual label")
+    probe = probed(windows, known_of(range(4)))
+    assert probe.note is None
+    assert probe.reason == "2 of 6 films, 40 clips, were never trained on"
+    assert probe.unseen_clips == 40
+    assert probe.unseen_films["er-7"]["war"].value == 1
+    usual = next(baseline for baseline in probe.baselines if baseline.name == "usual label")
     assert usual.clips == 80
 
 
 def test_a_bundle_that_says_nothing_may_decode_the_film(windows: EncodedWindows) -> None:
-    found = probed(windows, None)
-    assert (found.note, found.reason) == (MAY_DECODE, "nothing says which of these films it was trained on")
-    assert all(each.trained_on is None for each in found.by_film)
-    assert "other people's scored clips" in found.baselines[1].about
+    probe = probed(windows, None)
+    assert (probe.note, probe.reason) == (MAY_DECODE, "nothing says which of these films it was trained on")
+    assert all(item.trained_on is None for item in probe.by_film)
+    assert "other people's scored clips" in probe.baselines[1].about
 
 
 def test_names_that_tell_no_film_say_so(windows: EncodedWindows) -> None:
     nameless = EncodedWindows(
-        tuple(clip(f"clip{at}", int(each.labels["er-7"])) for at, each in enumerate(windows.clips)),
+        tuple(clip(f"clip{at}", int(item.labels["er-7"])) for at, item in enumerate(windows.clips)),
         windows.face, windows.eye, windows.gaze, windows.face_slots, windows.eye_slots,
     )  # fmt: skip
-    found = probed(nameless, None)
-    assert (found.note, found.reason) == (MAY_DECODE, "the names of the clips tell no film")
-    assert found.decoding is None
-    assert found.by_film == ()
-    assert found.baselines == ()
+    probe = probed(nameless, None)
+    assert (probe.note, probe.reason) == (MAY_DECODE, "the names of the clips name no film")
+    assert probe.decoding is None
+    assert probe.by_film == ()
+    assert probe.baselines == ()
 
 
 def test_guesses_by_film_are_scored_beside_the_network(windows: EncodedWindows) -> None:
-    found = {each.name: each for each in probed(windows, known_of(range(6))).baselines}
-    felt = np.array([each.labels["er-7"] for each in windows.clips])
-    film = np.array([int(str(each.stimulus)[-1]) for each in windows.clips])
-    induced = found["induced emotion"].heads
+    result = {baseline.name: baseline for baseline in probed(windows, known_of(range(6))).baselines}
+    felt = np.array([clip.labels["er-7"] for clip in windows.clips])
+    film = np.array([int(str(clip.stimulus)[-1]) for clip in windows.clips])
+    induced = result["induced emotion"].heads
     assert set(induced) == {"er-7", "fer-7"}
     assert induced["er-7"]["war"].value.value == pytest.approx(np.mean(felt == film))
-    usual = found["usual label"].heads
+    usual = result["usual label"].heads
     assert usual["er-7"]["war"].value.value == pytest.approx(np.mean(felt == film))
     assert usual["er-7"]["war"].change.value == pytest.approx(np.mean(felt == film) - 1)
     expected = np.mean(np.abs(felt / 10 - 0.75 * film / 10))
@@ -160,40 +160,40 @@ def test_guesses_by_film_are_scored_beside_the_network(windows: EncodedWindows) 
 def test_what_is_usual_is_learnt_from_other_people(windows: EncodedWindows) -> None:
     """Two people: each is guessed by the other's labels, never by their own."""
     two = planted(people=2, films=3)
-    usual = next(each for each in probed(two, None).baselines if each.name == "usual label").heads
-    felt = [each.labels["er-7"] for each in two.clips]
+    usual = next(baseline for baseline in probed(two, None).baselines if baseline.name == "usual label").heads
+    felt = [clip.labels["er-7"] for clip in two.clips]
     assert usual["er-7"]["war"].value.value == pytest.approx(np.mean(np.equal(felt[:3], felt[3:])))
 
 
 def test_a_network_that_decodes_the_film_is_as_good_as_the_guess() -> None:
     """Felt emotions follow the film, and so do the eyes: decoding the film tells all that the network tells."""
     source = planted(seed=3)
-    clips = tuple(clip(each.name, int(str(each.stimulus)[-1])) for each in source.clips)
+    clips = tuple(clip(item.name, int(str(item.stimulus)[-1])) for item in source.clips)
     eye = source.eye.copy()
-    for at, each in enumerate(clips):
-        eye[at, :, 12:22] = 1 + each.labels["er-7"]
+    for at, item in enumerate(clips):
+        eye[at, :, 12:22] = 1 + item.labels["er-7"]
     same = EncodedWindows(clips, source.face, eye, source.gaze, source.face_slots, source.eye_slots)
-    found = probed(same, None)
-    assert found.decoding is not None
-    assert found.decoding.share.value > 0.9
-    assert found.decoding.p < 0.05
-    assert found.decoding.chance == pytest.approx(1 / 6, abs=0.05)
-    decoded = next(each for each in found.baselines if each.name == "film decoded from eyes")
+    probe = probed(same, None)
+    assert probe.decoding is not None
+    assert probe.decoding.share.value > 0.9
+    assert probe.decoding.p < 0.05
+    assert probe.decoding.chance == pytest.approx(1 / 6, abs=0.05)
+    decoded = next(baseline for baseline in probe.baselines if baseline.name == "film decoded from eyes")
     assert decoded.heads["er-7"]["war"].change.value > -0.1
 
 
 def test_every_film_counts_once_over_films(windows: EncodedWindows) -> None:
-    found = probed(windows, None)
-    figures = [each.heads["er-valence"] for each in found.by_film]
-    assert [each.film for each in found.by_film] == [f"film{at}" for at in range(6)]
-    assert [each.clips for each in found.by_film] == [20] * 6
-    assert found.over_films["er-valence"].value == pytest.approx(np.mean(figures))
-    assert min(figures) <= found.over_films["er-valence"].low <= found.over_films["er-valence"].high <= max(figures)
+    probe = probed(windows, None)
+    figures = [item.heads["er-valence"] for item in probe.by_film]
+    assert [item.film for item in probe.by_film] == [f"film{at}" for at in range(6)]
+    assert [item.clips for item in probe.by_film] == [20] * 6
+    assert probe.over_films["er-valence"].value == pytest.approx(np.mean(figures))
+    assert min(figures) <= probe.over_films["er-valence"].low <= probe.over_films["er-valence"].high <= max(figures)
 
 
 def test_training_clips_are_known_by_their_hashes(manifest: Manifest, dataset: EmerDataset) -> None:
-    found = known_clips(manifest, dataset.clips)
-    assert found is not None
-    assert {each.name for each in found} == {each.name for each in dataset.training(1) + dataset.selection(1)}
+    known = known_clips(manifest, dataset.clips)
+    assert known is not None
+    assert {item.name for item in known} == {item.name for item in dataset.training(1) + dataset.selection(1)}
     assert known_clips(manifest, dataset.fold(1)) is None
     assert known_clips(msgspec.structs.replace(manifest, data=None), dataset.clips) is None

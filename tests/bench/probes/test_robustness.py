@@ -20,13 +20,13 @@ FACES = (WAYS[4], WAYS[7])
 
 @pytest.fixture(scope="module")
 def windows(session: Session, dataset: EmerDataset) -> EncodedWindows:
-    return EncodedWindows.of(encode_clip(session, each) for each in dataset.clips[:5])
+    return EncodedWindows.of(encode_clip(session, clip) for clip in dataset.clips[:5])
 
 
 @pytest.fixture(scope="module")
 def judge(session: Session, windows: EncodedWindows) -> Judge:
     heads = session.bundle.manifest.heads
-    return Judge(targets_of(heads, windows.clips), [str(each.participant) for each in windows.clips], 50)
+    return Judge(targets_of(heads, windows.clips), [str(clip.participant) for clip in windows.clips], 50)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,14 @@ def before(session: Session, windows: EncodedWindows):
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[str, int, int]]:
+def reported() -> list[tuple[str, int, int]]:
     return []
 
 
 @pytest.fixture(scope="module")
-def curves(session: Session, windows: EncodedWindows, judge: Judge, before, told):
+def curves(session: Session, windows: EncodedWindows, judge: Judge, before, reported):
     return robustness(
-        Spread(session), windows, judge, count=3, ways=(*EYES, *FACES), progress=lambda *each: told.append(each)
+        Spread(session), windows, judge, count=3, ways=(*EYES, *FACES), progress=lambda *item: reported.append(item)
     )
 
 
@@ -53,24 +53,24 @@ def test_level_zero_is_the_untouched_reading_to_the_last_digit(curves, judge: Ju
         assert (curve.clips, first.level) == (3, 0)
         for target in judge.targets:
             figures = target.among(chosen).figures(before[target.name])
-            assert {name: each.value.value for name, each in first.heads[target.name].items()} == figures
-            assert all(each.change.value == 0 for each in first.heads[target.name].values())
+            assert {name: head.value.value for name, head in first.heads[target.name].items()} == figures
+            assert all(head.change.value == 0 for head in first.heads[target.name].values())
 
 
-def test_every_way_and_level_has_its_figures(curves, told) -> None:
-    assert [each.name for each in curves] == ["tracker noise", "dropped bursts", "low light", "square"]
-    assert [each.touches for each in curves] == ["eyes", "eyes", "face", "face"]
+def test_every_way_and_level_has_its_figures(curves, reported) -> None:
+    assert [curve.name for curve in curves] == ["tracker noise", "dropped bursts", "low light", "square"]
+    assert [curve.touches for curve in curves] == ["eyes", "eyes", "face", "face"]
     for curve, way in zip(curves, (*EYES, *FACES), strict=True):
-        assert [each.level for each in curve.levels] == [0, *way.levels]
+        assert [level.level for level in curve.levels] == [0, *way.levels]
         assert (curve.axis, curve.unit) == (way.axis, way.unit)
-        values = [each.heads["er-valence"]["mae"].value.value for each in curve.levels]
+        values = [level.heads["er-valence"]["mae"].value.value for level in curve.levels]
         assert len(set(values)) == len(values)
         assert len(curve.levels[1].heads) == 9
-    assert told == [("making clips worse", at, 3) for at in (1, 2, 3)]
+    assert reported == [("making clips worse", at, 3) for at in (1, 2, 3)]
 
 
 def test_lost_samples_uncover_windows_and_noise_and_darkness_do_not(curves) -> None:
-    uncovered = {each.name: [level.uncovered for level in each.levels] for each in curves}
+    uncovered = {curve.name: [level.uncovered for level in curve.levels] for curve in curves}
     assert uncovered["dropped bursts"][-1] > uncovered["dropped bursts"][0]
     for name in ("tracker noise", "low light", "square"):
         assert set(uncovered[name]) == {uncovered[name][0]}
@@ -83,8 +83,8 @@ def test_figures_depend_on_seed_and_clip_and_not_on_company(
     assert again[0].name == curves[1].name
     for one, other in zip(again[0].levels, curves[1].levels, strict=True):
         for head, effects in one.heads.items():
-            for metric, each in effects.items():
-                assert each.value.value == pytest.approx(other.heads[head][metric].value.value, abs=1e-6)
+            for metric, effect in effects.items():
+                assert effect.value.value == pytest.approx(other.heads[head][metric].value.value, abs=1e-6)
 
 
 def test_a_subsample_is_spread_over_people() -> None:

@@ -55,23 +55,23 @@ def test_noise_is_as_large_as_it_says_and_leaves_missing_cells(rows: NDArray[np.
 
 
 def test_noise_moves_all_that_tells_of_one_gaze_point_alike(rows: NDArray[np.float32]) -> None:
-    found = noisy(rows, 20)
-    off = found.astype(np.float64) - rows
+    moved = noisy(rows, 20)
+    off = moved.astype(np.float64) - rows
     both = rows[:, 2:6].all(axis=1)
     assert off[both, 0:2] == pytest.approx((off[both, 2:4] + off[both, 4:6]) / 2, abs=1e-3)
     assert off[both, 22] == pytest.approx(off[both, 2] * 527 / 1920, abs=1e-3)
     assert off[both, 31] == pytest.approx(off[both, 5] / 1080, abs=1e-5)
-    ray = np.concatenate([found[both, 22:24], np.zeros((both.sum(), 1))], axis=1) - found[both, 16:19]
-    assert found[both, 6:9] == pytest.approx(ray / np.linalg.norm(ray, axis=1, keepdims=True), abs=1e-5)
+    ray = np.concatenate([moved[both, 22:24], np.zeros((both.sum(), 1))], axis=1) - moved[both, 16:19]
+    assert moved[both, 6:9] == pytest.approx(ray / np.linalg.norm(ray, axis=1, keepdims=True), abs=1e-5)
 
 
 def test_noise_of_one_eye_alone_is_the_combined_points(rows: NDArray[np.float32]) -> None:
     alone = rows.copy()
     alone[:, [4, 5, 9, 10, 11, 24, 25, 30, 31]] = 0
     alone[:, 0:2] = alone[:, 2:4]
-    found = noisy(alone, 20)
-    assert np.array_equal(found[:, 0:2], found[:, 2:4])
-    assert not found[:, 4:6].any()
+    moved = noisy(alone, 20)
+    assert np.array_equal(moved[:, 0:2], moved[:, 2:4])
+    assert not moved[:, 4:6].any()
     point = np.zeros_like(rows)
     point[:, 0:2] = 900
     assert (noisy(point, 20) - point)[:, 0:2].std() == pytest.approx(20, rel=0.05)
@@ -81,7 +81,7 @@ def test_levels_share_their_draws(rows: NDArray[np.float32]) -> None:
     assert (noisy(rows, 40) - rows)[:, :6] == pytest.approx(2 * (noisy(rows, 20) - rows)[:, :6], abs=1e-2)
     count = len(TIMES)
     few, many = (
-        set(dropped_samples(each, rng())(np.zeros((count, 39), np.float32), TIMES, SEEN)[1]) for each in (0.7, 0.3)
+        set(dropped_samples(item, rng())(np.zeros((count, 39), np.float32), TIMES, SEEN)[1]) for item in (0.7, 0.3)
     )
     assert few < many
 
@@ -89,9 +89,9 @@ def test_levels_share_their_draws(rows: NDArray[np.float32]) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("drop", [dropped_samples, dropped_bursts])
 def test_the_share_that_is_lost_is_the_share_asked_for(drop, share: float) -> None:
-    found, times, seen = drop(share, rng())(np.zeros((12_000, 39), np.float32), TIMES, SEEN)
-    assert len(found) == len(times) == len(seen)
-    assert 1 - len(found) / 12_000 == pytest.approx(share, abs=0.02 if drop is dropped_samples else 0.12)
+    kept, times, seen = drop(share, rng())(np.zeros((12_000, 39), np.float32), TIMES, SEEN)
+    assert len(kept) == len(times) == len(seen)
+    assert 1 - len(kept) / 12_000 == pytest.approx(share, abs=0.02 if drop is dropped_samples else 0.12)
 
 
 def test_bursts_last_half_a_second_on_average() -> None:
@@ -103,18 +103,18 @@ def test_bursts_last_half_a_second_on_average() -> None:
 def test_nothing_lost_is_nothing_changed(rows: NDArray[np.float32]) -> None:
     count = len(rows)
     for alter in (tracker_noise(0, rng(), DISPLAY), dropped_samples(0, rng()), dropped_bursts(0, rng())):
-        found, times, seen = alter(rows, TIMES[:count], SEEN[:count])
+        altered, times, seen = alter(rows, TIMES[:count], SEEN[:count])
         others = np.delete(np.arange(39), range(6, 12))  # directions are worked out again from rounded numbers
-        assert np.array_equal(found[:, others], rows[:, others])
-        assert found == pytest.approx(rows, abs=1e-4)
+        assert np.array_equal(altered[:, others], rows[:, others])
+        assert altered == pytest.approx(rows, abs=1e-4)
         assert np.array_equal(times, TIMES[:count])
         assert np.array_equal(seen, SEEN[:count])
 
 
 def test_a_clip_that_is_altered_by_nothing_has_the_same_window(dataset: EmerDataset) -> None:
-    for each in dataset.clips[:3]:
-        plain = PreparedClip(each, SPEC).window()
-        same = PreparedClip(each, SPEC, alter=lambda *given: given).window()
+    for clip in dataset.clips[:3]:
+        plain = PreparedClip(clip, SPEC).window()
+        same = PreparedClip(clip, SPEC, alter=lambda *given: given).window()
         for name in ("frames", "eye", "gaze", "covered_face", "covered_eye"):
             assert np.array_equal(getattr(plain, name), getattr(same, name))
 
@@ -142,10 +142,10 @@ def test_a_clip_that_loses_every_row_covers_no_slot(dataset: EmerDataset) -> Non
 
 
 def test_a_bar_hides_its_share_around_its_row(image: NDArray[np.uint8]) -> None:
-    found = bar(0.25, 56)(image)
-    hidden = (found == 128).all(axis=(1, 2))
+    result = bar(0.25, 56)(image)
+    hidden = (result == 128).all(axis=(1, 2))
     assert np.flatnonzero(hidden)[[0, -1]].tolist() == [42, 69]
-    assert np.array_equal(found[~hidden], image[~hidden])
+    assert np.array_equal(result[~hidden], image[~hidden])
     assert (bar(0.4, 108)(image)[-45:] == 128).all()
 
 
@@ -159,14 +159,14 @@ def test_squares_of_one_clip_hide_their_share_at_one_place(image: NDArray[np.uin
 
 def test_light_that_the_camera_can_make_up_for_turns_into_noise_then_into_darkness(image: NDArray[np.uint8]) -> None:
     flat = np.full_like(image, 140)
-    found = {stops: low_light(stops, rng())(flat).astype(float) for stops in (2, 4, 6, 8)}
-    assert found[2].mean() == pytest.approx(140, abs=3)
-    assert found[4].mean() == pytest.approx(140, abs=8)
-    assert found[8].mean() < found[6].mean() < 100
-    assert found[2].std() < found[4].std()
+    result = {stops: low_light(stops, rng())(flat).astype(float) for stops in (2, 4, 6, 8)}
+    assert result[2].mean() == pytest.approx(140, abs=3)
+    assert result[4].mean() == pytest.approx(140, abs=8)
+    assert result[8].mean() < result[6].mean() < 100
+    assert result[2].std() < result[4].std()
     light = (140 / 255) ** 2.2 * 5000 / 4
     expected = 255 / 2.2 * (140 / 255) ** (1 - 2.2) * np.sqrt(light + 16) * 4 / 5000
-    assert found[2].std() == pytest.approx(expected, rel=0.1)
+    assert result[2].std() == pytest.approx(expected, rel=0.1)
 
 
 def test_blur_and_compression_take_detail_away(image: NDArray[np.uint8]) -> None:
@@ -174,14 +174,14 @@ def test_blur_and_compression_take_detail_away(image: NDArray[np.uint8]) -> None
         return float(np.abs(np.diff(crop.astype(float), axis=1)).mean())
 
     assert detail(image) > detail(blur(1)(image)) > detail(blur(4)(image))
-    off = [np.abs(compression(each)(image).astype(float) - image).mean() for each in (50, 95)]
+    off = [np.abs(compression(item)(image).astype(float) - image).mean() for item in (50, 95)]
     assert 0 < off[0] < off[1]
 
 
 def test_the_image_given_is_left_alone(image: NDArray[np.uint8]) -> None:
     kept = image.copy()
     for alter in (bar(0.2, 50), square(0.2, rng()), low_light(4, rng()), blur(2), compression(80)):
-        found = alter(image)
-        assert found.shape == image.shape
-        assert found.dtype == np.uint8
+        altered = alter(image)
+        assert altered.shape == image.shape
+        assert altered.dtype == np.uint8
     assert np.array_equal(image, kept)

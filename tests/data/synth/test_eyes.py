@@ -19,7 +19,7 @@ def fear() -> SyntheticEyes:
 
 def test_the_columns_agree_with_each_other(fear: SyntheticEyes) -> None:
     """Laid out anew from the tracker's samples, columns 1 to 32 are the sheet's to its last digit."""
-    rebuilt = np.array([raw_row(each, DISPLAY, StimulusRect.whole(DISPLAY)) for each in samples(fear)])
+    rebuilt = np.array([raw_row(sample, DISPLAY, StimulusRect.whole(DISPLAY)) for sample in samples(fear)])
     assert np.array_equal(np.isnan(rebuilt[:, :32]), np.isnan(fear.cells[:, :32]))
     tolerance = np.repeat([0.51, 1e-5, 1e-3, 1e-9, 1e-2, 1e-2, 1e-3], [6, 6, 2, 2, 6, 4, 6])
     assert np.all(np.nan_to_num(np.abs(rebuilt[:, :32] - fear.cells[:, :32])) <= tolerance)
@@ -83,13 +83,13 @@ def test_missing_cells_carry_no_label() -> None:
     """With all else equal, the same cells are blank whatever is felt."""
     blank = [np.isnan(generate(emotion, participant=5).cells[:, :32]) for emotion in EMOTIONS]
     assert blank[0].any()
-    assert all(np.array_equal(each, blank[0]) for each in blank)
+    assert all(np.array_equal(cells, blank[0]) for cells in blank)
 
 
 def test_feelings_show_in_pupil_gaze_and_distance() -> None:
     def mean(emotion: str, column: int) -> float:
         return float(
-            np.mean([np.nanmean(generate(emotion, participant=each).cells[:, column]) for each in range(1, 9)])
+            np.mean([np.nanmean(generate(emotion, participant=item).cells[:, column]) for item in range(1, 9)])
         )
 
     assert mean("sadness", 1) - mean("happiness", 1) > 150  # looks down

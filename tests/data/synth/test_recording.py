@@ -31,7 +31,7 @@ def test_a_recording_reads_back(recording: Path) -> None:
     assert (export.display.width_px, export.display.height_px) == (1920, 1080)
     assert export.seen.any()
     acted = json.loads((recording / "synthetic.json").read_text())["acts"]
-    assert [each["felt"] for each in acted] == ["happiness", "sadness"]
+    assert [item["felt"] for item in acted] == ["happiness", "sadness"]
 
 
 def test_the_video_holds_the_frames(recording: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_same_seed_same_bytes_whatever_the_workers(small: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     again = synthesise(
-        tmp_path / "again", 5, 0, 3, 8, progress=lambda label, done, total: told.append((label, done, total)), workers=2
+        tmp_path / "again",
+        5,
+        0,
+        3,
+        8,
+        progress=lambda label, done, total: steps.append((label, done, total)),
+        workers=2,
     )
     assert _digests(again) == _digests(small)
-    assert told[0] == ("clips", 0, 15)
-    assert told[-1] == ("clips", 15, 15)
+    assert steps[0] == ("clips", 0, 15)
+    assert steps[-1] == ("clips", 15, 15)
 
 
 def test_the_reader_opens_it_without_a_word(small: Path) -> None:
@@ -46,9 +53,9 @@ def test_the_reader_opens_it_without_a_word(small: Path) -> None:
     for clip in dataset.clips:
         plan = plans[clip.name]
         assert clip.fold == plan.fold
-        assert EMOTIONS[int(clip.labels["er-7"])] == plan.er_emotion
-        assert EMOTIONS[int(clip.labels["fer-7"])] == plan.fer_emotion
-        assert clip.labels["fer-intensity"] == plan.fer_intensity
+        assert EMOTIONS[int(clip.labels["er-7"])] == plan.labels["ER_Emotion"]
+        assert EMOTIONS[int(clip.labels["fer-7"])] == plan.labels["FER_Emotion"]
+        assert clip.labels["fer-intensity"] == plan.labels["FER_Intensity"]
         assert 8 <= len(clip.frame_paths) <= 10
     first = dataset.clips[0]
     track = first.eye()
@@ -86,7 +93,7 @@ def test_force_replaces_a_synthetic_set_and_failure_leaves_nothing(tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         synthesise(out, 5, 1, 1, 8, progress=stop, force=True)
     assert _digests(out) == before
-    assert [each.name for each in tmp_path.iterdir()] == ["set"]
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
     synthesise(out, 5, 1, 1, 8, force=True)
     assert _digests(out) != before
 
@@ -95,3 +102,61 @@ def test_too_few_frames_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="at least 8 frames"):
         synthesise(tmp_path / "out", frames=7)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_about_a_third_of_the_clips_hide_something(seed: int) -> None:
+    plans = plan_clips(60, 10, seed)
+    assert 0.27 < sum(plan.labels["ER_Emotion"] != plan.labels["FER_Emotion"] for plan in plans) / len(plans) < 0.42
+
+
+def test_five_folds_share_no_participant() -> None:
+    folds = defaultdict(set)
+    for plan in plan_clips(23, 4, 0):
+        folds[plan.participant].add(plan.fold)
+    assert all(len(members) == 1 for members in folds.values())
+    sizes = Counter(next(iter(members)) for members in folds.values())
+    assert sorted(sizes) == [1, 2, 3, 4, 5]
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+
+
+def test_every_emotion_is_common_in_both_views() -> None:
+    plans = plan_clips(60, 10, 0)
+    for view in ("ER_Emotion", "FER_Emotion"):
+        counts = Counter(plan.labels[view] for plan in plans)
+        assert set(counts) == set(EMOTIONS)
+        assert min(counts.values()) > 40
+
+
+def test_what_is_felt_varies_among_those_who_show_the_same_at_the_same_film() -> None:
+    groups = defaultdict(list)
+    for plan in plan_clips(60, 10, 0):
+        groups[plan.film, plan.labels["FER_Emotion"]].append(plan.labels["ER_Emotion"])
+    large = [group for group in groups.values() if len(group) >= 10]
+    assert len(large) >= 20
+    assert all(len(set(group)) > 1 for group in large)
+
+
+def test_labels_lie_in_their_ranges_and_follow_the_emotion() -> None:
+    plans = plan_clips(60, 10, 0)
+    assert all(
+        -1 <= value <= 1
+        for plan in plans
+        for value in (plan.labels["ER_Valence"], plan.labels["ER_Arousal"], plan.labels["FER_Valence"])
+    )
+    assert all(0 <= plan.labels["FER_Intensity"] <= 3 for plan in plans)
+    happy = [plan.labels["ER_Valence"] for plan in plans if plan.labels["ER_Emotion"] == "happiness"]
+    angry = [plan.labels["ER_Valence"] for plan in plans if plan.labels["ER_Emotion"] == "anger"]
+    assert min(happy) > max(angry)
+
+
+def test_clip_names_tell_participant_film_and_induced_emotion() -> None:
+    names = [plan.name for plan in plan_clips(5, 12, 0)]
+    assert len(set(names)) == 60
+    assert "3_film04_surprise" in names
+
+
+@pytest.mark.parametrize(("participants", "clips"), [(4, 10), (5, 0)], ids=["too-few-participants", "no-clips"])
+def test_numbers_out_of_range_are_refused(participants: int, clips: int) -> None:
+    with pytest.raises(ConfigurationError):
+        plan_clips(participants, clips, 0)

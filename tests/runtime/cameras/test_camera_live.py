@@ -4,6 +4,7 @@ import math
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -20,8 +21,9 @@ from emer_edge.core.errors import CameraError
 from emer_edge.core.samples import Frame
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
+from emer_edge.runtime.cameras.capture_child import Flags, Kind, Record, Records, packed
 from emer_edge.runtime.cameras.grabber import Target, frame_stamp
-from emer_edge.runtime.cameras.live import LiveCapture, Patience
+from emer_edge.runtime.cameras.live_camera import LiveCapture, Patience
 
 QUICK = Patience(open_s=10.0, silent_s=1.0, frozen_s=1.0, black_s=1.0, pauses_s=(0.05, 0.4), black_pauses_s=(0.1, 0.4))
 
@@ -57,7 +59,7 @@ class Reader:
     def wait(self, what: str) -> None:
         """Until that has been said."""
         deadline = time.monotonic() + 30
-        while not any(what in each for each in self.said):
+        while not any(what in sentence for sentence in self.said):
             assert time.monotonic() < deadline, f"{what!r} was not said; said was {self.said}"
             time.sleep(0.02)
 
@@ -113,9 +115,9 @@ def test_the_newest_frame_wins(server: MjpegServer) -> None:
     assert camera.dropped >= 10
     assert behind <= 15
     assert fresh.index > late.index
-    stamps = [each.stamp_ns for each in (*frames, late, fresh)]
+    stamps = [frame.stamp_ns for frame in (*frames, late, fresh)]
     assert stamps == sorted(set(stamps))
-    assert all(each.clock == "arrival" and each.stamp_ns <= each.arrival_ns for each in frames)
+    assert all(frame.clock == "arrival" and frame.stamp_ns <= frame.arrival_ns for frame in frames)
     assert number_of(fresh.image) - number_of(frames[0].image) == fresh.index - frames[0].index
 
 
@@ -162,13 +164,13 @@ def test_a_camera_that_fails_is_said_once_and_comes_back(server: MjpegServer, fa
     assert "is back after" in reader.said[1]
     assert reader.camera.trouble is None
     assert reader.camera.losses == 1
-    assert all(abs(level_of(each.image) - 180) < 8 for each in new)
-    seen = [number_of(each.image) for each in reader.frames[:count] if level_of(each.image) > 50]
+    assert all(abs(level_of(frame.image) - 180) < 8 for frame in new)
+    seen = [number_of(frame.image) for frame in reader.frames[:count] if level_of(frame.image) > 50]
     assert len(set(seen)) == len(seen)  # nothing that a frozen camera repeats is given twice
     assert max(seen) <= last + 40
-    stamps = [each.stamp_ns for each in reader.frames]
+    stamps = [frame.stamp_ns for frame in reader.frames]
     assert stamps == sorted(set(stamps))
-    assert [each.index for each in reader.frames] == sorted({each.index for each in reader.frames})
+    assert [frame.index for frame in reader.frames] == sorted({frame.index for frame in reader.frames})
 
 
 def test_a_driver_that_hangs_is_killed_and_replaced(pipe: VideoPipe) -> None:
@@ -188,7 +190,7 @@ def test_a_driver_that_hangs_is_killed_and_replaced(pipe: VideoPipe) -> None:
     assert abs(level_of(new[-1].image) - 200) < 8
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV], ids=lambda device: device.name)
 def test_a_capture_process_that_dies_or_stops_is_replaced(server: MjpegServer, number: signal.Signals) -> None:
     reader = Reader(server.url)
     reader.wait_frames(3)
@@ -269,11 +271,11 @@ def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: 
 def test_originals_are_what_the_images_were_decoded_from(server: MjpegServer, originals: bool) -> None:
     with open_camera(server.url, originals=originals) as camera:
         frames = [next(camera) for _ in range(20)]
-    assert [number_of(each.image) for each in frames] == sorted({number_of(each.image) for each in frames})
-    for each in frames:
-        assert (each.original is not None) == originals
-        if each.original is not None:
-            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(each.original, np.uint8), 1), each.image)
+    assert [number_of(frame.image) for frame in frames] == sorted({number_of(frame.image) for frame in frames})
+    for one in frames:
+        assert (one.original is not None) == originals
+        if one.original is not None:
+            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(one.original, np.uint8), 1), one.image)
 
 
 def test_a_camera_that_sends_no_jpeg_has_no_originals() -> None:
@@ -330,3 +332,56 @@ def test_frames_that_change_their_size_are_followed(tmp_path: Path) -> None:
 )
 def test_capture_time_counts_only_near_the_arrival(position_ms: float, stamp: tuple[int, str]) -> None:
     assert frame_stamp(position_ms, 100_000_000_000) == stamp
+
+
+IMAGE = Record(Kind.IMAGE, Flags.BLACK, "capture", 480, 640, 1_228_800, 7, 10**12, 40_000)
+FAILED = Record(Kind.FAILED, text={"error": "ä" * 300})
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1000])
+def test_records_come_back_however_they_are_cut(size: int) -> None:
+    data = packed(IMAGE) + packed(FAILED) + packed(IMAGE)
+    records, parsed = Records(), []
+    for at in range(0, len(data), size):
+        parsed += records.feed(data[at : at + size])
+    assert parsed == [IMAGE, FAILED, IMAGE]
+
+
+def scribbled(at: int, layout: str, *numbers: int) -> bytes:
+    data = bytearray(packed(IMAGE))
+    struct.pack_into(layout, data, at, *numbers)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        scribbled(0, "=B", 9),
+        scribbled(2, "=H", 99),
+        scribbled(4, "=II", 10**6, 10**6),
+        scribbled(12, "=Q", 2**60),
+        scribbled(20, "=q", -1),
+        scribbled(36, "=i", -40),
+        scribbled(36, "=i", 2**31 - 1),
+        scribbled(40, "=I", 400_000),
+        packed(Record(Kind.FAILED)),
+        packed(Record(Kind.FAILED, text={"error": "x"})).replace(b'"error"', b'"error '),
+        packed(FAILED).replace(b'{"error"', b'["error",', 1)[:-1] + b"]",
+    ],
+    ids=[
+        "kind",
+        "clock",
+        "size",
+        "slot",
+        "number",
+        "length",
+        "endless",
+        "original",
+        "no-error",
+        "no-json",
+        "no-object",
+    ],
+)
+def test_what_no_capture_process_writes_is_one_error(data: bytes) -> None:
+    with pytest.raises(CameraError, match="nonsense"):
+        Records().feed(data + bytes(40))

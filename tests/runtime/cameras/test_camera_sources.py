@@ -17,7 +17,7 @@ from rtsp_server import RtspServer
 from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.grabber import is_black, is_repeat
+from emer_edge.runtime.cameras.capture_child import is_black, is_repeat
 from emer_edge.runtime.cameras.gstreamer import elements
 from emer_edge.runtime.cameras.registry import find_camera
 from emer_edge.runtime.cameras.synthetic import SyntheticGrabber
@@ -144,12 +144,12 @@ def test_a_gstreamer_pipeline_is_read_with_its_capture_times(width: int) -> None
         assert camera.size_px == (width, 48)
         assert camera.fps == 25.0
         frames = [next(camera) for _ in range(20)]
-    assert {each.clock for each in frames} == {"capture"}
-    steps = np.diff([each.stamp_ns for each in frames]) / 40e6  # where GStreamer drops images: more than one
+    assert {frame.clock for frame in frames} == {"capture"}
+    steps = np.diff([frame.stamp_ns for frame in frames]) / 40e6  # where GStreamer drops images: more than one
     assert np.allclose(steps, np.round(steps), atol=0.03)  # its own times: arrivals jitter more
-    assert all(0 <= each.arrival_ns - each.stamp_ns < 1_000_000_000 for each in frames)
-    for each in frames:  # a white ball of one size on black: rows that slip would tear it
-        columns, rows = (np.flatnonzero(each.image[..., 1].max(axis=axis) > 128) for axis in (0, 1))
+    assert all(0 <= frame.arrival_ns - frame.stamp_ns < 1_000_000_000 for frame in frames)
+    for one in frames:  # a white ball of one size on black: rows that slip would tear it
+        columns, rows = (np.flatnonzero(one.image[..., 1].max(axis=axis) > 128) for axis in (0, 1))
         assert columns[-1] - columns[0] < 45
         assert rows[-1] - rows[0] < 45
 
@@ -182,10 +182,10 @@ def test_rtsp_is_stamped_with_the_senders_times() -> None:
         frames = [next(camera) for _ in range(30)]
         assert camera.size_px == (160, 120)
     later = frames[10:]
-    assert {each.clock for each in later} == {"stream"}
-    steps_ms = np.diff([each.stamp_ns for each in later]) / np.diff([each.index for each in later]) * 1e-6
+    assert {frame.clock for frame in later} == {"stream"}
+    steps_ms = np.diff([frame.stamp_ns for frame in later]) / np.diff([frame.index for frame in later]) * 1e-6
     assert abs(np.median(steps_ms) - 40.0) < 2.0
-    assert all(0 <= each.arrival_ns - each.stamp_ns < 1_000_000_000 for each in later)
+    assert all(0 <= frame.arrival_ns - frame.stamp_ns < 1_000_000_000 for frame in later)
 
 
 def test_the_synthetic_camera_draws_a_moving_face_at_its_rate() -> None:
@@ -195,9 +195,9 @@ def test_the_synthetic_camera_draws_a_moving_face_at_its_rate() -> None:
         assert camera.size_px == (320, 240)
         frames = [next(camera) for _ in range(10)]
     assert frames[-1].clock == "capture"
-    steps = np.diff([each.stamp_ns for each in frames]) / 50e6
+    steps = np.diff([frame.stamp_ns for frame in frames]) / 50e6
     assert np.allclose(steps, np.round(steps), atol=1e-3)  # a busy machine skips some
-    assert (np.round(steps) >= np.diff([each.index for each in frames])).all()
+    assert (np.round(steps) >= np.diff([frame.index for frame in frames])).all()
     assert began_ns < frames[0].stamp_ns < frames[-1].arrival_ns
     assert not any(is_repeat(a.image, b.image) for a, b in itertools.pairwise(frames))
     assert camera.repeats == 0  # type: ignore[attr-defined]
@@ -224,8 +224,8 @@ def test_a_folder_plays_in_natural_order(folder: Path) -> None:
     with open_camera(f"{folder}?fps=20", pace="fast") as camera:
         assert (camera.live, camera.clock, camera.fps, camera.size_px) == (False, "media", 20.0, (64, 48))
         frames = list(camera)
-    assert [int(each.image[0, 0, 0]) for each in frames] == [number * 10 for number in range(1, 13)]
-    assert [each.stamp_ns for each in frames] == [number * 50_000_000 for number in range(12)]
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [number * 10 for number in range(1, 13)]
+    assert [frame.stamp_ns for frame in frames] == [number * 50_000_000 for number in range(12)]
 
 
 def test_a_folder_drops_what_a_slow_reader_misses(folder: Path) -> None:

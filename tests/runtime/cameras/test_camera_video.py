@@ -37,10 +37,10 @@ def test_fast_pace_yields_every_frame_at_its_media_time(video) -> None:
     with open_camera(str(video), pace="fast") as camera:
         assert (camera.live, camera.clock, camera.fps, camera.size_px) == (False, "media", FPS, (64, 48))
         frames = list(camera)
-    assert [level(each) for each in frames] == list(range(FRAMES))
-    assert [each.index for each in frames] == list(range(FRAMES))
-    assert [each.stamp_ns for each in frames] == [i * 40_000_000 for i in range(FRAMES)]
-    assert all(each.arrival_ns == each.stamp_ns and each.clock == "media" for each in frames)
+    assert [level(frame) for frame in frames] == list(range(FRAMES))
+    assert [frame.index for frame in frames] == list(range(FRAMES))
+    assert [frame.stamp_ns for frame in frames] == [i * 40_000_000 for i in range(FRAMES)]
+    assert all(frame.arrival_ns == frame.stamp_ns and frame.clock == "media" for frame in frames)
     assert camera.dropped == 0
     assert frames[0].image.shape == (48, 64, 3)
     assert frames[0].image.dtype == np.uint8
@@ -67,7 +67,7 @@ def test_a_whole_frame_rate_does_not_drift(tmp_path) -> None:
 def test_real_pace_yields_frames_when_they_are_due(video) -> None:
     start_ns = monotonic_ns() + 50_000_000
     with open_camera(str(video), start_ns=start_ns) as camera:
-        late_ms = [(monotonic_ns() - each.stamp_ns) * 1e-6 for each in camera]
+        late_ms = [(monotonic_ns() - frame.stamp_ns) * 1e-6 for frame in camera]
     assert len(late_ms) >= FRAMES // 2
     assert min(late_ms) >= 0.0
     assert min(late_ms[-5:]) < 30.0  # a busy machine delays some; a pace that is too slow delays the last ones most
@@ -99,7 +99,7 @@ def test_a_cut_file_ends_and_says_so(video, caplog) -> None:
     with caplog.at_level(logging.WARNING, logger="emer_edge"):
         frames = list(open_camera(str(video), pace="fast"))
     assert 0 < len(frames) < FRAMES
-    assert [level(each) for each in frames[:-1]] == list(range(len(frames) - 1))  # the last may be half there
+    assert [level(frame) for frame in frames[:-1]] == list(range(len(frames) - 1))  # the last may be half there
     assert f"ended after {len(frames)} of the {FRAMES} frames" in caplog.text
 
 

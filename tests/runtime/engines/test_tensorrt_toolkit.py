@@ -71,7 +71,7 @@ def test_tensorrt_of_each_version(trt: Any, typing: str, network_flags: int, pro
     assert found.timing_cache
     assert not found.runtime_cache
     assert found.compute_capabilities == ()
-    assert found.told == f"tensorrt {trt.__version__}"
+    assert found.label == f"tensorrt {trt.__version__}"
 
 
 @pytest.mark.skipif(find_tensorrt() != "tensorrt_rtx", reason="tensorrt_rtx is not installed")

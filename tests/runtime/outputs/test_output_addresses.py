@@ -52,7 +52,7 @@ def test_addresses(address: str, name: str, options: object, monkeypatch: pytest
     [
         ("mqt://host", "did you mean mqtt://HOST/TOPIC"),
         ("run.mp4", "outputs are session:FOLDER"),
-        ("json:file", "nothing stands behind the colon"),
+        ("json:file", "nothing may follow the colon"),
         ("ftp://me:secret@host/x", "ftp://...@host/x"),
         ("mqtt://me:secret@host/x", "EMER_EDGE_MQTT_USERNAME"),
         ("http://me:secret@127.0.0.1:8080", TOKEN_VARIABLE),
@@ -75,7 +75,7 @@ def test_addresses_that_can_not_be_read(address: str, named: str) -> None:
     ("address", "named"),
     [
         ("lsl://", "an LSL stream's name"),
-        ("http://0.0.0.0:8080", "know a token"),
+        ("http://0.0.0.0:8080", "only with a token"),
         ("run.mcap?images=jpeg", "--consent-id"),
         ("nowhere/run.mcap", "make it first"),
         ("session:kept", "--participant"),

@@ -171,7 +171,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 20
-    assert done.stderr.count("the output record failed and is left out; the run goes on") == 1
+    assert done.stderr.count("the output record failed and gets nothing more; the run goes on") == 1
     assert "File too large" in done.stderr
     assert "lost by record" in done.stderr
     assert path.stat().st_size <= 300_000

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import page_inputs
 import pytest
-import result_inputs
 from page_inputs import result_of
 from rich.console import Console
 from runtime_inputs import LiveTracker
@@ -32,7 +32,7 @@ from emer_edge.runtime.outputs.sensor_health import SensorHealth, camera_health,
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
 
-OK = replace(result_inputs.OK, end_ns=60_000_000_000, notes=(*result_inputs.OK.notes, "another note"))
+OK = replace(page_inputs.OK, end_ns=60_000_000_000, notes=(*page_inputs.OK.notes, "another note"))
 SENSORS = (
     SensorHealth("camera", 29.9, 30.0, None, 0, 2, "capture"),
     SensorHealth("tracker", 119.6, 120.0, None, 1, 3, "device ±0.4 ms +21 ppm"),

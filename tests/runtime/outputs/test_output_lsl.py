@@ -43,8 +43,10 @@ def test_an_inlet_gets_labelled_results(bundle: Bundle) -> None:
     now_ns = monotonic_ns()
     results = [replace(ok(now_ns), heads={}, gap=None, state=State.NO_FACE), ok(now_ns + 1_000_000)]
     deadline_s = time.monotonic() + 10
-    while not output._outlet.have_consumers() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+    while inlet.pull_sample(0.05)[0] is None and time.monotonic() < deadline_s:
+        output.result(ok(now_ns - 1_000_000))  # until the inlet has subscribed
+    while inlet.pull_sample(0.2)[0] is not None:
+        pass
     assert all(output.result(each) for each in results)
     pulled = [inlet.pull_sample(10.0) for _ in results]
     info = inlet.info()

@@ -105,6 +105,16 @@ def of(results: Sequence[Result], stream: str) -> list[Result]:
     return [each for each in results if each.stream == stream]
 
 
+def test_end_to_end_latency_is_the_faces_age_the_allowance_and_the_step(played: Played) -> None:
+    spans_ms = [r.face_age_ms + 50.0 + r.stages_ms["total"] for r in played.results if r.face_age_ms is not None]
+    whole = played.summary.end_to_end
+    assert whole is not None
+    assert whole.count == len(spans_ms) > 0
+    assert (whole.min_ms, whole.max_ms) == pytest.approx((min(spans_ms), max(spans_ms)))
+    assert "end-to-end latency" in played.table
+    assert "end_to_end" not in played.summary.to_dict()
+
+
 def test_lines_and_the_summary_tell_streams_apart(played: Played) -> None:
     assert [each["stream"] for each in played.json] == [each.stream for each in played.results]
     assert {each["stream"] for each in played.json} == set(NAMES)
@@ -117,7 +127,7 @@ def test_lines_and_the_summary_tell_streams_apart(played: Played) -> None:
         assert f"{name}: results: {told}" in played.table
         assert f"{name}: tracker: " in played.table
     assert f"{played.summary.frames} frames" in played.table
-    assert "hop deadline to result" in played.table
+    assert "step latency" in played.table
 
 
 def test_each_stream_has_its_session(played: Played) -> None:

@@ -268,7 +268,7 @@ def test_a_newer_schema_is_refused(bundle: Bundle, run: tuple[Path, list[Result]
 
 def test_messages_of_another_kind_are_refused() -> None:
     with pytest.raises(DataError, match="message 3 of /samples can't be read"):
-        Recorded("/samples", 3, 0, b'{"stamp_ns": "now"}').decode()
+        Recorded("/samples", 3, b'{"stamp_ns": "now"}').decode()
 
 
 def test_an_interrupted_start_leaves_no_file(bundle: Bundle, tmp_path: Path) -> None:

@@ -67,16 +67,16 @@ def as_sent(sample: TrackerSample) -> TrackerSample:
 
 
 def test_every_row_arrives_at_its_time(eyes: SyntheticEyes, samples: list[TrackerSample]) -> None:
-    assert [each.stamp_ns // 1000 for each in samples] == (eyes.times_ns // 1000).tolist()
+    assert [sample.stamp_ns // 1000 for sample in samples] == (eyes.times_ns // 1000).tolist()
 
 
-@pytest.mark.parametrize("column", EYE_COLUMNS[:32], ids=[each.key for each in EYE_COLUMNS[:32]])
+@pytest.mark.parametrize("column", EYE_COLUMNS[:32], ids=[column.key for column in EYE_COLUMNS[:32]])
 @pytest.mark.parametrize("derived", [False, True], ids=["whole", "derived"])
 def test_columns_1_to_32_come_back(
     column: EyeColumn, derived: bool, eyes: SyntheticEyes, samples: list[TrackerSample]
 ) -> None:
-    sent = [as_sent(each) for each in samples] if derived else samples
-    live = np.array([raw_row(each, DISPLAY, WHOLE)[column.number - 1] for each in sent])
+    sent = [as_sent(sample) for sample in samples] if derived else samples
+    live = np.array([raw_row(sample, DISPLAY, WHOLE)[column.number - 1] for sample in sent])
     sheet = eyes.cells[:, column.number - 1]
     np.testing.assert_array_equal(np.isnan(live), np.isnan(sheet))
     assert np.nanmax(np.abs(live - sheet)) <= tolerance(column, derived)

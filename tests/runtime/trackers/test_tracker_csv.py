@@ -21,7 +21,7 @@ def line(number: int) -> bytes:
 
 
 def gaze_of(samples: list[TrackerSample]) -> list[int]:
-    return [round(each.left.gaze_px[0]) for each in samples]
+    return [round(sample.left.gaze_px[0]) for sample in samples]
 
 
 def read_one(text: str) -> TrackerSample:
@@ -108,7 +108,7 @@ def test_a_new_header_counts_when_it_comes_twice() -> None:
 def test_cells_that_are_no_numbers_cost_their_line_or_are_missing(cell: str) -> None:
     decoder = CsvDecoder(DISPLAY)
     read = decoder.feed(HEADER + f"1,1,{cell},0.5\n".encode() + line(2), 0)
-    assert gaze_of([each for each in read if each.left.valid]) == [2]
+    assert gaze_of([sample for sample in read if sample.left.valid]) == [2]
 
 
 def test_the_columns_a_stream_lacks_are_named() -> None:
@@ -129,7 +129,7 @@ def test_an_endless_line_costs_no_memory() -> None:
     decoder.feed(HEADER, 0)
     for _ in range(100):
         decoder.feed(b"1" * 1000, 0)
-    assert decoder._lines.held <= 4096
+    assert len(decoder.lines.buffer) <= 4096
     assert gaze_of(decoder.feed(b"\n" + line(3), 0)) == [3]
     assert decoder.counters.losses() == {"overlong": 1}
 
@@ -156,7 +156,7 @@ def test_no_bytes_raise_and_a_line_after_them_is_read(pieces: list[bytes]) -> No
     decoder = CsvDecoder(DISPLAY)
     for piece in pieces:
         decoder.feed(piece, 0)
-        assert decoder._lines.held <= 4096
+        assert len(decoder.lines.buffer) <= 4096
     assert gaze_of(decoder.feed(b"\n" + HEADER + HEADER + line(7), 0)[-1:]) == [7]
 
 
@@ -171,6 +171,6 @@ def test_damage_costs_the_damaged_lines_only(data: st.DataObject) -> None:
     whole = b"".join([*sent[:victim], bytes(hurt), *sent[victim + 1 :]])
     read = CsvDecoder(DISPLAY).feed(whole, 0)
     behind = victim - 1 + (not hurt.endswith(b"\n"))  # without its end it takes the next line along
-    intact = [each for each in range(6) if each < victim - 1 or each > behind]
-    times = [(each.device_ns or 0) // 1_000_000 for each in read]
+    intact = [start for start in range(6) if start < victim - 1 or start > behind]
+    times = [(sample.device_ns or 0) // 1_000_000 for sample in read]
     assert set(intact) <= set(times)

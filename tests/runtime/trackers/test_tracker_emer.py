@@ -22,7 +22,7 @@ def sample(time_us: int, x: float = 250.0) -> TrackerSample:
 
 
 def gaze_of(samples: list[TrackerSample]) -> list[int]:
-    return [round(each.left.gaze_px[0]) for each in samples]
+    return [round(sample.left.gaze_px[0]) for sample in samples]
 
 
 def packet(body: bytes) -> bytes:
@@ -101,7 +101,7 @@ def test_what_is_encoded_comes_back(sent: TrackerSample, sequence: int) -> None:
     (read,) = EmerDecoder(DISPLAY).feed(encode_sample(sent, sequence, DISPLAY), 1)
     assert read.device_ns == sent.device_ns
     for before, after in ((sent.left, read.left), (sent.right, read.right)):
-        whole = not any(math.isnan(each) for each in before.gaze_px)
+        whole = not any(math.isnan(number) for number in before.gaze_px)
         assert after.valid == (before.valid and whole)
         if whole:
             assert after.gaze_px == pytest.approx(before.gaze_px, abs=1e-3)
@@ -152,7 +152,7 @@ def test_a_32_bit_clock_is_continued_over_its_wrap_and_not_over_a_reset() -> Non
     decoder = EmerDecoder(DISPLAY)
     times_us = [2**32 - 20_000, 2**32 - 10_000, 2**32, 2**32 + 10_000, 3 * 2**31, 2**33 - 5]
     data = b"".join(encode_sample(sample(t), i, DISPLAY, time_bits=32) for i, t in enumerate(times_us))
-    read = [each.device_ns for each in decoder.feed(data, 0)]
+    read = [sample.device_ns for sample in decoder.feed(data, 0)]
     assert read == [t * 1000 for t in times_us]
     (reset,) = decoder.feed(encode_sample(sample(2**33 - 70_000_000), 99, DISPLAY, time_bits=32), 0)
     assert reset.device_ns is not None
@@ -189,7 +189,7 @@ def test_numbers_no_eye_has_are_missing() -> None:
     decoder = EmerDecoder(DISPLAY)
     (read,) = decoder.feed(packet(struct.pack("<BBHIQ", 1, 1, 0, mask, 9) + fields), 0)
     assert not read.left.valid
-    assert all(math.isnan(each) for each in (*read.left.gaze_px, *read.left.position_mm, read.left.pupil_mm))
+    assert all(math.isnan(number) for number in (*read.left.gaze_px, *read.left.position_mm, read.left.pupil_mm))
     assert decoder.counters.losses() == {"out of range": 3}
 
 
@@ -197,7 +197,7 @@ def test_endless_garbage_costs_no_memory_and_not_the_packet_behind_it() -> None:
     decoder = EmerDecoder(DISPLAY)
     for _ in range(50):
         decoder.feed(b"\xa5" * 1000, 0)
-    assert len(decoder._buffer) <= 4096
+    assert len(decoder.buffer) <= 4096
     assert gaze_of(decoder.feed(b"".join(stream(2, 3)), 0)) == [3, 4]
     assert decoder.counters.losses() == {"overlong": 1}
 
@@ -208,7 +208,7 @@ def test_no_bytes_raise_and_a_packet_after_them_is_read(pieces: list[bytes]) -> 
     decoder = EmerDecoder(Display())
     for piece in pieces:
         decoder.feed(piece, 0)
-        assert len(decoder._buffer) <= 4096
+        assert len(decoder.buffer) <= 4096
     assert gaze_of(decoder.feed(b"\0" + encode_sample(sample(77, 7.0), 7, Display()), 0)) == [7]
 
 
@@ -232,4 +232,4 @@ def test_damage_costs_the_damaged_packets_only(data: st.DataObject) -> None:
             hurt[at : at + 20] = data.draw(st.binary(min_size=1, max_size=40))
     whole = b"".join([*packets[:victim], bytes(hurt), *packets[victim + 1 :]])
     read = gaze_of(EmerDecoder(DISPLAY).feed(whole, 0))
-    assert [each for each in read if each != victim] == [each for each in range(6) if each != victim]
+    assert [sample for sample in read if sample != victim] == [start for start in range(6) if start != victim]

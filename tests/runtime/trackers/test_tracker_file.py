@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emer_edge.core.columns import COLUMN_KEYS
-from emer_edge.core.errors import DataError, TrackerError
+from emer_edge.core.errors import ConfigurationError, DataError, TrackerError
 from emer_edge.core.samples import Display
+from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 
@@ -18,7 +22,7 @@ FAST = TrackerOptions(display=DISPLAY, pace="fast")
 
 def export(path, first_ms: float = 5.0, rows: int = 10, step_ms: float = 8.0, drop: str = ""):
     """A Tobii Pro Lab export whose gaze, in px, says which row it is; the third row is a blink."""
-    names = [each for each in COLUMN_KEYS if each != drop]
+    names = [key for key in COLUMN_KEYS if key != drop]
     text = ["\t".join(["Recording timestamp [ms]", "Sensor", *names])]
     for number in range(rows):
         cells = dict.fromkeys(names, "")
@@ -45,14 +49,14 @@ def test_an_export_is_replayed_sample_by_sample(tmp_path) -> None:
         assert tracker.rate_hz == pytest.approx(125.0)
         assert tracker.missing_columns == ()
         samples = list(tracker)
-    assert [each.stamp_ns for each in samples] == [5_000_000 + i * 8_000_000 for i in range(10)]
-    assert all(each.arrival_ns == each.stamp_ns for each in samples)
+    assert [sample.stamp_ns for sample in samples] == [5_000_000 + i * 8_000_000 for i in range(10)]
+    assert all(sample.arrival_ns == sample.stamp_ns for sample in samples)
     assert samples[4].left.gaze_px == (4.0, 100.0)
     assert samples[4].right.gaze_mm == (2.0, 50.0)
     assert samples[4].left.position_mm == (10.0, 20.0, 600.0)
     assert samples[4].left.pupil_mm == 3.5
     assert math.isnan(samples[4].right.pupil_mm)
-    assert [each.left.valid for each in samples] == [i != 2 for i in range(10)]
+    assert [sample.left.valid for sample in samples] == [i != 2 for i in range(10)]
 
 
 def test_an_offset_makes_a_pair_synchronised(tmp_path) -> None:
@@ -80,7 +84,8 @@ def test_real_pace_yields_samples_when_they_are_due(tmp_path) -> None:
     start_ns = monotonic_ns() + 30_000_000
     options = TrackerOptions(pace="real", start_ns=start_ns)
     late_ms = [
-        (monotonic_ns() - each.stamp_ns) * 1e-6 for each in open_tracker(export(tmp_path / "t.tsv", rows=40), options)
+        (monotonic_ns() - sample.stamp_ns) * 1e-6
+        for sample in open_tracker(export(tmp_path / "t.tsv", rows=40), options)
     ]
     assert len(late_ms) == 40
     assert min(late_ms) >= 0.0
@@ -103,8 +108,8 @@ def test_lines_are_replayed_too(tmp_path) -> None:
     assert tracker.rate_hz == pytest.approx(100.0)
     assert "Pupil diameter left [mm]" in tracker.missing_columns
     samples = list(tracker)
-    assert [each.stamp_ns for each in samples] == [0, 10_000_000, 20_000_000]
-    assert [each.left.valid for each in samples] == [True, True, False]
+    assert [sample.stamp_ns for sample in samples] == [0, 10_000_000, 20_000_000]
+    assert [sample.left.valid for sample in samples] == [True, True, False]
     assert samples[1].right.gaze_px == (500.0, 250.0)
     assert tracker.dropped == {"garbage": 1}
     assert "1 lines can't be read" in said[0]
@@ -143,3 +148,60 @@ def test_a_long_wait_is_cut_short_by_close(tmp_path) -> None:
     began = time.monotonic()
     assert list(tracker) == []
     assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "path", "parameters"),
+    [
+        ("/dev/ttyUSB0", "", "/dev/ttyUSB0", {}),
+        ("/dev/ttyACM0?format=csv", "", "/dev/ttyACM0", {"format": "csv"}),
+        (
+            "serial:///dev/ttyUSB0?baud=921600&format=emer",
+            "serial",
+            "/dev/ttyUSB0",
+            {"baud": "921600", "format": "emer"},
+        ),
+        ("what? a name.tsv", "", "what? a name.tsv", {}),
+        ("lab://host:4242/x", "lab", "host:4242/x", {}),
+    ],
+)
+def test_sources_are_taken_apart(text: str, scheme: str, path: str, parameters: dict[str, str]) -> None:
+    source = parse_address(text)
+    assert (source.scheme, source.path, dict(source.parameters)) == (scheme, path, parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("serial://dev/ttyUSB0", "three slashes"),
+        ("serial://", "three slashes"),
+        ("serial://[", "can't read the address"),
+        ("/dev/null?baud", "name=value"),
+        ("/dev/null?baud=1&baud=2", "given twice"),
+        ("/dev/null?speed=9600", "unknown speed; known are baud, format, rate, columns, camera"),
+        ("/dev/null?baud=fast", "baud is a number from 50 to"),
+        ("/dev/null?rate=nan", "rate is a number"),
+        ("/dev/null?format=iscan3", "known are emer, csv"),
+        ("/dev/null?format=emer&columns=x,y", "belongs to format=csv"),
+    ],
+)
+def test_mistakes_are_named(text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        open_tracker(text)
+
+
+def test_an_unknown_scheme_lists_the_drivers() -> None:
+    with pytest.raises(TrackerError, match=r"no tracker driver knows 'lab://host'.*serial: /dev/ttyUSB0.*file:"):
+        open_tracker("lab://host")
+
+
+def test_an_unknown_pace_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="real or fast"):
+        open_tracker("x.tsv", TrackerOptions(pace="slow"))
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60) | st.text("/:?&=#[]@%serialdev", max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        parse_address(text)

@@ -26,7 +26,7 @@ from emer_edge.runtime.trackers.formats.opengaze import CAMERA
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulated_samples
 
 DISPLAY = Display()
-HERE = f"camera={','.join(f'{each:g}' for each in CAMERA.origin_mm)},{CAMERA.tilt_degrees:g}"
+HERE = f"camera={','.join(f'{number:g}' for number in CAMERA.origin_mm)},{CAMERA.tilt_degrees:g}"
 NAN = math.nan
 
 # What each format resolves: gaze in px, pupil and position in mm, device time in ns; None: it does not carry it.
@@ -78,10 +78,10 @@ def decoder_of(name: str):
 
 def as_one_eye(sample: TrackerSample) -> TrackerSample:
     """What a tracker with a single gaze point can know of a sample."""
-    seen = [each.gaze_px for each in (sample.left, sample.right) if each.valid]
+    seen = [eye.gaze_px for eye in (sample.left, sample.right) if eye.valid]
     if not seen:
         return TrackerSample(None, 0, 0, EyeReading(), EyeReading())
-    mean = (sum(each[0] for each in seen) / len(seen), sum(each[1] for each in seen) / len(seen))
+    mean = (sum(point[0] for point in seen) / len(seen), sum(point[1] for point in seen) / len(seen))
     eye = EyeReading(gaze_px=mean, valid=True)
     return TrackerSample(None, 0, 0, eye, eye)
 
@@ -89,7 +89,7 @@ def as_one_eye(sample: TrackerSample) -> TrackerSample:
 @pytest.mark.parametrize("name", stream_formats())
 def test_what_is_sent_comes_back_within_the_resolution(name: str) -> None:
     sent = synthetic(600)
-    assert any(not each.left.valid for each in sent)
+    assert any(not sample.left.valid for sample in sent)
     read = decoder_of(name).feed(encoded(name, sent) + (encoded(name, sent[:1])), 0)[: len(sent)]
     assert len(read) == len(sent)
     for before, after in zip(sent, read, strict=True):
@@ -119,10 +119,10 @@ def test_any_sample_comes_back(name: str, time_us: int, left: EyeReading, right:
 def test_both_iscan_frames_are_found(items: int) -> None:
     encoder = IscanEncoder(DISPLAY, items=items)
     data = b"".join(map(encoder.encode, synthetic(40)))
-    found = FormatFinder(DISPLAY).feed(data, 0)
-    assert found is not None
-    assert found[0].name == "iscan"
-    assert len(found[2]) == 40
+    match = FormatFinder(DISPLAY).feed(data, 0)
+    assert match is not None
+    assert match[0].name == "iscan"
+    assert len(match[2]) == 40
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,20 +130,20 @@ def test_both_iscan_frames_are_found(items: int) -> None:
 def test_a_format_is_found_wherever_its_stream_is_joined(name: str, joined: int, size: int) -> None:
     data = encoded(name, synthetic(260))[joined:]
     finder = FormatFinder(DISPLAY)
-    found = None
+    match = None
     for at in range(0, len(data), size):
-        found = finder.feed(data[at : at + size], at)
-        if found:
+        match = finder.feed(data[at : at + size], at)
+        if match:
             break
-    assert found is not None
-    assert found[0].name == name
+    assert match is not None
+    assert match[0].name == name
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=10))
 def test_noise_is_no_format(pieces: list[bytes]) -> None:
     finder = FormatFinder(DISPLAY)
-    assert all(finder.feed(each, 0) is None for each in pieces)
+    assert all(finder.feed(piece, 0) is None for piece in pieces)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_noise_is_no_format(pieces: list[bytes]) -> None:
         ({"format": "iscan", "width": "0", "height": "nan"}, "give both"),
         ({"format": "morse"}, "known are emer, csv, opengaze, iviewx, iscan"),
     ],
-    ids=lambda each: str(each)[:20],
+    ids=lambda value: str(value)[:20],
 )
 def test_parameters_that_make_no_sense_are_named(parameters: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
@@ -190,15 +190,15 @@ def test_a_port_is_read_in_every_format(name: str) -> None:
         assert "Eye position left Z [DACS mm]" in tracker.missing_columns
         samples = list(islice(tracker, 120))
         assert tracker.dropped == {}
-    stamps = [each.stamp_ns for each in samples]
+    stamps = [sample.stamp_ns for sample in samples]
     assert np.all(np.diff(stamps) > 0)
-    assert any(each.left.valid for each in samples)
+    assert any(sample.left.valid for sample in samples)
 
 
 def test_a_place_of_the_camera_fills_eye_positions() -> None:
     with playing("opengaze") as simulator, open_tracker(f"{simulator.path}?format=opengaze&{HERE}") as tracker:
         assert tracker.missing_columns == ()
-        depths = [each.left.position_mm[2] for each in islice(tracker, 120) if each.left.valid]
+        depths = [sample.left.position_mm[2] for sample in islice(tracker, 120) if sample.left.valid]
     assert 450 < min(depths) <= max(depths) < 850
 
 
@@ -211,14 +211,14 @@ def test_an_iview_x_is_asked_again_after_it_comes_back(tmp_path) -> None:
             before = list(islice(tracker, 30))[-1]
             simulator.transport.plug()
             plugged_ns = monotonic_ns()
-            after = next(each for each in tracker if each.arrival_ns > plugged_ns + 100_000_000)
+            after = next(sample for sample in tracker if sample.arrival_ns > plugged_ns + 100_000_000)
             assert after.stamp_ns > before.stamp_ns
-    assert any("is back after" in each for each in said)
+    assert any("is back after" in sentence for sentence in said)
 
 
 def test_a_port_that_waits_to_be_asked_is_explained() -> None:
     with (
         TrackerSimulator(SimulatedTracker("iviewx")) as simulator,
-        pytest.raises(TrackerError, match=r"some stream only when asked in their format: .*format=iviewx"),
+        pytest.raises(TrackerError, match=r"some stream only on request in their format: .*format=iviewx"),
     ):
         open_tracker(simulator.path.partition("?")[0], TrackerOptions(wait_s=0.3))

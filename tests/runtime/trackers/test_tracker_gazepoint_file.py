@@ -29,7 +29,7 @@ def export(path, count: int = 60, separator: str = ",", names: dict[str, str] | 
         fields = {name: text for group in groups.values() for name, text in group.items()}
         if not lines:
             header = ["MEDIA_ID", "MEDIA_NAME", *(names.get(name, name) for name in fields), "AOI"]
-            lines.append(separator.join(each for each in header if each))
+            lines.append(separator.join(name for name in header if name))
         cells = ["0", '"a film"', *(text for name, text in fields.items() if names.get(name, name)), ""]
         lines.append(separator.join([*cells]) + separator)
     path.write_text("\ufeff" + "\r\n".join(lines) + f"\r\n{extra}", encoding="utf-8")
@@ -47,7 +47,7 @@ def test_a_gazepoint_file_is_replayed(tmp_path, separator: str) -> None:
         assert "Pupil diameter left [mm]" not in tracker.missing_columns
         read = list(tracker)
         assert tracker.dropped == {}
-    assert "place is not known" in said[0]
+    assert "place is unknown" in said[0]
     sent = [sample for _, sample in zip(range(60), simulated_samples(rate_hz=60.0, seed=2), strict=False)]
     assert len(read) == 60
     for before, after in zip(sent, read, strict=True):
@@ -101,7 +101,7 @@ def test_lines_that_can_not_be_read_are_counted_and_said(tmp_path) -> None:
     with open_tracker(path, options) as tracker:
         assert len(list(tracker)) == 60
         assert tracker.dropped == {"garbage": 1}
-    assert any("1 lines can't be read" in each for each in said)
+    assert any("1 lines can't be read" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_a_recording_can_be_simulated(tmp_path) -> None:
     assert rate_hz == pytest.approx(60.0, rel=0.01)
     assert (read[0].device_ns, read[0].arrival_ns) == (0, 0)
     assert len(read) == 60
-    assert all(math.isnan(each.left.position_mm[0]) for each in read)
+    assert all(math.isnan(sample.left.position_mm[0]) for sample in read)

@@ -19,13 +19,13 @@ def frame(number: int, items: int = 2) -> bytes:
 
 
 def gaze_of(samples: list[TrackerSample]) -> list[int]:
-    return [round(each.left.gaze_px[0]) - 100 for each in samples if each.left.valid]
+    return [round(sample.left.gaze_px[0]) - 100 for sample in samples if sample.left.valid]
 
 
 @pytest.mark.parametrize("items", [2, 3])
 def test_a_frame_is_read_as_documented(items: int) -> None:
     decoder = IscanDecoder(DISPLAY, items)
-    read = decoder.feed(b"".join(frame(each, items) for each in range(3)), 42)
+    read = decoder.feed(b"".join(frame(start, items) for start in range(3)), 42)
     assert gaze_of(read) == [0, 1, 2]
     assert read[0].device_ns is None
     assert (read[0].stamp_ns, read[0].arrival_ns) == (42, 42)
@@ -52,7 +52,7 @@ def test_a_lost_eye_and_a_far_gaze_are_missing() -> None:
     decoder = IscanDecoder(DISPLAY)
     read = decoder.feed(b"".join(MARK + struct.pack("<2h", x, 5) for x in (10, 0, 30_000, -32_000, 11)), 0)
     read += decoder.feed(MARK + struct.pack("<2h", 0, 0) + frame(0), 0)
-    assert [each.left.valid for each in read] == [True, True, False, False, True, False, True]
+    assert [sample.left.valid for sample in read] == [True, True, False, False, True, False, True]
     assert decoder.counters.losses() == {"out of range": 2}
 
 
@@ -73,7 +73,7 @@ def test_a_lost_byte_costs_its_frame_only(byte: int) -> None:
 def test_a_run_of_marks_costs_neither_time_nor_the_frames_behind_it() -> None:
     decoder = IscanDecoder(DISPLAY)
     assert decoder.feed(b"\x44" * 200_000, 0) == []
-    assert len(decoder._buffer) < 32
+    assert len(decoder.buffer) < 32
     assert gaze_of(decoder.feed(b"\x01" + frame(5) + frame(6), 0)) == [5, 6]
 
 
@@ -94,9 +94,9 @@ def test_no_bytes_raise_and_frames_after_them_are_read(pieces: list[bytes], item
     decoder = IscanDecoder(DISPLAY, items)
     for piece in pieces:
         decoder.feed(piece, 0)
-        assert len(decoder._buffer) < 32
+        assert len(decoder.buffer) < 32
     # Bytes before a frame can look like the start of one until its own marks prove them wrong.
-    assert gaze_of(decoder.feed(b"".join(frame(each, items) for each in range(4)), 0))[-2:] == [2, 3]
+    assert gaze_of(decoder.feed(b"".join(frame(start, items) for start in range(4)), 0))[-2:] == [2, 3]
 
 
 @settings(max_examples=200, deadline=None)
@@ -110,4 +110,4 @@ def test_damage_costs_the_damaged_frames_only(data: st.DataObject) -> None:
         st.binary(max_size=20).filter(lambda noise: b"D" not in noise)
     )
     read = gaze_of(IscanDecoder(DISPLAY).feed(b"".join([*frames[:victim], bytes(hurt), *frames[victim + 1 :]]), 0))
-    assert {each for each in range(8) if each != victim} <= set(read)
+    assert {start for start in range(8) if start != victim} <= set(read)

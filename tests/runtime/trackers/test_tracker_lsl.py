@@ -68,8 +68,8 @@ def test_what_an_outlet_sends_comes_back() -> None:
         assert tracker.dropped == {}
         assert tracker.mapper.report.link == "two-way"
         assert tracker.mapper.report.uncertainty_ms < 5.0
-    valid = next(at for at, each in enumerate(read) if each.left.valid)
-    first = next(at for at, each in enumerate(sent) if each.left.valid and same_left(each, read[valid])) - valid
+    valid = next(at for at, sample in enumerate(read) if sample.left.valid)
+    first = next(at for at, sample in enumerate(sent) if sample.left.valid and same_left(sample, read[valid])) - valid
     for before, after in zip(sent[first:], read, strict=False):
         assert after.left.valid == before.left.valid
         assert not before.left.valid or same_left(before, after)
@@ -88,10 +88,10 @@ def test_stamps_are_host_time_to_a_millisecond(outlet) -> None:
     made = outlet(unique("steady"))
     with pushing(made, [0.5, 0.5]), open_tracker(f"lsl://{made.name}") as tracker:
         samples = list(islice(tracker, 100))
-    stamps = np.array([each.stamp_ns for each in samples])
+    stamps = np.array([sample.stamp_ns for sample in samples])
     # On one machine the LSL clock and the host's differ by a constant.
     ahead_ns = max(round(pylsl.local_clock() * 1e9) - monotonic_ns() for _ in range(50))  # the reading without a break
-    lsl_ns = np.array([each.device_ns for each in samples]) - ahead_ns
+    lsl_ns = np.array([sample.device_ns for sample in samples]) - ahead_ns
     assert np.abs(stamps - lsl_ns).max() < 1e6
     assert np.all(np.diff(stamps) > 0)
 
@@ -126,7 +126,7 @@ def test_an_outlet_that_stamps_with_its_own_clock_is_noticed(outlet, ahead_s: fl
     ):
         samples = list(islice(tracker, 30))
     assert "stamps with a clock of its own" in said[0]
-    assert all(-1_000_000 < each.arrival_ns - each.stamp_ns < 1_000_000_000 for each in samples)
+    assert all(-1_000_000 < sample.arrival_ns - sample.stamp_ns < 1_000_000_000 for sample in samples)
 
 
 @other_clocks
@@ -157,7 +157,7 @@ def test_stamps_that_are_no_time_are_counted_and_said_once(outlet, clock: str) -
         assert tracker.clock == "arrival"
         samples = list(islice(tracker, 20))
         assert tracker.dropped["unstamped"] >= 20
-    assert all(each.device_ns is None and each.stamp_ns >= each.arrival_ns for each in samples)
+    assert all(sample.device_ns is None and sample.stamp_ns >= sample.arrival_ns for sample in samples)
     assert len(said) == 1
     assert f"{made.name} sends stamps that are no time (nan)" in said[0]
 
@@ -172,14 +172,14 @@ def test_a_stream_that_goes_is_said_and_found_again() -> None:
             time.sleep(0.02)
         assert "lost the tracker on LSL stream" in said[0]
         assert not tracker.connected
-        counted = tracker._counters.samples
+        counted = tracker.counters.samples
         lost_ns = monotonic_ns()
         simulator.transport.plug()
-        after = next(each for each in tracker if each.arrival_ns > lost_ns)
+        after = next(sample for sample in tracker if sample.arrival_ns > lost_ns)
         assert after.stamp_ns > before.stamp_ns
-        assert any("is back after" in each for each in said)
+        assert any("is back after" in sentence for sentence in said)
         assert tracker.dropped["disconnects"] == 1
-        assert tracker._counters.samples > counted >= 20  # what became of samples stays counted
+        assert tracker.counters.samples > counted >= 20  # what became of samples stays counted
 
 
 def test_streams_that_will_not_do_are_refused(outlet) -> None:
@@ -194,7 +194,7 @@ def test_streams_that_will_not_do_are_refused(outlet) -> None:
     with pytest.raises(TrackerError, match=r"no channel that names a gaze point \(lead_one, lead_two\)"):
         open_tracker(f"lsl://{heart.name}")
     second = outlet(unique("second"), "GAZE")
-    several = f"several LSL streams would do; name one: lsl://{second.name}, lsl://{text.name}"
+    several = f"several LSL streams match; name one: lsl://{second.name}, lsl://{text.name}"
     with pytest.raises(TrackerError, match=several):
         open_tracker("lsl://")
     with pytest.raises(TrackerError, match=r"has sent nothing for 0\.5 s"):

@@ -16,7 +16,7 @@ NAN = math.nan
 
 def reader(channels: list[Channel] | str, camera: CameraPlace | None = None, said: list[str] | None = None):
     if isinstance(channels, str):
-        channels = [Channel(*each.split(":")) for each in channels.split()]
+        channels = [Channel(*label.split(":")) for label in channels.split()]
     return ChannelReader(channels, DISPLAY, camera, (said if said is not None else []).append)
 
 

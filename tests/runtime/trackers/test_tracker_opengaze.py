@@ -91,13 +91,13 @@ def test_the_server_answers_as_the_manual_says(gazepoint: Gazepoint) -> None:
     assert one.ask('<SET ID="ENABLE_SEND_NOTHING" STATE="1" />') == '<NACK ID="ENABLE_SEND_NOTHING" />\r\n'
     assert other.ask('<GET ID="ENABLE_SEND_COUNTER" />') == '<ACK ID="ENABLE_SEND_COUNTER" STATE="0" />\r\n'
     other.ask('<SET ID="ENABLE_SEND_POG_BEST" STATE="1" />')
-    for each in (one, other):
-        assert "ACK" in each.ask('<SET ID="ENABLE_SEND_DATA" STATE="1" />')
+    for client in (one, other):
+        assert "ACK" in client.ask('<SET ID="ENABLE_SEND_DATA" STATE="1" />')
     assert one.read().startswith('<REC CNT="')
     assert "BPOG" not in one.read()
     assert other.read().startswith('<REC BPOGX="')
-    for each in (one, other):
-        each.close()
+    for sample in (one, other):
+        sample.close()
 
 
 def test_gaze_pupils_and_times_arrive(gazepoint: Gazepoint) -> None:
@@ -112,8 +112,8 @@ def test_gaze_pupils_and_times_arrive(gazepoint: Gazepoint) -> None:
     assert last.left.gaze_px == pytest.approx((round(last.left.gaze_px[0]), 100.0), abs=0.02)
     assert last.left.pupil_mm == pytest.approx(3.5)
     assert last.left.position_mm == pytest.approx((230.0, 100.0, 650.0), abs=0.02)
-    stamps = np.array([each.stamp_ns for each in samples])
-    device = np.array([each.device_ns for each in samples])
+    stamps = np.array([sample.stamp_ns for sample in samples])
+    device = np.array([sample.device_ns for sample in samples])
     assert np.all(np.diff(stamps) > 0)
     assert np.all(device % 100 == 0)  # ticks of 10 MHz
     assert np.abs((stamps - device) - np.median(stamps - device)).max() < 5e6
@@ -126,7 +126,7 @@ def test_seconds_can_be_the_clock_and_may_start_again(gazepoint: Gazepoint) -> N
         gazepoint.offset_ns = 0  # as a calibration does
         samples = list(islice(tracker, 150))
         assert tracker.mapper.report.resets >= 1
-    stamps = [each.stamp_ns for each in samples]
+    stamps = [sample.stamp_ns for sample in samples]
     assert stamps == sorted(set(stamps))
     assert abs(samples[-1].arrival_ns - stamps[-1]) < 100_000_000
 
@@ -148,14 +148,14 @@ def test_another_display_is_said() -> None:
     gazepoint.stop()
     assert said == [
         f"{gazepoint.server.address.removeprefix('opengaze://')} tracks a display of 1280x1024 px, this run assumes "
-        "1920x1080; say which with --display 1280x1024,<width>x<height>mm"
+        "1920x1080; set it with --display 1280x1024,<width>x<height>mm"
     ]
 
 
 def test_records_that_get_lost_are_counted(gazepoint: Gazepoint) -> None:
     with open_tracker(gazepoint.server.address + CAMERA_QUERY) as tracker:
         list(islice(tracker, 10))
-        gazepoint.server._sequence += 7
+        gazepoint.server.sequence += 7
         list(islice(tracker, 20))
         assert tracker.dropped == {"lost": 7}
 
@@ -172,7 +172,7 @@ def test_a_server_that_goes_is_said_and_found_again(gazepoint: Gazepoint) -> Non
         gazepoint.server.plug()
         wait_for(lambda: len(said) == 2)
         assert "is back after" in said[1]
-        after = next(each for each in tracker if each.arrival_ns > lost_ns)
+        after = next(sample for sample in tracker if sample.arrival_ns > lost_ns)
         assert after.stamp_ns > before.stamp_ns
         assert tracker.connected
         assert tracker.dropped["disconnects"] == 1
@@ -203,7 +203,7 @@ def test_a_server_that_stays_silent_is_asked_again_on_a_new_connection(
         assert "is back after" in said[2]
         gazepoint.muted = False
         unmuted_ns = time.monotonic_ns()
-        assert next(each for each in tracker if each.arrival_ns > unmuted_ns).left.valid
+        assert next(sample for sample in tracker if sample.arrival_ns > unmuted_ns).left.valid
         assert tracker.dropped["disconnects"] == 1
 
 
@@ -212,14 +212,14 @@ def test_a_port_is_free_again_at_once() -> None:
     host, port = server.address.removeprefix("opengaze://").split(":")
     for _ in range(20):
         with socket.create_connection((host, int(port)), timeout=10) as client:
-            assert b"SIMULATED" in asked(client, b'<GET ID="PRODUCT_ID" />')
+            assert b"SIMULATED" in reply(client, b'<GET ID="PRODUCT_ID" />')
             server.unplug()
             assert client.recv(100) == b""
         server.plug()
     server.unplug()
 
 
-def asked(client: socket.socket, question: bytes) -> bytes:
+def reply(client: socket.socket, question: bytes) -> bytes:
     client.sendall(question + b"\r\n")
     return client.recv(200)
 

@@ -62,7 +62,7 @@ class Player:
     def unplug(self) -> None:
         self.stopped.set()
         self.thread.join()
-        self.simulator.close()
+        self.simulator.transport.close()
 
 
 @pytest.fixture
@@ -95,12 +95,12 @@ def test_the_format_and_the_rate_are_found(player: Player, name: str) -> None:
         assert tracker.missing_columns == ()
         samples = list(islice(tracker, 120))
         age_ms = (monotonic_ns() - samples[-1].arrival_ns) * 1e-6
-    stamps = np.array([each.stamp_ns for each in samples])
+    stamps = np.array([sample.stamp_ns for sample in samples])
     assert np.all(np.diff(stamps) > 0)
     assert np.median(np.diff(stamps)) * 1e-6 == pytest.approx(1000 / 120, abs=1.0)
-    assert all(each.stamp_ns <= each.arrival_ns + 1000 for each in samples)
+    assert all(sample.stamp_ns <= sample.arrival_ns + 1000 for sample in samples)
     assert age_ms < 200.0
-    assert any(each.left.valid for each in samples)
+    assert any(sample.left.valid for sample in samples)
 
 
 def test_a_named_format_and_rate_open_at_once(line: Line) -> None:
@@ -110,7 +110,7 @@ def test_a_named_format_and_rate_open_at_once(line: Line) -> None:
         assert tracker.rate_hz == 250.0
         assert "921600 baud" in tracker.description
         line.write(b"".join(map(packet, range(3))))
-        assert [round(each.left.gaze_px[0]) for each in islice(tracker, 3)] == [0, 1, 2]
+        assert [round(sample.left.gaze_px[0]) for sample in islice(tracker, 3)] == [0, 1, 2]
         assert "Eye position left Z [DACS mm]" in tracker.missing_columns
         assert "Pupil diameter left [mm]" not in tracker.missing_columns
 
@@ -137,7 +137,7 @@ def test_damage_on_the_wire_is_counted(line: Line) -> None:
         hurt = bytearray(packet(1))
         hurt[20] ^= 0x10
         line.write(packet(0) + bytes(hurt) + packet(2) + packet(5))
-        assert [round(each.left.gaze_px[0]) for each in islice(tracker, 3)] == [0, 2, 5]
+        assert [round(sample.left.gaze_px[0]) for sample in islice(tracker, 3)] == [0, 2, 5]
         assert tracker.dropped["lost"] == 3
         assert sum(tracker.dropped.values()) == 4
 
@@ -174,8 +174,8 @@ def test_an_unplugged_tracker_is_said_and_found_again(tmp_path) -> None:
         wait_for(lambda: len(said) == 2)
         assert "is back after" in said[1]
         assert tracker.connected
-        again = [each for each in islice(tracker, 200) if each.arrival_ns > last.arrival_ns]
-        stamps = [last.stamp_ns, *(each.stamp_ns for each in again)]
+        again = [sample for sample in islice(tracker, 200) if sample.arrival_ns > last.arrival_ns]
+        stamps = [last.stamp_ns, *(sample.stamp_ns for sample in again)]
         assert stamps == sorted(set(stamps))
         assert monotonic_ns() - stamps[-1] < 1_000_000_000
         assert tracker.dropped["disconnects"] == 1

@@ -32,7 +32,7 @@ FORMATS = {"opengaze": (OpenGazeDecoder, record), "iviewx": (IviewxDecoder, line
 
 
 def gaze_of(samples: list[TrackerSample]) -> list[int]:
-    return [round(each.left.gaze_px[0]) for each in samples if each.left.valid]
+    return [round(sample.left.gaze_px[0]) for sample in samples if sample.left.valid]
 
 
 def read_record(fields: str, camera: CameraPlace | None = None) -> TrackerSample:
@@ -166,7 +166,7 @@ def test_an_endless_line_costs_no_memory(name: str) -> None:
     decoder = make(DISPLAY)
     for _ in range(100):
         decoder.feed(b"<REC ET_SPL " * 100, 0)
-        assert decoder._lines.held <= 4096
+        assert len(decoder.lines.buffer) <= 4096
     assert gaze_of(decoder.feed(b"\n" + spoken(3), 0)) == [3]
     assert decoder.counters.overlong == 1
 
@@ -198,7 +198,7 @@ def test_no_bytes_raise_and_a_line_after_them_is_read(name: str, pieces: list[by
     decoder = make(DISPLAY)
     for piece in pieces:
         decoder.feed(piece, 0)
-        assert decoder._lines.held <= 4096
+        assert len(decoder.lines.buffer) <= 4096
     decoder.feed(b"\n", 0)
     assert gaze_of(decoder.feed(spoken(7), 0)) == [7]
 
@@ -207,12 +207,12 @@ def test_no_bytes_raise_and_a_line_after_them_is_read(name: str, pieces: list[by
 @given(st.sampled_from(list(FORMATS)), st.data())
 def test_damage_costs_the_damaged_lines_only(name: str, data: st.DataObject) -> None:
     make, spoken = FORMATS[name]
-    sent = [spoken(each) for each in range(1, 8)]
+    sent = [spoken(size) for size in range(1, 8)]
     victim = data.draw(st.integers(1, 5))
     hurt = bytearray(sent[victim])
     at = data.draw(st.integers(0, len(hurt) - 1))
     hurt[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=20))
     read = make(DISPLAY).feed(b"".join([*sent[:victim], bytes(hurt), *sent[victim + 1 :]]), 0)
     merged = not hurt.endswith(b"\n")  # the noise then stands inside the next line, before its start
-    intact = {each for each in range(1, 8) if each - 1 not in (victim, victim + 1 if merged else victim)}
+    intact = {size for size in range(1, 8) if size - 1 not in (victim, victim + 1 if merged else victim)}
     assert intact <= set(gaze_of(read))

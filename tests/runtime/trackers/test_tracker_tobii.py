@@ -20,8 +20,7 @@ from emer_edge.core.samples import Display
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.codec import Counters
-from emer_edge.runtime.trackers.tobii import TobiiTracker
-from emer_edge.runtime.trackers.tobii_samples import DisplayFrame, sample_of
+from emer_edge.runtime.trackers.tobii import DisplayFrame, TobiiTracker, sample_of
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 NAN = math.nan
@@ -87,8 +86,8 @@ class EyeTracker:
         self.callbacks[kind].remove(callback)
 
     def say(self, kind: str, data: dict) -> None:
-        for each in list(self.callbacks.get(kind, ())):
-            each(data)
+        for callback in list(self.callbacks.get(kind, ())):
+            callback(data)
 
     def now_us(self) -> int:
         return time.monotonic_ns() // 1000 + self.offset_us
@@ -220,11 +219,11 @@ def test_samples_arrive_in_host_time(device: EyeTracker) -> None:
         samples = list(islice(tracker, 120))
         assert tracker.mapper.report.link == "two-way"
         assert tracker.dropped == {}
-    true_ns = np.array([(each.device_ns or 0) - device.offset_us * 1000 for each in samples])
-    stamps = np.array([each.stamp_ns for each in samples])
+    true_ns = np.array([(sample.device_ns or 0) - device.offset_us * 1000 for sample in samples])
+    stamps = np.array([sample.stamp_ns for sample in samples])
     assert np.all(np.diff(stamps) > 0)
     assert np.abs(stamps - true_ns)[30:].max() < 2e6
-    assert 0 < sum(not each.left.valid for each in samples) < 60
+    assert 0 < sum(not sample.left.valid for sample in samples) < 60
     assert device.callbacks == {name: [] for name in device.callbacks}
 
 
@@ -234,19 +233,19 @@ def test_a_lost_connection_is_said_and_found_again(device: EyeTracker) -> None:
         before = list(islice(tracker, 10))[-1]
         device.say(SDK.EYETRACKER_NOTIFICATION_CONNECTION_LOST, {"system_time_stamp": 1})
         lost_ns = time.monotonic_ns() + 200_000_000
-        after = next(each for each in tracker if each.arrival_ns > lost_ns)
+        after = next(sample for sample in tracker if sample.arrival_ns > lost_ns)
         assert after.stamp_ns > before.stamp_ns
-    assert "lost the tracker on Tobii tracker TPF-1 (the SDK says that the connection is lost)" in said[0]
+    assert "lost the tracker on Tobii tracker TPF-1 (the SDK reports a lost connection)" in said[0]
     assert "is back after" in said[1]
 
 
 def test_a_new_display_area_counts_from_then_on(device: EyeTracker) -> None:
     with opened("tobii://", sdk(device)) as tracker:
-        first = next(each for each in tracker if each.left.valid)
+        first = next(sample for sample in tracker if sample.left.valid)
         corners = vars(area(CORNER_MM - 100.0 * RIGHT))
         device.say(SDK.EYETRACKER_NOTIFICATION_DISPLAY_AREA_CHANGED, {"system_time_stamp": 1, "display_area": corners})
         told_ns = time.monotonic_ns() + 200_000_000
-        moved = next(each for each in tracker if each.arrival_ns > told_ns and each.left.valid)
+        moved = next(sample for sample in tracker if sample.arrival_ns > told_ns and sample.left.valid)
     assert moved.left.position_mm[0] - first.left.position_mm[0] == pytest.approx(100.0)
 
 

@@ -73,12 +73,12 @@ def build_bundle(
     them.
 
     Args:
-        bundle: whose parts.
+        bundle: its parts are built.
         options: package, batch sizes, caps.
         output: folder to write the plans and their sidecars to as well.
         timing_cache: a file of kernel timings to begin with and to write back, for packages that have such.
-        progress: told of each build.
-        say: told in sentences what is done and why.
+        progress: reports every build.
+        say: reports what is done and why.
 
     Raises:
         BundleError: no parts for TensorRT.
@@ -100,14 +100,14 @@ def build_bundle(
     if not runnable:
         what = f"for {options.compute_capability}" if options.compute_capability else "as there is no NVIDIA GPU here"
         say(
-            f"building with {toolkit.can.told} as a check, {what}: the plans are "
+            f"building with {toolkit.can.label} as a check, {what}: the plans are "
             + (f"written to {output}" if output else "thrown away")
         )
     if not runnable and options.compute_capability is not None:
         number = options.compute_capability.removeprefix("SM")
         machine = replace_struct(machine, gpu=UNKNOWN, compute_capability=f"{number[:-1]}.{number[-1:]}")
     if timing_cache is not None and not toolkit.can.timing_cache:
-        say(f"{toolkit.can.told} keeps no kernel timings, so {timing_cache} is left alone")
+        say(f"{toolkit.can.label} keeps no kernel timings, so {timing_cache} is left alone")
         timing_cache = None
     cache = PlanCache(machine, say=say, timing_cache=timing_cache)
     done = []
@@ -125,7 +125,7 @@ def build_bundle(
         if target is not None:
             _write(target, plan)
             _write(target.with_suffix(".json"), encode(sidecar))
-    return BundleBuild(toolkit.can.told, gpu.name if gpu else "no GPU", runnable, tuple(done))
+    return BundleBuild(toolkit.can.label, gpu.name if gpu else "no GPU", runnable, tuple(done))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,13 +17,7 @@ from typing import Any, Final
 from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.board import Memory, read_memory
-from emer_edge.runtime.engines.tensorrt.toolkit import (
-    Toolkit,
-    advice,
-    ensure_enough,
-    load_toolkit,
-    workspace_cap_mb,
-)
+from emer_edge.runtime.engines.tensorrt.toolkit import Toolkit, advice, ensure_enough, load_toolkit, workspace_cap_mb
 
 RECIPE: Final = 1
 """Raised whenever a change here makes other plans of the same part."""
@@ -94,7 +88,7 @@ def build_plan(
     Args:
         path: the ONNX part.
         options: package, batch sizes, caps.
-        progress: told percentages, where the package reports them; else the end alone.
+        progress: gets percentages where the package reports them; else only the end.
         timing_cache: what an earlier build learnt.
         memory: where the free memory is read.
 
@@ -111,12 +105,9 @@ def build_plan(
     began_s = time.perf_counter()
     toolkit.forget()
     work = _Work(toolkit, path, options, cap_mb=cap_mb, progress=progress, known=timing_cache)
-    if toolkit.can.typing != "weak":
-        plan, learnt = work.build()
-    else:
-        plan, learnt = work.build(obey=True)
-        if plan is None and not work.out_of_memory:
-            plan, learnt = work.build(obey=False)
+    plan, learnt = work.build(obey=True)
+    if toolkit.can.typing == "weak" and plan is None and not work.out_of_memory:
+        plan, learnt = work.build(obey=False)
     if plan is None:
         raise EngineError(work.refusal(free))
     progress(work.label, 100, 100)
@@ -143,27 +134,27 @@ class _Work:
     @property
     def out_of_memory(self) -> bool:
         """Whether that is what TensorRT's last error says."""
-        return any(each in self._toolkit.last.lower() for each in _OUT_OF_MEMORY)
+        return any(words in self._toolkit.last.lower() for words in _OUT_OF_MEMORY)
 
     def refusal(self, memory: Memory | None) -> str:
         """Why there is no plan."""
-        told = f"{self._toolkit.can.told} can't build {self._path.name}: {self._toolkit.last}"
+        why = f"{self._toolkit.can.label} can't build {self._path.name}: {self._toolkit.last}"
         if not self.out_of_memory:
-            return told
+            return why
         what = advice(memory) or "stop other programs, or add swap"
-        return f"{told}; it ran out of memory under a workspace cap of {self._cap_mb} MB: {what}"
+        return f"{why}; it ran out of memory under a workspace cap of {self._cap_mb} MB: {what}"
 
-    def build(self, obey: bool = False) -> tuple[bytes | None, bytes]:
-        """Parse and build; None and what was learnt where TensorRT gives no plan."""
+    def build(self, obey: bool) -> tuple[bytes | None, bytes]:
+        """Parse and build; None and what was learnt where TensorRT gives no plan. `obey`: see `hold_types`."""
         trt, can = self._toolkit.trt, self._toolkit.can
         try:
             builder = trt.Builder(self._toolkit.logger)
         except TypeError:  # what its bindings raise for a null pointer: no driver, no GPU
-            raise EngineError(f"{can.told} can't build on this machine: {self._toolkit.last}") from None
+            raise EngineError(f"{can.label} can't build on this machine: {self._toolkit.last}") from None
         network = builder.create_network(can.network_flags)
         parser = trt.OnnxParser(network, self._toolkit.logger)
         if not parser.parse(self._path.read_bytes()):
-            raise EngineError(f"{can.told} can't parse {self._path.name}: {_parser_errors(parser)}")
+            raise EngineError(f"{can.label} can't parse {self._path.name}: {_parser_errors(parser)}")
         config = builder.create_builder_config()
         self._configure(config)
         _add_profile(builder, network, config, self._options)
@@ -183,22 +174,22 @@ class _Work:
         return (None if plan is None else bytes(plan)), learnt
 
     def _configure(self, config: Any) -> None:
-        trt, can, wanted = self._toolkit.trt, self._toolkit.can, self._options.compute_capability
+        trt, can, target = self._toolkit.trt, self._toolkit.can, self._options.compute_capability
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, self._cap_mb << 20)
         config.clear_flag(trt.BuilderFlag.TF32)
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        if wanted is None:
+        if target is None:
             return
         if not can.compute_capabilities:
-            raise ConfigurationError(f"{can.told} builds for the GPU at hand only; drop --compute-capability")
-        if wanted not in can.compute_capabilities:
+            raise ConfigurationError(f"{can.label} builds for the GPU at hand only; drop --compute-capability")
+        if target not in can.compute_capabilities:
             raise ConfigurationError(
-                f"{can.told} builds for {', '.join(can.compute_capabilities)}, not for {wanted!r}; a Jetson Orin is "
+                f"{can.label} builds for {', '.join(can.compute_capabilities)}, not for {target!r}; a Jetson Orin is "
                 "SM87 and builds its own engines"
             )
         config.num_compute_capabilities = 1
-        if not config.set_compute_capability(getattr(trt.ComputeCapability, wanted), 0):
-            raise EngineError(f"{can.told} refuses to build for {wanted}: {self._toolkit.last}")
+        if not config.set_compute_capability(getattr(trt.ComputeCapability, target), 0):
+            raise EngineError(f"{can.label} refuses to build for {target}: {self._toolkit.last}")
 
     def _timing_cache(self, config: Any) -> Any:
         """Attach what is known; a cache of another version or GPU is refused by TensorRT and begun anew."""
@@ -215,15 +206,15 @@ class _Work:
 
 def _parser_errors(parser: Any) -> str:
     """The parser's own words; from 10 on it names the node, before that its number alone."""
-    told = []
+    errors = []
     for number in range(parser.num_errors):
         error = parser.get_error(number)
         name = error.node_name() if hasattr(error, "node_name") else ""
         kind = error.node_operator() if hasattr(error, "node_operator") else ""
         where = f"node {name or f'number {error.node()}'}" + (f", a {kind}" if kind else "")
-        lines = [each for each in error.desc().splitlines() if "catchCudaError" not in each]  # says: no GPU here
-        told.append(f"{' '.join(' '.join(lines).split())} ({where})")
-    return "; ".join(dict.fromkeys(told)) or "it gave no reason"
+        lines = [line for line in error.desc().splitlines() if "catchCudaError" not in line]  # says: no GPU here
+        errors.append(f"{' '.join(' '.join(lines).split())} ({where})")
+    return "; ".join(dict.fromkeys(errors)) or "it gave no reason"
 
 
 def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
@@ -235,7 +226,7 @@ def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
         if -1 in shape:
             dynamic = True
             sizes = (options.least, options.usual, options.most)
-            profile.set_shape(tensor.name, *(tuple(size if each == -1 else each for each in shape) for size in sizes))
+            profile.set_shape(tensor.name, *(tuple(size if axis == -1 else axis for axis in shape) for size in sizes))
     if dynamic:
         config.add_optimization_profile(profile)
 
@@ -260,12 +251,12 @@ def hold_types(trt: Any, network: Any, config: Any, obey: bool) -> None:
         obey: fail the build where a type can't be kept; otherwise TensorRT may deviate, with a warning of its own.
     """
     layers = [network.get_layer(number) for number in range(network.num_layers)]
-    made_by = {tensor.name: each for each in layers for tensor in _outputs(each)}
-    quantised = [each for each in layers if each.type in (trt.LayerType.QUANTIZE, trt.LayerType.DEQUANTIZE)]
+    made_by = {tensor.name: layer for layer in layers for tensor in _outputs(layer)}
+    quantised = [layer for layer in layers if layer.type in (trt.LayerType.QUANTIZE, trt.LayerType.DEQUANTIZE)]
     if quantised:
         config.set_flag(trt.BuilderFlag.INT8)
     floats = (trt.DataType.FLOAT, trt.DataType.HALF)
-    if not any(tensor.dtype == trt.DataType.HALF for each in layers for tensor in _outputs(each)):
+    if not any(tensor.dtype == trt.DataType.HALF for layer in layers for tensor in _outputs(layer)):
         return
     config.set_flag(trt.BuilderFlag.FP16)
     config.set_flag(
@@ -273,13 +264,14 @@ def hold_types(trt: Any, network: Any, config: Any, obey: bool) -> None:
     )
     beside = _beside(trt, layers, made_by)
     free = {getattr(trt.LayerType, name) for name in _FREE if hasattr(trt.LayerType, name)}
-    for each in layers:
-        outputs = _outputs(each)
-        if each.type in free or each.name in beside or not outputs or any(one.dtype not in floats for one in outputs):
+    for layer in layers:
+        outputs = _outputs(layer)
+        if layer.type in free or layer.name in beside or not outputs:
             continue
-        each.precision = outputs[0].dtype
-        for number, tensor in enumerate(outputs):
-            each.set_output_type(number, tensor.dtype)
+        if all(tensor.dtype in floats for tensor in outputs):
+            layer.precision = outputs[0].dtype
+            for number, tensor in enumerate(outputs):
+                layer.set_output_type(number, tensor.dtype)
 
 
 def _outputs(layer: Any) -> list[Any]:
@@ -292,14 +284,14 @@ def _inputs(layer: Any) -> list[Any]:
 
 def _beside(trt: Any, layers: list[Any], made_by: dict[str, Any]) -> set[str]:
     """Names of the layers that a DQ feeds or a Q reads."""
-    found = set()
-    for each in layers:
-        sources = [made_by[one.name] for one in _inputs(each) if one.name in made_by]
-        if any(one.type == trt.LayerType.DEQUANTIZE for one in sources):
-            found.add(each.name)
-        if each.type == trt.LayerType.QUANTIZE:
-            found.update(one.name for one in sources)
-    return found
+    names = set()
+    for layer in layers:
+        sources = [made_by[tensor.name] for tensor in _inputs(layer) if tensor.name in made_by]
+        if any(source.type == trt.LayerType.DEQUANTIZE for source in sources):
+            names.add(layer.name)
+        if layer.type == trt.LayerType.QUANTIZE:
+            names.update(source.name for source in sources)
+    return names
 
 
 @dataclass
@@ -348,12 +340,12 @@ class PhaseTree:
 
     def _share(self, name: str) -> float:
         phase = self._phases[name]
-        running = max((self._share(each) for each in phase.children), default=0.0)
+        running = max(map(self._share, phase.children), default=0.0)
         return min(1.0, (phase.done + running) / phase.steps)
 
 
 def _progress_monitor(trt: Any, label: str, progress: Progress) -> Any:
-    """Make an `IProgressMonitor` that tells `progress` percentages.
+    """Make an `IProgressMonitor` that reports percentages to `progress`.
 
     Its `stopped` holds what `progress`, or Ctrl-C, raised: the build is then given up, and the caller raises it.
     """
@@ -363,25 +355,25 @@ def _progress_monitor(trt: Any, label: str, progress: Progress) -> Any:
             trt.IProgressMonitor.__init__(self)
             self.stopped: BaseException | None = None
             self._tree = PhaseTree()
-            self._told = -1
+            self._reported = -1
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._tree.start(phase_name, parent_phase, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             self._tree.step(phase_name, step)
-            self._tell()
+            self._report()
             return self.stopped is None
 
         def phase_finish(self, phase_name: str) -> None:
             self._tree.finish(phase_name)
-            self._tell()
+            self._report()
 
-        def _tell(self) -> None:
+        def _report(self) -> None:
             percent = self._tree.percent
-            if percent == self._told or self.stopped is not None:
+            if percent == self._reported or self.stopped is not None:
                 return
-            self._told = percent
+            self._reported = percent
             try:
                 progress(label, percent, 100)
             except BaseException as error:  # must not pass through NVIDIA's frames

@@ -92,29 +92,25 @@ class Driver:
         """Call a function; raise DriverError unless it succeeds."""
         code = self._calls[name](*arguments)
         if code:
-            told = ctypes.c_char_p()
-            self._calls["cuGetErrorName"](code, ctypes.byref(told))
-            raise DriverError(f"{name}: {told.value.decode() if told.value else f'CUDA error {code}'}")
+            error = ctypes.c_char_p()
+            self._calls["cuGetErrorName"](code, ctypes.byref(error))
+            raise DriverError(f"{name}: {error.value.decode() if error.value else f'CUDA error {code}'}")
 
     def gpu(self) -> Gpu:
         """Describe the first GPU, the one that pycuda and TensorRT use; raise DriverError where there is none."""
         self.call("cuInit", 0)
         if not self._integer("cuDeviceGetCount"):
             raise DriverError("cuDeviceGetCount: no GPU")
-        device = ctypes.c_int()
-        self.call("cuDeviceGet", ctypes.byref(device), 0)
+        device = ctypes.c_int(self._integer("cuDeviceGet", 0))
         name = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", name, len(name), device)
         version = self._integer("cuDriverGetVersion")
-        found = {}
-        for attribute in (_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED):
-            value = ctypes.c_int()
-            self.call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
-            found[attribute] = value.value
+        keys = (_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED)
+        major, minor, integrated = (self._integer("cuDeviceGetAttribute", key, device) for key in keys)
         return Gpu(
             name=name.value.decode(errors="replace"),
-            compute_capability=f"{found[_COMPUTE_MAJOR]}.{found[_COMPUTE_MINOR]}",
-            integrated=bool(found[_INTEGRATED]),
+            compute_capability=f"{major}.{minor}",
+            integrated=bool(integrated),
             cuda=f"{version // 1000}.{version % 1000 // 10}",
         )
 
@@ -150,9 +146,9 @@ class Driver:
             self.call("cuGraphDestroy", graph)
         return CudaGraph(self, executable)
 
-    def _integer(self, name: str) -> int:
+    def _integer(self, name: str, *arguments: Any) -> int:
         value = ctypes.c_int()
-        self.call(name, ctypes.byref(value))
+        self.call(name, ctypes.byref(value), *arguments)
         return value.value
 
 
@@ -273,10 +269,10 @@ class CudaOwner:
 
     def free(self, memories: Sequence[TensorMemory]) -> None:
         """Give memory back; the context must be current, in the thread that opened it."""
-        for each in memories:
-            if each.device is not None:
-                each.device.free()
-            allocation: Any = each.host.base
+        for memory in memories:
+            if memory.device is not None:
+                memory.device.free()
+            allocation: Any = memory.host.base
             allocation.free()
 
     def upload(self, memory: TensorMemory, batch: int) -> None:

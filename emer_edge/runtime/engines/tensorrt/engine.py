@@ -1,7 +1,7 @@
 """TensorRT: runs the parts of the `tensorrt` variant on an NVIDIA GPU, from plans built on this machine.
 
 The first opening of a part builds its plan (`emer-edge build` does it beforehand) and keeps it. Batches of a size that
-keeps coming are captured as a CUDA graph where TensorRT allows it: one launch instead of one for each kernel.
+keeps coming are captured as a CUDA graph where TensorRT allows it: one launch instead of one per kernel.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Lane:
 
 
 class TensorRtEngine:
-    """An `Engine` (see `emer_edge.runtime.engines.base`) on TensorRT.
+    """An `Engine` on TensorRT.
 
     Open it, run it and close it in one thread, or see to it that no two threads use it at once; `close` belongs to the
     thread that opened it.
@@ -93,7 +93,7 @@ class TensorRtEngine:
         path: the ONNX part.
         options: how its plan is built.
         graphs: capture CUDA graphs where that works.
-        progress: told while a plan is built.
+        progress: reports the building of a plan.
 
     Attributes:
         plan: the plan in use.
@@ -127,7 +127,7 @@ class TensorRtEngine:
         self._closed = self._released = False
         self.plan: KeptPlan = self._cache.get(path, options, progress)
         self._cuda = CudaOwner()
-        self.device = f"{gpu.name} (compute capability {gpu.compute_capability}), {self._toolkit.can.told}"
+        self.device = f"{gpu.name} (compute capability {gpu.compute_capability}), {self._toolkit.can.label}"
         try:
             with self._cuda.current():
                 self._load(options)
@@ -151,25 +151,25 @@ class TensorRtEngine:
         if self._closed:
             raise EngineError(f"the engine of {self._path} is closed; open the bundle again")
         rows = self._buffers.rows(inputs)
-        found: dict[str, list[NDArray[Any]]] = {name: [] for name in self.outputs}
+        outputs: dict[str, list[NDArray[Any]]] = {name: [] for name in self.outputs}
         with self._cuda.current():
             for piece in self._buffers.pieces(rows):
                 batch = piece.stop - piece.start
                 self._make_room(batch)
-                for each in self._memories:
-                    spec = each.buffer.spec
+                for memory in self._memories:
+                    spec = memory.buffer.spec
                     if spec.is_input:
-                        np.copyto(each.view(batch), inputs[spec.name][piece] if spec.dynamic else inputs[spec.name])
+                        np.copyto(memory.view(batch), inputs[spec.name][piece] if spec.dynamic else inputs[spec.name])
                 self._step(batch)
-                for each in self._memories:
-                    if not each.buffer.spec.is_input:
-                        found[each.buffer.spec.name].append(each.view(batch).copy())
-        specs = {each.name: each for each in self._buffers.specs}
+                for memory in self._memories:
+                    if not memory.buffer.spec.is_input:
+                        outputs[memory.buffer.spec.name].append(memory.view(batch).copy())
+        specs = {spec.name: spec for spec in self._buffers.specs}
         return {
             name: (pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
             if pieces
             else np.zeros(specs[name].at(0), specs[name].dtype)
-            for name, pieces in found.items()
+            for name, pieces in outputs.items()
         }
 
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -202,7 +202,7 @@ class TensorRtEngine:
                 self._drop_lanes()
                 self._cuda.free(self._memories)
                 self._memories = ()
-                # TensorRT wants its objects gone in this order, while the context is current
+                # TensorRT needs its objects gone in this order, while the context is current
                 self._kernels = self._runtime_config = self._engine = self._runtime = None
         finally:
             self._cuda.close()
@@ -218,7 +218,7 @@ class TensorRtEngine:
         specs = tuple(self._spec(self._engine.get_tensor_name(at)) for at in range(self._engine.num_io_tensors))
         least, most = self._profile(specs)
         self._buffers = BufferPlan.of(specs, least, most, self._cuda.integrated, usual=options.usual)
-        self._memories = tuple(self._cuda.allocate(each) for each in self._buffers.buffers)
+        self._memories = tuple(self._cuda.allocate(buffer) for buffer in self._buffers.buffers)
         self._lanes[0] = self._lane(0)
 
     def _spec(self, name: str) -> TensorSpec:
@@ -227,17 +227,17 @@ class TensorRtEngine:
         dtype = types.get(engine.get_tensor_dtype(name))
         if dtype is None:
             raise EngineError(f"{self._path}: the tensor {name} is {engine.get_tensor_dtype(name)}, which no part has")
-        shape = tuple(None if each < 0 else int(each) for each in engine.get_tensor_shape(name))
+        shape = tuple(None if size < 0 else int(size) for size in engine.get_tensor_shape(name))
         return TensorSpec(name, engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT, shape, np.dtype(dtype))
 
     def _profile(self, specs: tuple[TensorSpec, ...]) -> tuple[int, int]:
         """Smallest and largest batch that every dynamic input takes."""
         shapes = [
-            self._engine.get_tensor_profile_shape(each.name, 0) for each in specs if each.is_input and each.dynamic
+            self._engine.get_tensor_profile_shape(spec.name, 0) for spec in specs if spec.is_input and spec.dynamic
         ]
         if not shapes:
             return 1, 1
-        return max(int(each[0][0]) for each in shapes), min(int(each[2][0]) for each in shapes)
+        return max(int(shape[0][0]) for shape in shapes), min(int(shape[2][0]) for shape in shapes)
 
     def _set_up_kernels(self) -> None:
         """TensorRT-RTX compiles kernels on the device: at once instead of on the side, and kept between runs."""
@@ -245,9 +245,8 @@ class TensorRtEngine:
         if not self._toolkit.can.runtime_cache:
             return
         self._runtime_config = self._engine.create_runtime_config()
-        self._runtime_config.dynamic_shapes_kernel_specialization_strategy = (
-            trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        )
+        eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        self._runtime_config.dynamic_shapes_kernel_specialization_strategy = eager
         self._kernels = self._runtime_config.create_runtime_cache()
         path = self._cache.runtime_cache_path(self.plan)
         kept = read_private(path) if path is not None else None
@@ -267,15 +266,12 @@ class TensorRtEngine:
             logging.getLogger("emer_edge").warning("compiled kernels can't be kept in %s: %s", path, error)
 
     def _lane(self, batch: int) -> _Lane:
-        context = (
-            self._engine.create_execution_context(self._runtime_config)
-            if self._runtime_config is not None
-            else self._engine.create_execution_context()
-        )
+        configured = () if self._runtime_config is None else (self._runtime_config,)
+        context = self._engine.create_execution_context(*configured)
         if context is None:
             self._refuse("make a context of")
-        for each in self._memories:
-            if not context.set_tensor_address(each.buffer.spec.name, each.address):
+        for memory in self._memories:
+            if not context.set_tensor_address(memory.buffer.spec.name, memory.address):
                 self._refuse("place the tensors of")
         return _Lane(context)
 
@@ -287,11 +283,11 @@ class TensorRtEngine:
         self._cuda.free(self._memories)
         self._memories = ()
         self._buffers = grown
-        self._memories = tuple(self._cuda.allocate(each) for each in grown.buffers)
+        self._memories = tuple(self._cuda.allocate(buffer) for buffer in grown.buffers)
         self._lanes[0] = self._lane(0)
 
     def _step(self, batch: int) -> None:
-        """Run what lies in the host buffers."""
+        """Run on the contents of the host buffers."""
         self._toolkit.forget()
         lane = self._lanes.get(batch)
         if lane is None:
@@ -307,8 +303,8 @@ class TensorRtEngine:
 
     def _enqueue(self, lane: _Lane, batch: int) -> None:
         if lane.batch != batch:
-            for each in self._buffers.specs:
-                if each.is_input and each.dynamic and not lane.context.set_input_shape(each.name, each.at(batch)):
+            for spec in self._buffers.specs:
+                if spec.is_input and spec.dynamic and not lane.context.set_input_shape(spec.name, spec.at(batch)):
                     self._refuse(f"take a batch of {batch} in")
             lane.batch = batch
         for memory in self._memories:
@@ -321,7 +317,7 @@ class TensorRtEngine:
                 self._cuda.download(memory, batch)
 
     def _captured_lane(self, batch: int) -> _Lane | None:
-        """Capture a batch size in a context of its own, as TensorRT asks; None, and a note, where that fails."""
+        """Capture a batch size in a context of its own, as TensorRT requires; None, and a note, where that fails."""
         if len(self._lanes) > _MOST_GRAPHS:
             return None
         handle = self._cuda.stream.handle
@@ -342,13 +338,13 @@ class TensorRtEngine:
         return lane
 
     def _drop_lanes(self) -> None:
-        for each in self._lanes.values():
-            if each.graph is not None:
-                each.graph.close()
+        for lane in self._lanes.values():
+            if lane.graph is not None:
+                lane.graph.close()
         self._lanes.clear()
 
     def _refuse(self, what: str) -> NoReturn:
-        raise EngineError(f"{self._toolkit.can.told} can't {what} {self._path}: {self._toolkit.last}")
+        raise EngineError(f"{self._toolkit.can.label} can't {what} {self._path}: {self._toolkit.last}")
 
 
 _left_open: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
@@ -358,8 +354,8 @@ _abandoned: list[TensorRtEngine] = []
 @atexit.register
 def _close_left_open() -> None:
     """TensorRT's objects must go before Python's modules do, or they complain of a dead context."""
-    for each in list(_left_open):
-        each.close()
+    for engine in list(_left_open):
+        engine.close()
 
 
 DRIVER: Final = EngineDriver(

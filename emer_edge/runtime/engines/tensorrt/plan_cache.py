@@ -45,9 +45,9 @@ def purge_engines(folder: Path | None = None) -> int:
         OSError: a file can't be removed.
     """
     folder = folder or engine_folder()
-    files = [each for each in folder.iterdir() if not each.is_dir()] if folder.is_dir() else []
-    for each in files:
-        each.unlink()
+    files = [path for path in folder.iterdir() if not path.is_dir()] if folder.is_dir() else []
+    for file in files:
+        file.unlink()
     return len(files)
 
 
@@ -58,7 +58,7 @@ class Sidecar(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         schema: version of this layout.
         part: the part's name.
         part_sha256: hash of its ONNX file.
-        options: what changes the plan: batch sizes, compute capability asked for, the builder's recipe.
+        options: what changes the plan: batch sizes, compute capability, the builder's recipe.
         machine: where it was built, and for what.
         plan_sha256, plan_bytes: hash and size of the plan.
         seconds: time it took.
@@ -101,16 +101,12 @@ class PlanCache:
     Args:
         machine: this one.
         folder: where they are kept; the user's cache by default.
-        say: told in a sentence why a plan is built again.
+        say: reports why a plan is built again.
         timing_cache: where kernel timings are kept; beside the plans by default.
     """
 
     def __init__(
-        self,
-        machine: Machine,
-        folder: Path | None = None,
-        say: Say | None = None,
-        timing_cache: Path | None = None,
+        self, machine: Machine, folder: Path | None = None, say: Say | None = None, timing_cache: Path | None = None
     ) -> None:
         self.machine = machine
         self.folder = folder or engine_folder()
@@ -134,9 +130,8 @@ class PlanCache:
         except _NotKeptError as error:
             self._say(f"engines can't be kept in {self.folder} ({error}); building {part.stem} for this run alone")
         built = build_plan(part, options, progress)
-        return KeptPlan(
-            built.plan, make_sidecar(part.stem, digest, options, machine=self.machine, built=built), None, True
-        )
+        sidecar = make_sidecar(part.stem, digest, options, machine=self.machine, built=built)
+        return KeptPlan(built.plan, sidecar, None, True)
 
     def runtime_cache_path(self, kept: KeptPlan) -> Path | None:
         """Where the kernels that TensorRT-RTX compiles for a plan are kept."""
@@ -164,9 +159,7 @@ class PlanCache:
             write_private(path.with_suffix(".json"), encode(sidecar))
         except OSError as error:
             self._say(f"the engine of {part.stem} can't be kept in {self.folder}: {error}")
-            for each in (path, path.with_suffix(".json")):
-                with contextlib.suppress(OSError):
-                    each.unlink()
+            _remove(path, path.with_suffix(".json"))
             return KeptPlan(built.plan, sidecar, None, True)
         self._drop_outdated(path, part.stem, digest)
         return KeptPlan(built.plan, sidecar, path, True)
@@ -191,26 +184,21 @@ class PlanCache:
 
     def _siblings(self, path: Path, part: str, digest: str) -> Iterator[tuple[Path, Sidecar]]:
         """Plans of the same part for other machines, newest first."""
-        found = [each for each in self.folder.glob(f"{part}-{digest[:16]}-*.json") if each.stem != path.stem]
-        for each in sorted(found, key=_modified, reverse=True):
+        sidecars = self.folder.glob(f"{part}-{digest[:16]}-*.json")
+        for file in sorted((file for file in sidecars if file.stem != path.stem), key=_modified, reverse=True):
             with contextlib.suppress(OSError, _UnfitError):
-                yield each, _read_sidecar(each)
+                yield file, _read_sidecar(file)
 
     def _sibling(self, path: Path, part: str, digest: str) -> str:
-        for _, sidecar in self._siblings(path, part, digest):
-            differs = difference(sidecar.machine, self.machine)
-            if differs:
-                return differs
-        return ""
+        siblings = self._siblings(path, part, digest)
+        return next(filter(None, (difference(sidecar.machine, self.machine) for _, sidecar in siblings)), "")
 
     def _drop_outdated(self, path: Path, part: str, digest: str) -> None:
         """Remove what an upgrade of this machine left behind: same GPU, other TensorRT."""
         for file, sidecar in list(self._siblings(path, part, digest)):
             then, now = sidecar.machine, self.machine
             if (then.gpu, then.compute_capability) == (now.gpu, now.compute_capability) and difference(then, now):
-                for each in (file, file.with_suffix(".plan"), file.with_suffix(".kernels")):
-                    with contextlib.suppress(OSError):
-                        each.unlink()
+                _remove(file, file.with_suffix(".plan"), file.with_suffix(".kernels"))
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -272,6 +260,12 @@ class _UnfitError(Exception):
 
 class _NotKeptError(Exception):
     """The cache itself can't be used."""
+
+
+def _remove(*files: Path) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def _short(text: str) -> str:

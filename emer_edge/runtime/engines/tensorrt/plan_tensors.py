@@ -1,4 +1,4 @@
-"""What a plan takes: the memory that each of its tensors lives in, and what its layers compute in.
+"""What a plan takes: the memory of its tensors, and what its layers compute in.
 
 All in plain Python: no CUDA is needed to lay memory out, or to test it. On a GPU of its own a tensor has page-locked
 host memory, which copies run from at full speed and which CUDA graphs require, and device memory. On an integrated GPU
@@ -8,7 +8,6 @@ host memory, which copies run from at full speed and which CUDA graphs require, 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -47,7 +46,7 @@ class TensorSpec:
 
     def at(self, batch: int) -> tuple[int, ...]:
         """Its shape for a batch."""
-        return tuple(batch if each is None else each for each in self.shape)
+        return tuple(batch if size is None else size for size in self.shape)
 
 
 @dataclass(frozen=True)
@@ -98,48 +97,37 @@ class BufferPlan:
         Raises:
             EngineError: a dynamic axis other than the first, on some tensors only, or no input.
         """
-        for each in specs:
-            if None in each.shape[1:]:
-                raise EngineError(f"the tensor {each.name} has a dynamic axis that is not its first: {each.shape}")
-        inputs = [each for each in specs if each.is_input]
+        wrong = next((spec for spec in specs if None in spec.shape[1:]), None)
+        if wrong is not None:
+            raise EngineError(f"the tensor {wrong.name} has a dynamic axis that is not its first: {wrong.shape}")
+        inputs = [spec for spec in specs if spec.is_input]
         if not inputs:
             raise EngineError("the plan has no input")
-        if len({each.dynamic for each in specs}) > 1:
-            told = ", ".join(each.name for each in specs if not each.dynamic)
-            raise EngineError(f"some tensors of the plan have a batch axis and some have none: {told}")
+        if len({spec.dynamic for spec in specs}) > 1:
+            fixed = ", ".join(spec.name for spec in specs if not spec.dynamic)
+            raise EngineError(f"some tensors of the plan have a batch axis and some have none: {fixed}")
         if not inputs[0].dynamic:
-            fixed = inputs[0].shape[0] if inputs[0].shape else 1
-            least = most = usual = int(fixed or 1)
+            least = most = usual = int((inputs[0].shape[0] if inputs[0].shape else 1) or 1)
         capacity = max(least, min(usual or least, most))
         return cls(specs, least, most, capacity=capacity, integrated=integrated)
 
     @property
     def inputs(self) -> dict[str, Shape]:
         """Input name -> shape."""
-        return {each.name: each.shape for each in self.specs if each.is_input}
+        return {spec.name: spec.shape for spec in self.specs if spec.is_input}
 
     @property
     def outputs(self) -> dict[str, Shape]:
         """Output name -> shape."""
-        return {each.name: each.shape for each in self.specs if not each.is_input}
+        return {spec.name: spec.shape for spec in self.specs if not spec.is_input}
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:
         """One a tensor, in the order of `specs`."""
         return tuple(
-            Buffer(each, self.capacity, _rounded(prod(each.at(self.capacity)) * each.dtype.itemsize), self.integrated)
-            for each in self.specs
+            Buffer(spec, self.capacity, _rounded(prod(spec.at(self.capacity)) * spec.dtype.itemsize), self.integrated)
+            for spec in self.specs
         )
-
-    @property
-    def host_bytes(self) -> int:
-        """Page-locked memory in all."""
-        return sum(each.bytes for each in self.buffers)
-
-    @property
-    def device_bytes(self) -> int:
-        """Device memory in all: none where the host's is mapped."""
-        return sum(each.bytes for each in self.buffers if not each.mapped)
 
     def grown(self, batch: int) -> BufferPlan:
         """Make room for a batch: capacity doubles until it fits, and stops at `most`.
@@ -160,24 +148,24 @@ class BufferPlan:
         Raises:
             EngineError: a missing or unknown input, another shape or type, or batches that differ.
         """
-        wanted = self.inputs
-        if set(given) != set(wanted):
-            raise EngineError(f"the engine takes {', '.join(wanted)}, not {', '.join(given) or 'nothing'}")
+        expected = self.inputs
+        if set(given) != set(expected):
+            raise EngineError(f"the engine takes {', '.join(expected)}, not {', '.join(given) or 'nothing'}")
         rows: dict[str, int] = {}
-        for each in self.specs:
-            if not each.is_input:
+        for spec in self.specs:
+            if not spec.is_input:
                 continue
-            array = given[each.name]
-            fits = len(array.shape) == len(each.shape) and all(
-                size in (None, has) for size, has in zip(each.shape, array.shape, strict=True)
+            array = given[spec.name]
+            fits = len(array.shape) == len(spec.shape) and all(
+                size in (None, has) for size, has in zip(spec.shape, array.shape, strict=True)
             )
-            if not fits or array.dtype != each.dtype:
-                asked = ", ".join("N" if size is None else str(size) for size in each.shape)
+            if not fits or array.dtype != spec.dtype:
+                shape = ", ".join("N" if size is None else str(size) for size in spec.shape)
                 raise EngineError(
-                    f"{each.name} must be {each.dtype} of shape ({asked}), not {array.dtype} of {array.shape}"
+                    f"{spec.name} must be {spec.dtype} of shape ({shape}), not {array.dtype} of {array.shape}"
                 )
-            if each.dynamic:
-                rows[each.name] = array.shape[0]
+            if spec.dynamic:
+                rows[spec.name] = array.shape[0]
         if len(set(rows.values())) > 1:
             raise EngineError("inputs differ in batch: " + ", ".join(f"{name} {count}" for name, count in rows.items()))
         return next(iter(rows.values()), self.most)
@@ -220,10 +208,7 @@ class LayerInfo:
     @property
     def precision(self) -> str:
         """The narrowest type that it reads, which is what it multiplies in; `other` where it reads no float or int8."""
-        for each in ("int8", "fp16", "fp32"):
-            if each in self.inputs:
-                return each
-        return "other"
+        return next((name for name in ("int8", "fp16", "fp32") if name in self.inputs), "other")
 
 
 def layers_of(trt: Any, engine: Any) -> tuple[LayerInfo, ...]:
@@ -235,24 +220,19 @@ def layers_of(trt: Any, engine: Any) -> tuple[LayerInfo, ...]:
         return ()
     return tuple(
         LayerInfo(
-            str(each.get("Name", "")),
-            str(each.get("LayerType", "")),
-            tuple(_type(one) for one in each.get("Inputs", [])),
-            tuple(_type(one) for one in each.get("Outputs", [])),
+            str(layer.get("Name", "")),
+            str(layer.get("LayerType", "")),
+            tuple(_type(one) for one in layer.get("Inputs", [])),
+            tuple(_type(one) for one in layer.get("Outputs", [])),
         )
-        for each in layers
-        if isinstance(each, dict)
+        for layer in layers
+        if isinstance(layer, dict)
     )
-
-
-def precision_counts(layers: tuple[LayerInfo, ...]) -> dict[str, int]:
-    """Layers a precision."""
-    return dict(Counter(each.precision for each in layers))
 
 
 def _type(tensor: Any) -> str:
     """`Format/Datatype` such as `Row major linear FP16 format`, or a Datatype of its own."""
     if not isinstance(tensor, dict):
         return "other"
-    told = f"{tensor.get('Datatype', '')} {tensor.get('Format/Datatype', '')}"
-    return next((name for word, name in _TYPES.items() if word in told), "other")
+    names = f"{tensor.get('Datatype', '')} {tensor.get('Format/Datatype', '')}"
+    return next((name for word, name in _TYPES.items() if word in names), "other")

@@ -1,8 +1,8 @@
 """What there is to build with: NVIDIA's packages, the machine, and its memory.
 
 All that differs between versions of the two packages is in one table. A plan belongs to a GPU and to the versions of
-everything between it and us. How much memory a build may take is asked before it begins: one that runs out is killed
-without a word.
+everything between it and us. The free memory is checked before a build begins: one that runs out is killed without
+a word.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKAGES: Final = ("tensorrt", "tensorrt_rtx")
 """In order of preference: the one that a board runs, the one that any machine can check with."""
 
 UNKNOWN: Final = "unknown"
-_TOLD: Final = {
+_WORDS: Final = {
     "gpu": "GPU",
     "compute_capability": "compute capability",
     "tensorrt": "",  # its value names it
@@ -59,7 +59,7 @@ class Capabilities:
     Attributes:
         package, version: which one.
         typing: `weak` chooses types by builder flags and needs constraints to keep a layer's own; `strong by flag`
-            follows the graph's types when asked to; `strong` always does, and has no FP16 or INT8 flag.
+            follows the graph's types with a flag; `strong` always does, and has no FP16 or INT8 flag.
         network_flags: bit set for `create_network`.
         progress: `IProgressMonitor` exists.
         timing_cache: measured kernels can be kept between builds.
@@ -77,7 +77,7 @@ class Capabilities:
     compute_capabilities: tuple[str, ...]
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Package and version, for people."""
         return f"{self.package} {self.version}"
 
@@ -99,7 +99,7 @@ class Toolkit:
         self.logger = _listener(trt)
 
     def forget(self) -> None:
-        """Forget earlier errors, before a step whose own are wanted."""
+        """Forget the errors of earlier steps."""
         self.logger.errors.clear()
 
     @property
@@ -152,11 +152,9 @@ def probe(trt: Any) -> Capabilities:
     """Find out what an imported package can do by looking at what it has."""
     creation = trt.NetworkDefinitionCreationFlag
     strong, explicit = getattr(creation, "STRONGLY_TYPED", None), getattr(creation, "EXPLICIT_BATCH", None)
-    typing: Typing = "weak"
+    typing: Typing = "weak" if strong is None else "strong by flag"
     if not hasattr(trt.BuilderFlag, "FP16"):
         typing = "strong"
-    elif strong is not None:
-        typing = "strong by flag"
     flag = strong if strong is not None else explicit
     capabilities = getattr(trt, "ComputeCapability", None)
     return Capabilities(
@@ -168,7 +166,7 @@ def probe(trt: Any) -> Capabilities:
         timing_cache=hasattr(trt, "ITimingCache") and not hasattr(trt, "IRuntimeCache"),
         runtime_cache=hasattr(trt, "IRuntimeCache"),
         compute_capabilities=tuple(
-            sorted((each for each in capabilities.__members__ if each.startswith("SM")), key=lambda name: int(name[2:]))
+            sorted((name for name in capabilities.__members__ if name.startswith("SM")), key=lambda name: int(name[2:]))
         )
         if capabilities is not None
         else (),
@@ -218,13 +216,12 @@ def describe_machine(capabilities: Capabilities, gpu: Gpu | None, root: Path = P
     Args:
         capabilities: of the package in use.
         gpu: from `find_gpu`.
-        root: where /etc and /proc are found.
+        root: where /etc and /proc are.
     """
+    known = {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "cuda": gpu.cuda} if gpu else {}
     return Machine(
-        gpu=gpu.name if gpu else UNKNOWN,
-        compute_capability=gpu.compute_capability if gpu else UNKNOWN,
-        tensorrt=capabilities.told,
-        cuda=gpu.cuda if gpu else UNKNOWN,
+        **known,
+        tensorrt=capabilities.label,
         driver=_driver(root / "proc/driver/nvidia/version"),
         l4t=read_l4t(root) or UNKNOWN,
     )
@@ -233,20 +230,20 @@ def describe_machine(capabilities: Capabilities, gpu: Gpu | None, root: Path = P
 def difference(built: Machine, here: Machine) -> str | None:
     """Name what differs, both sides, in one sentence; None where nothing that is known differs."""
     parts = []
-    for name, told in _TOLD.items():
+    for name, word in _WORDS.items():
         then, now = getattr(built, name), getattr(here, name)
         if then != now and UNKNOWN not in (then, now):
-            parts.append((f"{told} {then}".strip(), f"{told} {now}".strip()))
+            parts.append((f"{word} {then}".strip(), f"{word} {now}".strip()))
     if not parts:
         return None
-    then, now = (", ".join(each) for each in zip(*parts, strict=True))
+    then, now = map(", ".join, zip(*parts, strict=True))
     return f"it was built with {then}, and this machine has {now}"
 
 
 def _driver(path: Path) -> str:
     """`NVRM version: NVIDIA UNIX ... Kernel Module  540.3.0  ...` -> `540.3.0`."""
-    found = re.search(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", read_text(path) or "")
-    return found[1] if found else UNKNOWN
+    match = re.search(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", read_text(path) or "")
+    return match[1] if match else UNKNOWN
 
 
 def workspace_cap_mb(memory: Memory | None) -> int:

@@ -1,8 +1,8 @@
-"""Where the page is served, `[HOST:]PORT`, loopback unless a token guards it; and who may see it.
+"""The page's address, `[HOST:]PORT`, loopback unless a token guards it; and access control.
 
 Visitors need the right name in the Host header, and the token where there is one. A page on loopback is still open to
-DNS rebinding: a website whose name suddenly means 127.0.0.1 could read it. Its requests carry the website's name in
-`Host`, so only names and addresses of this machine are answered.
+DNS rebinding: a website whose name suddenly resolves to 127.0.0.1 could read it. Its requests carry the website's name
+in `Host`, so only names and addresses of this machine are answered.
 """
 
 from __future__ import annotations
@@ -12,43 +12,24 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.runtime.outputs.base import free_port
 
 LEAST_TOKEN_CHARACTERS: Final = 16
 """Shorter tokens could be guessed over a network."""
 
-_PORTS_TRIED: Final = 50
-
 
 @dataclass(frozen=True, slots=True)
 class PageAddress:
-    """A host and a port.
-
-    Attributes:
-        host: a name or an IP address, IPv6 without brackets.
-        port: 0 takes any free one.
-    """
+    """A host (a name or an IP address, IPv6 without brackets) and a port (0 takes any free one)."""
 
     host: str
     port: int
-
-    @classmethod
-    def parse(cls, text: str) -> PageAddress:
-        """Read `8080`, `localhost:8080`, `0.0.0.0:8080` or `[::]:8080`; raise ConfigurationError on anything else."""
-        host, _, port = text.strip().rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        brackets = host.startswith("[") and host.endswith("]")
-        if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in bare and not brackets):
-            raise ConfigurationError(
-                f"can't read the page's address {text!r}; "
-                "write --serve 8080, or --serve 0.0.0.0:8080 with --serve-token"
-            )
-        return cls(bare or "127.0.0.1", int(port))
 
     @property
     def loopback(self) -> bool:
@@ -62,7 +43,7 @@ class PageAddress:
 
     @property
     def url(self) -> str:
-        """What to type into a browser; a name of this machine where it is bound to all addresses."""
+        """The address for a browser; the name of this machine where the page is bound to all addresses."""
         host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
@@ -83,25 +64,28 @@ class PageAddress:
 
 
 def page_address(text: str, token: str | None) -> PageAddress:
-    """Read where a page is to be served, and judge its token.
-
-    Args:
-        text: `[HOST:]PORT`.
-        token: what visitors must know, or None.
+    """Read `[HOST:]PORT` and check the token.
 
     Raises:
         ConfigurationError: the address can't be read; the token is missing, too short, or can't be sent in a header.
     """
-    address = PageAddress.parse(text)
+    host, _, port = text.strip().rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    brackets = host.startswith("[") and host.endswith("]")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in bare and not brackets):
+        raise ConfigurationError(
+            f"can't read the page's address {text!r}; write --serve 8080, or --serve 0.0.0.0:8080 with --serve-token"
+        )
+    address = PageAddress(bare or "127.0.0.1", int(port))
     if token is None:
         if not address.loopback:
             raise ConfigurationError(
-                f"others can reach {address}: emotion, face and gaze are shown there only to those who know a token; "
+                f"others can reach {address}: emotion, face and gaze are shown there only with a token; "
                 f"set EMER_EDGE_SERVE_TOKEN=$(openssl rand -hex 16), or serve this machine alone: "
                 f"--serve {address.port}"
             )
         return address
-    if len(token) < LEAST_TOKEN_CHARACTERS or not all("!" <= each <= "~" for each in token):
+    if len(token) < LEAST_TOKEN_CHARACTERS or not all("!" <= character <= "~" for character in token):
         raise ConfigurationError(
             f"a page's token has {LEAST_TOKEN_CHARACTERS} or more letters, digits or signs, and no spaces; "
             "openssl rand -hex 16 makes one"
@@ -110,42 +94,31 @@ def page_address(text: str, token: str | None) -> PageAddress:
 
 
 def refused_binding(address: PageAddress, error: OSError) -> ConfigurationError:
-    """The one clear line for an address that the system refuses, with the option that would work."""
+    """One line for an address that the system refuses, with the option that would work."""
     if error.errno == errno.EADDRINUSE:
-        free = _free_port(address)
-        return ConfigurationError(
-            f"port {address.port} is in use by another program; "
-            + (f"this one is free: emer-edge run ... --serve {free}" if free else "choose another --serve port")
-        )
+        port = free_port(address.host, address.port, address.family)
+        other = "choose another --serve port"
+        if port is not None:
+            other = f"this one is free: emer-edge run ... --serve {replace(address, port=port)}"
+        return ConfigurationError(f"port {address.port} is in use by another program; {other}")
     if error.errno == errno.EACCES:
-        other = PageAddress(address.host, 8000 + address.port % 1000)
+        unprivileged = replace(address, port=8000 + address.port % 1000)
         return ConfigurationError(
-            f"port {address.port} belongs to the system; take one above 1023: emer-edge run ... --serve {other}"
+            f"port {address.port} belongs to the system; take one above 1023: emer-edge run ... --serve {unprivileged}"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigurationError(
-            f"{address.host} is not an address of this machine; all of them are --serve 0.0.0.0:{address.port}"
+            f"{address.host} is not an address of this machine; --serve 0.0.0.0:{address.port} takes all of them"
         )
     return ConfigurationError(f"can't serve the page on {address}: {error.strerror or error}")
 
 
-def _free_port(address: PageAddress) -> PageAddress | None:
-    for port in range(address.port + 1, min(address.port + _PORTS_TRIED, 65535) + 1):
-        with socket.socket(address.family, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind((address.host, port))
-            except OSError:
-                continue
-            return PageAddress(address.host, port)
-    return None
-
-
 class Access:
-    """Judges requests.
+    """Access control of requests.
 
     Args:
-        address: where the page is served, with its real port.
-        token: what a visitor must know; None lets every local program in.
+        address: of the page, with its real port.
+        token: that visitors must give; None admits every local program.
     """
 
     def __init__(self, address: PageAddress, token: str | None) -> None:
@@ -159,12 +132,12 @@ class Access:
 
     @property
     def guarded(self) -> bool:
-        """Whether a token is asked for."""
+        """Whether a token is needed."""
         return self._token is not None
 
     @property
     def _pass(self) -> str:
-        # From the token alone, so that a browser is let in again after a restart; says nothing about the token.
+        # From the token alone, so that a browser is admitted again after a restart; it does not reveal the token.
         return hmac.new((self._token or "").encode(), b"emer-edge page", hashlib.sha256).hexdigest()
 
     def named(self, headers: Message) -> bool:
@@ -183,28 +156,26 @@ class Access:
         return number.is_loopback or not self._loopback  # an address in numbers can't be rebound
 
     def knows_token(self, headers: Message) -> bool:
-        """Whether `Authorization: Bearer` brings the token."""
+        """Whether `Authorization: Bearer` holds the token."""
         kind, _, given = (headers.get("Authorization") or "").partition(" ")
         return self._token is not None and kind.lower() == "bearer" and _same(given.strip(), self._token)
 
     def admits(self, headers: Message) -> bool:
-        """Whether a request may see data: no token is set, or it brings the token or the cookie."""
+        """Whether a request may see data: no token is set, or it holds the token or the cookie."""
         return not self.guarded or self.knows_token(headers) or _same(self._given_cookie(headers), self._pass)
 
     def cookie(self) -> str:
-        """The `Set-Cookie` value for a visitor who knows the token: a pass made from it, not the token."""
+        """The `Set-Cookie` value for a visitor with the token: a pass made from it, not the token."""
         return f"{self.cookie_name}={self._pass}; Path=/; HttpOnly; SameSite=Strict"
 
     def _given_cookie(self, headers: Message) -> str:
-        cookies: SimpleCookie = SimpleCookie()
         try:
-            cookies.load(headers.get("Cookie") or "")
+            cookie = SimpleCookie(headers.get("Cookie") or "").get(self.cookie_name)
         except CookieError:
             return ""
-        given = cookies.get(self.cookie_name)
-        return given.value if given is not None else ""
+        return "" if cookie is None else cookie.value
 
 
 def _same(given: str, expected: str) -> bool:
-    """Compare in a time that tells nothing about how much of it is right."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())

@@ -31,8 +31,8 @@ class PageOptions:
     """Where a page is served.
 
     Attributes:
-        address: `[HOST:]PORT`, on loopback where no host is named; port 0 takes a free one.
-        token: what visitors must know; needed where others can reach the address.
+        address: `[HOST:]PORT`, on loopback without a host; port 0 takes a free one.
+        token: that visitors must give; needed where others can reach the address.
     """
 
     address: str
@@ -40,20 +40,21 @@ class PageOptions:
 
 
 class Page(Output):
-    """Serves a web page that shows the run; each of its channels hears frames and samples of a stream.
+    """Serves a web page that shows the run; each of its channels takes frames and samples of a stream.
 
-    The address is taken at once, so that a busy port is known before any sensor opens. Everything else happens on
-    threads of its own: a run goes on whatever becomes of its page.
+    The address is bound at once, so that a busy port is known before any sensor opens. Everything else happens on
+    threads of its own: a failure of the page does not stop the run.
 
     Args:
-        options: where.
-        host: the run; told where the page is, and once when it fails.
+        options: address and token.
+        host: the run; hears the page's address, and once when it fails.
 
     Attributes:
-        channels: stream -> what visitors of it are shown.
+        channels: stream -> its data for visitors.
+        server: answers the visitors.
 
     Raises:
-        ConfigurationError: an address that can't be taken.
+        ConfigurationError: an address that can't be bound.
     """
 
     name = "page"
@@ -65,9 +66,9 @@ class Page(Output):
             feeds[name] = Feed(stream, feeds)
         self.channels = {name: Channel(feed, Video(self._encoder)) for name, feed in feeds.items()}
         where = page_address(options.address, options.token)
-        self._server = PageServer(where, options.token, self.channels, say=host.say)
+        server = self.server = PageServer(where, options.token, self.channels, say=host.say)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
+            target=server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
         self._ended = False
 
@@ -81,50 +82,50 @@ class Page(Output):
 
     @classmethod
     def settle(cls, options: PageOptions, sources: Sequence[Source]) -> Sequence[PageOptions]:
-        """Judge address and token (see `page_address`)."""
+        """Check address and token, as `page_address`."""
         page_address(options.address, options.token)
         return [options]
 
     @property
     def url(self) -> str:
-        """Where a browser finds it."""
-        return self._server.address.url
+        """The address for a browser."""
+        return self.server.address.url
 
     @property
     def helper_pid(self) -> int | None:
-        """See `Output`."""
+        """ID of the encoder's process."""
         return self._encoder.pid
 
     @property
     def visitors(self) -> int:
         """How many watch."""
-        return sum(each.feed.visitors for each in self.channels.values())
+        return sum(channel.feed.visitors for channel in self.channels.values())
 
     def part(self, stream: str | None) -> Output:
         """The channel of a stream."""
         return self.channels[stream]
 
     def begin(self) -> None:
-        """Start to answer, and say where."""
+        """Start to answer, and print the address."""
         self._thread.start()
-        ask = "; add #token= and the token to it" if self._server.access.guarded else ""
-        self._say(f"page: {self.url}{ask}")
+        hint = "; add #token= and the token to it" if self.server.access.guarded else ""
+        self._say(f"page: {self.url}{hint}")
 
     def result(self, result: Result) -> bool:
         """Show a result of any stream."""
         return self.channels[result.stream].result(result)
 
     def end(self, summary: Summary | None) -> None:
-        """Say goodbye to the visitors, stop answering, give the address back; may be called twice."""
+        """End the visitors' streams, stop answering, free the address; may be called twice."""
         if self._ended:
             return
         self._ended = True
-        for each in self.channels.values():
-            each.close()
+        for channel in self.channels.values():
+            channel.close()
         if self._thread.is_alive():
             deadline_s = monotonic() + _GOODBYE_S
             while self.visitors and monotonic() < deadline_s:
                 sleep(0.01)
-            self._server.shutdown()
+            self.server.shutdown()
             self._thread.join(_GOODBYE_S)
-        self._server.end()
+        self.server.end()

@@ -1,12 +1,14 @@
-"""The newest camera image as JPEG, made when somebody asks for it, in another process than the pipeline.
+"""The newest camera image as JPEG, encoded on request, in another process than the pipeline.
 
-A visitor asks for an image newer than the last one: the slow get fewer, nobody falls behind, and without visitors
-nothing is encoded or even kept. Visitors who ask at the same time share one image.
+A visitor requests an image newer than the last one: slow visitors get fewer, nobody falls behind, and without visitors
+nothing is encoded or even kept. Visitors who request at the same time share one image.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -16,9 +18,8 @@ from emer_edge.runtime.encoding import PAGE, Encoder
 from emer_edge.runtime.faces import Look
 
 _RATE_HZ: Final = 12.0
-_WATCHED_S: Final = 3.0  # after the last question nobody watches any more
-_REST_S: Final = 10.0  # after so long without a question the encoder's memory is given back
-_LOOK_S: Final = 1.0  # a box older than this is not where the face is
+_WATCHED_S: Final = 3.0  # after the last request nobody watches any more
+_LOOK_S: Final = 1.0  # a box older than this is not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class Picture:
     """One encoded image.
 
     Attributes:
-        number: counts up with every image.
-        jpeg: its bytes, at most 640 pixels wide.
-        face: where the face was when it was last looked for, in shares of width and height: `box` (left, top, right,
-            bottom), `points` (five x, y); or `missed`, the reason; empty where nothing is known.
+        number: increases with every image.
+        jpeg: at most 640 pixels wide.
+        face: the last detection, in shares of width and height: `box` (left, top, right, bottom), `points` (five x, y);
+            or `missed`, the reason; empty where nothing is known.
     """
 
     number: int
@@ -42,13 +43,18 @@ class Video:
 
     Args:
         encoder: makes the JPEGs.
+        clock: host time in seconds.
+
+    Attributes:
+        rest_s: the encoder's process ends after so long without a request.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder.hold()
+    def __init__(self, encoder: Encoder, clock: Callable[[], float] = monotonic) -> None:
+        self._encoder, self._clock = encoder.hold(), clock
+        self.rest_s = 10.0
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
-        self._asked_s = -_WATCHED_S
+        self._requested_s = -math.inf
         self._frame: Frame | None = None
         self._number = 0
         self._look: tuple[Look, float] | None = None
@@ -58,13 +64,13 @@ class Video:
 
     @property
     def watched(self) -> bool:
-        """Whether somebody has asked for an image a moment ago."""
-        return monotonic() - self._asked_s < _WATCHED_S
+        """Whether somebody has requested an image in the last seconds."""
+        return self._clock() - self._requested_s < _WATCHED_S
 
     def offer(self, frame: Frame, look: Look | None) -> None:
         """Take a frame, on the pipeline's thread: keeps a reference, or nothing when nobody watches."""
         if look is not None:
-            self._look = (look, monotonic())
+            self._look = (look, self._clock())
         if not self.watched:
             self._frame = self._picture = None
             return
@@ -77,17 +83,17 @@ class Video:
         """The newest image, numbered above `after`; None where none comes in time.
 
         Args:
-            after: number of the image that the visitor has; one that has not been reached counts as 0.
-            wait_s: how long to wait for one at most.
+            after: number of the visitor's last image; one that has not been reached counts as 0.
+            wait_s: longest wait.
         """
-        deadline_s = monotonic() + wait_s
+        deadline_s = self._clock() + wait_s
         if not self.watched:
-            self._frame = self._picture = None  # of long ago, where the camera has been silent since
-        self._asked_s = monotonic()
+            self._frame = self._picture = None  # old, where the camera has been silent since
+        self._requested_s = self._clock()
         if not self._encoding.acquire(timeout=wait_s):  # others wait for the same image
             return None
         try:
-            if after > self._number:  # it was an earlier run's
+            if after > self._number:  # from an earlier run
                 after = 0
             if self._picture is None or self._picture.number <= after:
                 self._make(deadline_s)
@@ -99,22 +105,23 @@ class Video:
     def _make(self, deadline_s: float) -> None:
         """Encode the next frame, waiting for it and for the pace; nothing where none comes."""
         have = self._picture.number if self._picture is not None else 0
-        rest_s = min(self._made_s + 1 / _RATE_HZ, deadline_s) - monotonic()
+        rest_s = min(self._made_s + 1 / _RATE_HZ, deadline_s) - self._clock()
         with self._changed:
             if rest_s > 0:
                 self._changed.wait_for(lambda: self._closed, rest_s)
             self._changed.wait_for(
                 lambda: self._closed or (self._frame is not None and self._number > have),
-                max(0.0, deadline_s - monotonic()),
+                max(0.0, deadline_s - self._clock()),
             )
             frame, number, look = self._frame, self._number, self._look
         if frame is not None and number > have and not self._closed:
-            self._made_s = monotonic()
-            self._picture = Picture(number, self._encoder.encode(frame.image, PAGE), _where(frame, look))
+            self._made_s = self._clock()
+            recent = None if look is None or self._made_s - look[1] > _LOOK_S else look[0]
+            self._picture = Picture(number, self._encoder.encode(frame.image, PAGE), _located(frame, recent))
 
     def rest(self) -> None:
-        """Let the encoder rest where nobody has asked for an image for a while."""
-        self._encoder.rest(_REST_S)
+        """End the encoder's process where nobody has requested an image for `rest_s`."""
+        self._encoder.rest(self.rest_s)
 
     def close(self) -> None:
         """Wake those who wait, and forget the image and the encoder."""
@@ -125,14 +132,13 @@ class Video:
         self._encoder.release()
 
 
-def _where(frame: Frame, look: tuple[Look, float] | None) -> dict[str, Any]:
-    if look is None or monotonic() - look[1] > _LOOK_S:
+def _located(frame: Frame, look: Look | None) -> dict[str, Any]:
+    if look is None:
         return {}
-    face, missed = look[0].face, look[0].missed
-    where: dict[str, Any] = {} if missed is None else {"missed": missed.value}
-    if face is not None:
+    located: dict[str, Any] = {} if look.missed is None else {"missed": look.missed.value}
+    if look.face is not None:
         height, width = frame.image.shape[:2]
-        left, top, right, bottom = face.box_px
-        where["box"] = [round(each, 4) for each in (left / width, top / height, right / width, bottom / height)]
-        where["points"] = [[round(x / width, 4), round(y / height, 4)] for x, y in face.landmarks_px.tolist()]
-    return where
+        left, top, right, bottom = look.face.box_px
+        located["box"] = [round(side, 4) for side in (left / width, top / height, right / width, bottom / height)]
+        located["points"] = [[round(x / width, 4), round(y / height, 4)] for x, y in look.face.landmarks_px.tolist()]
+    return located

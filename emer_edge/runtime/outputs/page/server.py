@@ -1,4 +1,4 @@
-"""The page's HTTP server, a thread a connection; it answers GET alone: files of the package, events, and images."""
+"""The page's HTTP server, one thread per connection; it answers only GET: files of the package, events, and images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONNECTIONS: Final = 32
 """More are closed at once."""
 
 VISITORS: Final = 8
-"""More are told that too many watch."""
+"""More get the answer that too many watch."""
 
 _BUFFER_BYTES: Final = 1 << 16  # a visitor that reads nothing is noticed after this much
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -49,23 +49,26 @@ _KINDS: Final = {
     "svg": "image/svg+xml",
 }
 _REQUEST_S: Final = 15.0  # an idle or dribbling connection is closed after this
-_WRITE_S: Final = 5.0  # a visitor that takes nothing for so long is dropped
 _PICTURE_S: Final = 2.0
 
 
 class PageServer(ThreadingHTTPServer):
-    """Binds its address at once; `serve_forever` and `end` are the output's.
+    """Binds its address at once; the output calls `serve_forever` and `end`.
 
     Args:
-        address: where to; port 0 takes a free one.
-        token: what visitors must know, or None.
-        channels: stream -> its results, gaze and images; one stream's under None.
-        say: told once when answering fails.
+        address: of the page; port 0 takes a free one.
+        token: that visitors must give, or None.
+        channels: stream -> its results, gaze and images; the only stream of a run is under None.
+        say: called once when answering fails.
+
+    Attributes:
+        write_s: a visitor that takes nothing for so long is dropped.
 
     Raises:
         ConfigurationError: the address is taken, unknown, or not this machine's.
     """
 
+    write_s = 5.0
     daemon_threads = True
     block_on_close = False
     allow_reuse_port = False  # newer Pythons would share a busy port silently
@@ -80,7 +83,7 @@ class PageServer(ThreadingHTTPServer):
         self.visitors = threading.BoundedSemaphore(VISITORS)
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         self._open: set[socket.socket] = set()
-        self._told = False
+        self._failed = False
         try:
             super().__init__((address.host, address.port), PageHandler)
         except OSError as error:
@@ -89,7 +92,7 @@ class PageServer(ThreadingHTTPServer):
         self.access = Access(self.address, token)
 
     def channel(self, stream: str | None) -> Channel | None:
-        """The channel of a stream, the first where none is named; None where there is no such stream."""
+        """The channel of a stream, the first by default; None where there is no such stream."""
         return next(iter(self._channels.values())) if stream is None else self._channels.get(stream)
 
     def server_bind(self) -> None:
@@ -98,7 +101,7 @@ class PageServer(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection its thread, or close it where there are too many."""
+        """Start a connection's thread, or close it where there are too many."""
         if not self._free.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 request.send(_BUSY)
@@ -122,23 +125,23 @@ class PageServer(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell once of a fault of ours; visitors that leave or stall are no fault."""
+        """Report our own fault once; visitors that leave or stall are no fault."""
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError) and not self._told:
-            self._told = True
+        if not isinstance(error, OSError) and not self._failed:
+            self._failed = True
             self._say(f"the page could not answer: {type(error).__name__}: {error}")
 
     def service_actions(self) -> None:
-        """Between connections, several times a second."""
-        for each in self._channels.values():
-            each.video.rest()
+        """Let idle encoders end; called between connections, several times a second."""
+        for channel in self._channels.values():
+            channel.video.rest()
 
     def end(self) -> None:
         """Close every connection and the address."""
         self.server_close()
-        for each in list(self._open):
+        for connection in list(self._open):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class PageHandler(BaseHTTPRequestHandler):
@@ -156,10 +159,10 @@ class PageHandler(BaseHTTPRequestHandler):
         return "emer-edge"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name in http.server
-        """Nothing: what is asked for, and by whom, is not written down."""
+        """Log nothing: requests and visitors are not recorded."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what http.server itself refuses, such as an unknown method, like everything else."""
+        """Answer a request that http.server itself refuses, such as an unknown method."""
         status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
         self._refuse(status, message or status.phrase)
 
@@ -206,13 +209,13 @@ class PageHandler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.UNAUTHORIZED, b"the token is missing or wrong\n", "text/plain", more=more)
 
-    def _picture(self, video: Video, given: str) -> None:
-        after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
+    def _picture(self, video: Video, number: str) -> None:
+        after = int(number) if number.isascii() and number.isdigit() and len(number) < 16 else 0
         picture = video.newest(after, _PICTURE_S)
         if picture is None:
             self._send(HTTPStatus.NO_CONTENT)
         else:
-            self.connection.settimeout(_WRITE_S)
+            self.connection.settimeout(self._page.write_s)
             more = {"X-Number": str(picture.number), "X-Face": json.dumps(picture.face)}
             self._send(HTTPStatus.OK, picture.jpeg, "image/jpeg", more)
             self.connection.settimeout(self.timeout)
@@ -224,7 +227,7 @@ class PageHandler(BaseHTTPRequestHandler):
         cursor = feed.enter()
         try:
             self.close_connection = True
-            self.connection.settimeout(_WRITE_S)
+            self.connection.settimeout(self._page.write_s)
             self.send_response(HTTPStatus.OK)
             self._headers({"Content-Type": "text/event-stream; charset=utf-8", "Connection": "close"})
             over = False
@@ -258,10 +261,7 @@ class PageHandler(BaseHTTPRequestHandler):
 
 
 def static_files() -> dict[str, tuple[bytes, str]]:
-    """File name -> (content, media type) of what the package brings."""
+    """File name -> (content, media type) of the package's static files."""
     folder = files("emer_edge.runtime.outputs.page").joinpath("static")
-    return {
-        each.name: (each.read_bytes(), _KINDS[each.name.rpartition(".")[2]])
-        for each in folder.iterdir()
-        if each.name.rpartition(".")[2] in _KINDS
-    }
+    kinds = {file: _KINDS.get(file.name.rpartition(".")[2]) for file in folder.iterdir()}
+    return {file.name: (file.read_bytes(), kind) for file, kind in kinds.items() if kind is not None}

@@ -1,4 +1,4 @@
-"""The formats a byte stream can have, by name, and how the one at hand is found.
+"""The formats of byte streams, by name, and how an unknown one is identified.
 
 A new format is one file here and one line in `FORMATS`; other packages add theirs by entry points of the group
 `emer_edge.trackers`.
@@ -6,7 +6,6 @@ A new format is one file here and one line in `FORMATS`; other packages add thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,12 +26,12 @@ FORMATS: Final = (EMER, CSV, OPENGAZE, IVIEWX, ISCAN)
 
 
 def stream_formats() -> dict[str, StreamFormat]:
-    """Name -> format: ours, and those of other packages."""
+    """Name -> format: built-in ones, and those of other packages."""
     return with_plugins("emer_edge.trackers", FORMATS, StreamFormat, beside=(Kind,))
 
 
 def stream_format(parameters: Parameters) -> StreamFormat | None:
-    """Return the format that a source's parameters name, None where it has to be found.
+    """Return the format that a source's parameters name; None where it has to be identified.
 
     Raises:
         ConfigurationError: no such format, or a parameter that belongs to another.
@@ -41,8 +40,8 @@ def stream_format(parameters: Parameters) -> StreamFormat | None:
     name = parameters.get("format", "csv" if "columns" in parameters else None)
     if name is not None and name not in known:
         raise ConfigurationError(f"no tracker format is called {name!r}; known are {', '.join(known)}")
-    for each in known.values():
-        wrong = next((key for key in each.parameters if key in parameters), None)
+    for candidate in known.values():
+        wrong = next((key for key in candidate.parameters if key in parameters), None)
         if wrong is not None and (name is None or wrong not in known[name].parameters):
             belongs = " or ".join(f"format={other.name}" for other in known.values() if wrong in other.parameters)
             raise ConfigurationError(
@@ -52,25 +51,24 @@ def stream_format(parameters: Parameters) -> StreamFormat | None:
 
 
 class FormatFinder:
-    """Finds the format of a stream from its bytes, wherever in it they begin.
+    """Identifies the format of a stream from its bytes, wherever in it they begin.
 
-    Every format decodes them; the first to understand wins. One without check sum has to understand several samples in
-    a row, with nothing between them left over.
-
-    Args:
-        display: the display that gaze refers to.
+    Every format decodes them; the first with samples wins. One without check sum has to decode several samples in a
+    row, with nothing between them left over.
     """
 
     def __init__(self, display: Display) -> None:
         self._candidates = [
-            _Candidate(known, decoder) for known in stream_formats().values() for decoder in _decoders(known, display)
+            _Candidate(known, decoder)
+            for known in stream_formats().values()
+            for decoder in (known.candidates(display) if known.candidates else (known.decoder({}, display),))
         ]
 
     def feed(self, data: bytes, arrival_ns: int) -> tuple[StreamFormat, Decoder, list[TrackerSample]] | None:
         """Take the next bytes; return the format, its decoder and its samples so far, once they are known."""
-        for each in self._candidates:
-            if each.feed(data, arrival_ns):
-                return each.format, each.decoder, each.samples
+        for candidate in self._candidates:
+            if candidate.feed(data, arrival_ns):
+                return candidate.format, candidate.decoder, candidate.samples
         return None
 
 
@@ -91,7 +89,3 @@ class _Candidate:
                 self._garbage = self.decoder.counters.garbage
                 self.samples.clear()
         return len(self.samples) >= self.format.evidence
-
-
-def _decoders(format: StreamFormat, display: Display) -> Sequence[Decoder]:  # noqa: A002
-    return (format.decoder({}, display),) if format.candidates is None else format.candidates(display)

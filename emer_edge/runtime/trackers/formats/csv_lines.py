@@ -1,4 +1,4 @@
-"""The `csv` format: a header line that names columns, then a line a sample, for hand-made trackers.
+"""The `csv` format: a header line that names columns, then one line per sample, for hand-made trackers.
 
 Columns, in any order; `left` and `right` without their prefix (`x`, `y`, `pupil_mm`, ...) mean both eyes alike:
 
@@ -6,7 +6,7 @@ Columns, in any order; `left` and `right` without their prefix (`x`, `y`, `pupil
 column                                   meaning
 =======================================  ==============================================================
 `time_us`, `time_ms`, `time_s`           the tracker's clock; without one, samples have arrival times
-`sequence`                               +1 a sample: shows loss
+`sequence`                               +1 per sample: shows loss
 `left_x`, `left_y`                       gaze as fraction of the display, origin top left, y down
 `left_x_px`, `left_y_px`                 gaze in display pixels
 `left_pupil_mm`                          pupil diameter
@@ -16,9 +16,9 @@ column                                   meaning
 =======================================  ==============================================================
 
 Cells are separated by commas, semicolons or tabs; the decimal point is a point; an empty cell or `nan` means missing;
-other columns are ignored. Lines end with a line feed, are ASCII, and are at most 4 KiB long. A tracker that someone may
-listen to later repeats its header about once a second; a header that differs from the present one counts when it comes
-twice, so that a damaged one costs one line.
+other columns are ignored. Lines end with a line feed, are ASCII, and are at most 4 KiB long. A tracker that may be
+connected to later repeats its header about once a second; a header that differs from the present one counts when it
+comes twice, so that a damaged one costs one line.
 """
 
 from __future__ import annotations
@@ -49,13 +49,10 @@ _PARTS: Final = {
     "valid": ("valid",),
 }
 _EYES: Final = ("left", "right")
+_SENT: Final = tuple(part for part in _PARTS if part != "gaze px")
 
 CSV_HEADER: Final = ",".join(
-    [
-        "time_us",
-        "sequence",
-        *(f"{eye}_{name}" for eye in _EYES for part in _PARTS if part != "gaze px" for name in _PARTS[part]),
-    ]
+    ("time_us", "sequence", *(f"{eye}_{name}" for eye in _EYES for part in _SENT for name in _PARTS[part]))
 )
 """All columns of the format, as the simulator writes them."""
 
@@ -93,12 +90,8 @@ class CsvDecoder(LineDecoder):
         if self._header is None:
             self.counters.headerless += 1
             return None
-        cells = _cells(line)
-        if len(cells) != len(self._header):
-            self.counters.garbage += 1
-            return None
-        numbers = [number_in(each) for each in cells]
-        if any(numbers[at] is None for at in self._at.values()):
+        numbers = [number_in(cell) for cell in _cells(line)]
+        if len(numbers) != len(self._header) or any(numbers[at] is None for at in self._at.values()):
             self.counters.garbage += 1
             return None
         return self._sample({name: numbers[at] or 0.0 for name, at in self._at.items()}, arrival_ns)
@@ -132,13 +125,12 @@ class CsvDecoder(LineDecoder):
         if self._sequence.repeats(cells.get("sequence", math.nan), device_ns):
             return None
         self.counters.samples += 1
-        return TrackerSample(
-            device_ns, arrival_ns, arrival_ns, left=self._eye(cells, "left"), right=self._eye(cells, "right")
-        )
+        left, right = (self._eye(cells, eye) for eye in _EYES)
+        return TrackerSample(device_ns, arrival_ns, arrival_ns, left=left, right=right)
 
     def _eye(self, cells: dict[str, float], eye: str) -> EyeReading:
         def part(name: str) -> tuple[float, ...]:
-            numbers = tuple(cells.get(f"{eye}_{each}", math.nan) for each in _PARTS[name])
+            numbers = tuple(cells.get(f"{eye}_{key}", math.nan) for key in _PARTS[name])
             return numbers if all(map(math.isfinite, numbers)) else ()
 
         gaze, pixels = part("gaze"), part("gaze px")
@@ -162,15 +154,15 @@ def is_header(line: bytes) -> bool:
 
 
 def _cells(line: bytes) -> list[bytes]:
-    separator = next((each for each in (b";", b"\t") if each in line), b",")
-    return [each.strip() for each in line.split(separator)]
+    separator = next((mark for mark in (b";", b"\t") if mark in line), b",")
+    return [cell.strip() for cell in line.split(separator)]
 
 
 def _header(line: bytes) -> tuple[str, ...] | None:
     """The column names, where `line` is a header: ASCII names, with x and y of at least one eye among them."""
     if not line.isascii() or b"x" not in line.lower():
         return None
-    names = tuple(each.decode("ascii").lower() for each in _cells(line))
+    names = tuple(cell.decode("ascii").lower() for cell in _cells(line))
     for prefix in ("", *(f"{eye}_" for eye in _EYES)):
         for part in ("gaze", "gaze px"):
             if all(f"{prefix}{name}" in names for name in _PARTS[part]):
@@ -179,17 +171,17 @@ def _header(line: bytes) -> tuple[str, ...] | None:
 
 
 class CsvEncoder(SampleEncoder):
-    """SampleEncoder of the `csv` format with all its columns, the header about once a second."""
+    """SampleEncoder of the `csv` format with all its columns, and the header about once a second."""
 
     def encode(self, sample: TrackerSample) -> bytes:
-        """Return a line, and a header before it when it is time."""
+        """Return a line, with a header before it about once a second."""
         sequence = self._next()
         time_ns = sample.stamp_ns if sample.device_ns is None else sample.device_ns
         cells = [str(time_ns // 1000), str(sequence)]
         for eye in (sample.left, sample.right):
             gaze = (eye.gaze_px[0] / self._display.width_px, eye.gaze_px[1] / self._display.height_px)
             numbers = (*gaze, *eye.position_mm, *eye.direction, eye.pupil_mm)
-            cells += ["" if math.isnan(each) else f"{each:.7g}" for each in numbers]
+            cells += ["" if math.isnan(number) else f"{number:.7g}" for number in numbers]
             cells.append(str(int(eye.valid)))
         header = f"{CSV_HEADER}\n" if sequence % max(1, round(self._rate_hz)) == 0 else ""
         return f"{header}{','.join(cells)}\n".encode()

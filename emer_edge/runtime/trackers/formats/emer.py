@@ -5,7 +5,7 @@ A packet, little endian::
     offset  type   what
     0       u8     version, 1
     1       u8     flags; bit 0: the time is a u64, else a u32 that wraps every 71.6 minutes; other bits 0
-    2       u16    sequence number, +1 a sample, wraps
+    2       u16    sequence number, +1 per sample, wraps
     4       u32    mask: which fields follow
     8       u32/64 the device's clock in microseconds
     ...            the fields, in the order of their bits, without padding
@@ -33,7 +33,7 @@ import struct
 from typing import Final
 
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
-from emer_edge.runtime.trackers.codec import FIELDS, Counters, SampleEncoder, StreamFormat, reading
+from emer_edge.runtime.trackers.codec import FIELDS, Counters, SampleEncoder, SequenceFollower, StreamFormat, reading
 
 VERSION: Final = 1
 MAX_PACKET: Final = 254
@@ -48,7 +48,7 @@ _KNOWN: Final = (1 << 9) - 1
 _NAMES: Final = tuple(f"{eye} {name}" for name in FIELDS for eye in ("left", "right"))  # of bits 0 to 7
 _SHORTEST: Final = _HEADER.size + 4 + 2
 _LATEST_US: Final = 1 << 53
-_SAME_RUN: Final = 1 << 15  # a sequence jump of half the range or more is a restart, not a loss
+_SEQUENCES: Final = 1 << 16
 
 
 def crc16(data: bytes) -> int:
@@ -97,18 +97,18 @@ def encode_sample(sample: TrackerSample, sequence: int, display: Display, time_b
         time_bits: 64, or 32 for a clock that wraps.
     """
     eyes = (sample.left, sample.right)
-    values: list[tuple[float, ...]] = []
-    values += [(each.gaze_px[0] / display.width_px, each.gaze_px[1] / display.height_px) for each in eyes]
-    values += [each.position_mm for each in eyes]
-    values += [(each.pupil_mm,) for each in eyes]
-    values += [each.direction for each in eyes]
+    fields: tuple[list[float], ...] = (
+        [n for eye in eyes for n in (eye.gaze_px[0] / display.width_px, eye.gaze_px[1] / display.height_px)],
+        [n for eye in eyes for n in eye.position_mm],
+        [eye.pupil_mm for eye in eyes],
+        [n for eye in eyes for n in eye.direction],
+    )
     mask = _VALIDITY
     payload = b""
-    for bit in range(0, 8, 2):
-        pair = values[bit : bit + 2]
-        if any(math.isfinite(number) for each in pair for number in each):
-            mask |= 0b11 << bit
-            payload += b"".join(struct.pack(f"<{len(each)}f", *each) for each in pair)
+    for pair, numbers in enumerate(fields):
+        if any(map(math.isfinite, numbers)):
+            mask |= 0b11 << 2 * pair
+            payload += struct.pack(f"<{len(numbers)}f", *numbers)
     payload += bytes([int(sample.left.valid) | int(sample.right.valid) << 1])
     time_us = (sample.stamp_ns if sample.device_ns is None else sample.device_ns) // 1000
     wide = time_bits == 64
@@ -118,19 +118,15 @@ def encode_sample(sample: TrackerSample, sequence: int, display: Display, time_b
 
 
 class EmerDecoder:
-    """Decoder of the `emer` format (see `Decoder`).
-
-    Args:
-        display: the display that gaze fractions refer to.
-    """
+    """Decoder of the `emer` format (see `Decoder`)."""
 
     def __init__(self, display: Display) -> None:
         self.counters = Counters()
         self.fields: set[str] = set()
         self._display = display
-        self._buffer = bytearray()
+        self.buffer = bytearray()
         self._cut = False  # inside a packet that has grown too long
-        self._sequence: int | None = None
+        self._sequence = SequenceFollower(self.counters, _SEQUENCES)
         self._time_us: int | None = None
 
     def feed(self, data: bytes, arrival_ns: int) -> list[TrackerSample]:
@@ -139,8 +135,8 @@ class EmerDecoder:
         *ended, rest = data.split(b"\0")
         for piece in ended:
             self._append(piece)
-            packet = self._packet(bytes(self._buffer)) if self._buffer else None
-            self._buffer.clear()
+            packet = self._packet(bytes(self.buffer)) if self.buffer else None
+            self.buffer.clear()
             self._cut = False
             sample = None if packet is None else self._unpack(packet, arrival_ns)
             if sample is not None:
@@ -149,14 +145,14 @@ class EmerDecoder:
         return samples
 
     def _append(self, piece: bytes) -> None:
-        self._buffer += piece
-        if len(self._buffer) > _MAX_BUFFER:
+        self.buffer += piece
+        if len(self.buffer) > _MAX_BUFFER:
             self.counters.overlong += not self._cut
             self._cut = True
-            del self._buffer[: -MAX_PACKET - 1]  # a whole packet may yet end it
+            del self.buffer[: -MAX_PACKET - 1]  # a whole packet may yet end it
 
     def _packet(self, encoded: bytes) -> bytes | None:
-        """The packet in what stood between two zeros, or None where there is none that can be read."""
+        """The packet in the bytes between two zeros, or None where none can be read."""
         packet = None if self._cut else cobs_decode(encoded)
         if packet is None or len(packet) < _SHORTEST:
             self.counters.garbage += not self._cut
@@ -182,7 +178,10 @@ class EmerDecoder:
             return None
         self.counters.unsupported += bool(mask & ~_KNOWN)
         time_us = self._continued(time_us, wide)
-        if self._repeats(sequence, time_us):
+        if self._time_us is not None and time_us < self._time_us:
+            self._sequence.restart()  # the tracker has restarted: nothing was lost
+        self._time_us = time_us
+        if self._sequence.repeats(sequence, time_us):
             return None
         self.counters.samples += 1
         return self._sample(packet, _HEADER.size + (8 if wide else 4), mask, time_us * 1000, arrival_ns=arrival_ns)
@@ -193,20 +192,6 @@ class EmerDecoder:
             return time_us
         step = (time_us - self._time_us) & 0xFFFFFFFF
         return self._time_us + step if step < 1 << 31 else (self._time_us & ~0xFFFFFFFF) | time_us
-
-    def _repeats(self, sequence: int, time_us: int) -> bool:
-        """Follow the sequence number; true when this packet is the one before once more."""
-        before, before_us = self._sequence, self._time_us
-        self._sequence, self._time_us = sequence, time_us
-        if before is None or before_us is None:
-            return False
-        step = (sequence - before) & 0xFFFF
-        if step == 0 and time_us == before_us:
-            self.counters.duplicated += 1
-            return True
-        if 0 < step < _SAME_RUN and time_us >= before_us:
-            self.counters.lost += step - 1
-        return False
 
     def _sample(self, packet: bytes, at: int, mask: int, device_ns: int, arrival_ns: int) -> TrackerSample:
         values: list[tuple[float, ...]] = []
@@ -220,15 +205,11 @@ class EmerDecoder:
         validity = packet[at] if mask & _VALIDITY else None
 
         def eye(side: int) -> EyeReading:
-            pupil = values[4 + side]
+            gaze, place, pupil, ray = values[side::2]
+            size = pupil[0] if pupil else math.nan
+            valid = None if validity is None else bool(validity >> side & 1)
             return reading(
-                self._display,
-                self.counters,
-                gaze=values[side],
-                position_mm=values[2 + side],
-                direction=values[6 + side],
-                pupil_mm=pupil[0] if pupil else math.nan,
-                valid=None if validity is None else bool(validity >> side & 1),
+                self._display, self.counters, gaze=gaze, position_mm=place, direction=ray, pupil_mm=size, valid=valid
             )
 
         return TrackerSample(device_ns, arrival_ns, arrival_ns, left=eye(0), right=eye(1))
@@ -254,14 +235,9 @@ def _last_packet(encoded: bytes) -> bytes | None:
         if encoded[start + 1] != VERSION:
             continue
         packet = cobs_decode(encoded[start:])
-        if (
-            packet is not None
-            and len(packet) >= _SHORTEST
-            and packet[0] == VERSION
-            and not packet[1] & ~_TIME64
-            and _length_holds(packet, exact=True)
-            and _crc_holds(packet)
-        ):
+        if packet is None or len(packet) < _SHORTEST or packet[0] != VERSION or packet[1] & ~_TIME64:
+            continue
+        if _length_holds(packet, exact=True) and _crc_holds(packet):
             return packet
     return None
 

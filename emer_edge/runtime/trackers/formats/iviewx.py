@@ -2,10 +2,10 @@
 
 The client sends `ET_FRM "%TS %ET %SX %SY %DX %DY %EX %EY %EZ"` and `ET_STR`; then come lines `ET_SPL <TS> <ET> <SX>
 <SY> <DX> <DY> <EX> <EY> <EZ>`, until it sends `ET_EST`. TS is the time in milliseconds (`%TU`, in microseconds, with
-`time=us`), ET the eyes: `l`, `r` or `b`, and with `b` every field is a pair, left then right (as far as is known
-without a device). SX, SY is the gaze in pixels of the calibration area, 0 0 without an eye. DX, DY are the pupil in
-1/32 pixels of the tracker's camera, which nothing turns into millimetres, and EX, EY, EZ the eye in a frame that the
-protocol does not tie to the display: both are left out.
+`time=us`), ET the eyes: `l`, `r` or `b`, and with `b` every field is a pair, left then right (not verified on a
+device). SX, SY is the gaze in pixels of the calibration area, 0 0 without an eye. DX, DY are the pupil in
+1/32 pixels of the tracker's camera, which can't be converted to millimetres, and EX, EY, EZ the eye in a frame that
+the protocol does not relate to the display: both are ignored.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import (
+    AREA_PARAMETERS,
     LATEST_NS,
     LineDecoder,
     Parameters,
@@ -38,9 +39,9 @@ STOP: Final = b"ET_EST\r\n"
 
 
 def start_commands(time: str = "ms") -> bytes:
-    """What a client sends to have samples streamed, times in `ms` or `us`."""
+    """Commands that start the stream, with times in `ms` or `us`."""
     stamp = "%TU" if time == "us" else "%TS"
-    fields = " ".join(f"%{each}" for each in _FIELDS)
+    fields = " ".join(f"%{field}" for field in _FIELDS)
     return f'ET_FRM "{stamp} %ET {fields}"\r\nET_STR\r\n'.encode()
 
 
@@ -60,7 +61,7 @@ class IviewxDecoder(LineDecoder):
         self._before: bytes | None = None
 
     def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
-        start = line.rfind(_SAMPLE)  # a line that lost its end takes the next along
+        start = line.rfind(_SAMPLE)  # a line that lost its end is merged with the next
         if start < 0:
             self.counters.garbage += not line.startswith(b"ET_")  # answers and other events are no damage
             return None
@@ -68,7 +69,7 @@ class IviewxDecoder(LineDecoder):
         cells = line[start + len(_SAMPLE) :].split()
         sides = _EYES.get(cells[1]) if len(cells) > 1 else None
         stamp = number_in(cells[0]) if cells else None
-        numbers = [number_in(each) for each in cells[2:]]
+        numbers = [number_in(cell) for cell in cells[2:]]
         if sides is None or len(numbers) != len(_FIELDS) * len(sides) or None in numbers or stamp is None:
             self.counters.garbage += 1
             return None
@@ -92,7 +93,7 @@ class IviewxDecoder(LineDecoder):
 
 
 class IviewxEncoder(SampleEncoder):
-    """SampleEncoder of the `iviewx` format: silent until `ET_STR`, in the order that `ET_FRM` asks for, both eyes.
+    """SampleEncoder of the `iviewx` format: silent until `ET_STR`, with the fields of `ET_FRM`, both eyes.
 
     The calibration area is the display.
     """
@@ -104,7 +105,7 @@ class IviewxEncoder(SampleEncoder):
         self._streaming = False
 
     def receive(self, data: bytes) -> None:
-        """Follow the host's commands."""
+        """Handle the host's commands."""
         *lines, self._buffer = (self._buffer + data)[-_COMMAND_BYTES:].split(b"\n")
         for line in lines:
             command, _, rest = line.decode("ascii", "replace").strip().partition(" ")
@@ -129,7 +130,7 @@ class IviewxEncoder(SampleEncoder):
             return ("b",)
 
         def number(eye: EyeReading) -> str:
-            pupil = 320.0 * eye.pupil_mm  # 10 camera pixels a millimetre, in 1/32
+            pupil = 320.0 * eye.pupil_mm  # 10 camera pixels per millimetre, in 1/32
             place = dict(zip(("EX", "EY", "EZ"), eye.position_mm, strict=True))
             gaze = dict(zip(("SX", "SY"), eye.gaze_px if eye.valid else (0.0, 0.0), strict=True))
             value = {**place, **gaze, "DX": pupil, "DY": pupil}.get(name, 0.0)
@@ -147,12 +148,8 @@ def _time_unit(parameters: Parameters) -> str:
 
 IVIEWX: Final = StreamFormat(
     name="iviewx",
-    help="SMI iView X's remote text protocol; it streams when asked",
-    parameters={
-        "time": "unit of its times: ms or us",
-        "width": "its number at the display's right edge",
-        "height": "its number at the display's bottom edge",
-    },
+    help="SMI iView X's remote text protocol; it streams on request",
+    parameters={"time": "unit of its times: ms or us", **AREA_PARAMETERS},
     decoder=lambda parameters, display: IviewxDecoder(
         display, _time_unit(parameters), display_area(parameters, display)
     ),

@@ -1,4 +1,4 @@
-"""The `opengaze` format: Gazepoint's records as text, one a line, over a serial line or TCP.
+"""The `opengaze` format: Gazepoint's records as text, one per line, over a serial line or TCP.
 
 `<REC CNT="72" TIME="1.20" LPOGX="0.48" LPOGY="0.50" LPOGV="1" ... />`, ended by CR LF; the fields are those of
 `emer_edge.runtime.trackers.gazepoint`. Answers of the API (`<ACK ... />`, `<NACK ... />`) stand between them.
@@ -15,7 +15,7 @@ from emer_edge.runtime.trackers.codec import LineDecoder, SampleEncoder, StreamF
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, RecordReader
 
 KEPT_REPLIES: Final = ("SCREEN_SIZE", "PRODUCT_ID", "TIME_TICK_FREQUENCY", "ENABLE_SEND_DATA")
-"""Answers that a client wants to read; others are passed over."""
+"""Answers that a client reads; others are ignored."""
 
 _WHOLE: Final = re.compile(rb'<(REC|ACK|NACK|CAL)((?:\s+\w+="[^"<>]*")*)\s*/>\Z')
 _ATTRIBUTE: Final = re.compile(rb'(\w+)="([^"<>]*)"')
@@ -27,7 +27,7 @@ class OpenGazeDecoder(LineDecoder):
 
     Args:
         display: the display that gaze fractions refer to.
-        camera: where the camera stands; None leaves eye positions out.
+        camera: place of the camera; None leaves eye positions out.
 
     Attributes:
         replies: the last answer to each of `KEPT_REPLIES`: its attributes.
@@ -40,18 +40,16 @@ class OpenGazeDecoder(LineDecoder):
 
     @property
     def positions_left_out(self) -> bool:
-        """Whether the tracker sends eye positions that nobody has said how to place."""
-        return (
-            self._records.saw_positions and "left position" not in self.fields and "right position" not in self.fields
-        )
+        """Whether the tracker sends eye positions, and the place of its camera is unknown."""
+        return self._records.positions_left_out
 
     def use_ticks(self, frequency_hz: float | None) -> None:
-        """Take `TIME_TICK` at this frequency for the device's clock; None: `TIME`."""
+        """Use `TIME_TICK` at this frequency as the device's clock; None: `TIME`."""
         self._records.tick_hz = frequency_hz
 
     def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
-        # What lost its end takes the next record along: that one begins at the last start in the line.
-        start = max(line.rfind(each) for each in _STARTS)
+        # A record that lost its end is merged with the next, which begins at the last start in the line.
+        start = max(line.rfind(mark) for mark in _STARTS)
         match = _WHOLE.match(line, start) if start >= 0 else None
         if match is None:
             self.counters.garbage += 1
@@ -84,32 +82,23 @@ TICK_HZ: Final = 10_000_000
 """Frequency of `TIME_TICK`."""
 
 CAMERA: Final = CameraPlace((263.0, 320.0, 20.0), 25.0)
-"""Where the simulated tracker's camera stands: below the display's middle, looking up."""
+"""Place of the simulated tracker's camera: below the display's middle, looking up."""
 
 GROUPS: Final = (
-    "COUNTER",
-    "TIME",
-    "TIME_TICK",
-    "POG_LEFT",
-    "POG_RIGHT",
-    "POG_BEST",
-    "PUPIL_LEFT",
-    "PUPIL_RIGHT",
-    "EYE_LEFT",
-    "EYE_RIGHT",
-    "PUPILMM",
+    *("COUNTER", "TIME", "TIME_TICK", "POG_LEFT", "POG_RIGHT", "POG_BEST"),
+    *("PUPIL_LEFT", "PUPIL_RIGHT", "EYE_LEFT", "EYE_RIGHT", "PUPILMM"),
 )
-"""What can be switched on, in the order of the fields."""
+"""Groups of fields that can be switched on, in the order of the fields."""
 
-_PUPIL_PX_A_MM: Final = 4.0
+_PUPIL_PX_PER_MM: Final = 4.0
 
 
 def record_fields(sample: TrackerSample, sequence: int, display: Display) -> dict[str, dict[str, str]]:
     """One sample as a record: group -> field -> text."""
     time_ns = sample.stamp_ns if sample.device_ns is None else sample.device_ns
     left, right = sample.left, sample.right
-    best = [_fraction(each, display) for each in (left, right) if each.valid]
-    mean = tuple(sum(each[axis] for each in best) / len(best) for axis in (0, 1)) if best else (0.0, 0.0)
+    best = [_fraction(eye, display) for eye in (left, right) if eye.valid]
+    mean = tuple(sum(point[axis] for point in best) / len(best) for axis in (0, 1)) if best else (0.0, 0.0)
     return {
         "COUNTER": {"CNT": str(sequence)},
         "TIME": {"TIME": f"{time_ns / 1e9:.5f}"},
@@ -145,8 +134,8 @@ def _gaze(letter: str, eye: EyeReading, display: Display) -> dict[str, str]:
 
 def _pupil_px(letter: str, eye: EyeReading, display: Display) -> dict[str, str]:
     seen = math.isfinite(eye.pupil_mm)
-    x, y = (0.5, 0.5) if seen else (0.0, 0.0)  # in the camera's image, which nothing here needs
-    size = _PUPIL_PX_A_MM * eye.pupil_mm
+    x, y = (0.5, 0.5) if seen else (0.0, 0.0)  # in the camera's image
+    size = _PUPIL_PX_PER_MM * eye.pupil_mm
     cells = (("PCX", _decimal(x)), ("PCY", _decimal(y)), ("PD", _decimal(size)), ("PS", _decimal(float(seen))))
     return {**{f"{letter}{name}": text for name, text in cells}, f"{letter}PV": str(int(seen))}
 
@@ -154,12 +143,9 @@ def _pupil_px(letter: str, eye: EyeReading, display: Display) -> dict[str, str]:
 def _eye(letter: str, eye: EyeReading) -> dict[str, str]:
     place = CAMERA.camera_mm(eye.position_mm)
     seen = all(map(math.isfinite, place)) and math.isfinite(eye.pupil_mm)
-    metres = {f"{letter}EYE{axis}": _decimal(each / 1000) for axis, each in zip("XYZ", place, strict=True)}
-    return {
-        **metres,
-        f"{letter}PUPILD": f"{eye.pupil_mm / 1000 if seen else 0.0:.7f}",
-        f"{letter}PUPILV": str(int(seen)),
-    }
+    metres = {f"{letter}EYE{axis}": _decimal(number / 1000) for axis, number in zip("XYZ", place, strict=True)}
+    diameter_m = eye.pupil_mm / 1000 if seen else 0.0
+    return {**metres, f"{letter}PUPILD": f"{diameter_m:.7f}", f"{letter}PUPILV": str(int(seen))}
 
 
 def _pupil_mm(letter: str, eye: EyeReading) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Sensors of a laboratory, for emer-edge."""
+"""Sensors, an output and an engine of a laboratory, for emer-edge."""

@@ -1,4 +1,4 @@
-"""The `points` format of bytes: a line a sample, `P <time in ms> <x> <y>`, gaze as fraction of the display."""
+"""The `points` format of bytes: one line per sample, `P <time in ms> <x> <y>`, gaze as fraction of the display."""
 
 from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.trackers import LineDecoder, SampleEncoder, StreamFormat, number_in, reading
@@ -42,6 +42,6 @@ POINTS = StreamFormat(
     help="lines of one gaze point",
     parameters={"scale": "what its numbers are multiplied by"},
     decoder=_decoder,
-    evidence=3,  # lines in a row that prove it, where nobody has said format=points
+    evidence=3,  # lines in a row that prove it, where format=points is not given
     encoder=PointsEncoder,
 )

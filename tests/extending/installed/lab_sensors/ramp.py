@@ -9,7 +9,7 @@ from emer_edge.runtime.cameras import CameraDriver, Grab, Grabber, Target
 
 
 class RampGrabber(Grabber):
-    """Lives in the capture process, where it may wait, hang or die: the run goes on, and starts another."""
+    """Lives in the capture process, where it may wait, hang or die: the run goes on and starts another."""
 
     fps = 50.0
 

@@ -60,7 +60,7 @@ export function trace(name, points, span_s, heads) {
     now.append(word, " ");
     spoken.push(word.textContent);
   }
-  drawing.setAttribute("aria-label", `${name}: ${spoken.join(", ") || "not known now"}`);
+  drawing.setAttribute("aria-label", `${name}: ${spoken.join(", ") || "unknown now"}`);
 }
 
 /** The gap over the same span, under its figure. */
@@ -82,7 +82,7 @@ export function gapTrace(points, span_s) {
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);
   const values = known.map((each) => each.gap);
-  const words = values.length ? `between ${Math.min(...values).toFixed(2)} and ${Math.max(...values).toFixed(2)}` : "not known yet";
+  const words = values.length ? `between ${Math.min(...values).toFixed(2)} and ${Math.max(...values).toFixed(2)}` : "unknown so far";
   drawing.setAttribute("aria-label", `gap over time: ${words}`);
 }
 
@@ -127,7 +127,7 @@ export function histogram(stage, name) {
   const parts = [];
   if (!stage) {
     drawing.replaceChildren();
-    byId("percentiles").textContent = "nothing measured yet";
+    byId("percentiles").textContent = "nothing measured so far";
     return;
   }
   const bins = [...stage.bins].sort((one, other) => one[0] - other[0]);
@@ -163,7 +163,7 @@ export function histogram(stage, name) {
   }
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);
-  const figures = `half within ${duration(stage.p50_ms)}, 90 % ${duration(stage.p90_ms)}, 99 % ${duration(stage.p99_ms)}, the slowest ${duration(stage.max_ms)}; ${stage.count} in all, none left out`;
+  const figures = `half within ${duration(stage.p50_ms)}, 90 % ${duration(stage.p90_ms)}, 99 % ${duration(stage.p99_ms)}, maximum ${duration(stage.max_ms)}; ${stage.count} in all, no outliers removed`;
   byId("percentiles").textContent = figures;
   drawing.setAttribute("aria-label", `${name}: ${figures}`);
 }
@@ -222,7 +222,7 @@ export function gaze(at, display) {
     const [x, y] = place(at);
     parts.push(shape("circle", { cx: x, cy: y, r: 7, class: "point" }));
   } else {
-    parts.push(shape("text", { x: width / 2, y: height / 2 + 5, class: "away" }, "no eye is seen"));
+    parts.push(shape("text", { x: width / 2, y: height / 2 + 5, class: "away" }, "no eye detected"));
   }
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);

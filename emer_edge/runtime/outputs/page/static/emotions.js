@@ -105,7 +105,7 @@ function intensity(result) {
 function more(result) {
   if (result.state !== "ok") return why(result);
   const gap = result.gap;
-  if (!gap) return "this bundle has not both views: no gap";
+  if (!gap) return "no gap: this bundle lacks one of the two views";
   const [parts, differences] = [[], []];
   if (gap.percentile !== null) parts.push(`wider than ${gap.percentile.toFixed(0)} % of clips whose labels agree`);
   for (const name of ["valence", "arousal"]) {
@@ -145,5 +145,5 @@ function venn(gap) {
   for (const each of circles.felt) each.setAttribute("cx", 160 - apart);
   for (const each of circles.shown) each.setAttribute("cx", 160 + apart);
   circles.figure.textContent = gap ? gap.distance.toFixed(2) : "–";
-  drawing.setAttribute("aria-label", gap ? `gap ${gap.distance.toFixed(2)} of 1` : "no gap known");
+  drawing.setAttribute("aria-label", gap ? `gap ${gap.distance.toFixed(2)} of 1` : "gap unknown");
 }

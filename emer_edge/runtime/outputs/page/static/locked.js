@@ -13,7 +13,7 @@ async function enter(token) {
     }
     answer.textContent = "That is not the token of this run.";
   } catch {
-    answer.textContent = "The run does not answer. Is it still going?";
+    answer.textContent = "The run does not answer. Is it still running?";
   }
   field.select();
 }

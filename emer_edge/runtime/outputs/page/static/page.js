@@ -10,13 +10,14 @@ const byId = (id) => document.getElementById(id);
 const SILENT_MS = 4000;
 const SPEAK_MS = 10000;
 const STAGES = {
-  total: "hop deadline to result", detect: "finding the face", align: "aligning it", wait: "waiting for the step",
-  encode: "encoding it", fuse: "fusing face and gaze",
+  total: "step latency (deadline to result)", "end to end": "end-to-end latency",
+  wait: "waiting for the step", encode: "encoding the face", fuse: "fusing face and gaze",
+  detect: "detecting the face", align: "aligning the face",
   "face age": "age of the newest face", "sample age": "age of the newest gaze",
 };
 const WORDS = {
   ok: "ok", filling: "filling", no_face: "no face", no_gaze: "no gaze", stale: "stale",
-  connecting: "connecting", lost: "connection lost, trying again", ended: "the run has ended",
+  connecting: "connecting", lost: "connection lost, retrying", ended: "the run has ended",
 };
 
 let source = null;
@@ -137,7 +138,7 @@ function sensors(told) {
   }));
 }
 
-const rate = (hz) => (hz === null || hz === undefined ? "rate not known yet" : `${hz.toFixed(hz < 100 ? 1 : 0)} a second`);
+const rate = (hz) => (hz === null || hz === undefined ? "rate unknown so far" : `${hz.toFixed(hz < 100 ? 1 : 0)} per second`);
 
 function sensor(name, hz, words, full, all, floor, age, runState) {
   const term = document.createElement("dt");
@@ -146,7 +147,7 @@ function sensor(name, hz, words, full, all, floor, age, runState) {
   term.dataset.health = health;
   term.textContent = name;
   const told = document.createElement("span");
-  told.textContent = { ok: filling ? "filling" : "ok", warn: "too little of the window", bad: "silent" }[health];
+  told.textContent = { ok: filling ? "filling" : "ok", warn: "covers too little of the window", bad: "silent" }[health];
   term.append(told);
   const about = document.createElement("dd");
   const slots = document.createElement("div");

@@ -54,7 +54,7 @@ export async function watch() {
         await sleep(2000);
       }
     } catch {
-      if (!document.body.classList.contains("away")) note.textContent = "no answer from the run";
+      if (!document.body.classList.contains("away")) note.textContent = "the run does not answer";
       number = 0; // a new run counts anew
       await sleep(1000);
     }
@@ -89,6 +89,6 @@ function draw(image, face) {
       pen.fill();
     }
   }
-  const words = face.missed ? `face not usable: ${face.missed}` : face.box ? "face found" : "no face looked for lately";
+  const words = face.missed ? `face not usable: ${face.missed}` : face.box ? "face detected" : "no recent detection";
   if (faceNote.textContent !== words) faceNote.textContent = words;
 }

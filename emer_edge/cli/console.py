@@ -1,0 +1,79 @@
+"""The console for people on stderr: lines, and progress bars for long work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from emer_edge.core.progress import Progress as Report
+
+
+class _ForPeople(Console):
+    """Stderr; silent once nobody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        """Print no more. Rich would send stdout, where data goes, to nowhere, and end the thread that printed."""
+        self.quiet = True
+
+
+console = _ForPeople(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print one line for people; nothing where nobody reads stderr any more."""
+    with suppress(BrokenPipeError):  # rich before 13.9 leaves it to the caller
+        console.print(text, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """Yield a progress callback: one bar per label on a terminal; elsewhere one line when a label is done.
+
+    The screen is given back whenever every bar is full, so that a live view can follow.
+    """
+    bars = _Bars()
+    try:
+        yield bars.report if console.is_terminal else _Lines().report
+    finally:
+        bars.stop()
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, label: str, done: int, total: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=32),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=console,
+            )
+            self._progress.start()
+        if label not in self._tasks:
+            self._tasks[label] = self._progress.add_task(label, total=total)
+        self._progress.update(self._tasks[label], completed=done, total=total)
+        if self._progress.finished:
+            self.stop()
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress = None
+        self._tasks = {}
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def report(self, label: str, done: int, total: int) -> None:
+        if done >= total and label not in self._said:
+            self._said.add(label)
+            say(f"{label}: {total} done")

@@ -1,0 +1,388 @@
+"""What a board reports in /etc, /proc and /sys: release, power mode, clocks, heat, memory and power draw.
+
+Every reader takes the root under which those folders are. The layouts are those of the kernel's documentation and of
+NVIDIA's Jetson Linux Developer Guide; they were never compared with a board.
+
+Jetson modules carry INA3221 monitors. The kernel's driver (Documentation/hwmon/ina3221) gives for channels 1 to 3 a
+label, the bus voltage in mV and the current in mA. Channel 7 and curr4 are sums, not rails. x86 processors have RAPL,
+by the kernel's powercap tree (Documentation/power/powercap): a zone per package, `intel-rapl:0` and so on, AMD's too,
+with the energy drawn so far in uJ, wrapping around at `max_energy_range_uj`. Since 2020 only root may read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ADD_SWAP: Final = (
+    "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
+)
+"""The command that adds 4 GB of swap."""
+_JETPACKS: Final[Mapping[str, str]] = {"32": "4", "35": "5", "36": "6", "38": "7"}
+_MODE: Final = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
+_INSTALLED: Final = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", re.MULTILINE)
+_MEMORY_CLOCK: Final = "sys/kernel/debug/bpmp/debug/clk/emc"  # Tegra's; root's alone
+_SPAN: Final = ("cur", "min", "max")
+_SLOWING: Final = ("cpufreq", "devfreq", "throttle", "processor", "gpu", "cpu")
+_PLAUSIBLE_C: Final = (-40.0, 150.0)  # a zone whose part is switched off reads -256
+
+
+def read_text(path: Path) -> str | None:
+    """The text without white space and NULs around it; None where it is empty or can't be read."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \t\n") or None
+    except OSError:
+        return None
+
+
+def read_number(path: Path) -> int | None:
+    """The whole number in a file, None where there is none."""
+    text = read_text(path)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class PowerMode:
+    """A power mode.
+
+    Attributes:
+        number: what `nvpmodel -m` takes.
+        name: for example `MAXN` or `15W`.
+    """
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Jetson:
+    """A board.
+
+    Attributes:
+        model: for example `NVIDIA Jetson Orin NX Engineering Reference Developer Kit`.
+        l4t: release of Jetson Linux, for example `36.4.3`.
+        jetpack: for example `6.2`, or the major version alone where JetPack's package is not installed; None where
+            the release is not known here.
+        mode: power mode that is set, None where it can't be read.
+        fastest: the mode with the most power, None where the modes can't be read.
+    """
+
+    model: str
+    l4t: str
+    jetpack: str | None
+    mode: PowerMode | None
+    fastest: PowerMode | None
+
+
+def read_l4t(root: Path = Path("/")) -> str | None:
+    """`# R36 (release), REVISION: 3.0, ...` of /etc/nv_tegra_release -> `36.3.0`; None on other machines."""
+    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release") or "")
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+def read_jetson(root: Path = Path("/")) -> Jetson | None:
+    """Describe the board; None where this is no Jetson.
+
+    The power modes are those of /etc/nvpmodel.conf, the one that is set is `pmode:0002` of /var/lib/nvpmodel/status,
+    which nvpmodel writes.
+    """
+    l4t = read_l4t(root)
+    if l4t is None:
+        return None
+    modes = _modes(read_text(root / "etc/nvpmodel.conf") or "")
+    set_to = re.search(r"pmode:(\d+)", read_text(root / "var/lib/nvpmodel/status") or "")
+    number = int(set_to[1]) if set_to else -1
+    installed = _INSTALLED.search(read_text(root / "var/lib/dpkg/status") or "")
+    return Jetson(
+        model=read_text(root / "proc/device-tree/model") or "a Jetson",
+        l4t=l4t,
+        jetpack=installed[1] if installed else _JETPACKS.get(l4t.partition(".")[0]),
+        mode=next((mode for mode in modes if mode.number == number), None),
+        fastest=max(modes, key=_power, default=None),
+    )
+
+
+def _modes(text: str) -> list[PowerMode]:
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return [PowerMode(int(number), name) for number, name in _MODE.findall(lines)]
+
+
+def _power(mode: PowerMode) -> tuple[bool, bool, int]:
+    """Sorts by power: MAXN_SUPER, MAXN, then the watts in the name."""
+    watts = re.search(r"(\d+)W", mode.name)
+    return mode.name.startswith("MAXN_SUPER"), mode.name.startswith("MAXN"), int(watts[1]) if watts else 0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A clock, or several CPU cores that share one.
+
+    Attributes:
+        name: `CPU 0-3`, `GPU` or `memory`.
+        now_mhz: where it is, None where that can't be read.
+        least_mhz, most_mhz: between what it may move; equal: it is held.
+        governor: what moves it, None where nothing does.
+    """
+
+    name: str
+    now_mhz: int | None
+    least_mhz: int | None
+    most_mhz: int | None
+    governor: str | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is at its highest, as after jetson_clocks or with the governor `performance`."""
+        return self.governor == "performance" or (self.least_mhz is not None and self.least_mhz == self.most_mhz)
+
+    def __str__(self) -> str:
+        """`CPU 0-3 729 of 729 to 1984 MHz (schedutil)`."""
+        now = "unknown" if self.now_mhz is None else str(self.now_mhz)
+        span = "" if self.least_mhz is None or self.most_mhz is None else f" of {self.least_mhz} to {self.most_mhz}"
+        return f"{self.name} {now}{span} MHz" + ("" if self.governor is None else f" ({self.governor})")
+
+
+def read_clocks(root: Path = Path("/")) -> tuple[Clock, ...]:
+    """The clocks that can be read: cpufreq's policies, the GPU's devfreq node, and for root a Jetson's memory clock."""
+    clocks = [*_cpus(root / "sys/devices/system/cpu/cpufreq"), *_gpus(root / "sys/class/devfreq")]
+    memory = root / _MEMORY_CLOCK
+    if (rate := read_number(memory / "rate")) is not None:
+        most = read_number(memory / "max_rate")
+        clocks.append(Clock("memory", rate // 10**6, None, None if most is None else most // 10**6))
+    return tuple(clocks)
+
+
+def _cpus(folder: Path) -> Iterator[Clock]:
+    for policy in sorted(folder.glob("policy*"), key=lambda path: int(path.name[6:] or 0)):
+        cores = (read_text(policy / "affected_cpus") or policy.name[6:]).split()
+        name = cores[0] if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
+        now, least, most = (_mhz(read_number(policy / f"scaling_{name}_freq"), 1000) for name in _SPAN)
+        yield Clock(f"CPU {name}", now, least, most, governor=read_text(policy / "scaling_governor"))
+
+
+def _gpus(folder: Path) -> Iterator[Clock]:
+    """Nodes such as 17000000.gpu (JetPack 6) or 17000000.ga10b (5), in Hz."""
+    for node in sorted(folder.glob("*")):
+        if node.name.rpartition(".")[2] not in ("gpu", "ga10b", "gv11b", "gp10b"):
+            continue
+        now, least, most = (_mhz(read_number(node / f"{name}_freq"), 10**6) for name in _SPAN)
+        yield Clock("GPU", now, least, most, governor=read_text(node / "governor"))
+
+
+def _mhz(value: int | None, unit: int) -> int | None:
+    return None if value is None else round(value / unit)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Temperatures.
+
+    Attributes:
+        hottest: name of the hottest thermal zone, empty where none can be read.
+        hottest_c: its temperature.
+        limit_c: where the kernel begins to slow something down in that zone (its lowest passive or hot trip point),
+            None where it has none.
+        slowed: cooling devices that hold something back now, with their step: `cpufreq-cpu0 3 of 10`. Fans are none.
+        over_current: how often the board has cut its clocks because of too much current, None where it does not count.
+    """
+
+    hottest: str
+    hottest_c: float | None
+    limit_c: float | None
+    slowed: tuple[str, ...]
+    over_current: int | None
+
+
+def read_heat(root: Path = Path("/")) -> Heat:
+    """Read the thermal zones, cooling devices, and a Jetson's over-current counters (hwmon's oc1_event_cnt ...)."""
+    zones = []
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        temperature = read_number(zone / "temp")
+        if temperature is not None and _PLAUSIBLE_C[0] < temperature / 1000 < _PLAUSIBLE_C[1]:
+            zones.append((temperature / 1000, read_text(zone / "type") or zone.name, zone))
+    hottest_c, name, where = max(zones, default=(None, "", None))
+    counts = [read_number(path) for path in (root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")]
+    known = [count for count in counts if count is not None]
+    return Heat(
+        hottest=name,
+        hottest_c=hottest_c,
+        limit_c=None if where is None else _limit_c(where),
+        slowed=_slowed(root),
+        over_current=sum(known) if known else None,
+    )
+
+
+def _limit_c(zone: Path) -> float | None:
+    limits = []
+    for kind in zone.glob("trip_point_*_type"):
+        limit = read_number(kind.with_name(kind.name.replace("_type", "_temp")))
+        if read_text(kind) in ("passive", "hot") and limit is not None and limit > 0:
+            limits.append(limit / 1000)
+    return min(limits, default=None)
+
+
+def _slowed(root: Path) -> tuple[str, ...]:
+    slowed = []
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        kind, now = read_text(device / "type") or "", read_number(device / "cur_state")
+        most = read_number(device / "max_state") or 0
+        if now and any(part in kind.lower() for part in _SLOWING):
+            slowed.append(f"{kind} {now} of {most}")
+    return tuple(slowed)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Free memory, in 10^6 bytes.
+
+    Attributes:
+        available_mb: what programs can get without swapping (MemAvailable).
+        swap_mb: free swap.
+    """
+
+    available_mb: int
+    swap_mb: int
+
+    @property
+    def total_mb(self) -> int:
+        """Memory and swap."""
+        return self.available_mb + self.swap_mb
+
+
+def read_memory(path: Path = Path("/proc/meminfo")) -> Memory | None:
+    """The kernel's figures; None where there are none."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    sizes_mb = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        figure = rest.split()
+        if figure and figure[0].isdigit():
+            sizes_mb[name] = int(figure[0]) * 1024 // 10**6
+    if "MemAvailable" not in sizes_mb:
+        return None
+    return Memory(sizes_mb["MemAvailable"], sizes_mb.get("SwapFree", 0))
+
+
+_CHANNELS: Final = (1, 2, 3)
+_INPUTS: Final = ("VDD_IN", "POM_5V_IN", "5V_IN")  # the rail of the whole module: the others are fed from it
+
+
+@dataclass(frozen=True)
+class Rail:
+    """A supply rail, named as the board labels it, for example `VDD_IN` or `VDD_CPU_GPU_CV`."""
+
+    name: str
+    millivolts: int
+    milliamperes: int
+
+    @property
+    def milliwatts(self) -> float:
+        """Voltage times current, mW."""
+        return self.millivolts * self.milliamperes / 1000
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a board draws now.
+
+    Attributes:
+        rails: in the order of the monitors and their channels; empty where there is none.
+        reason: why there is no figure, empty where there is.
+    """
+
+    rails: tuple[Rail, ...]
+    reason: str = ""
+
+    @property
+    def total_mw(self) -> float | None:
+        """The input rail's power where the module has one (VDD_IN), else the sum over all rails; None without rails."""
+        whole = next((rail for rail in self.rails if rail.name in _INPUTS), None)
+        if whole is not None:
+            return whole.milliwatts
+        return sum(rail.milliwatts for rail in self.rails) if self.rails else None
+
+    def __str__(self) -> str:
+        """`7.9 W: VDD_IN 7.9 W, VDD_CPU_GPU_CV 2.1 W`, or `n/a (reason)`."""
+        if self.total_mw is None:
+            return f"n/a ({self.reason})"
+        return f"{self.total_mw / 1000:.1f} W: " + ", ".join(
+            f"{rail.name} {rail.milliwatts / 1000:.1f} W" for rail in self.rails
+        )
+
+
+def read_power(root: Path = Path("/")) -> Power:
+    """Measure now; takes a few milliseconds."""
+    monitors = [
+        path
+        for path in sorted((root / "sys/class/hwmon").glob("hwmon*"), key=lambda path: int(path.name[5:] or 0))
+        if read_text(path / "name") in ("ina3221", "ina3221x")
+    ]
+    if not monitors:
+        return Power((), "no INA3221 power monitor, which Jetson boards have")
+    rails = []
+    for monitor in monitors:
+        for channel in _CHANNELS:
+            name = read_text(monitor / f"in{channel}_label")
+            volts = read_number(monitor / f"in{channel}_input")
+            amperes = read_number(monitor / f"curr{channel}_input")
+            if name not in (None, "NC") and volts is not None and amperes is not None:  # NC: not connected
+                rails.append(Rail(str(name), volts, amperes))
+    return Power(tuple(rails), "" if rails else "the INA3221 power monitor gives no reading")
+
+
+@dataclass(frozen=True)
+class EnergyCounter:
+    """What a processor package has drawn.
+
+    Attributes:
+        name: `package-0`.
+        microjoules: since some time in the past.
+        range_microjoules: where it wraps around to 0.
+    """
+
+    name: str
+    microjoules: int
+    range_microjoules: int
+
+    def since(self, before: EnergyCounter) -> int:
+        """Energy drawn since an earlier reading, less than one range ago, in uJ."""
+        drawn = self.microjoules - before.microjoules
+        return drawn if drawn >= 0 else drawn + self.range_microjoules
+
+
+@dataclass(frozen=True)
+class EnergyCounters:
+    """The counters of a machine.
+
+    Attributes:
+        counters: one per package, empty where there is none.
+        reason: why there is none, empty where there is.
+    """
+
+    counters: tuple[EnergyCounter, ...]
+    reason: str = ""
+
+
+def read_energy(root: Path = Path("/")) -> EnergyCounters:
+    """Read the packages' counters now."""
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
+    packages = [(zone, name) for zone in zones if (name := read_text(zone / "name") or "").startswith("package")]
+    if not packages:
+        return EnergyCounters((), "no RAPL counters in /sys/class/powercap")
+    counters = []
+    for zone, name in packages:
+        drawn, span = read_number(zone / "energy_uj"), read_number(zone / "max_energy_range_uj")
+        if drawn is not None and span is not None:
+            counters.append(EnergyCounter(name, drawn, span))
+    if len(counters) < len(packages):
+        return EnergyCounters((), "RAPL's counters can't be read: root alone may, run bench with sudo")
+    return EnergyCounters(tuple(counters))

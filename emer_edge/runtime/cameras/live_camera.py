@@ -1,0 +1,368 @@
+"""A live camera: a capture process that is watched, and replaced when its camera hangs, freezes, blacks out or is lost.
+
+The process reads as fast as images come, so that the newest image is always the one that is yielded; skipped images are
+counted, and repeated images are dropped. Trouble with a camera is reported once, and no frames come until it is over;
+meanwhile a new process tries to open it, with growing pauses. Nothing here waits in a driver.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emer_edge.core.errors import CameraError
+from emer_edge.core.samples import Frame
+from emer_edge.core.window import NANOSECONDS
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.cameras.base import Camera
+from emer_edge.runtime.cameras.capture_child import BLACK_LEVEL, Flags, Kind, Record, Records, is_repeat
+from emer_edge.runtime.cameras.grabber import Target
+from emer_edge.runtime.child_process import ChildProcess
+from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.image_ring import RingReader
+from emer_edge.runtime.say import Say, say_to_log
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Time limits of a live camera, in seconds.
+
+    Attributes:
+        open_s: from the start of a process to its first image.
+        silent_s: from one image to the next.
+        frozen_s: of one and the same image.
+        black_s: of nothing but black.
+        pauses_s: first and longest pause before a lost camera is tried again; each is twice the one before.
+        black_pauses_s: the same for a black camera, whose lens is usually covered.
+        settled_s: of images until the pauses start again at the first.
+    """
+
+    open_s: float = 10.0
+    silent_s: float = 2.0
+    frozen_s: float = 2.0
+    black_s: float = 2.0
+    pauses_s: tuple[float, float] = (0.25, 5.0)
+    black_pauses_s: tuple[float, float] = (2.0, 30.0)
+    settled_s: float = 3.0
+
+
+_READ_BYTES: Final = 1 << 16
+_FEWEST_REPEATS: Final = 10
+_ABSENT_POLL_S: Final = 0.25
+
+
+class CaptureProcess:
+    """A capture process and its two channels.
+
+    Args:
+        source: as written by the user.
+        originals: whether the JPEGs of a camera that sends such are kept.
+
+    Raises:
+        CameraError: the system can't start it.
+
+    Attributes:
+        over: whether it has closed its end of the pipe.
+        pid: its process number.
+    """
+
+    def __init__(self, source: str, originals: bool = False) -> None:
+        self.over = False
+        try:
+            self._child = ChildProcess(Records.__module__, source, str(int(originals)), memory="camera")
+        except OSError as error:
+            raise CameraError(f"can't start the capture process for {source}: {error}") from error
+        os.set_blocking(self._child.pipe, False)
+        self._records = Records()
+        self._reader = RingReader(self._child.memory)
+        self.pid = self._child.pid
+
+    def receive(self, wait_s: float, wake: int) -> list[Record]:
+        """Records that have come; wait at most so long for the first, or until `wake` is readable."""
+        poll = select.poll()
+        poll.register(self._child.pipe, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(max(0.0, 1000 * wait_s))]
+        records: list[Record] = []
+        while self._child.pipe in ready:
+            try:
+                data = os.read(self._child.pipe, _READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                self.over = True
+                break
+            records += self._records.feed(data)
+        return records
+
+    def image(self, record: Record) -> NDArray[np.uint8] | None:
+        """A copy of the image that a record announces, or None where it has been overwritten meanwhile."""
+        return self._reader.copy(record.number, record.slot_bytes, record.height, record.width)
+
+    def original(self, record: Record) -> bytes | None:
+        """The camera's own JPEG of that image, after `image`; None where there is none, or it has been overwritten."""
+        if not record.original:
+            return None
+        return self._reader.appended(
+            record.number, record.slot_bytes, record.height, record.width, length=record.original
+        )
+
+    def ending(self) -> str:
+        """How it ended, for a sentence."""
+        return f"its capture process {self._child.ending()}"
+
+    def close(self) -> None:
+        """Kill it with all that it has started, and free the channels; may be called twice."""
+        self._child.close()
+
+
+class LiveCapture(Camera):
+    """A live camera; made by `open_camera`.
+
+    Args:
+        address: what to capture.
+        target: where the process finds it, and whether it is there at all.
+        say: takes a sentence when the camera is lost and when it is back.
+        patience: time limits.
+        originals: whether frames bring along the JPEGs of a camera that sends such.
+
+    Raises:
+        CameraError: it can't be opened, or gives no image in time.
+
+    Attributes:
+        repeats: images that equalled the one before; never yielded.
+        losses: how often the camera was lost.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        address: Address,
+        target: Target,
+        say: Say = say_to_log,
+        *,
+        patience: Patience | None = None,
+        originals: bool = False,
+    ) -> None:
+        self.source = address.name
+        self.fps, self.size_px, self.clock = 0.0, (0, 0), "arrival"
+        self.repeats = 0
+        self._say = say
+        self._target = target
+        self._patience = patience or Patience()
+        self._originals = originals
+        self._mode = ""
+        self._lost_ns = 0
+        self._tried_s: float | None = None  # the last pause
+        self._next_index = 0
+        self._first_index = 0
+        self._last_stamp_ns = -1
+        self._heard_ns = self._started_ns = monotonic_ns()
+        self._repeated_ns: int | None = None
+        self._black_ns: int | None = None
+        self._repeated = 0
+        self._opened = False
+        self._ready: list[Record] = []
+        self._last_image: NDArray[np.uint8] | None = None
+        self._closed = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._closing = threading.Lock()
+        self._lock = threading.Lock()  # of the channels, between the reader and `close`
+        self._process: CaptureProcess | None = None
+        try:
+            self._process = CaptureProcess(self._target.text, self._originals)
+            self._await_opening()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the capture process; None while the camera is lost."""
+        process = self._process
+        return None if process is None else process.pid
+
+    @property
+    def description(self) -> str:
+        """What was opened, and what was agreed with the device, in one line."""
+        return f"{super().description}{f': {self._mode}' if self._mode else ''}"
+
+    def __next__(self) -> Frame:
+        with self._lock:
+            while not self._closed.is_set():
+                frame = self._advance()
+                if frame is not None:
+                    return frame
+            raise StopIteration
+
+    def close(self) -> None:
+        """End the capture process and let the device go."""
+        with self._closing:
+            if not self._closed.is_set():
+                self._closed.set()
+                os.write(self._waker, b"!")  # never read: whoever waits is woken for good
+        with self._lock:
+            self._drop_process()
+            for descriptor in (self._wake, self._waker):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._wake = self._waker = -1
+
+    def _await_opening(self) -> None:
+        """Wait for the first image, which stays ready for the first `__next__`."""
+        assert self._process is not None
+        while not self._opened:
+            left_s = self._patience.open_s - (monotonic_ns() - self._started_ns) / NANOSECONDS
+            if left_s <= 0:
+                raise CameraError(f"{self.source} gave no image within {self._patience.open_s:g} s; is it in use?")
+            self._ready += self._images(self._process.receive(left_s, self._wake))
+            if self._process.over and not self._opened:
+                raise CameraError(f"{self.source} can't be opened: {self._process.ending()}")
+
+    def _images(self, records: Sequence[Record]) -> list[Record]:
+        """Handle records that are no images and return the images; raise CameraError where the process has failed."""
+        images = []
+        for record in records:
+            if record.kind is Kind.FAILED:
+                raise CameraError(record.text["error"])
+            if record.kind is Kind.OPENED:
+                self.fps, (width, height), self._mode, self.clock = (
+                    record.text[key] for key in ("fps", "size", "mode", "clock")
+                )
+                self.size_px = (width, height)
+                self._opened = True
+                self._first_index = self._next_index
+            else:
+                images.append(record)
+        return images
+
+    def _advance(self) -> Frame | None:
+        """Do what is due next: wait for images, or for the time to try a lost camera again."""
+        if self._process is None:
+            self._retry()
+            return None
+        patience_s = self._patience.silent_s if self._opened else self._patience.open_s
+        left_s = patience_s - (monotonic_ns() - self._heard_ns) / NANOSECONDS
+        try:
+            images, self._ready = self._ready, []
+            images = images or self._images(self._process.receive(left_s, self._wake))
+        except CameraError as error:
+            self._lose(str(error))
+            return None
+        if images:
+            self._heard_ns = monotonic_ns()
+            return self._newest(images)
+        if self._process.over:
+            self._lose(f"{self.source}: {self._process.ending()}")
+        elif left_s <= 0 and not self._closed.is_set():
+            what = "has sent no frame" if self._opened else "has given no image"
+            self._lose(f"{self.source} {what} for {patience_s:g} s; is it still plugged in, or does its driver hang?")
+        return None
+
+    def _newest(self, images: list[Record]) -> Frame | None:
+        """The newest image that is no repeat and, from a camera in trouble, not black."""
+        assert self._process is not None
+        self._judge(images)
+        fit = [image for image in images if not image.flags & Flags.REPEAT]
+        if self.trouble is not None:
+            fit = [record for record in fit if not record.flags & Flags.BLACK]
+        self.repeats += sum(bool(image.flags & Flags.REPEAT) for image in images)
+        self._next_index = self._first_index + images[-1].number + 1
+        if self._doomed(images[-1]) or not fit:
+            return None
+        record = fit[-1]
+        image, original = self._process.image(record), self._process.original(record)
+        if image is None:  # overwritten while it was copied: a newer one is there
+            self.dropped += len(fit)
+            return None
+        if record.number == 0 and is_repeat(image, self._last_image):  # frozen before it was lost, and still
+            self.repeats += 1
+            return None
+        self._last_image = image
+        self.dropped += len(fit) - 1
+        return self._frame(record, image, original)
+
+    def _judge(self, images: list[Record]) -> None:
+        """Note since when the camera has been repeating itself, and since when it has been black."""
+        for image in images:
+            if not image.flags & Flags.REPEAT:
+                self._repeated_ns, self._repeated = None, 0
+            else:
+                self._repeated += 1
+                if self._repeated_ns is None:
+                    self._repeated_ns = image.stamp_ns
+            if not image.flags & Flags.BLACK:
+                self._black_ns = None
+            elif self._black_ns is None:
+                self._black_ns = image.stamp_ns
+
+    def _doomed(self, last: Record) -> bool:
+        """Give the camera up where it has been black or frozen for too long; a black one is both: reported as black."""
+        black_s, frozen_s = (
+            0.0 if since_ns is None else (last.stamp_ns - since_ns) / NANOSECONDS
+            for since_ns in (self._black_ns, self._repeated_ns)
+        )
+        if black_s >= self._patience.black_s:
+            self._lose(
+                f"{self.source} gives only black (levels up to {BLACK_LEVEL} of 255) for {black_s:.1f} s; "
+                "is its lens covered, or the room dark?",
+                self._patience.black_pauses_s,
+            )
+            return True
+        if frozen_s >= self._patience.frozen_s and self._repeated >= _FEWEST_REPEATS:
+            self._lose(f"{self.source} is frozen: the very same image for {frozen_s:.1f} s")
+            return True
+        return False
+
+    def _frame(self, record: Record, image: NDArray[np.uint8], original: bytes | None) -> Frame:
+        now_ns = monotonic_ns()
+        if self.trouble is not None:
+            self._say(f"{self.source} is back after {(now_ns - self._lost_ns) / NANOSECONDS:.1f} s")
+            self.trouble = None
+        elif self._tried_s is not None and now_ns - self._started_ns > self._patience.settled_s * NANOSECONDS:
+            self._tried_s = None
+        self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
+        self.clock = record.clock
+        index = self._first_index + record.number
+        return Frame(index, image, self._last_stamp_ns, now_ns, clock=record.clock, original=original)
+
+    def _lose(self, why: str, pauses_s: tuple[float, float] | None = None) -> None:
+        """End the process, say why once, and set the pause before the next try."""
+        first_s, longest_s = pauses_s or self._patience.pauses_s
+        self._drop_process()
+        self._tried_s = min(longest_s, max(first_s, 2 * (self._tried_s or 0.0)))
+        known, self.trouble = self.trouble is not None, why
+        if not known:
+            self.losses += 1
+            self._lost_ns = monotonic_ns()
+            self._say(f"lost the camera: {why}; trying to open it again")
+
+    def _retry(self) -> None:
+        """Wait for the pause to end and for the device to be there, then start a new process."""
+        if self._closed.wait(self._tried_s or 0.0):
+            return
+        while not self._target.present():
+            if self._closed.wait(_ABSENT_POLL_S):
+                return
+        self._started_ns = self._heard_ns = monotonic_ns()
+        self._repeated_ns = self._black_ns = None
+        self._repeated = 0
+        self._opened = False
+        try:
+            self._process = CaptureProcess(self._target.text, self._originals)
+        except CameraError as error:
+            self._lose(str(error))
+
+    def _drop_process(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+        self._ready = []

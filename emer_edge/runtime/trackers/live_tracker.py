@@ -1,0 +1,244 @@
+"""The base class of live trackers: a reading thread, a queue, the clock's mapping, loss and return of the device."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Final
+
+from emer_edge.core.errors import TrackerError
+from emer_edge.core.samples import TrackerSample
+from emer_edge.runtime.address import Address
+from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
+from emer_edge.runtime.ring import Ring
+from emer_edge.runtime.trackers.base import Tracker, TrackerOptions, unfilled_by
+from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.signals.rows import nominal_rate_hz
+
+POLL_S: Final = 0.1
+"""How long a driver may wait for data at a time."""
+
+RATE: Final = {"rate": "samples per second; by default as the device states it, or as measured while opening"}
+"""The parameter of all live trackers."""
+
+_QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
+_RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
+_SILENT_NS: Final = 2_000_000_000
+_BACK_OFF_S: Final = (0.25, 2.0)
+
+
+class GoneError(Exception):
+    """The device went away; raised and caught within drivers only."""
+
+
+class LiveTracker(Tracker):
+    """A tracker that a thread reads. A driver connects, receives and disconnects.
+
+    A device that goes away is reported as lost, and connected again with growing pauses until it is back; one that
+    falls silent is reported as silent.
+
+    Args:
+        address: of the device; its `rate` is the nominal rate, by default the device's own or what is measured.
+        options: how it is opened.
+        where: name of the device in messages.
+        mapper: maps the device's clock to the host's; None: by arrivals alone.
+
+    Attributes:
+        mapper: the clock mapping, for its drift, residual and resets.
+        counters: what became of the device's data.
+    """
+
+    live = True
+    synchronised = True
+
+    def __init__(self, address: Address, options: TrackerOptions, where: str, mapper: Clock | None = None) -> None:
+        rate_hz = address.number("rate", 0.1, 10_000)
+        self.source = address.text
+        self.clock = "device"
+        self.rate_hz = rate_hz or 0.0
+        self.connected = False
+        self.mapper = mapper or ClockMapper()
+        self._where = where
+        self._display = options.display
+        self._say = options.say
+        self._wait_s = options.wait_s
+        self._measure = rate_hz is None
+        self.counters = Counters()
+        self._fields: set[str] = set()  # which fields the stream has had
+        self._changed = threading.Condition()
+        self._queue: Ring[TrackerSample] = Ring(_QUEUE, self._changed)
+        self._failure: TrackerError | None = None
+        self._stop = threading.Event()
+        self._heard_ns = monotonic_ns()
+
+    # What a driver fills in.
+
+    @abstractmethod
+    def _connect(self, wait_s: float) -> None:
+        """Connect and start the stream; TrackerError where that fails, with nothing left open."""
+
+    @abstractmethod
+    def _receive(self) -> list[TrackerSample] | None:
+        """Wait up to `POLL_S`; return the samples that came, None where not even bytes came.
+
+        Raises:
+            GoneError: the device went away.
+        """
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Release the device; may be called twice."""
+
+    def _silent(self, silent_ns: int) -> None:
+        """Called while nothing comes; GoneError where that means that the device went away."""
+
+    def _nothing_understood(self, wait_s: float) -> TrackerError:
+        """The error of opening where no samples came."""
+        return TrackerError(f"{self._where} has sent nothing for {wait_s:g} s; is the tracker on and streaming?")
+
+    def _understood(self) -> bool:
+        """Whether the stream can be decoded, so that opening need not wait any longer."""
+        return self.counters.samples > 0
+
+    # What users see.
+
+    @property
+    def missing_columns(self) -> tuple[str, ...]:
+        """Keys of the eye columns whose fields this stream has not had so far."""
+        return unfilled_by(self._fields, self._display)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Samples lost on the way, in the decoder and in the queue."""
+        own = {"overrun": self._queue.dropped, "disconnects": self.losses}
+        return {**self.counters.losses(), **{name: count for name, count in own.items() if count}}
+
+    @property
+    def clock_report(self) -> ClockReport | None:
+        """Drift, residual and resets of the mapping; None where samples have arrival times alone."""
+        return self.mapper.report if self.clock == "device" else None
+
+    def __next__(self) -> TrackerSample:
+        with self._changed:
+            while not self._stop.is_set():
+                sample = self._queue.take()
+                if sample is not None:
+                    return sample
+                if self._failure is not None:
+                    raise self._failure
+                self._changed.wait()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the thread and release the device."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # How it works.
+
+    def _open(self) -> None:
+        """Connect, listen until the stream is understood and its rate known, and start the thread; ends `__init__`."""
+        try:
+            self._connect(self._wait_s)
+            self.connected = True
+            early = self._listen(self._wait_s)
+        except BaseException:
+            self._disconnect()
+            raise
+        if early and early[-1].device_ns is None:
+            self.clock = "arrival"
+        self._put(early)
+        self._thread = threading.Thread(target=self._run, name=f"tracker {self._where}", daemon=True)
+        self._thread.start()
+
+    def _listen(self, wait_s: float) -> list[TrackerSample]:
+        samples: list[TrackerSample] = []
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and (self._measure or not self._understood()):
+            try:
+                samples += self._receive() or []
+            except GoneError as error:
+                raise TrackerError(f"{self._where} went away while it was being opened: {error}") from error
+            if samples and samples[-1].arrival_ns - samples[0].arrival_ns >= _RATE_SPAN_NS:
+                break
+        if not self._understood() or (self._measure and len(samples) < 2):
+            raise self._nothing_understood(wait_s)
+        if self._measure:
+            self.rate_hz = _rate_hz(samples)
+        return samples
+
+    def _put(self, samples: list[TrackerSample]) -> None:
+        if not samples:
+            return
+        for sample in samples:
+            stamp_ns = self.mapper.map(sample.device_ns, sample.arrival_ns)
+            self._queue.put(replace(sample, stamp_ns=stamp_ns), ring=False)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            self._read_on()
+        except Exception as error:  # must reach the reader, not die with the thread
+            with self._changed:
+                self._failure = TrackerError(f"reading {self._where} failed: {error}")
+                self._changed.notify_all()
+        finally:
+            self._disconnect()
+
+    def _read_on(self) -> None:
+        self._heard_ns = monotonic_ns()
+        reported = False
+        while not self._stop.is_set():
+            try:
+                samples = self._receive()
+                silent_ns = monotonic_ns() - self._heard_ns
+                if samples is None and silent_ns > _SILENT_NS:
+                    self._silent(silent_ns)
+            except GoneError as error:
+                self._reconnect(error)
+                reported = False
+                continue
+            if samples is not None:
+                if reported:
+                    self._say(f"{self._where} sends again")
+                self._heard_ns, reported = monotonic_ns(), False
+                self._put(samples)
+            elif silent_ns > _SILENT_NS and not reported:
+                reported = True
+                self._say(
+                    f"{self._where} has sent nothing for {_SILENT_NS // 1_000_000_000} s; is the tracker streaming?"
+                )
+
+    def _reconnect(self, error: Exception) -> None:
+        """Release the lost device and try until it can be connected again."""
+        lost_ns = monotonic_ns()
+        self.connected = False
+        self.losses += 1
+        self._disconnect()
+        self._say(f"lost the tracker on {self._where} ({error}); trying to open it again")
+        pause_s, longest_s = _BACK_OFF_S
+        while not self._stop.wait(pause_s):
+            pause_s = min(2 * pause_s, longest_s)
+            try:
+                self._connect(self._wait_s)
+            except TrackerError:
+                continue
+            self.mapper.resume()
+            self._heard_ns = monotonic_ns()
+            self.connected = True
+            self._say(f"{self._where} is back after {(self._heard_ns - lost_ns) * 1e-9:.1f} s")
+            return
+
+
+def _rate_hz(samples: list[TrackerSample]) -> float:
+    device_ns = [sample.device_ns for sample in samples if sample.device_ns is not None]
+    if len(device_ns) == len(samples):
+        return nominal_rate_hz(device_ns)
+    span_ns = samples[-1].arrival_ns - samples[0].arrival_ns  # arrivals come in bunches: only their mean rate is known
+    return (len(samples) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0

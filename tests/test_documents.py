@@ -1,0 +1,80 @@
+"""What the pages say about this repository is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results"
+
+
+def table_of(page: str, name: str) -> str:
+    """What is between the marks of a table that a benchmark writes."""
+    table = re.search(rf"<!-- {name} -->(.*?)<!-- end {name} -->", (ROOT / page).read_text(), re.DOTALL)
+    assert table is not None
+    return table[1]
+
+
+def test_roofline_table_holds_the_computed_figures() -> None:
+    boards = json.loads((RESULTS / "roofline.json").read_text())["figures"]["boards"]
+    table = table_of("docs/scaling.md", "roofline")
+    assert "computed, not measured" in table
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| Jetson")}
+    assert len(rows) == len(boards)
+    for name, figures in boards.items():
+        row = next(line for heading, line in rows.items() if heading.rpartition(",")[0] == name)
+        assert f"{figures['step_ms']:.3f}" in row
+        assert f"{figures['streams_at_half_gpu']:,}" in row
+
+
+def test_streams_table_holds_the_measured_figures_and_none_where_there_are_none() -> None:
+    table = table_of("docs/scaling.md", "streams")
+    shown = {line.split("|")[1].strip(): line for line in table.splitlines() if re.match(r"\| \d", line)}
+    path = RESULTS / "streams.json"
+    rows = json.loads(path.read_text())["figures"]["rows"] if path.exists() else []
+    assert list(shown) == [str(row["streams"]) for row in rows]
+    assert ("Not recorded yet" in table) == (not rows)
+    for row in rows:
+        assert f" {100 * row['cpu_share_a_stream']:.1f} " in shown[str(row["streams"])]
+        assert f" {row['total_p99_ms']:.1f} " in shown[str(row["streams"])]
+
+
+def test_results_that_are_said_to_be_missing_are_those_that_are() -> None:
+    page = (ROOT / "benchmarks/README.md").read_text()
+    missing = re.search(r"\*\*not recorded yet\*\*(.*?)\n\n", page, re.DOTALL)
+    assert missing is not None
+    named = set(re.findall(r"`([a-z_0-9]+)`", missing[1]))
+    scripts = set(re.findall(r'conclude\(\s*"([a-z_0-9]+)"', "".join(map(Path.read_text, scripts_of_benchmarks()))))
+    assert scripts > {"streams", "peers", "roofline"}
+    assert named == {name for name in scripts if not (RESULTS / f"{name}.json").exists()}
+
+
+def scripts_of_benchmarks() -> list[Path]:
+    return sorted((ROOT / "benchmarks").rglob("*.py"))
+
+
+def test_the_house_in_the_readme_names_files_that_are_there() -> None:
+    house = (ROOT / "README.md").read_text().partition("## The house\n")[2].partition("\n## ")[0]
+    paths = re.findall(r"`((?:emer_edge|benchmarks|tests)/[\w/.]*)`", house)
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for name, path in re.findall(r"`([A-Z]{4,})`[^|`]*`(emer_edge/[\w/.]+\.py)`", house):
+        assert re.search(rf"^{name}\b", (ROOT / path).read_text(), re.MULTILINE), (name, path)
+
+
+@pytest.mark.parametrize(
+    "first", ["import emer_edge", "from emer_edge.runtime.engines import open_engine"], ids=["package", "room"]
+)
+def test_onnx_runtime_starts_no_telemetry(first: str, tmp_path: Path) -> None:
+    """Its telemetry keeps a session file in the temporary folder as soon as it is imported."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    code = f"{first}; import onnxruntime; onnxruntime.SessionOptions()"
+    subprocess.run([sys.executable, "-c", code], env={**environment, "TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
