@@ -160,11 +160,13 @@ class _InProcesses(_ByExecutor):
         # A fork of a process with threads (an inference engine's, say) can hang.
         context = multiprocessing.get_context("spawn")
         executor = ProcessPoolExecutor(self._count, context, begin, (context.Barrier(self._count),))
-        before = set(multiprocessing.active_children())
+        before, self._children = set(multiprocessing.active_children()), []
         with _inherited():
-            for _ in range(self._count):
+            for _ in range(self._count + 1):  # the last starts none: it has the executor watch the one started before
                 executor.submit(os.getpid)
-        self._children = [child for child in multiprocessing.active_children() if child not in before]
+                started = [child for child in multiprocessing.active_children() if child not in before]
+                before.update(started)  # one that dies now is not listed again
+                self._children += started
         return executor
 
     def workers(self) -> int:
