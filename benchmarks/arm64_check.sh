@@ -2,32 +2,43 @@
 # The device path on arm64 without a board: a Debian userland under QEMU, the wheel with its real aarch64 dependencies, the runtime's
 # tests, and a replay of a recording compared with the same replay on this machine.
 #
-#   sudo benchmarks/arm64_check.sh WORK FP32.emer INT8.emer
+#   sudo benchmarks/arm64_check.sh [WORK [FP32.emer INT8.emer]]
 #
-# WORK holds a gigabyte and is reused: what is there is not made again. As root, because of chroot and mount; needs Debian's
-# qemu-user-static and debootstrap. PYTHON names this machine's Python with emer-edge installed, tests included.
+# WORK (arm64-check/ by default) holds two gigabytes and is reused: what is there is not made again, the bundles of the demo
+# weights included. As root, because of chroot and mount; needs Debian's qemu-user-static and debootstrap. PYTHON names this
+# machine's Python with emer-edge installed, tests included (.venv's by default).
+# It writes benchmarks/results/arm64.json, and what ran where, with the wheels' hashes and times, to benchmarks/results/arm64.log.
 #   SECONDS_REPLAYED=64          length of the recording
 #   TESTS="tests/core ..."       what is tested; empty: nothing. Tests that measure time fail under emulation and are left out
 #
 # What it shows: the wheel installs on arm64, and parses, decodes and computes as on x86. What it does not: speed, TensorRT, cameras.
 set -euo pipefail
 
-[ $# -eq 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
+case $# in 0 | 1 | 3) ;; *)
+    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
 [ "$(id -u)" -eq 0 ] || { echo "arm64_check: chroot and mount need root: sudo $0 $*" >&2; exit 2; }
 for tool in qemu-aarch64-static debootstrap; do
     command -v "$tool" > /dev/null || { echo "arm64_check: no $tool: apt install qemu-user-static debootstrap" >&2; exit 2; }
 done
-python=${PYTHON:-python3}
 source_folder=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$1"
-work=$(cd "$1" && pwd)
-fp32=$(cd "$2" && pwd)
-int8=$(cd "$3" && pwd)
-root=$work/root share=$work/share
+python=${PYTHON:-$source_folder/.venv/bin/python}
+work=${1:-$source_folder/arm64-check}
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+if [ $# -eq 3 ]; then
+    fp32=$(cd "$2" && pwd)
+    int8=$(cd "$3" && pwd)
+else
+    fp32=$work/fp32.emer int8=$work/int8.emer
+fi
+root=$work/root share=$work/share log=$work/arm64.log
 seconds=${SECONDS_REPLAYED:-64}
 tests=${TESTS-tests/core tests/signals tests/metrics tests/bundle tests/runtime/clock tests/runtime/trackers \
 tests/runtime/test_board.py tests/runtime/test_columns.py tests/runtime/engines/test_engines.py tests/runtime/test_evidence.py \
-tests/runtime/test_session.py tests/offline/test_predictions.py}
+tests/runtime/test_session.py tests/offline/test_predict.py}
 one_thread=(OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1)
 registered=
 
@@ -44,7 +55,12 @@ inside() { # COMMAND: in the userland, as root, with none of this machine's envi
         PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "${one_thread[@]}" sh -euc "$1"
 }
 
-echo "1. QEMU for aarch64 programs"
+step() { # TITLE: on the terminal and in the log, with the minutes since the start
+    printf '%4d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1" | tee -a "$log"
+}
+
+: > "$log"
+step "1. QEMU for aarch64 programs"
 mountpoint -q /proc/sys/fs/binfmt_misc || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
 if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then # F: opened now, so that it is found inside a chroot, too
     printf '%s' ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$(command -v qemu-aarch64-static)"':F' \
@@ -52,7 +68,7 @@ if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then # F: opened now, so that
     registered=yes
 fi
 
-echo "2. Debian for arm64 in $root"
+step "2. Debian for arm64 in a chroot"
 if [ ! -e "$root/.ready" ]; then
     mirror=$(sed -nE 's/^(URIs: |deb )(\[[^]]*\] )?(https?:[^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null | head -1)
     nice debootstrap --arch=arm64 --foreign --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
@@ -70,17 +86,30 @@ for each in proc dev; do
 done
 mkdir -p "$share" "$root/share"
 mountpoint -q "$root/share" || mount --bind "$share" "$root/share"
+{
+    qemu-aarch64-static --version | head -1
+    printf 'here:   uname -m %s\n' "$(uname -m)"
+    printf 'chroot: uname -m %s, Debian %s\n' "$(inside 'uname -m')" "$(cat "$root/etc/debian_version")"
+} | tee -a "$log"
 
-echo "3. The wheel, with its dependencies for aarch64"
+step "3. The wheel, with its dependencies for aarch64"
 rm -rf "$work/wheel"
 "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work/wheel" "$source_folder"
 rm -rf "$share/wheel" "$share/tests"
 cp -r "$work/wheel" "$share/wheel"
 [ -e "$root/opt/env" ] || inside "python3 -m venv /opt/env"
-inside "pip install --quiet --disable-pip-version-check /share/wheel/*.whl 'opencv-python-headless>=4.9,<6' 'mcap>=1.2,<2' pytest hypothesis xlsxwriter
+others="'opencv-python-headless>=4.9,<6' 'mcap>=1.2,<2' pytest hypothesis xlsxwriter"
+inside "pip download --quiet --disable-pip-version-check --dest /share/wheels /share/wheel/*.whl $others
+    pip install --quiet --disable-pip-version-check --no-index --find-links /share/wheels /share/wheel/*.whl $others
     pip install --quiet --disable-pip-version-check --no-deps --force-reinstall /share/wheel/*.whl"
+(cd "$share/wheels" && sha256sum ./*) | tee -a "$log"
 
-echo "4. Both bundles, and a recording of $seconds s with its lossless face crops"
+step "4. Both bundles, and a recording of $seconds s with its lossless face crops"
+if [ $# -ne 3 ]; then
+    for precision in fp32 int8; do
+        [ -e "$work/$precision.emer" ] || (cd "$work" && nice "$python" -m emer_edge export --precision $precision --output $precision.emer)
+    done
+fi
 rm -rf "$share"/*.emer
 cp -r "$fp32" "$share/fp32.emer"
 cp -r "$int8" "$share/int8.emer"
@@ -100,9 +129,9 @@ print(json.dumps({"machine": platform.machine(), "python": platform.python_versi
 "$python" -c "$versions" > "$share/versions-x86.json"
 printf '%s\n' "$versions" > "$share/versions.py"
 inside "python /share/versions.py > /share/versions-arm64.json"
-cat "$share"/versions-*.json
+cat "$share"/versions-*.json | tee -a "$log"
 
-echo "5. The replay, here and there"
+step "5. The replay, here and there"
 arguments="--camera visit.mcap --tracker visit.mcap --pace fast --engine onnxruntime --json"
 for precision in fp32 int8; do
     # shellcheck disable=SC2086
@@ -110,7 +139,7 @@ for precision in fp32 int8; do
     inside "cd /share && emer-edge run $precision.emer $arguments > arm64-$precision.jsonl"
 done
 
-echo "6. The runtime's tests"
+step "6. The runtime's tests"
 rm -f "$share/tests.xml"
 if [ -n "$tests" ]; then
     cp -r "$source_folder/tests" "$share/tests"
@@ -123,6 +152,10 @@ if [ -n "$tests" ]; then
         --continue-on-collection-errors --junitxml=tests.xml $runnable" || true # the comparison says what failed
 fi
 
-echo "7. The comparison"
+step "7. The comparison"
 cd "$source_folder"
-"$python" -m benchmarks.arm64_compare "$share"
+status=0
+"$python" -m benchmarks.arm64_compare "$share" | tee -a "$log" || status=$?
+step "done"
+cp "$log" benchmarks/results/arm64.log
+exit $status

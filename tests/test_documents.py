@@ -78,3 +78,12 @@ def test_onnx_runtime_starts_no_telemetry(first: str, tmp_path: Path) -> None:
     code = f"{first}; import onnxruntime; onnxruntime.SessionOptions()"
     subprocess.run([sys.executable, "-c", code], env={**environment, "TMPDIR": str(tmp_path)}, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_check_on_arm64_runs_is_there() -> None:
+    script = (ROOT / "benchmarks/arm64_check.sh").read_text()
+    given = re.search(r"TESTS-(.*?)}", script, re.DOTALL)
+    assert given is not None
+    places = given[1].replace("\\\n", "").split()
+    assert len(places) > 5
+    assert [place for place in places if not (ROOT / place).exists()] == []
