@@ -174,7 +174,7 @@ def numbers(result: Result) -> list[float]:
     return [number for each in values for number in each]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(course=COURSES)
 def test_live_replayed_and_offline_results_agree(quick: Session, course: Course) -> None:
     streams = course.streams()
