@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,7 +35,7 @@ class DemoOptions:
         participants: synthetic people, ten clips each.
         epochs: of training.
         run_seconds: length of the live run; a window takes 12 s to fill.
-        force: replace the folder, if it is a demo's.
+        force: make a demo's folder again; files of others stay in it, or are refused where they would be removed.
     """
 
     folder: Path = Path("demo")
@@ -85,7 +86,9 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
     from emer_edge.export.export_options import ExportOptions
     from emer_edge.export.exporter import export_bundle
 
-    return export_bundle(ExportOptions(output=cached), progress).path
+    with suppress(OutputExistsError):  # another process was faster
+        export_bundle(ExportOptions(output=cached), progress)
+    return cached
 
 
 def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
@@ -110,22 +113,26 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train
 
-    clips = synthesise(folder / "clips", options.participants, progress=progress)
+    force = options.force
+    clips = synthesise(folder / "clips", options.participants, progress=progress, force=force)
     dataset = EmerDataset.open(clips, progress=progress)
     checkpoint = folder / "emert.pt"
-    config = TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=options.epochs)
+    config = TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=options.epochs, force=force)
     train(dataset, config, progress)
     exported = export_bundle(
-        ExportOptions(output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD),
+        ExportOptions(
+            output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD, force=force
+        ),
         progress,
     )
-    visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress)
+    visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress, force=force)
     _live_run(exported.path, visit / "video.avi", run_seconds)
     bench = run_bench(
         BenchOptions(
             bundles=(exported.path,),
             data=dataset,
             output=folder / "bench",
+            force=force,
             latency=LatencyOptions(rests=3, starts=1, streams=(1, 2), min_seconds=1.0, stream_s=0.0),
         ),
         progress,
@@ -139,9 +146,8 @@ def _make(folder: Path, force: bool) -> None:
             raise OutputExistsError(folder)
         if not (folder / _MARKER).is_file():
             raise DataError(f"{folder} exists and was not made by the demo; --force replaces demos only")
-        shutil.rmtree(folder)
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARKER).touch()
     except OSError as error:
         raise DataError(f"can't make {folder}: {error.strerror}") from None

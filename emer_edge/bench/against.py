@@ -7,6 +7,7 @@ not.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,10 +22,11 @@ from emer_edge.core.errors import DataError
 from emer_edge.metrics.latency import queries_needed
 from emer_edge.report.html import Block, Paragraph, Section
 from emer_edge.report.table import Cell, Table, columns
-from emer_edge.report.words import folded, folded_of
+from emer_edge.report.words import digits_that_decide, folded, folded_of
 
 _ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
 _ENOUGH_STARTS: Final = 3
+_ROUNDING: Final = 1e-9  # of binary fractions: a change of exactly the limit is within it
 _MORE_IS_WORSE: Final = frozenset({"mae", "mse", "rmse", "nll", "brier", "ece"})
 _NOISY: Final = frozenset({"ece"})  # of a few hundred clips it is mostly chance
 
@@ -57,43 +59,55 @@ def compare(
     machine = _difference(new.environment, old.environment, ("machine", "cpu", "cores", "power_mode"))
     incomparable = [f"another machine: {machine}"] if machine else []
     figures: list[Moved] = []
+    missing: list[str] = []
     for bundle, then in _same_bundles(new.bundles, old.bundles):
-        if then is None:
+        if bundle is None and then is not None:
+            missing.append(f"{then.name} in {then.engine}")
+        if then is None and bundle is not None:
             incomparable.append(f"{bundle.name} in {bundle.engine} is not in the older report")
+        if bundle is None or then is None:
             continue
         reason = _difference(bundle, then, ("device", "threads"))
         if reason:
             incomparable.append(f"{bundle.name}: {reason}")
         elif not machine:
             figures += _moved(bundle.name, _speed(bundle), _speed(then), max_regression)
+            missing += _missing(bundle.name, _speed(bundle), _speed(then))
         reason = _other_clips(bundle.accuracy, then.accuracy)
         if reason:
             incomparable.append(f"{bundle.name}: {reason}")
         else:
             figures += _moved(bundle.name, _accuracy(bundle.accuracy), _accuracy(then.accuracy), max_regression)
+        if bundle.accuracy is None or not reason:
+            missing += _missing(bundle.name, _accuracy(bundle.accuracy), _accuracy(then.accuracy))
     return Comparison(
         path=str(path),
         created=old.created,
         max_regression=max_regression,
         figures=tuple(figures),
         incomparable=tuple(incomparable),
+        missing=tuple(missing),
     )
 
 
 def verdict_of(comparison: Comparison) -> tuple[str, ...]:
     """In words: what can't be compared, and how many figures moved."""
     better = sum(figure.verdict == "better" for figure in comparison.figures)
-    moved = f"{len(comparison.worse)} got worse by more than {comparison.max_regression:.0%}, {better} got better"
+    moved = (
+        f"{len(comparison.worse)} got worse by more than {100 * comparison.max_regression:.4g}%, {better} got better"
+    )
     return (
         *(f"not compared: {reason}" for reason in comparison.incomparable),
+        *(f"missing now: {name}" for name in comparison.missing),
         f"against {comparison.path} of {comparison.created}: {len(comparison.figures)} figures compared, {moved}",
     )
 
 
 def moved_table(comparison: Comparison) -> Table:
     """What moved by more than the limit, the worst first; without rows when nothing did."""
+    digits = _digits(comparison.figures, comparison.max_regression)
     rows: list[tuple[Cell, ...]] = [
-        (figure.bundle, figure.figure, figure.old, figure.new, f"{figure.change:+.1%}", figure.verdict)
+        (figure.bundle, figure.figure, figure.old, figure.new, f"{figure.change:+.{digits}%}", figure.verdict)
         for figure in sorted(comparison.figures, key=lambda figure: (figure.verdict != "worse", -abs(figure.change)))
         if figure.verdict in ("worse", "better")
     ]
@@ -103,14 +117,24 @@ def moved_table(comparison: Comparison) -> Table:
 
 def _same_bundles(
     new: Sequence[BundleBench], old: Sequence[BundleBench]
-) -> Iterator[tuple[BundleBench, BundleBench | None]]:
-    """Bundles of the same name and engine; several of one name, as of several folds, by their order."""
+) -> Iterator[tuple[BundleBench | None, BundleBench | None]]:
+    """Bundles of the same name and engine; several of one name, as of several folds, by their order; then the rest."""
     left = list(old)
     for bundle in new:
         then = next((other for other in left if (other.name, other.engine) == (bundle.name, bundle.engine)), None)
         if then is not None:
             left.remove(then)
         yield bundle, then
+    yield from ((None, then) for then in left)
+
+
+def _missing(bundle: str, new: Iterable[_Figure], old: Iterable[_Figure]) -> Iterator[str]:
+    """Figures that are there no more, in the order of the older report; of a part or head that is gone, its name."""
+    now = {figure.name for figure in new}
+    kept = {name.rpartition("/")[0] for name in now}
+    gone = [name for name in (figure.name for figure in old) if name not in now]
+    groups = (name if (group := name.rpartition("/")[0]) in kept else group or name for name in gone)
+    yield from (f"{bundle}: {name}" for name in dict.fromkeys(groups))
 
 
 def _moved(bundle: str, new: Iterable[_Figure], old: Iterable[_Figure], limit: float) -> Iterator[Moved]:
@@ -121,7 +145,7 @@ def _moved(bundle: str, new: Iterable[_Figure], old: Iterable[_Figure], limit: f
             continue
         change = (now.value - was.value) / abs(was.value) if was.value else float(now.value != 0)
         worse = change if now.more_is_worse else -change
-        verdict = "worse" if worse > limit else "better" if worse < -limit else "same"
+        verdict = "worse" if worse > limit + _ROUNDING else "better" if worse < -limit - _ROUNDING else "same"
         if not (now.judged and was.judged) and verdict != "same":
             verdict = "unjudged"
         yield Moved(
@@ -168,7 +192,8 @@ def _accuracy(accuracy: Accuracy | None) -> Iterator[_Figure]:
         for head, record in accuracy.heads.items():
             for metric, value in record.metrics.items():
                 name = f"accuracy/fold {accuracy.fold}/{head}/{metric}"
-                yield _Figure(name, value.value, metric in _MORE_IS_WORSE, metric not in _NOISY)
+                if math.isfinite(value.value):
+                    yield _Figure(name, value.value, metric in _MORE_IS_WORSE, metric not in _NOISY)
 
 
 def _difference(new: object, old: object, names: Sequence[str]) -> str:
@@ -192,16 +217,24 @@ def _other_clips(new: Accuracy | None, old: Accuracy | None) -> str:
     return ""
 
 
+def _digits(figures: Iterable[Moved], limit: float) -> int:
+    """Decimals of per cents at which what got worse differs from the limit."""
+    return digits_that_decide(((100 * abs(figure.change), 100 * limit) for figure in figures), fewest=1)
+
+
 def _then_and_now(report: BenchReport) -> Table:
     note = "Unjudged: noise alone could do it, as in a tail percentile of few measurements."
-    return _changes("Then and now", report.against.figures if report.against is not None else (), note)
+    if report.against is None:
+        return _changes("Then and now", (), 0.0, note)
+    return _changes("Then and now", report.against.figures, report.against.max_regression, note)
 
 
-def _changes(title: str, figures: Sequence[Moved], note: str = "") -> Table:
+def _changes(title: str, figures: Sequence[Moved], limit: float, note: str = "") -> Table:
     rows = tuple(
         (figure.bundle, figure.figure, figure.old, figure.new, figure.change, figure.verdict) for figure in figures
     )
-    return Table(title, columns("Bundle | Figure | then:4 | now:4 | change (%):1 | verdict"), rows, note)
+    header = f"Bundle | Figure | then:4 | now:4 | change (%):{_digits(figures, limit)} | verdict"
+    return Table(title, columns(header), rows, note)
 
 
 def _against_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
@@ -212,12 +245,14 @@ def _against_section(report: BenchReport, tables: dict[str, Table]) -> Section |
     moves = ", ".join(f"{counts[name]} {name}" for name in ("worse", "better", "same", "unjudged") if counts[name])
     text = (
         f"Against {comparison.path} of {comparison.created}: {moves or 'nothing can be compared'}. A figure may be "
-        f"{comparison.max_regression:.0%} worse."
+        f"{100 * comparison.max_regression:.4g}% worse."
     )
-    blocks: list[Block] = [Paragraph(text, warning=bool(comparison.worse))]
+    blocks: list[Block] = [Paragraph(text, warning=not comparison.passed)]
+    if comparison.missing:
+        blocks.append(Paragraph(f"Missing now: {'; '.join(comparison.missing)}.", warning=True))
     moved = [figure for figure in comparison.figures if figure.verdict in ("worse", "better")]
     if moved:
-        blocks.append(folded(_changes("What moved", moved)))
+        blocks.append(folded(_changes("What moved", moved, comparison.max_regression)))
     if comparison.incomparable:
         blocks.append(Paragraph(f"Not compared: {'; '.join(comparison.incomparable)}."))
     return Section("Since the older report", (*blocks, *folded_of(tables, "against")))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
@@ -29,10 +28,12 @@ from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.records.probe_records import Probes
 from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.bundle import load_bundle
-from emer_edge.core.errors import ConfigurationError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.data.dataset import Clip, EmerDataset
-from emer_edge.report import write_whole
+from emer_edge.core.whole_file import Target
+from emer_edge.data.contents import contents_of_clips
+from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
+from emer_edge.report import write_all
 from emer_edge.report.text_tables import to_csv, to_latex
 from emer_edge.runtime.session import Session
 
@@ -49,8 +50,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             when a bundle was trained on clips that it is to be scored on, or the older report can't be read.
         WorkerError: a process or machine that shares the work ended, or can't be used.
     """
-    if options.output is not None:
-        _check_output(options.output, options.force)
+    places = {} if options.output is None else _places(options.output, options.force)
     older = None if options.against is None else read_report(options.against)
     bundles = [load_bundle(bundle) for bundle in options.bundles]
     environment = describe()
@@ -97,27 +97,39 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         comparison = compare(report, older, options.against, options.max_regression)
         report = msgspec.structs.replace(report, against=comparison)
     if options.output is not None:
-        write_report(report, options.output, options.force)
+        write_report(report, options.output, options.force, places)
         if scored:
-            write_predictions(options.output, scored, options.scoring)
+            write_predictions(options.output, scored, options.scoring, places[FILE_NAME])
     kept.forget()
     return report
 
 
-def write_report(report: BenchReport, folder: Path, force: bool = False) -> list[Path]:
+def write_report(
+    report: BenchReport, folder: Path, force: bool = False, places: Mapping[str, Target] | None = None
+) -> list[Path]:
     """Write `report.json`, `report.html`, `model-card.md`, and every table as CSV and LaTeX; return their paths.
 
+    Of several processes that write into one folder, the first to write `report.html` wins.
+
+    Args:
+        report: what to write.
+        folder: where to.
+        force: replace files.
+        places: those of the folder as they were when the run began; by default as they are.
+
     Raises:
-        OutputExistsError: there is a report and `force` is false.
+        OutputExistsError: one of the files exists and `force` is false, or has changed since the run began.
         ConfigurationError: the folder can't be written to.
     """
-    _check_output(folder, force)
-    written = [write_whole(folder / "report.html", page_of(report))]
-    written.append(write_whole(folder / "model-card.md", card_of(report)))
+    places = places or _places(folder, force)
+    pages: list[tuple[Path | Target, str | bytes]] = [
+        (places["report.html"], page_of(report)), (places["model-card.md"], card_of(report))
+    ]  # fmt: skip
     for name, table in tables_of(report).items():
-        written.append(write_whole(folder / "tables" / f"{name}.csv", to_csv(table)))
-        written.append(write_whole(folder / "tables" / f"{name}.tex", to_latex(table, f"tab:{name}")))
-    return [write_whole(folder / "report.json", report.to_json()), *written]
+        pages.append((Target.of(folder / "tables" / f"{name}.csv", force), to_csv(table)))
+        pages.append((Target.of(folder / "tables" / f"{name}.tex", force), to_latex(table, f"tab:{name}")))
+    *written, last = write_all([*pages, (places["report.json"], report.to_json())])
+    return [last, *written]
 
 
 def probe_bundle(
@@ -192,7 +204,10 @@ def _probed(
     progress: Progress,
 ) -> Probes | None:
     """The probes that were requested for a bundle, each kept when it is finished."""
-    seen = hashlib.sha256(windows.face.tobytes() + windows.eye.tobytes()).hexdigest()
+    if not options.probing.requested:
+        return None
+    # films looks among all clips for those that the bundle knows, by their hashes
+    seen = contents_of_clips(windows.clips), [clip_hash("", clip) for clip in dataset.clips]
     count, scoring = options.probing.clips, options.scoring
     results = []
     for probe in options.probing.requested:
@@ -220,9 +235,8 @@ def _requested(options: BenchOptions, dataset: EmerDataset | None) -> dict[str, 
     }
 
 
-def _check_output(folder: Path, force: bool) -> None:
+def _places(folder: Path, force: bool) -> dict[str, Target]:
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file; name a folder for the report")
-    for name in ("report.json", "report.html", FILE_NAME):
-        if (folder / name).exists() and not force:
-            raise OutputExistsError(folder / name)
+    names = ("report.json", "report.html", "model-card.md", FILE_NAME)
+    return {name: Target.of(folder / name, force) for name in names}

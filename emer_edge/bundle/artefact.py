@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 
+from emer_edge.bundle.golden_file import GOLDEN_NAME
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
 from emer_edge.bundle.variants import VARIANTS, Variant
-from emer_edge.core.errors import BundleError, OutputExistsError
-from emer_edge.core.whole_file import name_folder
+from emer_edge.core.errors import BundleError
+from emer_edge.core.whole_file import Target, name_folder, unfinished_folder
 
 _LARGEST_MANIFEST: Final = 16 << 20
+_OWN: Final = frozenset({MANIFEST_NAME, GOLDEN_NAME, "report.json", "report.html"})
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _writes(file: Path) -> bool:
+    """Whether a file of a bundle, by its path in it, is one of those that an export writes."""
+    return file.as_posix() in _OWN or (file.suffix == ".onnx" and file.parts[0] in VARIANTS and len(file.parts) == 2)
+
+
 class BundleWriter:
     """Collects files in a temporary folder, which `commit` renames; a context manager that removes it otherwise.
 
@@ -92,32 +99,34 @@ class BundleWriter:
         path: the bundle's folder.
         force: replace a bundle that is there already.
 
+    Attributes:
+        folder: the temporary folder, once entered.
+
     Raises:
-        OutputExistsError: `path` exists and `force` is false, or it exists and is not a bundle.
-        BundleError: the folder can't be created.
+        OutputExistsError: `path` exists and `force` is false, or the bundle there holds files of others.
+        BundleError: it exists and is not a bundle, or the folder can't be created.
     """
+
+    folder: Path
 
     def __init__(self, path: str | Path, force: bool = False) -> None:
         self.path = Path(path)
-        if self.path.exists():
-            if not force:
-                raise OutputExistsError(self.path)
-            if not (self.path / MANIFEST_NAME).is_file():
-                raise BundleError(f"{self.path} exists and is not a bundle; --force replaces bundles only")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        except OSError as error:
-            raise BundleError(f"can't write beside {self.path}: {error.strerror}") from None
-        self.folder.chmod(0o755)
+        if force and self.path.exists() and not (self.path / MANIFEST_NAME).is_file():
+            raise BundleError(f"{self.path} exists and is not a bundle; --force replaces bundles only")
+        self._target = Target.of(self.path, force, _writes)
+        self._unfinished = ExitStack()
 
     def __enter__(self) -> BundleWriter:
+        try:
+            self.folder = self._unfinished.enter_context(unfinished_folder(self._target))
+        except OSError as error:
+            raise BundleError(f"can't write beside {self.path}: {error.strerror}") from None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    ) -> bool | None:
+        return self._unfinished.__exit__(kind, error, trace)
 
     def file(self, relative: str) -> Path:
         """Return where to write a file of the bundle, and make its folder."""
@@ -136,7 +145,12 @@ class BundleWriter:
             raise BundleError(f"can't write {relative} of {self.path}: {error.strerror}") from None
 
     def commit(self, manifest: Manifest) -> Bundle:
-        """Hash the files, write the manifest with their hashes, and rename the folder."""
+        """Hash the files, write the manifest with their hashes, and rename the folder.
+
+        Raises:
+            OutputExistsError: something has come to the bundle's place meanwhile.
+            BundleError: the disk refuses.
+        """
         files = {
             file.relative_to(self.folder).as_posix(): FileRecord(sha256=sha256_of(file), bytes=file.stat().st_size)
             for file in sorted(self.folder.rglob("*"))
@@ -145,7 +159,7 @@ class BundleWriter:
         manifest = msgspec.structs.replace(manifest, files=files)
         self.add(MANIFEST_NAME, manifest.to_json())
         try:
-            name_folder(self.folder, self.path)
+            name_folder(self.folder, self._target)
         except OSError as error:
             raise BundleError(f"can't name the bundle {self.path}: {error.strerror}") from None
         return Bundle(self.path, manifest)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -193,15 +192,20 @@ def measure(
     total = len(plan)
     if not use_cache:
         return Measurement(collect_histograms(model, tensors, plan.batches(), total=total, progress=progress))
-    cache = CalibrationCache(measurement_key(model, tensors, fingerprint, plan.digest()), tensors)
+    crops = plan.digest()
+    cache = CalibrationCache(measurement_key(model, tensors, fingerprint, crops), tensors)
     tally = cache.tally()
     if tally is None or tally.batches > total:
         tally = Tally()
     began = tally.batches
     if began < total or not total:
-        save, batches = partial(cache.keep, finished=False), plan.batches(began)
-        collect_histograms(model, tensors, batches, total=total, progress=progress, tally=tally, save=save)
-        cache.keep(tally, finished=True)
+
+        def keep(counted: Tally, finished: bool = False) -> None:
+            if plan.digest() == crops:  # no crop has changed since
+                cache.keep(counted, finished=finished)
+
+        collect_histograms(model, tensors, plan.batches(began), total=total, progress=progress, tally=tally, save=keep)
+        keep(tally, finished=True)
     else:
         progress("calibrating", total, total)
     continued_at = began if began < total else 0

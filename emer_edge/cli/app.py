@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -66,8 +68,17 @@ def _root(
     pass
 
 
+def _end(number: int, _: FrameType | None) -> None:
+    """End as Ctrl-C does: what is unfinished is removed on the way out, which a second signal does not cut short."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
 def main() -> None:
-    """Run the command line; exit with 2 on a user's mistake, 1 on a failed gate, 130 on Ctrl-C."""
+    """Run the command line; exit with 2 on a mistake, 1 on a failed gate, 130 on Ctrl-C, 143 on SIGTERM and SIGHUP."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, _end)
     try:
         app()
     except EmerEdgeError as error:
@@ -76,3 +87,7 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a disk that is full, read-only or gone, wherever that was noticed
+        where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "a file"
+        say(f"emer-edge: can't read or write {where}: {error.strerror or error}")
+        sys.exit(2)

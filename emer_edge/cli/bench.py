@@ -130,7 +130,7 @@ def bench(
     against: Annotated[
         Path | None,
         typer.Option(
-            help="An older report.json: show what changed since, and exit 1 when something got worse.",
+            help="An older report.json: show what changed since, and exit 1 when something got worse or is missing.",
             show_default=False,
         ),
     ] = None,
@@ -150,7 +150,7 @@ def bench(
 
     Clips that a bundle was trained on are refused: figures on them would mean nothing. Several bundles take turns, so
     that their times can be compared. With --against, the exit code is 1 when a figure is worse than --max-regression
-    allows.
+    allows, when a bundle, head, part or metric of the older report is missing, or when nothing can be compared.
 
     Bundles of one precision, each with a fold of its own, are put together: five of them are five-fold figures, fifteen
     compare fp32, fp16 and int8 on the same clips.
@@ -217,5 +217,5 @@ def bench(
             console.print(to_rich(moved))
         for line in verdict_of(measured.against):
             say(line)
-        if measured.against.worse:
+        if not measured.against.passed:
             raise typer.Exit(1)

@@ -98,7 +98,7 @@ def train(
     choices = DataChoices(view=view, classes=classes, columns=label_column, strict=strict, keep_folds=keep_folds)
     with progress_bars() as report:
         dataset = open_dataset(data, choices, report, events)
-        summary = fit(dataset, config, report)
+        summary = fit(dataset, config, report, say)
     say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}")
     say(", ".join(f"{name} {value:.3f}" for name, value in summary.scores.items()) + " on the selection slice")
     say(f"next: emer-edge export --precision int8 --checkpoint {summary.output} --data {data} --fold {fold}")

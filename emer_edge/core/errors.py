@@ -62,10 +62,12 @@ class WorkerError(EmerEdgeError):
 
 
 class OutputExistsError(EmerEdgeError):
-    """The output exists already."""
+    """The output exists already, or has become something that may not be replaced."""
 
-    def __init__(self, path: object) -> None:
-        super().__init__(f"{path} exists already; choose another name, or pass --force to replace it")
+    def __init__(
+        self, path: object, why: str = "exists already; choose another name, or pass --force to replace it"
+    ) -> None:
+        super().__init__(f"{path} {why}")
 
 
 class GateError(EmerEdgeError):

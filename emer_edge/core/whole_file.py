@@ -1,38 +1,100 @@
-"""Atomic files and folders: written under a temporary name, then renamed.
+"""Whole files and folders: written under a temporary name, then renamed to one that is still as it was found.
 
-The temporary name begins with a dot and is in the same folder, hence on the same disk, where a rename is atomic.
+The temporary name begins with a dot and is in the same folder, hence on the same disk, where a rename is atomic. Its
+writer holds a lock (flock(2)) on it that ends with the process, so whoever writes to that folder next removes what a
+killed writer left there, and nothing else. A disk without such locks keeps its leftovers.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from emer_edge.core.errors import OutputExistsError
+
+_UNFINISHED: Final = ".emer-edge-new"
+_REPLACED: Final = ".emer-edge-old"
+_LONGEST_NAME: Final = 200  # bytes of the output's own name in a temporary one; file systems allow 255
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+_MEANWHILE: Final = (
+    "was made or changed by another program while this command ran, and was left as it is; choose another name, or "
+    "pass --force to replace it"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An output, as its command found the place when it began.
+
+    Attributes:
+        path: where to write.
+        found: identity of what was there and may be replaced; None: nothing was.
+        writes: tells by its relative path whether a file in the folder can be this product's; None for a file.
+    """
+
+    path: Path
+    found: tuple[int, ...] | None = None
+    writes: Callable[[Path], bool] | None = None
+
+    @classmethod
+    def of(cls, path: Path, force: bool = False, writes: Callable[[Path], bool] | None = None) -> Target:
+        """Look at the place of an output.
+
+        Raises:
+            OutputExistsError: there is something and `force` is false, or a folder there holds files of others.
+        """
+        target = cls(path, _identity(path), writes)
+        if target.found is not None and not force:
+            raise OutputExistsError(path)
+        target.check()
+        return target
+
+    def check(self) -> None:
+        """Raise OutputExistsError where the place is no longer as found, or files of others would be removed."""
+        if _identity(self.path) != self.found:
+            raise OutputExistsError(self.path, _MEANWHILE)
+        if self.found is None or self.writes is None or not self.path.is_dir():
+            return
+        for file in sorted(self.path.rglob("*")):
+            if (file.is_symlink() or not file.is_dir()) and not self.writes(file.relative_to(self.path)):
+                kept = f"holds {file.relative_to(self.path)}, which emer-edge did not write"
+                raise OutputExistsError(self.path, f"{kept}; move that away, or choose another name")
 
 
 @contextmanager
-def whole_file(path: Path, private: bool = False) -> Iterator[Path]:
-    """Yield an empty file to write to; it replaces `path` unless something fails.
+def whole_file(path: Path | Target, private: bool = False) -> Iterator[Path]:
+    """Yield an empty file to write to; it takes its place unless something fails. Missing folders are made.
 
     Args:
-        path: the file.
+        path: the file, which replaces any other; or a target, which is decided again in the end.
         private: mode 0600, readable by this user alone.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk refuses; it names the output, not the temporary file.
+        OutputExistsError: a target is no longer as it was found.
     """
-    unfinished = _beside(path)
-    try:
-        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    target, path = (path, path.path) if isinstance(path, Target) else (None, path)
+    mode = 0o600 if private else 0o666
+
+    def make(unfinished: Path) -> None:
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+
+    with _unfinished(path, make) as (unfinished, handle):
         yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        os.fsync(handle)  # network disks, and quotas, may refuse only now what they took before
+        if target is not None:
+            target.check()
+        if target is None or target.found is not None or not _linked(unfinished, path):
+            os.replace(unfinished, path)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -43,35 +105,168 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it replaces `path` unless something fails or it stays empty.
+def whole_folder(path: Path | Target) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes its place unless something fails or it stays empty.
+
+    Args:
+        path: the folder, which replaces the one that is there now; or a target.
+
+    Raises:
+        OSError: the disk refuses; it names the output, not the temporary folder.
+        OutputExistsError: the target is no longer as it was found.
+    """
+    target = path if isinstance(path, Target) else Target.of(path, force=True)
+    with unfinished_folder(target) as unfinished:
+        yield unfinished
+        if any(unfinished.iterdir()):
+            name_folder(unfinished, target)
+
+
+@contextmanager
+def unfinished_folder(target: Target) -> Iterator[Path]:
+    """As `whole_folder`, but it takes its place only where `name_folder` is called before the end."""
+    with _unfinished(target.path, Path.mkdir) as (unfinished, _):
+        yield unfinished
+
+
+@contextmanager
+def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
+    """Yield a private folder for work in progress, and remove it: beside an output, or among the temporary files."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+
+    with _unfinished(beside or Path(tempfile.gettempdir()) / "emer-edge", make) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def _unfinished(path: Path, make: Callable[[Path], None]) -> Iterator[tuple[Path, int]]:
+    """Make something locked beside `path`, give it and its handle, and remove it if it is still there in the end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
+    _sweep(path.parent)
+    unfinished, handle = _locked(path, make)
+    try:
+        yield unfinished, handle
+    except OSError as error:
+        for name in ("filename", "filename2"):
+            if str(getattr(error, name)).startswith(str(unfinished)):
+                setattr(error, name, str(path) + str(getattr(error, name)).removeprefix(str(unfinished)))
+        raise
+    finally:
+        _remove(unfinished)
+        os.close(handle)
+
+
+def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+    while True:
+        unfinished = _beside(path, _UNFINISHED)
+        make(unfinished)
+        try:
+            handle = os.open(unfinished, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # swept before it was locked
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.lstat(unfinished), os.fstat(handle)):
+                return unfinished, handle
+        except (BlockingIOError, FileNotFoundError):  # being swept
+            pass
+        except OSError:  # no locks here
+            return unfinished, handle
+        os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder; give back what one of them had moved aside."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith((_UNFINISHED, _REPLACED)):
+                _sweep_one(folder / name)
+
+
+def _sweep_one(path: Path) -> None:
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(handle)
+            if not os.path.samestat(os.lstat(path), status) or status.st_uid != os.geteuid():
+                return
+            name = path.name[1:].rpartition(".emer-edge-")[0].rpartition(".")[0]
+            if path.name.endswith(_REPLACED) and not os.path.lexists(path.with_name(name)):
+                os.rename(path, path.with_name(name))
+            else:
+                _remove(path)
+        finally:
+            os.close(handle)
+
+
+def name_folder(folder: Path, target: Target) -> None:
+    """Rename a folder to its target and remove what was found there; keep that if the disk refuses.
 
     Raises:
         OSError: the disk refuses.
+        OutputExistsError: the target is no longer as it was found.
     """
-    unfinished = _beside(path)
+    target.check()
+    path = target.path
+    if target.found is None:
+        try:
+            os.rename(folder, path)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise OutputExistsError(path, _MEANWHILE) from None
+            raise
+        return
+    replaced = _beside(path, _REPLACED)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if any(unfinished.iterdir()):
-            name_folder(unfinished, path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def name_folder(folder: Path, path: Path) -> None:
-    """Rename a folder to `path` beside it and remove what was there; keep that if the disk refuses."""
-    replaced = _beside(path)
-    try:
-        if path.exists():
-            os.rename(path, replaced)
-        os.rename(folder, path)
-    except OSError:
-        if replaced.exists():
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(path, replaced)
+        try:
+            os.rename(folder, path)
+        except BaseException:
             os.rename(replaced, path)
+            raise
+        _remove(replaced)
+    finally:
+        os.close(handle)
+
+
+def _linked(unfinished: Path, path: Path) -> bool:
+    """Give a file its name unless that is taken; False where this disk has no hard links."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise OutputExistsError(path, _MEANWHILE) from None
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
         raise
-    shutil.rmtree(replaced, ignore_errors=True)
+    return True
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _beside(path: Path, mark: str) -> Path:
+    name = os.fsencode(path.name)[:_LONGEST_NAME].decode(errors="ignore")
+    return path.with_name(f".{name}.{secrets.token_hex(4)}{mark}")

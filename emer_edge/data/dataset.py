@@ -23,6 +23,7 @@ from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import HEADS, View
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EventsRule
+from emer_edge.data.cache import contents_of
 from emer_edge.data.images import read_crop
 from emer_edge.data.labels import Classes, open_labels
 from emer_edge.data.layout import FOLDS, ClipFiles, describe_clip, find_layout, frame_names
@@ -110,7 +111,7 @@ class EmerDataset:
         skipped: unusable clips.
         heads: heads of the label file, in the order of `HEADS`.
         events: how columns 33 to 39 of its windows are filled.
-        fingerprint: SHA-256 over clip names, folds and labels and the sizes of the sheets.
+        fingerprint: SHA-256 over clip names, folds, labels and the contents of the sheets.
         regrouped: whether the folds are new ones from `regroup`.
     """
 
@@ -309,5 +310,5 @@ def _fingerprint(clips: Iterable[Clip]) -> str:
     digest = hashlib.sha256()
     for clip in sorted(clips, key=lambda clip: clip.name):
         labels = ",".join(f"{head}={clip.labels[head]!r}" for head in sorted(clip.labels))
-        digest.update(f"{clip.name}\x00{clip.fold}\x00{clip.sheet_path.stat().st_size}\x00{labels}\n".encode())
+        digest.update(f"{clip.name}\x00{clip.fold}\x00{contents_of([clip.sheet_path])}\x00{labels}\n".encode())
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge import __version__
 from emer_edge.core.columns import (
     EYE_COLUMNS,
     GAZE_POINT,
@@ -64,21 +65,22 @@ class EyeTrack:
 
 
 def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
-    """Read an eye sheet (XLSX, TSV or CSV), from the cache if the file is unchanged.
+    """Read an eye sheet (XLSX, TSV or CSV), from the cache if its content is unchanged.
 
     Raises:
         DataError: the file can't be read, lacks a column, holds no row, or a cell is not a number.
     """
     try:
-        status = path.stat()
+        path.stat()
     except OSError as error:
         raise DataError(f"can't open the eye sheet {path}: {error.strerror or error}") from error
-    stamp = np.array([READER_VERSION, status.st_size, status.st_mtime_ns], np.int64)
+    content = cache.contents_of([path]) if use_cache else ""
+    stamp = np.array([f"reader {READER_VERSION} of {__version__}", content])
     entry = cache.entry_path("sheets", path, ".npz")
     if use_cache and (cached := load_entry(entry, stamp)) is not None:
         return cached
     track = _parse(read_table(path))
-    if use_cache:
+    if use_cache and cache.contents_of([path]) == content:
         buffer = io.BytesIO()
         np.savez(buffer, stamp=stamp, **vars(track))
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
@@ -206,7 +208,7 @@ def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | 
     return None if (steps <= 0).any() else times_ns - times_ns[0] + np.int64(np.median(steps))
 
 
-def load_entry(entry: Path, stamp: NDArray[np.int64]) -> EyeTrack | None:
+def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
     """The track of a cache entry, or None where it is missing, damaged, or has another stamp."""
     try:
         # opened here: np.load leaves its own file open when the content is no archive

@@ -244,8 +244,8 @@ class _Export:
         if gate.verdict == "inconclusive":
             yield (
                 f"the accuracy gate is inconclusive on {gate.windows} windows of {gate.clips} clips of "
-                f"{gate.participants} participants: its intervals are wider than the margins, and only more "
-                "participants narrow them"
+                f"{gate.participants} participants: its intervals are wider than the margins (of one participant there "
+                "are none), and only more participants narrow them"
             )
         if manifest.research_only:
             yield "research only: EMER's agreement covers the data behind this bundle"

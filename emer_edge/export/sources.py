@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
@@ -16,6 +15,7 @@ from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import EMOTIONS, HEADS, ClassHead
 from emer_edge.core.progress import Progress
+from emer_edge.core.whole_file import scratch_folder
 from emer_edge.core.window import NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
@@ -191,8 +191,8 @@ def open_slices(sources: Sources, options: ExportOptions, progress: Progress) ->
     if options.data is not None:
         yield _slices(options.data, sources, options)
     elif sources.demo and options.precision in ("int8", "auto"):
-        with TemporaryDirectory(prefix="emer-edge-") as folder:
-            yield _made_up(Path(folder) / "clips", sources, progress)
+        with scratch_folder() as folder:
+            yield _made_up(folder / "clips", sources, progress)
     elif options.precision == "int8":
         raise ConfigurationError(
             "int8 needs EMER clips to measure ranges on: pass --data ROOT, or choose --precision fp16 or fp32"

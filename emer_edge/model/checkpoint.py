@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emer_edge.core.errors import CheckpointError, ConfigurationError
-from emer_edge.core.whole_file import whole_file
+from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import WindowSpec
 from emer_edge.model.backbone import seeded_convolutions
 from emer_edge.model.emert import Emert
@@ -65,21 +65,22 @@ def read_pickle(path: Path) -> Any:
         ) from None
 
 
-def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
+def write_pickle(path: Path | Target, content: Mapping[str, Any]) -> None:
     """Write with torch.save under a temporary name, then rename; raise CheckpointError when the disk refuses."""
     with _whole(path) as temporary:
         torch.save(dict(content), temporary)
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def _whole(path: Path | Target) -> Iterator[Path]:
     """As `whole_file`, with CheckpointError when the disk refuses."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
             yield unfinished
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"can't write {path}: {error}") from None
+        where = path.path if isinstance(path, Target) else path
+        why = error.strerror if isinstance(error, OSError) else "the disk took only a part of it; is it full?"
+        raise CheckpointError(f"can't write {where}: {why}") from None
 
 
 def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
@@ -136,7 +137,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: object, what: 
     network.load_state_dict({name: tensors[name].to(tensor.dtype) for name, tensor in expected.items()})
 
 
-def save_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
+def save_checkpoint(path: Path | Target, model: Emert, metadata: CheckpointMetadata) -> None:
     """Write a network and its metadata; CheckpointError when the disk refuses."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_pickle(path, {**metadata.to_builtins(), "tensors": tensors})

@@ -11,11 +11,12 @@ from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
+from emer_edge.core.whole_file import Target
 from emer_edge.data.dataset import SkippedClip
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.data.sheets import EyeTrack, read_sheet
-from emer_edge.report import write_whole
+from emer_edge.report import write_all
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
 from emer_edge.signals.fixations import find_fixations, fixation_map, viewing_distance_mm
 from emer_edge.signals.rows import clip_times_ns
@@ -24,7 +25,7 @@ INDEX_FILE: Final = "index.html"
 
 
 def write_fixation_maps(
-    paths: Sequence[Path], folder: Path, manifest: Manifest, progress: Progress = silent
+    paths: Sequence[Path], folder: Path, manifest: Manifest, progress: Progress = silent, force: bool = False
 ) -> tuple[int, tuple[SkippedClip, ...]]:
     """Write `<name>.png` for every clip of data sets and for every recording, and `index.html` with all of them.
 
@@ -33,33 +34,39 @@ def write_fixation_maps(
 
     Args:
         paths: folders of EMER data sets or recordings.
-        folder: output; files of the same names are replaced.
+        folder: output.
         manifest: of the bundle.
         progress: called for each map.
+        force: replace files of the same names.
 
     Returns:
         Number of maps, and the clips without one.
 
     Raises:
         DataError: a path is neither, or two clips have the same name.
+        OutputExistsError: a file of such a name is there, and not `force`.
         ConfigurationError: the folder can't be written to.
     """
+    index = Target.of(folder / INDEX_FILE, force)
     usual = manifest.display or Display()
     skipped: list[SkippedClip] = []
     drawings: dict[str, str] = {}
-    for path in paths:
-        for name, track, display in _tracks(path, usual, manifest, skipped):
+
+    def pages() -> Iterator[tuple[Target, str | bytes]]:
+        for name, track, display in (track for path in paths for track in _tracks(path, usual, manifest, skipped)):
             if name in drawings:
                 raise DataError(f"two clips are called {name}; write their maps to folders of their own")
             fixations = find_fixations(track.rows, track.times_ns, track.seen, manifest.events)
             distance_mm = viewing_distance_mm(track.rows, track.seen)
             values = fixation_map(fixations, display, distance_mm)
-            write_whole(folder / f"{name}.png", heat_map_png(values))
+            yield Target.of(folder / f"{name}.png", force), heat_map_png(values)
             total_s = float(fixations.durations_ms.sum()) * 1e-3
             caption = f"{len(fixations)} fixations, {total_s:.1f} s, eyes {distance_mm:.0f} mm from the display"
             drawings[name] = heat_map_svg(values, f"{name}: {caption}", caption)
             progress("drawing fixation maps", len(drawings), 0)
-    write_whole(folder / INDEX_FILE, _page(drawings))
+        yield index, _page(drawings)
+
+    write_all(pages())
     return len(drawings), tuple(skipped)
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
-from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import Result, State
-from emer_edge.core.whole_file import whole_file
+from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip
 from emer_edge.data.layout import find_layout
@@ -182,12 +182,10 @@ def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest,
         OutputExistsError: the file exists and `force` is false.
         DataError: it can't be written.
     """
-    if path.exists() and not force:
-        raise OutputExistsError(path)
+    target = Target.of(path, force)
     count = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(target) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(_header(manifest))
             for prediction in predictions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Final, Literal
 from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.core.errors import CameraError, DataError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.whole_file import whole_file, whole_folder
+from emer_edge.core.whole_file import Target, whole_file, whole_folder
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
 from emer_edge.data.layout import natural_key
@@ -28,6 +29,7 @@ from emer_edge.runtime.options import FaceOptions, Subject
 ImageFormat = Literal["png", "jpg"]
 REPORT_FILE: Final = "prepare.csv"
 _VIDEOS: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+_CROP: Final = re.compile(r"\d{5,}\.(?:png|jpg)")
 _QUALITY: Final = 95  # of JPEG
 _COLUMNS: Final = ("clip", "frames", "crops", *(missing.value for missing in Missing), "problem")
 
@@ -80,6 +82,7 @@ def prepare_videos(
         progress: called for each video.
 
     Raises:
+        OutputExistsError: a clip that would be replaced holds files of others.
         DataError: there is no video, two of them would have the same name, or the output can't be written.
     """
     clips = _videos(source)
@@ -90,11 +93,11 @@ def prepare_videos(
     try:
         output.mkdir(parents=True, exist_ok=True)
         for number, (name, video) in enumerate(clips.items(), start=1):
-            target = output / name
-            if target.is_dir() and not force:
+            if (output / name).is_dir() and not force:
                 done.append(PreparedVideo(name, kept=True))
             else:
                 faces = FaceSource(detector, record, NANOSECONDS, FaceOptions(subject, detect_every=1))
+                target = Target.of(output / name, force, lambda file: bool(_CROP.fullmatch(file.as_posix())))
                 done.append(_prepare(name, video, target, faces, image_format=image_format))
                 rows[name] = _row(done[-1])
                 _write_report(output / REPORT_FILE, rows)
@@ -106,7 +109,7 @@ def prepare_videos(
     return tuple(done)
 
 
-def _prepare(name: str, video: Path, target: Path, faces: FaceSource, image_format: ImageFormat) -> PreparedVideo:
+def _prepare(name: str, video: Path, target: Target, faces: FaceSource, image_format: ImageFormat) -> PreparedVideo:
     crops = 0
     try:
         with whole_folder(target) as partial, open_camera(str(video), "fast") as camera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -27,7 +28,26 @@ WHISKERS: Final = "Whiskers: 95 % intervals by bootstrap over participants."
 BIN_RATIO: Final = 10 ** (1 / BINS_A_DECADE)
 """Of the edges of a bin of a latency's distribution."""
 _MANY: Final = 14
+_MOST_DIGITS: Final = 9
 _SHEET: Final = 45
+
+
+def digits_that_decide(pairs: Iterable[tuple[float, float]], fewest: int = 3) -> int:
+    """Decimals at which figures and their limits still differ when both are rounded, as they do unless they are equal.
+
+    Args:
+        pairs: figures and their limits; those that are not finite are left out.
+        fewest: decimals at least.
+    """
+    digits = fewest
+    for figure, limit in pairs:
+        while (
+            digits < _MOST_DIGITS
+            and 10.0**-_MOST_DIGITS < abs(figure - limit) < math.inf
+            and (round(figure, digits) == round(limit, digits))
+        ):
+            digits += 1
+    return digits
 
 
 def metric_header(metrics: Iterable[str]) -> str:

@@ -7,12 +7,12 @@ Synthetic clips of 60 people, fold 1 held out, a frozen backbone: about ten minu
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
 import emer_edge
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import scratch_folder
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
 from emer_edge.model.checkpoint import load_checkpoint, save_demo_checkpoint
@@ -38,8 +38,8 @@ def make_demo_weights(path: Path, work: Path, progress: Progress = silent) -> di
 
 def _main() -> None:
     packaged = Path(emer_edge.__file__).parent / _PACKAGED
-    with tempfile.TemporaryDirectory(prefix="emer-edge-") as folder:
-        work = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder)
+    with scratch_folder() as folder:
+        work = Path(sys.argv[1]) if len(sys.argv) > 1 else folder
         scores = make_demo_weights(packaged, work, progress=_say)
     listed = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
     sys.stderr.write(f"wrote {packaged}; on the selection slice: {listed}\n")

@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emer_edge import __version__
 from emer_edge.core.progress import Progress
 from emer_edge.core.whole_file import write_private
-from emer_edge.data.cache import cache_folder
+from emer_edge.data.cache import cache_folder, contents_of
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import load_faces
 from emer_edge.model.backbone import FEATURES, ResNet18
@@ -77,6 +78,7 @@ class FrozenFaces:
         progress: called after every clip.
 
     Attributes:
+        key: changes with everything that the features depend on.
         from_cache: nothing had to be computed.
 
     Raises:
@@ -99,8 +101,10 @@ class FrozenFaces:
             for frame in frames.tolist():
                 self._rows.setdefault((clip.name, frame), len(self._rows))
         backbone.eval()
-        key = _key(backbone, clips, candidates, f"{fingerprint} {calibrate} {seed}")
-        path = cache_folder() / "features" / f"{key}.npz"
+        causes = f"{fingerprint} {calibrate} {seed} {__version__} torch {torch.__version__}"
+        contents = _contents(clips, candidates)
+        self.key = _key(backbone, f"{causes} {contents}")
+        path = cache_folder() / "features" / f"{self.key}.npz"
         kept = _read(path, len(self._rows), backbone)
         self.from_cache = kept is not None
         if kept is not None:
@@ -112,8 +116,9 @@ class FrozenFaces:
         content = io.BytesIO()
         statistics: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in backbone.named_buffers()}
         np.savez(content, **{**statistics, _FEATURES: self._features})
-        with suppress(OSError):  # a cache that can't be written only costs time
-            write_private(path, content.getvalue())
+        if _contents(clips, candidates) == contents:  # no frame has changed since
+            with suppress(OSError):  # a cache that can't be written only costs time
+                write_private(path, content.getvalue())
 
     def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
         """Return (b, 8, 512) float32."""
@@ -183,17 +188,19 @@ def calibrate_batch_norms(
     backbone.eval()
 
 
-def _key(backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], fingerprint: str) -> str:
-    digest = hashlib.sha256(fingerprint.encode())
+def _contents(clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]]) -> str:
+    """What is read for the features, in words and SHA-256."""
+    return "".join(
+        f"{clip.name!r} {frames.tolist()} {contents_of([clip.frame_paths[frame] for frame in frames.tolist()])}\n"
+        for clip, frames in zip(clips, candidates, strict=True)
+    )
+
+
+def _key(backbone: ResNet18, causes: str) -> str:
+    digest = hashlib.sha256(causes.encode(errors="surrogateescape"))
     for name, tensor in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    for clip, frames in zip(clips, candidates, strict=True):
-        digest.update(clip.name.encode())
-        paths = clip.frame_paths
-        for frame in frames.tolist():
-            stat = paths[frame].stat()
-            digest.update(f"{frame} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:40]
 
 

@@ -5,9 +5,10 @@ An unfinished run is kept beside its output, so that a stopped training continue
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,12 @@ from torch import Tensor, nn
 
 import emer_edge
 from emer_edge.bundle.manifest import DataRecord
-from emer_edge.core.errors import CheckpointError, ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.errors import CheckpointError, ConfigurationError, DataError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import Target
 from emer_edge.core.window import EventsRule
+from emer_edge.data.cache import contents_of
+from emer_edge.data.contents import contents_of_clips
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
@@ -60,7 +64,9 @@ class TrainingSummary:
     resumed_after: int
 
 
-def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = silent) -> TrainingSummary:
+def train(
+    dataset: EmerDataset, config: TrainingConfig, progress: Progress = silent, say: Callable[[str], None] | None = None
+) -> TrainingSummary:
     """Fit a network to the training slice of a fold and write its best epoch on the selection slice.
 
     The held-out fold is never read. Without a selection slice (one participant) the last epoch is kept.
@@ -69,17 +75,17 @@ def train(dataset: EmerDataset, config: TrainingConfig, progress: Progress = sil
         dataset: its rule fills columns 33 to 39, except in the published recipe.
         config: the settings.
         progress: called in every stage.
+        say: told why an unfinished run is not continued; by default a warning is logged.
 
     Raises:
-        OutputExistsError: the output exists and `force` is not set.
+        OutputExistsError: the output exists and `force` is not set, or it has changed while this ran.
         ConfigurationError: settings that don't fit the data, no CUDA device, or a loss that is no longer a number.
         DataError: a clip can't be read, or no clip has a label.
         CheckpointError: backbone weights can't be used, or the output can't be written.
     """
-    if config.output.exists() and not config.force:
-        raise OutputExistsError(config.output)
+    target = Target.of(config.output, config.force)
     with one_thread(config.frozen_backbone):
-        return _Run(dataset, config, progress).train()
+        return _Run(dataset, config, progress).train(target, say or logging.getLogger("emer_edge").warning)
 
 
 @dataclass
@@ -128,15 +134,18 @@ class _Run:
             weight_decay=config.weight_decay,
         )
 
-    def train(self) -> TrainingSummary:
+    def train(self, target: Target, say: Callable[[str], None]) -> TrainingSummary:
         config = self.config
         identity = {
             **config.settings(),
             "events": self.events,
             "heads": list(self.model.head_names),
             "data": self.dataset.fingerprint,
+            "frames": self._frames(),
+            "weights": contents_of([config.backbone_weights]) if config.backbone_weights else None,
+            "versions": f"emer-edge {emer_edge.__version__}, torch {torch.__version__}",
         }
-        state = (self._resumed(identity) if config.resume else None) or _State()
+        state = (self._resumed(identity, say) if config.resume else None) or _State()
         resumed_after = state.epoch
         while state.epoch < config.chosen_epochs:
             self._epoch(state.epoch)
@@ -152,7 +161,7 @@ class _Run:
             best = f" (best epoch {state.best_epoch}: {state.best_score:.3f})" if state.best_figures else ""
             self.progress(f"training{best}", state.epoch, config.chosen_epochs)
         self.model.load_state_dict(state.best_tensors, strict=False)
-        save_checkpoint(config.output, self.model.eval(), self._metadata(state))
+        save_checkpoint(target, self.model.eval(), self._metadata(state))
         with suppress(OSError):
             resume_path(config.output).unlink(missing_ok=True)
         return TrainingSummary(
@@ -164,17 +173,30 @@ class _Run:
             resumed_after=resumed_after,
         )
 
-    def _resumed(self, identity: Mapping[str, Any]) -> _State | None:
-        """Continue a run kept under the same identity; None when there is none or it differs."""
+    def _frames(self) -> str:
+        """Changes with every frame that training may read; the data set's fingerprint holds the sheets and labels."""
+        if isinstance(self.faces, FrozenFaces):
+            return self.faces.key
+        return contents_of_clips((*self.training.clips, *self.selection.clips), self.progress)
+
+    def _resumed(self, identity: Mapping[str, Any], say: Callable[[str], None]) -> _State | None:
+        """Continue a run kept under the same identity; None when there is none, or it differs, which is said."""
+        path = resume_path(self.config.output)
+        if not path.exists():
+            return None
         try:
-            content = read_pickle(resume_path(self.config.output))
-            if not isinstance(content, dict) or content.get("identity") != identity:
+            content = read_pickle(path)
+            kept = content["identity"]
+            differs = [name for name in identity if name not in kept or kept[name] != identity[name]]
+            if differs:
+                say(f"{path} holds an unfinished run of other {', '.join(differs)}: training begins anew")
                 return None
             state = _State(**content["state"])
             self.network.load_state_dict(content["tensors"], strict=False)
             self.optimiser.load_state_dict(content["optimiser"])
         except (CheckpointError, KeyError, TypeError, ValueError, RuntimeError):
-            return None  # a damaged file costs the epochs that it held, no more
+            say(f"{path} holds an unfinished run, but is damaged: training begins anew")
+            return None
         return state
 
     def _network(self, training: Sequence[Clip]) -> Emert:

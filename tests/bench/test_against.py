@@ -198,6 +198,66 @@ def test_what_differs_is_not_compared_but_said(now: dict[str, Any], then: dict[s
     assert any(said in line for line in verdict_of(comparison))
 
 
+FULL = bundle(
+    accuracy=accuracy(0.6),
+    latency={"live step": latency(5.0), "fusion": latency(2.0)},
+    single_stream={"live step": closed(5.0, 20.0)},
+)
+
+
+def without_a_head() -> Accuracy:
+    return accuracy(0.6, heads={"er-7": accuracy(0.6).heads["er-7"]})
+
+
+def with_war(value: float | None) -> Accuracy:
+    heads = accuracy(0.6).heads
+    metrics = {"ece": Estimated(value=0.1)} | ({} if value is None else {"war": Estimated(value=value)})
+    return accuracy(0.6, heads=heads | {"er-7": msgspec.structs.replace(heads["er-7"], metrics=metrics)})
+
+
+@pytest.mark.case(
+    "--against an older report with a bundle, head, part or metric that the new one lacks",
+    source="https://github.com/rjmurillo/moq.analyzers/issues/1266",
+    before="0 compared, 0 got worse, exit 0",
+)
+@pytest.mark.parametrize(
+    ("new", "missing"),
+    [
+        (report(), "int8 in onnxruntime"),
+        (report(msgspec.structs.replace(FULL, engine="tensorrt")), "int8 in onnxruntime"),
+        (report(msgspec.structs.replace(FULL, accuracy=None)), "int8: accuracy/fold 1/er-valence"),
+        (report(msgspec.structs.replace(FULL, accuracy=without_a_head())), "int8: accuracy/fold 1/er-valence"),
+        (report(msgspec.structs.replace(FULL, accuracy=with_war(None))), "int8: accuracy/fold 1/er-7/war"),
+        (report(msgspec.structs.replace(FULL, accuracy=with_war(float("nan")))), "int8: accuracy/fold 1/er-7/war"),
+        (report(msgspec.structs.replace(FULL, latency={"live step": latency(5.0)})), "int8: latency/fusion"),
+        (
+            report(msgspec.structs.replace(FULL, single_stream={"live step": closed(5.0)})),
+            "int8: energy/live step",
+        ),
+    ],
+    ids=["bundle", "engine", "accuracy", "head", "metric", "NaN", "part", "energy"],
+)
+def test_what_is_missing_is_named_and_is_no_pass(new: BenchReport, missing: str) -> None:
+    comparison = compare(new, report(FULL), HERE)
+    assert missing in comparison.missing
+    assert not comparison.passed
+    assert f"missing now: {missing}" in verdict_of(comparison)
+    assert compare(report(FULL), new, HERE).missing == () or "tensorrt" in str(compare(report(FULL), new, HERE).missing)
+
+
+def test_equal_reports_pass_and_nothing_compared_does_not() -> None:
+    assert compare(report(FULL), report(FULL), HERE).passed
+    alone = compare(report(bundle()), report(bundle(), cpu="Another CPU"), HERE)
+    assert (alone.figures, alone.missing, alone.passed) == ((), (), False)
+
+
+def test_a_change_of_exactly_the_limit_passes_and_one_just_beyond_it_shows() -> None:
+    before = report(bundle(accuracy=accuracy(0.6, mae=1.0)))
+    assert compare(report(bundle(accuracy=accuracy(0.6, mae=1.1))), before, HERE).worse == ()  # 1.1 - 1 > 0.1, just
+    beyond = compare(report(bundle(accuracy=accuracy(0.6, mae=1.10004))), before, HERE)
+    assert [row[-2] for row in moved_table(beyond).rows] == ["+10.004%"]
+
+
 def test_bundles_of_one_name_are_paired_in_order() -> None:
     old = report(bundle(5.0), bundle(50.0))
     assert compare(report(bundle(5.0), bundle(50.0)), old, HERE).worse == ()

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from emer_edge.core.errors import CheckpointError
 from emer_edge.core.heads import EMOTIONS
 from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
-from emer_edge.export.judging.gate import agreement, compare, record_of, verdict_of
+from emer_edge.export.judging.gate import Change, agreement, compare, record_of, verdict_of
 from emer_edge.export.judging.trial import check_outputs, check_weights
 from emer_edge.export.judging.workshop import Truth
 
@@ -101,6 +101,33 @@ def test_one_participant_gives_no_interval(truth: NDArray[np.int64]) -> None:
     assert math.isnan(changes[0].low)
     assert verdict_of(changes) == "inconclusive"
     assert record_of(changes, alone).change_low == {}
+
+
+def test_one_participant_is_inconclusive_however_large_the_loss(truth: NDArray[np.int64]) -> None:
+    alone = known({"er-7": truth.astype(float)}, people=("p",) * 600)
+    given = [{"er-7": logits(truth, np.full(600, right))} for right in (True, False)]
+    changes = compare(*given, alone)
+    assert changes[0].loss == 1.0
+    assert verdict_of(changes) == "inconclusive"
+    assert "no interval, as there is one participant only" in str(changes[0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "low", "high", "verdict", "said"),
+    [
+        (0.60 - 0.59, 0.005, 0.60 - 0.59, "passed", "loss 0.010, 95 % 0.005 to 0.010, allowed 0.010"),
+        (0.01001, 0.005, 0.015, "failed", "loss 0.01001, 95 % 0.00500 to 0.01500, allowed 0.01000"),
+        (0.02, 0.0, 0.04, "inconclusive", "95 % 0.000 to 0.040"),
+        (0.02, 1e-5, 0.04, "failed", "95 % 0.00001 to 0.04000"),
+    ],
+    ids=["equal", "just beyond", "from 0", "just above 0"],
+)
+def test_equality_passes_and_the_digits_that_decide_are_shown(
+    loss: float, low: float, high: float, verdict: str, said: str
+) -> None:
+    change = Change("er-7/war", 0.6, 0.6 - loss, loss=loss, low=low, high=high, margin=0.01)
+    assert change.verdict == verdict
+    assert said in str(change)
 
 
 def test_record_holds_changes_of_the_metric(truth: NDArray[np.int64]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,43 @@ def test_a_run_that_does_not_fit_starts_anew(small: EmerDataset, tmp_path: Path,
         resume_path(output).write_bytes(b"PK")
     summary = train(small, frozen(output, epochs=1, seed=5 if kept == "damaged" else 6))
     assert summary.resumed_after == 0
+
+
+@pytest.mark.case(
+    "training is interrupted, a frame, sheet or weight file is repaired, and the same command is given again",
+    source="https://github.com/ultralytics/yolov5/issues/306",
+    before="the old epochs were continued on the new data, without a word",
+)
+@pytest.mark.parametrize("changed", ["frame", "sheet", "nothing"])
+def test_a_run_on_changed_data_starts_anew_and_says_so(
+    small_root: Path, tmp_path: Path, changed: str, said: list[str]
+) -> None:
+    root, output = tmp_path / "data", tmp_path / "x.pt"
+    shutil.copytree(small_root, root)
+
+    def stop(label: str, done: int, total: int) -> None:
+        if label.startswith("training"):
+            raise KeyboardInterrupt
+
+    opened = EmerDataset.open(root)
+    with pytest.raises(KeyboardInterrupt):
+        train(opened, frozen(output, epochs=2), stop)
+    clip = opened.training(1)[0]
+    if changed != "nothing":
+        path = clip.frame_paths[len(clip.frame_paths) // 2] if changed == "frame" else clip.sheet_path
+        other = opened.training(1)[1]
+        path.write_bytes((other.frame_paths[0] if changed == "frame" else other.sheet_path).read_bytes())
+    summary = train(EmerDataset.open(root), frozen(output, epochs=2), say=said.append)
+    assert summary.resumed_after == (1 if changed == "nothing" else 0)
+    assert said == (
+        []
+        if changed == "nothing"
+        else [f"{resume_path(output)} holds an unfinished run of other {named(changed)}: training begins anew"]
+    )
+
+
+def named(changed: str) -> str:
+    return {"frame": "frames", "sheet": "data, frames"}[changed]
 
 
 def test_a_published_recipe_trains_a_published_variant(small: EmerDataset, tmp_path: Path) -> None:

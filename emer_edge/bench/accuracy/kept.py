@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from emer_edge import __version__
@@ -20,7 +21,8 @@ from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.core.whole_file import write_private
 from emer_edge.data import cache
-from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
+from emer_edge.data.contents import contents_of_clips
+from emer_edge.data.dataset import Clip, SkippedClip
 from emer_edge.runtime.session import Session
 
 _WINDOW_ARRAYS = ("face", "eye", "gaze", "face_slots", "eye_slots")
@@ -30,9 +32,9 @@ Thing = TypeVar("Thing")
 class Kept:
     """Finished parts of a run, in the user's cache: they derive from clips, are private, and `purge` removes them.
 
-    A part is used again only under the same bundle (its manifest holds the hash of every file), the same clips (by
-    content), the same options, engine and version. A part that can't be read counts as not there; one that can't be
-    written costs the time that it would have saved.
+    A part is used again only under the same bundle (its manifest holds the hash of every file), the same clips (by the
+    contents of all frames and sheets), the same options, engine and versions. A part that can't be read counts as not
+    there; one that can't be written costs the time that it would have saved.
     """
 
     def __init__(self) -> None:
@@ -46,17 +48,19 @@ class Kept:
         score: Callable[[], tuple[FoldScores, float]],
     ) -> tuple[FoldScores, float]:
         """The scores of a fold and the seconds they took, from the interrupted run or from `score`."""
+        contents = contents_of_clips(clips)
         key = self.key_of(
             session,
-            [(clip.name, sorted(clip.labels.items()), clip_hash("", clip)) for clip in clips],
+            contents,
             (options.draws, options.loader, options.seed),
         )
         path = self._path(f"{key}.npz")
         result = _load(path, clips)
         if result is None:
             result = score()
-            with suppress(OSError):
-                write_private(path, _packed(*result))
+            if contents_of_clips(clips) == contents:  # nothing has changed since
+                with suppress(OSError):
+                    write_private(path, _packed(*result))
         return result
 
     def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
@@ -80,7 +84,7 @@ class Kept:
     def key_of(session: Session, *parts: Any) -> str:
         """A name that changes with the bundle's content, its engine, the version, and anything else (by its `repr`)."""
         digest = hashlib.sha256((session.bundle.path / MANIFEST_NAME).read_bytes())
-        for part in (__version__, np.__version__, session.engine_name, session.device, *parts):
+        for part in (__version__, np.__version__, onnxruntime.__version__, session.engine_name, session.device, *parts):
             digest.update(f"{part!r}\x00".encode())
         return digest.hexdigest()[:32]
 

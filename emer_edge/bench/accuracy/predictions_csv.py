@@ -15,6 +15,7 @@ from emer_edge.bench.accuracy.judged import JudgedHead
 from emer_edge.bench.accuracy.scored_folds import ScoredFold
 from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.core.heads import EMOTIONS, POLARITIES
+from emer_edge.core.whole_file import Target
 from emer_edge.data.dataset import Clip
 from emer_edge.report import write_whole
 
@@ -29,10 +30,13 @@ mean probabilities, empty for classes that the head lacks. `gap` and the covered
 window."""
 
 
-def write_predictions(folder: Path, folds: Sequence[ScoredFold], options: ScoringOptions) -> Path:
-    """Write `predictions.csv` into a folder; return its path.
+def write_predictions(
+    folder: Path, folds: Sequence[ScoredFold], options: ScoringOptions, place: Target | None = None
+) -> Path:
+    """Write `predictions.csv` into a folder, at its place as found where that is given; return its path.
 
     Raises:
+        OutputExistsError: the place has changed since.
         ConfigurationError: the folder can't be written to.
     """
     text = io.StringIO(newline="")
@@ -40,7 +44,7 @@ def write_predictions(folder: Path, folds: Sequence[ScoredFold], options: Scorin
     writer.writerow(COLUMNS)
     for fold in folds:
         writer.writerows(_rows(fold, options))
-    return write_whole(folder / FILE_NAME, text.getvalue())
+    return write_whole(place or folder / FILE_NAME, text.getvalue())
 
 
 def _rows(fold: ScoredFold, options: ScoringOptions) -> Iterator[list[str]]:

@@ -159,6 +159,7 @@ class Comparison(Record, frozen=True):
         max_regression: by how much a figure may be worse.
         figures: every figure that both have and that can be compared.
         incomparable: what can't be compared, and why.
+        missing: bundles, heads, parts and metrics that the older report has and this one lacks.
     """
 
     path: str
@@ -166,6 +167,12 @@ class Comparison(Record, frozen=True):
     max_regression: float
     figures: tuple[Moved, ...]
     incomparable: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, nothing is missing, and nothing got worse by more than the limit."""
+        return bool(self.figures) and not self.missing and not self.worse
 
     @property
     def worse(self) -> tuple[Moved, ...]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.columns import COLUMN_KEYS, MOVEMENT_CODES, MOVEMENT_TYPE, VALIDITY, VALIDITY_CODES
-from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.whole_file import whole_folder
+from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
-from emer_edge.data.recordings import write_recording_file
+from emer_edge.data.recordings import RECORDING_FILE, write_recording_file
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
 from emer_edge.data.synth.faces import Appearance, render
 from emer_edge.data.synth.gaze import Feeling
@@ -35,6 +36,7 @@ _SIZE_PX: Final = (640, 480)
 _SCALE: Final = 1.95  # the portrait is 360 x 270: a little larger than the scene, so that it can move
 _RISE_S: Final = 0.8
 _VIDEO_QUALITY: Final = 85
+_FILES: Final = frozenset({"video.avi", "tracker.tsv", "synthetic.json", RECORDING_FILE})
 _TSV_COLUMNS: Final = (
     "Recording timestamp [μs]",
     "Sensor",
@@ -73,6 +75,7 @@ def write_recording(
     participant: int = 1,
     film: int = 1,
     progress: Progress = silent,
+    force: bool = False,
 ) -> Path:
     """Write a recording folder.
 
@@ -85,17 +88,17 @@ def write_recording(
         participant: its number, as in a data set of the same seed.
         film: its number.
         progress: called after each second of video.
+        force: replace a recording that was made here.
 
     Raises:
-        OutputExistsError: `out` exists.
+        OutputExistsError: `out` exists and `force` is not set, or it holds files of others.
         ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
         DataError: the folder can't be written.
         MissingExtraError: OpenCV is not installed.
     """
     out = Path(out)
     _check(script, seconds, fps)
-    if out.exists():
-        raise OutputExistsError(out)
+    target = Target.of(out, force, lambda file: file.as_posix() in _FILES)
     traits = EyeTraits.draw(np.random.default_rng([seed, 2, participant]))
     feelings = [Feeling(act.start_s, act.felt, act.strength) for act in script]
     eyes = record(
@@ -103,7 +106,7 @@ def write_recording(
     )
     acts = {"schema": 1, "seed": seed, "film": film, "acts": [asdict(act) for act in script if act.start_s < seconds]}
     try:
-        with whole_folder(out) as partial:
+        with whole_folder(target) as partial:
             _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant=participant), fps,
                          round(seconds * fps), progress=progress)  # fmt: skip
             _write_tsv(partial / "tracker.tsv", eyes)
@@ -159,6 +162,7 @@ def _check(script: Sequence[Act], seconds: float, fps: int) -> None:
 
 def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, total: int, progress: Progress) -> None:
     cv2 = import_cv2()
+    path.touch()  # OpenCV does not say why it can't
     writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter_fourcc(*"MJPG"), float(fps), _SIZE_PX)
     if not writer.isOpened():
         raise DataError(f"OpenCV can't write the video {path}; its build lacks the Motion JPEG encoder")
@@ -170,6 +174,10 @@ def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, tota
                 progress("frames", done, total)
     finally:
         writer.release()
+    with path.open("rb") as file:  # OpenCV reports no error of the disk; it writes the size last
+        stated = int.from_bytes(file.read(8)[4:], "little") + 8
+    if stated != path.stat().st_size:
+        raise OSError(errno.ENOSPC, "the video came out cut short; is the disk full?")
 
 
 def _write_tsv(path: Path, eyes: SyntheticEyes) -> None:

@@ -10,8 +10,10 @@ Every clip has its own random numbers, so the bytes don't depend on the number o
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
@@ -24,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.columns import COLUMN_KEYS
-from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError, OutputExistsError
+from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError
 from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.whole_file import whole_folder
+from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
 from emer_edge.data.synth.eyes import RATE_HZ, EyeTraits, record
 from emer_edge.data.synth.faces import Appearance, landmarks, render
@@ -44,7 +46,8 @@ def _write_sheet(path: Path, name: str, header: Iterable[str], rows: Iterable[Se
         import xlsxwriter
     except ImportError as error:
         raise MissingExtraError("writing synthetic sheets", "xlsxwriter", "synth") from error
-    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as book:
+    content = io.BytesIO()  # its own errors of the disk are no OSError
+    with xlsxwriter.Workbook(content, {"constant_memory": True}) as book:
         book.set_properties({"created": _CREATED})
         page = book.add_worksheet(name)
         page.write_row(0, 0, header)
@@ -54,9 +57,11 @@ def _write_sheet(path: Path, name: str, header: Iterable[str], rows: Iterable[Se
                     page.write_string(number, column, cell)
                 elif cell == cell:  # not NaN
                     page.write_number(number, column, cell)
+    path.write_bytes(content.getvalue())
 
 
 MARKER: Final = "synthetic.json"
+_FILES: Final = re.compile(r"face/set[1-5]/[^/]+/\d+\.jpg|eye/[^/]+\.xlsx|EMER_label\.xlsx|synthetic\.json")
 _SCHEMA: Final = 1
 _JPEG_QUALITY: Final = 90
 _BLINKING: Final = 0.04  # share of frames with closed eyes
@@ -90,7 +95,7 @@ def synthesise(
         The folder.
 
     Raises:
-        OutputExistsError: `out` exists and `force` is not set.
+        OutputExistsError: `out` exists and `force` is not set, or it holds files of others.
         DataError: `out` exists and is no synthetic data set, or can't be written.
         ConfigurationError: a number out of range.
         MissingExtraError: OpenCV or XlsxWriter is not installed.
@@ -100,10 +105,9 @@ def synthesise(
         raise ConfigurationError(f"a clip needs at least 8 frames, not {frames}")
     plans = plan_clips(participants, clips_per_participant, seed)
     import_cv2()
-    if out.exists() and not force:
-        raise OutputExistsError(out)
-    if out.exists() and not (out / MARKER).is_file():
+    if force and out.exists() and not (out / MARKER).is_file():
         raise DataError(f"{out} is not a synthetic data set (it holds no {MARKER}); remove it yourself if it can go")
+    target = Target.of(out, force, _writes)
     about = {
         "schema": _SCHEMA,
         "participants": participants,
@@ -112,7 +116,7 @@ def synthesise(
         "seed": seed,
     }
     try:
-        with whole_folder(out) as partial_out:
+        with whole_folder(target) as partial_out:
             (partial_out / "eye").mkdir()
             for fold in range(1, 6):
                 (partial_out / "face" / f"set{fold}").mkdir(parents=True)
@@ -125,6 +129,11 @@ def synthesise(
     except OSError as error:
         raise DataError(f"can't write the data set {out}: {error.strerror or error}") from error
     return out
+
+
+def _writes(file: Path) -> bool:
+    """Whether a file of a data set, by its path in it, is one of those that are written here."""
+    return bool(_FILES.fullmatch(file.as_posix()))
 
 
 def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -> Iterator[None]:

@@ -10,11 +10,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from emer_edge.bundle.manifest import CalibrationRecord
 from emer_edge.core.errors import ConfigurationError, DataError, GateError
+from emer_edge.core.whole_file import scratch_folder
 from emer_edge.export.choosing.candidates import Candidate, build, select, time_steps
 from emer_edge.export.choosing.quantising import Quantised, all_layers, layers_named_by, quantised
 from emer_edge.export.judging.trial import Judge, Trial, gate_verdict
@@ -96,8 +96,8 @@ def choose(shop: Workshop) -> Choice:
         raise ConfigurationError(f"--exclude is for int8 and auto; in --precision {options.precision} nothing is INT8")
     excluded = layers_named_by(options.exclude, all_layers(shop))
     # Beside the output, so that candidates take room on the disk that has to have it anyway.
-    with TemporaryDirectory(prefix=f".{options.output.name}.", dir=options.output.parent) as folder:
-        choosing = _Choosing(shop, Path(folder), excluded)
+    with scratch_folder(beside=options.output) as folder:
+        choosing = _Choosing(shop, folder, excluded)
         choice = choosing.automatic() if options.precision == "auto" else choosing.requested(options.precision)
         for key, path in choice.parts.items():
             shutil.copyfile(path, shop.target(f"{key}.onnx"))

@@ -32,6 +32,7 @@ from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import ChangeRow, Verdict, known
 from emer_edge.metrics.intervals import Interval, Paired, bootstrap_difference, paired_ece, paired_mean, paired_uar
 from emer_edge.metrics.probabilities import SMALLEST, auroc, js_distance, softmax
+from emer_edge.report.words import digits_that_decide
 
 MARGINS: Final = {
     "war": 0.01,
@@ -44,6 +45,9 @@ MARGINS: Final = {
     "gap/auroc": 0.01,
 }
 """What may be lost, in the unit of the metric; MAE as a share of its label's range."""
+
+_ROUNDING: Final = 1e-9
+"""A loss of exactly the margin is allowed: differences of binary fractions miss it by less than this."""
 
 _HIGHER_IS_BETTER: Final = frozenset({"war", "uar", "auroc"})
 
@@ -76,12 +80,13 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """Failed when the loss exceeds the margin beyond chance; inconclusive when the interval is too wide."""
-        known = math.isfinite(self.low) and math.isfinite(self.high)
-        if self.loss > self.margin and (not known or self.low > 0):
-            return "failed"
-        narrow = known and (self.high <= self.margin or self.high - self.low <= self.margin)
-        return "passed" if narrow and self.loss <= self.margin else "inconclusive"
+        """Failed when the loss exceeds the margin beyond chance; inconclusive without a narrow interval."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return "inconclusive"
+        most = self.margin + _ROUNDING
+        if self.loss > most:
+            return "failed" if self.low > 0 else "inconclusive"
+        return "passed" if self.high <= most or self.high - self.low <= most else "inconclusive"
 
     @property
     def row(self) -> ChangeRow:
@@ -90,12 +95,13 @@ class Change:
         return ChangeRow(name=self.name, **figures, margin=self.margin, verdict=self.verdict)
 
     def __str__(self) -> str:
-        interval = "no interval, as there is one participant only"
-        if math.isfinite(self.low) and math.isfinite(self.high):
-            interval = f"95 % {self.low:.3f} to {self.high:.3f}"
+        interval, known = "no interval, as there is one participant only", math.isfinite(self.low + self.high)
+        digits = digits_that_decide(((self.loss, self.margin), (self.low, 0.0), (self.high, self.margin)))
+        if known:
+            interval = f"95 % {self.low:.{digits}f} to {self.high:.{digits}f}"
         return (
-            f"{self.name} {self.before:.3f} -> {self.after:.3f} (loss {self.loss:.3f}, {interval}, "
-            f"allowed {self.margin:.3f}): {self.verdict}"
+            f"{self.name} {self.before:.{digits}f} -> {self.after:.{digits}f} (loss {self.loss:.{digits}f}, "
+            f"{interval}, allowed {self.margin:.{digits}f}): {self.verdict}"
         )
 
 

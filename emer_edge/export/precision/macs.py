@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from onnx import helper
 from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.measurement import model_session
 from emer_edge.core.errors import BundleError
+from emer_edge.core.whole_file import scratch_folder
 from emer_edge.export.parts.graph import GraphIndex
 
 _CONVOLUTIONS: Final = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
@@ -127,10 +127,10 @@ def _shapes(model: onnx.ModelProto, index: GraphIndex, nodes: Sequence[onnx.Node
 
 def _as_run(path: Path) -> onnx.ModelProto:
     """The graph that ONNX Runtime makes of a part, short of the machine's own memory layouts."""
-    with TemporaryDirectory(prefix="emer-edge-") as folder:
+    with scratch_folder() as folder:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         options.log_severity_level = 3
         try:
             onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

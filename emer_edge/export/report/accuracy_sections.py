@@ -14,7 +14,7 @@ from emer_edge.report.bars import Bar, dots
 from emer_edge.report.curves import reliability_plot
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph
 from emer_edge.report.table import Cell, Estimate, Table, columns
-from emer_edge.report.words import INTERVALS, METRIC_NAMES, WHISKERS
+from emer_edge.report.words import INTERVALS, METRIC_NAMES, WHISKERS, digits_that_decide
 
 _NOTHING: Final = (
     "Not measured: no labelled clips of an EMER data set were given (--data). Parts were only compared with the "
@@ -123,7 +123,9 @@ def _changes(trial: TrialFigures, label: str) -> Table:
         (change.name, change.before, change.after, _loss(change), change.margin, change.verdict)
         for change in trial.changes
     )
-    heading = columns("figure | FP32:4 | exported:4 | loss:4 | margin:4 | verdict")
+    decided = ((change.loss, change.margin) for change in trial.changes if change.loss is not None)
+    digits = digits_that_decide(decided, fewest=4)
+    heading = columns(f"figure | FP32:{digits} | exported:{digits} | loss:{digits} | margin:{digits} | verdict")
     noise = trial.embedding_db
     note = "Embeddings are those of FP32." if noise is None else f"Embeddings: {noise:.1f} dB signal to noise."
     if trial.agreement:

@@ -16,8 +16,8 @@ import math
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
-from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
-from emer_edge.core.whole_file import whole_file
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.runtime.recording import messages
 from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
 from emer_edge.runtime.recording.xdf import XdfStream, XdfWriter
@@ -51,11 +51,10 @@ def convert(recording: Path, output: Path, rows: Rows = "results", force: bool =
     write = {".csv": _write_csv, ".xdf": _write_xdf}.get(output.suffix.lower())
     if write is None:
         raise ConfigurationError(f"recordings become FILE.csv or FILE.xdf, not {output.name}")
-    if output.exists() and not force:
-        raise OutputExistsError(output)
+    target = Target.of(output, force)
     head = read_head(recording)
     try:
-        with whole_file(output, private=True) as unfinished, unfinished.open("wb") as file:
+        with whole_file(target, private=True) as unfinished, unfinished.open("wb") as file:
             return write(recording, head, file, rows)
     except OSError as error:
         raise DataError(f"can't write {output}: {error.strerror or error}") from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import tracemalloc
 from dataclasses import replace
@@ -84,6 +85,54 @@ def test_what_is_not_the_same_is_scored_anew(
     requested: list[int] = []
     kept.scores(session, some, plan, lambda: requested.append(1) or (scores, 1.0))
     assert requested == [1]
+
+
+def reversed_in_place(path: Path) -> None:
+    """Another content of the same size under the same mtime."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.case(
+    "a bench is interrupted, eye sheets or frames are repaired, and the same command is given again",
+    source="https://github.com/ScrollPrize/villa/pull/1661",
+    before="324 of 324 answers were those of the old sheets",
+)
+@pytest.mark.parametrize(
+    "changed", ["nothing", "sheet", "first frame", "any other frame", "last frame", "a frame more", "label"]
+)
+def test_every_input_of_kept_scores_is_in_their_key(
+    tmp_path: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores, changed: str
+) -> None:
+    first = clips[0]
+    frames, sheet = tmp_path / first.name, tmp_path / first.sheet_path.name
+    shutil.copytree(first.frames_path, frames)
+    shutil.copyfile(first.sheet_path, sheet)
+    own = (replace(first, frames_path=frames, sheet_path=sheet), *clips[1:])
+    Kept().scores(session, own, PLAN, lambda: (scores, 1.0))
+    names = first.frame_names
+    if changed == "sheet":
+        reversed_in_place(sheet)
+    elif changed == "a frame more":
+        shutil.copyfile(frames / names[0], frames / f"99999{Path(names[0]).suffix}")
+    elif changed.endswith("frame"):
+        reversed_in_place(frames / names[{"first frame": 0, "any other frame": 1, "last frame": -1}[changed]])
+    labels = {name: value + 0.5 for name, value in first.labels.items()} if changed == "label" else first.labels
+    again = (replace(own[0], labels=labels), *clips[1:])
+    requested: list[int] = []
+    Kept().scores(session, again, PLAN, lambda: requested.append(1) or (scores, 1.0))
+    assert requested == ([] if changed == "nothing" else [1])
+
+
+def test_scores_of_clips_that_changed_meanwhile_are_not_kept(
+    tmp_path: Path, folder: Path, session: Session, clips: tuple[Clip, ...], scores: FoldScores
+) -> None:
+    sheet = tmp_path / clips[0].sheet_path.name
+    shutil.copyfile(clips[0].sheet_path, sheet)
+    own = (replace(clips[0], sheet_path=sheet), *clips[1:])
+    Kept().scores(session, own, PLAN, lambda: reversed_in_place(sheet) or (scores, 1.0))
+    assert not folder.exists()
 
 
 def test_records_are_kept_too(folder: Path, session: Session) -> None:
