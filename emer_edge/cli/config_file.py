@@ -17,7 +17,8 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import typer
 
-from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.text import decode_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,12 +118,14 @@ def read_config(
             names the file and every such key.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(decode_text(path.read_bytes(), path, guess=False).text)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no configuration {path}; deploy/run.toml is an example") from None
     except OSError as error:
         raise ConfigurationError(f"can't read the configuration {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, numbers without end, tables in tables in tables
+    except DataError as error:
+        raise ConfigurationError(str(error)) from None
+    except (ValueError, RecursionError) as error:  # of TOML, numbers without end, tables in tables in tables
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     known = settings(command)
     problems = []

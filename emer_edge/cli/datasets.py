@@ -96,6 +96,8 @@ def open_dataset(
         say(f"skipped {clip.name}: {clip.reason}")
     if len(dataset.skipped) > 5:
         say(f"skipped {len(dataset.skipped) - 5} more clips; --strict stops at the first")
+    for note in dataset.notes:
+        say(note)
     if dataset.regrouped:
         say("the folds share participants, so the clips were dealt into five new ones; --keep-folds keeps the old")
     elif dataset.shared_participants:

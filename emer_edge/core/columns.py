@@ -7,7 +7,7 @@ sheet's own header decides (`match_header`), and a bundle holds the keys that it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -151,27 +151,29 @@ def _units(column: EyeColumn) -> list[str]:
     return [unit, *bare, *_OTHER_SPELLINGS.get(unit, ())]
 
 
-def match_header(header: Sequence[str]) -> dict[int, int]:
+def match_header(header: Sequence[str], optional: Collection[int] = ()) -> dict[int, int]:
     """Find the 39 columns in the cells of a sheet's header row.
 
-    Units may be in brackets (new exports), in parentheses (old exports) or absent.
+    Units may be in brackets (new exports), in parentheses (old exports) or absent. `optional` ones may be missing.
 
     Returns:
         Column index (0 to 38) -> position in the sheet.
 
     Raises:
-        DataError: columns are missing; the message lists them and the header.
+        DataError: columns are missing, or there twice; the message lists them and the header.
     """
-    positions: dict[tuple[str, str], int] = {}
+    positions: dict[tuple[str, str], list[int]] = {}
     for position, cell in enumerate(header):
-        positions.setdefault(_split(str(cell)), position)
+        positions.setdefault(_split(str(cell)), []).append(position)
     matched: dict[int, int] = {}
     for index, column in enumerate(EYE_COLUMNS):
         keys = [(column.name.lower(), unit) for unit in _units(column)]
         key = next((key for key in keys if key in positions), None)
         if key is not None:
-            matched[index] = positions[key]
-    missing = [column.key for index, column in enumerate(EYE_COLUMNS) if index not in matched]
+            matched[index], *more = positions[key]
+            if more:
+                raise DataError(f"the header has {column.key} twice; rename or delete one of them")
+    missing = [column.key for index, column in enumerate(EYE_COLUMNS) if index not in matched and index not in optional]
     if missing:
         listed = ", ".join(str(cell) for cell in header) or "nothing"
         raise DataError(

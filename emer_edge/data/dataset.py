@@ -113,6 +113,7 @@ class EmerDataset:
         events: how columns 33 to 39 of its windows are filled.
         fingerprint: SHA-256 over clip names, folds, labels and the contents of the sheets.
         regrouped: whether the folds are new ones from `regroup`.
+        notes: what was guessed or derived in reading labels and sheets, as sentences.
     """
 
     root: Path
@@ -122,6 +123,7 @@ class EmerDataset:
     events: EventsRule
     fingerprint: str
     regrouped: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -159,6 +161,7 @@ class EmerDataset:
         table = open_labels(layout.labels, view=view, mapping=mapping)
         order = table.code_order(classes)
         clips: list[Clip] = []
+        noted: dict[str, list[str]] = {note: [table.path.name] for note in table.notes}
         skipped = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
 
         def refuse_if_strict(skip: SkippedClip) -> None:
@@ -171,7 +174,8 @@ class EmerDataset:
             try:
                 clip = replace(Clip.of(files), labels=table.labels(files.name, order))
                 clip.frame(0)
-                clip.eye()
+                for note in clip.eye().notes:
+                    noted.setdefault(note, []).append(clip.sheet_path.name)
                 clips.append(clip)
             except DataError as error:
                 skipped.append(SkippedClip(files.name, str(error).removeprefix(f"clip {files.name}: ")))
@@ -180,7 +184,12 @@ class EmerDataset:
         if not clips:
             first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{root} holds no usable clip, {len(skipped)} were skipped{first}")
-        dataset = cls(root, tuple(clips), tuple(skipped), table.heads, events=events, fingerprint=_fingerprint(clips))
+        notes = tuple(
+            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {note}" for note, names in noted.items()
+        )
+        dataset = cls(
+            root, tuple(clips), tuple(skipped), table.heads, events=events, fingerprint=_fingerprint(clips), notes=notes
+        )
         return regroup(dataset) if dataset.shared_participants and not keep_folds else dataset
 
     @property

@@ -11,15 +11,19 @@ import heapq
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import EMOTIONS, HEADS, POLARITIES, POLARITY_OF_EMOTION, ClassHead, ValueHead, View
-from emer_edge.data.layout import describe_clip, emotion_of, plain_name, polarity_of
-from emer_edge.data.tables import Table, cell_text, number_or_nan, read_table
+from emer_edge.core.numbers import is_missing, number_or_nan
+from emer_edge.data.layout import composed, describe_clip, emotion_of, plain_name, polarity_of
+from emer_edge.data.tables import cell_text, read_table, without_value
 
 Labels = dict[str, "int | float"]
 """Head -> class index or value, of one clip."""
@@ -28,6 +32,7 @@ Classes = Sequence[str] | Mapping[int, str]
 """Emotions in the order of their codes, or code -> emotion."""
 
 _ID: Final = "id"
+_ADVICE: Final = "Name the columns with --label-column id=COLUMN --label-column er-7=COLUMN and so on"
 _BOTH_VIEWS: Final = {head.column: name for name, head in HEADS.items()}
 _ONE_VIEW: Final = {head.column.partition("_")[2]: head.target for head in HEADS.values()}
 _SIGNED_POLARITY: Final = {1: "positive", -1: "negative", 0: "neutral"}
@@ -41,11 +46,15 @@ class LabelTable:
         path: the file.
         cells: clip -> head -> the cell as written; None for a clip with two different rows.
         heads: the labelled heads, with polarity derived from emotion.
+        notes: what was guessed about the file, for sentences about it.
+        numbered: IDs that the file holds as numbers.
     """
 
     path: Path
     cells: dict[str, dict[str, Any] | None]
     heads: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    numbered: tuple[str, ...] = ()
 
     def codes(self, head: str) -> dict[str, int]:
         """Clip -> integer code of a class head, of the clips with a code."""
@@ -81,14 +90,16 @@ class LabelTable:
         Raises:
             DataError: the clip has no label, two rows, or a label that is unknown or out of range.
         """
-        if name not in self.cells:
-            raise DataError(f"{self.path.name} has no label for it")
-        cells = self.cells[name]
+        known = name if name in self.cells else self._alike.get(clip_id(name).casefold())
+        if known is None:
+            ids = f", only IDs that are numbers ({', '.join(self.numbered[:3])}, ...)" if self.numbered else ""
+            raise DataError(f"{self.path.name} has no label for it{ids}")
+        cells = self.cells[known]
         if cells is None:
             raise DataError(f"{self.path.name} labels it twice, differently")
         labels: Labels = {}
         for head, cell in cells.items():
-            if cell_text(cell) == "":
+            if is_missing(cell_text(cell)):
                 continue
             target = HEADS[head]
             if isinstance(target, ClassHead):
@@ -102,6 +113,12 @@ class LabelTable:
         if not labels:
             raise DataError(f"{self.path.name} leaves all of its labels blank")
         return labels
+
+    @cached_property
+    def _alike(self) -> dict[str, str]:
+        """ID without case -> ID, of those that no other resembles."""
+        counts = Counter(name.casefold() for name in self.cells)
+        return {name.casefold(): name for name in self.cells if counts[name.casefold()] == 1}
 
 
 @dataclass(frozen=True)
@@ -129,19 +146,56 @@ def open_labels(path: Path, *, view: View | None = None, mapping: Mapping[str, s
         DataError: the file can't be read, or has no known column, or lacks a mapped one; lists its columns.
         ConfigurationError: a mapping for an unknown head, or no view where one is needed.
     """
-    table = read_table(path)
-    columns = _columns(table, view, mapping or {})
+    table = read_table(path, lambda header: _columns(path, header, view, mapping or {}))
+    columns = _columns(path, table.header, view, mapping or {})
     at_id = columns.pop(_ID)
+    marks = {head: table.mark([row[at] for row in table.rows], table.header[at]) for head, at in columns.items()}
     cells: dict[str, dict[str, Any] | None] = {}
-    for row in table.rows:
-        name = re.sub(r"\.(mp4|avi|xlsx)$", "", cell_text(row[at_id]), flags=re.IGNORECASE)
+    numbered, nameless = [], 0
+    for number, row in enumerate(table.rows, start=table.first_row):
+        name = clip_id(cell_text(row[at_id]))
         if not name:
+            nameless += any(not is_missing(cell_text(row[at])) for at in columns.values())
             continue
-        read = {head: row[at] for head, at in columns.items()}
-        cells[name] = read if cells.get(name, read) == read else None
+        if isinstance(row[at_id], (date, time, timedelta)):
+            raise DataError(
+                f"{path}, row {number}: the ID {name} is a date, which a spreadsheet program made of a name; write the "
+                "column as text"
+            )
+        for at in (at_id, *columns.values()):
+            if wrong := without_value(row[at]):
+                raise DataError(f"{path}, row {number}, column {table.header[at]}: {wrong}")
+        if isinstance(row[at_id], (int, float)):
+            numbered.append(name)
+        read = {head: _in_mark(row[at], marks[head]) for head, at in columns.items()}
+        cells[name] = _merged(cells[name], read) if name in cells else read
+    notes = (*table.notes, *([f"has {nameless} rows with labels and no ID, which are left out"] if nameless else []))
     derived = {f"{view}-3" for view in ("er", "fer") if f"{view}-7" in columns}
     heads = tuple(head for head in HEADS if head in columns or head in derived)
-    return LabelTable(path, cells, heads)
+    return LabelTable(path, cells, heads, notes=notes, numbered=tuple(numbered))
+
+
+def clip_id(text: str) -> str:
+    """A clip's name in a label file, without folder and extension, composed (NFC) as most programs write accents."""
+    name = re.split(r"[/\\]", composed(text).strip())[-1]
+    return re.sub(r"\.(mp4|avi|mov|mkv|xlsx?|csv|tsv|png|jpe?g|bmp)$", "", name, flags=re.IGNORECASE)
+
+
+def _in_mark(cell: Any, mark: str) -> Any:
+    """A number of a column with this decimal mark; other cells unchanged."""
+    value = number_or_nan(cell, mark) if isinstance(cell, str) else math.nan
+    return cell if math.isnan(value) else value
+
+
+def _merged(one: dict[str, Any] | None, other: dict[str, Any]) -> dict[str, Any] | None:
+    """Two rows of a clip that differ by case and blanks only; None where they contradict each other."""
+    merged = {}
+    for head, cell in (one or {}).items():
+        texts = [cell_text(each).casefold() for each in (cell, other[head])]
+        if texts[0] != texts[1] and not any(map(is_missing, texts)):
+            return None
+        merged[head] = other[head] if is_missing(texts[0]) else cell
+    return merged or None
 
 
 def parse_classes(text: str) -> Classes:
@@ -185,19 +239,22 @@ def suggest_classes(codes: Mapping[str, int]) -> Suggestion:
     return Suggestion(table, dict(zip(table, best[1], strict=True)))
 
 
-def _columns(table: Table, view: View | None, mapping: Mapping[str, str]) -> dict[str, int]:
+def _columns(path: Path, header: Sequence[str], view: View | None, mapping: Mapping[str, str]) -> dict[str, int]:
     """Position of the ID and of each labelled head."""
-    header = ", ".join(table.header)
+    listed = ", ".join(header)
     wrong = [head for head in mapping if head != _ID and head not in HEADS]
     if wrong:
         raise ConfigurationError(f"--label-column names {', '.join(wrong)}; use id or a head: {', '.join(HEADS)}")
-    positions = {plain_name(name): at for at, name in reversed(list(enumerate(table.header)))}
+    positions = {plain_name(name): at for at, name in reversed(list(enumerate(header)))}
+    if plain_name(mapping.get(_ID, _ID)) not in positions:
+        named = f"column {mapping[_ID]} for {_ID}" if _ID in mapping else "column of clip names (ID)"
+        raise DataError(f"{path} has no {named}; it holds {listed}. {_ADVICE}")
     columns = {head: positions[plain_name(name)] for name, head in _BOTH_VIEWS.items() if plain_name(name) in positions}
     bare = {name: suffix for name, suffix in _ONE_VIEW.items() if plain_name(name) in positions}
     if bare and not columns and not set(mapping) & set(HEADS):
         if view is None:
             raise ConfigurationError(
-                f"{table.path} does not say whether {', '.join(bare)} are what people feel or what faces show; "
+                f"{path} does not say whether {', '.join(bare)} are what people feel or what faces show; "
                 "pass --view er or --view fer"
             )
         heads = {f"{view}-{suffix}": positions[plain_name(name)] for name, suffix in bare.items()}
@@ -207,15 +264,14 @@ def _columns(table: Table, view: View | None, mapping: Mapping[str, str]) -> dic
     for head, name in mapping.items():
         columns.pop(head, None)
         if name and plain_name(name) not in positions:
-            raise DataError(f"{table.path} has no column {name} for {head}; it holds {header}")
+            raise DataError(f"{path} has no column {name} for {head}; it holds {listed}")
         if name:
             columns[head] = positions[plain_name(name)]
-    if _ID not in columns or len(columns) < 2:
-        lacks = "no column of clip names (ID)" if _ID not in columns else "no label column that is known"
-        raise DataError(
-            f"{table.path} has {lacks}; it holds {header}. Name the columns with --label-column id=COLUMN "
-            "--label-column er-7=COLUMN and so on"
-        )
+    if len(columns) < 2:
+        raise DataError(f"{path} has no label column that is known; it holds {listed}. {_ADVICE}")
+    twice = {name for name in map(plain_name, header) if [*map(plain_name, header)].count(name) > 1}
+    if wrong := [header[at] for at in columns.values() if plain_name(header[at]) in twice]:
+        raise DataError(f"{path} has the column {wrong[0]} twice; it holds {listed}. Rename or delete one")
     return columns
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Final
 
 from emer_edge.core.errors import DataError
 from emer_edge.core.heads import EMOTIONS, POLARITIES
+from emer_edge.core.text import decode_text
 
 FOLDS: Final = (1, 2, 3, 4, 5)
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
-_TABLES: Final = frozenset({".xlsx", ".xls", ".tsv", ".csv"})
+_TABLES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".tsv", ".csv"})
 _FACE_FOLDERS: Final = ("face", "facelightalignimage")
 _EYE_FOLDERS: Final = ("eye", "eyemovementdata")
 _LABEL_FILES: Final = ("newlabel", "emerlabel")
@@ -86,8 +88,11 @@ def find_layout(root: Path) -> Layout:
 
     faces = find("faces", _FACE_FOLDERS, True, expected="face, or face_light_align image")
     eyes = find("eye sheets", _EYE_FOLDERS, True, expected="eye, or eye_movement data")
-    label_files = (stem + suffix for stem in _LABEL_FILES for suffix in sorted(_TABLES))
+    label_files = [stem + suffix for stem in _LABEL_FILES for suffix in sorted(_TABLES)]
     labels = find("labels", label_files, False, expected="new_label.xlsx, or EMER_label.xlsx")
+    several = [entry.name for entry in sorted(root.iterdir()) if plain_name(entry.name) in label_files]
+    if len(several) > 1:
+        raise DataError(f"{root} holds several label files, {' and '.join(several)}; keep the one that counts")
     broken: dict[str, str] = {}
     folds, folders = _folds(root, faces, entries.get(_FOLD_FILE), broken)
     sheets = _sheets(eyes, broken)
@@ -184,20 +189,22 @@ def _folds(
     if sets:
         for fold, folder in sorted(sets.items()):
             for clip in _clip_folders(folder):
-                if clip.name in folders:
-                    broken[clip.name] = f"it is in set{folds[clip.name]} and in set{fold}"
-                folds[clip.name], folders[clip.name] = fold, clip
+                name = composed(clip.name)
+                if name in folders:
+                    broken[name] = f"it is in set{folds[name]} and in set{fold}"
+                folds[name], folders[name] = fold, clip
     elif fold_file is not None:
         try:
-            folds = parse_folds(fold_file.read_text("utf-8-sig"), fold_file)
-        except (OSError, UnicodeDecodeError) as error:
+            folds = parse_folds(composed(decode_text(fold_file.read_bytes(), fold_file).text), fold_file)
+        except OSError as error:
             raise DataError(f"can't read the folds in {fold_file}: {error}") from error
         for clip in _clip_folders(faces):
-            if clip.name not in folds:
-                broken[clip.name] = f"{fold_file.name} puts it in no fold"
-            elif clip.name in folders:
-                broken[clip.name] = f"it is in {folders[clip.name]} and in {clip}"
-            folders[clip.name] = clip
+            name = composed(clip.name)
+            if name not in folds:
+                broken[name] = f"{fold_file.name} puts it in no fold"
+            elif name in folders:
+                broken[name] = f"it is in {folders[name]} and in {clip}"
+            folders[name] = clip
         broken |= {name: f"{fold_file.name} names it, and it has no frames" for name in folds if name not in folders}
     if not folders:
         listing = ", ".join(entry.name for entry in sorted(faces.iterdir())[:10]) or "nothing"
@@ -227,12 +234,18 @@ def _sheets(eyes: Path, broken: dict[str, str]) -> dict[str, Path]:
     for path in sorted(eyes.rglob("*")):
         if path.suffix.lower() not in _TABLES or path.name.startswith((".", "~$")) or not path.is_file():
             continue
-        if path.stem in sheets:
-            broken[path.stem] = f"it has two eye sheets, {sheets[path.stem]} and {path}"
-        sheets[path.stem] = path
+        name = composed(path.stem)
+        if name in sheets:
+            broken[name] = f"it has two eye sheets, {sheets[name]} and {path}"
+        sheets[name] = path
         if path.parent != eyes:
-            sheets.setdefault(path.parent.name, path)
+            sheets.setdefault(composed(path.parent.name), path)
     return sheets
+
+
+def composed(name: str) -> str:
+    """A name with composed accents (NFC): some systems and archives store them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def plain_name(name: str) -> str:

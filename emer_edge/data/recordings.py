@@ -25,10 +25,19 @@ from numpy.typing import NDArray
 
 from emer_edge.core.columns import GAZE_MM, GAZE_PX, VALIDITY, VALIDITY_CODES
 from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.samples import Display, StimulusRect, TrackerSample
+from emer_edge.core.text import decode_text
 from emer_edge.core.whole_file import whole_file
-from emer_edge.data.sheets import find_time_column, parse_cells, parse_times_ns, validity_is_worded
-from emer_edge.data.tables import Table, cell_text, number_or_nan, read_table
+from emer_edge.data.sheets import (
+    eye_header,
+    eye_notes,
+    find_time_column,
+    parse_cells,
+    parse_times_ns,
+    validity_is_worded,
+)
+from emer_edge.data.tables import Table, cell_text, read_table
 from emer_edge.signals.rows import eye_reading, nominal_rate_hz
 
 _EYE_SENSOR: Final = "eye tracker"
@@ -47,6 +56,7 @@ class TobiiExport:
         valid: (n, 2) bool, left and right: the tracker calls the eye valid and gives its gaze point.
         display: the display's size where the export gives it, else None.
         other_rows: skipped rows of other sensors and events.
+        notes: what was guessed or derived, for sentences about the file.
     """
 
     path: Path
@@ -56,6 +66,7 @@ class TobiiExport:
     valid: NDArray[np.bool_]
     display: Display | None
     other_rows: int
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> NDArray[np.float32]:
@@ -87,13 +98,18 @@ class TobiiExport:
 
 
 def read_export(path: Path) -> TobiiExport:
-    """Read an export.
+    """Read an export; DataError where it is no table, and as `export_of`."""
+    return export_of(read_table(path, lambda header: eye_header(header, path)))
+
+
+def export_of(table: Table) -> TobiiExport:
+    """The gaze rows of an export's table.
 
     Raises:
-        DataError: no table, missing columns or times, no gaze row, several recordings in one file, or a cell that is
-            not a number, with its place.
+        DataError: missing columns or times, no gaze row, several recordings in one file, or a cell that is not a
+            number, with its place.
     """
-    table = read_table(path)
+    path = table.path
     time_column = find_time_column(table.header)
     if time_column is None:
         raise DataError(
@@ -117,7 +133,9 @@ def read_export(path: Path) -> TobiiExport:
         device_ns = parse_times_ns(table, rows, numbers, device, unit_ns=unit)
     valid = _valid_eyes(values, worded=validity_is_worded(rows, table.header))
     display, others = _display(table, rows, values), len(table.rows) - len(rows)
-    return TobiiExport(path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others)
+    return TobiiExport(
+        path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others, notes=eye_notes(table)
+    )
 
 
 def _gaze_rows(table: Table) -> tuple[list[list[Any]], list[int]]:
@@ -247,14 +265,14 @@ def read_description(file: Path, kind: type[Description], newest: int, noun: str
         DataError: the file can't be opened, is invalid, or has a newer schema than `newest`.
     """
     try:
-        content = file.read_bytes()
+        content = decode_text(file.read_bytes(), file, guess=False).text
         schema = msgspec.json.decode(content, type=_Schema).schema
         if schema > newest:
             raise DataError(f"{file} has schema {schema}, this version reads up to {newest}; upgrade emer-edge")
         return msgspec.json.decode(content, type=kind)
     except OSError as error:
         raise DataError(f"{file.parent} is no {noun}: can't open {file.name}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, ConfigurationError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ConfigurationError, UnicodeError, RecursionError) as error:
         raise DataError(f"{file} is not a {noun}'s description: {error}") from error
 
 

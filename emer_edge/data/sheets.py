@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from emer_edge import __version__
 from emer_edge.core.columns import (
-    EYE_COLUMNS,
+    COLUMN_KEYS,
     GAZE_POINT,
     GAZE_PX,
     MOVEMENT_CODES,
@@ -28,15 +28,18 @@ from emer_edge.core.columns import (
     VALIDITY,
     VALIDITY_CODES,
     column_indices,
+    column_words,
     match_header,
 )
 from emer_edge.core.errors import DataError
 from emer_edge.core.whole_file import write_private
 from emer_edge.core.window import EYE_COLUMN_COUNT
 from emer_edge.data import cache
-from emer_edge.data.tables import LARGEST, Table, cell_text, parse_number, read_table
+from emer_edge.data.derived import DERIVABLE, can_derive, derive, resolution_columns
+from emer_edge.data.known_files import known_header
+from emer_edge.data.tables import Table, cell_text, column_numbers, read_table
 
-READER_VERSION: Final = 1  # in the stamp of cache entries: raise it when the same sheet would be read differently
+READER_VERSION: Final = 2  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _WORDS: Final = {
     word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
 }
@@ -56,12 +59,14 @@ class EyeTrack:
         times_ns: (n,) int64, nanoseconds after the start of the clip, ascending; all 0 unless `timed`.
         seen: (n,) bool, whether any eye was seen.
         timed: whether the sheet holds times.
+        notes: what was guessed or derived, for sentences about the sheet.
     """
 
     rows: NDArray[np.float32]
     times_ns: NDArray[np.int64]
     seen: NDArray[np.bool_]
     timed: bool
+    notes: tuple[str, ...] = ()
 
 
 def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
@@ -79,13 +84,22 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
     entry = cache.entry_path("sheets", path, ".npz")
     if use_cache and (cached := load_entry(entry, stamp)) is not None:
         return cached
-    track = _parse(read_table(path))
+    track = _parse(read_table(path, lambda header: eye_header(header, path)))
     if use_cache and cache.contents_of([path]) == content:
         buffer = io.BytesIO()
-        np.savez(buffer, stamp=stamp, **vars(track))
+        np.savez(buffer, stamp=stamp, **{**vars(track), "notes": np.array(track.notes, str)})
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
             write_private(entry, buffer.getvalue())
     return track
+
+
+def eye_header(header: Sequence[str], path: Path) -> None:
+    """Raise DataError where a row is not the header of the 39 columns, with what it is instead, where that is known."""
+    try:
+        if not can_derive(set(range(EYE_COLUMN_COUNT)) - set(match_header(header, range(EYE_COLUMN_COUNT))), header):
+            match_header(header)
+    except DataError as error:
+        raise DataError(f"{path}: {error}{known_header(header)}") from None
 
 
 def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]) -> NDArray[np.float64]:
@@ -102,34 +116,36 @@ def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequen
     Raises:
         DataError: a column is missing, or a cell is neither a number nor a known word.
     """
-    try:
-        positions = match_header(table.header)
-    except DataError as error:
-        raise DataError(f"{table.path}: {error}") from error
-    values = np.empty((len(rows), EYE_COLUMN_COUNT), np.float64)
-    for column in range(EYE_COLUMN_COUNT):
-        at = positions[column]
-        cells = [row[at] for row in rows]
+    positions = match_header(table.header, DERIVABLE)
+    values = np.full((len(rows), EYE_COLUMN_COUNT), np.nan)
+    for column, at in positions.items():
+        values[:, column] = column_numbers(table, at, rows, row_numbers, words=_WORDS)
+    lacking = set(range(EYE_COLUMN_COUNT)) - set(positions)
+    if lacking:
+        sizes = [column_numbers(table, at, rows, row_numbers) for at in resolution_columns(table.header)]
+        size_px = [next((size for size in side if size > 0), math.nan) for side in sizes]
         try:
-            values[:, column] = [cell if type(cell) is float else _number(cell) for cell in cells]
-        except ValueError:
-            for number, cell in zip(row_numbers, cells, strict=True):
-                place = f"{table.path}, row {number}, column {EYE_COLUMNS[column].key}"
-                try:
-                    _number(cell)
-                except ValueError:
-                    raise DataError(f"{place}: {cell_text(cell)!r} is not a number") from None
-    for row, column in np.argwhere(np.abs(values) > LARGEST):
-        place = f"{table.path}, row {row_numbers[row]}, column {EYE_COLUMNS[column].key}"
-        raise DataError(f"{place}: {values[row, column]} is too large")
+            derive(values, lacking, size_px)
+        except DataError as error:
+            raise DataError(f"{table.path}: {error}") from None
     return values
+
+
+def eye_notes(table: Table) -> tuple[str, ...]:
+    """What was guessed or derived in reading an eye sheet's table, for sentences about the file."""
+    lacking = sorted(set(range(EYE_COLUMN_COUNT)) - set(match_header(table.header, DERIVABLE)))
+    if not lacking:
+        return table.notes
+    named = column_words([COLUMN_KEYS[column] for column in lacking])
+    numbers = ", ".join(str(column + 1) for column in lacking)
+    return (*table.notes, f"lacks columns {numbers} ({named}), which are derived from others")
 
 
 def validity_is_worded(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> bool:
     """Whether the validity columns hold words, with a known meaning, or bare numbers."""
-    positions = match_header(header)
+    positions = match_header(header, DERIVABLE)
     cells = (row[positions[at]] for row in rows for at in _VALIDITY_AT)
-    return any(isinstance(cell, str) and _plain(cell) in _WORDS for cell in cells)
+    return any(isinstance(cell, str) and cell.strip().strip('"').lower() in _WORDS for cell in cells)
 
 
 def find_time_column(header: Sequence[str]) -> tuple[int, int | None] | None:
@@ -160,17 +176,11 @@ def parse_times_ns(
     Raises:
         DataError: a time is missing or not a number.
     """
-    times = np.empty(len(rows), np.float64)
-    for index, row in enumerate(rows):
-        try:
-            times[index] = parse_number(row[position])
-        except ValueError:
-            times[index] = math.nan
-        if math.isnan(times[index]):
-            raise DataError(
-                f"{table.path}, row {row_numbers[index]}, column {table.header[position]}: "
-                f"{cell_text(row[position])!r} is not a time"
-            )
+    times = np.array(column_numbers(table, position, rows, row_numbers), np.float64)
+    if np.isnan(times).any():
+        index = int(np.isnan(times).argmax())
+        place = f"{table.path}, row {row_numbers[index]}, column {table.header[position]}"
+        raise DataError(f"{place}: {cell_text(rows[index][position])!r} is not a time")
     if unit_ns is None:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         unit_ns = 1_000 if step >= 200.0 else 1_000_000
@@ -191,7 +201,8 @@ def _parse(table: Table) -> EyeTrack:
     times_ns = _clip_times_ns(table, numbers)
     timed = times_ns is not None
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
-    return EyeTrack(rows, np.zeros(len(values), np.int64) if times_ns is None else times_ns, seen, timed)
+    times_ns = np.zeros(len(values), np.int64) if times_ns is None else times_ns
+    return EyeTrack(rows, times_ns, seen, timed, notes=eye_notes(table))
 
 
 def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | None:
@@ -215,15 +226,7 @@ def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
         with entry.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if not np.array_equal(kept["stamp"], stamp):
                 return None
-            return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"]))
+            notes = tuple(kept["notes"].tolist())
+            return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], timed=bool(kept["timed"]), notes=notes)
     except Exception:  # zip, zlib and NumPy share no exception; the sheet can be read again
         return None
-
-
-def _plain(text: str) -> str:
-    return text.strip().strip('"').lower().replace(" ", "")
-
-
-def _number(cell: Any) -> float:
-    code = _WORDS.get(_plain(cell)) if isinstance(cell, str) else None
-    return parse_number(cell) if code is None else code

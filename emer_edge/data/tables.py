@@ -1,10 +1,8 @@
-"""Tables on disk: XLSX (and other workbooks), TSV and CSV, as a header and rows of cells.
+"""Tables on disk: workbooks, TSV and CSV, as a header and rows of cells, and their columns as numbers.
 
-Locales write `;` between cells, a comma before decimals, U+2212 as minus, UTF-8 with a byte order mark or UTF-16; only
-this module deals with them.
-
-Workbooks are read into full grids: one stray cell in the last row turns some kilobytes into gigabytes, and a ZIP
-archive can hold a thousand times its size. The archive's directory and the cells' addresses show both.
+What the table is for decides where its header is: `fits` says whether a row holds the names that its reader needs, and
+is asked of the first rows of every visible sheet, alone and joined with the row below (`ER` over `Emotion`, `Gaze point
+X` over `DACS px`); lines as `sep=;`, titles and blank lines may come before it.
 """
 
 from __future__ import annotations
@@ -12,72 +10,30 @@ from __future__ import annotations
 import csv
 import math
 import re
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Final
 
 from emer_edge.core.errors import DataError
-
-_LARGEST_BYTES: Final = 2 << 30
-_UNSUSPICIOUS_BYTES: Final = 64 << 20
-_LARGEST_RATIO: Final = 100
-_CHUNK: Final = 1 << 20
-_LONGEST_ADDRESS: Final = 16
-_SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml\Z")
-_FAR: Final = re.compile(rb"[\"'](?:[A-Z]{1,3}(\d{5,9})|(?:[A-Z]{3}|[J-Z][A-Z])\d{1,4})[\"']")
-"""Addresses of cells from row 10,000 on, or behind column 260, IZ."""
-
-_WIDE: Final = re.compile(rb"[\"'](?:[A-Z]{3}|[J-Z][A-Z])\d+[\"']")
-_ROW_BYTES: Final = 16  # of XML, at the least, for a row with a cell
-
-
-def check_workbook(path: Path) -> None:
-    """Refuse a workbook (XLSX) that would take gigabytes; ignore other formats and damaged archives.
-
-    Raises:
-        DataError: it unpacks to more than 2 GB, or to a hundred times its size; or a cell is far from the others.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            unpacked = sum(member.file_size for member in members)
-            suspicious = unpacked > _UNSUSPICIOUS_BYTES and unpacked > _LARGEST_RATIO * path.stat().st_size
-            if unpacked > _LARGEST_BYTES or suspicious:
-                raise DataError(
-                    f"{path} unpacks to {unpacked >> 20} MB, which is no table of a recording; save it again, as TSV"
-                )
-            for member in members:
-                if _SHEET.match(member.filename):
-                    _check_sheet(path, archive, member)
-    except DataError:
-        raise
-    except Exception:  # zip and zlib share no exception; the reader reports what is wrong
-        return
-
-
-def _check_sheet(path: Path, archive: zipfile.ZipFile, sheet: zipfile.ZipInfo) -> None:
-    last_row, wide, kept = 0, False, b""
-    with archive.open(sheet) as file:
-        while chunk := file.read(_CHUNK):
-            text = kept + chunk
-            far = _FAR.findall(text)
-            if far:
-                last_row = max(last_row, max(int(row or 0) for row in far))
-                wide = wide or b"" in far or _WIDE.search(text) is not None
-            kept = text[-_LONGEST_ADDRESS:]
-    if last_row * _ROW_BYTES > sheet.file_size or (wide and last_row):
-        where = f"row {last_row}" if last_row * _ROW_BYTES > sheet.file_size else "a column behind IZ"
-        raise DataError(f"{path} has a cell in {where}, far from the others; delete it, or save the table as TSV")
-
-
-LARGEST: Final = 3e38
-"""The largest magnitude of a cell: float32 holds it."""
+from emer_edge.core.numbers import LARGEST, decimal_mark, number_or_nan, parse_number
+from emer_edge.core.text import decode_text
+from emer_edge.data.known_files import refuse_known_file
+from emer_edge.data.workbooks import read_workbook
 
 _WORKBOOK_MAGIC: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-_TEXT_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_MISSING_WORDS: Final = frozenset({"", "nan", "n/a", "-"})
+_LARGEST_BYTES: Final = 1 << 30
+_SEP: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_HEADER_ROWS: Final = 30  # in which a header is looked for
+_LONGEST_RECORD: Final = 200  # lines that a quoted cell, or a header of them, may go over
+_ERROR: Final = re.compile(r"#(?!N/A)[A-Z/0]+[!?]?|Err:\d+")
+_INVISIBLE: Final = dict.fromkeys(map(ord, "\x00\ufeff\u200b\u200e\u200f\u2060"))
+
+Header = Sequence[str]
+Cells = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -85,121 +41,297 @@ class Table:
     """A header and its rows.
 
     Attributes:
-        header: the first row that is not blank, as stripped text.
+        header: the row of names, as stripped text.
         rows: the rows after it, as wide as the header; cells are text or numbers, "" where blank.
         first_row: number of the first of `rows` in the file, from 1, for messages.
+        notes: what was guessed or left out, for sentences about the file.
+        delimiter: between the cells of a text; "" of a workbook.
     """
 
     path: Path
     header: tuple[str, ...]
     rows: list[list[Any]]
     first_row: int
+    notes: tuple[str, ...] = ()
+    delimiter: str = ""
+
+    @cached_property
+    def _proved(self) -> Counter[str]:
+        """Decimal mark -> number of columns that prove it; empty where no cell has a comma."""
+        columns = [[cell for cell in column if isinstance(cell, str)] for column in zip(*self.rows, strict=False)]
+        if not any("," in "".join(column) for column in columns):
+            return Counter()
+        return Counter(next(iter(marks)) for column in columns if len(marks := decimal_mark(column)) == 1)
+
+    def mark(self, cells: Cells, name: str) -> str:
+        """The decimal mark of a column's cells: what they prove, else what the other columns do, else the usual.
+
+        Raises:
+            DataError: they contradict each other, or prove nothing beside columns that do.
+        """
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        comma = next((text for text in texts if "," in text), "")
+        if not comma and not self._proved:
+            return "."
+        proved = decimal_mark(texts)
+        if len(proved) == 2:
+            one, other = (next(text for text in texts if decimal_mark([text]) == {mark}) for mark in ",.")
+            raise DataError(
+                f"{self.path}, column {name}: {one!r} has a decimal comma and {other!r} a decimal point; export the "
+                "table again in one locale"
+            )
+        if proved or not any("," in text or "." in text for text in texts):
+            return next(iter(proved), ".")
+        if self._proved:
+            usual = max(self._proved, key=self._proved.__getitem__)
+        else:
+            usual = "," if self.delimiter in ("\t", ";") else "." if self.delimiter else ""
+        if not usual or self._proved[","] == self._proved["."] != 0:
+            raise DataError(
+                f"{self.path}, column {name}: whether {comma or texts[0]!r} has a decimal mark or one of thousands is "
+                "open; export the table again with decimal points and without thousands"
+            )
+        return usual
+
+    def squared(self) -> Table:
+        """The table with rows as wide as its header; DataError where a row holds more."""
+        wide = len(self.header)
+        width = max((at + 1 for at, name in enumerate(self.header) if name), default=0)
+        rows = self.rows
+        for at, row in enumerate(rows):
+            if len(row) != width:
+                if self.delimiter and any(cell.strip() for cell in row[wide:]):
+                    raise DataError(
+                        f"{self.path}, row {self.first_row + at}: {len(row)} cells under {wide} names; are there "
+                        "decimal commas between its commas? Export it with ; or tabs between cells"
+                    )
+                rows[at] = [*row[:width], *[""] * (width - len(row))]
+        return replace(self, header=self.header[:width])
+
+    def plain_rows(self) -> list[list[str]]:
+        """The rows as text, whose numbers have decimal points and no thousands."""
+        columns = [[row[at] for row in self.rows if at < len(row)] for at in range(len(self.header))]
+        marks = [
+            self.mark(cells, name) if any(isinstance(cell, str) and "," in cell for cell in cells) else ""
+            for cells, name in zip(columns, self.header, strict=True)
+        ]
+
+        def plain(cell: Any, mark: str) -> str:
+            number = number_or_nan(cell, mark) if mark else math.nan
+            return cell_text(cell) if math.isnan(number) else repr(number)
+
+        return [[plain(cell, mark) for cell, mark in zip_longest(row, marks[: len(row)])] for row in self.rows]
 
 
-def read_table(path: Path) -> Table:
-    """Read the first sheet of a workbook, or a TSV or CSV file, by its content; trailing blank rows are dropped.
+def read_table(path: Path, fits: Callable[[Header], object] | None = None, *, ragged: bool = False) -> Table:
+    """Read the table of a workbook, a TSV or a CSV file, by its content; trailing blank rows are dropped.
+
+    Args:
+        path: the file.
+        fits: raises DataError where a row is not the header; None: the first row that is not blank is.
+        ragged: keep rows that are longer or shorter than the header as they are.
 
     Raises:
-        DataError: the file can't be opened, is no table, holds no header, or is a workbook that would take gigabytes.
+        DataError: the file can't be opened, is no table, is another program's file, has no header or several sheets
+            with one, a row that is longer than its header, or is a workbook that would take gigabytes.
     """
     try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise DataError(f"{path} is larger than {_LARGEST_BYTES >> 30} GiB; export one recording per file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"can't open {path}: {error.strerror or error}") from error
-    grid = _workbook(path) if content.startswith(_WORKBOOK_MAGIC) else _text(path, content)
-    start = next((number for number, row in enumerate(grid) if not _blank(row)), None)
-    if start is None:
-        raise DataError(f"{path} is empty; a header row and data rows were expected")
-    end = len(grid)
-    while end > start + 1 and _blank(grid[end - 1]):
-        end -= 1
-    header = tuple(cell_text(cell) for cell in grid[start])
-    while header and not header[-1]:
-        header = header[:-1]
-    width = len(header)
-    rows = [row if len(row) == width else [*row[:width], *[""] * (width - len(row))] for row in grid[start + 1 : end]]
-    return Table(path, header, rows, first_row=start + 2)
+    refuse_known_file(content, path)
+    notes: tuple[str, ...] = ()
+    hidden = ""
+    if content.startswith(_WORKBOOK_MAGIC):
+        sheets, hidden = read_workbook(path)
+        sources = [_Source(name, "", grid) for name, grid in sheets.items()]
+    else:
+        decoded = decode_text(content, path)
+        notes = (decoded.note,) if decoded.note else ()
+        sources = _text(decoded.text.split("\n"))
+    found, errors = [], []
+    for source in sources:
+        try:
+            found.append((source, *_find_header(source, path, fits)))
+        except DataError as error:
+            errors.append(error)
+        else:
+            if source.lines:
+                break  # of the ways to cut a text into cells, the first that gives the header
+    if len(found) > 1:
+        names = ", ".join(source.name for source, *_ in found)
+        raise DataError(f"{path} has several sheets with the columns: {names}; delete or hide all but one")
+    if not found:
+        names = ", ".join(source.name for source in sources)
+        looked = f"; the sheets {names} were looked at" if len(sources) > 1 and names.strip(", ") else ""
+        raise DataError(f"{errors[0]}{looked}{f', hidden ones ({hidden}) were not' if hidden else ''}") from errors[0]
+    source, header, start = found[0]
+    return _table(path, source, header, start, notes=notes, ragged=ragged)
 
 
-def number_or_nan(cell: Any) -> float:
-    """Read one cell as `parse_number` does; NaN where it holds anything else, too."""
-    try:
-        return parse_number(cell)
-    except ValueError:
-        return math.nan
+def column_numbers(
+    table: Table, at: int, rows: Sequence[Cells], row_numbers: Sequence[int], words: Mapping[str, float] | None = None
+) -> list[float]:
+    """One column of some rows of a table as numbers, NaN where missing.
 
-
-def parse_number(cell: Any) -> float:
-    """Read one cell as a number; blank cells are NaN.
+    Args:
+        table: their table.
+        at: position of the column.
+        rows: n rows of cells.
+        row_numbers: (n,) their numbers in the file, for messages.
+        words: word in lower case without blanks -> number.
 
     Raises:
-        ValueError: the cell holds anything else, or a number too large for float32.
+        DataError: a cell is neither a number nor a known word, or the column mixes decimal commas and points.
     """
-    if isinstance(cell, (int, float)):
-        value = float(cell)
-    else:
-        if not isinstance(cell, str):
-            raise ValueError(cell)
-        text = cell.strip().strip('"').replace("\u2212", "-")
-        if text.lower() in _MISSING_WORDS:
-            return math.nan
-        if "_" in text or ("," in text and "." in text):
-            raise ValueError(cell)
-        value = float(text.replace(",", "."))
-    if abs(value) > LARGEST:
-        raise ValueError(cell)
-    return value
+    words = words or {}
+    cells = [row[at] for row in rows]
+    texts = "".join(cell for cell in cells if isinstance(cell, str))
+    mark = table.mark(cells, table.header[at]) if "," in texts or "." in texts else "."
+    if mark == "." and "," not in texts and "_" not in texts:  # the usual column, in a third of the time
+        try:
+            quick = [float("nan" if cell == "" else cell) for cell in cells]
+        except (TypeError, ValueError):
+            quick = [math.inf]
+        if not any(abs(number) > LARGEST for number in quick):
+            return quick
+
+    def number(cell: Any) -> float:
+        code = words.get(cell.strip().strip('"').lower().replace(" ", "")) if isinstance(cell, str) and words else None
+        return parse_number(cell, mark) if code is None else code
+
+    numbers = []
+    for row, cell in zip(row_numbers, cells, strict=True):
+        try:
+            numbers.append(cell if type(cell) is float and abs(cell) < 1e38 else number(cell))
+        except ValueError:
+            place = f"{table.path}, row {row}, column {table.header[at]}"
+            wrong = "too large" if isinstance(cell, (int, float)) else "not a number"
+            raise DataError(f"{place}: {without_value(cell) or f'{cell_text(cell)[:60]!r} is {wrong}'}") from None
+    return numbers
+
+
+def without_value(cell: Any) -> str:
+    """What stands in a cell for the value of a formula, as a part of a sentence; "" for any other cell."""
+    if isinstance(cell, str) and cell.startswith("="):
+        return f"{cell[:60]!r} is a formula without a result; open the file in a spreadsheet program and save it"
+    error = isinstance(cell, str) and _ERROR.fullmatch(cell.strip())
+    return f"{cell!r} is the error of a formula; correct it in a spreadsheet program" if error else ""
 
 
 def cell_text(cell: Any) -> str:
     """One cell as stripped text, whole numbers without the `.0` of workbooks."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return " ".join(str(cell).replace("\x00", "").strip().strip('"').split())
+    return " ".join(str(cell).translate(_INVISIBLE).strip().strip('"').split())
 
 
-def _blank(row: Sequence[Any]) -> bool:
-    return all(cell == "" or cell is None for cell in row)
+@dataclass(frozen=True)
+class _Source:
+    """A sheet, or one way to cut a text into cells; `lines` are of a text, `grid` of a workbook."""
+
+    name: str
+    delimiter: str
+    grid: list[list[Any]]
+    lines: list[str] = field(default_factory=list)
+
+    def rows(self) -> Iterator[list[Any]]:
+        """All rows, in order; blank ones are empty or blank."""
+        return _records(self.lines, self.delimiter) if self.lines else iter(self.grid)
 
 
-def _workbook(path: Path) -> list[list[Any]]:
-    import python_calamine
-
-    check_workbook(path)
-    try:
-        workbook = python_calamine.CalamineWorkbook.from_path(str(path))
-        if not workbook.sheet_names:
-            raise DataError(f"{path} is a workbook without sheets")
-        rows: list[list[Any]] = workbook.get_sheet_by_index(0).to_python()
-    except python_calamine.PasswordError as error:
-        raise DataError(f"{path} is protected by a password; save it without one") from error
-    except (python_calamine.CalamineError, OSError, ValueError) as error:
-        raise DataError(f"{path} is not a workbook that can be read ({error}); open and save it again") from error
-    return rows
-
-
-def _text(path: Path, content: bytes) -> list[list[Any]]:
-    text = _decoded(path, content)
-    lines = text.splitlines()
+def _text(lines: list[str]) -> list[_Source]:
+    first = next((at for at, line in enumerate(lines) if line.strip()), 0)
+    hint = _SEP.fullmatch(lines[first])
+    if hint:
+        lines[first] = ""
+        return [_Source("", hint[1], [], lines)]
     head = next((line for line in lines if line.strip()), "")
-    delimiter = max("\t;,", key=head.count)
-    if delimiter == "\t":
-        # Tobii writes no quotes around cells, and a stray one inside an event's name must not swallow lines.
-        return [line.split("\t") if line.strip() else [] for line in lines]
+    marks = sorted("\t;,", key=head.count, reverse=True)
+    used = [mark for mark in marks if any(mark in line for line in lines[:_HEADER_ROWS])]
+    return [_Source("", mark, [], lines) for mark in used or marks[:1]]
+
+
+def _records(lines: list[str], delimiter: str) -> Iterator[list[str]]:
+    """Cells of each line, or of the lines over which quoted cells go; a stray quotation mark costs its line only."""
+    width, at = 0, 0
+    while at < len(lines):
+        line, taken = lines[at], 1
+        cells = line.split(delimiter) if line.strip() else []
+        if '"' in line:
+            open_marks = line.count('"') % 2
+            while open_marks and at + taken < len(lines) and taken < _LONGEST_RECORD:
+                open_marks = (open_marks + lines[at + taken].count('"')) % 2
+                taken += 1
+            whole = _quoted(lines[at : at + taken], delimiter) if not open_marks else []
+            more = lines[at + 1 : at + taken]  # none of which is a row of its own, unless a mark is stray
+            rows = width > 2 and any(each.count(delimiter) + 1 == width for each in more)
+            if rows or (len(whole) < max(2, width) and (more or len(cells) == width)):
+                taken, whole = 1, []
+            cells = whole or cells
+        width = max(width, len(cells))
+        yield cells
+        at += taken
+
+
+def _quoted(lines: list[str], delimiter: str) -> list[str]:
     try:
-        return [list(row) for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)]
-    except csv.Error as error:
-        raise DataError(f"{path} is not a table that can be read: {error}") from error
+        return next(csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
-def _decoded(path: Path, content: bytes) -> str:
-    if content.startswith(_TEXT_MARKS):
-        encodings: tuple[str, ...] = ("utf-16",)
-    else:
-        encodings = () if b"\x00" in content[:4096] else ("utf-8-sig", "cp1252")
-    for encoding in encodings:
-        try:
-            return content.decode(encoding).replace("\x00", "")
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"{path} is neither a workbook nor a text table; export it as XLSX, TSV or CSV")
+def _find_header(source: _Source, path: Path, fits: Callable[[Header], object] | None) -> tuple[tuple[str, ...], int]:
+    """The header of a source and the number of rows up to its end; DataError where no row fits."""
+    head = [[cell_text(cell) for cell in row] for row in islice(source.rows(), _HEADER_ROWS)]
+    filled = [at for at, row in enumerate(head) if any(row)]
+    if not filled:
+        raise DataError(f"{path} is empty; a header row and data rows were expected")
+    if fits is None:
+        return tuple(head[filled[0]]), filled[0] + 1
+    failed: list[tuple[int, DataError]] = []
+    for at, below in zip(filled, [*filled[1:], None], strict=True):
+        names = below is not None and all(math.isnan(number_or_nan(cell)) for cell in head[below])
+        pair = _joined(head[at], head[below or at]) if names else []
+        for header, end in [(head[at], at + 1), *((each, (below or at) + 1) for each in pair)]:
+            try:
+                fits(header)
+            except DataError as error:
+                if end == at + 1:
+                    failed.append((sum(math.isnan(number_or_nan(cell)) for cell in filter(None, header)), error))
+            else:
+                return tuple(header), end
+    raise max(failed, key=lambda each: each[0])[1]
+
+
+def _joined(upper: Header, lower: Header) -> list[list[str]]:
+    """Two header rows as one: groups over names, or names over units."""
+    named, with_units, group = [], [], ""
+    for own, under in zip_longest(upper, lower, fillvalue=""):
+        group = own or group
+        named.append(f"{group} {under}".strip() if under else own)
+        with_units.append(f"{own} [{under.strip('[]()')}]" if own and under else own)
+    return [named, with_units]
+
+
+def _table(
+    path: Path, source: _Source, header: tuple[str, ...], start: int, *, notes: tuple[str, ...], ragged: bool
+) -> Table:
+    rows = list(islice(source.rows(), start, None))
+    while rows and _blank(rows[-1]):
+        rows.pop()
+    if source.lines:
+        if rows and source.lines[-1] and len(rows[-1]) < len(header) and not ragged:
+            rows.pop()
+            notes += ("ends in a cut line, which is left out",)
+        lengths = {len(row) for row in rows if row}
+        if lengths == {len(header) + 1} and any(row[-1].strip() for row in rows if row):
+            header = ("", *header)  # of names of rows, which R writes without a name of their own
+    table = Table(path, header, rows, start + 1, notes=notes, delimiter=source.delimiter)
+    return table if ragged else table.squared()
+
+
+def _blank(row: Cells) -> bool:
+    return all(cell == "" or cell is None for cell in row)

@@ -47,6 +47,19 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert read_config(written(tmp_path, text), sample)[0] == expected
 
 
+@pytest.mark.case("a configuration with a byte order mark", before="'Invalid statement (line 1, column 1)'")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_a_windows_editor(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "some.toml").write_bytes('bundle = "é.emer"\r\nrate-hz = 60\r\n'.encode(encoding))
+    assert read_config(tmp_path / "some.toml", sample)[0] == {"bundle": "é.emer", "rate_hz": 60}
+
+
+def test_an_encoding_is_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "some.toml").write_bytes('bundle = "é.emer"\n'.encode("cp1252"))
+    with pytest.raises(ConfigurationError, match=r"some\.toml is no UTF-8, read as .*Latin-1.*; save it as UTF-8"):
+        read_config(tmp_path / "some.toml", sample)
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [

@@ -213,6 +213,16 @@ def test_samples_are_what_a_tracker_would_have_sent(tmp_path: Path) -> None:
     assert not samples[2].left.valid
 
 
+@pytest.mark.case("a recording.json with a byte order mark", before="'JSON is malformed: invalid character'")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_sidecar_of_a_windows_editor(tmp_path: Path, encoding: str) -> None:
+    for name in ("video.avi", "t.tsv"):
+        (tmp_path / name).touch()
+    text = write_recording_file(tmp_path, video="video.avi", tracker="t.tsv", participant="é").read_text("utf-8")
+    (tmp_path / "recording.json").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert open_recording(tmp_path).participant == "é"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -221,7 +231,7 @@ def test_samples_are_what_a_tracker_would_have_sent(tmp_path: Path) -> None:
         (lambda header, rows: (header, [row for row in rows if row[2] == "Mouse"]), "no row of the eye tracker"),
         (lambda header, rows: (header, []), "no row of the eye tracker"),
         (lambda header, rows: (header, [["", *row[1:]] for row in rows]), "row 2, column Recording timestamp"),
-        (lambda header, rows: (header, [["1e300", *row[1:]] for row in rows]), "is not a time"),
+        (lambda header, rows: (header, [["1e300", *row[1:]] for row in rows]), "is not a number"),
         (
             lambda header, rows: (header, [[row[0] + 9_000_000, *row[1:]] for row in rows] + rows),
             "holds several recordings",

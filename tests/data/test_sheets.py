@@ -141,7 +141,7 @@ def test_the_second_read_does_not_parse_the_sheet(tmp_path: Path, monkeypatch: p
     path = write_xlsx(tmp_path / "clip.xlsx", [COLUMN_KEYS, *eye_rows(8)])
     first = read_sheet(path)
     os.utime(path, ns=(0, 0))  # a copy of the same content
-    monkeypatch.setattr(sheets, "read_table", lambda _: pytest.fail("it is in the cache"))
+    monkeypatch.setattr(sheets, "read_table", lambda *_: pytest.fail("it is in the cache"))
     second = read_sheet(path)
     np.testing.assert_array_equal(first.rows, second.rows)
     np.testing.assert_array_equal(first.seen, second.seen)
@@ -161,7 +161,7 @@ def test_another_version_of_the_reader_reads_again(tmp_path: Path, monkeypatch: 
     read_sheet(path)
     monkeypatch.setattr(sheets, "READER_VERSION", sheets.READER_VERSION + 1)
     requested: list[Path] = []
-    monkeypatch.setattr(sheets, "read_table", lambda path: requested.append(path) or read_table(path))
+    monkeypatch.setattr(sheets, "read_table", lambda path, find: requested.append(path) or read_table(path, find))
     read_sheet(path)
     assert requested == [path]
 

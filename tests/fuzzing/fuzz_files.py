@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -19,6 +19,7 @@ from fuzz_seeds import (
     cache_seeds,
     golden_seeds,
     label_seeds,
+    label_workbook_seeds,
     manifest_seeds,
     session_seeds,
     tobii_seeds,
@@ -29,14 +30,17 @@ from emer_edge.bundle.golden_file import read_golden
 from emer_edge.bundle.manifest import Manifest
 from emer_edge.cli.config_file import read_config
 from emer_edge.cli.run import run
-from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.errors import DataError, EmerEdgeError
 from emer_edge.core.samples import Display
+from emer_edge.core.text import decode_text
 from emer_edge.data.labels import open_labels
 from emer_edge.data.layout import parse_folds
 from emer_edge.data.recordings import open_recording, read_export
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session
 from emer_edge.data.sheets import load_entry, read_sheet
-from emer_edge.runtime.trackers.gazepoint import read_gazepoint_csv
+from emer_edge.data.tables import read_table
+from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.runtime.trackers.gazepoint import is_gazepoint_header, read_gazepoint_csv
 
 _TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
                 b"seconds = nan\n", b"threads = " + b"9" * 5000 + b"\n", b"0x", b"inf", b'"""', b"{a = 1}")  # fmt: skip
@@ -87,6 +91,23 @@ def _tobii(path: Path) -> None:
     assert export.rows.shape[1] == 39
 
 
+def _gazepoint(path: Path) -> None:
+    read_gazepoint_csv(read_table(path, gazepoint_header, ragged=True), Display())
+
+
+def gazepoint_header(header: Sequence[str]) -> None:
+    if not is_gazepoint_header(header):
+        raise DataError("no header of Gazepoint's")
+
+
+LINES = b"time_us,x,y,pupil_mm\n0,0.25,0.5,3.5\n8333,0.5,0.5,NA\n16667,0.75,0.5,3.5\n"
+
+
+def _tracker_file(path: Path) -> None:
+    with open_tracker(str(path), TrackerOptions(pace="fast", say=lambda text: None)) as tracker:
+        list(tracker)
+
+
 def _labels(path: Path) -> None:
     table = open_labels(path, view="er")
     try:
@@ -116,7 +137,7 @@ FILES: tuple[Target, ...] = (
         "gazepoint-csv",
         lambda: (GAZEPOINT, GAZEPOINT.replace(b",", b"\t").replace(b"TIME(", b"TIMER(")),
         mutated,
-        _file("g.csv", lambda path: read_gazepoint_csv(path, Display())),
+        _file("g.csv", _gazepoint),
         1_000_000,
         ("emer_edge.runtime.trackers.gazepoint",),
     ),
@@ -126,9 +147,9 @@ FILES: tuple[Target, ...] = (
         mutated,
         _file("t.tsv", _tobii),
         200_000,
-        ("emer_edge.data.recordings", "emer_edge.data.tables", "emer_edge.data.sheets"),
+        ("emer_edge.data.recordings", "emer_edge.data.tables", "emer_edge.data.sheets", "emer_edge.core.numbers"),
     ),
-    Target("tobii-xlsx", workbook_seeds, _in_archive, _file("t.xlsx", _tobii), 50_000, ("emer_edge.data.tables",)),
+    Target("tobii-xlsx", workbook_seeds, _in_archive, _file("t.xlsx", _tobii), 50_000, ("emer_edge.data.workbooks",)),
     Target(
         "eye-sheet",
         tobii_seeds,
@@ -154,6 +175,30 @@ FILES: tuple[Target, ...] = (
         ("emer_edge.data.sessions",),
     ),
     Target("labels", label_seeds, mutated, _file("l.csv", _labels), 500_000, ("emer_edge.data.labels",)),
+    Target(
+        "labels-xlsx",
+        label_workbook_seeds,
+        _in_archive,
+        _file("l.xlsx", _labels),
+        50_000,
+        ("emer_edge.data.workbooks",),
+    ),
+    Target(
+        "text",
+        lambda: (*tobii_seeds(), *label_seeds(), "编号,情绪\n".encode("gbk"), "µ;Größe\r".encode("cp1252")),
+        mutated,
+        _file("t.txt", lambda path: decode_text(path.read_bytes(), path).text.encode()),
+        500_000,
+        ("emer_edge.core.text",),
+    ),
+    Target(
+        "tracker-file",
+        lambda: (GAZEPOINT, LINES, LINES.replace(b",", b";").replace(b".", b","), *tobii_seeds()),
+        mutated,
+        _file("f.csv", _tracker_file),
+        200_000,
+        ("emer_edge.runtime.trackers.files", "emer_edge.core.numbers"),
+    ),
     Target(
         "folds",
         lambda: (FOLDS,),

@@ -52,7 +52,15 @@ def _text(rows: list[list[str]], separator: str, newline: str = "\n", encoding: 
 def tobii_seeds() -> tuple[bytes, ...]:
     rows = _table()
     comma = [[cell.replace(".", ",") for cell in row] for row in rows]
-    return _text(rows, "\t"), _text(comma, "\t", "\r\n", "utf-8-sig"), _text(comma, ";", "\r\n", "utf-16")
+    thousands = [[f'"1,{cell}"' if cell[:1].isdigit() and len(cell) == 7 else cell for cell in row] for row in rows]
+    names = [f'"{cell}"'.replace(" [", "\n[") for cell in rows[0]]
+    return (
+        _text(rows, "\t"),
+        _text(comma, "\t", "\r\n", "utf-8-sig"),
+        _text(comma, ";", "\r\n", "utf-16"),
+        _text([["sep=,"], ["a title"], *thousands], ",", "\r"),
+        _text([names, *comma[1:]], ";", "\n", "gbk"),
+    )
 
 
 def _workbook(rows: list[list[str]]) -> bytes:
@@ -64,12 +72,20 @@ def _workbook(rows: list[list[str]]) -> bytes:
         sheet = book.add_worksheet()
         for at, row in enumerate(rows):
             sheet.write_row(at, 0, row)
+        sheet.write_formula(len(rows), 60, "=1+1", None, "#DIV/0!")
+        book.add_worksheet().hide()
     return buffer.getvalue()
 
 
 @cache
 def workbook_seeds() -> tuple[bytes, ...]:
     return (_workbook(_table()),)
+
+
+@cache
+def label_workbook_seeds() -> tuple[bytes, ...]:
+    rows = [["", "ER", "", "FER"], ["ID", "Emotion", "Valence", "Emotion"], ["1_a_sad", "sad", "0,5", "neutral"]]
+    return (_workbook(rows),)
 
 
 @cache
@@ -117,6 +133,7 @@ def cache_seeds() -> tuple[bytes, ...]:
         "rows": np.ones((2, 39), np.float32),
         "times_ns": np.arange(2),
         "seen": np.ones(2, bool),
+        "notes": np.array(["is short"]),
     }
     made = []
     for save in (np.savez, np.savez_compressed):

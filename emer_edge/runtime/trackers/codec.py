@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.numbers import is_missing
 from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, TrackerSample
 from emer_edge.runtime.drivers import Kind
 
@@ -142,15 +143,15 @@ LATEST_NS: Final = 1 << 62
 """No device clock is later than this."""
 
 _NUMBER: Final = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\Z")
-_MISSING: Final = (b"", b"nan", b"-nan")
 _SAME_RUN: Final = 1 << 15  # a larger jump of the sequence is a restart or a bit error, not a loss
 
 
 def number_in(cell: bytes) -> float | None:
-    """Return the number in a cell: NaN where missing, None where it holds something else."""
-    if cell.lower() in _MISSING:
-        return math.nan
-    return float(cell) if len(cell) < 64 and _NUMBER.match(cell) else None
+    """Return the number in a cell, with a decimal point or comma: NaN where missing, None for anything else."""
+    cell = cell.replace(b",", b".")
+    if len(cell) < 64 and _NUMBER.match(cell):
+        return float(cell)
+    return math.nan if is_missing(cell.decode("ascii", "replace")) else None
 
 
 class LineSplitter:

@@ -5,7 +5,7 @@ Files are Tobii Pro Lab exports (TSV, XLSX), Gazepoint CSV, `csv` lines, and rec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Final
 from emer_edge.core.errors import ConfigurationError, DataError, TrackerError
 from emer_edge.core.samples import TrackerSample
 from emer_edge.core.window import NANOSECONDS
-from emer_edge.data.recordings import RECORDING_FILE, is_recording, open_recording, read_export
+from emer_edge.data.recordings import RECORDING_FILE, export_of, is_recording, open_recording
+from emer_edge.data.sheets import eye_header
+from emer_edge.data.tables import Table, read_table
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.drivers import Played
 from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, read_messages
@@ -41,19 +43,23 @@ def open_file(address: Address, options: TrackerOptions) -> FileTracker:
         path = recording.tracker
         if options.offset_ms is None:
             options = replace(options, offset_ms=recording.offset_ms)
-    try:
-        with path.open("rb") as file:
-            first = file.readline(4096)
-    except OSError as error:
-        raise TrackerError(f"can't read {path}: {error.strerror or error}") from error
-    first = first.removeprefix(b"\xef\xbb\xbf").strip()
-    if is_gazepoint_header(first) and not is_header(first):
-        return FileTracker(_gazepoint(path, options, camera), options)
+
+    def fits(header: Sequence[str]) -> None:
+        if not is_header(_line(header)) and not is_gazepoint_header(header):
+            eye_header(header, path)
+
+    table = read_table(path, fits, ragged=True)
+    lines = is_header(_line(table.header))
+    if lines or is_gazepoint_header(table.header):
+        _say_notes(path, table.notes, options)
+    if is_gazepoint_header(table.header) and not lines:
+        return FileTracker(_gazepoint(table, options, camera), options)
     if camera is not None:
         raise ConfigurationError(f"{path} is no Gazepoint CSV: its eye positions need no camera=")
-    if is_header(first):
-        return FileTracker(_csv(path, options), options)
-    export = read_export(path)
+    if lines:
+        return FileTracker(_csv(table, options), options)
+    export = export_of(table.squared())
+    _say_notes(path, export.notes, options)
     return FileTracker(PlayedSamples(address.text, export.samples(), int(export.times_ns[0]), export.rate_hz), options)
 
 
@@ -78,9 +84,19 @@ class PlayedSamples:
     counters: Counters = field(default_factory=Counters)
 
 
-def _csv(path: Path, options: TrackerOptions) -> PlayedSamples:
-    decoder = CsvDecoder(options.display)
-    samples = decoder.feed(path.read_bytes().removeprefix(b"\xef\xbb\xbf") + b"\n", 0)
+def _say_notes(path: Path, notes: Sequence[str], options: TrackerOptions) -> None:
+    for note in notes:
+        options.say(f"{path} {note}")
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    return ",".join(cell.replace(",", " ") for cell in cells).encode("ascii", "replace")
+
+
+def _csv(table: Table, options: TrackerOptions) -> PlayedSamples:
+    path, decoder = table.path, CsvDecoder(options.display)
+    lines = [table.header, *table.plain_rows()]
+    samples = decoder.feed(b"".join(_line(cells) + b"\n" for cells in lines), 0)
     times_ns = [sample.device_ns for sample in samples if sample.device_ns is not None]
     if not samples:
         raise TrackerError(f"{path} has a header but no sample that can be read ({decoder.counters.garbage} bad lines)")
@@ -95,8 +111,9 @@ def _csv(path: Path, options: TrackerOptions) -> PlayedSamples:
     return _played(path, timed, decoder.fields, decoder.counters, options=options)
 
 
-def _gazepoint(path: Path, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
-    samples, reader = read_gazepoint_csv(path, options.display, camera)
+def _gazepoint(table: Table, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
+    path = table.path
+    samples, reader = read_gazepoint_csv(table, options.display, camera)
     played = _played(path, samples, reader.fields, reader.counters, options=options)
     if reader.positions_left_out:
         options.say(

@@ -24,17 +24,16 @@ Other columns are ignored.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 from emer_edge.core.errors import ConfigurationError, TrackerError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
+from emer_edge.data.tables import Table
 from emer_edge.runtime.trackers.codec import LATEST_NS, Counters, Parameters, SequenceFollower, number_in, reading
 
 AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "left-down": (-1, -1)}
@@ -191,21 +190,20 @@ class RecordReader:
         return self._camera.dacs_mm((x, y, z))
 
 
-_LARGEST_BYTES: Final = 1 << 30
 _NAME: Final = re.compile(r"\s*(TIME_?TICK|TIME|\w+)\s*(?:\((.*)\))?\s*\Z")
 _FREQUENCY: Final = re.compile(r"f\s*=\s*(\d+(?:\.\d+)?)")
-_GAZE: Final = re.compile(rb"(?:^|[,;\t])\s*\"?[LRBF]POGX\"?\s*[,;\t]")
+_GAZE: Final = re.compile(r"[LRBF]POGX")
 
 
-def is_gazepoint_header(line: bytes) -> bool:
-    """Whether a line is the header of a Gazepoint CSV."""
-    return _GAZE.search(line) is not None
+def is_gazepoint_header(header: Sequence[str]) -> bool:
+    """Whether names are the header of a Gazepoint CSV."""
+    return any(_GAZE.fullmatch(name) for name in header)
 
 
 def read_gazepoint_csv(
-    path: Path, display: Display, camera: CameraPlace | None = None
+    table: Table, display: Display, camera: CameraPlace | None = None
 ) -> tuple[list[TrackerSample], RecordReader]:
-    """Read a file; without the place of the tracker's camera, eye positions are left out.
+    """Read a file's table; without the place of the tracker's camera, eye positions are left out.
 
     Returns:
         Samples stamped in the file's own time, in order, and the reader with its counters and fields.
@@ -213,22 +211,18 @@ def read_gazepoint_csv(
     Raises:
         TrackerError: no time column, no record that can be read, or times that run backwards.
     """
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise TrackerError(f"{path} is larger than {_LARGEST_BYTES >> 30} GiB; export one recording per file")
-    text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace").replace("\0", "")
-    header, _, body = text.partition("\n")
-    separator = next((mark for mark in (";", "\t") if mark in header), ",")
-    names, tick_hz = _names(header.strip().split(separator))
+    path = table.path
+    names, tick_hz = _names(table.header)
     if "TIME" not in names and not ("TIME_TICK" in names and tick_hz):
         raise TrackerError(f"{path} has no TIME column; export it from Gazepoint Analysis too")
     counters = Counters()
     reader = RecordReader(display, counters, set(), camera)
     reader.tick_hz = None if "TIME" in names else tick_hz
     samples: list[TrackerSample] = []
-    for line in body.split("\n"):
-        numbers = _numbers(names, line.strip("\r"), separator)
+    for cells in table.plain_rows():
+        numbers = _numbers(names, cells)
         if numbers is None:
-            counters.garbage += bool(line.strip())
+            counters.garbage += any(cells)
             continue
         sample = reader.read(numbers, 0)
         if sample is not None and sample.device_ns is not None:
@@ -242,7 +236,7 @@ def read_gazepoint_csv(
     return samples, reader
 
 
-def _names(header: list[str]) -> tuple[list[str], float | None]:
+def _names(header: Sequence[str]) -> tuple[list[str], float | None]:
     """The fields' names, and the frequency of the tick column, if any."""
     names: list[str] = []
     tick_hz: float | None = None
@@ -257,20 +251,13 @@ def _names(header: list[str]) -> tuple[list[str], float | None]:
     return names, tick_hz
 
 
-def _numbers(names: list[str], line: str, separator: str) -> dict[str, float] | None:
-    """Field name -> number, others left out; None for a line of another length.
-
-    Lines are taken one by one, so that a stray quotation mark costs its own line only.
-    """
-    try:
-        cells = next(csv.reader([line], delimiter=separator), [])
-    except csv.Error:
-        return None
+def _numbers(names: list[str], cells: list[str]) -> dict[str, float] | None:
+    """Field name -> number, others left out; None for a row of another length."""
     if not len(names) - 1 <= len(cells) <= len(names) + 1:  # a separator may end the header or the lines
         return None
     numbers = {}
     for name, cell in zip(names, cells, strict=False):
-        number = number_in(cell.strip().encode())
+        number = number_in(cell.encode())
         if number is not None and not math.isnan(number):
             numbers[name] = number
     return numbers

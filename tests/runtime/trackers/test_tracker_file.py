@@ -129,6 +129,55 @@ def test_lines_that_are_no_recording_are_refused(tmp_path, content: str, says: s
         open_tracker(str(tmp_path / "mine.csv"), FAST)
 
 
+LINES = "time_us,x,y,pupil_mm\n0,0.25,0.5,3.5\n8333,0.5,0.5,\n16667,0.75,0.5,3.5\n"
+GAZEPOINT = "CNT,TIME(2024/03/01 10:11:12.345),BPOGX,BPOGY,LPMM,USER\n0,0.0,0.25,0.5,3.5,a\n1,0.008333,0.5,0.5,NaN,b\n"
+
+
+@pytest.mark.case("tracker files with ; and decimal commas", before="'no sample that can be read (399 bad lines)'")
+@pytest.mark.case("tracker files in UTF-16, with sep=; or blank lines first, or with CR", before="'has no time column'")
+@pytest.mark.parametrize("text", [LINES, GAZEPOINT], ids=["lines", "gazepoint"])
+@pytest.mark.parametrize(
+    ("separator", "comma", "before", "encoding", "ends"),
+    [
+        (",", ".", "", "utf-8", "\n"),
+        (";", ",", "", "utf-8-sig", "\r\n"),
+        (",", ".", "", "utf-16", "\n"),
+        (";", ",", "sep=;\n", "cp1252", "\n"),
+        ("\t", ",", "\n\n", "utf-16-le", "\r"),
+    ],
+    ids=["plain", "decimal-commas", "utf-16", "sep-line", "blank-first"],
+)
+def test_the_text_of_a_tracker_file_may_come_from_any_program(
+    tmp_path, text: str, separator: str, comma: str, before: str, encoding: str, ends: str
+) -> None:
+    lines = before + text.translate({ord(","): separator, ord("."): comma})
+    (tmp_path / "gaze.csv").write_bytes(lines.replace("\n", ends).encode(encoding))
+    with open_tracker(str(tmp_path / "gaze.csv"), FAST) as tracker:
+        read = list(tracker)
+    assert [sample.left.gaze_px[0] for sample in read[:2]] == pytest.approx([250.0, 500.0])
+    assert [sample.stamp_ns for sample in read[:2]] == [0, 8_333_000]
+    assert read[0].left.pupil_mm == 3.5
+    assert math.isnan(read[1].left.pupil_mm)
+
+
+def test_a_tracker_file_may_be_a_workbook(tmp_path) -> None:
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(str(tmp_path / "gaze.xlsx"), {"strings_to_numbers": True}) as made:
+        sheet = made.add_worksheet()
+        for at, line in enumerate(LINES.splitlines()):
+            sheet.write_row(at, 0, line.split(","))
+    with open_tracker(str(tmp_path / "gaze.xlsx"), FAST) as tracker:
+        assert [sample.left.gaze_px[0] for sample in tracker] == [250.0, 500.0, 750.0]
+
+
+@pytest.mark.case('thousands between quotation marks in a tracker file: "1,008.333" ms', before="garbage, left out")
+def test_thousands_in_a_tracker_file(tmp_path) -> None:
+    (tmp_path / "gaze.csv").write_text('time_ms,x,y\n"999.5",0.1,0.2\n"1,008.333",0.25,0.5\n')
+    with open_tracker(str(tmp_path / "gaze.csv"), FAST) as tracker:
+        assert [sample.device_ns for sample in tracker] == [999_500_000, 1_008_333_000]
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path) -> None:
     with pytest.raises(TrackerError, match="there is no tracker file"):
         open_tracker(str(tmp_path / "gone.tsv"), FAST)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display, TrackerSample
+from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder
 from emer_edge.runtime.trackers.formats.iviewx import IviewxDecoder, start_commands
 from emer_edge.runtime.trackers.formats.opengaze import OpenGazeDecoder
 from emer_edge.runtime.trackers.gazepoint import CameraPlace
@@ -103,6 +104,22 @@ def test_a_jump_of_the_counter_is_a_loss_and_a_repeat_is_dropped() -> None:
     decoder = OpenGazeDecoder(DISPLAY)
     assert gaze_of(decoder.feed(record(1) + record(4) + record(4) + record(5), 0)) == [1, 4, 5]
     assert decoder.counters.losses() == {"lost": 2, "duplicated": 1}
+
+
+@pytest.mark.case(
+    "Open Gaze records and csv lines with decimal commas", before="every record was garbage: 'nothing has come'"
+)
+def test_decimal_commas_are_read_live() -> None:
+    sample = read_record('TIME="1,25" LPOGX="0,250" LPOGY="0,5" LPOGV="1" LPMM="3,5" LPMMV="1"')
+    assert sample.device_ns == 1_250_000_000
+    assert sample.left.gaze_px == (250.0, 250.0)
+    assert sample.left.pupil_mm == 3.5
+    decoder = CsvDecoder(DISPLAY)
+    (line,) = decoder.feed(b"time_ms;x;y;pupil_mm\n8,5;0,25;0,5;NA\n", 0)
+    assert (line.device_ns, line.left.gaze_px) == (8_500_000, (250.0, 250.0))
+    assert math.isnan(line.left.pupil_mm)
+    assert not decoder.feed(b"9;1,2,5;0,5;3\n", 0)
+    assert decoder.counters.garbage == 1
 
 
 def test_answers_between_records_are_no_damage() -> None:

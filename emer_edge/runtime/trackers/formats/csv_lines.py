@@ -15,10 +15,10 @@ column                                   meaning
 `left_direction_x`, `.._y`, `.._z`       gaze direction, unit vector
 =======================================  ==============================================================
 
-Cells are separated by commas, semicolons or tabs; the decimal point is a point; an empty cell or `nan` means missing;
-other columns are ignored. Lines end with a line feed, are ASCII, and are at most 4 KiB long. A tracker that may be
-connected to later repeats its header about once a second; a header that differs from the present one counts when it
-comes twice, so that a damaged one costs one line.
+Cells are separated by commas, semicolons or tabs; the decimal mark is a point, or a comma where no comma separates; an
+empty cell, `nan` or `NA` means missing; other columns are ignored. Lines end with a line feed, are ASCII, and are at
+most 4 KiB long. A tracker that may be connected to later repeats its header about once a second; a header that differs
+from the present one counts when it comes twice, so that a damaged one costs one line.
 """
 
 from __future__ import annotations
