@@ -1,11 +1,16 @@
 # emer-edge on a Jetson with JetPack 6, with TensorRT. On the board, from the repository's folder:
 #   docker build -f deploy/l4t.Dockerfile -t emer-edge .
-#   docker run --rm --runtime nvidia --device /dev/video0 --device /dev/ttyUSB0 --group-add video --group-add dialout \
-#     -v emer-edge-engines:/var/cache/emer-edge -v "$PWD/emert-int8.emer:/bundle.emer:ro" \
-#     emer-edge run /bundle.emer --camera 0 --tracker /dev/ttyUSB0 --json
+#   docker run --rm --runtime nvidia --device /dev/video0 --device /dev/ttyUSB0 \
+#     --group-add "$(getent group video | cut -d: -f3)" --group-add "$(getent group render | cut -d: -f3)" \
+#     --group-add "$(getent group dialout | cut -d: -f3)" \
+#     -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro -v /etc/nvpmodel.conf:/etc/nvpmodel.conf:ro \
+#     -v /var/lib/nvpmodel:/var/lib/nvpmodel:ro -v emer-edge-engines:/var/cache/emer-edge \
+#     -v "$PWD/emert-int8.emer:/bundle.emer:ro" emer-edge run /bundle.emer --camera 0 --tracker /dev/ttyUSB0 --json
+# Groups by number, because the image's have other ones than the board's; without video and render CUDA answers with error 801.
 # The volume keeps the engines that are built at the first run. A CSI camera needs -v /tmp/argus_socket:/tmp/argus_socket, too.
 
-# CUDA with nvcc, and TensorRT with its Python package; r36.4.0 is JetPack 6.1, take the release that your board runs.
+# CUDA with nvcc, and TensorRT with its Python package. r36.4.0 serves every L4T 36.4 (JetPack 6.1 and 6.2); there is no tag
+# for 36.4.3 or 36.4.4.
 ARG L4T=r36.4.0
 FROM nvcr.io/nvidia/l4t-jetpack:${L4T} AS build
 # hadolint ignore=DL3008
@@ -20,10 +25,11 @@ RUN python3 -m venv --system-site-packages /opt/emer-edge && \
     PATH=/usr/local/cuda/bin:$PATH /opt/emer-edge/bin/pip install --no-cache-dir '.[jetson]'
 
 FROM nvcr.io/nvidia/l4t-jetpack:${L4T}
-# Ubuntu's OpenCV has GStreamer, which CSI cameras need; PyPI's wheels do not.
+# GStreamer for CSI cameras and decoding in hardware; the elements of NVIDIA's are mounted by its container runtime.
 # hadolint ignore=DL3008
 RUN apt-get update && \
-    apt-get install --yes --no-install-recommends gstreamer1.0-plugins-good gstreamer1.0-tools python3-opencv && \
+    apt-get install --yes --no-install-recommends gstreamer1.0-plugins-bad gstreamer1.0-plugins-good gstreamer1.0-tools \
+    python3-opencv && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/emer-edge /opt/emer-edge
 ENV PATH=/opt/emer-edge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/var/cache/emer-edge

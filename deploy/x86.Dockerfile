@@ -1,6 +1,7 @@
 # emer-edge on an x86 PC, with ONNX Runtime on the CPU. From the repository's folder:
 #   docker build -f deploy/x86.Dockerfile -t emer-edge .
-#   docker run --rm --device /dev/video0 --device /dev/ttyUSB0 --group-add video --group-add dialout --read-only --tmpfs /tmp \
+#   docker run --rm --device /dev/video0 --device /dev/ttyUSB0 --read-only --tmpfs /tmp \
+#     --group-add "$(getent group video | cut -d: -f3)" --group-add "$(getent group dialout | cut -d: -f3)" \
 #     -v "$PWD/emert-int8.emer:/bundle.emer:ro" emer-edge run /bundle.emer --camera 0 --tracker /dev/ttyUSB0 --json
 FROM python:3.12-slim AS build
 WORKDIR /source

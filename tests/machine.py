@@ -15,7 +15,6 @@ NATURE = (
     "there is a GPU here",
     "tensorrt is installed",
     "this is a Jetson",
-    "this OpenCV has GStreamer built in",
     "this systemd is older",
     "no file system can be mounted here",
     "there is no /dev/shm",

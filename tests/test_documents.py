@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
 
 def table_of(page: str, name: str) -> str:
@@ -87,3 +88,35 @@ def test_what_the_check_on_arm64_runs_is_there() -> None:
     places = given[1].replace("\\\n", "").split()
     assert len(places) > 5
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+INSTALLS = re.compile(r"pip install '?([.\w-]*)\[([\w,]+)\]'?")
+PAGES = ("README.md", "docs/deployment.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_install_lines_work_from_a_checkout(page: str) -> None:
+    """emer-edge is on no package index, so that its name would install nothing, or something else."""
+    project = re.findall(r"^\[project.optional-dependencies\]\n(.*?)\n\n", PYPROJECT, re.MULTILINE | re.DOTALL)[0]
+    extras = set(re.findall(r"^(\w+) = ", project, re.MULTILINE))
+    lines = INSTALLS.findall((ROOT / page).read_text())
+    assert lines
+    assert {where for where, _ in lines} == {"."}
+    assert {name for _, names in lines for name in names.split(",")} <= extras
+
+
+def test_there_is_an_install_block_for_each_jetpack() -> None:
+    page = (ROOT / "docs/deployment.md").read_text().partition("## The doctor")[0]
+    blocks = re.findall(r"^(JetPack \d[^\n]*):\n\n```bash\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    assert [title[:9] for title, _ in blocks] == ["JetPack 6", "JetPack 7"]
+    for _, block in blocks:
+        for needed in ("--system-site-packages", "'.[jetson]'", "/usr/local/cuda/bin", "python3-dev", "video,render"):
+            assert needed in block
+    for package in ("gstreamer1.0-tools", "gstreamer1.0-plugins-bad", "python3-opencv", "build-essential"):
+        assert package in (ROOT / "README.md").read_text()
+
+
+def test_no_page_ranks_power_modes_by_number() -> None:
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").iterdir()):
+        assert "nvpmodel -m" not in path.read_text(), path.name
+        assert "nvpmodel -d" not in path.read_text(), path.name

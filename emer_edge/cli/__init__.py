@@ -6,11 +6,25 @@ code 1, and no traceback for either.
 
 from __future__ import annotations
 
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run `emer-edge` with the process's arguments."""
-    from emer_edge.cli.app import main as run
+    from emer_edge.core.leaving import Leaving
 
-    run()
+    with Leaving(_crashes):
+        from emer_edge.cli.app import main as run
+
+        run()
+
+
+def _crashes() -> bool:
+    """Whether an engine that may have been loaded crashes at the end."""
+    if "numpy" not in sys.modules:  # which every engine needs
+        return False
+    from emer_edge.runtime.engines.onnxruntime_engine import crashes_at_exit
+
+    return crashes_at_exit()

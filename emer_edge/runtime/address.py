@@ -52,6 +52,13 @@ class Address:
             raise ConfigurationError(f"{self.text}: {name} is a number from {low:g} to {high:g}, not {text!r}")
         return number
 
+    def whole_number(self, name: str, most: int) -> int | None:
+        """A parameter as a whole number from 0, None where absent; raise ConfigurationError on anything else."""
+        number = self.number(name, 0, most)
+        if number is not None and number != int(number):
+            raise ConfigurationError(f"{self.text}: {name} is a whole number, not {number:g}")
+        return None if number is None else int(number)
+
     def choice(self, name: str, known: Sequence[str]) -> str:
         """A parameter that is one of `known`, the first where absent; raise ConfigurationError on anything else."""
         text = self.parameters.get(name, known[0])

@@ -1,12 +1,7 @@
-"""What a board reports in /etc, /proc and /sys: release, power mode, clocks, heat, memory and power draw.
+"""What a board reports in /etc, /proc and /sys: release, power mode, clocks, load, heat and memory.
 
 Every reader takes the root under which those folders are. The layouts are those of the kernel's documentation and of
 NVIDIA's Jetson Linux Developer Guide; they were never compared with a board.
-
-Jetson modules carry INA3221 monitors. The kernel's driver (Documentation/hwmon/ina3221) gives for channels 1 to 3 a
-label, the bus voltage in mV and the current in mA. Channel 7 and curr4 are sums, not rails. x86 processors have RAPL,
-by the kernel's powercap tree (Documentation/power/powercap): a zone per package, `intel-rapl:0` and so on, AMD's too,
-with the energy drawn so far in uJ, wrapping around at `max_energy_range_uj`. Since 2020 only root may read it.
 """
 
 from __future__ import annotations
@@ -21,11 +16,12 @@ ADD_SWAP: Final = (
     "sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
 )
 """The command that adds 4 GB of swap."""
-_JETPACKS: Final[Mapping[str, str]] = {"32": "4", "35": "5", "36": "6", "38": "7"}
+_JETPACKS: Final[Mapping[str, str]] = {"32": "4", "34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
 _MODE: Final = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
 _INSTALLED: Final = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", re.MULTILINE)
 _MEMORY_CLOCK: Final = "sys/kernel/debug/bpmp/debug/clk/emc"  # Tegra's; root's alone
 _SPAN: Final = ("cur", "min", "max")
+_NVFANCONTROL: Final = 34  # L4T of JetPack 5
 _SLOWING: Final = ("cpufreq", "devfreq", "throttle", "processor", "gpu", "cpu")
 _PLAUSIBLE_C: Final = (-40.0, 150.0)  # a zone whose part is switched off reads -256
 
@@ -70,14 +66,39 @@ class Jetson:
         jetpack: for example `6.2`, or the major version alone where JetPack's package is not installed; None where
             the release is not known here.
         mode: power mode that is set, None where it can't be read.
-        fastest: the mode with the most power, None where the modes can't be read.
+        modes: all, from the least power to the most; their numbers rank nothing. Empty where they can't be read.
     """
 
     model: str
     l4t: str
     jetpack: str | None
     mode: PowerMode | None
-    fastest: PowerMode | None
+    modes: tuple[PowerMode, ...]
+
+    @property
+    def fastest(self) -> PowerMode | None:
+        """The mode with the most power, None where the modes can't be read."""
+        return self.modes[-1] if self.modes else None
+
+    @property
+    def more_power(self) -> str:
+        """What helps against over-current, for people: a supply, or the next lower power mode with its command."""
+        lower = self.modes[: self.modes.index(self.mode)] if self.mode in self.modes else ()
+        mode = f"{lower[-1].name}: sudo nvpmodel -m {lower[-1].number}" if lower else "sudo nvpmodel -q lists them"
+        return f"a stronger power supply, or a lower power mode ({mode})"
+
+    @property
+    def cooling(self) -> str:
+        """What helps against heat, for people; nvfancontrol has the fan's profiles from JetPack 5 on."""
+        if int(self.l4t.partition(".")[0]) < _NVFANCONTROL:
+            fan = "sudo nvpmodel -d cool"
+        else:
+            fan = (
+                "sudo systemctl stop nvfancontrol && sudo sed -i --follow-symlinks "
+                "'s/\\(FAN_DEFAULT_PROFILE\\).*/\\1 cool/' "
+                "/etc/nvfancontrol.conf && sudo rm -f /var/lib/nvfancontrol/status && sudo systemctl start nvfancontrol"
+            )
+        return f"free air, a lower power mode, or a faster fan ({fan})"
 
 
 def read_l4t(root: Path = Path("/")) -> str | None:
@@ -104,7 +125,7 @@ def read_jetson(root: Path = Path("/")) -> Jetson | None:
         l4t=l4t,
         jetpack=installed[1] if installed else _JETPACKS.get(l4t.partition(".")[0]),
         mode=next((mode for mode in modes if mode.number == number), None),
-        fastest=max(modes, key=_power, default=None),
+        modes=tuple(sorted(modes, key=_power)),
     )
 
 
@@ -166,13 +187,26 @@ def _cpus(folder: Path) -> Iterator[Clock]:
         yield Clock(f"CPU {name}", now, least, most, governor=read_text(policy / "scaling_governor"))
 
 
+def _gpu_nodes(folder: Path) -> list[Path]:
+    """The GPU's nodes in devfreq: 17000000.gpu (JetPack 6), 17000000.ga10b (5), gpu-gpc-0 (7 on Thor)."""
+    names = ("gpu", "ga10b", "gv11b", "gp10b")
+    return [
+        node
+        for node in sorted(folder.glob("*"))
+        if node.name.rpartition(".")[2] in names or node.name.startswith("gpu-gpc-")
+    ]
+
+
 def _gpus(folder: Path) -> Iterator[Clock]:
-    """Nodes such as 17000000.gpu (JetPack 6) or 17000000.ga10b (5), in Hz."""
-    for node in sorted(folder.glob("*")):
-        if node.name.rpartition(".")[2] not in ("gpu", "ga10b", "gv11b", "gp10b"):
-            continue
+    for node in _gpu_nodes(folder):
         now, least, most = (_mhz(read_number(node / f"{name}_freq"), 10**6) for name in _SPAN)
         yield Clock("GPU", now, least, most, governor=read_text(node / "governor"))
+
+
+def read_gpu_load(root: Path = Path("/")) -> float | None:
+    """Share of time in which the GPU is busy, 0 to 1, from nvgpu's `load` (per mille); None where it isn't told."""
+    loads = (read_number(node / "device/load") for node in _gpu_nodes(root / "sys/class/devfreq"))
+    return max((load / 1000 for load in loads if load is not None), default=None)
 
 
 def _mhz(value: int | None, unit: int) -> int | None:
@@ -270,119 +304,3 @@ def read_memory(path: Path = Path("/proc/meminfo")) -> Memory | None:
     if "MemAvailable" not in sizes_mb:
         return None
     return Memory(sizes_mb["MemAvailable"], sizes_mb.get("SwapFree", 0))
-
-
-_CHANNELS: Final = (1, 2, 3)
-_INPUTS: Final = ("VDD_IN", "POM_5V_IN", "5V_IN")  # the rail of the whole module: the others are fed from it
-
-
-@dataclass(frozen=True)
-class Rail:
-    """A supply rail, named as the board labels it, for example `VDD_IN` or `VDD_CPU_GPU_CV`."""
-
-    name: str
-    millivolts: int
-    milliamperes: int
-
-    @property
-    def milliwatts(self) -> float:
-        """Voltage times current, mW."""
-        return self.millivolts * self.milliamperes / 1000
-
-
-@dataclass(frozen=True)
-class Power:
-    """What a board draws now.
-
-    Attributes:
-        rails: in the order of the monitors and their channels; empty where there is none.
-        reason: why there is no figure, empty where there is.
-    """
-
-    rails: tuple[Rail, ...]
-    reason: str = ""
-
-    @property
-    def total_mw(self) -> float | None:
-        """The input rail's power where the module has one (VDD_IN), else the sum over all rails; None without rails."""
-        whole = next((rail for rail in self.rails if rail.name in _INPUTS), None)
-        if whole is not None:
-            return whole.milliwatts
-        return sum(rail.milliwatts for rail in self.rails) if self.rails else None
-
-    def __str__(self) -> str:
-        """`7.9 W: VDD_IN 7.9 W, VDD_CPU_GPU_CV 2.1 W`, or `n/a (reason)`."""
-        if self.total_mw is None:
-            return f"n/a ({self.reason})"
-        return f"{self.total_mw / 1000:.1f} W: " + ", ".join(
-            f"{rail.name} {rail.milliwatts / 1000:.1f} W" for rail in self.rails
-        )
-
-
-def read_power(root: Path = Path("/")) -> Power:
-    """Measure now; takes a few milliseconds."""
-    monitors = [
-        path
-        for path in sorted((root / "sys/class/hwmon").glob("hwmon*"), key=lambda path: int(path.name[5:] or 0))
-        if read_text(path / "name") in ("ina3221", "ina3221x")
-    ]
-    if not monitors:
-        return Power((), "no INA3221 power monitor, which Jetson boards have")
-    rails = []
-    for monitor in monitors:
-        for channel in _CHANNELS:
-            name = read_text(monitor / f"in{channel}_label")
-            volts = read_number(monitor / f"in{channel}_input")
-            amperes = read_number(monitor / f"curr{channel}_input")
-            if name not in (None, "NC") and volts is not None and amperes is not None:  # NC: not connected
-                rails.append(Rail(str(name), volts, amperes))
-    return Power(tuple(rails), "" if rails else "the INA3221 power monitor gives no reading")
-
-
-@dataclass(frozen=True)
-class EnergyCounter:
-    """What a processor package has drawn.
-
-    Attributes:
-        name: `package-0`.
-        microjoules: since some time in the past.
-        range_microjoules: where it wraps around to 0.
-    """
-
-    name: str
-    microjoules: int
-    range_microjoules: int
-
-    def since(self, before: EnergyCounter) -> int:
-        """Energy drawn since an earlier reading, less than one range ago, in uJ."""
-        drawn = self.microjoules - before.microjoules
-        return drawn if drawn >= 0 else drawn + self.range_microjoules
-
-
-@dataclass(frozen=True)
-class EnergyCounters:
-    """The counters of a machine.
-
-    Attributes:
-        counters: one per package, empty where there is none.
-        reason: why there is none, empty where there is.
-    """
-
-    counters: tuple[EnergyCounter, ...]
-    reason: str = ""
-
-
-def read_energy(root: Path = Path("/")) -> EnergyCounters:
-    """Read the packages' counters now."""
-    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:*"))
-    packages = [(zone, name) for zone in zones if (name := read_text(zone / "name") or "").startswith("package")]
-    if not packages:
-        return EnergyCounters((), "no RAPL counters in /sys/class/powercap")
-    counters = []
-    for zone, name in packages:
-        drawn, span = read_number(zone / "energy_uj"), read_number(zone / "max_energy_range_uj")
-        if drawn is not None and span is not None:
-            counters.append(EnergyCounter(name, drawn, span))
-    if len(counters) < len(packages):
-        return EnergyCounters((), "RAPL's counters can't be read: root alone may, run bench with sudo")
-    return EnergyCounters(tuple(counters))

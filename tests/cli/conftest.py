@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from emer_edge.cli import main
+from emer_edge.cli.app import main
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.window import WindowSpec
 from emer_edge.model.checkpoint import save_checkpoint

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+from board_devices import COMMON, GPU, SENSORS
 from machine import needs
 
 ROOT = Path(__file__).parents[2]
@@ -71,11 +75,81 @@ def test_both_units_have_the_same_user_folders_and_program() -> None:
     assert all(lines[0].values())
 
 
-def test_the_devices_of_a_run_are_allowed_and_no_others_by_default() -> None:
-    text = (DEPLOY / "emer-edge.service").read_text()
+def allowed(unit: str, names: tuple[str, ...]) -> set[str]:
+    """Those of the names that the unit's DeviceAllow= lets through, as systemd matches them: by fnmatch(3)."""
+    text = (DEPLOY / f"{unit}.service").read_text()
     assert "DevicePolicy=closed" in text
-    for device in ("char-video4linux", "char-ttyUSB", "char-ttyACM", "char-nvhost*", "/dev/nvmap"):
-        assert f"DeviceAllow={device} rw" in text
+    patterns = re.findall(r"^DeviceAllow=char-(\S+) rw$", text, re.MULTILINE)
+    return {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+@pytest.mark.case(
+    "the service on a board whose GPU is 17000000.gpu in /proc/devices",
+    source="",
+    before="char-nvgpu* and char-nvhost* matched none of the GPU's devices: CUDA was denied",
+)
+@pytest.mark.parametrize("release", GPU)
+def test_a_boards_gpu_is_allowed_and_no_other_devices(release: str) -> None:
+    names = (*COMMON, *GPU[release])
+    assert allowed("emer-edge", names) == {*GPU[release], *SENSORS}
+    assert allowed("emer-edge-build", names) == {*GPU[release]}  # engines are built without cameras
+    for unit in UNITS:
+        text = unit.read_text()
+        assert "DeviceAllow=/dev/nvmap rw" in text  # r35
+        assert {"video", "render"} <= set(re.findall(r"^SupplementaryGroups=(.*)$", text, re.MULTILINE)[0].split())
+
+
+@pytest.mark.case(
+    "a CSI camera in the service, whose /tmp is its own",
+    source="",
+    before="the socket of Argus was hidden, and a restarted daemon's would be",
+)
+def test_the_service_reaches_argus_and_restarts_with_it() -> None:
+    text = (DEPLOY / "emer-edge.service").read_text()
+    assert re.search(r"^BindPaths=-/tmp/argus_socket$", text, re.MULTILINE)  # "-": not every machine has it
+    assert re.search(r"^PartOf=nvargus-daemon\.service$", text, re.MULTILINE)
+    assert re.search(r"^After=.*\bnvargus-daemon\.service\b", text, re.MULTILINE)
+
+
+def commands_of(path: Path) -> list[list[str]]:
+    """The commands in the comments at the head of a Dockerfile, as words of the shell."""
+    head = path.read_text().partition("\n\n")[0]
+    joined = re.sub(r"\\\n#\s*", "", head)
+    return [shlex.split(line.lstrip("# ")) for line in joined.splitlines() if line.startswith("#   docker")]
+
+
+@pytest.mark.case(
+    "a container's user who is not root, on a board",
+    source="",
+    before="--group-add video by the image's number, and no render at all: CUDA error 801",
+)
+@pytest.mark.parametrize("path", [path for path in DOCKERFILES if path.stem != "x86"], ids=lambda path: path.stem)
+def test_an_image_for_a_board_is_run_with_its_groups_and_its_release(path: Path) -> None:
+    build, run = commands_of(path)
+    assert build[:4] == ["docker", "build", "-f", f"deploy/{path.name}"]
+    pairs = list(itertools.pairwise(run))
+    groups = [value for option, value in pairs if option == "--group-add"]
+    assert groups == [f"$(getent group {name} | cut -d: -f3)" for name in ("video", "render", "dialout")]
+    mounts = [value for option, value in pairs if option == "-v"]
+    assert "/etc/nv_tegra_release:/etc/nv_tegra_release:ro" in mounts
+    assert ("--runtime", "nvidia") in pairs
+    assert "/tmp/argus_socket:/tmp/argus_socket" in path.read_text()
+
+
+# Tags that were met in public; cuda's in what is run on DGX Spark, which is an ARM server, too.
+IMAGES = {
+    "l4t": "nvcr.io/nvidia/l4t-jetpack:r36.4.0",
+    "jetpack7": "nvcr.io/nvidia/cuda:13.0.1-devel-ubuntu24.04",
+    "x86": "python:3.12-slim",
+}
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_an_image_is_made_from_one_that_exists(path: Path) -> None:
+    text = path.read_text()
+    for name, value in re.findall(r"^ARG (\w+)=(.*)$", text, re.MULTILINE):
+        text = text.replace(f"${{{name}}}", value)
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {IMAGES[path.stem]}
 
 
 def test_the_environment_file_is_read_as_systemd_reads_it() -> None:

@@ -2,7 +2,7 @@
 
 The layouts are those of NVIDIA's Jetson Linux Developer Guide (r36: nv_tegra_release, nvpmodel, INA3221 and
 over-current nodes, devfreq) and of the kernel's documentation (cpufreq, thermal, hwmon/ina3221); none was copied from
-a board.
+a board. The modes of an Orin Nano Super are those of nvpmodel_p3767_0003_super.conf, as public programs quote it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ CPU_ONLINE CORE_0 1
 < POWER_MODEL ID=2 NAME=15W >
 < POWER_MODEL ID=3 NAME=25W >
 < PM_CONFIG DEFAULT=2 >
+"""
+ORIN_NANO_SUPER = """\
+< POWER_MODEL ID=0 NAME=15W >
+< POWER_MODEL ID=1 NAME=25W >
+< POWER_MODEL ID=2 NAME=MAXN_SUPER >
+< POWER_MODEL ID=3 NAME=7W >
 """
 INSTALLED = """\
 Package: nvidia-l4t-core

@@ -13,24 +13,30 @@ import threading
 from types import TracebackType
 
 FILTER = "testsrc=size=160x120:rate=25,noise=alls=20:allf=t"
-SDP = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-    "m=video 0 RTP/AVP 26\r\na=control:track0\r\n"
+SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+JPEG = ("-c:v mjpeg -pix_fmt yuvj420p -huffman default -force_duplicated_matrix 1", "m=video 0 RTP/AVP 26\r\n")
+H264 = (
+    "-c:v libx264 -pix_fmt yuv420p -tune zerolatency -x264-params keyint=10:repeat-headers=1",
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n",
 )
 
 
 class RtspServer:
-    """One camera for one client: Motion JPEG (RTP payload type 26), 160x120 at 25 Hz."""
+    """One camera for one client at a time, 160x120 at 25 Hz.
 
-    def __init__(self) -> None:
+    `coding` is `JPEG` (RTP payload type 26) or `H264`: options of ffmpeg and lines of the session's description.
+    """
+
+    def __init__(self, coding: tuple[str, str] = JPEG) -> None:
         self._packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._packets.bind(("127.0.0.1", 0))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/live"
         rtp = f"rtp://127.0.0.1:{self._packets.getsockname()[1]}?pkt_size=1400"
-        source = ["-re", "-f", "lavfi", "-i", FILTER, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-huffman", "default"]
+        options, self._media = coding
+        source = ["-re", "-f", "lavfi", "-i", FILTER, *options.split()]
         self._ffmpeg = subprocess.Popen(
-            ["ffmpeg", "-loglevel", "quiet", *source, "-force_duplicated_matrix", "1", "-f", "rtp", rtp],
+            ["ffmpeg", "-loglevel", "quiet", *source, "-f", "rtp", rtp],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -51,6 +57,10 @@ class RtspServer:
         self._packets.close()
 
     def _serve(self) -> None:
+        while not self._over.is_set():
+            self._serve_one()
+
+    def _serve_one(self) -> None:
         with contextlib.suppress(OSError):
             client, _ = self._listener.accept()
             with client, client.makefile("rb") as requests:
@@ -64,7 +74,7 @@ class RtspServer:
                     if method == "OPTIONS":
                         more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
                     elif method == "DESCRIBE":
-                        body = SDP
+                        body = f"{SDP}{self._media}a=control:track0\r\n"
                         more = f"Content-Base: {self.url}/\r\nContent-Type: application/sdp\r\n"
                     elif method == "SETUP":
                         more = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"

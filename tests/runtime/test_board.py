@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from board_trees import orin_nx, write
+from board_trees import ORIN_NANO_SUPER, RELEASE, orin_nx, write
 
-from emer_edge.runtime.board import PowerMode, read_clocks, read_heat, read_jetson, read_l4t, read_power
+from emer_edge.runtime.board import PowerMode, read_clocks, read_gpu_load, read_heat, read_jetson, read_l4t
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
+from emer_edge.runtime.power_draw import read_power
 from emer_edge.tools.doctor import Finding, examine, worst
-from emer_edge.tools.doctor.host import look_at_board, look_at_resources
+from emer_edge.tools.doctor.host import look_at_board, look_at_groups, look_at_machine, look_at_resources
+
+FAN_GUIDE = (
+    "https://docs.nvidia.com/jetson/archives/r35.2.1/DeveloperGuide/_sources/text/SD/PlatformPowerAndPerformance/"
+    "JetsonXavierNxSeriesAndJetsonAgxXavierSeries.rst.txt"
+)
 
 
 @pytest.fixture
@@ -46,6 +54,64 @@ def test_the_fastest_mode(board: Path, names: tuple[str, ...], fastest: int) -> 
     jetson = read_jetson(write(board, {"etc/nvpmodel.conf": "\n".join(lines)}))
     assert jetson is not None
     assert jetson.fastest == PowerMode(fastest, names[fastest])
+
+
+@pytest.mark.case(
+    "an Orin Nano Super, whose mode 0 is 15 W",
+    source="",
+    before="docs and doctor advised nvpmodel -m 0 as MAXN and -m 1 against over-current, which here is more power",
+)
+def test_numbers_rank_no_modes(board: Path) -> None:
+    write(board, {"etc/nvpmodel.conf": ORIN_NANO_SUPER, "var/lib/nvpmodel/status": "pmode:0001"})
+    write(board, {"sys/class/hwmon/hwmon1/oc3_event_cnt": 2})
+    found = findings(board)
+    assert (found["power mode"].message.split(";")[0], found["power mode"].fix) == ("25W", "sudo nvpmodel -m 2")
+    assert "15W: sudo nvpmodel -m 0" in found["over-current"].fix
+    jetson = read_jetson(write(board, {"var/lib/nvpmodel/status": "pmode:0003"}))
+    assert jetson is not None
+    assert [mode.name for mode in jetson.modes] == ["7W", "15W", "25W", "MAXN_SUPER"]
+    assert "sudo nvpmodel -q" in jetson.more_power  # the lowest already
+
+
+@pytest.mark.parametrize(
+    ("release", "jetpack", "fan"),
+    [
+        ("# R32 (release), REVISION: 7.1", "4", "sudo nvpmodel -d cool"),
+        ("# R35 (release), REVISION: 4.1", "5", "nvfancontrol"),
+        (RELEASE, "6", "nvfancontrol"),
+        ("# R38 (release), REVISION: 2.0, GCID: 41844464, BOARD: generic", "7", "nvfancontrol"),
+        ("# R39 (release), REVISION: 2.0", "7", "nvfancontrol"),
+    ],
+    ids=["4", "5", "6", "7.0", "7.2"],
+)
+def test_releases_and_what_turns_their_fan(board: Path, release: str, jetpack: str, fan: str) -> None:
+    (board / "var/lib/dpkg/status").unlink()
+    jetson = read_jetson(write(board, {"etc/nv_tegra_release": release}))
+    assert jetson is not None
+    assert jetson.jetpack == jetpack
+    assert fan in jetson.cooling
+    assert ("nvpmodel -d" in jetson.cooling) == (jetpack == "4")
+
+
+@pytest.mark.case(
+    "the fan of a board with JetPack 5 or newer, whose profile is in nvfancontrol.conf",
+    source=FAN_GUIDE,
+    before="doctor advised nvpmodel -d cool, which is JetPack 4's",
+)
+def test_the_fans_command_sets_its_profile(board: Path) -> None:
+    jetson = read_jetson(board)
+    assert jetson is not None
+    profile = (
+        write(board, {"real.conf": "<FAN 1>\n\tFAN_PROFILE cool {\n\t}\n\tFAN_DEFAULT_PROFILE  quiet\n"}) / "real.conf"
+    )
+    link = board / "nvfancontrol.conf"
+    link.symlink_to(profile)
+    command = re.search(r"sudo (sed .*?) &&", jetson.cooling)
+    assert command is not None
+    subprocess.run(command[1].replace("/etc/nvfancontrol.conf", str(link)), shell=True, check=True)
+    assert "\tFAN_DEFAULT_PROFILE cool\n" in profile.read_text()
+    assert link.is_symlink()
+    assert "\tFAN_PROFILE cool {" in profile.read_text()
 
 
 def test_this_machine_and_an_empty_one_are_read_without_raising(tmp_path: Path) -> None:
@@ -169,3 +235,55 @@ def test_a_jetson_whose_gpu_is_hidden(board: Path) -> None:
     assert gpu.level == "problem"
     assert "--runtime nvidia" in gpu.fix
     assert worst(found) == "problem"
+
+
+@pytest.mark.case("a Thor, whose GPU is gpu-gpc-0 in devfreq", source="", before="no GPU clock")
+def test_the_gpu_of_a_thor(tmp_path: Path) -> None:
+    for name, now in (("gpu-gpc-0", 1575000000), ("gpu-nvd-0", 1600000000), ("bwmgr", 4266000000)):
+        node = f"sys/class/devfreq/{name}"
+        write(tmp_path, {f"{node}/cur_freq": now, f"{node}/min_freq": 315000000, f"{node}/max_freq": now})
+    assert [str(clock) for clock in read_clocks(tmp_path)] == ["GPU 1575 of 315 to 1575 MHz"]
+    assert read_gpu_load(tmp_path) is None
+
+
+def test_a_container_without_the_boards_release(board: Path) -> None:
+    (board / "etc/nv_tegra_release").unlink()
+    write(board, {"proc/sys/kernel/osrelease": "5.15.148-tegra"})
+    found = findings(board)["board"]
+    assert (found.level, found.fix.endswith("-v /etc/nv_tegra_release:/etc/nv_tegra_release:ro")) == ("warning", True)
+
+
+@pytest.mark.case(
+    "a user outside of the groups video and render", source="", before="doctor said that no NVIDIA driver answers"
+)
+@pytest.mark.parametrize(
+    ("mine", "absent"), [((44, 104), ""), ((44,), "render"), ((104,), "video"), ((), "video,render")]
+)
+def test_groups(board: Path, mine: tuple[int, ...], absent: str) -> None:
+    write(board, {"etc/group": "root:x:0:\nvideo:x:44:me\nrender:x:104:\nbroken"})
+    found = list(look_at_groups(board, mine))
+    assert [each.fix for each in found] == ([f"sudo usermod -aG {absent} $USER, then log in again"] if absent else [])
+    assert all("801" in each.message for each in found)
+
+
+def test_groups_elsewhere(tmp_path: Path) -> None:
+    assert list(look_at_groups(write(tmp_path, {"etc/group": "video:x:44:"}), ())) == []
+
+
+def test_argus_and_its_programs(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "gstreamer1.0-tools" in findings(board)["gstreamer"].fix
+    assert "argus" not in findings(board)
+    (board / "gst-launch-1.0").touch(0o755)
+    monkeypatch.setenv("PATH", str(board))
+    assert "sudo systemctl restart nvargus-daemon" in findings(board)["argus"].fix
+    write(board, {"tmp/argus_socket": ""})
+    assert "argus" not in findings(board)
+
+
+def test_an_onnxruntime_that_crashes_at_exit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("emer_edge.runtime.engines.onnxruntime_engine.version", lambda _: "1.23.2")
+    found = [each for each in look_at_machine() if each.subject == "onnxruntime"]
+    assert [each.level for each in found] == ["warning"]
+    assert re.search(r"\d+\.\d+\.\d+ on aarch64", found[0].message)

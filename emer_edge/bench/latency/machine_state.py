@@ -16,7 +16,8 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bench.records.latency_records import Conditions, Energy, Environment, Moment
-from emer_edge.runtime.board import read_clocks, read_energy, read_heat, read_jetson, read_number, read_power, read_text
+from emer_edge.runtime.board import read_clocks, read_heat, read_jetson, read_number, read_text
+from emer_edge.runtime.power_draw import read_energy, read_power
 
 _PACKAGES: Final = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless", "tensorrt", "tensorrt-rtx",

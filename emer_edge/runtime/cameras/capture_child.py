@@ -1,7 +1,8 @@
 """The capture process: opens one camera, reads it as fast as images come, and puts them into shared memory.
 
 It holds numpy and OpenCV and nothing else. It may hang in a driver or die; its parent notices and starts another. It
-ends when its standard input does, which the kernel closes however its parent dies.
+ends when its standard input does, which the kernel closes however its parent dies; programs that it has started end
+first, and gently.
 
 It writes one `Record` of 44 bytes per image into a pipe, and one with a text when it opens or fails. A write of less
 than PIPE_BUF (4096) bytes is never cut, so that records need no marks between them. Layout, native byte order (both
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from emer_edge.core.errors import CameraError, EmerEdgeError
 from emer_edge.runtime.cameras.grabber import Grabber
 from emer_edge.runtime.cameras.registry import grabber_for
+from emer_edge.runtime.child_process import end_programs
 from emer_edge.runtime.image_ring import RingWriter
 
 _LAYOUT: Final = struct.Struct("=BBHIIQqqiI")
@@ -227,7 +229,8 @@ def _report(pipe: int, kind: Kind, text: dict[str, object]) -> None:
 def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # with whatever a driver has started
+    end_programs()
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # with whatever else a driver has started
 
 
 if __name__ == "__main__":

@@ -77,10 +77,12 @@ class Target:
     Attributes:
         text: the source, written so that the device is found again under another number.
         present: whether the device is there at all; called before a process is started to reopen it.
+        stuck: what to do where it gives no images, for a sentence.
     """
 
     text: str
     present: Callable[[], bool] = lambda: True
+    stuck: str = "is it still plugged in and free, or does its driver hang?"
 
 
 @dataclass(frozen=True, kw_only=True)

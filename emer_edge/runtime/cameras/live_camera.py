@@ -24,7 +24,7 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
 from emer_edge.runtime.cameras.capture_child import BLACK_LEVEL, Flags, Kind, Record, Records, is_repeat
 from emer_edge.runtime.cameras.grabber import Target
-from emer_edge.runtime.child_process import ChildProcess
+from emer_edge.runtime.child_process import GENTLE_S, ChildProcess
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.image_ring import RingReader
 from emer_edge.runtime.say import Say, say_to_log
@@ -76,7 +76,8 @@ class CaptureProcess:
     def __init__(self, source: str, originals: bool = False) -> None:
         self.over = False
         try:
-            self._child = ChildProcess(Records.__module__, source, str(int(originals)), memory="camera")
+            arguments = (source, str(int(originals)))
+            self._child = ChildProcess(Records.__module__, *arguments, memory="camera", end_s=GENTLE_S)
         except OSError as error:
             raise CameraError(f"can't start the capture process for {source}: {error}") from error
         os.set_blocking(self._child.pipe, False)
@@ -119,7 +120,7 @@ class CaptureProcess:
         return f"its capture process {self._child.ending()}"
 
     def close(self) -> None:
-        """Kill it with all that it has started, and free the channels; may be called twice."""
+        """End it with all that it has started, and free the channels; may be called twice."""
         self._child.close()
 
 
@@ -222,7 +223,9 @@ class LiveCapture(Camera):
         while not self._opened:
             left_s = self._patience.open_s - (monotonic_ns() - self._started_ns) / NANOSECONDS
             if left_s <= 0:
-                raise CameraError(f"{self.source} gave no image within {self._patience.open_s:g} s; is it in use?")
+                raise CameraError(
+                    f"{self.source} gave no image within {self._patience.open_s:g} s; {self._target.stuck}"
+                )
             self._ready += self._images(self._process.receive(left_s, self._wake))
             if self._process.over and not self._opened:
                 raise CameraError(f"{self.source} can't be opened: {self._process.ending()}")
@@ -264,7 +267,7 @@ class LiveCapture(Camera):
             self._lose(f"{self.source}: {self._process.ending()}")
         elif left_s <= 0 and not self._closed.is_set():
             what = "has sent no frame" if self._opened else "has given no image"
-            self._lose(f"{self.source} {what} for {patience_s:g} s; is it still plugged in, or does its driver hang?")
+            self._lose(f"{self.source} {what} for {patience_s:g} s; {self._target.stuck}")
         return None
 
     def _newest(self, images: list[Record]) -> Frame | None:

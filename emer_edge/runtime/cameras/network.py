@@ -1,5 +1,8 @@
 """Network cameras (`rtsp://`, and Motion JPEG or a video over `http://`) and named pipes, read by OpenCV's FFmpeg.
 
+`decoder=hardware` among the parameters of an RTSP address is this project's, not the camera's: GStreamer then reads it,
+and a Jetson's decoder decodes it (see `gstreamer`).
+
 RTSP carries the camera's own times, which are mapped to the host's clock by their least delay; Motion JPEG over HTTP
 carries none, so that its images are stamped when they arrive.
 """
@@ -7,6 +10,7 @@ carries none, so that its images are stamped when they arrive.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,11 +20,13 @@ from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import file_mode, open_capture
-from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
+from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Grabber, Target
+from emer_edge.runtime.cameras.gstreamer import DECODERS, check_decoder, grab_decoded
 from emer_edge.runtime.clock import ClockMapper
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
+_DECODER: Final = re.compile(r"(?<=[?&])decoder=([^&]*)(&|$)")
 
 # FFmpeg probes a stream by reading seconds of it, and would then yield them as if they were new.
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
@@ -32,7 +38,19 @@ def _check_stream(address: Address) -> Target:
     except ValueError as error:
         raise ConfigurationError(f"can't read the address {address.text!r}: {error}") from None
     import_cv2()
+    if _decoder(address)[0] == "hardware":
+        check_decoder(address.name)
     return Target(address.text)
+
+
+def _decoder(address: Address) -> tuple[str, str]:
+    """What decodes the stream, and the address that the camera gets; raise ConfigurationError for anything unknown."""
+    match = _DECODER.search(address.text)
+    if match is None or (match[1] not in DECODERS and address.scheme not in _WITH_TIMES):
+        return DECODERS[0], address.text
+    if address.scheme not in _WITH_TIMES or match[1] not in DECODERS:
+        raise ConfigurationError(f"{address.name}: decoder= is {' or '.join(DECODERS)}, and for rtsp:// alone")
+    return match[1], _DECODER.sub("", address.text).rstrip("?&")
 
 
 def _open(name: str, parameters: Sequence[int], failure: str) -> Any:
@@ -45,14 +63,17 @@ def _open(name: str, parameters: Sequence[int], failure: str) -> Any:
     return capture
 
 
-def _grab_stream(address: Address) -> CaptureGrabber:
+def _grab_stream(address: Address) -> Grabber:
     cv2 = import_cv2()
+    decoder, url = _decoder(address)
     # A decoder with n threads would be n - 1 images late.
     one_thread = (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
     failure = (
         "can't be opened: is the address right, the camera on, and its stream a video? Try it with: ffplay ADDRESS"
     )
-    capture = _open(address.text, one_thread, f"{address.name} {failure}")
+    capture = _open(url, one_thread, f"{address.name} {failure}")
+    if decoder == "hardware":
+        return grab_decoded(address.name, url, capture)
     return (_TimedGrabber if address.scheme in _WITH_TIMES else CaptureGrabber)(address.name, capture)
 
 
@@ -88,7 +109,7 @@ def _grab_pipe(address: Address) -> CaptureGrabber:
 NETWORK: Final = CameraDriver(
     name="network",
     help="a network camera: RTSP, and Motion JPEG or a video over HTTP",
-    example="rtsp://host/path or http://host/stream",
+    example="rtsp://host/path, rtsp://host/path?decoder=hardware (on a Jetson) or http://host/stream",
     schemes=_SCHEMES,
     whole=True,
     grab=_grab_stream,

@@ -24,6 +24,7 @@ from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import PlayedCamera, as_bgr, open_capture
 from emer_edge.runtime.cameras.grabber import CameraDriver
+from emer_edge.runtime.cameras.gstreamer import DECODERS, DecodedFile, check_decoder
 from emer_edge.runtime.clock import monotonic_ns
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -43,6 +44,9 @@ def _open_video(address: Address, pace: str, start_ns: int | None) -> VideoFile:
     cv2 = import_cv2()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than the errors below
     capture = open_capture(cv2, str(path), (cv2.CAP_FFMPEG, cv2.CAP_GSTREAMER))
+    if address.choice("decoder", DECODERS) == "hardware" and capture is not None:
+        check_decoder(source)
+        capture = DecodedFile(source, capture)
     readable, image = capture.read() if capture is not None else (False, None)
     if capture is None or not readable:
         raise CameraError(f"{source} is no video that OpenCV can read ({path.stat().st_size} bytes); is it complete?")
@@ -199,5 +203,10 @@ FOLDER: Final = CameraDriver(
 )
 
 VIDEO: Final = CameraDriver(
-    name="video", help="a video file", example="talk.mp4", claims=lambda address: True, play=_open_video
+    name="video",
+    help="a video file",
+    example="talk.mp4",
+    parameters={"decoder": "software (the CPU) by default, or hardware: a Jetson's decoder"},
+    claims=lambda address: True,
+    play=_open_video,
 )

@@ -6,7 +6,10 @@ between steps would burn a core for nothing. Graph optimisation ALL is what make
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +23,26 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.engines.base import Engine, EngineDriver, Shape
 
 _NAME: Final = "onnxruntime"
+
+FIRST_SAFE_AT_EXIT: Final = (1, 28)
+"""Version from which on a process ends on ARM as elsewhere.
+
+Older ones write past the end of a table of cores, which comes out when the library is taken down: `free(): invalid
+pointer`, and SIGABRT after a good run. It was reported for 1.21.0 on JetPack 6.2 (issue 24092 of microsoft/onnxruntime)
+and for 1.24.2 on Orin (28301, April 2026); Python 3.10, which JetPack 6 has, gets none after 1.23.2. Which release was
+the first with the bound that its source has today could not be determined: all before this are taken for unsafe.
+"""
+
+
+def crashes_at_exit() -> bool:
+    """Whether this machine's ONNX Runtime may crash at the end of a process."""
+    if platform.machine() != "aarch64":
+        return False
+    try:
+        numbers = re.findall(r"\d+", version(_NAME))[:2]
+    except PackageNotFoundError:
+        return False
+    return tuple(map(int, numbers)) < FIRST_SAFE_AT_EXIT
 
 
 class OnnxRuntimeEngine:

@@ -55,6 +55,8 @@ class SummaryTable(Output):
             print_line(
                 f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}{encoder}"
             )
+        if summary.board is not None:
+            print_line(f"board: {summary.board}")
         if summary.markers:
             print_line(f"markers: {summary.markers}")
         if summary.streams:

@@ -15,6 +15,7 @@ from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.core.results import Result
 from emer_edge.core.session_facts import Marker
 from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.runtime.board_watch import BoardWatch
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.engines import check_engine
@@ -54,12 +55,15 @@ class Pipeline:
         streams: name -> stream: its sources, markers and baseline; `listen` to it before the run begins. One person
             without a name is under None.
         markers: a marker that is set here is set in every stream; `markers.listen` reports markers at once.
+        root: holds the machine's `etc`, `proc`, `sys` and `var`, for the watch over the board.
 
     Raises:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened; of several people, the
             message names the stream.
         ConfigurationError: arguments that make no sense, such as two streams of one name, or `fast` on a live source.
     """
+
+    root = Path("/")
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class Pipeline:
         self._session: Session | None = None
         self._stepper: Stepper | None = None
         self._runner: LiveRunner | None = None
+        self._board: BoardWatch | None = None
         self._results: Iterator[Result] | None = None
         self._stopping = self._hung = False
         self._memory_mb: dict[str, Any] | None = None
@@ -198,6 +203,8 @@ class Pipeline:
         if self._ended_s is None:
             self._ended_s = monotonic()
             self._memory_mb = self._resident_mb()
+            if self._board is not None:
+                self._board.close()
         self._hung = self._runner is not None and not self._runner.close()
         if self._hung:
             return  # a thread that hangs may still use its source and the engines
@@ -223,7 +230,8 @@ class Pipeline:
             whole = summed(named, self._latencies(), seconds=seconds, engine=engine, markers=self.markers.count)
         stuck = 0 if self._runner is None else self._runner.stuck_steps
         dropped = whole.dropped | ({"stuck steps": stuck} if stuck else {})
-        return replace(whole, dropped=dropped, **(self._memory_mb or self._resident_mb()))
+        board = None if self._board is None else self._board.report()
+        return replace(whole, dropped=dropped, board=board, **(self._memory_mb or self._resident_mb()))
 
     def __iter__(self) -> Iterator[Result]:
         return self
@@ -269,6 +277,8 @@ class Pipeline:
             Intake(core, stream.camera, stream.tracker, bell=bell, say=stream.say)
             for core, stream in zip(cores, streams, strict=True)
         ]
+        self._board = BoardWatch(self.say, self.root)
+        self._board.start()
         self._runner = LiveRunner(stepper, intakes, bell, self.say)
         self._runner.start(monotonic_ns())
         return self._runner.results()

@@ -230,7 +230,7 @@ class LiveRunner:
     """
 
     stuck_ns = 5 * NANOSECONDS
-    join_s = 3.0
+    join_s = 6.0  # longer than a capture process may take to end its programs
 
     def __init__(
         self, stepper: Stepper, intakes: Sequence[Intake], bell: Bell, say: Say, *, clock: Clock = monotonic_ns

@@ -10,6 +10,7 @@ from typing import Any
 
 from emer_edge.core.session_facts import Baseline, Validation
 from emer_edge.metrics.latency import LatencyRecorder, LatencySummary
+from emer_edge.runtime.board_watch import BoardReport
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.pipeline.core import AGES, END_TO_END, STAGES, PipelineCore
 
@@ -37,6 +38,7 @@ class Summary:
         markers: how many were set.
         baseline: the session's, None without one or where the run ended before it was complete.
         validation: of the gaze before the run, None without one.
+        board: what was seen of the machine, None where it tells nothing, and of one stream.
         outputs: output -> what it has lost -> count; those that lost nothing are left out.
         histograms: stage or age -> all its latencies: pairs of bin number and count (see `LatencyRecorder.bins`).
         end_to_end: the newest frame's capture to its result; None without any face. Not in `to_dict`.
@@ -65,6 +67,7 @@ class Summary:
     markers: int = 0
     baseline: Baseline | None = None
     validation: Validation | None = None
+    board: BoardReport | None = None
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
     histograms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     end_to_end: LatencySummary | None = None
@@ -80,8 +83,10 @@ class Summary:
             }
         del plain["histograms"], plain["end_to_end"]  # bins are beside the percentiles
         plain["notes"] = list(self.notes)
-        for part in ("clock", "baseline", "validation"):
+        for part in ("clock", "baseline", "validation", "board"):
             plain[part] = None if plain[part] is None else plain[part].to_dict()
+        if self.board is None:  # a replay, or one stream of several
+            del plain["board"]
         plain["streams"] = {name: item.to_dict() for name, item in self.streams.items()}
         return plain
 

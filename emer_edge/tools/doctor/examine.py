@@ -17,7 +17,14 @@ from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
-from emer_edge.tools.doctor.host import Finding, look_at_board, look_at_devices, look_at_machine, look_at_resources
+from emer_edge.tools.doctor.host import (
+    Finding,
+    look_at_board,
+    look_at_devices,
+    look_at_groups,
+    look_at_machine,
+    look_at_resources,
+)
 
 LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
 """Precision -> largest difference allowed, as a share of the output's largest value.
@@ -57,6 +64,7 @@ def examine(
     driver = resolve_engine(engine)
     yield from look_at_machine(root)
     yield from look_at_board(root)
+    yield from look_at_groups(root)
     yield from look_at_devices(root)
     yield from look_at_resources(root, builds=driver.builds)
     if bundle is None:

@@ -24,12 +24,15 @@ from emer_edge.runtime.board import (
     read_jetson,
     read_l4t,
     read_memory,
-    read_power,
     read_text,
 )
+from emer_edge.runtime.cameras.gst_launch import has_element
+from emer_edge.runtime.cameras.gstreamer import ARGUS_SOCKET
 from emer_edge.runtime.engines import CPU_ENGINE, EngineDriver, engines
+from emer_edge.runtime.engines.onnxruntime_engine import FIRST_SAFE_AT_EXIT, crashes_at_exit
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
 from emer_edge.runtime.engines.tensorrt.toolkit import ADVISED_MB
+from emer_edge.runtime.power_draw import read_power
 from emer_edge.tools.devices import Device, find_cameras, find_ports
 
 Level = Literal["ok", "warning", "problem"]
@@ -78,8 +81,10 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
     yield Finding("python", "ok", message)
     packages = (f"{name} {_version(name)}" for name in ("numpy", engines()[CPU_ENGINE].package, "msgspec", "pyserial"))
     yield Finding("emer-edge", "ok", f"{__version__}; {', '.join(packages)}")
+    if crashes_at_exit():
+        yield _crash()
     jetson = read_l4t(root) is not None
-    yield _opencv(jetson)
+    yield _opencv()
     gpu = find_gpu()
     if gpu is not None:
         message = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA up to {gpu.cuda}"
@@ -95,7 +100,18 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
     yield _priority(root)
 
 
-def _opencv(jetson: bool) -> Finding:
+def _crash() -> Finding:
+    package = engines()[CPU_ENGINE].package
+    message = (
+        f"{_version(package)} on {platform.machine()} is among the versions that may crash when a process ends "
+        "(free(): invalid pointer); emer-edge leaves before that with its own exit code, a program of yours may not"
+    )
+    newer = ".".join(map(str, FIRST_SAFE_AT_EXIT))
+    fix = f"with Python 3.11 or newer: pip install '{package}>={newer}'; else end your program with os._exit"
+    return Finding(package, "warning", message, fix)
+
+
+def _opencv() -> Finding:
     fix = "pip install 'emer-edge[desktop]', or on a Jetson a virtual environment with --system-site-packages"
     if find_spec("cv2") is None:
         return Finding("opencv", "problem", "not installed, so there are no cameras, no videos and no faces", fix)
@@ -103,14 +119,7 @@ def _opencv(jetson: bool) -> Finding:
         import cv2
     except ImportError as error:
         return Finding("opencv", "problem", f"can't be imported: {error}", fix)
-    gstreamer = [
-        line.partition(":")[2].strip() for line in cv2.getBuildInformation().splitlines() if "GStreamer" in line
-    ]
-    message = f"{cv2.__version__}, GStreamer {gstreamer[0] if gstreamer else 'unknown'}"
-    if jetson and gstreamer and gstreamer[0].startswith("NO"):
-        message += ": a wheel hides the system's OpenCV, and CSI cameras and hardware decoding with it"
-        return Finding("opencv", "warning", message, "pip uninstall opencv-python opencv-python-headless")
-    return Finding("opencv", "ok", message)
+    return Finding("opencv", "ok", cv2.__version__)
 
 
 def _engine(driver: EngineDriver, jetson: bool) -> Finding:
@@ -142,13 +151,18 @@ def _version(package: str) -> str:
 def look_at_board(root: Path = Path("/")) -> Iterator[Finding]:
     """Findings about the board; `root` holds its `etc`, `proc`, `sys` and `var`."""
     jetson = read_jetson(root)
-    if jetson is None:
-        yield Finding("board", "ok", "no Jetson")
-    else:
+    if jetson is not None:
         yield _release(jetson)
         yield _power_mode(jetson)
+        yield from _gstreamer(root)
+    elif "tegra" in (read_text(root / "proc/sys/kernel/osrelease") or ""):
+        message = "a Jetson's kernel without /etc/nv_tegra_release, which tells its release and power modes"
+        fix = "in a container: docker run -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro"
+        yield Finding("board", "warning", message, fix)
+    else:
+        yield Finding("board", "ok", "no Jetson")
     yield _clocks(root, jetson is not None)
-    yield from _heat(read_heat(root))
+    yield from _heat(read_heat(root), jetson)
     yield Finding("power draw", "ok", str(read_power(root)))
 
 
@@ -169,6 +183,42 @@ def _power_mode(jetson: Jetson) -> Finding:
     return Finding("power mode", "ok", jetson.mode.name)
 
 
+def _gstreamer(root: Path) -> Iterator[Finding]:
+    """What CSI sensors and decoding in hardware need."""
+    if shutil.which("gst-launch-1.0") is None:
+        message = "no gst-launch-1.0, so there are no CSI cameras and no decoding in hardware"
+        fix = "sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+        yield Finding("gstreamer", "warning", message, fix)
+        return
+    absent = [name for name in ("nvarguscamerasrc", "nvv4l2decoder", "h264parse") if has_element(name) is False]
+    if absent:
+        fix = "sudo apt install nvidia-l4t-gstreamer gstreamer1.0-plugins-bad"
+        yield Finding("gstreamer", "warning", f"it lacks {', '.join(absent)}", fix)
+    if not (root / ARGUS_SOCKET.lstrip("/")).exists():
+        message = f"nvargus-daemon does not run, or its socket {ARGUS_SOCKET} is not here: no CSI cameras"
+        fix = f"sudo systemctl restart nvargus-daemon; in a container: docker run -v {ARGUS_SOCKET}:{ARGUS_SOCKET}"
+        yield Finding("argus", "warning", message, fix)
+
+
+def look_at_groups(root: Path = Path("/"), groups: Iterable[int] | None = None) -> Iterator[Finding]:
+    """Findings about the groups that own a Jetson's GPU and cameras.
+
+    Args:
+        root: holds `etc`.
+        groups: numbers of this user's; by default this process's. Root needs none.
+    """
+    if read_l4t(root) is None or (groups is None and os.geteuid() == 0):
+        return
+    mine = set(os.getgroups() if groups is None else groups)
+    lines = (line.split(":") for line in (read_text(root / "etc/group") or "").splitlines())
+    numbers = {fields[0]: fields[2] for fields in lines if len(fields) > 2 and fields[2].isdigit()}
+    absent = [name for name in ("video", "render") if name in numbers and int(numbers[name]) not in mine]
+    if absent:
+        message = f"this user is not in {' and '.join(absent)}: CUDA answers with error 801, cameras stay closed"
+        fix = f"sudo usermod -aG {','.join(absent)} $USER, then log in again"
+        yield Finding("groups", "problem", message, fix)
+
+
 def _clocks(root: Path, jetson: bool) -> Finding:
     clocks = read_clocks(root)
     if not clocks:
@@ -182,7 +232,7 @@ def _clocks(root: Path, jetson: bool) -> Finding:
     return Finding("clocks", "ok", message)
 
 
-def _heat(heat: Heat) -> Iterator[Finding]:
+def _heat(heat: Heat, jetson: Jetson | None) -> Iterator[Finding]:
     if heat.hottest_c is None:
         yield Finding("temperature", "ok", "n/a (no thermal zone can be read)")
     else:
@@ -190,13 +240,13 @@ def _heat(heat: Heat) -> Iterator[Finding]:
         if heat.limit_c is not None:
             message += f", slowed down from {heat.limit_c:.0f} °C"
         near = heat.limit_c is not None and heat.hottest_c > heat.limit_c - _MARGIN_C
-        fix = "cool it: a fan (sudo nvpmodel -d cool on a Jetson), free air, or a lower power mode"
+        fix = "free air, or a fan" if jetson is None else jetson.cooling
         yield Finding("temperature", "warning" if near else "ok", message, fix if near else "")
     if heat.slowed:
         yield Finding("throttling", "warning", f"slowed down now: {', '.join(heat.slowed)}", "cool it, then look again")
     if heat.over_current:
         message = f"clocks were cut {heat.over_current} times since boot because of too much current"
-        fix = "a stronger power supply, or a lower power mode (sudo nvpmodel -m 1)"
+        fix = "a stronger power supply" if jetson is None else jetson.more_power
         yield Finding("over-current", "warning", message, fix)
 
 

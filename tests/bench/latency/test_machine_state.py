@@ -9,7 +9,7 @@ import pytest
 from latency_trees import board, rapl, write
 
 from emer_edge.bench.latency.machine_state import Meter, Watch, conditions_of, describe, look
-from emer_edge.runtime.board import EnergyCounter, read_energy
+from emer_edge.runtime.power_draw import EnergyCounter, read_energy
 
 
 @pytest.fixture

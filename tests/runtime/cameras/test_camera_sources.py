@@ -75,7 +75,7 @@ def test_a_password_is_not_shown() -> None:
         ("synthetic://face", "is written synthetic://"),
         ("synthetic://?fps=0", "fps is a number"),
         ("http://host:many/", "can't read the address"),
-        ("talk.mp4?rate=3", "takes none"),
+        ("talk.mp4?rate=3", "known are decoder"),
     ],
 )
 def test_sources_that_make_no_sense(text: str, message: str) -> None:
@@ -169,8 +169,6 @@ def test_a_pipeline_that_gstreamer_refuses_is_one_sentence(pipeline: str, messag
 
 
 def test_without_gstreamer_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        pytest.skip("this OpenCV has GStreamer built in")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CameraError, match=r"apt install gstreamer1\.0-tools"):
         open_camera("gst://videotestsrc")
