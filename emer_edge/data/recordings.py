@@ -38,7 +38,8 @@ from emer_edge.data.sheets import (
     validity_is_worded,
 )
 from emer_edge.data.tables import Table, cell_text, read_table
-from emer_edge.signals.rows import eye_reading, nominal_rate_hz
+from emer_edge.signals.rows import eye_reading
+from emer_edge.signals.time_units import nominal_rate_hz
 
 _EYE_SENSOR: Final = "eye tracker"
 _BACKWARDS_NS: Final = 1_000_000_000

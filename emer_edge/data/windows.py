@@ -19,7 +19,8 @@ from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.images import stack_faces
 from emer_edge.signals.profiles import TrackerProfile
-from emer_edge.signals.rows import EyeStream, clip_times_ns, cut_window, hop_candidates, nominal_rate_hz
+from emer_edge.signals.rows import EyeStream, clip_times_ns, cut_window, hop_candidates
+from emer_edge.signals.time_units import nominal_rate_hz
 
 AlterRows = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]],

@@ -25,10 +25,12 @@ class Sensor(ABC, Generic[Item]):
     Attributes:
         source: the argument it was opened with.
         live: whether items come from a device; a file ends, a device does not.
+        notes: what a reader of results should know about all of its items, in sentences.
     """
 
     source: str
     live: bool
+    notes: tuple[str, ...] = ()
 
     def start(self, start_ns: int) -> None:
         """Put time 0 of a file at this host time, so that a video and a tracker start together; live: no effect."""

@@ -20,12 +20,14 @@ from emer_edge.core.errors import BundleError
 from emer_edge.core.results import State
 from emer_edge.core.samples import Display, Frame, StimulusRect, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
+from emer_edge.runtime.doubts import SourceDoubts
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.signals.column_faults import TrainedColumns, find_faults
 from emer_edge.signals.gaze_faults import Fault
 from emer_edge.signals.rows import EyeStream, EyeWindow, cut_window, network_row, raw_row, unfilled_columns
+from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
 _PROFILED_SAMPLES: Final = 1200  # seen samples on which a tracker's empty columns are judged
@@ -102,7 +104,9 @@ class Evidence:
         self.spec = manifest.window
         self.allowance_ns = source.window.allowance_ns
         self.faces = FaceSource(detector, manifest.face, self.spec.hop_ns, source.faces, say=say)
+        rate_hz = min(PLAUSIBLE_RATES_HZ[1], max(0.0, rate_hz))  # a device may claim any
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
+        self._doubts = SourceDoubts(self.spec.length_ns)
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
         display = source.seen_on(manifest.display)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
@@ -120,6 +124,11 @@ class Evidence:
         self._due_ns: int | None = None
         self.start(0)
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What can't be right now: in the eye columns, and of the sources as a whole."""
+        return (*self.columns.faults, *self._doubts.faults)
+
     def start(self, origin_ns: int) -> None:
         """Begin the lattice; the first hop ends one hop later."""
         self.origin_ns = self.faces.finder.origin_ns = origin_ns
@@ -133,6 +142,8 @@ class Evidence:
         """`on_frame`, with what `faces.finder` saw in the frame, perhaps in another thread."""
         self._arrivals_ns["camera"] = max(self._arrivals_ns["camera"], frame.arrival_ns)
         candidate = self.faces.on_look(frame, look)
+        if candidate is not None:
+            self._doubts.on_face(candidate.crop)
         for listener in self.listeners:
             listener("frame", frame, look, self._taken_ns(frame.arrival_ns))
         return candidate
@@ -143,6 +154,7 @@ class Evidence:
         self.samples += 1
         cells, seen = raw_row(sample, self._display, self._stimulus), sample.left.valid or sample.right.valid
         self.eyes.append(network_row(cells), sample.stamp_ns, seen)
+        self._doubts.on_sample(sample)
         if seen:
             self._seen_ns.append(sample.stamp_ns)
             self.columns.add(cells, sample.stamp_ns)
@@ -169,9 +181,12 @@ class Evidence:
             self._say = None  # once is enough
         silent = self._silences(end_ns + self.allowance_ns)
         filling_ns = max(0, self.origin_ns + self.spec.length_ns - end_ns)
+        state = (
+            State.NO_GAZE if not filling_ns and self._doubts.too_few(end_ns) and cut.state is State.OK else cut.state
+        )
         return HopWindow(
             end_ns=end_ns,
-            state=State.STALE if silent else State.FILLING if filling_ns else cut.state,
+            state=State.STALE if silent else State.FILLING if filling_ns else state,
             filling_s=filling_ns / NANOSECONDS,
             face=face,
             faces_taken=self._taken,
@@ -184,7 +199,7 @@ class Evidence:
             notes=(
                 *silent,
                 *self._face_notes(end_ns, not cut.face_covered.all()),
-                *(fault.text for fault in self.columns.faults),
+                *(fault.text for fault in self.faults),
             ),
         )
 

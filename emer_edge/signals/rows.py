@@ -12,8 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import fmean, median
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -36,6 +35,7 @@ from emer_edge.core.results import State
 from emer_edge.core.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.signals.events import event_columns, movement_types
+from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _BLANK_EYE = EyeReading()
 _NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))
@@ -134,18 +134,6 @@ def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, 
 
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-
-def nominal_rate_hz(times_ns: Sequence[int]) -> float:
-    """Rate of samples at these ascending times; 0 with fewer than two.
-
-    From the mean step without gaps: the median alone would take a 120 Hz clock in whole milliseconds for 125 Hz.
-    """
-    steps = [after - before for before, after in pairwise(times_ns) if after > before]
-    if not steps:
-        return 0.0
-    longest = 1.5 * median(steps)
-    return 1e9 / fmean(step for step in steps if step <= longest)
 
 
 def clip_times_ns(count: int, length_ns: int) -> Indices:
@@ -253,7 +241,8 @@ class EyeStream:
     """A ring of eye rows, whose eye movements are computed window by window.
 
     Args:
-        capacity: rows kept; older ones are overwritten. Twice the rows of a window leaves room for a silence.
+        capacity: rows kept; older ones are overwritten. Twice the rows of a window leaves room for a silence. A stream
+            faster than its nominal rate gets more, up to the fastest trackers' rate.
         rate_hz: nominal rate; gaps are filled with EyesNotFound rows at this rate. 0 means a clip without times,
             which has no gaps.
         events: `causal` computes columns 33 to 39, `published` keeps them as appended.
@@ -265,6 +254,8 @@ class EyeStream:
     def __init__(self, capacity: int, rate_hz: float, events: EventsRule = "causal") -> None:
         self._capacity = capacity
         self._period_ns = round(NANOSECONDS / rate_hz) if rate_hz > 0 else 0
+        self._capacity_ns = capacity * self._period_ns
+        self._most = max(capacity, ceil(self._capacity_ns / NANOSECONDS * PLAUSIBLE_RATES_HZ[1]))
         self._events = events
         self._rows = np.zeros((capacity, EYE_COLUMN_COUNT), np.float32)
         self._times_ns = np.zeros(capacity, np.int64)
@@ -290,6 +281,8 @@ class EyeStream:
             self.out_of_order += 1
             return
         self._fill_until(time_ns)
+        if self._count >= self._capacity < self._most:
+            self._grow(time_ns)
         self._push(row, time_ns, seen)
 
     def extend(self, rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:
@@ -338,11 +331,26 @@ class EyeStream:
         if not self._period_ns or not self._count:
             return
         # Fillers depend only on the row before the gap, so a gap looks the same while it lasts and afterwards.
-        start_ns = self._last_ns
-        silent = (time_ns - 1 - start_ns) // self._period_ns
+        silent = (time_ns - 1 - self._last_ns) // self._period_ns
         first = max(_GAP_PERIODS, silent - self._capacity + 1)  # older ones would be overwritten
-        for period in range(first, silent + 1):
-            self._push(_BLANK, start_ns + period * self._period_ns, False)
+        periods = np.arange(first, silent + 1, dtype=np.int64)
+        if len(periods):
+            at = (self._count + np.arange(len(periods))) % self._capacity
+            self._rows[at], self._seen[at] = _BLANK, False
+            self._times_ns[at] = self._last_ns + periods * self._period_ns
+            self._count += len(periods)
+            self._last_ns = int(self._times_ns[at[-1]])
+
+    def _grow(self, time_ns: int) -> None:
+        """Double the capacity where what is kept spans less than half of the time it is meant for."""
+        if time_ns - int(self._times_ns[self._count % self._capacity]) >= self._capacity_ns // 2:
+            return
+        self._rows = np.concatenate((self._rows, self._rows))  # row i lies at i modulo the capacity: one copy is right
+        self._seen = np.concatenate((self._seen, self._seen))
+        self._times_ns = np.concatenate((self._times_ns, self._times_ns))
+        older = np.arange(self._count - 2 * self._capacity, self._count - self._capacity)
+        self._capacity *= 2
+        self._times_ns[older % self._capacity] = np.iinfo(np.int64).min  # the other: no window holds it
 
     def _push(self, row: NDArray[np.float32], time_ns: int, seen: bool) -> None:
         at = self._count % self._capacity

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from fuzz_mutations import Target, mutated, mutated_archive, mutated_json
 from fuzz_seeds import (
     FOLDS,
     GAZEPOINT,
+    LINES,
     RECORDING,
     TOML,
     cache_seeds,
@@ -100,9 +102,6 @@ def gazepoint_header(header: Sequence[str]) -> None:
         raise DataError("no header of Gazepoint's")
 
 
-LINES = b"time_us,x,y,pupil_mm\n0,0.25,0.5,3.5\n8333,0.5,0.5,NA\n16667,0.75,0.5,3.5\n"
-
-
 def _tracker_file(path: Path) -> None:
     with open_tracker(str(path), TrackerOptions(pace="fast", say=lambda text: None)) as tracker:
         list(tracker)
@@ -132,7 +131,21 @@ def _in_archive(random: Random, data: bytes) -> bytes:
     return mutated_archive(random, data, _ARCHIVE_TOKENS)
 
 
+def _played(path: Path) -> None:
+    """Play a file of lines; what comes is in order."""
+    stamps = [sample.stamp_ns for sample in open_tracker(str(path), TrackerOptions(pace="fast", say=lambda text: None))]
+    assert all(after > before for before, after in pairwise(stamps))
+
+
 FILES: tuple[Target, ...] = (
+    Target(
+        "tracker-lines",
+        lambda: (LINES, LINES.replace(b",", b"\t"), LINES.replace(b"time_us", b"time_s")),
+        mutated,
+        _file("l.csv", _played),
+        200_000,
+        ("emer_edge.runtime.trackers.files", "emer_edge.runtime.trackers.file_checks"),
+    ),
     Target(
         "gazepoint-csv",
         lambda: (GAZEPOINT, GAZEPOINT.replace(b",", b"\t").replace(b"TIME(", b"TIMER(")),

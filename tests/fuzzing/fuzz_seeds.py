@@ -103,6 +103,13 @@ GAZEPOINT = (
     b"0,x,2,0.0166,166766,0.4,0.5,1,0.5,0.5,1,3.2,1,0.01,0.02,0.6,1,\n0,x,3,0.0333,333433,0.4,0.5,0,0.5,0.5,1,,,,,,,\n"
 )
 
+LINES = (
+    b"time_us,left_x,left_y,right_x,right_y,left_valid,confidence\n" + b"".join(
+        b"%d,0.4,0.5,0.4,0.5,%d,0.9\n" % (time, time % 2)
+        for time in (-20_000, -11_667, -3_333, 5_000, 5_000, 13_333, 10**15)
+    )
+)  # fmt: skip
+
 RECORDING = (
     b'{"schema": 1, "video": "video.avi", "tracker": "tracker.tsv", "offset_ms": 0.5, "participant": "p1", "display": '
     b'{"width_px": 1920, "height_px": 1080, "width_mm": 527.0, "height_mm": 296.0}, "stimulus": {"left_px": 0, '

@@ -12,9 +12,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+from base64 import b64encode
 from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import Request, urlopen
 
 from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
@@ -27,6 +31,9 @@ from emer_edge.runtime.clock import ClockMapper
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
 _DECODER: Final = re.compile(r"(?<=[?&])decoder=([^&]*)(&|$)")
+
+_PARTS: Final = "multipart/x-mixed-replace"
+_ANSWER_S: Final = 3.0
 
 # FFmpeg probes a stream by reading seconds of it, and would then yield them as if they were new.
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
@@ -53,14 +60,15 @@ def _decoder(address: Address) -> tuple[str, str]:
     return match[1], _DECODER.sub("", address.text).rstrip("?&")
 
 
-def _open(name: str, parameters: Sequence[int], failure: str) -> Any:
-    """Open without holding images back; a user's own OPENCV_FFMPEG_CAPTURE_OPTIONS takes precedence."""
+def _open(name: str, parameters: Sequence[int], options: str = "") -> Any:
+    """Open without holding images back, or None; a user's own OPENCV_FFMPEG_CAPTURE_OPTIONS takes precedence."""
     cv2 = import_cv2()
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _OPTIONS)
-    capture = open_capture(cv2, name, (cv2.CAP_FFMPEG,), parameters)
-    if capture is None:
-        raise CameraError(failure)
-    return capture
+    own = os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _OPTIONS)
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options + own  # read when it opens
+    try:
+        return open_capture(cv2, name, (cv2.CAP_FFMPEG,), parameters)
+    finally:
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = own
 
 
 def _grab_stream(address: Address) -> Grabber:
@@ -68,13 +76,41 @@ def _grab_stream(address: Address) -> Grabber:
     decoder, url = _decoder(address)
     # A decoder with n threads would be n - 1 images late.
     one_thread = (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
-    failure = (
-        "can't be opened: is the address right, the camera on, and its stream a video? Try it with: ffplay ADDRESS"
-    )
-    capture = _open(url, one_thread, f"{address.name} {failure}")
+    capture, answer = _open(url, one_thread), ""
+    if capture is None and address.scheme not in _WITH_TIMES:
+        answer = _answer(url)
+        if answer.startswith(_PARTS):  # some servers put the boundary behind each image: read the images alone
+            capture = _open(url, one_thread, "input_format;mjpeg|")
+    if capture is None:
+        why = (
+            f"the server answers {answer}" if answer else "is the address right, the camera on, and its stream a video?"
+        )
+        raise CameraError(f"{address.name} can't be opened: {why} Try it with: ffplay ADDRESS")
     if decoder == "hardware":
         return grab_decoded(address.name, url, capture)
     return (_TimedGrabber if address.scheme in _WITH_TIMES else CaptureGrabber)(address.name, capture)
+
+
+def _answer(url: str) -> str:
+    """What an HTTP server answers: why not, or the type of what it sends, and what that means, as a sentence's end."""
+    parts = urlsplit(url)
+    request = Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
+    if parts.username:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", "Basic " + b64encode(login.encode()).decode())
+    try:
+        with urlopen(request, timeout=_ANSWER_S) as reply:
+            kind = reply.headers.get_content_type()
+    except HTTPError as error:
+        hint = {401: "give them as http://USER:PASSWORD@HOST/PATH", 404: "is the path right?"}.get(error.code, "")
+        return f"{error.code} {error.reason}" + (f": {hint}." if hint else ".")
+    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
+        return f"nothing ({getattr(error, 'reason', error)})."
+    meaning = {
+        "text/html": ", a page: open it in a browser, and take the address of the picture in it",
+        "image/jpeg": ", a single image and no stream",
+    }
+    return f"{kind}{meaning.get(kind, '')}."
 
 
 class _TimedGrabber(CaptureGrabber):
@@ -103,7 +139,10 @@ def _grab_pipe(address: Address) -> CaptureGrabber:
         f"{address.name}: what comes through this pipe is no video that OpenCV can read; "
         "try for example: ffmpeg -i INPUT -c:v mjpeg -f mjpeg PIPE"
     )
-    return CaptureGrabber(address.name, _open(address.path, (), failure))  # waits until somebody writes
+    capture = _open(address.path, ())  # waits until somebody writes
+    if capture is None:
+        raise CameraError(failure)
+    return CaptureGrabber(address.name, capture)
 
 
 NETWORK: Final = CameraDriver(

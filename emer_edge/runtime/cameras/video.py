@@ -1,7 +1,9 @@
 """Video files as cameras, and folders of images, in the natural order of their names (2.jpg before 10.jpg).
 
-Frame i of a video is stamped start + i / fps. With pace `real` it is yielded at that time, and frames whose successor
-is due already are dropped, as a camera would overwrite them. With pace `fast` every frame is yielded at once.
+A frame is stamped with its container's own time, counted from the first frame: rates vary, recordings have holes, and
+what a file states about its rate and number of frames is an estimate. Where a file has no times, and for images, frame
+i is stamped start + i / fps, and the notes say so. With pace `real` it is yielded at that time, and frames that are
+overdue by a period are dropped, as a camera would overwrite them. With pace `fast` every frame is yielded at once.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ from emer_edge.runtime.clock import monotonic_ns
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _FASTEST_FPS: Final = 500.0  # beyond it the container's time base was meant, as browsers write 1000
 _WHOLE: Final = 0.9  # a container's count of frames is an estimate
+_FALLBACK_FPS: Final = 30.0
+_BARE: Final = frozenset({".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"})
+"""Streams without a container: FFmpeg makes their times up."""
 
 
 def _open_video(address: Address, pace: str, start_ns: int | None) -> VideoFile:
@@ -43,7 +48,7 @@ def _open_video(address: Address, pace: str, start_ns: int | None) -> VideoFile:
         raise CameraError(f"{source} may not be read by this user")
     cv2 = import_cv2()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines say less than the errors below
-    capture = open_capture(cv2, str(path), (cv2.CAP_FFMPEG, cv2.CAP_GSTREAMER))
+    capture = _opened(cv2, path)
     if address.choice("decoder", DECODERS) == "hardware" and capture is not None:
         check_decoder(source)
         capture = DecodedFile(source, capture)
@@ -51,13 +56,39 @@ def _open_video(address: Address, pace: str, start_ns: int | None) -> VideoFile:
     if capture is None or not readable:
         raise CameraError(f"{source} is no video that OpenCV can read ({path.stat().st_size} bytes); is it complete?")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
-    if not math.isfinite(fps) or not 0 < fps <= _FASTEST_FPS:
+    stated = math.isfinite(fps) and 0 < fps <= _FASTEST_FPS
+    timed = capture.getBackendName() == "FFMPEG" and path.suffix.lower() not in _BARE
+    if not timed and not stated:
         capture.release()
         raise CameraError(
-            f"{source} states {fps:g} frames a second, which is no frame rate; "
+            f"{source} holds no times and states {fps:g} frames a second, which is no frame rate; "
             "rewrite it at a constant one, for example: ffmpeg -i IN -r 30 OUT.mp4"
         )
-    return VideoFile(capture, as_bgr(image, source, cv2), fps, source=source, pace=pace, start_ns=start_ns)
+    video = VideoFile(
+        *(capture, as_bgr(image, source, cv2), fps if stated else _FALLBACK_FPS),
+        source=source,
+        pace=pace,
+        start_ns=start_ns,
+        timed=timed,
+    )
+    turned = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) if timed else 0
+    if turned:
+        video.notes = (*video.notes, f"the video is turned by {turned} degrees, as its file says")
+    count = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if count > 0 and fps > 0:
+        video.length_ns = round(min(count / fps, 1e9) * NANOSECONDS)
+    return video
+
+
+def _opened(cv2: Any, path: Path) -> Any:
+    """Open a video; one whose name is no UTF-8, at which OpenCV crashes, by the number of its opened file."""
+    back_ends = (cv2.CAP_FFMPEG, cv2.CAP_GSTREAMER)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            return open_capture(cv2, f"/proc/self/fd/{file.fileno()}", back_ends)
+    return open_capture(cv2, str(path), back_ends)
 
 
 class VideoFile(PlayedCamera):
@@ -68,31 +99,51 @@ class VideoFile(PlayedCamera):
         first: its first image, read already.
         fps: its rate.
         source, pace, start_ns: as of `PlayedCamera`.
+        timed: whether the capture knows the frames' own times.
+
+    Attributes:
+        length_ns: what the file states, an estimate; None where it states nothing.
+        untimed: frames without a time of their own after the one before.
     """
 
-    def __init__(self, capture: Any, first: Any, fps: float, *, source: str, pace: str, start_ns: int | None) -> None:
+    length_ns: int | None = None
+    untimed: int = 0
+
+    def __init__(
+        self, capture: Any, first: Any, fps: float, *, source: str, pace: str, start_ns: int | None, timed: bool = False
+    ) -> None:
         super().__init__(source, pace, start_ns, fps=fps, size_px=(int(first.shape[1]), int(first.shape[0])))
         self._capture = capture
         self._first = first
         self._index = 0
+        self._timed = timed
+        self._first_ms = capture.get(import_cv2().CAP_PROP_POS_MSEC) if timed else 0.0
+        self._media_ns = -1  # time of the newest frame, from the first
         self._lock = threading.Lock()
+        if not timed and isinstance(capture, import_cv2().VideoCapture):
+            self.notes = (f"the video holds no times: its frames are taken to be 1/{fps:g} s apart",)
 
     def __next__(self) -> Frame:
-        self._started_ns()
-        if not self._fast:
-            self._skip_overtaken()
-        with self._lock:
-            if self._closed.is_set():
-                raise StopIteration
-            image = self._read()
-        if image is None:
-            self._finish()
-            raise StopIteration
-        index = self._index
-        self._index += 1
-        stamp_ns = self._due_ns(index)
-        arrival_ns = stamp_ns if self._fast else self._await(stamp_ns)
-        return Frame(index, image, stamp_ns, arrival_ns, clock=self.clock)
+        start_ns, period_ns = self._started_ns(), NANOSECONDS / self.fps
+        while True:
+            with self._lock:
+                if self._closed.is_set():
+                    raise StopIteration
+                if self._first is None and not self._capture.grab():
+                    break
+                index, self._index = self._index, self._index + 1
+                stamp_ns = start_ns + self._time_ns(index)
+                if not self._fast and stamp_ns + period_ns <= monotonic_ns():
+                    self._first = None
+                    self.dropped += 1
+                    continue
+                image = self._taken()
+            if image is None:
+                break
+            arrival_ns = stamp_ns if self._fast else self._await(stamp_ns)
+            return Frame(index, image, stamp_ns, arrival_ns, clock=self.clock)
+        self._finish()
+        raise StopIteration
 
     def close(self) -> None:
         """Close the file."""
@@ -100,45 +151,46 @@ class VideoFile(PlayedCamera):
         with self._lock:
             self._capture.release()
 
-    def _due_ns(self, index: int) -> int:
-        return (self._start_ns or 0) + round(index * NANOSECONDS / self.fps)
+    def _time_ns(self, index: int) -> int:
+        """Time of the frame that was grabbed, from the first: its own where it has one that is later than the last."""
+        cv2 = import_cv2()
+        time_ns = round(index * NANOSECONDS / self.fps)
+        if self._timed and index:
+            own_ms = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) - self._first_ms
+            time_ns = round(own_ms * 1e6) if abs(own_ms) < 1e12 else 0
+            if time_ns <= self._media_ns:
+                if not self.untimed:
+                    logging.getLogger("emer_edge").warning(
+                        "%s holds no time for a frame (number %d); such frames follow the one before by 1/%g s",
+                        *(self.source, index, self.fps),
+                    )
+                self.untimed += 1
+                time_ns = self._media_ns + round(NANOSECONDS / self.fps)
+        self._media_ns = time_ns
+        return time_ns
 
-    def _skip_overtaken(self) -> None:
-        while self._due_ns(self._index + 1) <= monotonic_ns():
-            with self._lock:
-                if self._closed.is_set():
-                    return
-                if self._first is not None:
-                    self._first = None
-                elif not self._capture.grab():
-                    return
-            self._index += 1
-            self.dropped += 1
-
-    def _read(self) -> Any:
-        """The next image, or None at the end."""
+    def _taken(self) -> Any:
+        """The grabbed image, or None where it can't be decoded."""
         if self._first is not None:
             image, self._first = self._first, None
             return image
-        got, image = self._capture.read()
+        got, image = self._capture.retrieve()
         return as_bgr(image, self.source, import_cv2()) if got else None
 
     def _finish(self) -> None:
         cv2 = import_cv2()
         stated = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.close()
-        if stated > 0 and self._index < _WHOLE * stated:
+        too_few = 0 < self._index < _WHOLE * stated
+        if too_few and self._media_ns + NANOSECONDS / self.fps < _WHOLE * (self.length_ns or math.inf):
             logging.getLogger("emer_edge").warning(
-                "%s ended after %d of the %d frames that it states; the file is cut short or damaged",
+                "%s ended after %d of the %d frames that it states; the file is cut short, damaged or edited",
                 *(self.source, self._index, int(stated)),
             )
 
 
-_FPS: Final = 30.0
-
-
 def _open_folder(address: Address, pace: str, start_ns: int | None) -> VideoFile:
-    fps = address.number("fps", 0.1, 500) or _FPS
+    fps = address.number("fps", 0.1, 500) or _FALLBACK_FPS
     paths = sorted((path for path in Path(address.path).iterdir() if path.suffix.lower() in PHOTOS), key=_natural)
     if not paths:
         raise CameraError(f"{address.path} is a folder without images ({', '.join(sorted(PHOTOS))})")
@@ -167,9 +219,11 @@ class _Images:
         return self._next <= len(self._paths)
 
     def read(self) -> tuple[bool, Any]:
-        """The next image, or false at the end; raise CameraError where it is none, or of another size."""
-        if not self.grab():
-            return False, None
+        """The next image, or false at the end (see `retrieve`)."""
+        return self.retrieve() if self.grab() else (False, None)
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """The image that was grabbed; raise CameraError where it is none, or of another size."""
         path = self._paths[self._next - 1]
         try:
             encoded = np.fromfile(path, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.runtime.clock.mapping import Clock, ClockMapper, ClockReport, host_offset_ns, monotonic_ns
+from emer_edge.runtime.clock.pace import PaceCheck
 from emer_edge.runtime.clock.two_way import TwoWayClock
 
-__all__ = ["Clock", "ClockMapper", "ClockReport", "TwoWayClock", "host_offset_ns", "monotonic_ns"]
+__all__ = ["Clock", "ClockMapper", "ClockReport", "PaceCheck", "TwoWayClock", "host_offset_ns", "monotonic_ns"]

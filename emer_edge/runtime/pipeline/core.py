@@ -114,7 +114,7 @@ class PipelineCore:
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`: the first part of a step."""
         window = self.evidence.cut(end_ns)
-        for fault in self.evidence.columns.faults:
+        for fault in self.evidence.faults:
             if self._say is not None and fault.key not in self._reported:
                 self._reported.add(fault.key)  # each once in a run
                 self._say(fault.text)

@@ -7,6 +7,7 @@ from itertools import count
 from time import monotonic_ns
 from typing import Final
 
+from emer_edge.core.errors import DataError
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import NANOSECONDS
@@ -33,6 +34,7 @@ class Replay:
 
     Attributes:
         begins_ns: when both streams have begun; None where one is empty.
+        frames, samples: items fed so far.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Replay:
         self._periods_ns = periods_ns
         self._limit_ns: int | None = None
         self.begins_ns: int | None = None
+        self.frames = self.samples = 0
         if steps_ns is not None:
             self.begins_ns = 0
         elif self._frame is not None and self._sample is not None:
@@ -89,11 +92,13 @@ class Replay:
             first_ns = due_ns if sample is None else min(due_ns, sample.arrival_ns)
             if frame is not None and frame.arrival_ns <= first_ns:
                 self._evidence.on_frame(frame)
+                self.frames += 1
                 self._frame = next(self._frames, None)
                 if self._frame is None:
                     self._end(frame.stamp_ns + self._periods_ns[0])
             elif sample is not None and sample.arrival_ns <= due_ns:
                 self._evidence.on_sample(sample)
+                self.samples += 1
                 self._sample = next(self._samples, None)
                 if self._sample is None:
                     self._end(sample.stamp_ns + self._periods_ns[1])
@@ -115,12 +120,16 @@ def replayed(
         cores: one for each person.
         replays: one for each core, in the same order.
         hops_at_once: hops whose windows share the calls of the engines; results come after the last of them.
+
+    Raises:
+        DataError: not one result, because nobody has both images and samples for as long as a hop.
     """
     begins_ns = [replay.begins_ns for replay in replays if replay.begins_ns is not None]
-    if not begins_ns:
-        return
-    steps = [replay.steps(max(begins_ns)) for replay in replays]
+    steps = [replay.steps(max(begins_ns, default=0)) for replay in replays]
     ends_ns = [next(step, None) for step in steps]
+    if all(end_ns is None for end_ns in ends_ns):
+        counts = ", ".join(f"{replay.frames} images and {replay.samples} samples" for replay in replays)
+        raise DataError(f"no result: of {counts} there are not both for as long as a hop; do their times meet?")
     windows: list[tuple[PipelineCore, HopWindow]] = []
     since_ns = hops = 0
     while due := [end_ns for end_ns in ends_ns if end_ns is not None]:

@@ -131,7 +131,10 @@ class Intake:
         """Sources that are silent for a known reason."""
         if self.failure is not None or self.limit_ns is not None:
             return frozenset(("camera", "tracker"))
-        known = {"camera": self._camera.trouble is not None, "tracker": not self._tracker.connected}
+        known = {
+            "camera": self._camera.trouble is not None,
+            "tracker": not self._tracker.connected or bool(self._tracker.troubles),
+        }
         return frozenset(source for source, excused in known.items() if excused)
 
     def _losses(self) -> dict[str, int]:
@@ -202,7 +205,7 @@ def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
     report = tracker.clock_report
     lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
     away = () if tracker.connected else (f"tracker lost: {tracker.description}",)
-    return (*lost, *away, *(() if report is None else report.notes()))
+    return (*lost, *away, *tracker.troubles, *(() if report is None else report.notes()))
 
 
 def source_drops(camera: Camera, tracker: Tracker) -> dict[str, int]:

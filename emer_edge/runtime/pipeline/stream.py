@@ -10,6 +10,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.cameras.opening import check_camera
@@ -227,7 +228,15 @@ class Stream:
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
             if opened.live and isinstance(given, str):
                 self.say(f"{word}: {opened.description}")
-        notes = (*_synchrony_notes(camera, tracker), *(() if self.validation is None else self.validation.notes()))
+        _check_meeting(camera, tracker)
+        for note in (*camera.notes, *tracker.notes):
+            self.say(note)
+        notes = (
+            *_synchrony_notes(camera, tracker),
+            *camera.notes,
+            *tracker.notes,
+            *(() if self.validation is None else self.validation.notes()),
+        )
         return PipelineCore(
             session, tracker.rate_hz, source, notes=notes, say=self.say, markers=self.markers, detector=detector
         )
@@ -237,6 +246,18 @@ def check_now(machine: MachineOptions, stamp_ns: int | None) -> None:
     """Raise ConfigurationError for a marker without a time in a fast replay."""
     if stamp_ns is None and machine.pace == "fast":
         raise ConfigurationError("a fast replay has no now: give a marker its time in the recording (stamp_ns)")
+
+
+def _check_meeting(camera: Camera, tracker: Tracker) -> None:
+    """Raise ConfigurationError where a video's and a tracker file's times lie apart, as far as both are known."""
+    length_ns, span_ns = getattr(camera, "length_ns", None), getattr(tracker, "span_ns", None)
+    if span_ns is None or length_ns is None or (span_ns[1] >= 0 and span_ns[0] <= length_ns):
+        return
+    first_s, last_s, length_s = (time_ns / NANOSECONDS for time_ns in (*span_ns, length_ns))
+    raise ConfigurationError(
+        f"the tracker's times ({first_s:.1f} to {last_s:.1f} s) do not meet the video's (0.0 to {length_s:.1f} s); "
+        "give what puts them on the video's clock as --offset-ms, or leave it out to start both together"
+    )
 
 
 def _synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ class Tracker(Sensor[TrackerSample]):
     losses: int = 0
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with what a device sends now, in sentences for people; empty while all is well."""
+        return ()
+
+    @property
     @abstractmethod
     def missing_columns(self) -> tuple[str, ...]:
         """Keys of the eye columns that this tracker can't fill (columns 33 to 39 are computed, never missing)."""

@@ -10,7 +10,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, Protocol
 
 from emer_edge.core.errors import ConfigurationError
@@ -33,6 +33,66 @@ FIELDS: Final = ("gaze", "position", "pupil", "direction")
 """What a tracker can send for one eye; a field of a stream is named `left gaze`, `right pupil`, and so on."""
 
 
+_NO_LOSSES: Final = ("samples", "example")
+_SHOWN_BYTES: Final = 120
+
+
+def shown(data: bytes) -> str:
+    """The first line of some bytes for a message, without control characters; hexadecimal where they are no text."""
+    line = data.strip().splitlines()[0] if data.strip() else b""
+    text = "".join(chr(byte) for byte in line if 32 <= byte < 127)
+    return repr(text) if len(text) > 0.8 * len(line) else data[:16].hex(" ")
+
+
+@dataclass
+class ValidityCodes:
+    """What a tracker's codes of validity say.
+
+    Attributes:
+        valid: the code of a valid eye.
+        given: whether somebody has said so, so that other codes need no explanation.
+        seen: the codes that came, at most ten.
+    """
+
+    valid: float = 1.0
+    given: bool = False
+    seen: set[float] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> ValidityCodes:
+        """Read `valid=` of an address; ConfigurationError where it is no number."""
+        code = number_in(parameters.get("valid", "1").encode())
+        if code is None or not math.isfinite(code):
+            raise ConfigurationError(f"valid={parameters['valid']}: give the number that means a valid eye")
+        return cls(code, "valid" in parameters)
+
+    def says(self, code: float, confidence: float = math.nan) -> bool | None:
+        """Whether an eye is valid, by its code and by a confidence of 0 to 1; None where both are missing."""
+        if math.isfinite(code) and len(self.seen) < _CODES:
+            self.seen.add(code)
+        known = [code == self.valid] if math.isfinite(code) else []
+        known += [confidence >= LEAST_CONFIDENCE] if math.isfinite(confidence) else []
+        return all(known) if known else None
+
+    @property
+    def problem(self) -> str:
+        """Why the codes may mean something else; empty while nothing tells so."""
+        if self.given or not self.seen or (self.valid in self.seen and self.seen <= {0.0, 1.0}):
+            return ""
+        codes = ", ".join(f"{code:g}" for code in sorted(self.seen))
+        return (
+            f"validity is coded {codes}, and only {self.valid:g} is taken as valid: name the code that means a valid "
+            "eye as valid=, for example valid=0; numbers from 0 to 1 belong into a column or channel `confidence`"
+        )
+
+
+VALID_PARAMETER: Final = {"valid": "the number that means a valid eye, 1 by default"}
+LEAST_CONFIDENCE: Final = 0.6
+"""Least confidence of a valid eye, the threshold that Pupil Labs recommends."""
+
+_CODES: Final = 10
+
+
 @dataclass
 class Counters:
     """What became of a tracker's bytes.
@@ -48,6 +108,8 @@ class Counters:
         unsupported: intact packets of another version, and intact fields this version does not know.
         out_of_range: numbers no eye can have (see `reading`), taken as missing.
         unstamped: samples whose stamp is no time, timed by their arrival.
+        out_of_order: rows of a file whose time is not after that of the row before.
+        example: the first bytes that could not be decoded since the last sample, no loss of their own.
     """
 
     samples: int = 0
@@ -60,10 +122,19 @@ class Counters:
     unsupported: int = 0
     out_of_range: int = 0
     unstamped: int = 0
+    out_of_order: int = 0
+    example: bytes = b""
+
+    def refuse(self, data: bytes, count: int = 1) -> None:
+        """Count garbage, and keep an example of it."""
+        self.garbage += count
+        self.example = self.example or bytes(data[:_SHOWN_BYTES])
 
     def losses(self) -> dict[str, int]:
         """Losses: name -> count, those above zero, without `samples`."""
-        return {name.replace("_", " "): count for name, count in asdict(self).items() if count and name != "samples"}
+        return {
+            name.replace("_", " "): count for name, count in asdict(self).items() if count and name not in _NO_LOSSES
+        }
 
 
 class Decoder(Protocol):
@@ -192,7 +263,13 @@ class LineSplitter:
 
 
 class LineDecoder(ABC):
-    """A decoder of lines (see `Decoder`); a format decodes one line."""
+    """A decoder of lines (see `Decoder`); a format decodes one line.
+
+    Attributes:
+        time_name: what the tracker's times are called, ending in their unit, such as `time_us`; empty where unknown.
+    """
+
+    time_name = ""
 
     def __init__(self, display: Display) -> None:
         self.counters = Counters()
@@ -244,6 +321,11 @@ class SequenceFollower:
         return False
 
 
+def lost(numbers: Sequence[float]) -> bool:
+    """Whether these coordinates are a tracker's way to say that it lost the eye: all 0, or all -1."""
+    return len(numbers) > 0 and (all(number == 0 for number in numbers) or all(number == -1 for number in numbers))
+
+
 GAZE_FRACTION_RANGE: Final = (-1.0, 2.0)
 PUPIL_RANGE_MM: Final = (1.0, 10.0)
 DISTANCE_LIMIT_MM: Final = 3000.0
@@ -267,7 +349,7 @@ def reading(
         gaze: x, y as fractions of the display, origin top left; empty or not finite where missing, as all of these.
         position_mm: x, y, z of the eye, DACS mm.
         direction: x, y, z of the gaze direction; all zeros means missing, other lengths are brought to 1.
-        pupil_mm: pupil diameter; 0 means missing.
+        pupil_mm: pupil diameter; 0 and -1 mean missing.
         valid: the tracker's own validity; None where it has none: then an eye with gaze is valid.
     """
 
@@ -288,7 +370,7 @@ def reading(
     length = math.hypot(*direction)
     if length and plausible((length,), 0.5, 2.0):
         unit = (direction[0] / length, direction[1] / length, direction[2] / length)
-    pupil_mm = pupil_mm if pupil_mm and plausible((pupil_mm,), *PUPIL_RANGE_MM) else math.nan
+    pupil_mm = pupil_mm if not lost((pupil_mm,)) and plausible((pupil_mm,), *PUPIL_RANGE_MM) else math.nan
     valid = seen if valid is None else valid and seen
     return EyeReading(gaze_px, MISSING_2, unit, position, pupil_mm=pupil_mm, valid=valid)
 

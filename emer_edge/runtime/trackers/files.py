@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import compress
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from emer_edge.core.errors import ConfigurationError, DataError, TrackerError
 from emer_edge.core.samples import TrackerSample
@@ -22,10 +24,10 @@ from emer_edge.runtime.drivers import Played
 from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, read_messages
 from emer_edge.runtime.recording.messages import SAMPLES, sample_of
 from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions, unfilled_by
-from emer_edge.runtime.trackers.codec import Counters
+from emer_edge.runtime.trackers.codec import VALID_PARAMETER, Counters, ValidityCodes, shown
+from emer_edge.runtime.trackers.file_checks import check_rate, check_validity, rows_in_order
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder, is_header
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace, is_gazepoint_header, read_gazepoint_csv
-from emer_edge.signals.rows import nominal_rate_hz
 
 _LEAD_IN_NS: Final = NANOSECONDS  # a first sample within a second of time 0 is where it belongs
 
@@ -57,10 +59,14 @@ def open_file(address: Address, options: TrackerOptions) -> FileTracker:
     if camera is not None:
         raise ConfigurationError(f"{path} is no Gazepoint CSV: its eye positions need no camera=")
     if lines:
-        return FileTracker(_csv(table, options), options)
-    export = export_of(table.squared())
+        return FileTracker(_csv(table, options, ValidityCodes.of(address.parameters)), options)
+    export, counters = export_of(table.squared()), Counters()
     _say_notes(path, export.notes, options)
-    return FileTracker(PlayedSamples(address.text, export.samples(), int(export.times_ns[0]), export.rate_hz), options)
+    chosen = rows_in_order(path, export.times_ns, counters, options.say)
+    times_ns = export.times_ns[chosen].tolist()
+    samples, span_ns = compress(export.samples(), chosen), (times_ns[0], times_ns[-1])
+    rate_hz = check_rate(path, times_ns)
+    return FileTracker(PlayedSamples(address.text, samples, span_ns, rate_hz, counters=counters), options)
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class PlayedSamples:
     Attributes:
         source: its name.
         samples: in order of time; stamps and arrivals in the recording's own clock.
-        first_ns: stamp of the first of them.
+        span_ns: stamps of the first and the last of them; None where the last is not known.
         rate_hz: nominal rate.
         missing_columns: keys of the eye columns that it can't fill.
         counters: what was lost while reading.
@@ -78,7 +84,7 @@ class PlayedSamples:
 
     source: str
     samples: Iterator[TrackerSample]
-    first_ns: int
+    span_ns: tuple[int, int] | None
     rate_hz: float
     missing_columns: tuple[str, ...] = ()
     counters: Counters = field(default_factory=Counters)
@@ -93,28 +99,31 @@ def _line(cells: Sequence[str]) -> bytes:
     return ",".join(cell.replace(",", " ") for cell in cells).encode("ascii", "replace")
 
 
-def _csv(table: Table, options: TrackerOptions) -> PlayedSamples:
-    path, decoder = table.path, CsvDecoder(options.display)
+def _csv(table: Table, options: TrackerOptions, validity: ValidityCodes) -> PlayedSamples:
+    path, decoder = table.path, CsvDecoder(options.display, validity=validity)
     lines = [table.header, *table.plain_rows()]
     samples = decoder.feed(b"".join(_line(cells) + b"\n" for cells in lines), 0)
     times_ns = [sample.device_ns for sample in samples if sample.device_ns is not None]
     if not samples:
-        raise TrackerError(f"{path} has a header but no sample that can be read ({decoder.counters.garbage} bad lines)")
+        raise TrackerError(
+            f"{path} has a header but no sample that can be read ({decoder.counters.garbage} bad lines, "
+            f"the first: {shown(decoder.counters.example)})"
+        )
     if len(times_ns) < len(samples):
         raise TrackerError(f"{path} has no times; a recording needs a column time_us, time_ms or time_s in every line")
-    for line, (before, after) in enumerate(pairwise(times_ns), start=2):
-        if after < before:
-            raise TrackerError(f"{path}, sample {line}: time runs backwards; does the file hold several recordings?")
     timed = [
         replace(sample, stamp_ns=time_ns, arrival_ns=time_ns) for sample, time_ns in zip(samples, times_ns, strict=True)
     ]
-    return _played(path, timed, decoder.fields, decoder.counters, options=options)
+    check_validity(path, decoder.validity, samples, options.say)
+    name = decoder.time_name
+    return _played(path, timed, decoder.fields, decoder.counters, options=options, clock=(name, name[len("time_") :]))
 
 
 def _gazepoint(table: Table, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
     path = table.path
     samples, reader = read_gazepoint_csv(table, options.display, camera)
-    played = _played(path, samples, reader.fields, reader.counters, options=options)
+    clock = ("TIME", "s") if reader.tick_hz is None else ("TIMETICK", "ns")
+    played = _played(path, samples, reader.fields, reader.counters, options=options, clock=clock)
     if reader.positions_left_out:
         options.say(
             f"{path}: eye positions are measured from the tracker's camera, whose place is unknown, so they are left "
@@ -124,14 +133,24 @@ def _gazepoint(table: Table, options: TrackerOptions, camera: CameraPlace | None
 
 
 def _played(
-    path: Path, samples: list[TrackerSample], fields: set[str], counters: Counters, *, options: TrackerOptions
+    path: Path,
+    samples: list[TrackerSample],
+    fields: set[str],
+    counters: Counters,
+    *,
+    options: TrackerOptions,
+    clock: tuple[str, str],
 ) -> PlayedSamples:
+    """The samples of a file whose times have this name and unit."""
     if counters.garbage:
-        options.say(f"{path}: {counters.garbage} lines can't be read and are left out")
-    times_ns = [sample.stamp_ns for sample in samples]
-    missing = unfilled_by(fields, options.display)
-    rate_hz = nominal_rate_hz(times_ns)
-    return PlayedSamples(str(path), iter(samples), times_ns[0], rate_hz, missing_columns=missing, counters=counters)
+        example = shown(counters.example)
+        options.say(f"{path}: {counters.garbage} lines can't be read and are left out; the first: {example}")
+    times_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
+    chosen = rows_in_order(path, times_ns, counters, options.say)
+    samples, times_ns = list(compress(samples, chosen)), times_ns[chosen]
+    rate_hz = check_rate(path, times_ns.tolist(), *clock)
+    missing, span_ns = unfilled_by(fields, options.display), (int(times_ns[0]), int(times_ns[-1]))
+    return PlayedSamples(str(path), iter(samples), span_ns, rate_hz, missing_columns=missing, counters=counters)
 
 
 class FileTracker(Played, Tracker):
@@ -146,12 +165,19 @@ class FileTracker(Played, Tracker):
         self.synchronised = options.offset_ms is not None
         self._played = played
         self._shift_ns = 0 if options.offset_ms is None else round(options.offset_ms * 1e6)
-        if options.offset_ms is None and abs(played.first_ns) > _LEAD_IN_NS:
-            self._shift_ns = -played.first_ns
+        first_ns = 0 if played.span_ns is None else played.span_ns[0]
+        if options.offset_ms is None and abs(first_ns) > _LEAD_IN_NS:
+            self._shift_ns = -first_ns
             options.say(
-                f"{played.source}: its clock starts at {played.first_ns * 1e-9:.1f} s, put at the video's start; "
+                f"{played.source}: its clock starts at {first_ns * 1e-9:.1f} s, put at the video's start; "
                 "give the offset in milliseconds for an exact match"
             )
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Times of the first and the last sample after time 0; None where the last is not known."""
+        span_ns = self._played.span_ns
+        return None if span_ns is None else (span_ns[0] + self._shift_ns, span_ns[1] + self._shift_ns)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -184,7 +210,7 @@ class RecordedTracker(FileTracker):
         self.head = read_head(path)
         self.recording = path
         missing = tuple(self.head.missing_columns)
-        played = PlayedSamples(str(path), self._read(), 0, self.head.rate_hz, missing_columns=missing)
+        played = PlayedSamples(str(path), self._read(), None, self.head.rate_hz, missing_columns=missing)
         super().__init__(played, options)
         self.synchronised = self.head.synchronised or options.offset_ms is not None
 
@@ -218,7 +244,7 @@ TRACKER_FILE: Final = TrackerDriver(
     name="file",
     help="a Tobii Pro Lab export (TSV, XLSX), a Gazepoint CSV, lines under a header, or a recording's folder",
     example="tracker.tsv, tracker.xlsx, tracker.csv or a recording's folder",
-    parameters=CAMERA_PARAMETERS,
+    parameters={**CAMERA_PARAMETERS, **VALID_PARAMETER},
     claims=lambda address: True,
     open=open_file,
     check=lambda address, options: open_file(address, options).close(),

@@ -28,13 +28,21 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from emer_edge.core.errors import ConfigurationError, TrackerError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.data.tables import Table
-from emer_edge.runtime.trackers.codec import LATEST_NS, Counters, Parameters, SequenceFollower, number_in, reading
+from emer_edge.runtime.trackers.codec import (
+    LATEST_NS,
+    Counters,
+    Parameters,
+    SequenceFollower,
+    lost,
+    number_in,
+    reading,
+    shown,
+)
 
 AXES: Final = {"right-up": (1, 1), "right-down": (1, -1), "left-up": (-1, 1), "left-down": (-1, -1)}
 """Directions of the camera's x and y, as the viewer sees the display -> their signs."""
@@ -136,7 +144,7 @@ class RecordReader:
             self.counters.unsupported += 1
             return None
         device_ns = self._device_ns(numbers)
-        if device_ns is not None and not 0 <= device_ns < LATEST_NS:
+        if device_ns is not None and not abs(device_ns) < LATEST_NS:
             self.counters.garbage += 1
             return None
         if self._sequence.repeats(numbers.get("CNT", math.nan), device_ns):
@@ -172,7 +180,7 @@ class RecordReader:
         return reading(
             self._display,
             self.counters,
-            gaze=gaze,
+            gaze=() if lost(gaze) else gaze,
             position_mm=self._position_mm(numbers, eye, letter) if valid(f"{letter}PUPILV") else (),
             pupil_mm=pupil_mm,
             valid=bool(source) and valid(f"{source}POGV"),
@@ -206,10 +214,10 @@ def read_gazepoint_csv(
     """Read a file's table; without the place of the tracker's camera, eye positions are left out.
 
     Returns:
-        Samples stamped in the file's own time, in order, and the reader with its counters and fields.
+        Samples stamped in the file's own time, and the reader with its counters and fields.
 
     Raises:
-        TrackerError: no time column, no record that can be read, or times that run backwards.
+        TrackerError: no time column, or no record that can be read.
     """
     path = table.path
     names, tick_hz = _names(table.header)
@@ -222,17 +230,17 @@ def read_gazepoint_csv(
     for cells in table.plain_rows():
         numbers = _numbers(names, cells)
         if numbers is None:
-            counters.garbage += any(cells)
+            counters.refuse(",".join(cells).encode(), any(cells))
             continue
         sample = reader.read(numbers, 0)
         if sample is not None and sample.device_ns is not None:
             stamp_ns = sample.device_ns
             samples.append(TrackerSample(stamp_ns, stamp_ns, stamp_ns, left=sample.left, right=sample.right))
     if not samples:
-        raise TrackerError(f"{path} has a header but no record that can be read ({counters.garbage} bad lines)")
-    for number, (before, after) in enumerate(pairwise(samples), start=2):
-        if after.stamp_ns < before.stamp_ns:
-            raise TrackerError(f"{path}, record {number}: time runs backwards; does the file hold several recordings?")
+        raise TrackerError(
+            f"{path} has a header but no record that can be read ({counters.garbage} bad lines, "
+            f"the first: {shown(counters.example)})"
+        )
     return samples, reader
 
 

@@ -11,11 +11,11 @@ from typing import Final
 from emer_edge.core.errors import TrackerError
 from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
-from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, monotonic_ns
+from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, PaceCheck, monotonic_ns
 from emer_edge.runtime.ring import Ring
 from emer_edge.runtime.trackers.base import Tracker, TrackerOptions, unfilled_by
-from emer_edge.runtime.trackers.codec import Counters
-from emer_edge.signals.rows import nominal_rate_hz
+from emer_edge.runtime.trackers.codec import Counters, ValidityCodes, shown
+from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ, nominal_rate_hz, too_slow
 
 POLL_S: Final = 0.1
 """How long a driver may wait for data at a time."""
@@ -23,9 +23,14 @@ POLL_S: Final = 0.1
 RATE: Final = {"rate": "samples per second; by default as the device states it, or as measured while opening"}
 """The parameter of all live trackers."""
 
+RATE_RANGE_HZ: Final = (0.1, PLAUSIBLE_RATES_HZ[1])
+"""Rates that may be given, or stated by a device."""
+
 _QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
 _RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
 _SILENT_NS: Final = 2_000_000_000
+_CLOCK_RATE_OFF: Final = 5.0  # a rate by the device's clock that differs more from that by arrivals is not believed
+_JUDGED_SAMPLES: Final = 100  # before their codes of validity are judged
 _BACK_OFF_S: Final = (0.25, 2.0)
 
 
@@ -54,7 +59,7 @@ class LiveTracker(Tracker):
     synchronised = True
 
     def __init__(self, address: Address, options: TrackerOptions, where: str, mapper: Clock | None = None) -> None:
-        rate_hz = address.number("rate", 0.1, 10_000)
+        rate_hz = address.number("rate", *RATE_RANGE_HZ)
         self.source = address.text
         self.clock = "device"
         self.rate_hz = rate_hz or 0.0
@@ -67,6 +72,9 @@ class LiveTracker(Tracker):
         self._measure = rate_hz is None
         self.counters = Counters()
         self._fields: set[str] = set()  # which fields the stream has had
+        self._pace = PaceCheck()
+        self._clock_trouble = self._data_trouble = ""
+        self._validity_said = False
         self._changed = threading.Condition()
         self._queue: Ring[TrackerSample] = Ring(_QUEUE, self._changed)
         self._failure: TrackerError | None = None
@@ -94,8 +102,18 @@ class LiveTracker(Tracker):
     def _silent(self, silent_ns: int) -> None:
         """Called while nothing comes; GoneError where that means that the device went away."""
 
+    def _time_name(self) -> str:
+        """What the device's times are called (see `LineDecoder.time_name`)."""
+        return ""
+
+    def _validity(self) -> ValidityCodes | None:
+        """The codes of validity that have come; None where the device sends none."""
+        return None
+
     def _nothing_understood(self, wait_s: float) -> TrackerError:
         """The error of opening where no samples came."""
+        if self.counters.losses():
+            return TrackerError(f"{self._where} has sent nothing that can be read for {wait_s:g} s{self._garbled()}")
         return TrackerError(f"{self._where} has sent nothing for {wait_s:g} s; is the tracker on and streaming?")
 
     def _understood(self) -> bool:
@@ -114,6 +132,11 @@ class LiveTracker(Tracker):
         """Samples lost on the way, in the decoder and in the queue."""
         own = {"overrun": self._queue.dropped, "disconnects": self.losses}
         return {**self.counters.losses(), **{name: count for name, count in own.items() if count}}
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with what the device sends now: with its clock, or that it can't be read."""
+        return tuple(trouble for trouble in (self._clock_trouble, self._data_trouble) if trouble)
 
     @property
     def clock_report(self) -> ClockReport | None:
@@ -170,16 +193,47 @@ class LiveTracker(Tracker):
             raise self._nothing_understood(wait_s)
         if self._measure:
             self.rate_hz = _rate_hz(samples)
+            slow = too_slow(self.rate_hz)
+            if slow:
+                raise TrackerError(f"{self._where} sends {slow}")
         return samples
+
+    def _garbled(self) -> str:
+        """How much could not be read, and an example of it."""
+        counts = ", ".join(f"{count} {what}" for what, count in self.counters.losses().items())
+        return f" ({counts})" + (f"; it begins {shown(self.counters.example)}" if self.counters.example else "")
 
     def _put(self, samples: list[TrackerSample]) -> None:
         if not samples:
             return
+        self.counters.example = b""
+        self._say_validity()
         for sample in samples:
-            stamp_ns = self.mapper.map(sample.device_ns, sample.arrival_ns)
+            stamp_ns = self.mapper.map(self._believed(sample), sample.arrival_ns)
             self._queue.put(replace(sample, stamp_ns=stamp_ns), ring=False)
         with self._changed:
             self._changed.notify_all()
+
+    def _believed(self, sample: TrackerSample) -> int | None:
+        """The device's stamp of a sample; None where it has none, or its clock has turned out to be wrong."""
+        if sample.device_ns is None or self._clock_trouble:
+            return None
+        self._pace.name = self._time_name()
+        problem = self._pace.problem(sample.device_ns, sample.arrival_ns)
+        if problem:
+            self.clock = "arrival"
+            self._clock_trouble = f"{self._where}: {problem}; its samples are timed by their arrival"
+            self._say(self._clock_trouble)
+            return None
+        return sample.device_ns
+
+    def _say_validity(self) -> None:
+        validity = self._validity()
+        if validity is None or self._validity_said or self.counters.samples < _JUDGED_SAMPLES:
+            return
+        if validity.problem:
+            self._validity_said = True
+            self._say(f"{self._where}: {validity.problem}")
 
     def _run(self) -> None:
         try:
@@ -192,7 +246,7 @@ class LiveTracker(Tracker):
             self._disconnect()
 
     def _read_on(self) -> None:
-        self._heard_ns = monotonic_ns()
+        self._heard_ns = read_ns = monotonic_ns()  # when bytes came, and when a sample came
         reported = False
         while not self._stop.is_set():
             try:
@@ -202,13 +256,24 @@ class LiveTracker(Tracker):
                     self._silent(silent_ns)
             except GoneError as error:
                 self._reconnect(error)
-                reported = False
+                self._data_trouble, reported, read_ns = "", False, monotonic_ns()
                 continue
+            if samples:
+                read_ns = monotonic_ns()
+                if self._data_trouble:
+                    self._data_trouble = ""
+                    self._say(f"{self._where} sends samples again")
             if samples is not None:
                 if reported:
                     self._say(f"{self._where} sends again")
                 self._heard_ns, reported = monotonic_ns(), False
                 self._put(samples)
+                if not self._data_trouble and self._heard_ns - read_ns > _SILENT_NS:
+                    seconds = _SILENT_NS // 1_000_000_000
+                    self._data_trouble = (
+                        f"{self._where} has sent nothing that can be read for {seconds} s{self._garbled()}"
+                    )
+                    self._say(self._data_trouble)
             elif silent_ns > _SILENT_NS and not reported:
                 reported = True
                 self._say(
@@ -230,6 +295,7 @@ class LiveTracker(Tracker):
             except TrackerError:
                 continue
             self.mapper.resume()
+            self._pace = PaceCheck()
             self._heard_ns = monotonic_ns()
             self.connected = True
             self._say(f"{self._where} is back after {(self._heard_ns - lost_ns) * 1e-9:.1f} s")
@@ -237,8 +303,11 @@ class LiveTracker(Tracker):
 
 
 def _rate_hz(samples: list[TrackerSample]) -> float:
+    """Rate by the device's clock, or by arrivals where it has none or one that can't be right."""
+    first_ns, last_ns = samples[0].arrival_ns, samples[-1].arrival_ns
+    later = sum(sample.arrival_ns > first_ns for sample in samples)  # arrivals come in bunches: only their mean counts
+    arrived_hz = later * 1e9 / (last_ns - first_ns) if last_ns > first_ns else 0.0
     device_ns = [sample.device_ns for sample in samples if sample.device_ns is not None]
-    if len(device_ns) == len(samples):
-        return nominal_rate_hz(device_ns)
-    span_ns = samples[-1].arrival_ns - samples[0].arrival_ns  # arrivals come in bunches: only their mean rate is known
-    return (len(samples) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
+    by_clock_hz = nominal_rate_hz(device_ns) if len(device_ns) == len(samples) else 0.0
+    off = by_clock_hz / arrived_hz if arrived_hz else 1.0
+    return by_clock_hz if by_clock_hz and 1 / _CLOCK_RATE_OFF < off < _CLOCK_RATE_OFF else arrived_hz

@@ -19,15 +19,16 @@ from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock, host_offset_ns, monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import LATEST_NS
+from emer_edge.runtime.trackers.codec import LATEST_NS, VALID_PARAMETER, ValidityCodes
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
-from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, RATE_RANGE_HZ, GoneError, LiveTracker
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
 
 _CLOCKS: Final = ("lsl", "device", "arrival")
 _OTHERS_S: Final = 1.0  # how long other streams may take to appear, once one has
 _OFFSET_EVERY_NS: Final = 1_000_000_000  # between readings of the offset, which liblsl measures anew every few seconds
 _SAME_CLOCK_NS: Final = 1_000_000_000  # stamps farther than this from their arrival are not of the LSL clock
+_FOREIGN_FOR_NS: Final = 5_000_000_000
 _BUFFER_S: Final = 10
 _CHUNK: Final = 512
 _CONFIG_FILES: Final = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")  # where liblsl looks
@@ -37,6 +38,7 @@ _WARNINGS_ONLY: Final = "[log]\nlevel = -1\n"
 def _check(address: Address, options: TrackerOptions) -> None:
     _name_and_clock(address)
     CameraPlace.of(address.parameters)
+    ValidityCodes.of(address.parameters)
     import_pylsl()
 
 
@@ -89,13 +91,15 @@ class LslTracker(LiveTracker):
         where = f"LSL stream {name}" if name else "LSL gaze stream"
         super().__init__(address, options, where, mapper)
         self._name, self._stamped = name, clock
-        self._camera = CameraPlace.of(address.parameters)
+        self._camera, self._codes = CameraPlace.of(address.parameters), ValidityCodes.of(address.parameters)
         self._inlet: Any = None
         self._title = ""
         self._to_host_ns = lsl_to_host_ns(self._pylsl)
         self._offset_read_ns = 0
         self._measured: float | None = None
-        self._new = True  # nothing has come over this connection
+        self._offset_s: float | None = None
+        self._checked = False  # whether a stamp of this connection was compared with the LSL clock
+        self._foreign_ns: int | None = None  # since when stamps are far from it
         self._open()
 
     @property
@@ -111,7 +115,15 @@ class LslTracker(LiveTracker):
                 raise TrackerError(f"the LSL stream {info.name()} sends text, not numbers")
             inlet = self._pylsl.StreamInlet(info, max_buflen=_BUFFER_S, recover=False)
             full = inlet.info(max(0.5, deadline - time.monotonic()))
-            reader = ChannelReader(_channels(full), self._display, self._camera, self._say, counters=self.counters)
+            reader = ChannelReader(
+                *(_channels(full), self._display, self._camera, self._say), counters=self.counters, validity=self._codes
+            )
+            if reader.worldly and not reader.has_gaze:
+                raise TrackerError(
+                    f"the LSL stream {full.name()} has its gaze in the picture of a head-mounted tracker's world "
+                    f"camera ({', '.join(reader.worldly)}), not on the display; have the tracker's software map it to "
+                    "the display first, as a surface, and send that"
+                )
             if not reader.has_gaze:
                 labels = ", ".join(channel.label for channel in _channels(full)) or "no labels"
                 raise TrackerError(f"the LSL stream {full.name()} has no channel that names a gaze point ({labels})")
@@ -121,9 +133,10 @@ class LslTracker(LiveTracker):
         self._inlet, self._reader, self._title = inlet, reader, full.name()
         self._fields = reader.fields
         rate_hz = full.nominal_srate()
-        if self._measure and 0 < rate_hz <= 10_000:
+        if self._measure and 0 < rate_hz <= RATE_RANGE_HZ[1]:
             self.rate_hz, self._measure = rate_hz, False
-        self._offset_read_ns, self._measured, self._new = 0, None, True
+        self._offset_read_ns, self._measured, self._offset_s = 0, None, None
+        self._checked, self._foreign_ns = False, None
         self._take_offset(max(1.0, deadline - time.monotonic()))
 
     def _resolved(self, wait_s: float) -> Any:
@@ -161,6 +174,7 @@ class LslTracker(LiveTracker):
         if measured is None or measured[0] == self._measured:
             return
         self._measured, offset_s, round_trip_s = measured
+        self._offset_s = offset_s
         remote_ns = round(measured[0] * 1e9)
         host_ns = remote_ns + round(offset_s * 1e9) + self._to_host_ns
         self.mapper.offset(remote_ns, host_ns, round(round_trip_s * 1e9))
@@ -176,9 +190,8 @@ class LslTracker(LiveTracker):
         except RuntimeError as error:  # pylsl's LostError is one
             raise GoneError(str(error) or "the stream is lost") from error
         rows, stamps_s = [values, *rows], [stamp_s, *stamps_s]
-        if self._stamped == "lsl" and self._new:
+        if self._stamped == "lsl":
             self._check_clock(stamps_s[-1], arrival_ns)
-        self._new = False
         read = (self._sample(row, stamp, arrival_ns) for row, stamp in zip(rows, stamps_s, strict=True))
         return [sample for sample in read if sample is not None]
 
@@ -197,17 +210,28 @@ class LslTracker(LiveTracker):
         return self._reader.read(row, device_ns, arrival_ns)
 
     def _check_clock(self, stamp_s: float, arrival_ns: int) -> None:
-        """Notice an outlet that stamps with a clock of its own, as Tobii's connector does."""
-        measured = time_correction(self._pylsl, self._inlet, 0.0)
-        if measured is None or not math.isfinite(stamp_s):
+        """Notice an outlet that stamps with a clock of its own, as Tobii's connector does, whenever it begins to.
+
+        The first stamp decides at once; later ones when they are far from the LSL clock for some seconds, longer than
+        samples that a network has held back.
+        """
+        if self._offset_s is None or not math.isfinite(stamp_s):
             return
-        off_ns = arrival_ns - (round((stamp_s + measured[1]) * 1e9) + self._to_host_ns)
-        if abs(off_ns) > _SAME_CLOCK_NS:
+        off_ns = arrival_ns - (round((stamp_s + self._offset_s) * 1e9) + self._to_host_ns)
+        first, self._checked = not self._checked, True
+        if abs(off_ns) <= _SAME_CLOCK_NS:
+            self._foreign_ns = None
+            return
+        self._foreign_ns = arrival_ns if self._foreign_ns is None else self._foreign_ns
+        if first or arrival_ns - self._foreign_ns > _FOREIGN_FOR_NS:
             self.mapper, self._stamped = ClockMapper(), "device"
             self._say(
                 f"the LSL stream {self._title} stamps with a clock of its own, {off_ns * 1e-9:.1f} s from LSL's: it is "
                 "mapped by arrivals; set clock=device in the source to avoid this message"
             )
+
+    def _validity(self) -> ValidityCodes:
+        return self._codes
 
 
 def _channels(info: Any) -> list[Channel]:
@@ -244,6 +268,7 @@ LSL: Final = TrackerDriver(
     parameters={
         **RATE,
         **CAMERA_PARAMETERS,
+        **VALID_PARAMETER,
         "clock": "lsl (default), device, where the stream stamps with a clock of its own, or arrival",
     },
     schemes=("lsl",),

@@ -1,9 +1,11 @@
 """The meaning of the channels of an LSL gaze stream, from their labels and metadata.
 
 There is no one convention, so a channel is identified by words: those of its label, and those of the metadata `type`,
-`eye`, `unit` and `coordinate_system` (the names of the XDF gaze specification). Which eye: left, l, right, r, else
-both. Which part: pupil or diameter; valid or validity; origin or position (of the eye); direction or vector; else,
-with an x or a y, gaze. Gazepoint's field names (`LPOGX`, `LPMM`, ...) are taken as such.
+`eye`, `unit` and `coordinate_system` (the names of the XDF gaze specification). Which eye: left, l, right, r, in
+Pupil Labs' labels 1 is the left eye and 0 the right one (`diameter0_3d`), else both. Which part: pupil or diameter;
+valid or validity; confidence; origin or position (of the eye); direction or vector; else, with an x or a y, gaze.
+Gazepoint's field names (`LPOGX`, `LPMM`, ...) are taken as such. Gaze in a world's coordinates, the picture of a
+head-mounted tracker's camera (`norm_pos_x` is such, with y up), is no gaze on the display.
 
 Gaze comes as fraction of the display, in pixels (`pixels`, `screencoords`), or in mm or metres from its top left
 corner; a stream that names no unit counts as fractions until a number above 3 shows that it sends pixels. Eye
@@ -17,23 +19,24 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.say import Say
-from emer_edge.runtime.trackers.codec import Counters, reading
+from emer_edge.runtime.trackers.codec import Counters, ValidityCodes, lost, reading
 from emer_edge.runtime.trackers.gazepoint import CameraPlace, RecordReader
 
 _EYES: Final = ("left", "right")
 _AXES: Final = {"x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
-_COUNT: Final = {"gaze": 2, "position": 3, "direction": 3, "pupil": 1, "valid": 1}
+_COUNT: Final = {"gaze": 2, "position": 3, "direction": 3, "pupil": 1, "valid": 1, "confidence": 1}
 _GAZEPOINT: Final = re.compile(r"[LRBF]POG[XY]\Z")
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SCALES_MM: Final = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "millimetres": 1.0, "m": 1e3, "meter": 1e3}
 _SCALES_MM.update({"meters": 1e3, "metres": 1e3, "cm": 10.0})
 _PIXELS: Final = ("px", "pixel", "pixels", "screencoords")
 _FRACTIONS: Final = ("fraction", "norm", "normalized", "normalised", "relative")
-_WORLDS: Final = frozenset({"user", "ucs", "world", "hmd"})
+_WORLDS: Final = frozenset({"user", "ucs", "world", "hmd", "scene"})
 _OURS: Final = frozenset({"dacs", "display", "screen"})
 _OTHERS: Final = frozenset({"timestamp", "time", "device", "openness", "trackbox"})
 _NO_FRACTION: Final = 3.0
@@ -76,9 +79,11 @@ class ChannelReader:
         camera: place of the tracker's camera; None leaves out eye positions in other frames than the display's.
         say: takes a sentence when numbers turn out to be pixels where no unit was named.
         counters: goes on with these; None begins at 0.
+        validity: which code means a valid eye.
 
     Attributes:
         counters: what became of the samples.
+        worldly: labels of the channels whose gaze is in a world's coordinates.
         fields: fields that the stream has.
     """
 
@@ -89,11 +94,13 @@ class ChannelReader:
         camera: CameraPlace | None,
         say: Say,
         counters: Counters | None = None,
+        validity: ValidityCodes | None = None,
     ) -> None:
-        self.counters = counters or Counters()
+        self.counters, self.validity = counters or Counters(), validity or ValidityCodes()
         self.fields: set[str] = set()
         self._display, self._camera, self._say = display, camera, say
         self._labels = [channel.label for channel in channels]
+        self.worldly = [channel.label for channel in channels if _is_worldly(channel)]
         self._records: RecordReader | None = None
         self._parts: dict[tuple[str, str], _Part] = {}
         if any(_GAZEPOINT.match(label) for label in self._labels):
@@ -101,7 +108,7 @@ class ChannelReader:
         else:
             self._parts = _parts(channels)
             self._drop_foreign()
-            self.fields |= {f"{eye} {part}" for eye, part in self._parts if part != "valid"}
+            self.fields |= {f"{eye} {part}" for eye, part in self._parts if part not in ("valid", "confidence")}
 
     @property
     def has_gaze(self) -> bool:
@@ -137,7 +144,8 @@ class ChannelReader:
         def numbers(part: str) -> tuple[float, ...]:
             return tuple(values[at] for at in self._parts[eye, part].at) if (eye, part) in self._parts else ()
 
-        pupil, valid = numbers("pupil"), numbers("valid")
+        pupil = numbers("pupil")
+        valid, confidence = ((*numbers(part), math.nan)[0] for part in ("valid", "confidence"))
         scale = _SCALES_MM.get(self._parts[eye, "pupil"].unit, 1.0) if pupil else 1.0
         return reading(
             self._display,
@@ -146,11 +154,11 @@ class ChannelReader:
             position_mm=self._position_mm(eye, numbers("position")),
             direction=numbers("direction"),
             pupil_mm=pupil[0] * scale if pupil else math.nan,
-            valid=valid[0] == 1.0 if valid and math.isfinite(valid[0]) else None,
+            valid=self.validity.says(valid, confidence),
         )
 
     def _fractions(self, eye: str, gaze: tuple[float, ...]) -> tuple[float, ...]:
-        if not gaze:
+        if not gaze or lost(gaze):
             return ()
         part = self._parts[eye, "gaze"]
         if not part.unit and any(abs(number) > _NO_FRACTION for number in gaze if math.isfinite(number)):
@@ -185,7 +193,7 @@ def _parts(channels: Sequence[Channel]) -> dict[tuple[str, str], _Part]:
     """Parts by eye and name; the first channel of a meaning counts, parts that lack an axis are left out."""
     channels_of: dict[tuple[str, str], dict[int, tuple[int, str, frozenset[str]]]] = {}
     for at, channel in enumerate(channels):
-        meaning = _meaning(channel)
+        meaning = None if _is_worldly(channel) else _meaning(channel)
         if meaning is None:
             continue
         eyes, part, axis = meaning
@@ -203,6 +211,13 @@ def _parts(channels: Sequence[Channel]) -> dict[tuple[str, str], _Part]:
     return parts
 
 
+def _is_worldly(channel: Channel) -> bool:
+    """Whether a channel is a gaze point in a world's coordinates."""
+    words = {*_words(channel.label), *_words(channel.system)}
+    part = (_meaning(channel) or ("", "", 0))[1]
+    return (part == "gaze" and bool(words & _WORLDS)) or (part in ("gaze", "position") and "norm" in words)
+
+
 def _meaning(channel: Channel) -> tuple[tuple[str, ...], str, int] | None:
     """Eyes, part and axis of a channel, or None."""
     words = [*_words(channel.label), *_words(channel.type)]
@@ -217,8 +232,12 @@ def _meaning(channel: Channel) -> tuple[tuple[str, ...], str, int] | None:
     if known & {"valid", "validity"}:
         of_gaze = not known & {"pupil", "origin", "position"}
         return (eyes, "valid", 0) if of_gaze else None
+    if "confidence" in known:
+        return eyes, "confidence", 0
     if known & {"pupil", "diameter"}:
-        return (eyes, "pupil", 0) if axis is None else None
+        numbered = {"0": ("right",), "1": ("left",)}.get(next((word for word in words if word.isdigit()), ""), eyes)
+        in_px = channel.unit.strip().lower() in _PIXELS or ("2", "d") in pairwise(words)
+        return None if known & {"x", "y", "z"} or in_px else (eyes if sides else numbered, "pupil", 0)
     if axis is None:
         return None
     if known & {"origin", "position"} and "screen" not in known:

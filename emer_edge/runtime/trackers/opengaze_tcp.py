@@ -15,7 +15,7 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.formats.opengaze import GROUPS, OpenGazeDecoder
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
-from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, RATE_RANGE_HZ, GoneError, LiveTracker
 
 PORT: Final = 4242
 
@@ -107,7 +107,7 @@ class OpenGazeTracker(LiveTracker):
         frequency_hz = _number(replies.get("TIME_TICK_FREQUENCY", {}).get("FREQ"))
         self._decoder.use_ticks(frequency_hz if self._ticks else None)
         rate_hz = _number(replies.get("PRODUCT_ID", {}).get("RATE"))
-        if self._measure and rate_hz and rate_hz <= 10_000:
+        if self._measure and rate_hz and rate_hz <= RATE_RANGE_HZ[1]:
             self.rate_hz, self._measure = rate_hz, False
         self._compare_display(replies.get("SCREEN_SIZE", {}))
 
@@ -150,9 +150,10 @@ class OpenGazeTracker(LiveTracker):
             raise GoneError(f"nothing came for {_DEAD_NS // 1_000_000_000} s")
 
     def _nothing_understood(self, wait_s: float) -> TrackerError:
+        what = f"no gaze that can be read for {wait_s:g} s{self._garbled()}" if self.counters.losses() else ""
         return TrackerError(
-            f"the Open Gaze server at {self._where} answers but has sent no gaze for {wait_s:g} s; is the tracker "
-            "plugged in and shown in Gazepoint Control?"
+            f"the Open Gaze server at {self._where} answers but has sent {what or f'no gaze for {wait_s:g} s'}; is the "
+            "tracker plugged in and shown in Gazepoint Control?"
         )
 
 

@@ -17,6 +17,7 @@ from emer_edge.runtime.drivers import Kind, find_driver
 from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.files import RECORDED, TRACKER_FILE
 from emer_edge.runtime.trackers.formats import stream_formats
+from emer_edge.runtime.trackers.live_tracker import RATE_RANGE_HZ
 from emer_edge.runtime.trackers.lsl import LSL
 from emer_edge.runtime.trackers.opengaze_tcp import OPENGAZE_TCP
 from emer_edge.runtime.trackers.serial_port import SERIAL
@@ -68,5 +69,5 @@ def _driver(source: str, options: TrackerOptions | None) -> tuple[TrackerDriver,
     known["serial"] = replace(SERIAL, parameters={**SERIAL.parameters, **of_formats})
     driver, address = find_driver(known.values(), source, "tracker", TrackerError)
     if "rate" in driver.parameters:
-        address.number("rate", 0.1, 10_000)
+        address.number("rate", *RATE_RANGE_HZ)
     return driver, address, options

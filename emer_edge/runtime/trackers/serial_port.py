@@ -17,12 +17,12 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import file_mode
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import Decoder, StreamFormat
+from emer_edge.runtime.trackers.codec import Decoder, StreamFormat, ValidityCodes, shown
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_format, stream_formats
 from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
 
 _BAUD: Final = 115_200
-_SHOWN: Final = 16  # first bytes of a stream in no known format
+_SHOWN: Final = 120  # first bytes of a stream
 _GREET_AGAIN_NS: Final = 2_000_000_000
 _WRITE_S: Final = 1.0
 _GONE: Final = (serial.SerialException, OSError, TypeError)  # pyserial answers a lost port with any of them
@@ -97,6 +97,12 @@ class SerialTracker(LiveTracker):
     def _understood(self) -> bool:
         return self._decoder is not None
 
+    def _time_name(self) -> str:
+        return getattr(self._decoder, "time_name", "")
+
+    def _validity(self) -> ValidityCodes | None:
+        return getattr(self._decoder, "validity", None)
+
     def _connect(self, wait_s: float) -> None:
         self._port = _open_port(self._path, self._baud)
         self._greet()
@@ -155,7 +161,7 @@ class SerialTracker(LiveTracker):
         if self._format is not None:
             known = f"none of it is a sample in the format {self._format.name}"
         return TrackerError(
-            f"{self._path} sends bytes that can't be read at {self._baud} baud (they begin {self._first.hex(' ')}); "
+            f"{self._path} sends bytes that can't be read at {self._baud} baud (they begin {shown(self._first)}); "
             f"{known}: check baud= and format="
         )
 

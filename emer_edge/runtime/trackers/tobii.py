@@ -33,7 +33,7 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import TwoWayClock, host_offset_ns, monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.codec import Counters, reading
-from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
+from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, RATE_RANGE_HZ, GoneError, LiveTracker
 
 _HELD: Final = 4096  # dictionaries; a reader that stalls loses the newest
 _LOST: Final = object()
@@ -126,7 +126,7 @@ class TobiiTracker(LiveTracker):
         except Exception as error:  # the SDK's error classes have no common base
             self._disconnect()
             raise TrackerError(f"{self._where} can't be opened: {error}") from error
-        if self._measure and 0 < rate_hz <= 10_000:
+        if self._measure and 0 < rate_hz <= RATE_RANGE_HZ[1]:
             self.rate_hz, self._measure = rate_hz, False
         self._compare_display()
 

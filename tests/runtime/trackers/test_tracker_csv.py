@@ -86,7 +86,7 @@ def test_the_header_can_be_given() -> None:
 
 def test_losses_are_counted() -> None:
     decoder = CsvDecoder(DISPLAY)
-    data = HEADER + line(1) + line(4) + line(4) + b"what?\n" + b"1,2\n" + b"-5,6,0.1,0.1\n" + line(2) + line(3)
+    data = HEADER + line(1) + line(4) + line(4) + b"what?\n" + b"1,2\n" + b"1e30,6,0.1,0.1\n" + line(2) + line(3)
     assert gaze_of(decoder.feed(data, 0)) == [1, 4, 2, 3]
     assert decoder.counters.losses() == {"lost": 2, "duplicated": 1, "garbage": 3}
 

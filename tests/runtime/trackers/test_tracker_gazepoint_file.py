@@ -111,7 +111,7 @@ def test_lines_that_can_not_be_read_are_counted_and_said(tmp_path) -> None:
         ("TIMETICK,BPOGX,BPOGY\n1,0.1,0.2\n", "has no TIME column"),
         ("TIME,BPOGX,BPOGY\n", "no record that can be read"),
         ("TIME,BPOGX,BPOGY\nx,y,z\n", "no record that can be read"),
-        ("TIME,BPOGX,BPOGY\n2,0.1,0.2\n1,0.1,0.2\n", "record 2: time runs backwards"),
+        ("TIME,BPOGX,BPOGY\n" + 2 * "".join(f"{n / 60},0.1,0.2\n" for n in range(300)), "several recordings"),
     ],
 )
 def test_files_that_are_no_recording_are_refused(tmp_path, content: str, says: str) -> None:

@@ -238,3 +238,29 @@ def test_liblsl_chatters_only_where_somebody_has_asked_it_to(configured, said, t
     )
     assert said in done.stderr
     assert bool(said) == bool(done.stderr)
+
+
+@pytest.mark.case(
+    "an LSL outlet whose clock leaves LSL's while it streams", before="looked at in the first batch alone"
+)
+def test_a_clock_of_its_own_is_noticed_whenever_it_begins(outlet) -> None:
+    made = outlet(unique("connector"))
+    said: list[str] = []
+    began_s = pylsl.local_clock()
+    with (
+        pushing(made, [0.5, 0.5], lambda lsl_s: lsl_s + (5e3 if lsl_s > began_s + 3 else 0.0)),
+        open_tracker(f"lsl://{made.name}", TrackerOptions(say=said.append)) as tracker,
+    ):
+        for _ in tracker:
+            if said or pylsl.local_clock() > began_s + 30:
+                break
+    assert "stamps with a clock of its own" in said[0]
+
+
+def test_a_head_mounted_trackers_gaze_is_refused(outlet) -> None:
+    made = outlet(unique("glasses"), labels="norm_pos_x norm_pos_y")
+    with (
+        pushing(made, [0.5, 0.5]),
+        pytest.raises(TrackerError, match=r"world camera \(norm_pos_x, norm_pos_y\), not on the display"),
+    ):
+        open_tracker(f"lsl://{made.name}")

@@ -141,3 +141,46 @@ def test_any_stream_is_read_without_a_raise(channels: list[tuple[str, str]], dat
     number = st.floats() | st.sampled_from([0.5, 4.0])
     values = data.draw(st.lists(number, min_size=len(channels), max_size=len(channels)))
     made.read(values, 0, 0)
+
+
+HEAD_MOUNTED = (
+    "confidence:both:Confidence:normalized norm_pos_x:both:ScreenX:normalized:world "
+    "norm_pos_y:both:ScreenY:normalized:world diameter0_2d:right:Diameter:pixels diameter0_3d:right:Diameter:mm "
+    "diameter1_3d:left:Diameter:mm"
+)
+
+
+@pytest.mark.case(
+    "an outlet of a head-mounted tracker: its gaze is in the picture of a world camera, y up",
+    source="https://github.com/labstreaminglayer/App-PupilLabs/pull/3",
+    before="taken as the display, upside down, 'ok'",
+)
+@pytest.mark.parametrize(
+    "labels",
+    [HEAD_MOUNTED, "norm_pos_x norm_pos_y confidence", "x:both:ScreenX:pixels:world y:both:ScreenY:pixels:world"],
+)
+def test_gaze_in_a_world_is_no_gaze_on_the_display(labels: str) -> None:
+    made = reader(labels)
+    assert not made.has_gaze
+    assert len(made.worldly) == 2
+
+
+def test_diameters_belong_to_the_eye_of_their_number_and_confidence_decides() -> None:
+    labels = "confidence x:both:ScreenX y:both:ScreenY diameter0_2d:::pixels diameter0_3d diameter1_3d"
+    sample = read(labels, 0.9, 0.25, 0.5, 31.0, 3.5, 4.5)
+    assert (sample.left.pupil_mm, sample.right.pupil_mm) == (4.5, 3.5)
+    assert sample.left.valid
+    assert not read(labels, 0.3, 0.25, 0.5, 31.0, 3.5, 4.5).left.valid
+
+
+@pytest.mark.case("an outlet whose validity is 0 for valid and 4 for lost", before="`no_gaze` for ever, without a note")
+def test_codes_of_validity_are_named() -> None:
+    made = reader("left_x left_y left_valid")
+    for code in (0.0, 0.0, 4.0):
+        assert not made.read((0.5, 0.5, code), 7, 42).left.valid
+    assert "validity is coded 0, 4, and only 1 is taken as valid" in made.validity.problem
+
+
+def test_the_marks_of_a_lost_eye_are_no_gaze() -> None:
+    assert not read("x::ScreenX:pixels y::ScreenY:pixels", -1.0, -1.0).left.valid
+    assert not read("x y", 0.0, 0.0).left.valid

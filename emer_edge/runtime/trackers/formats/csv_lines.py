@@ -10,7 +10,8 @@ column                                   meaning
 `left_x`, `left_y`                       gaze as fraction of the display, origin top left, y down
 `left_x_px`, `left_y_px`                 gaze in display pixels
 `left_pupil_mm`                          pupil diameter
-`left_valid`                             1 or 0; without it an eye with gaze is valid
+`left_valid`                             1 or 0 (`valid=` names another code); without it an eye with gaze is valid
+`left_confidence`                        0 to 1; from 0.6 on an eye is valid
 `left_eye_x_mm`, `..y_mm`, `..z_mm`      position of the eye, DACS mm
 `left_direction_x`, `.._y`, `.._z`       gaze direction, unit vector
 =======================================  ==============================================================
@@ -31,10 +32,13 @@ from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.trackers.codec import (
     FIELDS,
     LATEST_NS,
+    VALID_PARAMETER,
     LineDecoder,
     SampleEncoder,
     SequenceFollower,
     StreamFormat,
+    ValidityCodes,
+    lost,
     number_in,
     reading,
 )
@@ -47,9 +51,10 @@ _PARTS: Final = {
     "direction": ("direction_x", "direction_y", "direction_z"),
     "pupil": ("pupil_mm",),
     "valid": ("valid",),
+    "confidence": ("confidence",),
 }
 _EYES: Final = ("left", "right")
-_SENT: Final = tuple(part for part in _PARTS if part != "gaze px")
+_SENT: Final = tuple(part for part in _PARTS if part not in ("gaze px", "confidence"))
 
 CSV_HEADER: Final = ",".join(
     ("time_us", "sequence", *(f"{eye}_{name}" for eye in _EYES for part in _SENT for name in _PARTS[part]))
@@ -63,13 +68,15 @@ class CsvDecoder(LineDecoder):
     Args:
         display: the display that gaze refers to.
         columns: the header line, for a tracker that sends none.
+        validity: which code means a valid eye.
 
     Raises:
         ConfigurationError: `columns` names no gaze column.
     """
 
-    def __init__(self, display: Display, columns: str | None = None) -> None:
+    def __init__(self, display: Display, columns: str | None = None, validity: ValidityCodes | None = None) -> None:
         super().__init__(display)
+        self.validity = validity or ValidityCodes()
         self._header: tuple[str, ...] | None = None
         self._candidate: tuple[str, ...] | None = None
         self._at: dict[str, int] = {}
@@ -89,12 +96,22 @@ class CsvDecoder(LineDecoder):
             return None
         if self._header is None:
             self.counters.headerless += 1
+            self.counters.refuse(line, 0)
             return None
         numbers = [number_in(cell) for cell in _cells(line)]
         if len(numbers) != len(self._header) or any(numbers[at] is None for at in self._at.values()):
-            self.counters.garbage += 1
+            self.counters.refuse(line)
             return None
-        return self._sample({name: numbers[at] or 0.0 for name, at in self._at.items()}, arrival_ns)
+        cells = {name: numbers[at] or 0.0 for name, at in self._at.items()}
+        device_ns = round(cells[self.time_name] * _TIMES_NS[self.time_name]) if self._timed(cells) else None
+        if self.time_name and device_ns is None:
+            self.counters.refuse(line)
+            return None
+        return self._sample(cells, device_ns, arrival_ns)
+
+    def _timed(self, cells: dict[str, float]) -> bool:
+        """Whether a line has a time; it may be negative, as on a clock that counts from an event on."""
+        return bool(self.time_name) and abs(cells[self.time_name]) * _TIMES_NS[self.time_name] < LATEST_NS
 
     def _take(self, names: tuple[str, ...]) -> None:
         self._header = names
@@ -106,22 +123,14 @@ class CsvDecoder(LineDecoder):
             for eye in _EYES:
                 if f"{eye}_{name}" in known:
                     self._at.setdefault(f"{eye}_{name}", at)
+        self.time_name = next((name for name in _TIMES_NS if name in self._at), "")
         self._sequence.restart()
         for eye in _EYES:
             for part in (*FIELDS, "gaze px"):
                 if all(f"{eye}_{name}" in self._at for name in _PARTS[part]):
                     self.fields.add(f"{eye} {part.removesuffix(' px')}")
 
-    def _sample(self, cells: dict[str, float], arrival_ns: int) -> TrackerSample | None:
-        device_ns: int | None = None
-        for name, scale in _TIMES_NS.items():
-            if name in cells:
-                time = cells[name] * scale
-                if not 0 <= time < LATEST_NS:
-                    self.counters.garbage += 1
-                    return None
-                device_ns = round(time)
-                break
+    def _sample(self, cells: dict[str, float], device_ns: int | None, arrival_ns: int) -> TrackerSample | None:
         if self._sequence.repeats(cells.get("sequence", math.nan), device_ns):
             return None
         self.counters.samples += 1
@@ -131,12 +140,12 @@ class CsvDecoder(LineDecoder):
     def _eye(self, cells: dict[str, float], eye: str) -> EyeReading:
         def part(name: str) -> tuple[float, ...]:
             numbers = tuple(cells.get(f"{eye}_{key}", math.nan) for key in _PARTS[name])
-            return numbers if all(map(math.isfinite, numbers)) else ()
+            return numbers if all(map(math.isfinite, numbers)) and not lost(numbers) else ()
 
         gaze, pixels = part("gaze"), part("gaze px")
         if not gaze and pixels:
             gaze = (pixels[0] / self._display.width_px, pixels[1] / self._display.height_px)
-        valid = cells.get(f"{eye}_valid", math.nan)
+        valid, confidence = (cells.get(f"{eye}_{name}", math.nan) for name in ("valid", "confidence"))
         return reading(
             self._display,
             self.counters,
@@ -144,7 +153,7 @@ class CsvDecoder(LineDecoder):
             position_mm=part("position"),
             direction=part("direction"),
             pupil_mm=cells.get(f"{eye}_pupil_mm", math.nan),
-            valid=bool(valid) if math.isfinite(valid) else None,
+            valid=self.validity.says(valid, confidence),
         )
 
 
@@ -190,7 +199,7 @@ class CsvEncoder(SampleEncoder):
 CSV: Final = StreamFormat(
     name="csv",
     help="lines under a header that names their columns, for hand-made trackers",
-    parameters={"columns": "the header of a tracker that sends none"},
-    decoder=lambda parameters, display: CsvDecoder(display, parameters.get("columns")),
+    parameters={"columns": "the header of a tracker that sends none", **VALID_PARAMETER},
+    decoder=lambda parameters, display: CsvDecoder(display, parameters.get("columns"), ValidityCodes.of(parameters)),
     encoder=CsvEncoder,
 )

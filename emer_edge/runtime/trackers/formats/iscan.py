@@ -26,6 +26,7 @@ from emer_edge.runtime.trackers.codec import (
     SampleEncoder,
     StreamFormat,
     display_area,
+    lost,
     reading,
 )
 
@@ -109,7 +110,7 @@ class IscanDecoder:
         x, y = self._items()[:2]
         self.counters.samples += 1
         self.fields |= {"left gaze", "right gaze"}
-        eye = reading(self._display, self.counters, gaze=(x / self._area[0], y / self._area[1]) if x or y else ())
+        eye = reading(self._display, self.counters, gaze=() if lost((x, y)) else (x / self._area[0], y / self._area[1]))
         return TrackerSample(None, arrival_ns, arrival_ns, left=eye, right=eye)
 
 

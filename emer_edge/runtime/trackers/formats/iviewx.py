@@ -24,6 +24,7 @@ from emer_edge.runtime.trackers.codec import (
     SampleEncoder,
     StreamFormat,
     display_area,
+    lost,
     number_in,
     reading,
 )
@@ -56,14 +57,14 @@ class IviewxDecoder(LineDecoder):
 
     def __init__(self, display: Display, time: str = "ms", area_px: tuple[float, float] | None = None) -> None:
         super().__init__(display)
-        self._unit_ns = _UNITS_NS[time]
+        self._unit_ns, self.time_name = _UNITS_NS[time], f"time={time}"
         self._area = area_px or (display.width_px, display.height_px)
         self._before: bytes | None = None
 
     def _line(self, line: bytes, arrival_ns: int) -> TrackerSample | None:
         start = line.rfind(_SAMPLE)  # a line that lost its end is merged with the next
         if start < 0:
-            self.counters.garbage += not line.startswith(b"ET_")  # answers and other events are no damage
+            self.counters.refuse(line, not line.startswith(b"ET_"))  # answers and other events are no damage
             return None
         self.counters.garbage += start > 0
         cells = line[start + len(_SAMPLE) :].split()
@@ -71,11 +72,11 @@ class IviewxDecoder(LineDecoder):
         stamp = number_in(cells[0]) if cells else None
         numbers = [number_in(cell) for cell in cells[2:]]
         if sides is None or len(numbers) != len(_FIELDS) * len(sides) or None in numbers or stamp is None:
-            self.counters.garbage += 1
+            self.counters.refuse(line)
             return None
         device = stamp * self._unit_ns
-        if not 0 <= device < LATEST_NS:
-            self.counters.garbage += 1
+        if not abs(device) < LATEST_NS:
+            self.counters.refuse(line)
             return None
         if line[start:] == self._before:
             self.counters.duplicated += 1
@@ -87,7 +88,7 @@ class IviewxDecoder(LineDecoder):
             self.fields.add(f"{side} gaze")
             x, y = (numbers[len(sides) * field + at] or 0.0 for field in (0, 1))
             read[side] = reading(
-                self._display, self.counters, gaze=(x / self._area[0], y / self._area[1]) if x or y else ()
+                self._display, self.counters, gaze=() if lost((x, y)) else (x / self._area[0], y / self._area[1])
             )
         return TrackerSample(round(device), arrival_ns, arrival_ns, left=read["left"], right=read["right"])
 

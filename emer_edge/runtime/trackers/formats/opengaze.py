@@ -52,7 +52,7 @@ class OpenGazeDecoder(LineDecoder):
         start = max(line.rfind(mark) for mark in _STARTS)
         match = _WHOLE.match(line, start) if start >= 0 else None
         if match is None:
-            self.counters.garbage += 1
+            self.counters.refuse(line)
             return None
         self.counters.garbage += start > 0
         attributes = dict(_ATTRIBUTE.findall(match[2]))
@@ -72,7 +72,7 @@ class OpenGazeDecoder(LineDecoder):
             if number is None:
                 if name == b"USER":  # free text by the API
                     continue
-                self.counters.garbage += 1
+                self.counters.refuse(b"%s=%s" % (name, value))
                 return None
             numbers[name.decode("ascii", "replace")] = number
         return self._records.read(numbers, arrival_ns)
