@@ -2,8 +2,8 @@
 
 Two networks: the nine-head one, which standardises its columns (demo weights), and the published discrete one, which
 reads raw columns (random weights: their speed and error mean something). The forms take turns in an order drawn anew
-each round, in one process, one thread; each run that counts follows one of the same form that does not. TensorRT, where
-it is installed, parses and builds the two forms of the LSTMs; running them takes a GPU, which `gpu_check` does.
+each round, in one process, one thread; each run that counts follows one of the same form that does not. What TensorRT's
+builder makes of them is `tensorrt_forms`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Floor, conclude, show
-from benchmarks.unrolled_lstms import unrolled_lstms
-from emer_edge.export.parts.fusion import fusion, high_precision_nodes
+from emer_edge.export.parts.fusion import fusion
+from emer_edge.export.parts.unrolled_lstms import unroll_lstms
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
-from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error
@@ -34,8 +33,6 @@ from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 from emer_edge.model.emert import Emert
 from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.engines import open_engine
-from emer_edge.runtime.engines.tensorrt.builder import build_plan
-from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
 SHIPPED = "LSTM operator"
 SMALL = "INT8, LSTMs and wide products"
@@ -115,7 +112,7 @@ def _network(name: str, model: Emert, folder: Path, rounds: int) -> dict[str, An
         Column("size", "MB", 2),
     )
     show(f"Fusion of one window: {name}", columns, rows, f"{rounds} runs each, in turns, one thread.")
-    return {"forms": forms, "tensorrt": _built(name, model, folder)}
+    return {"forms": forms}
 
 
 def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
@@ -124,7 +121,7 @@ def _forms(model: Emert, folder: Path) -> dict[str, onnx.ModelProto]:
         "as torch exports it": _traced(model, folder / "traced.onnx"),
         SHIPPED: operator,
         "LSTM operator, batch of 1 fixed": _fixed(operator),
-        "LSTMs unrolled": fusion(model, unrolled_lstms),
+        "LSTMs unrolled": unroll_lstms(operator),
     }
     if able := quantisable_products(operator):
         lstms = [form for form in able if "lstm" in form]
@@ -191,48 +188,6 @@ def _in_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
             work[names[at]]()
             taken[names[at]].append(time.perf_counter_ns() - began_ns)
     return taken
-
-
-def _built(name: str, model: Emert, folder: Path) -> dict[str, Any]:
-    """What TensorRT makes of both forms of the LSTMs."""
-    package = find_tensorrt()
-    if package is None:
-        return {}
-    shares: dict[str, Any] = {}
-    rows: list[tuple[Cell, ...]] = []
-    for form, write_lstms in (("op", None), ("unrolled", unrolled_lstms)):
-        full = fusion(model, write_lstms)
-        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
-            path = folder / f"tensorrt_{form}_{precision}.onnx"
-            path.write_bytes(part.SerializeToString())
-            built = build_plan(path)
-            nodes, layers, megabytes = len(part.graph.node), _layers(package, path), len(built.plan) / 1e6
-            rows.append((form, precision, nodes, layers, built.seconds, megabytes))
-            shares[f"{form} {precision}"] = {
-                "package": f"{built.package} {built.version}",
-                "nodes": nodes,
-                "layers": layers,
-                "seconds": built.seconds,
-                "plan_bytes": len(built.plan),
-            }
-    columns = (
-        Column("LSTMs"),
-        Column("precision"),
-        Column("ONNX nodes", digits=0),
-        Column("layers parsed", digits=0),
-        Column("parse and build", "s", 2),
-        Column("plan", "MB", 2),
-    )
-    show(f"Built by TensorRT without a GPU: {name}", columns, rows)
-    return shares
-
-
-def _layers(package: str, path: Path) -> int:
-    trt: Any = __import__(package)
-    logger = trt.Logger(trt.Logger.ERROR)
-    network = trt.Builder(logger).create_network(0)
-    trt.OnnxParser(network, logger).parse(path.read_bytes())
-    return int(network.num_layers)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,13 @@ def find_qdq_violations(model: onnx.ModelProto) -> list[str]:
         if node.op_type in _QDQ:
             broken += _parameters(node, index)
         elif node.op_type == "Relu":
-            if index.made_by(node.input[0], "DequantizeLinear") and _behind(node.input[0], index) in _COMPUTE:
+            if index.dequantised(node.input[0]) and _behind(node.input[0], index) in _COMPUTE:
                 broken.append(f"{node.name}: Q/DQ between {_behind(node.input[0], index)} and its Relu")
         elif node.op_type == "Conv":
-            sides = [index.made_by(name, "DequantizeLinear") for name in node.input[:2]]
+            sides = [index.dequantised(name) for name in node.input[:2]]
             if sides[0] != sides[1]:
                 broken.append(f"{node.name}: only {'the input' if sides[0] else 'the weight'} is quantised")
-            if len(node.input) > 2 and index.made_by(node.input[2], "DequantizeLinear"):
+            if len(node.input) > 2 and index.dequantised(node.input[2]):
                 broken.append(f"{node.name}: quantised bias")
         elif node.op_type == "Add" and _is_bare_residual(node, index):
             broken.append(f"{node.name}: no input of this residual Add is quantised")
@@ -53,17 +53,26 @@ def _parameters(node: onnx.NodeProto, index: GraphIndex) -> list[str]:
 
 
 def _behind(tensor: str, index: GraphIndex) -> str:
-    """Operator whose output a DequantizeLinear's tensor stands for."""
-    quantised = index.producer[tensor].input[0]
-    if not index.made_by(quantised, "QuantizeLinear"):
-        return ""
-    origin = index.producer[quantised].input[0]
-    return str(index.producer[origin].op_type) if origin in index.producer else ""
+    """Operator whose output a dequantised tensor stands for."""
+    dequantised = _made(tensor, index)
+    quantised = _made(dequantised.input[0], index) if dequantised is not None else None
+    origin = _made(quantised.input[0], index) if quantised is not None else None
+    return str(origin.op_type) if origin is not None else ""
+
+
+def _made(tensor: str, index: GraphIndex) -> onnx.NodeProto | None:
+    """What made a tensor, seen through Casts and a convolution's gain and bias."""
+    while (node := index.producer.get(tensor)) is not None:
+        constants = [name in index.constants for name in node.input]
+        if node.op_type != "Cast" and not (node.op_type in ("Mul", "Add") and any(constants)):
+            return node
+        tensor = node.input[constants.index(False)]
+    return None
 
 
 def _is_bare_residual(node: onnx.NodeProto, index: GraphIndex) -> bool:
     if any(name in index.constants for name in node.input):
         return False
-    convs = [index.producer[name] for name in node.input if index.made_by(name, "Conv")]
-    quantised_conv = any(index.made_by(conv.input[0], "DequantizeLinear") for conv in convs)
-    return quantised_conv and not any(index.made_by(name, "DequantizeLinear") for name in node.input)
+    makers = [made for name in node.input if (made := _made(name, index)) is not None]
+    quantised_conv = any(made.op_type == "Conv" and index.dequantised(made.input[0]) for made in makers)
+    return quantised_conv and not any(map(index.dequantised, node.input))

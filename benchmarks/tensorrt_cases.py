@@ -41,10 +41,7 @@ def given(paths: Sequence[Path]) -> Iterator[Case]:
 
 
 def demo(folder: Path, refuse: Callable[[Case, str], None]) -> Iterator[Case]:
-    """The demo weights in every precision, and fusion with both forms of its LSTMs.
-
-    `refuse` is told of what can't be made.
-    """
+    """The demo weights in every precision; `refuse` is told of what can't be made."""
     for precision in PRECISIONS:
         path = folder / f"{precision}.emer"
         if not path.exists():
@@ -55,25 +52,3 @@ def demo(folder: Path, refuse: Callable[[Case, str], None]) -> Iterator[Case]:
                 refuse(Case(precision, "all", precision, path), last)
                 continue
         yield from given([path])
-    try:
-        yield from forms(folder)
-    except Exception as error:  # no torch, or whatever else: the others can still be checked
-        refuse(Case("LSTM", "fusion", "both", folder), f"{type(error).__name__}: {error}")
-
-
-def forms(folder: Path) -> list[Case]:
-    """Fusion of the demo weights with its LSTMs as operators and unrolled."""
-    from benchmarks.unrolled_lstms import unrolled_lstms
-    from emer_edge.export.parts.fusion import fusion, high_precision_nodes
-    from emer_edge.export.precision.fp16 import to_fp16
-    from emer_edge.model.checkpoint import load_demo_checkpoint
-
-    model, _ = load_demo_checkpoint()
-    cases = []
-    for form, write_lstms in (("op", None), ("unrolled", unrolled_lstms)):
-        full = fusion(model, write_lstms)
-        for precision, part in (("fp32", full), ("fp16", to_fp16(full, high_precision_nodes(full)))):
-            path = folder / f"fusion_{form}_{precision}.onnx"
-            path.write_bytes(part.SerializeToString())
-            cases.append(Case(f"LSTM {form}", "fusion", precision, path))
-    return cases

@@ -27,6 +27,7 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.bundle.tensorrt_rule import ensure_buildable
 from emer_edge.calibration.crops import choose_clips
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import BundleError, ConfigurationError
@@ -40,11 +41,12 @@ from emer_edge.export.judging.gate import record_of
 from emer_edge.export.judging.workshop import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.networks import WrittenNetworks, write_networks
 from emer_edge.export.parts.face_parts import DetectorPart, load_detector
+from emer_edge.export.precision.fp16 import overflows, to_fp16
 from emer_edge.export.report.collecting import Judged, report_of
-from emer_edge.export.report.export_report import ExportReport, TensorRtCheck
+from emer_edge.export.report.export_report import ExportReport, PartPrecision, TensorRtCheck
 from emer_edge.export.report.page import report_html
 from emer_edge.export.sources import Slices, Sources, open_slices, open_sources
-from emer_edge.export.verification import check_parts, make_golden
+from emer_edge.export.verification import check_parts, detector_image, make_golden
 from emer_edge.runtime.faces import ARCFACE_TEMPLATE, open_detector
 
 _MATCHED_CLIPS: Final = 150
@@ -82,9 +84,8 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
         with BundleWriter(options.output, options.force) as writer:
             sources = open_sources(options)
             detector = load_detector(options.face_detector)
-            for variant in VARIANTS:
-                for name, model in detector.parts.items():
-                    writer.add(VARIANTS[variant].file(name), model.SerializeToString())
+            for name, model in detector.parts.items():
+                writer.add(VARIANTS[CPU].file(name), model.SerializeToString())
             with open_slices(sources, options, progress) as slices:
                 return _Export(writer, sources, detector, slices, options=options, progress=progress).written()
     except OSError as error:
@@ -119,8 +120,11 @@ class _Export:
         evidence = self.selection()
         matched = self.match()
         made = write_networks(writer.file, sources, self.slices, evidence, options=options, progress=progress)
-        parts = dict.fromkeys((*(key.partition("/")[2] for key in made.errors), *self.detector.parts))
-        checks = check_parts({name: writer.file(VARIANTS[TENSORRT].file(name)) for name in parts}, progress)
+        made.choice.notes += self.add_detectors(made.precisions)
+        names = dict.fromkeys((*(key.partition("/")[2] for key in made.errors), *self.detector.parts))
+        parts = {name: writer.file(VARIANTS[TENSORRT].file(name)) for name in names}
+        ensure_buildable(parts)
+        checks = check_parts(parts, progress)
         judged = self.judged(made, evidence)
         manifest = self.manifest(made, matched, judged)
         golden = make_golden(writer.file, manifest.all_networks, self.detector.parts, progress)
@@ -148,6 +152,20 @@ class _Export:
             seed=seed,
             progress=self.progress,
         )
+
+    def add_detectors(self, precisions: dict[str, PartPrecision]) -> list[str]:
+        """Write TensorRT's detectors, in FP16 where `precisions` says so and FP16 holds their numbers; else say why."""
+        notes = []
+        for name, model in self.detector.parts.items():
+            key = f"{TENSORRT}/{name}"
+            if precisions[key] == "fp16":
+                if beyond := overflows(model, (), detector_image(model)):
+                    precisions[key] = "fp32"
+                    notes.append(f"{key} stays FP32: {beyond[0]}")
+                else:
+                    model = to_fp16(model)
+            self.writer.add(VARIANTS[TENSORRT].file(name), model.SerializeToString())
+        return notes
 
     def match(self) -> _Matched:
         """Measure what a device must match, on training clips."""

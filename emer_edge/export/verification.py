@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -184,10 +185,15 @@ def make_golden(
         embeddings = outputs[CPU, network.encoder]["embedding"].reshape(_GOLDEN_WINDOWS, FACE_SLOTS, -1)
         run(network.fusion, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
     for name, model in detectors.items():
-        (image,) = model.graph.input
-        height, width = (side.dim_value for side in image.type.tensor_type.shape.dim[2:])
-        run(name, {image.name: _grey_blocks(np.random.default_rng(_GOLDEN_SEED), (1, 3, height, width))})
+        run(name, detector_image(model))
     return Golden(inputs, outputs)
+
+
+def detector_image(model: onnx.ModelProto) -> Tensors:
+    """A seeded image (1, 3, H, W) float32 of whole grey levels under the name of a detector's input."""
+    (image,) = model.graph.input
+    height, width = (side.dim_value for side in image.type.tensor_type.shape.dim[2:])
+    return {image.name: _grey_blocks(np.random.default_rng(_GOLDEN_SEED), (1, 3, height, width))}
 
 
 def _run(path: Path, given: Tensors) -> Tensors:
@@ -205,8 +211,18 @@ def check_parts(parts: Mapping[str, Path], progress: Progress = silent) -> tuple
         try:
             built = build_plan(path, BuildOptions(package))
             package_version = f"{built.package} {built.version}"
-            seconds, size = round(built.seconds, 3), len(built.plan)
-            results.append(TensorRtCheck(part=name, ok=True, package=package_version, seconds=seconds, plan_bytes=size))
+            types = (f"{one.precision} to {one.outputs[0]}" for one in built.layers if one.convolves)
+            check = TensorRtCheck(
+                part=name,
+                ok=True,
+                package=package_version,
+                seconds=round(built.seconds, 3),
+                plan_bytes=len(built.plan),
+                layers=len(built.layers),
+                convolutions=dict(Counter(types)),
+                requantising=sum(layer.requantises for layer in built.layers),
+            )
+            results.append(check)
         except EngineError as error:
             results.append(TensorRtCheck(part=name, ok=False, error=str(error)))
         progress("building with TensorRT", done, len(parts))

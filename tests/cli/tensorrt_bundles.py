@@ -20,8 +20,10 @@ from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.window import WindowSpec
 
 
-def write_bundle(folder: Path, parts: tuple[str, ...], operator: str = "Relu") -> Path:
-    """A bundle with these parts of the tensorrt variant, none of which is what its name says."""
+def write_bundle(
+    folder: Path, parts: tuple[str, ...], operator: str = "Relu", *, others: dict[str, ModelProto] | None = None
+) -> Path:
+    """A bundle with these parts of the tensorrt variant, none of which is what its name says, and `others` as given."""
     manifest = Manifest(
         schema=1,
         name="small",
@@ -42,6 +44,8 @@ def write_bundle(folder: Path, parts: tuple[str, ...], operator: str = "Relu") -
         writer.add("cpu/fusion.onnx", _network("fusion", "Relu").SerializeToString())
         for each in parts:
             writer.add(f"tensorrt/{each}.onnx", _network(each, operator).SerializeToString())
+        for name, model in (others or {}).items():
+            writer.add(f"tensorrt/{name}.onnx", model.SerializeToString())
         return writer.commit(manifest).path
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from tensorrt_bundles import write_bundle
 
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
@@ -100,3 +102,27 @@ def test_purge_removes_engines_when_asked(emer_edge: Command, tmp_path: Path) ->
     assert (folder / "fusion.plan").exists()
     assert "removed 1 files" in emer_edge("purge", "--engines").err
     assert not (folder / "fusion.plan").exists()
+
+
+@pytest.mark.case(
+    "a bundle whose LSTMs for TensorRT have no initial states",
+    source="",
+    before="built it with the newest parser as a check, and a board with TensorRT 10.3 would have refused it",
+)
+def test_a_bundle_that_not_every_tensorrt_builds_is_refused_by_name(emer_edge: Command, tmp_path: Path) -> None:
+    constants = [
+        numpy_helper.from_array(np.zeros((1, 8, size), np.float16), name) for name, size in (("w", 4), ("r", 2))
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("LSTM", ["x", "w", "r"], ["y"], name="eye_lstm.0", hidden_size=2)],
+        "fusion",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, [3, 1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, [3, 1, 1, 2])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    done = emer_edge("build", write_bundle(tmp_path, ("face_encoder",), others={"fusion": model}))
+    assert done.code == 2
+    assert "tensorrt/fusion.onnx: LSTM eye_lstm.0 has no initial_h and no initial_c" in " ".join(done.err.split())
+    assert "Export it again" in " ".join(done.err.split())
+    assert "Traceback" not in done.err

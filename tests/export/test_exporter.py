@@ -77,6 +77,12 @@ def test_report_says_what_tensorrt_made_of_it(int8: Any) -> None:
         assert figures["tensorrt"] == "not checked (no TensorRT here)"
     else:
         assert [check["ok"] for check in figures["tensorrt"]] == [True] * 4
+        encoder = next(check for check in figures["tensorrt"] if check["part"] == "face_encoder")
+        assert encoder["convolutions"] == {"int8 to fp16": 20}
+        assert 0 < encoder["requantising"] < encoder["layers"]
+        assert "20 int8 to fp16" in (int8.path / "report.html").read_text()
+    assert int8.manifest.precision.parts["tensorrt/face_detector"] == "fp16"
+    assert int8.manifest.precision.parts["cpu/face_detector"] == "fp32"
     assert set(figures["trials"]) == {"cpu", "tensorrt"}
     assert figures["final_ms"]["step"] > 0
     page = (int8.path / "report.html").read_text()

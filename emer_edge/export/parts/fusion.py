@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -34,23 +34,19 @@ from emer_edge.model.layers import STATE, TOKENS
 _HEADS: Final = 8
 _HEAD_WIDTH: Final = 64
 _NORM_EPSILON: Final = 1e-5
+STREAMS: Final = ("eye_lstm", "gaze_lstm")
+"""Names of the two LSTMs; those of their nodes begin so."""
 _FIRST_LAYERS: Final = frozenset(
-    f"{stream}_lstm.{node}" for stream in ("eye", "gaze") for node in ("time_first", "0", "0.add", "0.stream")
+    f"{stream}.{node}" for stream in STREAMS for node in ("time_first", "0", "0.add", "0.limit", "0.stream")
 )
-"""Names of the nodes, of either form, that read columns."""
-
-WriteLstms = Callable[[GraphBuilder, dict[str, tuple[str, nn.LSTM]]], tuple[str, str]]
+"""Names of the nodes, of operators or unrolled, that read columns."""
 
 
-def fusion(model: Emert, write_lstms: WriteLstms | None = None) -> onnx.ModelProto:
-    """Write the part.
+def fusion(model: Emert) -> onnx.ModelProto:
+    """Write the part, its LSTMs as ONNX's operators (`emer_edge.export.parts.unrolled_lstms` has the other form).
 
     Inputs `embeddings` (N, 8, 128), `eye` (N, 32, 39), `gaze` (N, 32, 2), float32; one float32 output per head under
     its name, logits (N, C) or a value (N, 1).
-
-    Args:
-        model: the network.
-        write_lstms: writes both LSTMs in another form than `two_lstms`.
     """
     graph = GraphBuilder("fusion")
     embeddings = graph.input("embeddings", FACE_SLOTS, STATE)
@@ -60,8 +56,8 @@ def fusion(model: Emert, write_lstms: WriteLstms | None = None) -> onnx.ModelPro
         given: Any = model
         eye = _standardise(graph, eye, given.eye_mean, given.eye_scale)
         gaze = _standardise(graph, gaze, given.gaze_mean, given.gaze_scale)
-    lstms = {"eye_lstm": (eye, model.subnet.e_lstm), "gaze_lstm": (gaze, model.subnet.v_lstm)}
-    eye, gaze = (write_lstms or two_lstms)(graph, lstms)
+    lstms = ((eye, model.subnet.e_lstm), (gaze, model.subnet.v_lstm))
+    eye, gaze = (_operators(graph, x, layers, name) for name, (x, layers) in zip(STREAMS, lstms, strict=True))
     source, target = _tokens(graph, model, {"face": embeddings, "eye": eye, "gaze": gaze})
     dim = model.variant.dim
     source = _normalise(graph, source, "source.norm", (np.ones(dim), np.zeros(dim)))
@@ -93,26 +89,14 @@ def high_precision_nodes(part: onnx.ModelProto) -> frozenset[str]:
     ) | {"mean"}
 
 
-def two_lstms(graph: GraphBuilder, streams: dict[str, tuple[str, nn.LSTM]]) -> tuple[str, str]:
-    """Write both stacked LSTMs over (N, T, inputs): all states of their last layers, each (N, T, hidden).
-
-    ONNX's LSTM operator, which ONNX Runtime has a kernel for and TensorRT imports as loops. Initial states are zeros.
-
-    Args:
-        graph: receives them.
-        streams: `eye_lstm` and `gaze_lstm` -> what is read, and the layers.
-    """
-    eye, gaze = (_operators(graph, x, layers, name) for name, (x, layers) in streams.items())
-    return eye, gaze
-
-
 def _operators(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
+    """Write a stacked LSTM over (N, T, inputs): all states of its last layer, (N, T, hidden)."""
     # Initial states are left out, which means zeros, so no shape of N is needed. Time goes first because ONNX
     # Runtime refuses the operator's batch-first layout.
     x = graph.transpose(x, f"{name}.time_first", (1, 0, 2))
     for number in range(layers.num_layers):
         layer = f"{name}.{number}"
-        w, r, bias_w, bias_r = lstm_layer(layers, number)
+        w, r, bias_w, bias_r = _lstm_layer(layers, number)
         inputs = [
             x,
             graph.constant(f"{layer}.W", w[None]),
@@ -127,7 +111,7 @@ def _operators(graph: GraphBuilder, x: str, layers: nn.LSTM, name: str) -> str:
     return graph.node("Squeeze", [turned, graph.constant("turned_axis", [0])], f"{name}.all_states")
 
 
-def lstm_layer(layers: nn.LSTM, number: int) -> tuple[NDArray[np.float64], ...]:
+def _lstm_layer(layers: nn.LSTM, number: int) -> tuple[NDArray[np.float64], ...]:
     """W (4 hidden, inputs), R (4 hidden, hidden) and both biases of a layer.
 
     Gates go from torch's order, input, forget, cell, output, to ONNX's, input, output, forget, cell.

@@ -25,12 +25,12 @@ _BATCH_AXIS: Final = "N"
 
 
 class GraphBuilder:
-    """Collects nodes and constants of one graph. Names of nodes are also the names of their single outputs."""
+    """Collects `nodes` and `constants` of one graph. Names of nodes are also the names of their single outputs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
 
@@ -47,7 +47,7 @@ class GraphBuilder:
         """Store a constant once: floats as float32, whole numbers as int64."""
         array = np.asarray(value)
         array = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
-        self._constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.setdefault(name, numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def node(
@@ -55,7 +55,7 @@ class GraphBuilder:
     ) -> str:
         """Append a node; returns its first output's name (`name` unless `outputs` says otherwise)."""
         produced = list(outputs) if outputs is not None else [name]
-        self._nodes.append(helper.make_node(op, list(inputs), produced, name=name, **given))
+        self.nodes.append(helper.make_node(op, list(inputs), produced, name=name, **given))
         return next(output for output in produced if output)
 
     def layer(
@@ -79,7 +79,7 @@ class GraphBuilder:
         Raises:
             onnx.checker.ValidationError: the graph is not valid ONNX.
         """
-        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values()))
+        graph = helper.make_graph(self.nodes, self.name, self._inputs, self._outputs, list(self.constants.values()))
         model = helper.make_model(graph, producer_name="emer-edge", opset_imports=[helper.make_opsetid("", OPSET)])
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)
@@ -99,6 +99,12 @@ class GraphIndex:
     def made_by(self, tensor: str, *ops: str) -> bool:
         """Whether a node of one of these types produces the tensor."""
         return tensor in self.producer and self.producer[tensor].op_type in ops
+
+    def dequantised(self, tensor: str) -> bool:
+        """Whether a DequantizeLinear produces the tensor, by itself or through a Cast."""
+        if self.made_by(tensor, "Cast"):
+            tensor = self.producer[tensor].input[0]
+        return self.made_by(tensor, "DequantizeLinear")
 
     def array(self, name: str) -> NDArray[Any]:
         """Value of a constant."""

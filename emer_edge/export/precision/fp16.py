@@ -1,5 +1,6 @@
 """FP16 regions for TensorRT: weights and activations in FP16 but for the nodes that need more, with Casts between.
 
+Q and DQ stay FP32, as opset 17 has no other scales: an INT8 part computes in FP16 between a DQ and the next Q.
 Inputs and outputs of the part stay float32, so both variants have the same interface.
 
 FP16 overflows above 65,504. ONNX Runtime computes FP16 layers in FP32 on a CPU and leaves out the roundings between
@@ -26,6 +27,7 @@ _LARGEST: Final = 65_504.0
 # They move numbers and compute nothing: they follow the type that they are given.
 _MOVES: Final = ("Reshape", "Transpose", "Squeeze", "Split", "Flatten")
 
+_FLOAT_SCALES: Final = ("QuantizeLinear", "DequantizeLinear")
 _NAMED: Final = 3
 _AT_ONCE: Final = 16
 
@@ -34,7 +36,7 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
     """Return a copy that computes in FP16 except in the nodes named by `keep`.
 
     Args:
-        model: an FP32 part without Q/DQ.
+        model: an FP32 part, with or without Q/DQ.
         keep: names of nodes that compute in FP32.
 
     Raises:
@@ -72,7 +74,8 @@ def to_fp16(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
 
     for node in deepcopy(model).graph.node:
         moves = node.op_type in _MOVES
-        to_half = (node.input[0] in half) if moves else node.name not in keep
+        stays = node.name in keep or node.op_type in _FLOAT_SCALES
+        to_half = (node.input[0] in half) if moves else not stays
         inputs = [value(name, to_half) for name in node.input]
         del node.input[:]
         node.input.extend(inputs)

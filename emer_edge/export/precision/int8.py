@@ -5,10 +5,12 @@ Two styles, one placement:
 - `cpu`: unsigned activations with a zero point, biases as int32 at the product of input and weight scale. ONNX Runtime
   fuses each DQ - Conv - Relu - Q into one integer kernel; both inputs of a residual Add are quantised.
 - `tensorrt`: symmetric signed activations, zero points 0, float biases, and only the skip input of a residual Add
-  quantised, so that Conv + Add + Relu stays one kernel.
+  quantised, so that Conv + Add + Relu stays one kernel. A convolution's weights have one step; what a channel's own
+  step is of it comes after the convolution as a gain, with the bias: the integers and the results are those of a step
+  per channel, and the convolution can hand FP16 on (scaled by a vector of FP32 steps, it writes FP32).
 
-In both, weights are signed and per output channel, no Q/DQ stands between a Conv or Add and its Relu, and the final
-projection stays in floating point.
+In both, weights are signed and rounded per output channel, no Q/DQ stands between a Conv or Add and its Relu, and the
+final projection stays in floating point.
 
 In the cpu style the first convolution works on blocks of pixels: the same sums in a shape that integer kernels are fast
 at. ONNX Runtime's integer kernels want input channels in fours; an image has three, so the first convolution is
@@ -29,13 +31,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from emer_edge.bundle import CPU, Variant
+from emer_edge.bundle import CPU, TENSORRT, Variant
 from emer_edge.calibration.methods import Range
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.graph import GraphIndex, rewritten, still_used
 
 _SMALLEST_SCALE: Final = 1e-8
 _INT32: Final = 2**31 - 1
+_LARGEST_SUM: Final = 60_000.0
+"""What no sum of products reaches before its gain, so that FP16, which ends at 65,504, holds it."""
 _BLOCK: Final = 2
 # A crop holds whole grey levels / 255: with this range its quantisation is exact.
 _IMAGE_RANGE: Final = (0.0, 1.0)
@@ -137,6 +141,7 @@ class _Rewriter:
     users: Mapping[str, Sequence[str]]
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     pairs: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
 
     def plan(self, tensor: str, measured: Range) -> None:
@@ -164,15 +169,18 @@ class _Rewriter:
         for tensor in self.index.inputs & self.pairs.keys():
             written += self.pairs[tensor]
         for node in nodes:
+            after: list[onnx.NodeProto] = []
+            made = list(node.output)
             quantised = [name for name in node.input if node.name in self.users.get(name, ())]
             if node.op_type == "Conv" and quantised:
                 written += self._weights(node, self.scales[quantised[0]])
+                after = self._gains(node)
             for position, name in enumerate(node.input):
                 # On the CPU a second, unquantised reader would keep the Relu before it from fusing.
                 if name in self.users and (self.style == CPU or node.name in self.users[name]):
                     node.input[position] = f"{name}.dq"
-            written.append(node)
-            for name in node.output:
+            written += [node, *after]
+            for name in made:
                 written += self.pairs.get(name, [])
         return written
 
@@ -187,21 +195,43 @@ class _Rewriter:
         scale = scale.astype(np.float32)
         steps = (weight / scale.reshape(-1, 1, 1, 1)).reshape(-1, weight.shape[2] * weight.shape[3])
         quantised = np.clip(round_preserving_sums(steps), -127, 127).astype(np.int8).reshape(weight.shape)
+        if self.style == TENSORRT:
+            sums = np.abs(quantised.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
+            step = np.float32(min(scale.max(), _LARGEST_SUM / max(127 * input_scale * sums.max(), 1)))
+            self.gains[node.name] = scale / step
+            return [self._dequantised(node, 1, quantised, step)]
         added = [self._dequantised(node, 1, quantised, scale)]
-        if bias is not None and self.style == CPU:
+        if bias is not None:
             bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
             integers = np.clip(np.rint(bias / bias_scale), -_INT32, _INT32).astype(np.int32)
             added.append(self._dequantised(node, 2, integers, bias_scale))
         return added
 
+    def _gains(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What follows a convolution with one step: each channel's gain, and the bias, which is taken off the node."""
+        if self.style == CPU:
+            return []
+        name, result = node.name, node.output[0]
+        node.output[0] = f"{name}.sums"
+        gain = self._constant(f"{name}.gain", self.gains[name].reshape(1, -1, 1, 1))
+        scaled = helper.make_node("Mul", [f"{name}.sums", gain], [f"{name}.scaled"], name=f"{name}.scaled")
+        if len(node.input) < 3:
+            scaled.output[0] = result
+            return [scaled]
+        shift = self._constant(f"{name}.shift", self.index.array(node.input.pop()).reshape(1, -1, 1, 1))
+        return [scaled, helper.make_node("Add", [f"{name}.scaled", shift], [result], name=f"{name}.shifted")]
+
     def _dequantised(
-        self, node: onnx.NodeProto, position: int, values: NDArray[Any], scale: NDArray[Any]
+        self, node: onnx.NodeProto, position: int, values: NDArray[Any], scale: NDArray[Any] | np.float32
     ) -> onnx.NodeProto:
         name = node.input[position]
-        parts = {"q": values, "scale": scale, "zero": np.zeros(len(scale), values.dtype)}
+        parts = {"q": values, "scale": np.asarray(scale), "zero": np.zeros(scale.shape, values.dtype)}
         inputs = [self._constant(f"{name}.{kind}", value) for kind, value in parts.items()]
         node.input[position] = f"{name}.dq"
-        return helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize", axis=0)
+        made = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize")
+        if scale.ndim:
+            made.attribute.append(helper.make_attribute("axis", 0))
+        return made
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants[name] = numpy_helper.from_array(value, name)

@@ -53,7 +53,7 @@ def count_macs(model: onnx.ModelProto) -> tuple[ProductMacs, ...]:
     shapes = _shapes(model, index, nodes)
     products = []
     for node in nodes:
-        fed = all(index.made_by(name, "DequantizeLinear") for name in node.input[:2])
+        fed = all(map(index.dequantised, node.input[:2]))
         int8 = node.op_type not in _FLOATING or (fed and node.op_type != "LSTM")
         products.append(ProductMacs(node.name, _macs(node, shapes), int8))
     return tuple(products)

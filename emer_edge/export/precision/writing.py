@@ -17,8 +17,9 @@ from emer_edge.calibration.measurement import model_session
 from emer_edge.calibration.methods import Grid, Range
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.export.parts.fusion import high_precision_nodes
+from emer_edge.export.parts.unrolled_lstms import unroll_lstms
 from emer_edge.export.precision.dynamic import quantisable_products, quantise_products
-from emer_edge.export.precision.fp16 import to_fp16
+from emer_edge.export.precision.fp16 import overflows, to_fp16
 from emer_edge.export.precision.int8 import activations_to_quantise, first_convolution_on_blocks, quantise
 from emer_edge.export.report.export_report import PartPrecision
 
@@ -56,6 +57,9 @@ class EncoderQuantiser:
         encoder: the FP32 part.
         ranges: grid -> tensor -> low, high, for every tensor of `tensors_to_measure`.
         probes: batches of calibration crops, (B, 3, 112, 112) float32 each.
+
+    Attributes:
+        beyond: what FP16 can't hold of these crops, in the words of `emer_edge.export.precision.fp16.overflows`.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class EncoderQuantiser:
         self._encoder = encoder
         self._probes = probes
         self._expected = self._embed(encoder)
+        self.beyond = overflows(encoder, {"projection"}, {"face": np.concatenate(probes[:PROBES])}) if probes else ()
 
     def using(self, ranges: Mapping[Grid, Mapping[str, Range]]) -> EncoderQuantiser:
         """The same with other ranges."""
@@ -76,12 +81,16 @@ class EncoderQuantiser:
         return other
 
     def build(self, style: Variant, keep: Collection[str] = ()) -> onnx.ModelProto:
-        """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias."""
+        """Quantise all layers but those named by `keep`, the constant part of the error taken off the last bias.
+
+        For TensorRT what lies between INT8 is FP16, kept layers included; FP32 where FP16 can't hold it (`beyond`).
+        """
         rough = quantise(self._encoder, self.ranges[GRID_OF[style]], style, keep)
         if style == CPU:
             rough = first_convolution_on_blocks(rough)
         error = (self._expected - self._embed(rough)).astype(np.float64).mean(axis=0)
-        return shift_constant(rough, "projection.bias", error)
+        shifted = shift_constant(rough, "projection.bias", error)
+        return to_fp16(shifted, {"projection"}) if style == TENSORRT and not self.beyond else shifted
 
     def _embed(self, model: onnx.ModelProto) -> NDArray[np.float32]:
         session = model_session(model)
@@ -98,14 +107,17 @@ def precisions_of(precision: PartPrecision, fusion: onnx.ModelProto) -> dict[str
 
     FP16 is no faster than FP32 on a CPU, so there it means FP32. With INT8 the encoder is quantised in both variants,
     and fusion in the cpu variant if it standardises its columns: 8 bits can't hold raw ones. TensorRT has no INT8 LSTM.
+    TensorRT's detectors are FP16 with either: INT8 moves landmarks by 3.6 px, FP16 by 0.1.
     """
     small: PartPrecision = "int8" if precision == "int8" else "fp32"
-    detectors: dict[str, PartPrecision] = {"face_detector": "fp32", "face_detector_near": "fp32"}
-    precisions: dict[str, dict[str, PartPrecision]] = {
-        CPU: {"face_encoder": small, "fusion": small if quantisable_products(fusion) else "fp32", **detectors},
-        TENSORRT: {"face_encoder": precision, "fusion": "fp32" if precision == "fp32" else "fp16", **detectors},
+    half: PartPrecision = "fp32" if precision == "fp32" else "fp16"
+    fused: PartPrecision = small if quantisable_products(fusion) else "fp32"
+    parts = ("face_encoder", "fusion", "face_detector", "face_detector_near")
+    own: dict[str, tuple[PartPrecision, ...]] = {
+        CPU: (small, fused, "fp32", "fp32"),
+        TENSORRT: (precision, half, half, half),
     }
-    return {f"{variant}/{part}": own for variant, parts in precisions.items() for part, own in parts.items()}
+    return {f"{variant}/{part}": kind for variant in own for part, kind in zip(parts, own[variant], strict=True)}
 
 
 def write_parts(
@@ -132,7 +144,8 @@ def write_parts(
     parts: Parts = {}
     for variant in VARIANTS:
         (folder / variant).mkdir(parents=True, exist_ok=True)
-        for name, model in (("face_encoder", encoder), ("fusion", fusion)):
+        fused = unroll_lstms(fusion) if variant == TENSORRT else fusion
+        for name, model in (("face_encoder", encoder), ("fusion", fused)):
             key = f"{variant}/{name}"
             if precisions[key] == "fp16":
                 model = to_fp16(model, {"projection"} if name == "face_encoder" else high_precision_nodes(model))

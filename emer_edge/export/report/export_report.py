@@ -228,6 +228,9 @@ class TensorRtCheck(_Record, frozen=True, kw_only=True):
         package: package and version, empty when not built.
         seconds: time to parse and build.
         plan_bytes: size of the plan.
+        layers: kernels of the plan, by the builder's log; 0 where the log lists none.
+        convolutions: types as `int8 to fp16` -> how many read and write them.
+        requantising: kernels of their own that make INT8 of floating point.
         error: TensorRT's message and the node, empty when it was built.
     """
 
@@ -236,6 +239,9 @@ class TensorRtCheck(_Record, frozen=True, kw_only=True):
     package: str = ""
     seconds: float = 0.0
     plan_bytes: int = 0
+    layers: int = 0
+    convolutions: dict[str, int] = {}
+    requantising: int = 0
     error: str = ""
 
 

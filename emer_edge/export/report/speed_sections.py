@@ -94,9 +94,21 @@ def tensorrt(report: ExportReport) -> tuple[Block, ...]:
     if isinstance(checks, str):
         return (Paragraph(f"Parts were {checks}. The device that will run them builds its engines on first use."),)
     rows = tuple(
-        (check.part, "built" if check.ok else check.error, check.seconds, check.plan_bytes / 1e6) for check in checks
+        (
+            check.part,
+            "built" if check.ok else check.error,
+            check.seconds,
+            check.plan_bytes / 1e6,
+            check.layers or None,
+            ", ".join(f"{count} {types}" for types, count in check.convolutions.items()),
+            check.requantising if check.layers else None,
+        )
+        for check in checks
     )
     package = next((f"Parsed and built by {check.package}" for check in checks if check.ok), "No part was built")
-    note = f"{package}; plans are not kept, as a device builds its own."
-    heading = columns("part | result | time (s) | plan (MB):1")
+    note = (
+        f"{package}; plans are not kept, as a device builds its own and may fuse otherwise. Layers and types are those "
+        "of the builder's log; requantising are kernels that make INT8 of floating point."
+    )
+    heading = columns("part | result | time (s) | plan (MB):1 | layers:0 | convolutions, in to out | requantising:0")
     return (Table("Parts of the tensorrt variant", heading, rows, note),)

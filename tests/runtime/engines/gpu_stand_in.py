@@ -17,7 +17,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+from tensorrt_api import FLOAT_STATES, Checked, enums, has
 
 from emer_edge.runtime.engines.tensorrt.cuda import PROTOTYPES
 
@@ -202,8 +204,8 @@ class StandIn:
         )
         return module
 
-    def tensorrt(self) -> ModuleType:
-        """`tensorrt`, version 10."""
+    def tensorrt(self, release: str = "10.3.0") -> ModuleType:
+        """`tensorrt` of a release: its names and arguments (`tensorrt_api`), and its rules of typing."""
         module = ModuleType("tensorrt")
         module.__spec__ = ModuleSpec("tensorrt", None)
 
@@ -213,75 +215,186 @@ class StandIn:
         class Logger:
             Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
 
+        kinds = {name: SimpleNamespace(**given) for name, given in enums(release).items()}
+        trt = _TensorRt(self, release, kinds)
         module.__dict__.update(
-            __version__="10.3.0",
+            __version__=release,
             ILogger=Logger,
-            IProgressMonitor=Base,
-            NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1),
-            BuilderFlag=SimpleNamespace(FP16=0, INT8=1, TF32=2),
-            MemoryPoolType=SimpleNamespace(WORKSPACE=0),
-            ProfilingVerbosity=SimpleNamespace(DETAILED=1),
-            DataType=SimpleNamespace(FLOAT=0, HALF=1, INT32=3),
-            TensorIOMode=SimpleNamespace(INPUT=1, OUTPUT=2),
-            LayerInformationFormat=SimpleNamespace(JSON=1),
-            Builder=_Builder,
-            OnnxParser=_Parser,
-            Runtime=lambda logger: _Runtime(self, logger),
+            ITimingCache=Base,
+            **({"IProgressMonitor": Base} if has(release, "IProgressMonitor") else {}),
+            **kinds,
+            Builder=trt.builder,
+            OnnxParser=trt.parser,
+            Runtime=trt.runtime,
         )
         return module
 
 
-class _Builder:
-    def __init__(self, logger: Any) -> None:
-        pass
+class _TensorRt:
+    """The classes of a release: every object is `Checked` against its data."""
 
-    def create_network(self, flags: int) -> Any:
-        assert flags == 1 << 1
-        return SimpleNamespace(num_inputs=0)
+    def __init__(self, gpu: StandIn, release: str, kinds: dict[str, Any]) -> None:
+        self._gpu, self._release, self._kinds = gpu, release, kinds
+        self._strong = getattr(kinds["NetworkDefinitionCreationFlag"], "STRONGLY_TYPED", None)
+        self._parts: dict[int, bytes] = {}
 
-    def create_builder_config(self) -> Any:
-        def nothing(*given: Any) -> None:
-            pass
+    def _object(self, kind: str, **behaviour: Any) -> Any:
+        return Checked(self._release, kind, **behaviour)
 
-        config = SimpleNamespace(set_memory_pool_limit=nothing, clear_flag=nothing, profile={})
-        config.add_optimization_profile = config.profile.update
+    def builder(self, logger: Any) -> Any:
+        return self._object(
+            "Builder",
+            create_network=self._network,
+            create_builder_config=self._config,
+            create_optimization_profile=self._profile,
+            build_serialized_network=self._build,
+        )
+
+    def _network(self, flags: int = 0) -> Any:
+        assert flags == 1 << (self._strong or 0), "types are strong where they can be, and the batch is explicit"
+        content: dict[str, Any] = {"num_inputs": 0, "num_layers": 0}
+        return self._object("INetworkDefinition", **content)
+
+    def _config(self) -> Any:
+        cache = self._object("ITimingCache", serialize=lambda: b"kernel timings")
+        shapes: dict[str, Any] = {}
+        config = self._object(
+            "IBuilderConfig",
+            add_optimization_profile=lambda profile: shapes.update(profile._does["shapes"]),
+            create_timing_cache=lambda known: cache,
+            set_timing_cache=lambda given, ignore: True,
+            set_flag=lambda flag: None,
+        )
+        config._does["shapes"] = shapes
         return config
 
-    def create_optimization_profile(self) -> Any:
-        class Profile(dict[str, Any]):
-            def set_shape(self, name: str, *shapes: tuple[int, ...]) -> None:
-                self[name] = shapes
+    def _profile(self) -> Any:
+        shapes: dict[str, Any] = {}
+        return self._object(
+            "IOptimizationProfile",
+            set_shape=lambda name, *given: shapes.update({name: [list(shape) for shape in given]}),
+            shapes=shapes,
+        )
 
-        return Profile()
+    def _build(self, network: Any, config: Any) -> bytes:
+        monitor = config._does.get("progress_monitor")
+        if monitor is not None:
+            monitor.phase_start("build", None, 1)
+            monitor.step_complete("build", 0)
+            monitor.phase_finish("build")
+        part = base64.b64encode(network._does["part"]).decode()
+        return json.dumps({"part": part, "profile": config._does["shapes"]}).encode()
 
-    def build_serialized_network(self, network: Any, config: Any) -> bytes:
-        config.progress_monitor.phase_start("build", None, 1)
-        config.progress_monitor.step_complete("build", 0)
-        config.progress_monitor.phase_finish("build")
-        return json.dumps({"part": base64.b64encode(network.part).decode(), "profile": config.profile}).encode()
+    def parser(self, network: Any, logger: Any) -> Any:
+        errors: list[str] = []
 
+        def parse(content: bytes, path: str | None = None) -> bool:
+            model = onnx.load_from_string(bytes(content))
+            errors.extend(self._type_errors(model))
+            does["num_errors"] = len(errors)
+            if errors:
+                return False
+            session = onnxruntime.InferenceSession(bytes(content), providers=["CPUExecutionProvider"])
+            inputs = [
+                self._object("ITensor", name=each.name, shape=_shape(each), dtype=0) for each in session.get_inputs()
+            ]
+            layers = self._layers(model)
+            network._does.update(
+                part=bytes(content),
+                num_inputs=len(inputs),
+                get_input=inputs.__getitem__,
+                num_layers=len(layers),
+                get_layer=layers.__getitem__,
+            )
+            return True
 
-class _Parser:
-    num_errors = 0
+        def error(index: int) -> Any:
+            return self._object("ParserError", desc=lambda: errors[index], node=lambda: 0, node_name=lambda: "node",
+                                node_operator=lambda: "LSTM")  # fmt: skip
 
-    def __init__(self, network: Any, logger: Any) -> None:
-        self._network = network
+        parser = self._object("OnnxParser", parse=parse, get_error=error, num_errors=0)
+        does = parser._does
+        return parser
 
-    def parse(self, part: bytes) -> bool:
-        session = onnxruntime.InferenceSession(part, providers=["CPUExecutionProvider"])
-        inputs = [SimpleNamespace(name=each.name, shape=_shape(each)) for each in session.get_inputs()]
-        self._network.part, self._network.num_inputs = part, len(inputs)
-        self._network.get_input = inputs.__getitem__
-        return True
+    def _type_errors(self, model: onnx.ModelProto) -> list[str]:
+        """What a strongly typed network refuses; a weakly typed one casts by itself."""
+        if self._strong is None:
+            return []
+        kinds = {constant.name: constant.data_type for constant in model.graph.initializer}
+        if self._release in FLOAT_STATES:
+            for node in model.graph.node:
+                missing = node.op_type == "LSTM" and not (len(node.input) > 6 and node.input[5] and node.input[6])
+                if missing and kinds[node.input[2]] != onnx.TensorProto.FLOAT:
+                    return ["IMatrixMultiplyLayer must have same input types"]
+        try:
+            onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+        except onnx.shape_inference.InferenceError as refusal:
+            return [str(refusal)]
+        return []
 
+    def _layers(self, model: onnx.ModelProto) -> list[Any]:
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        named = [*inferred.value_info, *inferred.output, *inferred.input]
+        types = {value.name: value.type.tensor_type.elem_type for value in named}
+        data, kinds = self._kinds["DataType"], self._kinds["LayerType"]
+        known = {onnx.TensorProto.FLOAT: data.FLOAT, onnx.TensorProto.FLOAT16: data.HALF}
+        spelt = {
+            "Conv": kinds.CONVOLUTION,
+            "Cast": kinds.CAST,
+            "QuantizeLinear": kinds.QUANTIZE,
+            "DequantizeLinear": kinds.DEQUANTIZE,
+        }
+        layers = []
+        for node in model.graph.node:
+            tensors = {
+                side: [
+                    self._object("ITensor", name=each, dtype=known.get(types.get(each), data.INT8)) for each in names
+                ]
+                for side, names in (("input", node.input), ("output", node.output))
+            }
+            layer = self._object(
+                "ILayer",
+                name=node.name,
+                type=spelt.get(node.op_type, kinds.SHUFFLE),
+                num_inputs=len(node.input),
+                num_outputs=len(node.output),
+                get_input=tensors["input"].__getitem__,
+                get_output=tensors["output"].__getitem__,
+                set_output_type=lambda index, dtype: None,
+            )
+            layers.append(layer)
+        return layers
 
-class _Runtime:
-    def __init__(self, gpu: StandIn, logger: Any) -> None:
-        self._gpu, self._logger = gpu, logger
+    def runtime(self, logger: Any) -> Any:
+        def load(plan: bytes) -> Any:
+            self._gpu.need_context()
+            engine = _Engine(self._gpu, logger, json.loads(plan))
+            return self._object("ICudaEngine", num_io_tensors=engine.num_io_tensors, **self._behaviour(engine))
 
-    def deserialize_cuda_engine(self, plan: bytes) -> Any:
-        self._gpu.need_context()
-        return _Engine(self._gpu, self._logger, json.loads(plan))
+        return self._object("Runtime", deserialize_cuda_engine=load)
+
+    def _behaviour(self, engine: _Engine) -> dict[str, Any]:
+        def context() -> Any:
+            made = engine.create_execution_context()
+            names = ("set_tensor_address", "set_input_shape", "execute_async_v3")
+            return self._object("IExecutionContext", **{name: getattr(made, name) for name in names})
+
+        def inspector() -> Any:
+            layers = {
+                "Layers": [{"Name": "conv", "LayerType": "Conv", "Inputs": [{"Datatype": "Half"}], "Outputs": []}]
+            }
+            return self._object("EngineInspector", get_engine_information=lambda kind: json.dumps(layers))
+
+        mode = self._kinds["TensorIOMode"]
+        return {
+            "get_tensor_name": engine.get_tensor_name,
+            "get_tensor_mode": lambda name: mode.INPUT if name in engine.inputs else mode.OUTPUT,
+            "get_tensor_dtype": lambda name: self._kinds["DataType"].FLOAT,
+            "get_tensor_shape": engine.get_tensor_shape,
+            "get_tensor_profile_shape": engine.get_tensor_profile_shape,
+            "create_execution_context": context,
+            "create_engine_inspector": inspector,
+        }
 
 
 class _Engine:
@@ -295,12 +408,6 @@ class _Engine:
     def get_tensor_name(self, at: int) -> str:
         return list(self._tensors)[at]
 
-    def get_tensor_mode(self, name: str) -> int:
-        return 1 if name in self.inputs else 2
-
-    def get_tensor_dtype(self, name: str) -> int:
-        return 0
-
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._tensors[name]
 
@@ -310,10 +417,6 @@ class _Engine:
     def create_execution_context(self) -> _Context:
         self.gpu.need_context()
         return _Context(self)
-
-    def create_engine_inspector(self) -> Any:
-        layers = {"Layers": [{"Name": "conv", "LayerType": "Conv", "Inputs": [{"Datatype": "Half"}], "Outputs": []}]}
-        return SimpleNamespace(get_engine_information=lambda kind: json.dumps(layers))
 
 
 class _Context:

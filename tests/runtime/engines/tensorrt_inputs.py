@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.runtime.engines.tensorrt.toolkit import Machine
 
 ORIN = Machine(
@@ -15,8 +16,10 @@ ORIN = Machine(
 )
 
 
-def write_network(folder: Path, name: str = "tiny", seed: int = 0, operator: str = "Relu") -> Path:
-    """One convolution and an activation: x (N, 3, 8, 8) -> y (N, 4, 8, 8)."""
+def write_network(
+    folder: Path, name: str = "tiny", seed: int = 0, operator: str = "Relu", *, half: bool = False
+) -> Path:
+    """One convolution and an activation: x (N, 3, 8, 8) -> y (N, 4, 8, 8); both in FP16 if `half`."""
     weights = np.random.default_rng(seed).normal(size=(4, 3, 3, 3)).astype(np.float32)
     graph = helper.make_graph(
         [
@@ -31,6 +34,8 @@ def write_network(folder: Path, name: str = "tiny", seed: int = 0, operator: str
     domains = [helper.make_opsetid("", 17), helper.make_opsetid("example", 1)]
     model = helper.make_model(graph, opset_imports=domains)
     model.ir_version = 8
+    if half:
+        model = to_fp16(model)
     path = folder / f"{name}.onnx"
     onnx.save(model, str(path))
     return path

@@ -11,6 +11,7 @@ from tensorrt_inputs import write_network
 from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.runtime.board import Memory, read_memory
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, PhaseTree, build_plan, hold_types
+from emer_edge.runtime.engines.tensorrt.plan_tensors import layers_in_log
 from emer_edge.runtime.engines.tensorrt.toolkit import (
     ADVISED_MB,
     NEEDED_MB,
@@ -224,3 +225,49 @@ def test_weak_typing_of_fp32_changes_nothing() -> None:
     flags, precisions = held([_Layer("conv", _Kind.CONVOLUTION, "face", _Type.FLOAT)])
     assert flags == set()
     assert precisions == {"conv": None}
+
+
+def test_weak_typing_sees_q_and_dq_through_casts() -> None:
+    layers = [
+        _Layer("dq", _Kind.DEQUANTIZE, "face", _Type.FLOAT),
+        _Layer("half", _Kind.CAST, "dq", _Type.HALF),
+        _Layer("conv", _Kind.CONVOLUTION, "half", _Type.HALF),
+        _Layer("gain", _Kind.MATRIX_MULTIPLY, "conv", _Type.HALF),
+        _Layer("relu", _Kind.ACTIVATION, "gain", _Type.HALF),
+        _Layer("full", _Kind.CAST, "relu", _Type.FLOAT),
+        _Layer("q", _Kind.QUANTIZE, "full", _Type.FLOAT),
+    ]
+    flags, precisions = held(layers)
+    assert flags == {_Flag.INT8, _Flag.FP16, _Flag.OBEY_PRECISION_CONSTRAINTS}
+    assert {name for name, kind in precisions.items() if kind is not None} == {"gain"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "Name: conv_1, LayerType: correlation, Inputs: [ { Name: x, Dimensions: [-1,4,8,8], Datatype: Int8, "
+            "Format: (NHWC) }], Constants: [ { Name: w, Datatype: Int8 }, { Name: s, Datatype: Float }], "
+            "Outputs: [ { Name: y, Dimensions: [-1,4,8,8], Datatype: Half, Format: (NHWC) }], TacticName: t",
+            ("conv_1", "correlation", ("int8",), ("fp16",)),
+        ),
+        (
+            "Name: conv, LayerType: CaskConvolution, Inputs: [ { Name: x, Location: Device, Dimensions: [1,3,8,8], "
+            "Format/Datatype: Int8 NC/4HW4 }], Outputs: [ { Name: y, Location: Device, Dimensions: [1,4,8,8], "
+            'Format/Datatype: Row major linear FP16 format }], ParameterType: Convolution, Weights: {"Type": "Int8"}',
+            ("conv", "CaskConvolution", ("int8",), ("fp16",)),
+        ),
+        (
+            "Layer(CaskConvolution): w + q + Conv_463, Tactic: 0x91a0ba608d3e9886, 1305[Int8(1,64,200,200)] -> "
+            "out to Conv_463[Half(1,2,200,200)]",
+            ("w + q + Conv_463", "CaskConvolution", ("int8",), ("fp16",)),
+        ),
+    ],
+    ids=["tensorrt_rtx", "detailed", "8.6"],
+)
+def test_layers_are_read_off_the_log_of_each_generation(line: str, expected: tuple[Any, ...]) -> None:
+    """The first as tensorrt_rtx 1.7 wrote it; the second derived from 10's inspector; the third from an issue's log."""
+    (layer,) = layers_in_log(f"Layers:\n{line}\nsomething else")
+    assert (layer.name, layer.kind, layer.inputs, layer.outputs) == expected
+    assert layer.convolves
+    assert not layer.requantises

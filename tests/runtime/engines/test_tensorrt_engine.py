@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,33 +18,45 @@ import pytest
 from gpu_stand_in import StandIn
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from tensorrt_api import FLOAT_STATES, RELEASES, members
 from tensorrt_inputs import write_network
 
-from emer_edge.core.errors import EngineError
+from emer_edge.bundle.tensorrt_rule import ensure_buildable, tensorrt_faults
+from emer_edge.core.errors import BundleError, EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
 from emer_edge.runtime.engines.tensorrt import cuda, toolkit
 from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
 
 
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[StandIn, str], None]]:
+    """Puts a stand-in, with a release of tensorrt, in the place of the real ones."""
+
+    def put(stand_in: StandIn, release: str) -> None:
+        load = ctypes.CDLL
+        package, module = ModuleType("pycuda"), stand_in.pycuda()
+        package.driver = module  # type: ignore[attr-defined]
+        package.__spec__ = toolkit.find_spec("json")
+        monkeypatch.setitem(sys.modules, "pycuda", package)
+        monkeypatch.setitem(sys.modules, "pycuda.driver", module)
+        monkeypatch.setitem(sys.modules, "tensorrt", stand_in.tensorrt(release))
+        monkeypatch.setattr(
+            cuda.ctypes, "CDLL", lambda name, *given: stand_in.library if name == "libcuda.so.1" else load(name, *given)
+        )
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        cuda.load_driver.cache_clear()
+        toolkit._toolkit.cache_clear()
+
+    yield put
+    cuda.load_driver.cache_clear()
+    toolkit._toolkit.cache_clear()
+
+
 @pytest.fixture(params=[False, True], ids=["a GPU of its own", "integrated"])
-def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+def gpu(request: pytest.FixtureRequest, install: Callable[[StandIn, str], None]) -> StandIn:
     stand_in = StandIn(request.param)
-    load = ctypes.CDLL
-    package, module = ModuleType("pycuda"), stand_in.pycuda()
-    package.driver = module  # type: ignore[attr-defined]
-    package.__spec__ = toolkit.find_spec("json")
-    monkeypatch.setitem(sys.modules, "pycuda", package)
-    monkeypatch.setitem(sys.modules, "pycuda.driver", module)
-    monkeypatch.setitem(sys.modules, "tensorrt", stand_in.tensorrt())
-    monkeypatch.setattr(
-        cuda.ctypes, "CDLL", lambda name, *given: stand_in.library if name == "libcuda.so.1" else load(name, *given)
-    )
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    cuda.load_driver.cache_clear()
-    toolkit._toolkit.cache_clear()
-    yield stand_in
-    cuda.load_driver.cache_clear()
-    toolkit._toolkit.cache_clear()
+    install(stand_in, "10.3.0")
+    return stand_in
 
 
 def batch(size: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -66,6 +78,97 @@ def test_outputs_are_those_of_onnxruntime_whatever_the_batch(gpu: StandIn, part:
         np.testing.assert_allclose(engine.run(given)["y"], reference.run(given)["y"], atol=1e-6)
     assert engine.run(batch(0))["y"].shape == (0, 4, 8, 8)
     engine.close()
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_is_asked_for_what_it_has(
+    release: str, install: Callable[[StandIn, str], None], tmp_path: Path
+) -> None:
+    """Every name and argument used from parsing to running is in the release's own API; half of the part is FP16."""
+    install(StandIn(True), release)
+    part = write_network(tmp_path, half=True)
+    engine = TensorRtEngine(part)
+    reference = open_engine("onnxruntime", part)
+    for size in (5, 1, 1, 1, 1):
+        np.testing.assert_allclose(engine.run(batch(size))["y"], reference.run(batch(size))["y"], atol=1e-2)
+    assert engine.captured == (1,)
+    assert [layer.precision for layer in engine.layers()] == ["fp16"]
+    assert f"tensorrt {release}" in engine.device
+    engine.close()
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_releases_refuse_what_strong_typing_refuses(
+    release: str, install: Callable[[StandIn, str], None], tmp_path: Path
+) -> None:
+    """What the rule for TensorRT parts says beforehand is what a release would say."""
+    install(StandIn(True), release)
+    trt = sys.modules["tensorrt"]
+    path = tmp_path / "memory.onnx"
+    for states, kind in ((False, np.float16), (True, np.float16), (True, np.float32)):
+        path.write_bytes(memory(states, kind).SerializeToString())
+        found = toolkit.load_toolkit("tensorrt")
+        network = trt.Builder(found.logger).create_network(found.can.network_flags)
+        mixed = states and kind is np.float32
+        if not (mixed and release == "8.6.1"):  # ONNX Runtime, which plays it, refuses what 8.6 may cast by itself
+            taken = trt.OnnxParser(network, found.logger).parse(path.read_bytes())
+            assert taken == (not mixed and (states or release not in FLOAT_STATES))
+        if states and kind is np.float16:
+            assert tensorrt_faults(path.read_bytes()) == []
+        else:
+            with pytest.raises(BundleError, match=r"tensorrt/memory.onnx: .*(has no initial_h|joins two types)"):
+                ensure_buildable({"memory": path})
+
+
+def memory(states: bool, kind: Any) -> onnx.ModelProto:
+    """An FP16 LSTM; its states, if it has any, of a type."""
+    constants = {
+        "w": np.zeros((1, 8, 4), np.float16),
+        "r": np.zeros((1, 8, 2), np.float16),
+        "zeros": np.zeros((1, 1, 2), kind),
+    }
+    given = ["x", "w", "r", *(["", "", "zeros", "zeros"] if states else [])]
+    graph = helper.make_graph(
+        [helper.make_node("LSTM", given, ["y"], name="lstm", hidden_size=2)],
+        "memory",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, [3, 1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, [3, 1, 1, 2])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_stand_in_refuses_what_a_release_lacks(release: str) -> None:
+    trt = StandIn(True).tensorrt(release)
+    builder = trt.Builder(None)
+    flags = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", 0)
+    network = builder.create_network(flags=1 << flags)
+    config = builder.create_builder_config()
+    with pytest.raises(TypeError, match="got"):
+        trt.OnnxParser(network, None).parse(b"", b"", b"")
+    with pytest.raises(TypeError, match="got"):
+        config.set_memory_pool_limit(pool=0, size=1)
+    with pytest.raises(AttributeError, match="has no default_device_type"):
+        config.default_device_type = "DLA"  # no LSTM, no dynamic batch: it is not offered
+    with pytest.raises(AttributeError, match="max_workspace_size"):
+        config.max_workspace_size = 1  # gone since 10
+    assert hasattr(trt.BuilderFlag, "FP16") == (release != "11.4.0")
+
+
+@pytest.mark.skipif(toolkit.find_tensorrt() != "tensorrt_rtx", reason="tensorrt_rtx is not installed")
+def test_the_api_as_data_is_that_of_the_installed_package() -> None:
+    """tensorrt_rtx shares its bindings' source with tensorrt 11: every name and argument in the data is there."""
+    import tensorrt_rtx
+
+    for kind in ("Builder", "OnnxParser", "IBuilderConfig", "IOptimizationProfile", "ICudaEngine", "IExecutionContext"):
+        for name, arguments in members("11.4.0", kind).items():
+            if not name:
+                continue
+            method = getattr(getattr(tensorrt_rtx, kind), name)
+            listed = (method.__doc__ or "") if isinstance(arguments, tuple) else ""
+            for argument in arguments or () if isinstance(arguments, tuple) else ():
+                assert f"{argument}: " in listed, (kind, name, argument)
 
 
 def test_everything_is_freed_and_nothing_stays_current(gpu: StandIn, part: Path) -> None:

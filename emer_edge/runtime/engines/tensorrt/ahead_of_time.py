@@ -11,6 +11,7 @@ from msgspec.structs import replace as replace_struct
 
 from emer_edge.bundle import TENSORRT, Bundle
 from emer_edge.bundle.artefact import sha256_of
+from emer_edge.bundle.tensorrt_rule import ensure_buildable
 from emer_edge.core.errors import BundleError, EngineError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
@@ -81,7 +82,7 @@ def build_bundle(
         say: reports what is done and why.
 
     Raises:
-        BundleError: no parts for TensorRT.
+        BundleError: no parts for TensorRT, or parts that break the rule of `emer_edge.bundle.tensorrt_rule`.
         ConfigurationError: options that the package does not know.
         EngineError: no TensorRT, too little memory, or a part is refused, in TensorRT's words.
     """
@@ -89,6 +90,7 @@ def build_bundle(
     parts = bundle.parts(TENSORRT)
     if not parts:
         raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
+    ensure_buildable(parts)
     toolkit = load_toolkit(options.package)
     options = replace(options, package=toolkit.can.package)
     gpu = find_gpu()

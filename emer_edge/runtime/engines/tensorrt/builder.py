@@ -17,6 +17,7 @@ from typing import Any, Final
 from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.board import Memory, read_memory
+from emer_edge.runtime.engines.tensorrt.plan_tensors import LayerInfo, layers_in_log
 from emer_edge.runtime.engines.tensorrt.toolkit import Toolkit, advice, ensure_enough, load_toolkit, workspace_cap_mb
 
 RECIPE: Final = 1
@@ -58,6 +59,7 @@ class BuiltPlan:
 
     Attributes:
         plan: its bytes, good for one kind of GPU and one version.
+        layers: what each layer computes in, read off the builder's verbose log, which needs no GPU.
         package, version: what built it.
         seconds: time to parse and build.
         workspace_mb: the cap it was built under.
@@ -70,6 +72,7 @@ class BuiltPlan:
     seconds: float
     workspace_mb: int
     timing_cache: bytes = b""
+    layers: tuple[LayerInfo, ...] = ()
 
 
 def build_plan(
@@ -118,6 +121,7 @@ def build_plan(
         seconds=time.perf_counter() - began_s,
         workspace_mb=cap_mb,
         timing_cache=learnt,
+        layers=layers_in_log(toolkit.logger.layers),
     )
 
 
@@ -283,10 +287,16 @@ def _inputs(layer: Any) -> list[Any]:
 
 
 def _beside(trt: Any, layers: list[Any], made_by: dict[str, Any]) -> set[str]:
-    """Names of the layers that a DQ feeds or a Q reads."""
+    """Names of the layers that a DQ feeds or a Q reads, by themselves or through a cast."""
+
+    def sources_of(layer: Any) -> list[Any]:
+        sources = [made_by[tensor.name] for tensor in _inputs(layer) if tensor.name in made_by]
+        through = [sources_of(one) if one.type == trt.LayerType.CAST else [one] for one in sources]
+        return [one for each in through for one in each]
+
     names = set()
     for layer in layers:
-        sources = [made_by[tensor.name] for tensor in _inputs(layer) if tensor.name in made_by]
+        sources = sources_of(layer)
         if any(source.type == trt.LayerType.DEQUANTIZE for source in sources):
             names.add(layer.name)
         if layer.type == trt.LayerType.QUANTIZE:

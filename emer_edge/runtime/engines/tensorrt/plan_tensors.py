@@ -8,6 +8,7 @@ host memory, which copies run from at full speed and which CUDA graphs require, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -210,6 +211,16 @@ class LayerInfo:
         """The narrowest type that it reads, which is what it multiplies in; `other` where it reads no float or int8."""
         return next((name for name in ("int8", "fp16", "fp32") if name in self.inputs), "other")
 
+    @property
+    def convolves(self) -> bool:
+        """Whether it is a convolution (`correlation` in tensorrt_rtx)."""
+        return "convolution" in self.kind.lower() or self.kind == "correlation"
+
+    @property
+    def requantises(self) -> bool:
+        """Whether it is a kernel of its own that makes INT8 of floating point."""
+        return not self.convolves and "int8" in self.outputs and bool({"fp16", "fp32"}.intersection(self.inputs))
+
 
 def layers_of(trt: Any, engine: Any) -> tuple[LayerInfo, ...]:
     """Ask the inspector; empty where it says nothing (a plan without detailed layer information)."""
@@ -230,9 +241,36 @@ def layers_of(trt: Any, engine: Any) -> tuple[LayerInfo, ...]:
     )
 
 
+def layers_in_log(listed: str) -> tuple[LayerInfo, ...]:
+    """Read the layers off the builder's verbose log; empty where it lists none in a form that is known.
+
+    Args:
+        listed: lines as `Name: conv1, LayerType: ..., Inputs: [ { ..., Datatype: Int8, ... }], ..., Outputs: [...]`
+            (detailed) or `Layer(CaskConvolution): conv1, Tactic: 0x1, a[Int8(1,3,8,8)] -> b[Half(1,4,8,8)]`.
+    """
+    layers = []
+    for line in listed.splitlines():
+        if line.startswith("Name: ") and ", LayerType: " in line:
+            before, _, after = line.partition(", Outputs: [")
+            name, _, rest = before.removeprefix("Name: ").partition(", LayerType: ")
+            kind, _, inputs = rest.partition(", Inputs: [")
+            sides = (inputs.partition(", Constants: [")[0], "" if after.startswith("]") else after.partition("}]")[0])
+            types = [tuple(map(_named, re.findall(r"Datatype: ([^,}]*)", side))) for side in sides]
+        elif match := re.match(r"Layer\((\w+)\): (.*?), Tactic: [^,]*, (.*) -> (.*)", line):
+            kind, name, sides = match[1], match[2], (match[3], match[4])
+            types = [tuple(map(_named, re.findall(r"[\[(](\w+)[\[(][\d,-]*[\])]", side))) for side in sides]
+        else:
+            continue
+        layers.append(LayerInfo(name, kind, types[0], types[1]))
+    return tuple(layers)
+
+
 def _type(tensor: Any) -> str:
     """`Format/Datatype` such as `Row major linear FP16 format`, or a Datatype of its own."""
     if not isinstance(tensor, dict):
         return "other"
-    names = f"{tensor.get('Datatype', '')} {tensor.get('Format/Datatype', '')}"
-    return next((name for word, name in _TYPES.items() if word in names), "other")
+    return _named(f"{tensor.get('Datatype', '')} {tensor.get('Format/Datatype', '')}")
+
+
+def _named(words: str) -> str:
+    return next((name for word, name in _TYPES.items() if word in words), "other")

@@ -38,6 +38,8 @@ NEEDED_MB: Final = 1000
 """Below this much free memory and swap a build is not begun: CUDA and TensorRT's libraries alone take most of it."""
 ADVISED_MB: Final = 3000
 """Below this much a build may be killed halfway, and swap is advised. Both figures are cautious, not measured."""
+_LAYERS: Final = ("Layers:", "Engine Layer Information:")
+"""How the message begins that lists a plan's layers: tensorrt_rtx's, and that of tensorrt 8.6 and 10."""
 _SHARE: Final = 4
 _LEAST_MB, _MOST_MB = 64, 2048
 
@@ -99,8 +101,9 @@ class Toolkit:
         self.logger = _listener(trt)
 
     def forget(self) -> None:
-        """Forget the errors of earlier steps."""
+        """Forget what earlier steps said."""
         self.logger.errors.clear()
+        self.logger.layers = ""
 
     @property
     def last(self) -> str:
@@ -177,15 +180,18 @@ def _listener(trt: Any) -> Any:
     severe = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 
     class Listener(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last errors instead of printing them."""
+        """Keeps the last errors, and the builder's list of layers, instead of printing them."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: deque[str] = deque(maxlen=8)
+            self.layers = ""
 
         def log(self, severity: Any, message: str) -> None:
             if severity in severe:
                 self.errors.append(message)
+            elif message.startswith(_LAYERS):
+                self.layers = message
 
     return Listener()
 
