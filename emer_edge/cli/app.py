@@ -19,6 +19,7 @@ from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
 from emer_edge.cli.export import export
+from emer_edge.cli.info import info
 from emer_edge.cli.predict import predict
 from emer_edge.cli.prepare import prepare
 from emer_edge.cli.purge import purge
@@ -42,6 +43,7 @@ app.command(cls=HelpfulCommand)(run)
 app.command(cls=HelpfulCommand)(bench)
 app.command()(train)
 app.command()(synth)
+app.command()(info)
 app.command(cls=HelpfulCommand)(predict)
 app.command()(prepare)
 app.command()(convert)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import typer
 from rich.table import Table
@@ -16,7 +17,7 @@ from emer_edge.core.progress import Progress
 
 if TYPE_CHECKING:
     from emer_edge.core.heads import View
-    from emer_edge.data.dataset import EmerDataset
+    from emer_edge.data.dataset import EmerDataset, UsableClips
     from emer_edge.data.labels import Classes, LabelTable
 
 ViewOption = Annotated[
@@ -42,6 +43,7 @@ LabelColumnOption = Annotated[
 KeepFoldsOption = Annotated[
     bool, typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants.")
 ]
+_NAMED: Final = 5
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be used.")]
 
 
@@ -67,9 +69,14 @@ class DataChoices:
 
 
 def open_dataset(
-    root: Path, choices: DataChoices, report: Progress, events: Literal["causal", "published"] = "causal"
+    root: Path,
+    choices: DataChoices,
+    report: Progress,
+    events: Literal["causal", "published"] = "causal",
+    *,
+    show: Callable[[Path, EmerDataset | UsableClips], None] | None = None,
 ) -> EmerDataset:
-    """Open an EMER data set and report skipped clips.
+    """Open an EMER data set and show its table, by `show_clips` unless `show` is given.
 
     Where the label file uses codes without `--classes`, and at a terminal, an order is suggested from the clips' names,
     and used if the user confirms it.
@@ -92,17 +99,30 @@ def open_dataset(
         keep_folds=choices.keep_folds,
         progress=report,
     )
-    for clip in dataset.skipped[:5]:
-        say(f"skipped {clip.name}: {clip.reason}")
-    if len(dataset.skipped) > 5:
-        say(f"skipped {len(dataset.skipped) - 5} more clips; --strict stops at the first")
-    for note in dataset.notes:
-        say(note)
+    (show or show_clips)(root, dataset)
     if dataset.regrouped:
         say("the folds share participants, so the clips were dealt into five new ones; --keep-folds keeps the old")
     elif dataset.shared_participants:
         say(f"warning: {len(dataset.shared_participants)} participants are in several folds: figures will be too high")
     return dataset
+
+
+def show_clips(root: Path, found: EmerDataset | UsableClips) -> None:
+    """Say a data set's table, and the first clips that were left out."""
+    lines = described(root, found)
+    most = len(lines) - max(0, len(found.skipped) - _NAMED)
+    for line in lines[:most]:
+        say(line)
+    if len(lines) > most:
+        say(f"skipped {len(lines) - most} more clips; emer-edge info {root} names all of them")
+
+
+def described(root: Path, found: EmerDataset | UsableClips) -> list[str]:
+    """The lines of a data set's table, and one for each clip that was left out."""
+    from emer_edge.data.overview import overview
+
+    table = [f"  {name:<14}{text}" for name, text in overview(found).items()]
+    return [f"{root}:", *table, *(f"skipped {clip.name}: {clip.reason}" for clip in found.skipped)]
 
 
 def _confirmed(labels: LabelTable) -> Classes | None:

@@ -37,8 +37,8 @@ def predict(
 ) -> None:
     """Score clips and recordings offline: one row per clip, or per window of a recording."""
     from emer_edge.bundle import load_bundle
+    from emer_edge.cli.datasets import show_clips
     from emer_edge.core.whole_file import Target
-    from emer_edge.data.dataset import SkippedClip
     from emer_edge.demo import default_bundle
     from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
     from emer_edge.offline.predict import predict_paths, write_csv
@@ -46,18 +46,15 @@ def predict(
 
     for written in [output] if fixation_maps is None else [output, fixation_maps / INDEX_FILE]:
         Target.of(written, force)
-    skipped: list[SkippedClip] = []
     with progress_bars() as report:
         opened = load_bundle(bundle or default_bundle(report))
         with Session(opened, engine, threads, progress=report) as session:
             predictions = predict_paths(
-                session, paths, strict=strict, faces=FaceOptions(subject), skipped=skipped, progress=report
+                session, paths, strict=strict, faces=FaceOptions(subject), opened=show_clips, progress=report
             )
             rows = write_csv(output, predictions, opened.manifest, force)
         if fixation_maps is not None:
             drawn, _ = write_fixation_maps(paths, fixation_maps, opened.manifest, report, force=force)
-    for clip in skipped:
-        say(f"skipped {clip.name}: {clip.reason}")
     say(f"wrote {output}: {rows} rows from {opened.path}")
     if fixation_maps is not None:
         say(f"wrote {fixation_maps}: {drawn} fixation maps; open {fixation_maps / INDEX_FILE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,8 +39,8 @@ def prepare(
     """Cut aligned 112 x 112 face crops out of raw videos, with the code of a live run.
 
     Folders are kept: set1/3_film_happy.avi becomes set1/3_film_happy/00001.png and so on. A frame whose face is
-    missing, turned away, blurred, cut or too small gives no crop; prepare.csv counts them. Run it again to continue
-    after a stop.
+    missing, turned away, blurred, cut, covered or too small gives no crop; prepare.csv counts them. Run it again to
+    continue after a stop.
     """
     from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
@@ -60,6 +61,11 @@ def prepare(
     for video in done:
         if video.problem:
             say(f"skipped {video.clip}: {video.problem}")
+    missed: Counter[str] = Counter()
+    for video in done:
+        missed.update({reason.value: count for reason, count in video.missed.items()})
+    if missed:
+        say("frames without a crop: " + ", ".join(f"{count:,} {reason}" for reason, count in missed.most_common()))
     kept = sum(video.kept for video in done)
     crops, frames = sum(video.crops for video in done), sum(video.frames for video in done)
     existing = f"; {kept} clips existed already" if kept else ""

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import HEADS, View
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.window import EventsRule
+from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.cache import contents_of
+from emer_edge.data.checks import ClipCheck, check_clips
+from emer_edge.data.frames import list_frames, natural_key
 from emer_edge.data.images import read_crop
 from emer_edge.data.labels import Classes, open_labels
-from emer_edge.data.layout import FOLDS, ClipFiles, describe_clip, find_layout, frame_names
+from emer_edge.data.layout import FOLDS, ClipFiles, Layout, describe_clip, find_layout
 from emer_edge.data.sheets import EyeTrack, read_sheet
 
 
@@ -63,19 +65,17 @@ class Clip:
 
     @classmethod
     def of(cls, files: ClipFiles) -> Clip:
-        """The clip of some files, without labels; DataError where it has no eye sheet."""
-        if files.sheet is None:
-            raise DataError("it has no eye sheet")
+        """The clip of some files, without labels."""
         described = describe_clip(files.name)
         return cls(files.name, *described, fold=files.fold, frames_path=files.frames, sheet_path=files.sheet, labels={})
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:
-        """File names of its frames in natural order; DataError when there is none."""
-        names = tuple(frame_names(self.frames_path))
-        if not names:
-            raise DataError(f"clip {self.name}: {self.frames_path} holds no frame (PNG, JPEG or BMP)")
-        return names
+        """File names of its frames in natural order; DataError when they can't be listed."""
+        try:
+            return list_frames(self.frames_path).names
+        except DataError as error:
+            raise DataError(f"clip {self.name}: {error}") from error
 
     @property
     def frame_paths(self) -> tuple[Path, ...]:
@@ -97,6 +97,74 @@ class Clip:
             raise DataError(f"clip {self.name}: {error}") from error
 
 
+_MOST_UNCOVERED: Final = 0.25
+
+
+@dataclass(frozen=True)
+class UsableClips:
+    """The clips of a data set's files that can be used, labelled or not.
+
+    Attributes:
+        layout: the files.
+        clips: those that can be used, without labels, in natural order of their names.
+        skipped: the others.
+        checks: clip -> what it holds, of all whose files could be read.
+    """
+
+    layout: Layout
+    clips: tuple[Clip, ...]
+    skipped: tuple[SkippedClip, ...]
+    checks: Mapping[str, ClipCheck]
+
+    @property
+    def unused(self) -> tuple[Path, ...]:
+        """Sheets that belong to no clip."""
+        return self.layout.unused
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed or derived in reading the sheets, as sentences, each once."""
+        noted: dict[str, list[str]] = {}
+        for files in self.layout.clips:
+            for note in self.checks[files.name].notes if files.name in self.checks else ():
+                noted.setdefault(note, []).append(files.sheet.name)
+        return tuple(
+            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {note}" for note, names in noted.items()
+        )
+
+    @classmethod
+    def of(cls, layout: Layout, window: WindowSpec, progress: Progress = silent) -> UsableClips:
+        """Check all clips of a data set."""
+        skipped = [SkippedClip(name, reason) for name, reason in layout.broken.items()]
+        clips: list[Clip] = []
+        checks: dict[str, ClipCheck] = {}
+        for files, check in check_clips(layout, window, progress):
+            if isinstance(check, ClipCheck):
+                checks[files.name] = check
+            if problem := check if isinstance(check, str) else check.problem:
+                skipped.append(SkippedClip(files.name, problem))
+            else:
+                clips.append(Clip.of(files))
+        return cls(layout, tuple(clips), tuple(skipped), checks)
+
+    def refuse_many_uncovered(self) -> None:
+        """Raise DataError when more than a quarter of the clips, and at least two, cover too little of a window."""
+        below = [f"{name}: {check.problem}" for name, check in self.checks.items() if check.problem]
+        if len(below) > max(1, _MOST_UNCOVERED * len(self.checks)):
+            raise DataError(
+                f"{self.layout.root}: {len(below)} of {len(self.checks)} clips cover too little of a window; the "
+                f"first: {below[0]}"
+            )
+
+
+def in_order(skipped: Iterable[SkippedClip], root: Path, strict: bool = False) -> tuple[SkippedClip, ...]:
+    """Unusable clips in natural order of their names; DataError with the first of them if `strict`."""
+    ordered = tuple(sorted(skipped, key=lambda clip: natural_key(clip.name)))
+    for clip in ordered if strict else ():
+        raise DataError(f"{root}: clip {clip.name} can't be used: {clip.reason}")
+    return ordered
+
+
 _SELECTION_SHARE: Final = 1 / 6
 _SELECTION_DRAWS: Final = 200
 
@@ -112,6 +180,8 @@ class EmerDataset:
         heads: heads of the label file, in the order of `HEADS`.
         events: how columns 33 to 39 of its windows are filled.
         fingerprint: SHA-256 over clip names, folds, labels and the contents of the sheets.
+        checks: clip -> what its frames and its sheet hold, of all whose files could be read.
+        unused: sheets that belong to no clip.
         regrouped: whether the folds are new ones from `regroup`.
         notes: what was guessed or derived in reading labels and sheets, as sentences.
     """
@@ -122,6 +192,8 @@ class EmerDataset:
     heads: tuple[str, ...]
     events: EventsRule
     fingerprint: str
+    checks: Mapping[str, ClipCheck] = field(default_factory=dict)
+    unused: tuple[Path, ...] = ()
     regrouped: bool = False
     notes: tuple[str, ...] = ()
 
@@ -136,11 +208,13 @@ class EmerDataset:
         strict: bool = False,
         events: EventsRule = "causal",
         keep_folds: bool = False,
+        window: WindowSpec = WindowSpec(),
         progress: Progress = silent,
     ) -> EmerDataset:
         """Open a copy of EMER in either of its layouts.
 
-        Reads the label, eye sheet and first frame of every clip, and caches the sheets outside of the data folder.
+        Reads the label, the eye sheet and all frames of every clip, and caches the sheets, and what the frames are,
+        outside of the data folder.
 
         Args:
             root: folder of the data set.
@@ -150,45 +224,41 @@ class EmerDataset:
             strict: fail on the first unusable clip instead of skipping it.
             events: `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
             keep_folds: keep folds that share participants, instead of dealing their clips into new ones (`regroup`).
+            window: a clip that covers less of it than its floors is left out.
             progress: called for each clip.
 
         Raises:
-            DataError: no data set, folds, labels, known label columns or usable clip, or any unusable clip if `strict`.
+            DataError: no data set, folds, labels, known label columns or usable clip, many clips that cover too little
+                of a window, or any unusable clip if `strict`.
             ConfigurationError: the label file needs a view or classes.
         """
         root = Path(root)
         layout = find_layout(root)
         table = open_labels(layout.labels, view=view, mapping=mapping)
         order = table.code_order(classes)
+        usable = UsableClips.of(layout, window, progress)
+        usable.refuse_many_uncovered()
         clips: list[Clip] = []
-        noted: dict[str, list[str]] = {note: [table.path.name] for note in table.notes}
-        skipped = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
-
-        def refuse_if_strict(skip: SkippedClip) -> None:
-            if strict:
-                raise DataError(f"{root}: clip {skip.name} can't be used: {skip.reason}")
-
-        for skip in skipped:
-            refuse_if_strict(skip)
-        for done, files in enumerate(layout.clips, start=1):
+        unusable = list(usable.skipped)
+        for clip in usable.clips:
             try:
-                clip = replace(Clip.of(files), labels=table.labels(files.name, order))
-                clip.frame(0)
-                for note in clip.eye().notes:
-                    noted.setdefault(note, []).append(clip.sheet_path.name)
-                clips.append(clip)
+                clips.append(replace(clip, labels=table.labels(clip.name, order)))
             except DataError as error:
-                skipped.append(SkippedClip(files.name, str(error).removeprefix(f"clip {files.name}: ")))
-                refuse_if_strict(skipped[-1])
-            progress("reading clips", done, len(layout.clips))
+                unusable.append(SkippedClip(clip.name, str(error)))
+        skipped = in_order(unusable, root, strict)
         if not clips:
             first = f"; the first: {skipped[0].name}: {skipped[0].reason}" if skipped else ""
             raise DataError(f"{root} holds no usable clip, {len(skipped)} were skipped{first}")
-        notes = tuple(
-            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {note}" for note, names in noted.items()
-        )
         dataset = cls(
-            root, tuple(clips), tuple(skipped), table.heads, events=events, fingerprint=_fingerprint(clips), notes=notes
+            root,
+            tuple(clips),
+            skipped,
+            table.heads,
+            events=events,
+            fingerprint=_fingerprint(clips),
+            checks=usable.checks,
+            unused=usable.unused,
+            notes=(*(f"{table.path.name}: {note}" for note in table.notes), *usable.notes),
         )
         return regroup(dataset) if dataset.shared_participants and not keep_folds else dataset
 
@@ -237,11 +307,6 @@ class EmerDataset:
         best = min(draws, key=lambda drawn: float(np.abs(_shares(counts[drawn].sum(axis=0)) - spread).sum()))
         chosen = {groups[at] for at in best}
         return tuple(clip for clip in clips if _group(clip) in chosen)
-
-    def skip(self, clip: Clip, reason: str) -> EmerDataset:
-        """The data set without a clip that turned out to be unusable."""
-        rest = tuple(other for other in self.clips if other is not clip)
-        return replace(self, clips=rest, skipped=(*self.skipped, SkippedClip(clip.name, reason)))
 
     def _outside(self, fold: int) -> tuple[Clip, ...]:
         if fold not in FOLDS:

@@ -19,9 +19,9 @@ from typing import Final
 from emer_edge.core.errors import DataError
 from emer_edge.core.heads import EMOTIONS, POLARITIES
 from emer_edge.core.text import decode_text
+from emer_edge.data.frames import IMAGES, is_litter, natural_key
 
 FOLDS: Final = (1, 2, 3, 4, 5)
-_IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 _TABLES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".tsv", ".csv"})
 _FACE_FOLDERS: Final = ("face", "facelightalignimage")
 _EYE_FOLDERS: Final = ("eye", "eyemovementdata")
@@ -42,13 +42,13 @@ class ClipFiles:
         name: the clip's folder name, which is its ID in the label file.
         fold: 1 to 5.
         frames: its folder of face crops.
-        sheet: its eye sheet, or None.
+        sheet: its eye sheet.
     """
 
     name: str
     fold: int
     frames: Path
-    sheet: Path | None
+    sheet: Path
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,14 @@ class Layout:
         labels: its label file.
         clips: its clips in natural order of their names.
         broken: clip -> why it can't be used.
+        unused: sheets that belong to no clip.
     """
 
     root: Path
     labels: Path
     clips: tuple[ClipFiles, ...]
     broken: dict[str, str] = field(default_factory=dict)
+    unused: tuple[Path, ...] = ()
 
 
 def find_layout(root: Path) -> Layout:
@@ -77,7 +79,7 @@ def find_layout(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise DataError(f"the data folder {root} does not exist; --data names the folder that holds EMER's face folder")
-    entries = {plain_name(entry.name): entry for entry in sorted(root.iterdir())}
+    entries = {plain_name(entry.name): entry for entry in sorted(root.iterdir()) if not is_litter(entry.name)}
 
     def find(what: str, names: Iterable[str], folder: bool, expected: str) -> Path:
         for entry in map(entries.get, names):
@@ -95,31 +97,23 @@ def find_layout(root: Path) -> Layout:
         raise DataError(f"{root} holds several label files, {' and '.join(several)}; keep the one that counts")
     broken: dict[str, str] = {}
     folds, folders = _folds(root, faces, entries.get(_FOLD_FILE), broken)
-    sheets = _sheets(eyes, broken)
-    clips = [
-        ClipFiles(name, folds[name], folder, sheets.get(name)) for name, folder in folders.items() if name not in broken
-    ]
+    sheets = _sheets(eyes)
+    clips = []
+    used: set[Path] = set()
+    for name, folder in folders.items():
+        found = sheets.get(_same_name(name), [])
+        used.update(found)
+        if len(found) > 1:
+            broken.setdefault(name, f"it has two eye sheets, {found[0]} and {found[1]}")
+        elif not found:
+            like = (sheet for paths in sheets.values() for sheet in paths if sheet.name.startswith(f"{name} "))
+            hint = next((f"; is it {sheet.name}? Call it {name}{sheet.suffix}" for sheet in like), "")
+            broken.setdefault(name, f"it has no eye sheet{hint}")
+        if name not in broken:
+            clips.append(ClipFiles(name, folds[name], folder, found[0]))
     clips.sort(key=lambda clip: natural_key(clip.name))
-    return Layout(root, labels, tuple(clips), broken)
-
-
-def frame_names(folder: Path) -> list[str]:
-    """List a clip's frames in their natural order, `2.jpg` before `10.jpg`.
-
-    Raises:
-        DataError: the folder can't be read.
-    """
-    try:
-        names = [name for name in os.listdir(folder) if _is_image(name)]
-    except OSError as error:
-        raise DataError(f"can't read the frames in {folder}: {error.strerror or error}") from error
-    return sorted(names, key=natural_key)
-
-
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key: runs of digits by their value, everything else as text."""
-    parts = re.split(r"([0-9]+)", name)
-    return tuple((1, int(part), part) if part[0] in "0123456789" else (0, 0, part) for part in parts if part)
+    unused = {sheet for paths in sheets.values() for sheet in paths} - used
+    return Layout(root, labels, tuple(clips), broken, unused=tuple(sorted(unused)))
 
 
 def parse_folds(text: str, path: object = "emer_set.txt") -> dict[str, int]:
@@ -172,7 +166,7 @@ def _classified(tokens: list[str]) -> tuple[set[int], list[str]]:
     if not named and bare:
         named = {int(token) for token in bare}
     clips = [
-        Path(token).stem if Path(token).suffix.lower() in _IMAGES | _TABLES | {".mp4", ".avi"} else token
+        Path(token).stem if Path(token).suffix.lower() in IMAGES | _TABLES | {".mp4", ".avi"} else token
         for token in rest
         if token.lower() not in _FOLD_WORDS | _TRAINING and not re.fullmatch(r"[0-9.]+|-+", token)
     ]
@@ -186,25 +180,28 @@ def _folds(
     sets = {int(match[1]): entry for entry in sorted(faces.iterdir()) if (match := _NAMED_FOLD.match(entry.name))}
     folds: dict[str, int] = {}
     folders: dict[str, Path] = {}
+
+    def add(folder: Path) -> str:
+        name = _clip_name(folder)
+        if name in folders:
+            both = [path.relative_to(faces) for path in (folders[name], folder)]
+            one, other = both if both[0].parent == both[1].parent else (both[0].parent, both[1].parent)
+            broken[name] = f"it is in {one} and in {other}"
+        folders[name] = folder
+        return name
+
     if sets:
         for fold, folder in sorted(sets.items()):
-            for clip in _clip_folders(folder):
-                name = composed(clip.name)
-                if name in folders:
-                    broken[name] = f"it is in set{folds[name]} and in set{fold}"
-                folds[name], folders[name] = fold, clip
+            for clip in _clip_folders(folder, broken):
+                folds[add(clip)] = fold
     elif fold_file is not None:
         try:
             folds = parse_folds(composed(decode_text(fold_file.read_bytes(), fold_file).text), fold_file)
         except OSError as error:
             raise DataError(f"can't read the folds in {fold_file}: {error}") from error
-        for clip in _clip_folders(faces):
-            name = composed(clip.name)
-            if name not in folds:
+        for clip in _clip_folders(faces, broken):
+            if (name := add(clip)) not in folds:
                 broken[name] = f"{fold_file.name} puts it in no fold"
-            elif name in folders:
-                broken[name] = f"it is in {folders[name]} and in {clip}"
-            folders[name] = clip
         broken |= {name: f"{fold_file.name} names it, and it has no frames" for name in folds if name not in folders}
     if not folders:
         listing = ", ".join(entry.name for entry in sorted(faces.iterdir())[:10]) or "nothing"
@@ -215,32 +212,52 @@ def _folds(
     return folds, folders
 
 
-def _clip_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
+def _clip_folders(folder: Path, broken: dict[str, str], depth: int = 0) -> Iterator[Path]:
     """Yield the folders with frames, and empty ones: those without folders of their own."""
-    with os.scandir(folder) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    holds_frames = any(_is_image(entry.name) for entry in entries)
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted((entry for entry in listing if not is_litter(entry.name)), key=lambda entry: entry.name)
+    except OSError as error:
+        what = f"{folder} is a link to nothing" if folder.is_symlink() else f"can't read {folder}: {error.strerror}"
+        if not depth:
+            raise DataError(what) from error
+        broken[_clip_name(folder)] = what
+        return
+    inner = [entry for entry in entries if entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))]
+    holds_frames = any(os.path.splitext(entry.name)[1].lower() in IMAGES for entry in entries)
     if depth and (holds_frames or not inner):
         yield folder
     elif depth < _MAX_DEPTH:
         for entry in inner:
-            yield from _clip_folders(Path(entry.path), depth + 1)
+            yield from _clip_folders(Path(entry.path), broken, depth + 1)
 
 
-def _sheets(eyes: Path, broken: dict[str, str]) -> dict[str, Path]:
-    """Eye sheets by clip name: `<clip>.xlsx`, or the only table in a folder called `<clip>`."""
-    sheets: dict[str, Path] = {}
-    for path in sorted(eyes.rglob("*")):
-        if path.suffix.lower() not in _TABLES or path.name.startswith((".", "~$")) or not path.is_file():
+def _sheets(eyes: Path) -> dict[str, list[Path]]:
+    """Eye sheets by `_same_name` of their clips: `<clip>.xlsx`, or the only table in a folder called `<clip>`."""
+    sheets: dict[str, list[Path]] = {}
+    folders: dict[str, list[Path]] = {}
+    seen: set[str] = set()
+    for folder, inner, files in os.walk(eyes, followlinks=True):
+        inner[:] = sorted(name for name in inner if not is_litter(name))
+        if os.path.realpath(folder) in seen:  # links that lead to each other
+            inner.clear()
             continue
-        name = composed(path.stem)
-        if name in sheets:
-            broken[name] = f"it has two eye sheets, {sheets[name]} and {path}"
-        sheets[name] = path
-        if path.parent != eyes:
-            sheets.setdefault(composed(path.parent.name), path)
-    return sheets
+        seen.add(os.path.realpath(folder))
+        for path in (Path(folder, name) for name in sorted(files) if not is_litter(name)):
+            if path.suffix.lower() in _TABLES:
+                sheets.setdefault(_same_name(path.stem), []).append(path)
+                folders.setdefault(_same_name(path.parent.name), []).append(path)
+    return {**folders, **sheets}
+
+
+def _clip_name(folder: Path) -> str:
+    """A clip's name: that of its folder as other systems write it, without decomposed letters and outer blanks."""
+    return composed(folder.name).strip()
+
+
+def _same_name(name: str) -> str:
+    """The same for names that file systems, archives and people take for one: in case, blanks or Unicode form."""
+    return " ".join(composed(name).casefold().split())
 
 
 def composed(name: str) -> str:
@@ -251,10 +268,6 @@ def composed(name: str) -> str:
 def plain_name(name: str) -> str:
     """A name in lower case, without spaces, underscores and dashes."""
     return re.sub(r"[\s_-]+", "", name.lower())
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in _IMAGES and not name.startswith(".")
 
 
 _EMOTION_WORDS: Final = {

@@ -7,11 +7,12 @@ coding of EMER's validity and eye movement type is not published.
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from emer_edge import __version__
 from emer_edge.core.columns import (
     COLUMN_KEYS,
+    EVENTS,
     GAZE_POINT,
     GAZE_PX,
     MOVEMENT_CODES,
@@ -32,21 +34,27 @@ from emer_edge.core.columns import (
     match_header,
 )
 from emer_edge.core.errors import DataError
+from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.whole_file import write_private
-from emer_edge.core.window import EYE_COLUMN_COUNT
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS
 from emer_edge.data import cache
 from emer_edge.data.derived import DERIVABLE, can_derive, derive, resolution_columns
 from emer_edge.data.known_files import known_header
 from emer_edge.data.tables import Table, cell_text, column_numbers, read_table
+from emer_edge.signals.rows import clip_times_ns
+from emer_edge.signals.time_units import UNITS_NS, TimeUnit, rising, tell_unit
 
-READER_VERSION: Final = 2  # in the stamp of cache entries: raise it when the same sheet would be read differently
+READER_VERSION: Final = 3  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _WORDS: Final = {
     word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
 }
 _VALIDITY_AT: Final = column_indices(VALIDITY)
 _SEEN_AT: Final = column_indices(GAZE_POINT, *GAZE_PX, PUPILS)
 _TIME_NAMES: Final = ("recording timestamp", "recordingtimestamp", "timestamp", "time")
-_UNITS_NS: Final = {"ns": 1, "us": 1_000, "μs": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_UNITS_NS: Final = {**UNITS_NS, "μs": 1_000, "µs": 1_000}
+_SPANS_S: Final = (0.2, 86_400.0)  # of more than 24 rows: a list of fixations in ms is none of samples in us
+_MOST_BACKWARD: Final = 0.1  # of the rows: with more of them, a sheet holds several recordings
+_DATE: Final = re.compile(r"\d+[:/-]\d+")
 _TIME: Final = re.compile(r"^(?P<name>[a-z ]+?)\s*(?:[\[(]\s*(?P<unit>[^\])]+?)\s*[\])])?$")
 
 
@@ -59,6 +67,8 @@ class EyeTrack:
         times_ns: (n,) int64, nanoseconds after the start of the clip, ascending; all 0 unless `timed`.
         seen: (n,) bool, whether any eye was seen.
         timed: whether the sheet holds times.
+        clock: the unit of its times and what told it; empty without times.
+        lost: why rows were left out -> number of rows.
         notes: what was guessed or derived, for sentences about the sheet.
     """
 
@@ -66,7 +76,13 @@ class EyeTrack:
     times_ns: NDArray[np.int64]
     seen: NDArray[np.bool_]
     timed: bool
+    clock: str = ""
+    lost: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def times_in(self, length_ns: int) -> NDArray[np.int64]:
+        """(n,) int64 nanoseconds: its times, or without any those of rows spread evenly over a length."""
+        return self.times_ns if self.timed else clip_times_ns(len(self.rows), length_ns)
 
 
 def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
@@ -87,7 +103,8 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
     track = _parse(read_table(path, lambda header: eye_header(header, path)))
     if use_cache and cache.contents_of([path]) == content:
         buffer = io.BytesIO()
-        np.savez(buffer, stamp=stamp, **{**vars(track), "notes": np.array(track.notes, str)})
+        kept = {**vars(track), "lost": json.dumps(dict(track.lost)), "notes": np.array(track.notes, str)}
+        np.savez(buffer, stamp=stamp, **kept)
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
             write_private(entry, buffer.getvalue())
     return track
@@ -165,58 +182,109 @@ def find_time_column(header: Sequence[str]) -> tuple[int, int | None] | None:
 def parse_times_ns(
     table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int], position: int, unit_ns: int | None
 ) -> NDArray[np.int64]:
-    """Read the times of some rows.
-
-    A header without a unit means milliseconds in old exports and microseconds in newer ones: trackers run between 20
-    and 2000 Hz, so the median step decides.
+    """Read the times of some rows; without a unit in the header, their rate tells it (`tell_unit`).
 
     Returns:
         (n,) int64 nanoseconds, as the file counts them.
 
     Raises:
-        DataError: a time is missing or not a number.
+        DataError: a time is missing or not a number, the unit can't be told, or it is not the one that the header
+            names.
     """
-    times = np.array(column_numbers(table, position, rows, row_numbers), np.float64)
-    if np.isnan(times).any():
-        index = int(np.isnan(times).argmax())
-        place = f"{table.path}, row {row_numbers[index]}, column {table.header[position]}"
-        raise DataError(f"{place}: {cell_text(rows[index][position])!r} is not a time")
-    if unit_ns is None:
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-        unit_ns = 1_000 if step >= 200.0 else 1_000_000
-    if np.abs(times).max(initial=0.0) * unit_ns > 2**62:
+    stamps = np.array(column_numbers(table, position, rows, row_numbers), np.float64)
+    for index in np.flatnonzero(np.isnan(stamps)).tolist():
+        raise DataError(
+            f"{table.path}, row {row_numbers[index]}, column {table.header[position]}: "
+            f"{cell_text(rows[index][position])!r} is not a time"
+        )
+    unit = _unit(stamps, unit_ns)
+    if unit.problem and (unit.ns or unit_ns is None):
+        raise DataError(f"{table.path}, column {table.header[position]}: {unit.problem}")
+    times_ns = stamps * (unit_ns or unit.ns)
+    if np.abs(times_ns).max(initial=0.0) > 2**62:
         raise DataError(f"{table.path}, column {table.header[position]}: a time is too large to be one")
-    return np.round(times * unit_ns).astype(np.int64) if unit_ns > 1 else times.astype(np.int64)
+    return np.round(times_ns).astype(np.int64)
+
+
+def _unit(stamps: NDArray[np.float64], unit_ns: int | None) -> TimeUnit:
+    named = next((name for name, nanoseconds in UNITS_NS.items() if nanoseconds == unit_ns), None)
+    return tell_unit(stamps, named=named, spans_s=_SPANS_S if len(stamps) > EYE_SLOTS * 3 // 4 else None)
 
 
 def _parse(table: Table) -> EyeTrack:
-    numbers = range(table.first_row, table.first_row + len(table.rows))
-    values = parse_cells(table, table.rows, numbers)
+    values = parse_cells(table, table.rows, range(table.first_row, table.first_row + len(table.rows)))
     if not len(values):
         raise DataError(f"{table.path} holds a header and no rows")
     if validity_is_worded(table.rows, table.header):
         seen = (values[:, VALIDITY] == VALIDITY_CODES["Valid"]).any(axis=1)
     else:  # the coding of a number is unknown: a gaze point or a pupil decides
         seen = (np.nan_to_num(values[:, _SEEN_AT]) != 0).any(axis=1)
-    times_ns = _clip_times_ns(table, numbers)
-    timed = times_ns is not None
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
-    times_ns = np.zeros(len(values), np.int64) if times_ns is None else times_ns
-    return EyeTrack(rows, times_ns, seen, timed, notes=eye_notes(table))
+    timed, notes = _timed(table, values, seen), eye_notes(table)
+    if timed is None:
+        return EyeTrack(rows, np.zeros(len(values), np.int64), seen, timed=False, notes=notes)
+    kept, times_ns, clock, lost = timed
+    return EyeTrack(rows[kept], times_ns, seen[kept], timed=True, clock=clock, lost=lost, notes=notes)
 
 
-def _clip_times_ns(table: Table, numbers: Sequence[int]) -> NDArray[np.int64] | None:
-    """Times of a clip's rows, or None without a column of ascending times, which EMER's own sheets don't need."""
-    time_column = find_time_column(table.header)
-    if time_column is None or len(table.rows) < 2:
+def _timed(
+    table: Table, values: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str, dict[str, int]] | None:
+    """The rows with usable times, those, their clock and the losses; None without times, which EMER's sheets lack.
+
+    Raises:
+        DataError: the column holds dates, or times of an unknown or wrong unit, or those of several recordings.
+    """
+    found = find_time_column(table.header)
+    if found is None or len(table.rows) < 2:
         return None
-    try:
-        times_ns = parse_times_ns(table, table.rows, numbers, *time_column)
-    except DataError:
+    position, unit_ns = found
+    cells = [row[position] for row in table.rows]
+    mark = table.mark(cells, table.header[position])
+    stamps = np.array([number_or_nan(cell, mark) for cell in cells], np.float64)
+    where = f"{table.path}, column {table.header[position]}"
+    words = [text for cell, stamp in zip(cells, stamps, strict=True) if math.isnan(stamp) and (text := cell_text(cell))]
+    if len(words) > np.isfinite(stamps).sum():
+        kind = "a date or a time of day" if _DATE.search(words[0]) else "not a time"
+        raise DataError(
+            f"{where}: {words[0]!r} is {kind}; export the times as numbers of ms or us, or delete the column"
+        )
+    if np.isnan(stamps).all():
         return None
-    steps = np.diff(times_ns)
+    centre, spread = np.nanmedian(stamps), np.subtract(*np.nanpercentile(stamps, (75, 25)))
+    lost: dict[str, int] = {}
+
+    def leave_out(reason: str, rows: NDArray[np.bool_]) -> None:
+        if rows.any():
+            lost[reason] = int(rows.sum())
+            stamps[rows] = np.nan
+
+    leave_out("no time", np.isnan(stamps))
+    leave_out("a time far from all others", (spread > 0) & (np.abs(stamps - centre) > 3 * spread))
+    leave_out("events without a sample", np.isnan(values[:, : EVENTS.start]).all(axis=1) & ~np.isnan(stamps))
+    # of successive rows with one stamp the first that saw an eye, else the first, is the sample
+    timed = np.flatnonzero(~np.isnan(stamps))
+    group = np.cumsum(np.diff(stamps[timed], prepend=np.nan) != 0)
+    order = np.lexsort((timed, ~seen[timed], group))
+    again = np.zeros(len(stamps), np.bool_)
+    again[timed[order[1:]]] = np.diff(group[order]) == 0
+    leave_out("a doubled time", again)
+    timed = np.flatnonzero(~np.isnan(stamps))
+    unit = _unit(stamps, unit_ns)
+    if unit.problem or not len(timed):
+        raise DataError(f"{where}: {unit.problem or 'no row has a time and a sample'}")
+    times_ns = np.round((stamps[timed] - stamps[timed[0]]) * unit.ns).astype(np.int64)
+    rise = rising(times_ns)
+    kept, times_ns = timed[rise], times_ns[rise]
+    if len(kept) < (1 - _MOST_BACKWARD) * len(timed):
+        row = table.first_row + int(timed[np.flatnonzero(np.diff(stamps[timed]) < 0)[0] + 1])
+        raise DataError(f"{where}: time runs backwards in row {row}: does the sheet hold several recordings?")
+    if len(kept) < len(timed):
+        lost["a time that runs backwards"] = len(timed) - len(kept)
+    times_ns -= times_ns[0]
+    clock = f"{unit.name}, {'as the header says' if unit_ns else 'told by the rate'}"
     # a row stands for the period that it ends
-    return None if (steps <= 0).any() else times_ns - times_ns[0] + np.int64(np.median(steps))
+    return kept, times_ns + np.int64(np.median(np.diff(times_ns)) if len(kept) > 1 else unit.ns), clock, lost
 
 
 def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
@@ -226,7 +294,8 @@ def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
         with entry.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if not np.array_equal(kept["stamp"], stamp):
                 return None
-            notes = tuple(kept["notes"].tolist())
-            return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], timed=bool(kept["timed"]), notes=notes)
+            arrays = kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"])
+            notes, lost = tuple(kept["notes"].tolist()), json.loads(str(kept["lost"]))
+            return EyeTrack(*arrays, clock=str(kept["clock"]), lost=lost, notes=notes)
     except Exception:  # zip, zlib and NumPy share no exception; the sheet can be read again
         return None

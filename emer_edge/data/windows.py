@@ -78,7 +78,7 @@ class PreparedClip:
     ) -> None:
         track = clip.eye()
         count = len(clip.frame_names)
-        times_ns = track.times_ns if track.timed else clip_times_ns(len(track.rows), spec.length_ns)
+        times_ns = track.times_in(spec.length_ns)
         rows, seen = track.rows, track.seen
         if profile is not None:
             kept = profile.kept(times_ns)

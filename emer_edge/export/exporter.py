@@ -131,7 +131,14 @@ class _Export:
         writer.add(GOLDEN_NAME, write_golden(golden))
         notes = tuple(self.notes(manifest, made.choice.notes, checks))
         report = report_of(
-            manifest, made.choice, judged, writer.folder, checks=checks, notes=notes, arguments=options.arguments
+            manifest,
+            made.choice,
+            judged,
+            writer.folder,
+            checks=checks,
+            notes=notes,
+            data=None if self.slices is None else self.slices.overview,
+            arguments=options.arguments,
         )
         writer.add("report.json", report.to_json())
         writer.add("report.html", report_html(report).encode())
@@ -250,8 +257,6 @@ class _Export:
         yield from chosen
         if slices is not None and slices.made_up:
             yield "calibrated on synthetic clips that were made for it, as no data was given"
-        if slices is not None and slices.skipped:
-            yield f"{slices.skipped} clips could not be used and were skipped"
         if slices is None:
             yield "no data was given: the generic landmark template is used; nothing was gated or fitted"
         elif manifest.face.template_faces == 0:

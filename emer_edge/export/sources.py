@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from emer_edge.core.whole_file import scratch_folder
 from emer_edge.core.window import NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
+from emer_edge.data.overview import overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
@@ -96,7 +97,7 @@ class Slices:
         record: the manifest's record of the data behind the network.
         synthetic: the clips are this project's own synthetic ones.
         made_up: they were synthesised for this export.
-        skipped: clips that could not be used.
+        overview: the data set's table (`emer_edge.data.overview`).
     """
 
     training: tuple[Clip, ...]
@@ -104,7 +105,7 @@ class Slices:
     record: DataRecord
     synthetic: bool
     made_up: bool = False
-    skipped: int = 0
+    overview: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self, clips: Sequence[Clip]) -> tuple[str, ...]:
         """Salted hashes of clips, sorted."""
@@ -221,7 +222,7 @@ def _slices(dataset: EmerDataset, sources: Sources, options: ExportOptions) -> S
     if not (training and selection):
         training, selection = dataset.training(fold), dataset.selection(fold)
     record = known or _record(dataset, fold, training, selection)
-    return Slices(training, selection, record, synthetic, skipped=len(dataset.skipped))
+    return Slices(training, selection, record, synthetic, overview=overview(dataset))
 
 
 def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
@@ -233,7 +234,7 @@ def _made_up(root: Path, sources: Sources, progress: Progress) -> Slices:
     selection = (*dataset.fold(1), *dataset.fold(2))
     chosen = set(map(id, selection))
     training = tuple(clip for clip in dataset.clips if id(clip) not in chosen)
-    return Slices(training, selection, known, True, made_up=True)
+    return Slices(training, selection, known, True, made_up=True, overview=overview(dataset))
 
 
 def _record(

@@ -103,6 +103,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         events: how columns 33 to 39 were filled.
         window: the window it was trained on.
         data: what it was trained on; None when unknown.
+        overview: the table of that data set (`emer_edge.data.overview`).
         recipe: the settings of the training run.
         epoch: the epoch that the selection slice chose, from 1; 0 for a network that was not trained.
         scores: figures of that epoch on the selection slice, `<head>/<metric>` -> value.
@@ -121,6 +122,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     events: EventsRule
     window: WindowSpec
     data: DataRecord | None = None
+    overview: dict[str, str] = {}
     recipe: dict[str, str | int | float | bool | None] = {}
     epoch: int = 0
     scores: dict[str, float] = {}

@@ -12,14 +12,13 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
 from emer_edge.core.whole_file import Target
-from emer_edge.data.dataset import SkippedClip
+from emer_edge.data.dataset import SkippedClip, UsableClips
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
-from emer_edge.data.sheets import EyeTrack, read_sheet
+from emer_edge.data.sheets import EyeTrack
 from emer_edge.report import write_all
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
 from emer_edge.signals.fixations import find_fixations, fixation_map, viewing_distance_mm
-from emer_edge.signals.rows import clip_times_ns
 
 INDEX_FILE: Final = "index.html"
 
@@ -79,19 +78,11 @@ def _tracks(
         track = EyeTrack(export.rows, export.times_ns, export.seen, timed=True)
         yield recording.name, track, recording.display or export.display or usual
         return
-    layout = find_layout(path)
-    skipped += [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
-    for files in layout.clips:
-        try:
-            if files.sheet is None:
-                raise DataError("it has no eye sheet")
-            track = read_sheet(files.sheet)
-        except DataError as error:
-            skipped.append(SkippedClip(files.name, str(error)))
-            continue
-        if not track.timed:
-            track = replace(track, times_ns=clip_times_ns(len(track.rows), manifest.window.length_ns))
-        yield files.name, track, usual
+    usable = UsableClips.of(find_layout(path), manifest.window)
+    skipped += usable.skipped
+    for clip in usable.clips:
+        track = clip.eye()
+        yield clip.name, replace(track, times_ns=track.times_in(manifest.window.length_ns)), usual
 
 
 def _page(drawings: dict[str, str]) -> str:

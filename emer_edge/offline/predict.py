@@ -6,8 +6,8 @@ A recording takes the same steps as a live run; only the arithmetic of several h
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import Result, State
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
-from emer_edge.data.dataset import Clip, SkippedClip
+from emer_edge.data.dataset import Clip, SkippedClip, UsableClips, in_order
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.data.windows import clip_window, load_faces
@@ -147,6 +147,7 @@ def predict_paths(
     strict: bool = False,
     faces: FaceOptions = FaceOptions(),
     skipped: list[SkippedClip] | None = None,
+    opened: Callable[[Path, UsableClips], None] = lambda root, clips: None,
     progress: Progress = silent,
 ) -> Iterator[Prediction]:
     """Score EMER data sets (all their clips, labelled or not) and recordings.
@@ -154,14 +155,16 @@ def predict_paths(
     Args:
         session: the loaded bundle.
         paths: folders of EMER data sets or recordings.
-        strict: fail on the first clip that can't be read.
+        strict: fail on the first clip that can't be used.
         faces: which face to follow in a recording.
-        skipped: receives the clips that can't be read.
+        skipped: receives the clips that can't be used.
+        opened: called with the clips of each data set before they are scored.
         progress: called while scoring.
 
     Raises:
         ConfigurationError: no paths.
-        DataError: a path is neither, or, with `strict`, a clip can't be read.
+        DataError: a path is neither; many clips of a data set cover too little of a window; or, with `strict`, one
+            can't be used.
     """
     if not paths:
         raise ConfigurationError("name at least one EMER data set or recording to score")
@@ -169,7 +172,15 @@ def predict_paths(
         if is_recording(path):
             yield from _recording(session, path, faces, progress)
         else:
-            yield from _data_set(session, path, strict=strict, skipped=skipped, progress=progress)
+            usable = UsableClips.of(find_layout(path), session.bundle.manifest.window, progress)
+            usable = replace(usable, skipped=in_order(usable.skipped, path, strict))
+            opened(path, usable)
+            usable.refuse_many_uncovered()
+            scores = score_clips(session, usable.clips, strict=strict, progress=progress)
+            if skipped is not None:
+                skipped += [*usable.skipped, *scores.skipped]
+            for at, clip in enumerate(scores.clips):
+                yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at))
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
@@ -203,26 +214,6 @@ def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progr
     source = Source(*paths, offset_ms=offset_ms, display=display, stimulus=stimulus, faces=faces)
     for result in score_recording(session, source, progress):
         yield Prediction(path, recording.name, result)
-
-
-def _data_set(
-    session: Session, path: Path, *, strict: bool, skipped: list[SkippedClip] | None, progress: Progress
-) -> Iterator[Prediction]:
-    layout = find_layout(path)
-    broken = [SkippedClip(name, reason) for name, reason in sorted(layout.broken.items())]
-    clips = []
-    for files in layout.clips:
-        try:
-            clips.append(Clip.of(files))
-        except DataError as error:
-            broken.append(SkippedClip(files.name, str(error)))
-    if strict and broken:
-        raise DataError(f"{path}: clip {broken[0].name}: {broken[0].reason}")
-    scores = score_clips(session, clips, strict=strict, progress=progress)
-    if skipped is not None:
-        skipped += [*broken, *scores.skipped]
-    for at, clip in enumerate(scores.clips):
-        yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at))
 
 
 def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:

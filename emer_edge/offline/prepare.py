@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,11 +20,12 @@ from emer_edge.core.errors import CameraError, DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_file, whole_folder
 from emer_edge.core.window import NANOSECONDS
+from emer_edge.data.frames import is_litter, natural_key
 from emer_edge.data.images import import_cv2
-from emer_edge.data.layout import natural_key
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.video import PHOTOS
 from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing
+from emer_edge.runtime.faces.follower import Appearance, unlike
 from emer_edge.runtime.options import FaceOptions, Subject
 
 ImageFormat = Literal["png", "jpg"]
@@ -68,8 +70,8 @@ def prepare_videos(
 ) -> tuple[PreparedVideo, ...]:
     """Cut the subject's face out of every frame of every video.
 
-    A frame without a usable face gives no crop. A clip is written atomically, and existing clips are kept, so an
-    interrupted run can be continued.
+    A frame without a usable face gives no crop, nor does one whose crop is unlike the others of its clip. A clip is
+    written atomically, and existing clips are kept, so an interrupted run can be continued.
 
     Args:
         source: a folder of videos, or of folders of frames, in any depth; or one video.
@@ -83,9 +85,11 @@ def prepare_videos(
 
     Raises:
         OutputExistsError: a clip that would be replaced holds files of others.
-        DataError: there is no video, two of them would have the same name, or the output can't be written.
+        DataError: there is no video, two of them would have the same name, the output is the input or inside or around
+            it, or it can't be written.
     """
     clips = _videos(source)
+    _refuse_own(source, output, clips.values())
     if not clips:
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
     rows = _read_report(output / REPORT_FILE)
@@ -110,20 +114,36 @@ def prepare_videos(
 
 
 def _prepare(name: str, video: Path, target: Target, faces: FaceSource, image_format: ImageFormat) -> PreparedVideo:
-    crops = 0
+    crops: dict[Path, Appearance] = {}
     try:
         with whole_folder(target) as partial, open_camera(str(video), "fast") as camera:
             for frame in camera:
                 face = faces.on_frame(frame)
                 if face is not None:
-                    _write(partial / f"{frame.index + 1:05d}.{image_format}", face.crop)
-                    crops += 1
+                    crop = partial / f"{frame.index + 1:05d}.{image_format}"
+                    _write(crop, face.crop)
+                    crops[crop] = Appearance.of(face.crop)
+            covered = [crop for crop, odd in zip(crops, unlike(list(crops.values())), strict=True) if odd]
+            for crop in covered:
+                crop.unlink()
     except CameraError as error:
         return PreparedVideo(name, faces.frames, problem=str(error))
-    missed = dict(faces.missed.most_common())
+    missed = dict((faces.missed + Counter({Missing.COVERED: len(covered)})).most_common())
     reasons = ", ".join(f"{count} {reason.value}" for reason, count in missed.items())
     problem = "" if crops else f"no frame has a usable face: {reasons}"
-    return PreparedVideo(name, faces.frames, crops, missed, problem=problem)
+    return PreparedVideo(name, faces.frames, len(crops) - len(covered), missed, problem=problem)
+
+
+def _refuse_own(source: Path, output: Path, videos: Iterable[Path]) -> None:
+    """Refuse to cut crops out of crops, or to write among what is read, by whatever links."""
+    given, made = source.resolve(), output.resolve()
+    if given == made or made in given.parents or (source.is_dir() and given in made.parents):
+        raise DataError(f"{output} is the same folder as {source}, or one is inside the other; choose another output")
+    for video in videos:
+        if made in video.resolve().parents:
+            raise DataError(f"{video} lies in {output}, the output; choose another output")
+    if (given / REPORT_FILE).is_file():
+        raise DataError(f"{source} holds a {REPORT_FILE}: its images are crops already; name the folder of raw videos")
 
 
 def _write(path: Path, crop: Any) -> None:
@@ -142,10 +162,15 @@ def _videos(source: Path) -> dict[str, Path]:
     if not source.is_dir():
         raise DataError(f"there is no folder of videos at {source}")
     names: dict[str, Path] = {}
-    for folder, inner, files in os.walk(source):
-        inner[:] = [name for name in inner if not name.startswith(".")]
+    seen: set[str] = set()
+    for folder, inner, files in os.walk(source, followlinks=True):
+        inner[:] = [name for name in inner if not is_litter(name)]
+        if os.path.realpath(folder) in seen:  # links that lead to each other
+            inner.clear()
+            continue
+        seen.add(os.path.realpath(folder))
         path = Path(folder)
-        suffixes = {name: os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")}
+        suffixes = {name: os.path.splitext(name)[1].lower() for name in files if not is_litter(name)}
         videos = [path / name for name, suffix in suffixes.items() if suffix in _VIDEOS]
         if not PHOTOS.isdisjoint(suffixes.values()):
             videos.append(path)

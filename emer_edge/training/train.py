@@ -27,6 +27,7 @@ from emer_edge.core.window import EventsRule
 from emer_edge.data.cache import contents_of
 from emer_edge.data.contents import contents_of_clips
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
+from emer_edge.data.overview import overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.backbone import seed_backbone
@@ -323,6 +324,7 @@ class _Run:
                 selection_hashes=tuple(sorted(clip_hash(salt, clip) for clip in self.selection.clips)),
                 synthetic=synthetic,
             ),
+            overview=overview(self.dataset),
             recipe=config.settings(),
             epoch=state.best_epoch,
             scores=state.best_figures,

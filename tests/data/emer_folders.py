@@ -86,7 +86,7 @@ def labels_of(name: str) -> list[Any]:
     return [name, word, "", 0.5, -0.5, "neutral", "neutral", 0.0, 0.0, 1.5]
 
 
-def write_sets(root: Path, names: Sequence[str], folds: Mapping[str, int], frames: int = 3, rows: int = 40) -> Path:
+def write_sets(root: Path, names: Sequence[str], folds: Mapping[str, int], frames: int = 8, rows: int = 40) -> Path:
     """The layout that the authors' loader reads, with labels of both views."""
     (root / "eye").mkdir(parents=True)
     for seed, name in enumerate(names):
@@ -96,7 +96,7 @@ def write_sets(root: Path, names: Sequence[str], folds: Mapping[str, int], frame
     return root
 
 
-def write_release(root: Path, names: Sequence[str], folds: Mapping[str, int], frames: int = 3, rows: int = 40) -> Path:
+def write_release(root: Path, names: Sequence[str], folds: Mapping[str, int], frames: int = 8, rows: int = 40) -> Path:
     """The later release."""
     (root / "eye_movement data").mkdir(parents=True)
     for seed, name in enumerate(names):

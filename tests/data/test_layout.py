@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emer_edge.core.errors import DataError
-from emer_edge.data.layout import find_layout, frame_names, natural_key, parse_folds
+from emer_edge.data.frames import list_frames, natural_key
+from emer_edge.data.layout import find_layout, parse_folds
 
 
 def test_either_layout_is_found(small_root: Path) -> None:
     names = clip_names(6)
     layout = find_layout(small_root)
     assert {clip.name: clip.fold for clip in layout.clips} == folds_of(names)
-    assert all(clip.sheet is not None and clip.sheet.stem == clip.name for clip in layout.clips)
+    assert all(clip.sheet.stem == clip.name for clip in layout.clips)
     assert all(clip.frames.name == clip.name for clip in layout.clips)
     assert layout.labels.name in ("new_label.xlsx", "EMER_label.xlsx")
     assert layout.broken == {}
@@ -29,7 +30,7 @@ def test_frames_are_in_natural_order(tmp_path: Path, pattern: str) -> None:
         (tmp_path / pattern.format(number)).touch()
     (tmp_path / "Thumbs.db").touch()
     (tmp_path / ".hidden.png").touch()
-    assert frame_names(tmp_path) == [pattern.format(number) for number in range(1, 13)]
+    assert list_frames(tmp_path).names == tuple(pattern.format(number) for number in range(1, 13))
 
 
 @given(st.lists(st.integers(0, 10**9), unique=True))

@@ -75,14 +75,6 @@ def test_times_of_a_sheet_start_with_its_clip(tmp_path: Path) -> None:
     assert track.times_ns.tolist() == [8_000_000 * (at + 1) for at in range(5)]
 
 
-@pytest.mark.parametrize("times", [[1, 2, 2, 3], [1, "", 2, 3], ["9:00", "9:01", "9:02", "9:03"]], ids=repr)
-def test_times_that_cannot_be_times_leave_a_clip_without(tmp_path: Path, times: list[Any]) -> None:
-    rows = [[*row, time] for row, time in zip(eye_rows(4), times, strict=True)]
-    track = read_sheet(write_text(tmp_path / "clip.tsv", [[*COLUMN_KEYS, "Time"], *rows]))
-    assert not track.timed
-    assert len(track.rows) == 4
-
-
 @pytest.mark.parametrize(
     ("header", "column"),
     [

@@ -132,6 +132,8 @@ def test_a_real_export_tells_every_section(int8: ExportSummary) -> None:
     assert written == render(ExportReport.from_json((int8.path / "report.json").read_bytes())) == render(int8.report)
     page = Page(written)
     assert tuple(page.sections) == HEADINGS
+    assert int8.report.data["clips"].endswith("can be used")
+    assert all(f"Data: {name}" in page.sections["How it was made"] for name in int8.report.data)
     assert not page.tags & {"script", "link", "img", "iframe", "object"}
     assert set(re.findall(r"https?://[^\s\"'<]+", written)) == {"http://www.w3.org/2000/svg"}
     assert "INT8" in page.sections["Summary"]

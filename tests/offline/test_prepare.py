@@ -115,3 +115,51 @@ def test_folders_without_videos(session: Session, tmp_path: Path) -> None:
     film(tmp_path / "nobody" / "a.avi", EMPTY)
     with pytest.raises(DataError, match="gave a crop"):
         prepared(session, tmp_path / "nobody", tmp_path / "out")
+
+
+@pytest.mark.case(
+    "prepare into its own input, inside it, around it, or by a link", before="crops were cut out of crops"
+)
+def test_the_input_is_never_written_to(session: Session, videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(videos)
+    before = sorted(videos.rglob("*"))
+    for output in (videos, videos / "crops", videos.parent, tmp_path / "link", tmp_path / "link" / "set1"):
+        with pytest.raises(DataError, match=r"choose another output"):
+            prepared(session, videos, output, force=True)
+    assert sorted(videos.rglob("*")) == before
+    prepared(session, videos / "set2", tmp_path / "out")
+    with pytest.raises(DataError, match=r"holds a prepare\.csv: its images are crops already"):
+        prepared(session, tmp_path / "out", tmp_path / "again")
+    source = tmp_path / "linked"
+    source.mkdir()
+    (source / "clip").symlink_to(tmp_path / "out" / "10_film_sad")
+    with pytest.raises(DataError, match=r"lies in .*out, the output"):
+        prepared(session, source, tmp_path / "out", force=True)
+
+
+@pytest.mark.case("a link to a folder of videos, and thumbnails of a NAS box", before="left out, and made clips of")
+def test_links_are_followed_and_litter_is_not(session: Session, videos: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "set2").symlink_to(videos / "set2")
+    stills(source / "@eaDir" / "set2", STILL)
+    assert list(prepared(session, source, tmp_path / "out")) == ["set2/10_film_sad"]
+
+
+def behind_a_hand(image: np.ndarray) -> np.ndarray:
+    hidden = np.full(image.shape, (120, 150, 205), np.float32)
+    for finger in range(-3, 4):
+        cv2.line(hidden, (300 + finger * 18, 110), (300 + finger * 18, 230), (84, 105, 143), 2)
+    hand = cv2.ellipse(np.zeros(image.shape[:2], np.float32), (300, 170), (70, 55), 0, 0, 360, 1.0, -1)
+    hand = cv2.GaussianBlur(hand, (0, 0), 1.5)[..., None]
+    return np.clip(image * (1 - hand) + hidden * hand, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.case("a hand before a part of the face", before="kept as a face")
+def test_a_covered_face_is_no_crop_and_is_counted(session: Session, tmp_path: Path) -> None:
+    images = [*[STILL] * 3, behind_a_hand(STILL), *[STILL] * 4]
+    stills(tmp_path / "in" / "clip", *images)
+    done = prepared(session, tmp_path / "in", tmp_path / "out")["clip"]
+    assert (done.frames, done.crops, done.missed) == (8, 7, {Missing.COVERED: 1})
+    assert not (tmp_path / "out" / "clip" / "00004.png").exists()
+    assert [(row["frames"], row["crops"], row["covered"]) for row in report(tmp_path / "out")] == [("8", "7", "1")]

@@ -18,6 +18,7 @@ from emer_edge.bundle.manifest import BundledHead
 from emer_edge.core.errors import DataError
 from emer_edge.core.heads import HEADS, PROTOCOLS, ClassHead
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
+from emer_edge.data.overview import overview
 from emer_edge.metrics.summed import CORRELATIONS, Summed, summed_choices, summed_classes, summed_values
 
 _MARKER: Final = "synthetic.json"
@@ -45,6 +46,7 @@ def facts_of(dataset: EmerDataset) -> DataFacts:
         stimuli=len({clip.stimulus for clip in dataset.clips if clip.stimulus is not None}),
         labels=labels,
         synthetic=(dataset.root / _MARKER).is_file(),
+        overview=overview(dataset),
     )
 
 

@@ -46,6 +46,8 @@ def _data(report: BenchReport) -> Iterator[str]:
         f"The data were {kind}: {data.clips:,} usable clips of {data.participants} participants{films} "
         f"({data.skipped} clips could not be used; fingerprint {data.fingerprint[:12]})."
     )
+    if data.overview:
+        yield f"What was found at opening: {'; '.join(f'{name}: {text}' for name, text in data.overview.items())}."
     if data.regrouped:
         yield "Its folds share participants, so clips were dealt into five new folds with participants apart."
     elif data.shared_participants:

@@ -116,6 +116,7 @@ class DataFacts(Record, frozen=True):
         stimuli: films, by the names of clips; 0 where these name none.
         labels: class head -> class -> clips.
         synthetic: this project's own synthetic clips.
+        overview: the data set's table (`emer_edge.data.overview`).
     """
 
     fingerprint: str
@@ -128,6 +129,7 @@ class DataFacts(Record, frozen=True):
     stimuli: int
     labels: dict[str, dict[str, int]]
     synthetic: bool
+    overview: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Moved(Record, frozen=True):

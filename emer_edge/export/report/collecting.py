@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -64,6 +64,7 @@ def report_of(
     *,
     checks: tuple[TensorRtCheck, ...] | None,
     notes: tuple[str, ...],
+    data: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
 ) -> ExportReport:
     """Collect the measurements of an export.
@@ -75,6 +76,7 @@ def report_of(
         folder: of the parts.
         checks: by TensorRT; None without it.
         notes: for people.
+        data: the data set's table; None without data.
         arguments: of the command line, `export` among them.
     """
     errors, gate = manifest.verification.largest_error, manifest.gate
@@ -84,6 +86,7 @@ def report_of(
         name=manifest.name,
         facts=_facts(manifest),
         notes=notes,
+        data=dict(data or {}),
         parts={
             name: PartFigures(
                 precision=precision,

@@ -252,6 +252,7 @@ class ExportReport(_Record, frozen=True, kw_only=True):
         schema: version of this layout.
         name: the bundle's.
         facts: name -> text.
+        data: the data set's table (`emer_edge.data.overview`); empty without data.
         notes: for the user.
         parts: `cpu/face_encoder` and so on -> its figures.
         verified_on: the inputs of `largest_error`.
@@ -278,6 +279,7 @@ class ExportReport(_Record, frozen=True, kw_only=True):
     schema: Literal[3] = SCHEMA
     name: str
     facts: dict[str, str]
+    data: dict[str, str] = {}
     notes: tuple[str, ...]
     parts: dict[str, PartFigures]
     verified_on: str

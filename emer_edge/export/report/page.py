@@ -59,9 +59,10 @@ def _tiles(report: ExportReport) -> tuple[Tile, ...]:
 
 
 def _making(report: ExportReport) -> tuple[Block, ...]:
-    """Facts, versions, classes, and the command line that makes the bundle again."""
+    """Facts, versions, classes, the data set's table, and the command line that makes the bundle again."""
     facts = [(name[:1].upper() + name[1:], fact) for name, fact in report.facts.items()]
     facts += [(f"Classes of {head}", ", ".join(names)) for head, names in report.heads.items() if names]
+    facts += [(f"Data: {name}", text) for name, text in report.data.items()]
     if not report.command:
         return (Facts(tuple(facts)), Paragraph("It was exported from Python: there is no command line to repeat."))
     text = Paragraph("To make it again, with your own folders before the names of files:")

@@ -19,6 +19,7 @@ _BINS: Final = (16, 12)
 _SHARES: Final = ((0.26, 0.58), (0.20, 0.44))  # of red and of green in a pixel's sum: skin, hair and lips are inside
 _THUMBNAIL_PX: Final = 14
 _THUMBNAIL_WEIGHT: Final = 0.25
+_FEWEST: Final = 3
 _DARK: Final = 8.0  # keeps the shares and logarithms of black pixels from being noise
 
 _Y, _X = np.mgrid[:FACE_SIZE_PX:2, :FACE_SIZE_PX:2]
@@ -66,6 +67,19 @@ def difference(one: Appearance, other: Appearance) -> float:
     """
     colours = float(np.sqrt(max(0.0, 1.0 - float(one.colours @ other.colours))))
     return colours + _THUMBNAIL_WEIGHT * (1.0 - float(one.thumbnail @ other.thumbnail))
+
+
+def unlike(seen: Sequence[Appearance]) -> NDArray[np.bool_]:
+    """Which crops of one person look like somebody or something else: a hand before the face, a mask, a wrong face.
+
+    Returns:
+        (n,) bool; all false for fewer than three crops, among which none is usual.
+    """
+    if len(seen) < _FEWEST:
+        return np.zeros(len(seen), np.bool_)
+    colours = np.sqrt(np.mean([one.colours**2 for one in seen], axis=0))
+    usual = Appearance(colours, _unit(np.median([one.thumbnail for one in seen], axis=0)))
+    return np.array([difference(usual, one) > _OTHER for one in seen])
 
 
 def blended(old: Appearance, new: Appearance, share: float) -> Appearance:

@@ -263,6 +263,7 @@ class Missing(str, Enum):
     CUT = "cut by the border"
     TURNED = "turned away"
     BLURRED = "blurred"
+    COVERED = "covered"
 
 
 def outside(

@@ -1,0 +1,113 @@
+"""Whether the clips of a data set can be used: their frames, their clocks, and how much of a window they cover.
+
+Every command that reads a data set asks here, so that a broken clip has one fate and one reason in all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from emer_edge.core.errors import DataError
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.results import State
+from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, NANOSECONDS, WindowSpec
+from emer_edge.data.frames import FrameFacts, check_frames
+from emer_edge.data.layout import ClipFiles, Layout
+from emer_edge.data.sheets import EyeTrack, read_sheet
+from emer_edge.signals.rows import clip_times_ns, eye_slots, face_slots, hop_candidates
+
+_MOST_THREADS: Final = 8
+
+
+@dataclass(frozen=True)
+class ClipCheck:
+    """What a clip holds.
+
+    Attributes:
+        frames: its frames.
+        clock: unit of the sheet's times and what told it; empty where the sheet has none.
+        lost: why rows of the sheet were left out -> number of rows.
+        face_slots, eye_slots: covered slots of its window.
+        seconds: from the start of its first row to its last; the window's length without times.
+        longest_gap_s: between two rows; 0 without times.
+        problem: why it can't be used, or empty.
+        notes: what was guessed or derived in its sheet.
+    """
+
+    frames: FrameFacts
+    clock: str
+    lost: dict[str, int]
+    face_slots: int
+    eye_slots: int
+    seconds: float
+    longest_gap_s: float
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def check_clip(files: ClipFiles, window: WindowSpec) -> ClipCheck:
+    """Read all frames and the eye sheet of a clip; DataError where one can't be used."""
+    frames = check_frames(files.frames)
+    track = read_sheet(files.sheet)
+    faces, eyes = _covered(track, frames.count, window)
+    times_ns = track.times_in(window.length_ns)
+    seconds = float(times_ns[-1]) / NANOSECONDS
+    problem = ""
+    if window.coverage(faces, eyes) is not State.OK:
+        clock = f"by its clock ({track.clock})" if track.timed else "without times"
+        problem = (
+            f"{faces} of {FACE_SLOTS} face slots and {eyes} of {EYE_SLOTS} eye slots are covered, at least "
+            f"{window.min_face_slots} and {window.min_eye_slots} are needed: {frames.count} frames and "
+            f"{len(track.rows)} rows over {seconds:.2f} s {clock}"
+        )
+    gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if track.timed else 0.0
+    return ClipCheck(
+        frames,
+        track.clock,
+        dict(track.lost),
+        faces,
+        eye_slots=eyes,
+        seconds=seconds,
+        longest_gap_s=gap_s,
+        problem=problem,
+        notes=track.notes,
+    )
+
+
+def _covered(track: EyeTrack, frames: int, window: WindowSpec) -> tuple[int, int]:
+    """Covered face and eye slots of the clip's window, as `PreparedClip` cuts it."""
+    times_ns = track.times_in(window.length_ns)
+    end_ns = int(times_ns[-1])
+    frame_times_ns = clip_times_ns(frames, end_ns)
+    candidates = frame_times_ns[hop_candidates(frame_times_ns, end_ns, window)]
+    faces, eyes = face_slots(candidates, end_ns, window)[1], eye_slots(times_ns, track.seen, end_ns, window)[1]
+    return int(faces.sum()), int(eyes.sum())
+
+
+def check_clips(
+    layout: Layout, window: WindowSpec, progress: Progress = silent
+) -> Iterator[tuple[ClipFiles, ClipCheck | str]]:
+    """Check all clips of a data set in parallel: yield each with its check, or with the reason why there is none."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ThreadPoolExecutor(min(cores, _MOST_THREADS))
+    try:
+        checked = pool.map(partial(_checked, window=window), layout.clips)
+        for done, (files, check) in enumerate(zip(layout.clips, checked, strict=True), start=1):
+            progress("reading clips", done, len(layout.clips))
+            yield files, check
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _checked(files: ClipFiles, window: WindowSpec) -> ClipCheck | str:
+    try:
+        return check_clip(files, window)
+    except DataError as error:
+        return str(error)
