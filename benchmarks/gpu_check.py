@@ -1,15 +1,19 @@
-"""Everything that needs an NVIDIA GPU, in one command: build, load and run every part, compare, inspect, time.
+"""Everything that needs an NVIDIA GPU, in one command and one file to send back.
+
+It builds, loads and runs every part, compares, inspects, times, chooses, and runs live on simulated sensors.
 
     python -m benchmarks.gpu_check                    # exports the demo weights in every precision first
     python -m benchmarks.gpu_check a.emer b.emer      # bundles made elsewhere: no torch is needed, as on a Jetson
 
 Works with `tensorrt` (a Jetson, a server) and `tensorrt_rtx` (a desktop's GPU). What fails is a row of the table, not
-the end; the table and all figures go to benchmarks/results/gpu_check.json. Without a GPU it ends at once with 2.
+the end; the table, all figures and what they were measured beside go to one file, which names no person and no folder:
+benchmarks/results/boards/MODULE.json, from which docs/boards.md is made. Without a GPU it ends at once with 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -22,20 +26,27 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from benchmarks.boards import BOARDS
 from benchmarks.common import Floor, conclude, console, show, workshop
+from benchmarks.quiet import OTHERS
 from benchmarks.tensorrt_cases import Case, demo, given
+from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.report.table import Column
 from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines.choosing import time_parts
+from emer_edge.runtime.engines.kept_choice import keep_choice
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
 from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
-from emer_edge.runtime.engines.tensorrt.toolkit import describe_machine, load_toolkit
+from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, describe_machine, load_toolkit
+from emer_edge.runtime.pipeline import Pipeline, Summary
 
 BATCHES = (1, 3, 16, 17)
+_LIVE_S = 30
 TOLERANCE = {"fp32": 1e-3, "fp16": 0.03, "int8": 0.1}
 """Largest difference from ONNX Runtime on the same file, as a share of the output's largest value."""
 
@@ -99,9 +110,44 @@ def main() -> int:
         embeddings = _embeddings(cases)
         for case in cases:
             _check(findings, case, options, embeddings, arguments.repeats, arguments.warmup)
+        bundles = arguments.bundles or sorted(shop.folder.glob("*.emer"))
+        chosen = {path.name: _whole(findings, path, shop.recording(_LIVE_S)) for path in bundles}
     _show(findings.rows)
-    figures = {"machine": msgspec.to_builtins(machine), "tolerance": TOLERANCE, "rows": findings.rows}
-    return conclude("gpu_check", [Floor("rows that failed", findings.failed, 1, at_least=False)], figures)
+    figures: dict[str, Any] = {"machine": msgspec.to_builtins(machine), "tolerance": TOLERANCE, "bundles": chosen}
+    figures |= {"rows": findings.rows, "beside_others_share": round(OTHERS.share(), 4)}
+    name = re.sub(r"[^a-z0-9]+", "-", (machine.gpu if machine.module == UNKNOWN else machine.module).lower()).strip("-")
+    path = BOARDS / f"{name}.json"
+    floors = [Floor("rows that failed", findings.failed, 1, at_least=False)]
+    code = conclude("gpu_check", floors, figures, path, others_share=0.0)  # a board of others may be busy: it is said
+    console.print(f"please send {path} back, whatever it says: docs/boards.md tells where", soft_wrap=True)
+    return code
+
+
+def _whole(findings: Findings, path: Path, recording: Path) -> dict[str, Any]:
+    """What `emer-edge build` chooses for a bundle, and a live run of it on simulated sensors."""
+    case, bundle = Case(path.name.removesuffix(".emer"), "all", "", path), load_bundle(path)
+    choice = findings.attempt(case, "choose", lambda: time_parts(bundle, say=console.print))
+    if choice is None:
+        return {}
+    keep_choice(bundle, choice)
+    plain = msgspec.to_builtins(choice)
+    for part in plain["parts"]:
+        part["check"] = [line.replace(str(Path.home()), "~") for line in part["check"]]
+    summary = findings.attempt(case, "live run", lambda: _live(path, recording))
+    if summary is not None:
+        emotions, total = summary.states.get("ok", 0), summary.stages["total"]
+        message = f"{emotions} emotions, a step {total.p50_ms:.2f} ms, p99 {total.p99_ms:.2f} ms, {summary.engine}"
+        findings.add(case, "live run", message, ok=emotions > 0 and not summary.dropped)
+        plain["live"] = summary.to_dict()
+    return dict(plain)
+
+
+def _live(path: Path, recording: Path) -> Summary:
+    camera, tracker = str(recording / "video.avi"), str(recording / "tracker.tsv")
+    with Pipeline(path, camera, tracker, offset_ms=0.0) as pipeline:
+        for _ in pipeline:
+            pass
+    return pipeline.summary()
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emer_edge.bundle import TENSORRT, load_bundle
+from emer_edge.bundle import TENSORRT, load_bundle, role_of
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -30,7 +30,7 @@ def given(paths: Sequence[Path]) -> Iterator[Case]:
         bundle = load_bundle(entry)
         precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
         for part, path in bundle.parts(TENSORRT).items():
-            cpu = f"cpu/{part}.onnx"
+            cpu = f"cpu/{role_of(part)}.onnx"
             yield Case(
                 entry.name.removesuffix(".emer"),
                 part,

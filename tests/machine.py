@@ -18,6 +18,7 @@ NATURE = (
     "this systemd is older",
     "no file system can be mounted here",
     "there is no /dev/shm",
+    "pycuda can't be had here",
 )
 """How reasons to skip begin that are about what a machine is; any other one is about a component that it lacks."""
 

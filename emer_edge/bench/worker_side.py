@@ -36,20 +36,24 @@ class Opening:
     Attributes:
         bundle: its folder, absolute.
         manifest_sha256: of its manifest, which holds the hash of every file.
-        engine: that computes here; never `auto`, which may choose differently elsewhere.
+        engine: that computes here; `auto` only where several do.
         threads: intra-op threads.
+        parts: part of the networks and its file, so that nothing is chosen differently elsewhere.
     """
 
     bundle: Path
     manifest_sha256: str
     engine: str
     threads: int = 1
+    parts: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, session: Session) -> Opening:
         """From an open session."""
         folder = session.bundle.path.resolve()
-        return cls(folder, _manifest_hash(folder), session.engine_name)
+        engines = {session.parts[role].engine for role in session.networks}
+        engine = session.engine_name if len(engines) == 1 else "auto"
+        return cls(folder, _manifest_hash(folder), engine, parts=tuple(session.networks.items()))
 
     def open(self) -> Session:
         """Open it, after every file has been checked.
@@ -62,7 +66,7 @@ class Opening:
         if _manifest_hash(self.bundle) != self.manifest_sha256:
             raise BundleError(f"{self.bundle} is another bundle than the one that is measured; copy that one here")
         import_cv2().setNumThreads(self.threads)
-        return Session(bundle, self.engine, self.threads)
+        return Session(bundle, self.engine, self.threads, parts=dict(self.parts) or None)
 
 
 _held: dict[Opening, Session] = {}

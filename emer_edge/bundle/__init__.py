@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emer_edge.bundle.artefact import Bundle, BundleWriter, load_bundle
-from emer_edge.bundle.manifest import Manifest
-from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, VariantRecord
+from emer_edge.bundle.manifest import Combination, Manifest
+from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, VariantRecord, role_of
 
 __all__ = [
     "CPU",
@@ -12,8 +12,10 @@ __all__ = [
     "VARIANTS",
     "Bundle",
     "BundleWriter",
+    "Combination",
     "Manifest",
     "Variant",
     "VariantRecord",
     "load_bundle",
+    "role_of",
 ]

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 from emer_edge.bundle.golden_file import GOLDEN_NAME
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
-from emer_edge.bundle.variants import VARIANTS, Variant
+from emer_edge.bundle.variants import VARIANTS, Variant, role_of
 from emer_edge.core.errors import BundleError
 from emer_edge.core.whole_file import Target, name_folder, unfinished_folder
 
@@ -36,6 +36,15 @@ class Bundle:
             held = ", ".join(sorted(self.manifest.files)) or "nothing"
             raise BundleError(f"{self.path} has no {relative}; it holds {held}; export it again")
         return self.path / relative
+
+    def part_of(self, key: str) -> Path:
+        """Return the ONNX file of `cpu/fusion` and so on; raise BundleError if absent."""
+        variant, _, name = key.partition("/")
+        return self.part(cast(Variant, variant), name)
+
+    def keys_of(self, role: str) -> list[str]:
+        """All that can compute a part: `cpu/fusion`, `cpu/fusion-int8`, `tensorrt/fusion`."""
+        return [f"{variant}/{name}" for variant in VARIANTS for name in self.parts(variant) if role_of(name) == role]
 
     def parts(self, variant: Variant) -> dict[str, Path]:
         """The variant's parts by name; empty where the bundle has none."""

@@ -3,8 +3,9 @@
 A device replays them and must give the same outputs, up to the rounding of its own arithmetic. The inputs are seeded
 patterns and numbers in EMER's ranges, without any face.
 
-The file is a NumPy archive without pickles. `in/<part>/<tensor>` holds a part's inputs, the same for both variants, and
-`out/<variant>/<part>/<tensor>` its outputs, all float32.
+The file is a NumPy archive without pickles, all float32. `in/<part>/<tensor>` holds a part's inputs, the same for both
+variants and all precisions, `out/<variant>/<part>/<tensor>` its outputs, and `end/<number>/<head>` what a combination
+of the manifest makes of the faces, from end to end.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,6 +24,13 @@ from emer_edge.bundle.variants import VARIANTS, Variant
 from emer_edge.core.errors import BundleError
 
 GOLDEN_NAME: Final = "golden.npz"
+
+LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
+"""Precision -> largest difference allowed, as a share of the output's largest value.
+
+FP32 leaves room for TensorFloat-32 and other orders of summation, INT8 for activations that round to the neighbouring
+step. A wrong channel order, scale or file differs by around 1.
+"""
 
 _LARGEST_BYTES: Final = 64 << 20  # of one tensor, before anything is unpacked
 
@@ -36,10 +44,12 @@ class Golden:
     Attributes:
         inputs: part -> tensor -> float32 array.
         outputs: (variant, part) -> tensor -> float32 array.
+        ends: number of a combination -> head -> (N, C) raw outputs; empty in older bundles.
     """
 
     inputs: Mapping[str, Tensors]
     outputs: Mapping[tuple[Variant, str], Tensors]
+    ends: Mapping[int, Tensors] = field(default_factory=dict)
 
 
 def write_golden(golden: Golden) -> bytes:
@@ -49,6 +59,8 @@ def write_golden(golden: Golden) -> bytes:
         arrays |= {f"in/{part}/{name}": tensor for name, tensor in tensors.items()}
     for (variant, part), tensors in golden.outputs.items():
         arrays |= {f"out/{variant}/{part}/{name}": tensor for name, tensor in tensors.items()}
+    for number, tensors in golden.ends.items():
+        arrays |= {f"end/{number}/{name}": tensor for name, tensor in tensors.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for parameters
     return buffer.getvalue()
@@ -63,6 +75,7 @@ def read_golden(path: Path) -> Golden:
     """
     inputs: dict[str, Tensors] = {}
     outputs: dict[tuple[Variant, str], Tensors] = {}
+    ends: dict[int, Tensors] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             large = [member.filename for member in archive.infolist() if member.file_size > _LARGEST_BYTES]
@@ -78,10 +91,12 @@ def read_golden(path: Path) -> Golden:
                         inputs.setdefault(part, {})[name] = array
                     case ["out", variant, part, name] if variant in VARIANTS:
                         outputs.setdefault((cast(Variant, variant), part), {})[name] = array
+                    case ["end", number, head] if number.isdecimal():
+                        ends.setdefault(int(number), {})[head] = array
                     case _:
                         raise BundleError(f"{path} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
     except BundleError:
         raise
     except Exception as error:  # zip, zlib and NumPy share no exception
         raise BundleError(f"can't read {path}: {error}; export the bundle again") from None
-    return Golden(inputs, outputs)
+    return Golden(inputs, outputs, ends)

@@ -5,17 +5,20 @@ Decoding is strict: a missing field, an unknown field or a value of another type
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from emer_edge.bundle.variants import VARIANTS
 from emer_edge.core.errors import BundleError, EmerEdgeError
 from emer_edge.core.heads import HEADS, protocols_of
 from emer_edge.core.samples import Display
 from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Version 2 may hold several precisions: parts such as `face_encoder-int8`, and `Manifest.combinations`."""
+_READ: Final = (1, SCHEMA)
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The quantiles of an eye column in `Manifest.eye_quantiles`."""
 
@@ -91,19 +94,25 @@ class DetectorRecord(_Record, frozen=True):
     source: str = ""
     near_px: int = 0
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its parts: the one for a whole image, and the one for a face near the last one."""
+        return ("face_detector", "face_detector_near") if self.near_px else ("face_detector",)
+
 
 class PrecisionRecord(_Record, frozen=True):
     """Precision of the parts.
 
     Attributes:
-        requested: `--precision`.
-        parts: `cpu/face_encoder` -> `int8`, and so on for all parts of both variants.
+        requested: `--precision`, such as `int8` or `fp16,int8`: the first one is used until a device has chosen.
+        parts: `cpu/face_encoder` -> `int8`, and so on for all parts of both variants; `cpu/face_encoder-fp32` where a
+            further precision has another file.
         kept_high: layers that were returned to high precision, for the gate or by hand.
         int8_macs: share, 0 to 1, of the multiply-accumulate operations that are INT8: `cpu/face_encoder` and so on, and
             `cpu/step` and `tensorrt/step` for one crop and one window; empty in older bundles.
     """
 
-    requested: Literal["fp32", "fp16", "int8", "auto"]
+    requested: Annotated[str, msgspec.Meta(pattern=r"^(auto|(fp32|fp16|int8)(,(fp32|fp16|int8))*)$")]
     parts: dict[str, Literal["fp32", "fp16", "int8"]]
     kept_high: tuple[str, ...] = ()
     int8_macs: dict[str, float] = {}
@@ -174,6 +183,18 @@ class GateRecord(_Record, frozen=True):
     change_high: dict[str, float] = {}
 
 
+class Combination(_Record, frozen=True):
+    """Parts that may run together.
+
+    Attributes:
+        parts: part of `NetworkRecord` -> what computes it: `fusion` -> `tensorrt/fusion`, or `cpu/fusion-int8`.
+        verdict: of the gate on their result.
+    """
+
+    parts: dict[str, str]
+    verdict: Literal["passed", "inconclusive", "not run"]
+
+
 class VerificationRecord(_Record, frozen=True):
     """Difference between the exported parts and their network.
 
@@ -201,6 +222,9 @@ class Manifest(_Record, frozen=True):
         eye_quantiles: column key -> its `QUANTILES` in the training data; empty when unknown.
         gap_quantiles: 101 percentiles of the gap among selection clips with two equal labels; empty when unknown.
         networks: of a bundle with several; empty for one.
+        combinations: which parts may run together, the first precision's own variants first: their result passed the
+            gate, or all are FP32, or they are one variant in a precision that was asked for by name. Empty in older
+            bundles, whose variants are not mixed.
         demo: demo weights, trained on synthetic clips.
         research_only: EMER's agreement covers the training data.
         files: path inside the bundle -> hash and size.
@@ -226,6 +250,7 @@ class Manifest(_Record, frozen=True):
     data: DataRecord | None = None
     gap_quantiles: tuple[float, ...] = ()
     networks: tuple[NetworkRecord, ...] = ()
+    combinations: tuple[Combination, ...] = ()
     demo: bool = False
     research_only: bool = False
 
@@ -246,6 +271,13 @@ class Manifest(_Record, frozen=True):
         given = sorted(name for network in self.networks for name in network.heads)
         if self.networks and given != sorted(self.head_names):
             raise ValueError(f"the networks give {', '.join(given)}, the heads are {', '.join(self.head_names)}")
+        for combination in self.combinations:
+            if set(combination.parts) != set(self.roles) or not set(combination.parts.values()) <= set(
+                self.precision.parts
+            ):
+                raise ValueError(
+                    f"combinations must name a part of precision.parts for each of {', '.join(self.roles)}"
+                )
 
     @property
     def head_names(self) -> tuple[str, ...]:
@@ -256,6 +288,20 @@ class Manifest(_Record, frozen=True):
     def all_networks(self) -> tuple[NetworkRecord, ...]:
         """The networks, also where there is only one."""
         return self.networks or (NetworkRecord(heads=self.head_names),)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The networks' parts, each once: `face_encoder`, `fusion`, `fusion_2` ..."""
+        return tuple(dict.fromkeys(part for each in self.all_networks for part in (each.encoder, each.fusion)))
+
+    @property
+    def all_combinations(self) -> tuple[Combination, ...]:
+        """The combinations, in older bundles the variants as they are."""
+        verdict = "inconclusive" if self.gate.verdict == "failed" else self.gate.verdict
+        return self.combinations or tuple(
+            Combination(parts={role: f"{variant}/{role}" for role in self.roles}, verdict=verdict)
+            for variant in VARIANTS
+        )
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -281,7 +327,7 @@ class Manifest(_Record, frozen=True):
             raise BundleError(
                 f"{where} has schema {document['schema']}, this emer-edge reads up to {SCHEMA}; upgrade emer-edge"
             )
-        if document["schema"] != SCHEMA:
+        if document["schema"] not in _READ:
             raise BundleError(f"{where} has schema {document['schema']}, which this emer-edge no longer reads")
         document.pop("protocols", None)
         try:

@@ -23,6 +23,11 @@ class VariantRecord:
         return f"{self.folder}/{part}.onnx"
 
 
+def role_of(part: str) -> str:
+    """What a part does: `face_encoder` of `face_encoder-int8`, which is that part in a further precision."""
+    return part.partition("-")[0]
+
+
 VARIANTS: Final[Mapping[Variant, VariantRecord]] = {
     # any CPU, by ONNX Runtime: INT8 with unsigned activations; FP16 means FP32
     CPU: VariantRecord(CPU, "cpu"),

@@ -19,13 +19,17 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.shared_options import DataOption, ForceOption
 from emer_edge.core.packages import EXPORT_PACKAGES, require
-from emer_edge.export.export_options import CalibrationMethod, ExportOptions, Precision
+from emer_edge.export.export_options import CalibrationMethod, ExportOptions
 
 
 def export(
     output: Annotated[Path, typer.Option(help="The bundle to write, a folder NAME.emer.")],
     precision: Annotated[
-        Precision, typer.Option(help="auto builds all and keeps the fastest that passes the accuracy gate here.")
+        str,
+        typer.Option(
+            help="fp32, fp16 or int8; several as fp16,int8, and emer-edge build chooses part by part on the device; "
+            "auto builds all and keeps the fastest that passes the accuracy gate here."
+        ),
     ] = ExportOptions.precision,
     checkpoint: Annotated[
         list[str] | None,

@@ -54,6 +54,7 @@ class Result:
         markers: set before this result's end and not in an earlier result.
         crosses: labels of the markers inside the window, in order of time: it holds evidence from before and after.
         from_baseline: the values minus the session's baseline, on request; `heads` are never changed.
+        engines: part -> name of the engine that computes it.
         stream: name of the source where a run reads several people, else None.
     """
 
@@ -73,6 +74,7 @@ class Result:
     markers: tuple[Marker, ...] = ()
     crosses: tuple[str, ...] = ()
     from_baseline: FromBaseline | None = None
+    engines: dict[str, str] = field(default_factory=dict)
     stream: str | None = None
 
     def top(self, head: str) -> tuple[str, float] | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from emer_edge.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from emer_edge.data.dataset import EmerDataset
     from emer_edge.data.labels import Classes
+    from emer_edge.export.report.export_report import PartPrecision
 
-Precision = Literal["fp32", "fp16", "int8", "auto"]
+_KNOWN: Final = ("fp32", "fp16", "int8")
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse", "auto"]
 
 
@@ -21,7 +24,8 @@ class ExportOptions:
 
     Attributes:
         output: the bundle's folder, by convention `NAME.emer`.
-        precision: `auto` takes the fastest that passes the gate on this machine.
+        precision: `fp32`, `fp16` or `int8`; several with commas between, among which a device chooses part by part and
+            the first of which is used until it has; or `auto`, the fastest that passes the gate on this machine.
         checkpoints: one per network: PATH of a checkpoint of this project, HEAD=PATH of a published one; none means
             the demo checkpoint.
         classes: head -> class names in output order, for published checkpoints.
@@ -44,7 +48,7 @@ class ExportOptions:
     """
 
     output: Path
-    precision: Precision = "int8"
+    precision: str = "int8"
     checkpoints: Sequence[str] = ()
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     label_classes: Classes | str | None = None
@@ -61,3 +65,16 @@ class ExportOptions:
     force: bool = False
     seed: int = 0
     arguments: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        given = self.precision.split(",")
+        if self.precision != "auto" and (set(given) - set(_KNOWN) or len(set(given)) < len(given)):
+            raise ConfigurationError(
+                f"--precision is auto, or one or several of {', '.join(_KNOWN)} with commas between, each once, not "
+                f"{self.precision!r}"
+            )
+
+    @property
+    def precisions(self) -> tuple[PartPrecision, ...]:
+        """Those that were asked for by name; empty for `auto`."""
+        return () if self.precision == "auto" else cast("tuple[PartPrecision, ...]", tuple(self.precision.split(",")))

@@ -35,6 +35,7 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
 from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
+from emer_edge.export.choosing.precision_choice import may_run
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.fitting import accuracy_of, fit_temperatures, gap_of_agreeing, probabilities_of
 from emer_edge.export.judging.gate import record_of
@@ -114,20 +115,23 @@ class _Export:
 
     def written(self) -> ExportSummary:
         writer, sources, options, progress = self.writer, self.sources, self.options, self.progress
-        if self.slices is not None and options.precision == "int8":
+        if self.slices is not None and "int8" in options.precisions:
             # Fails here, before minutes of work, where calibration would.
             calibration_clips(self.slices, options)
         evidence = self.selection()
         matched = self.match()
         made = write_networks(writer.file, sources, self.slices, evidence, options=options, progress=progress)
         made.choice.notes += self.add_detectors(made.precisions)
-        names = dict.fromkeys((*(key.partition("/")[2] for key in made.errors), *self.detector.parts))
-        parts = {name: writer.file(VARIANTS[TENSORRT].file(name)) for name in names}
+        parts = {
+            key.partition("/")[2]: writer.file(f"{key}.onnx")
+            for key in made.precisions
+            if key.startswith(f"{TENSORRT}/")
+        }
         ensure_buildable(parts)
         checks = check_parts(parts, progress)
         judged = self.judged(made, evidence)
         manifest = self.manifest(made, matched, judged)
-        golden = make_golden(writer.file, manifest.all_networks, self.detector.parts, progress)
+        golden = make_golden(writer.file, manifest, self.detector.parts, progress)
         writer.add(GOLDEN_NAME, write_golden(golden))
         notes = tuple(self.notes(manifest, made.choice.notes, checks))
         report = report_of(
@@ -244,6 +248,7 @@ class _Export:
             verification=VerificationRecord(inputs=made.verified_on, largest_error=made.errors),
             gap_quantiles=judged.gap,
             networks=made.records,
+            combinations=may_run(choice),
             demo=sources.demo,
             research_only=sources.research_only or (slices is not None and not slices.synthetic),
             files={},

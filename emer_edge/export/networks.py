@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from emer_edge.bundle import VARIANTS
+from emer_edge.bundle import role_of
 from emer_edge.bundle.manifest import CalibrationRecord, NetworkRecord
 from emer_edge.core.errors import GateError
 from emer_edge.core.heads import GAP_HEADS
 from emer_edge.core.progress import Progress
-from emer_edge.export.choosing.precision_choice import Choice, choose
+from emer_edge.export.choosing.precision_choice import Choice, Mix, choose
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.gate import Change, compare
 from emer_edge.export.judging.trial import Trial
@@ -26,7 +26,6 @@ from emer_edge.export.judging.workshop import Evidence, Outputs, Workshop
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.precision.macs import with_steps
-from emer_edge.export.precision.writing import precisions_of
 from emer_edge.export.report.export_report import FallBack, PartPrecision, Timing
 from emer_edge.export.sources import Slices, Sources
 from emer_edge.export.verification import reference_of, verify
@@ -78,8 +77,7 @@ class Member:
 
     def renamed(self, key: str) -> str:
         """The name of `cpu/fusion` and so on in the bundle; `cpu/step` stays."""
-        variant, _, part = key.partition("/")
-        return f"{variant}/{self.names.get(part, part)}"
+        return _renamed(key, self.names)
 
 
 def write_networks(
@@ -117,8 +115,7 @@ def write_networks(
         names = {part: part if number == 1 else f"{part}_{number}" for part in _PARTS}
 
         def target(relative: str, names: Mapping[str, str] = names) -> Path:
-            path = Path(relative)
-            return file(str(path.with_stem(names[path.stem])))
+            return file(_renamed(relative, names))
 
         shop = Workshop(
             encoder=face_encoder(source.model),
@@ -132,20 +129,19 @@ def write_networks(
             progress=progress,
         )
         choice = choose(shop)
-        part_precisions = precisions_of(choice.precision, shop.fusion)
         reference = reference_of(source.model, evidence, options.seed)
-        differences, verified_on = verify(choice.parts, part_precisions, reference), reference.description
-        files = [choice.parts[f"{variant}/face_encoder"] for variant in VARIANTS]
-        key = b"".join(sha256(path.read_bytes()).digest() for path in files)
+        differences, verified_on = verify(choice.parts, choice.precisions, reference), reference.description
+        files = {key: path for key, path in choice.parts.items() if "face_encoder" in key}
+        key = b"".join(sha256(path.read_bytes()).digest() for path in files.values())
         encoder = encoders.setdefault(key, names["face_encoder"])
         shares = encoder != names["face_encoder"]
         member = Member(source.metadata.heads, {**names, "face_encoder": encoder}, choice, shares)
         if member.shares:
-            for path, variant in zip(files, VARIANTS, strict=True):
+            for own, path in files.items():
                 path.unlink()
-                choice.parts[f"{variant}/face_encoder"] = file(f"{variant}/{encoder}.onnx")
+                choice.parts[own] = file(f"{member.renamed(own)}.onnx")
         members.append(member)
-        precisions |= {member.renamed(key): precision for key, precision in part_precisions.items()}
+        precisions |= {member.renamed(key): precision for key, precision in choice.precisions.items()}
         errors |= {member.renamed(key): error for key, error in differences.items()}
     records = tuple(
         NetworkRecord(heads=member.heads, encoder=member.names["face_encoder"], fusion=member.names["fusion"])
@@ -186,7 +182,12 @@ def join(members: Sequence[Member], evidence: Evidence | None) -> Choice:
         precision,
         {member.renamed(key): path for member in members for key, path in member.choice.parts.items()},
         _timing(members, precision),
-        _trials(members, before, evidence),
+        precisions={member.renamed(key): own for member in members for key, own in member.choice.precisions.items()},
+        mixes=_mixes(members, before, evidence),
+        trials={
+            variant: _trial(members, [choice.trials[variant] for choice in choices], before, evidence)
+            for variant in choices[0].trials
+        },
         fp32_outputs=before,
         calibration=_calibration([record.calibration for record in choices]),
         ranges=tuple(
@@ -228,24 +229,40 @@ def _sum(parts: Iterable[LatencySummary]) -> LatencySummary:
     return LatencySummary(**{**added, "count": min(part.count for part in given)})
 
 
-def _trials(members: Sequence[Member], before: Outputs, evidence: Evidence | None) -> dict[str, Trial]:
+def _mixes(members: Sequence[Member], before: Outputs, evidence: Evidence | None) -> dict[tuple[str, str], Mix]:
+    """Those that every network has: all take their encoder and their fusion alike."""
     joined = {}
-    for variant in members[0].choice.trials:
-        trials = [member.choice.trials[variant] for member in members]
-        outputs = {name: values for trial in trials for name, values in trial.outputs.items()}
-        changes = [change for trial in trials for change in trial.changes]
-        if evidence is not None and not any(trial.faults for trial in trials):
-            changes += _gap_changes(members, before, outputs, evidence)
-        decibels = [trial.embedding_db for trial in trials if trial.embedding_db is not None]
-        joined[variant] = Trial(
-            outputs,
-            tuple(changes),
-            {name: share for trial in trials for name, share in trial.agreement.items()},
-            min(decibels, default=None),
-            faults=tuple(fault for trial in trials for fault in trial.faults),
-            unchanged=all(trial.unchanged for trial in trials),
-        )
+    for labels in members[0].choice.mixes:
+        own = [member.choice.mixes[labels] for member in members if labels in member.choice.mixes]
+        if len(own) == len(members):
+            trials = [mix.trial for mix in own if mix.trial is not None]
+            whole = _trial(members, trials, before, evidence) if len(trials) == len(own) else None
+            pairs = [(each, key) for each, mix in zip(members, own, strict=True) for key in mix.parts.items()]
+            joined[labels] = Mix({each.names[role]: each.renamed(key) for each, (role, key) in pairs}, whole)
     return joined
+
+
+def _trial(members: Sequence[Member], trials: Sequence[Trial], before: Outputs, evidence: Evidence | None) -> Trial:
+    outputs = {name: values for trial in trials for name, values in trial.outputs.items()}
+    changes = [change for trial in trials for change in trial.changes]
+    if evidence is not None and not any(trial.faults for trial in trials):
+        changes += _gap_changes(members, before, outputs, evidence)
+    decibels = [trial.embedding_db for trial in trials if trial.embedding_db is not None]
+    return Trial(
+        outputs,
+        tuple(changes),
+        {name: share for trial in trials for name, share in trial.agreement.items()},
+        min(decibels, default=None),
+        faults=tuple(fault for trial in trials for fault in trial.faults),
+        unchanged=all(trial.unchanged for trial in trials),
+    )
+
+
+def _renamed(key: str, names: Mapping[str, str]) -> str:
+    """`cpu/fusion-int8` -> `cpu/fusion_2-int8`; names that are not among `names` stay."""
+    variant, _, part = key.partition("/")
+    role = role_of(part.removesuffix(".onnx"))
+    return f"{variant}/{names.get(role, role)}{part.removeprefix(role)}"
 
 
 def _gap_changes(members: Sequence[Member], before: Outputs, after: Outputs, evidence: Evidence) -> list[Change]:

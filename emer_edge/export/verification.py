@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 
-from emer_edge.bundle import CPU, VARIANTS, Variant
+from emer_edge.bundle import CPU, Manifest, Variant, role_of
 from emer_edge.bundle.golden_file import Golden, Tensors
-from emer_edge.bundle.manifest import NetworkRecord
 from emer_edge.core.columns import EYE_COLUMNS, GAZE_POINT, MOVEMENT_TYPE, EyeColumn
 from emer_edge.core.errors import EngineError, GateError
 from emer_edge.core.progress import Progress, silent
@@ -129,7 +128,7 @@ def verify(parts: dict[str, Path], precisions: Mapping[str, str], reference: Ref
     embeddings = reference.embedding.reshape(len(reference.eye), -1, reference.embedding.shape[1])
     errors = {}
     for key, path in parts.items():
-        if key.endswith("face_encoder"):
+        if "face_encoder" in key:
             expected, given = {"embedding": reference.embedding}, {"face": reference.face}
         else:
             expected = reference.heads
@@ -155,7 +154,7 @@ def noise_db(got: NDArray[Any], expected: NDArray[Any]) -> float:
 
 def make_golden(
     file: Callable[[str], Path],
-    networks: Sequence[NetworkRecord],
+    manifest: Manifest,
     detectors: Mapping[str, onnx.ModelProto],
     progress: Progress,
 ) -> Golden:
@@ -163,21 +162,21 @@ def make_golden(
 
     Args:
         file: gives the file for a path inside the bundle; the parts are there.
-        networks: encoders and fusions; a fusion is given what the cpu variant's encoder made of the faces.
+        manifest: its networks, parts and combinations; a fusion is given what the cpu variant's encoder made of faces.
         detectors: part -> model of the face detector.
         progress: called after every part.
     """
     face, eye, gaze = seeded_windows(_GOLDEN_WINDOWS, _GOLDEN_SEED)
     inputs: dict[str, Tensors] = {}
     outputs: dict[tuple[Variant, str], Tensors] = {}
+    networks, keys = manifest.all_networks, [key.partition("/") for key in manifest.precision.parts]
     names = dict.fromkeys(network.encoder for network in networks)
-    total = len(names) + len(networks) + len(detectors)
 
-    def run(part: str, given: Tensors) -> None:
-        inputs[part] = given
-        for variant in VARIANTS:
+    def run(role: str, given: Tensors) -> None:
+        inputs[role] = given
+        for variant, part in ((cast(Variant, variant), part) for variant, _, part in keys if role_of(part) == role):
             outputs[variant, part] = _run(file(f"{variant}/{part}.onnx"), given)
-        progress("keeping golden outputs", len(inputs), total)
+        progress("keeping golden outputs", len(inputs), len(names) + len(networks) + len(detectors))
 
     for name in names:
         run(name, {"face": face.reshape(-1, *face.shape[2:])})
@@ -186,7 +185,15 @@ def make_golden(
         run(network.fusion, {"embeddings": embeddings, "eye": eye, "gaze": gaze})
     for name, model in detectors.items():
         run(name, detector_image(model))
-    return Golden(inputs, outputs)
+    ends: dict[int, Tensors] = {}
+    for number, combination in enumerate(manifest.combinations):
+        ends[number] = {}
+        for network in networks:
+            variant, _, part = combination.parts[network.encoder].partition("/")
+            embeddings = outputs[cast(Variant, variant), part]["embedding"].reshape(_GOLDEN_WINDOWS, FACE_SLOTS, -1)
+            given = inputs[network.fusion] | {"embeddings": embeddings}
+            ends[number] |= _run(file(f"{combination.parts[network.fusion]}.onnx"), given)
+    return Golden(inputs, outputs, ends)
 
 
 def detector_image(model: onnx.ModelProto) -> Tensors:

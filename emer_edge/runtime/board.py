@@ -6,6 +6,7 @@ NVIDIA's Jetson Linux Developer Guide; they were never compared with a board.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ def read_number(path: Path) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         return None
+
+
+def read_cpu(root: Path = Path("/")) -> str | None:
+    """The processor's name, of ARM cores their numbers; None where nothing says it."""
+    lines = re.findall(r"^([\w ]+?)\s*:\s*(.+)$", read_text(root / "proc/cpuinfo") or "", re.MULTILINE)
+    facts = dict(reversed(lines))  # the first core's
+    if "CPU part" in facts and "model name" not in facts:
+        return f"ARM implementer {facts.get('CPU implementer', '?')} part {facts['CPU part']}"
+    return facts.get("model name") or platform.processor() or None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from emer_edge.core.heads import HEADS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.probabilities import softmax
-from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, engines, open_engine, resolve_engine
-from emer_edge.runtime.faces import FaceDetector, fastest_detector
+from emer_edge.runtime.engines import Engine, PlacedPart, Placer
+from emer_edge.runtime.engines.base import shareable
+from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.options import MachineOptions
 
 EMBEDDING_WIDTH: Final = 128
@@ -40,10 +41,11 @@ class Session:
         engine: name of an engine, such as `onnxruntime` or `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         progress: reports the building of engines, which TensorRT does once per machine.
+        parts: what computes the networks, instead of choosing (see `Placer`).
 
     Attributes:
-        engine_name: what computes.
-        detector_engine: what finds faces, once `detector` was read: with `auto` the one that is fastest at it.
+        engine_name: what computes the first face encoder.
+        said: what a person has to know about where parts run, one sentence each.
 
     Raises:
         EngineError: the engine is unavailable or refuses a part.
@@ -57,17 +59,15 @@ class Session:
         threads: int = MachineOptions.threads,
         *,
         progress: Progress = silent,
+        parts: Mapping[str, str] | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        self._progress = progress
-        self._driver = resolve_engine(engine)
-        self.engine_name = self.detector_engine = self._driver.name
-        self._named = engine != "auto"
-        self._threads = threads
+        self._placer = Placer(self.bundle, engine, threads, progress=progress, parts=parts)
+        self.said = self._placer.said
         self._detector: FaceDetector | None = None
-        self._engines: list[Engine] = []
         try:
             self._networks = self._load_networks()
+            self.engine_name = self.parts[self.bundle.manifest.roles[0]].engine
         except BaseException:
             self.close()
             raise
@@ -78,10 +78,25 @@ class Session:
         return self._encoders[0].device
 
     @property
+    def parts(self) -> dict[str, PlacedPart]:
+        """Part -> where it runs; those of the face detector once `detector` was read."""
+        return dict(self._placer.placed)
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """Part -> name of its engine."""
+        return {role: part.engine for role, part in self.parts.items()}
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Part of the networks -> its file, as `parts` takes them: another session then computes the same."""
+        return {role: self.parts[role].key for role in self.bundle.manifest.roles}
+
+    @property
     def described(self) -> str:
-        """Engine and device in one line, and the engine of the face detector where that is another one."""
-        faces = "" if self.detector_engine == self.engine_name else f", faces on {self.detector_engine}"
-        return f"{self.engine_name} ({self.device}){faces}"
+        """Engine and device in one line, and the engine of every part that another one computes."""
+        others = [f", {role} on {engine}" for role, engine in self.engines.items() if engine != self.engine_name]
+        return f"{self.engine_name} ({self.device}){''.join(others)}"
 
     @property
     def embedding_width(self) -> int:
@@ -90,15 +105,11 @@ class Session:
 
     @property
     def detector(self) -> FaceDetector:
-        """The bundle's face detector, loaded on first use; of the engine `auto`, in the engine that is fastest here."""
+        """The bundle's face detector, loaded on first use."""
         if self._detector is None:
             record = self.bundle.manifest.detector
-            names = ("face_detector", "face_detector_near") if record.near_px else ("face_detector",)
-            parts = {
-                driver.name: [self.bundle.part(driver.variant, name) for name in names]
-                for driver in self._face_drivers()
-            }
-            self._detector, self.detector_engine = fastest_detector(record, parts, self._threads)
+            loaded = self._placer.detectors(record.parts)
+            self._detector = FaceDetector(record, *map(shareable, loaded))
         return self._detector
 
     def warm_up(self) -> None:
@@ -195,11 +206,7 @@ class Session:
 
     def close(self) -> None:
         """Free the engines; may be called twice."""
-        for engine in self._engines:
-            engine.close()
-        self._engines.clear()
-        if self._detector is not None:
-            self._detector.close()
+        self._placer.close()
         self._detector = None
 
     def __enter__(self) -> Session:
@@ -210,22 +217,16 @@ class Session:
     ) -> None:
         self.close()
 
-    def _face_drivers(self) -> tuple[EngineDriver, ...]:
-        """Engines that may run the face detector: that of the other parts and, unless it was named, the CPU's."""
-        cpu = engines()[CPU_ENGINE]
-        usable = "face_detector" in self.bundle.parts(cpu.variant) and cpu.why_not() is None
-        return (self._driver,) if self._named or not usable or cpu.name == self._driver.name else (self._driver, cpu)
-
     def _load_networks(self) -> tuple[_Network, ...]:
-        manifest = self.bundle.manifest
+        manifest, loaded = self.bundle.manifest, self._placer.networks()
         self._encoders: list[Engine] = []
         numbers: dict[str, int] = {}
         networks = []
         for record in manifest.all_networks:
             if record.encoder not in numbers:
                 numbers[record.encoder] = len(self._encoders)
-                self._encoders.append(self._load(record.encoder, {"face"}, {"embedding"}))
-            fusion = self._load(record.fusion, {"embeddings", "eye", "gaze"}, set(record.heads))
+                self._encoders.append(self._checked(record.encoder, loaded, {"face"}, {"embedding"}))
+            fusion = self._checked(record.fusion, loaded, {"embeddings", "eye", "gaze"}, set(record.heads))
             networks.append((record.heads, numbers[record.encoder], fusion))
             for head in manifest.heads:
                 if head.name not in record.heads:
@@ -237,10 +238,8 @@ class Session:
                     )
         return tuple(networks)
 
-    def _load(self, name: str, inputs: set[str], outputs: set[str]) -> Engine:
-        path = self.bundle.part(self._driver.variant, name)
-        engine = open_engine(self.engine_name, path, self._threads, self._progress)
-        self._engines.append(engine)
+    def _checked(self, role: str, loaded: Mapping[str, Engine], inputs: set[str], outputs: set[str]) -> Engine:
+        path, engine = self.bundle.part_of(self.parts[role].key), loaded[role]
         if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
             raise BundleError(
                 f"{path} takes {', '.join(engine.inputs)} and gives {', '.join(engine.outputs)}; the manifest expects "

@@ -90,8 +90,40 @@ def test_a_missing_file_is_named(bundle: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(bundle: Path) -> None:
-    edit(bundle, lambda document: document.update(schema=2, future=True))
-    with pytest.raises(BundleError, match=r"schema 2, this emer-edge reads up to 1; upgrade"):
+    edit(bundle, lambda document: document.update(schema=3, future=True))
+    with pytest.raises(BundleError, match=r"schema 3, this emer-edge reads up to 2; upgrade"):
+        load_bundle(bundle)
+
+
+@pytest.mark.case("a bundle of version 0.1.0, which holds one precision", before="read")
+def test_an_older_bundle_is_read_and_its_variants_are_not_mixed(bundle: Path) -> None:
+    manifest = load_bundle(bundle).manifest
+    assert manifest.schema == 1
+    assert [each.parts for each in manifest.all_combinations] == [
+        {"face_encoder": "cpu/face_encoder", "fusion": "cpu/fusion"},
+        {"face_encoder": "tensorrt/face_encoder", "fusion": "tensorrt/fusion"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"fusion": "cpu/fusion"}, {"face_encoder": "cpu/face_encoder", "fusion": "../fusion"}],
+    ids=["a part is missing", "a file that the manifest does not have"],
+)
+def test_combinations_name_files_of_the_bundle(bundle: Path, parts: dict[str, str]) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["precision"]["parts"] = {"cpu/face_encoder": "fp32", "cpu/fusion": "fp32"}
+        document["combinations"] = [{"parts": parts, "verdict": "passed"}]
+
+    edit(bundle, change)
+    with pytest.raises(BundleError, match="combinations must name a part of precision"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("requested", ["int4", "fp16;int8", "", "fp16,"], ids=str)
+def test_a_precision_that_is_none_is_refused(bundle: Path, requested: str) -> None:
+    edit(bundle, lambda document: document["precision"].update(requested=requested))
+    with pytest.raises(BundleError, match="not a valid manifest"):
         load_bundle(bundle)
 
 

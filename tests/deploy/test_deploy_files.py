@@ -198,3 +198,15 @@ def test_an_image_runs_as_nobody_special_and_holds_what_it_needs(path: Path) -> 
     )
     for name in needed:
         assert name in path.read_text(), f"the wheel needs {name}"
+
+
+def test_the_service_asks_for_tensorrt_by_name() -> None:
+    """So that the GPU's absence ends the start instead of giving results of a CPU unawares."""
+    assert re.search(r'^engine = "tensorrt"', (DEPLOY / "run.toml").read_text(), re.MULTILINE)
+    start = re.search(r"^ExecStart=(.*)$", (DEPLOY / "emer-edge.service").read_text(), re.MULTILINE)
+    assert start is not None
+    assert "run --config /etc/emer-edge/run.toml" in start[1]
+    assert "--engine" not in start[1]
+    build = re.search(r"^ExecStart=(.*)$", (DEPLOY / "emer-edge-build.service").read_text(), re.MULTILINE)
+    assert build is not None
+    assert build[1].endswith("--package tensorrt")

@@ -16,7 +16,7 @@ from emer_edge.bundle.manifest import DataRecord
 from emer_edge.core.errors import CheckpointError, ConfigurationError, GateError
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.choosing.candidates import build
-from emer_edge.export.choosing.precision_choice import choose
+from emer_edge.export.choosing.precision_choice import Mix, choose, may_run
 from emer_edge.export.choosing.quantising import all_layers, fewest_that_hold, layers_named_by
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.trial import Judge
@@ -170,7 +170,7 @@ def test_exclusions_that_mean_nothing_are_refused(
     fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions, exclude: str, precision: str, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        choose(shop(*fragile, replace(options, exclude=(exclude,), precision=precision)))  # type: ignore[arg-type]
+        choose(shop(*fragile, replace(options, exclude=(exclude,), precision=precision)))
 
 
 def test_without_falling_back_the_gate_fails_with_its_figures(
@@ -192,6 +192,48 @@ def test_auto_drops_int8_that_fails(fragile: tuple[Emert, Evidence], shop: Shop,
     assert all(row.step_ms > 0 and row.bytes > 0 for row in rows.values())
     assert choice.calibration is None
     assert any(note.startswith(f"auto keeps {choice.precision}") for note in choice.notes)
+
+
+def test_several_precisions_hold_every_file_once_and_list_what_passed_together(
+    nine: Emert, shop: Shop, options: ExportOptions
+) -> None:
+    model = deepcopy(nine)
+    evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
+    choice = choose(shop(model, evidence, replace(options, precision="fp16,int8")))
+    assert choice.precision == "fp16"
+    encoders = {"cpu/face_encoder": "fp32", "cpu/face_encoder-int8": "int8"}
+    encoders |= {"tensorrt/face_encoder": "fp16", "tensorrt/face_encoder-int8": "int8"}
+    fusions = {"cpu/fusion": "fp32", "cpu/fusion-int8": "int8", "tensorrt/fusion": "fp16"}
+    assert {key: choice.precisions[key] for key in choice.parts} == encoders | fusions
+    assert all(path.name == f"{key.partition('/')[2]}.onnx" for key, path in choice.parts.items())
+    listed = may_run(choice)
+    assert [tuple(each.parts.values()) for each in listed[:2]] == [
+        ("cpu/face_encoder", "cpu/fusion"),
+        ("tensorrt/face_encoder", "tensorrt/fusion"),
+    ]
+    assert len({tuple(each.parts.values()) for each in listed}) == len(listed) > 4
+    assert all(set(each.parts.values()) <= set(choice.parts) for each in listed)
+    for (one, other), mix in choice.mixes.items():
+        assert mix.trial is not None
+        passed = mix.trial.verdict == "passed"
+        assert (mix.parts in [each.parts for each in listed]) == (passed or one == other)
+    assert choice.int8_macs["cpu/step"] == 0.0 < choice.int8_macs["cpu/face_encoder-int8"]
+
+
+def test_an_encoder_that_fails_the_gate_is_in_no_combination(
+    fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions
+) -> None:
+    choice = choose(shop(*fragile, replace(options, precision="fp32,fp16")))
+    failed = Mix(choice.mixes["tensorrt fp16", "tensorrt fp16"].parts, replace(choice.trials["cpu"], faults=("NaN",)))
+    choice.mixes["tensorrt fp16", "tensorrt fp16"] = failed
+    assert failed.parts not in [each.parts for each in may_run(choice)]
+
+
+@pytest.mark.parametrize("precision", ["int4", "fp16,,int8", "fp16,fp16", "auto,int8", "fp16 int8", ""])
+@pytest.mark.case("precisions that are none, or are named twice", before="one precision alone could be named")
+def test_precisions_that_make_no_sense_are_refused(options: ExportOptions, precision: str) -> None:
+    with pytest.raises(ConfigurationError, match="--precision is auto, or one or several of fp32, fp16, int8"):
+        replace(options, precision=precision)
 
 
 def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: ExportOptions) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,14 @@ from emer_edge.bundle import Bundle
 from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.core.samples import Frame
-from emer_edge.runtime.engines import ENGINES, open_engine, registry
+from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.base import Engine
-from emer_edge.runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from emer_edge.runtime.faces import (
     Face,
     FaceDetector,
     FaceSource,
     SubjectFollower,
     align,
-    fastest_detector,
     open_detector,
     similarity,
 )
@@ -101,50 +96,6 @@ def test_a_second_part_that_is_refused_leaves_no_engine_open(
     (first,) = opened
     with pytest.raises(EngineError, match="closed"):
         first.run({})
-
-
-class SlowEngine(OnnxRuntimeEngine):
-    """Takes 60 ms more."""
-
-    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-        time.sleep(0.06)
-        return super().run(inputs)
-
-
-@pytest.fixture
-def slow_engine(monkeypatch: pytest.MonkeyPatch) -> list[SlowEngine]:
-    opened: list[SlowEngine] = []
-
-    def open_slow(path: Path, threads: int, progress: object) -> Engine:
-        opened.append(SlowEngine(path, threads))
-        return opened[-1]
-
-    slow = dataclasses.replace(ENGINES[0], name="slow", open=open_slow, rank=3)
-    monkeypatch.setattr(registry, "ENGINES", (*ENGINES, slow))
-    return opened
-
-
-@pytest.mark.parametrize("order", [("slow", "onnxruntime"), ("onnxruntime", "slow")], ids=" then ".join)
-def test_faces_are_found_with_the_engine_that_is_fastest(
-    bundle: Bundle, slow_engine: list[SlowEngine], order: tuple[str, str]
-) -> None:
-    part = bundle.part("cpu", "face_detector")
-    record = msgspec.structs.replace(bundle.manifest.detector, near_px=0)
-    detector, engine = fastest_detector(record, {each: [part] for each in order})
-    assert engine == "onnxruntime"
-    assert len(detector.detect(scene(0, 0))) == 1
-    with pytest.raises(EngineError, match="closed"):
-        slow_engine[0].run({})
-    detector.close()
-
-
-def test_a_session_times_engines_for_faces_unless_one_was_named(bundle: Bundle, slow_engine: list[SlowEngine]) -> None:
-    with Session(bundle, "slow") as session:
-        assert session.detector.engines
-        assert (session.engine_name, session.detector_engine) == ("slow", "slow")
-    with Session(bundle, "auto") as session:
-        assert session.detector.engines
-        assert (session.engine_name, session.detector_engine) == ("slow", "onnxruntime")
 
 
 def test_yunet_decodes_what_its_grids_encode() -> None:

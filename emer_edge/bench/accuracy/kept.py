@@ -84,7 +84,8 @@ class Kept:
     def key_of(session: Session, *parts: Any) -> str:
         """A name that changes with the bundle's content, its engine, the version, and anything else (by its `repr`)."""
         digest = hashlib.sha256((session.bundle.path / MANIFEST_NAME).read_bytes())
-        for part in (__version__, np.__version__, onnxruntime.__version__, session.engine_name, session.device, *parts):
+        versions = __version__, np.__version__, onnxruntime.__version__
+        for part in (*versions, session.engine_name, session.device, session.networks, *parts):
             digest.update(f"{part!r}\x00".encode())
         return digest.hexdigest()[:32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bench.records.latency_records import Conditions, Energy, Environment, Moment
-from emer_edge.runtime.board import read_clocks, read_heat, read_jetson, read_number, read_text
+from emer_edge.runtime.board import read_clocks, read_cpu, read_heat, read_jetson, read_number, read_text
 from emer_edge.runtime.power_draw import read_energy, read_power
 
 _PACKAGES: Final = (
@@ -45,7 +45,7 @@ def describe(root: Path = Path("/")) -> Environment:
     return Environment(
         machine=read_text(root / "proc/device-tree/model") or platform.machine(),
         kernel=f"{platform.system()} {platform.release()}",
-        cpu=_model(cpu),
+        cpu=read_cpu(root),
         cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
         hypervisor="hypervisor" in flags if "flags" in cpu else None,
         cores=len(allowed) if allowed is not None else os.cpu_count() or 1,
@@ -77,14 +77,6 @@ def _versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
     return versions
-
-
-def _model(cpu: Mapping[str, str]) -> str | None:
-    if "model name" in cpu:
-        return cpu["model name"]
-    if "CPU part" in cpu:  # ARM names its cores by number
-        return f"ARM implementer {cpu.get('CPU implementer', '?')} part {cpu['CPU part']}"
-    return platform.processor() or None
 
 
 def _boost(root: Path) -> bool | None:

@@ -83,11 +83,7 @@ def time_bundles(
                 name=manifest.name,
                 path=str(bundle.path),
                 size_bytes=sum(file.bytes for file in manifest.files.values()),
-                precision={
-                    part.split("/", 1)[1]: precision
-                    for part, precision in manifest.precision.parts.items()
-                    if part.startswith(f"{variant}/")
-                },
+                precision=opened.precision,
                 engine=opened.engine,
                 device=opened.device,
                 threads=options.threads,

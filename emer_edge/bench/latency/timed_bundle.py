@@ -35,12 +35,14 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         engine, device: what computes.
+        precision: part -> what it computes in.
         loading: how long opening took.
         first_ms: from starting the process to the first result.
     """
 
     engine: str
     device: str
+    precision: dict[str, str]
     loading: Loading
     first_ms: float
 
@@ -89,6 +91,7 @@ class Candidate:
         self.opened = Opened(
             engine=self._session.engine_name,
             device=self._session.device,
+            precision={role: part.precision for role, part in self._session.parts.items()},
             loading=Loading(
                 start_ms=start_ms,
                 verify_ms=(verified - began) * _MS,

@@ -1,8 +1,5 @@
 """Candidate precisions of a bundle: their parts, timed side by side, and the choice of `auto`.
 
-Every round of timing runs each candidate once in a new random order: what slows the machine for a while slows all of
-them alike, and none has its weights in the cache because it has just run.
-
 `auto` keeps the fastest precision that passes the gate on this machine. An inconclusive gate has shown neither a loss
 beyond a margin nor its absence; it is for a person to decide (`--precision int8` takes it). FP32 is the reference and
 always passes. Without selection windows nothing is gated, and FP16 is kept because of its verification.
@@ -10,10 +7,10 @@ always passes. Without selection windows nothing is gated, and FP16 is kept beca
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -31,9 +28,8 @@ from emer_edge.export.report.export_report import CandidateRow, PartPrecision, T
 from emer_edge.export.verification import seeded_windows
 from emer_edge.metrics.latency import summarise
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, engines, open_engine, resolve_engine
+from emer_edge.runtime.engines.timing import ROUNDS, time_in_turns
 
-ROUNDS: Final = 40
-_WARM_UPS: Final = 3
 _PARTS: Final = ("face_encoder", "fusion")
 _ALLOWED: Final = ("passed", "not run")
 
@@ -132,20 +128,16 @@ def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rou
             embeddings = np.concatenate([encoder.run({"face": crop[None]})["embedding"] for crop in crops])
             given: Inputs = {"embeddings": embeddings[None], "eye": eye, "gaze": gaze}
             opened[name] = [(encoder, {"face": crops[:1]}), (fusion, given)]
-        taken_ns: dict[str, list[list[int]]] = {name: [[], []] for name in distinct}
-        rng = np.random.default_rng(0)
-        for turn in range(_WARM_UPS + rounds):
-            for at in rng.permutation(len(distinct)):
-                name = distinct[int(at)]
-                for part, (loaded, inputs) in enumerate(opened[name]):
-                    began_ns = time.perf_counter_ns()
-                    loaded.run(inputs)
-                    if turn >= _WARM_UPS:
-                        taken_ns[name][part].append(time.perf_counter_ns() - began_ns)
-            progress("timing side by side", turn + 1, _WARM_UPS + rounds)
+        works = {
+            f"{name}/{part}": partial(loaded.run, inputs)
+            for name in distinct
+            for part, (loaded, inputs) in zip(_PARTS, opened[name], strict=True)
+        }
+        taken_ns = time_in_turns(works, rounds, progress)
         device = opened[distinct[0]][0][0].device
     summaries = {}
-    for name, (encoding, fusing) in taken_ns.items():
+    for name in distinct:
+        encoding, fusing = (taken_ns[f"{name}/{part}"] for part in _PARTS)
         step = [one + other for one, other in zip(encoding, fusing, strict=True)]
         summaries[name] = dict(zip((*_PARTS, "step"), map(summarise, (encoding, fusing, step)), strict=True))
     return Timing(engine=engine, device=device, times={name: summaries[same_as[name]] for name in candidates})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -134,6 +135,7 @@ class Trial:
         embedding_db: signal to noise of the embeddings, dB; None where they are those of FP32.
         faults: what the precision broke altogether, such as a head that gives NaN.
         unchanged: the variant computes in FP32, so nothing can have changed.
+        embeddings: (m, 128) of all crops.
     """
 
     outputs: Outputs
@@ -142,6 +144,7 @@ class Trial:
     embedding_db: float | None = None
     faults: tuple[str, ...] = ()
     unchanged: bool = False
+    embeddings: NDArray[np.float32] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -220,20 +223,44 @@ class Judge:
         precisions = precisions_of(precision, self._shop.fusion)
         for variant in VARIANTS:
             used = {name: precisions[f"{variant}/{name}"] for name in ("face_encoder", "fusion")}
-            if set(used.values()) == {"fp32"}:
-                trial = Trial(full.outputs, unchanged=True)
-            else:
+            given = full
+            if set(used.values()) != {"fp32"}:
                 given = self._run(parts, variant, evidence, f"running {label} on selection windows, {variant}")
-                decibels = noise_db(given.embeddings, full.embeddings) if np.isfinite(given.embeddings).all() else None
-                faults = (*new_faults(full.outputs, given.outputs), *self._overflows(full, evidence, used))
-                trial = Trial(given.outputs, embedding_db=decibels, faults=faults)
-            if not trial.faults:
-                changes = compare(full.outputs, trial.outputs, evidence.truth, self._shop.options.seed)
-                trial = replace(trial, changes=changes, agreement=agreement(full.outputs, trial.outputs))
-            trials[variant] = trial
-            if until_failed and trial.verdict == "failed":
+            trials[variant] = self._judged(full, given, evidence, used)
+            if until_failed and trials[variant].verdict == "failed":
                 break
         return trials
+
+    def mixed(self, encoded: Trial, fusion: Path, used: Mapping[str, PartPrecision]) -> Trial | None:
+        """Try a fusion part on the embeddings of another trial; None without selection windows.
+
+        Args:
+            encoded: a trial of the encoder.
+            fusion: file of the fusion part.
+            used: `face_encoder` and `fusion` -> precision.
+        """
+        full, evidence = self.full, self._shop.evidence
+        if full is None or evidence is None or encoded.embeddings is None:
+            return None
+        given = full
+        if set(used.values()) != {"fp32"}:
+            outputs = outputs_of(fusion, encoded.embeddings, evidence, self._shop.threads)
+            given = FullOutputs(encoded.embeddings, outputs)
+        return self._judged(full, given, evidence, used)
+
+    def _judged(
+        self, full: FullOutputs, given: FullOutputs, evidence: Evidence, used: Mapping[str, PartPrecision]
+    ) -> Trial:
+        if given is full:
+            trial = Trial(full.outputs, unchanged=True, embeddings=full.embeddings)
+        else:
+            decibels = noise_db(given.embeddings, full.embeddings) if np.isfinite(given.embeddings).all() else None
+            faults = (*new_faults(full.outputs, given.outputs), *self._overflows(full, evidence, used))
+            trial = Trial(given.outputs, embedding_db=decibels, faults=faults, embeddings=given.embeddings)
+        if not trial.faults:
+            changes = compare(full.outputs, trial.outputs, evidence.truth, self._shop.options.seed)
+            trial = replace(trial, changes=changes, agreement=agreement(full.outputs, trial.outputs))
+        return trial
 
     def _run(self, parts: Parts, variant: Variant, evidence: Evidence, label: str) -> FullOutputs:
         shop = self._shop

@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from emer_edge.bundle import CPU, TENSORRT, Variant
+from emer_edge.bundle import CPU, TENSORRT, Variant, role_of
 from emer_edge.calibration.measurement import model_session
 from emer_edge.core.errors import BundleError
 from emer_edge.core.whole_file import scratch_folder
@@ -90,6 +90,8 @@ def with_steps(parts: Mapping[str, Mapping[str, int]]) -> tuple[dict[str, float]
     counts: dict[str, dict[str, int]] = {}
     for key, part in parts.items():
         counts[key] = dict(part)
+        if role_of(key) != key:
+            continue  # a further precision's
         step = counts.setdefault(f"{key.partition('/')[0]}/step", dict.fromkeys(part, 0))
         for kind, count in part.items():
             step[kind] += count

@@ -136,6 +136,9 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "INT8 share of a step's operations": ", ".join(
             f"{key.removesuffix('/step')} {share:.1%}" for key, share in shares.items() if key.endswith("/step")
         ),
+        "what a device may choose among": "; ".join(
+            f"{' + '.join(each.parts.values())} (gate {each.verdict})" for each in manifest.combinations
+        ),
         "layers kept in high precision": ", ".join(manifest.precision.kept_high) or "none",
         "tools": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }

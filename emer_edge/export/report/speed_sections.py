@@ -77,6 +77,7 @@ def size(report: ExportReport) -> tuple[Block, ...]:
         Bar(name, Estimate(report.parts[f"{variant}/{name}"].bytes / 1e6), f"{variant} variant")
         for name in names
         for variant in VARIANTS
+        if f"{variant}/{name}" in report.parts
     ]
     rows = tuple((key, row.precision.upper(), row.bytes / 1e6, row.largest_error) for key, row in report.parts.items())
     totals = tuple((f"{variant}, together", "", report.bytes_of(variant) / 1e6, None) for variant in VARIANTS)

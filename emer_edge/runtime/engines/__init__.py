@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emer_edge.runtime.engines.base import Engine, EngineDriver
+from emer_edge.runtime.engines.placing import PlacedPart, Placer
 from emer_edge.runtime.engines.registry import CPU_ENGINE, ENGINES, check_engine, engines, open_engine, resolve_engine
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "ENGINES",
     "Engine",
     "EngineDriver",
+    "PlacedPart",
+    "Placer",
     "check_engine",
     "engines",
     "open_engine",

@@ -64,6 +64,11 @@ class InTurn:
         self._engine.close()
 
 
+def shareable(engine: Engine) -> Engine:
+    """The engine, for several threads."""
+    return engine if engine.parallel else InTurn(engine)
+
+
 Factory = Callable[[Path, int, Progress], Engine]
 """Loads an ONNX part: its file, the number of intra-op threads, and progress of a build."""
 
@@ -81,6 +86,8 @@ class EngineDriver:
         why_not: says why it can't run parts on this machine, None where it can; asking must be cheap.
         package: the Python package that it needs.
         builds: it builds plans of parts before it can run them, which takes minutes and memory.
+        facts: what its times belong to: its version and its GPU; empty where nothing changes them.
+        checks: lines for a shell that check an opened part by other tools: engine, its inputs, the difference allowed.
         rank: `auto` takes the usable engine of the highest rank; one of rank 0 has to be named.
         fix: how to install what it lacks.
         fix_on_jetson: how a Jetson gets it, where that is worth a warning; else empty.
@@ -94,6 +101,8 @@ class EngineDriver:
     why_not: Callable[[], str | None]
     package: str
     builds: bool = False
+    facts: Callable[[], str] = lambda: ""
+    checks: Callable[[Engine, Mapping[str, NDArray[np.float32]], float], tuple[str, ...]] = lambda *given: ()
     rank: int = 0
     fix: str = ""
     fix_on_jetson: str = ""

@@ -120,6 +120,7 @@ DRIVER: Final = EngineDriver(
     open=_open,
     why_not=_why_not,
     package="onnxruntime",
+    facts=lambda: f"ONNX Runtime {version('onnxruntime')}",
     rank=1,
     fix="pip install onnxruntime",
 )

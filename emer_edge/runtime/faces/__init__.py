@@ -5,7 +5,7 @@ from __future__ import annotations
 from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector
 from emer_edge.runtime.faces.finder import FaceSource
 from emer_edge.runtime.faces.follower import SubjectFollower
-from emer_edge.runtime.faces.loading import fastest_detector, open_detector
+from emer_edge.runtime.faces.loading import open_detector
 from emer_edge.runtime.faces.looks import (
     ARCFACE_TEMPLATE,
     Face,
@@ -33,7 +33,6 @@ __all__ = [
     "SubjectFollower",
     "align",
     "alignment_key",
-    "fastest_detector",
     "grey_level",
     "match_brightness",
     "open_detector",

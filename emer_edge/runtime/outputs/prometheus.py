@@ -110,11 +110,20 @@ class _Collector:
 
     def collect(self) -> Iterator[Any]:
         """Counters, gauges, cumulative histograms and the losses of the outputs."""
+        yield self._engines()
         yield from self._figures()
         yield from self._histograms("stage", "Time per stage; total is the step latency", "stage", self._stages())
         text = "Age of the newest evidence at its window's end"
         yield from self._histograms("evidence_age", text, "source", self._ages())
         yield self._output_losses()
+
+    def _engines(self) -> Any:
+        from prometheus_client.core import InfoMetricFamily
+
+        family = InfoMetricFamily("emer_edge_engine", "What computes each part, and in what", labels=["part"])
+        for role, part in self._pipeline.parts.items():
+            family.add_metric([role], {"engine": part.engine, "precision": part.precision, "file": part.key})
+        return family
 
     def _figures(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

@@ -44,6 +44,8 @@ class SummaryTable(Output):
             self._console.print(text, soft_wrap=True, markup=False, highlight=False)
 
         print_line(f"{summary.seconds:.1f} s on {summary.engine}; results: {_counted(summary.states)}")
+        if summary.engines:
+            print_line("engines: " + ", ".join(f"{part} {where}" for part, where in summary.engines.items()))
         print_line(
             f"{summary.frames} frames, {summary.detections} detections, a usable face in {summary.faces}"
             f"{f' ({missed})' if missed else ''}; {summary.samples} samples; dropped: {dropped}"

@@ -77,7 +77,8 @@ class PipelineCore:
     ) -> None:
         manifest = self._manifest = session.bundle.manifest
         self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, say=say)
-        self.notes = (*standing_notes(manifest), *notes, *self.evidence.columns.notes(manifest.display))
+        self._engines = session.engines
+        self.notes = (*standing_notes(manifest), *session.said, *notes, *self.evidence.columns.notes(manifest.display))
         self._stream, self._say = source.name, say
         self._allowance_ms = source.window.arrival_allowance_ms
         self._markers = markers or MarkerLog()
@@ -170,6 +171,7 @@ class PipelineCore:
             notes=(*self.notes, *self.troubles, *(self._meter.notes() if self._meter else ()), *window.notes),
             markers=taken[0],
             crosses=taken[1],
+            engines=self._engines,
             stream=self._stream,
         )
         if self._meter is not None:

@@ -18,7 +18,7 @@ from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.board_watch import BoardWatch
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.engines import check_engine
+from emer_edge.runtime.engines import PlacedPart, check_engine
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source, check_sources
 from emer_edge.runtime.pipeline.core import Stepper
@@ -114,6 +114,11 @@ class Pipeline:
     def step_latencies(self) -> Mapping[str, LatencyRecorder]:
         """Step stage -> its latencies, which all streams share; empty before the start."""
         return {} if self._stepper is None else self._stepper.latencies
+
+    @property
+    def parts(self) -> Mapping[str, PlacedPart]:
+        """Part -> where it runs; empty before the bundle is loaded."""
+        return {} if self._session is None else self._session.parts
 
     def mark(self, label: str, stamp_ns: int | None = None) -> Marker:
         """Set a marker in every stream; from any thread. `streams[name].mark` sets it in one.
@@ -231,7 +236,9 @@ class Pipeline:
         stuck = 0 if self._runner is None else self._runner.stuck_steps
         dropped = whole.dropped | ({"stuck steps": stuck} if stuck else {})
         board = None if self._board is None else self._board.report()
-        return replace(whole, dropped=dropped, board=board, **(self._memory_mb or self._resident_mb()))
+        engines = {role: str(part) for role, part in self.parts.items()}
+        more = self._memory_mb or self._resident_mb()
+        return replace(whole, dropped=dropped, board=board, engines=engines, **more)
 
     def __iter__(self) -> Iterator[Result]:
         return self

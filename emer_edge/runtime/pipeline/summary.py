@@ -22,6 +22,7 @@ class Summary:
     Attributes:
         seconds: how long it took, by the host's clock.
         engine: engine and device.
+        engines: part -> `int8 on tensorrt`: what it computes in, and the engine.
         frames, samples: items taken.
         detections, faces: frames looked at, and those in which the subject was found.
         missed: why a frame that was looked at gave no usable face -> number of frames.
@@ -71,6 +72,7 @@ class Summary:
     outputs: dict[str, dict[str, int]] = field(default_factory=dict)
     histograms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     end_to_end: LatencySummary | None = None
+    engines: dict[str, str] = field(default_factory=dict)
     streams: dict[str, Summary] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

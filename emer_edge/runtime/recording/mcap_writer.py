@@ -158,6 +158,7 @@ def _result(heads: Mapping[str, Sequence[str]], marker: dict[str, Any]) -> dict[
             "notes": _TEXTS,
             "markers": {"type": "array", "items": marker},
             "crosses": _TEXTS,
+            "engines": {"type": "object", "additionalProperties": {"type": "string"}},
             "from_baseline": _object({}),
         },
         "end_ns",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import Bundle, load_bundle
-from emer_edge.bundle.golden_file import GOLDEN_NAME, Tensors, read_golden
+from emer_edge.bundle import Bundle, load_bundle, role_of
+from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Tensors, read_golden
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.metrics.prediction_metrics import largest_error
@@ -26,12 +26,6 @@ from emer_edge.tools.doctor.host import (
     look_at_resources,
 )
 
-LIMITS: Final[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
-"""Precision -> largest difference allowed, as a share of the output's largest value.
-
-FP32 leaves room for TensorFloat-32 and other orders of summation, INT8 for activations that round to the neighbouring
-step. A wrong channel order, scale or file differs by around 1.
-"""
 _RUNS: Final = 5
 
 
@@ -106,8 +100,8 @@ def replay_golden(
         yield Finding("replay", "problem", str(error), "export the bundle again")
         return
     variant = driver.variant
-    for part, given in golden.inputs.items():
-        expected = golden.outputs.get((variant, part))
+    for part in [name for role in golden.inputs for name in bundle.parts(variant) if role_of(name) == role]:
+        given, expected = golden.inputs[role_of(part)], golden.outputs.get((variant, part))
         if expected is None:
             yield Finding(f"replay of {variant}/{part}", "problem", f"{GOLDEN_NAME} has no outputs for it")
             continue

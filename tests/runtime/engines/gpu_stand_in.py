@@ -10,20 +10,26 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
+from google.protobuf.message import DecodeError
 from tensorrt_api import FLOAT_STATES, Checked, enums, has
 
+from emer_edge.runtime.engines.tensorrt import cuda, toolkit
 from emer_edge.runtime.engines.tensorrt.cuda import PROTOTYPES
 
-__all__ = ["Library", "StandIn"]
+__all__ = ["Library", "StandIn", "played"]
 
 
 class Library:
@@ -37,7 +43,7 @@ class Library:
 
     def __init__(self, streams: dict[int, Stream] | None = None, integrated: bool = True, **codes: int) -> None:
         self.called: list[str] = []
-        self.attributes = {75: 8, 76: 7, 18: int(integrated)}
+        self.attributes = {75: 8, 76: 7, 18: int(integrated), 16: 16}
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self._streams = streams if streams is not None else {}
         for name, arguments in PROTOTYPES.items():
@@ -120,6 +126,25 @@ class Allocation:
     get_device_pointer = __int__
 
 
+@contextmanager
+def played(gpu: StandIn, patch: pytest.MonkeyPatch, cache: Path, release: str = "10.3.0") -> Iterator[StandIn]:
+    """This machine has that GPU, a release of TensorRT, and a cache of its own for a while."""
+    load = ctypes.CDLL
+    package, module = ModuleType("pycuda"), gpu.pycuda()
+    package.driver = module  # type: ignore[attr-defined]
+    package.__spec__ = toolkit.find_spec("json")
+    patch.setitem(sys.modules, "pycuda", package)
+    patch.setitem(sys.modules, "pycuda.driver", module)
+    patch.setitem(sys.modules, "tensorrt", gpu.tensorrt(release))
+    patch.setattr(cuda.ctypes, "CDLL", lambda name, *more: gpu.library if name == "libcuda.so.1" else load(name, *more))
+    patch.setenv("XDG_CACHE_HOME", str(cache))
+    cuda.load_driver.cache_clear()
+    toolkit._toolkit.cache_clear()
+    yield gpu
+    cuda.load_driver.cache_clear()
+    toolkit._toolkit.cache_clear()
+
+
 class StandIn:
     """The machine.
 
@@ -127,6 +152,7 @@ class StandIn:
         live: allocations that were not freed.
         retained: contexts that were not released.
         capture_fails, run_fails: what TensorRT refuses.
+        warns: what TensorRT warns of when it loads a plan.
     """
 
     def __init__(self, integrated: bool) -> None:
@@ -134,6 +160,7 @@ class StandIn:
         self.live: list[Allocation] = []
         self.retained = 0
         self.capture_fails = self.run_fails = False
+        self.warns: list[str] = []
         self._stacks = threading.local()
         self.library = Library(self.streams, integrated)
 
@@ -213,7 +240,7 @@ class StandIn:
             pass
 
         class Logger:
-            Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
+            Severity = SimpleNamespace(WARNING=2, ERROR=1, INTERNAL_ERROR=0)
 
         kinds = {name: SimpleNamespace(**given) for name, given in enums(release).items()}
         trt = _TensorRt(self, release, kinds)
@@ -289,12 +316,22 @@ class _TensorRt:
         errors: list[str] = []
 
         def parse(content: bytes, path: str | None = None) -> bool:
-            model = onnx.load_from_string(bytes(content))
+            try:
+                model = onnx.load_from_string(bytes(content))
+            except DecodeError:
+                errors.append("no network")
+                does["num_errors"] = 1
+                return False
             errors.extend(self._type_errors(model))
             does["num_errors"] = len(errors)
             if errors:
                 return False
-            session = onnxruntime.InferenceSession(bytes(content), providers=["CPUExecutionProvider"])
+            try:
+                session = onnxruntime.InferenceSession(bytes(content), providers=["CPUExecutionProvider"])
+            except Exception:  # its exceptions share no public base
+                errors.append("no importer for it")
+                does["num_errors"] = 1
+                return False
             inputs = [
                 self._object("ITensor", name=each.name, shape=_shape(each), dtype=0) for each in session.get_inputs()
             ]
@@ -368,6 +405,8 @@ class _TensorRt:
     def runtime(self, logger: Any) -> Any:
         def load(plan: bytes) -> Any:
             self._gpu.need_context()
+            for warning in self._gpu.warns:
+                logger.log(2, warning)
             engine = _Engine(self._gpu, logger, json.loads(plan))
             return self._object("ICudaEngine", num_io_tensors=engine.num_io_tensors, **self._behaviour(engine))
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from gpu_stand_in import StandIn
+from gpu_stand_in import StandIn, played
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from tensorrt_api import FLOAT_STATES, RELEASES, members
@@ -24,32 +23,19 @@ from tensorrt_inputs import write_network
 from emer_edge.bundle.tensorrt_rule import ensure_buildable, tensorrt_faults
 from emer_edge.core.errors import BundleError, EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
-from emer_edge.runtime.engines.tensorrt import cuda, toolkit
+from emer_edge.runtime.engines.tensorrt import toolkit
 from emer_edge.runtime.engines.tensorrt.engine import TensorRtEngine, why_not
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[StandIn, str], None]]:
     """Puts a stand-in, with a release of tensorrt, in the place of the real ones."""
+    with ExitStack() as stack:
 
-    def put(stand_in: StandIn, release: str) -> None:
-        load = ctypes.CDLL
-        package, module = ModuleType("pycuda"), stand_in.pycuda()
-        package.driver = module  # type: ignore[attr-defined]
-        package.__spec__ = toolkit.find_spec("json")
-        monkeypatch.setitem(sys.modules, "pycuda", package)
-        monkeypatch.setitem(sys.modules, "pycuda.driver", module)
-        monkeypatch.setitem(sys.modules, "tensorrt", stand_in.tensorrt(release))
-        monkeypatch.setattr(
-            cuda.ctypes, "CDLL", lambda name, *given: stand_in.library if name == "libcuda.so.1" else load(name, *given)
-        )
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        cuda.load_driver.cache_clear()
-        toolkit._toolkit.cache_clear()
+        def put(gpu: StandIn, release: str) -> None:
+            stack.enter_context(played(gpu, monkeypatch, tmp_path / "cache", release))
 
-    yield put
-    cuda.load_driver.cache_clear()
-    toolkit._toolkit.cache_clear()
+        yield put
 
 
 @pytest.fixture(params=[False, True], ids=["a GPU of its own", "integrated"])
@@ -309,6 +295,23 @@ def test_auto_is_tensorrt_where_it_can_run(gpu: StandIn, monkeypatch: pytest.Mon
         with caplog.at_level(logging.WARNING):
             assert resolve_engine("auto").name == "onnxruntime"
         assert "TensorRT can't run here, as it needs the package pycuda" in caplog.text
+
+
+@pytest.mark.case(
+    "a plan that was built on another model of the GPU, of which TensorRT warns while it loads it",
+    source="",
+    before="the warning was not heard",
+)
+def test_warnings_of_tensorrt_on_loading_are_heard_once(
+    gpu: StandIn, part: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.warns = ["Using an engine plan file across different models of devices is not recommended"] * 2
+    TensorRtEngine(part).close()
+    assert caplog.text.count("TensorRT on loading tiny: Using an engine plan file across different models") == 1
+    gpu.warns = []
+    caplog.clear()
+    TensorRtEngine(part).close()
+    assert "TensorRT on loading" not in caplog.text
 
 
 def test_importing_engines_imports_neither_tensorrt_nor_pycuda() -> None:

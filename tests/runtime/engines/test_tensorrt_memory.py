@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gpu_stand_in import Library
 
 from emer_edge.core.errors import EngineError
+from emer_edge.runtime.engines.tensorrt import cuda
 from emer_edge.runtime.engines.tensorrt.cuda import (
     CudaGraph,
     Driver,
     DriverError,
     Gpu,
     find_gpu,
+    how_to_mend,
     load_driver,
 )
 from emer_edge.runtime.engines.tensorrt.plan_tensors import (
@@ -32,7 +35,7 @@ def driver(**codes: int) -> tuple[Driver, Library]:
 
 def test_gpu_is_described() -> None:
     found, _ = driver()
-    assert found.gpu() == Gpu("Orin", "8.7", True, "12.6")
+    assert found.gpu() == Gpu("Orin", "8.7", True, 16, "12.6")
 
 
 def test_failed_call_names_itself_and_the_error() -> None:
@@ -84,6 +87,59 @@ def test_capture_that_cuda_refuses_is_said_and_leaves_nothing() -> None:
 def test_driver_that_is_too_old_is_said() -> None:
     with pytest.raises(DriverError, match=r"older than CUDA 11\.4: it lacks cuInit"):
         Driver(object())
+
+
+@pytest.mark.case(
+    "a user of a Jetson who is not in the groups video and render: cuInit gives 801",
+    source="https://github.com/dusty-nv/jetson-containers/issues/1136",
+    before="'it needs an NVIDIA GPU and its driver, and finds none here', without a command",
+)
+def test_a_wrong_group_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    found, _ = driver(cuInit=801)
+    with pytest.raises(DriverError) as error:
+        found.gpu()
+    assert error.value.code == 801
+    words = how_to_mend(error.value, tmp_path)
+    assert words.startswith("this user lacks the groups video and render: sudo usermod -aG video,render $USER")
+
+
+@pytest.mark.parametrize("code", [100, 999])
+@pytest.mark.case(
+    "a user without the groups, to whom CUDA says 100 or 999 as /dev/nvmap is closed to it",
+    source="https://github.com/NVIDIA/NemoClaw/issues/4231",
+    before="'finds none here', as if there were no GPU",
+)
+def test_a_device_that_is_closed_to_the_user_is_named(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvmap").write_text("")
+    open_to_me = how_to_mend(DriverError("cuInit", code), tmp_path)
+    assert "groups" not in open_to_me
+    monkeypatch.setattr(cuda.os, "access", lambda path, mode: False)  # root may open anything
+    words = how_to_mend(DriverError("cuInit", code), tmp_path)
+    assert "video and render (/dev/nvmap is closed to it): sudo usermod" in words
+    assert "--group-add" in words
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "words"),
+    [
+        (".dockerenv", 0, "docker run --runtime nvidia"),
+        ("etc/nv_tegra_release", 0, "sudo apt install --reinstall nvidia-l4t-cuda"),
+        ("etc/hostname", 0, "sudo ubuntu-drivers install"),
+        ("etc/hostname", 100, "sudo ubuntu-drivers install"),
+        ("etc/hostname", 999, "sudo dmesg"),
+    ],
+    ids=["container", "Jetson", "no driver", "no GPU", "unknown"],
+)
+@pytest.mark.case(
+    "no GPU, no driver, or a container without it", before="the system's words for a missing library alone"
+)
+def test_what_is_missing_is_said_with_its_command(tmp_path: Path, file: str, code: int, words: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("")
+    assert words in how_to_mend(DriverError("x", code), tmp_path)
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU here")

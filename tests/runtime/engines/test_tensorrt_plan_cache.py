@@ -53,7 +53,9 @@ def test_files_are_the_users_alone_and_say_what_they_are_for(cache: PlanCache, p
     sidecar = json.loads(kept.path.with_suffix(".json").read_text())
     assert sidecar["machine"] == {
         "gpu": "Orin",
+        "module": "unknown",
         "compute_capability": "8.7",
+        "multiprocessors": "unknown",
         "tensorrt": "tensorrt 10.3.0",
         "cuda": "12.6",
         "driver": "540.4.0",

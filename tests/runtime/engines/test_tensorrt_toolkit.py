@@ -20,7 +20,7 @@ from emer_edge.runtime.engines.tensorrt.toolkit import (
 
 
 class _Logger:
-    Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
+    Severity = SimpleNamespace(WARNING=2, ERROR=1, INTERNAL_ERROR=0)
 
 
 def bindings(name: str, version: str, creation: dict[str, int], flags: str, *others: str) -> Any:
@@ -123,7 +123,7 @@ def test_machine_is_read_from_the_kernel_and_from_jetson_linux(tmp_path: Path) -
     )
     (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n")
     can = Capabilities("tensorrt", "10.3.0", "strong by flag", 2, True, True, False, ())
-    here = describe_machine(can, Gpu("Orin", "8.7", True, "12.6"), tmp_path)
+    here = describe_machine(can, Gpu("Orin", "8.7", True, 16, "12.6"), tmp_path)
     assert (here.driver, here.l4t, here.tensorrt) == ("540.4.0", "36.4.3", "tensorrt 10.3.0")
     nothing = describe_machine(can, None, tmp_path / "absent")
     assert (nothing.gpu, nothing.driver, nothing.l4t, nothing.cuda) == (UNKNOWN,) * 4

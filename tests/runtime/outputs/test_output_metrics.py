@@ -60,6 +60,17 @@ def scraped(bundle: Bundle, video: Path, tracker: Path) -> tuple[dict[str, float
     return kept.scraped, summary, kept.results
 
 
+def test_engine_and_precision_of_every_part_are_named(scraped: tuple[dict[str, float], Summary, list[Result]]) -> None:
+    seen, summary, results = scraped
+    parts = ("face_encoder", "fusion", "face_detector")
+    for part in parts:
+        labels = f'engine="onnxruntime",file="cpu/{part}",part="{part}",precision="fp32"'
+        assert seen[f"emer_edge_engine_info{{{labels}}}"] == 1
+        assert summary.engines[part] == "fp32 on onnxruntime"
+        assert summary.to_dict()["engines"][part] == "fp32 on onnxruntime"
+        assert {result.engines[part] for result in results} == {"onnxruntime"}
+
+
 def test_the_histograms_hold_every_step_whole(scraped: tuple[dict[str, float], Summary, list[Result]]) -> None:
     seen, summary, results = scraped
     for stage, latency in summary.stages.items():

@@ -32,6 +32,7 @@ class PartBuild:
         plan_bytes: its size.
         built: it was built now.
         path: where it is kept; None for a check that was thrown away.
+        refused: why there is none; empty where there is.
     """
 
     part: str
@@ -39,6 +40,7 @@ class PartBuild:
     plan_bytes: int
     built: bool
     path: Path | None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def build_bundle(
 
     With a GPU, and none named in the options, they go into this user's cache, where `run` finds them. Without one (or
     for another GPU) `tensorrt_rtx` still builds: that is a check, and its plans are thrown away unless `output` keeps
-    them.
+    them. A part that is refused ends a check; with a GPU it is said, and the others are built.
 
     Args:
         bundle: its parts are built.
@@ -116,7 +118,12 @@ def build_bundle(
     for name, path in parts.items():
         target = output / f"{name}.plan" if output is not None else None
         if runnable:
-            kept = cache.get(path, options, progress)
+            try:
+                kept = cache.get(path, options, progress)
+            except EngineError as error:
+                say(f"{name} has no engine: {error}")
+                done.append(PartBuild(name, 0.0, 0, built=False, path=None, refused=str(error)))
+                continue
             plan, sidecar = kept.plan, kept.sidecar
             done.append(PartBuild(name, sidecar.seconds, len(plan), built=kept.built, path=kept.path))
         else:

@@ -9,11 +9,13 @@ NVIDIA's driver library by ctypes, by the prototypes of cuda.h; each is in every
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -43,12 +45,17 @@ PROTOTYPES: Final[dict[str, tuple[Any, ...]]] = {
 }
 """Function -> argument types; all return a CUresult, 0 for success."""
 
-_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED = 75, 76, 18  # CU_DEVICE_ATTRIBUTE_*
+_MULTIPROCESSORS, _INTEGRATED, _COMPUTE_MAJOR, _COMPUTE_MINOR = 16, 18, 75, 76  # CU_DEVICE_ATTRIBUTE_*
+_NO_DEVICE, _NOT_SUPPORTED = 100, 801  # CUresult
 _THREAD_LOCAL: Final = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on using CUDA meanwhile
 
 
 class DriverError(Exception):
-    """A call to the driver failed; the message names the call and CUDA's error."""
+    """A call to the driver failed; the message names the call and CUDA's error, `code` is its number or 0."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,14 @@ class Gpu:
         name: as the driver says it, for example `Orin`.
         compute_capability: for example `8.7`.
         integrated: it shares the CPU's memory.
+        multiprocessors: how many work in this power mode, which may switch some off.
         cuda: the newest CUDA version that the driver knows, for example `12.6`.
     """
 
     name: str
     compute_capability: str
     integrated: bool
+    multiprocessors: int
     cuda: str
 
 
@@ -94,23 +103,25 @@ class Driver:
         if code:
             error = ctypes.c_char_p()
             self._calls["cuGetErrorName"](code, ctypes.byref(error))
-            raise DriverError(f"{name}: {error.value.decode() if error.value else f'CUDA error {code}'}")
+            words = f"{error.value.decode()}, " if error.value else ""
+            raise DriverError(f"{name}: {words}CUDA error {code}", code)
 
     def gpu(self) -> Gpu:
         """Describe the first GPU, the one that pycuda and TensorRT use; raise DriverError where there is none."""
         self.call("cuInit", 0)
         if not self._integer("cuDeviceGetCount"):
-            raise DriverError("cuDeviceGetCount: no GPU")
+            raise DriverError("cuDeviceGetCount: no GPU", _NO_DEVICE)
         device = ctypes.c_int(self._integer("cuDeviceGet", 0))
         name = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", name, len(name), device)
         version = self._integer("cuDriverGetVersion")
-        keys = (_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED)
-        major, minor, integrated = (self._integer("cuDeviceGetAttribute", key, device) for key in keys)
+        keys = (_COMPUTE_MAJOR, _COMPUTE_MINOR, _INTEGRATED, _MULTIPROCESSORS)
+        major, minor, integrated, multiprocessors = (self._integer("cuDeviceGetAttribute", key, device) for key in keys)
         return Gpu(
             name=name.value.decode(errors="replace"),
             compute_capability=f"{major}.{minor}",
             integrated=bool(integrated),
+            multiprocessors=multiprocessors,
             cuda=f"{version // 1000}.{version % 1000 // 10}",
         )
 
@@ -185,6 +196,32 @@ def find_gpu() -> Gpu | None:
         return load_driver().gpu()
     except DriverError:
         return None
+
+
+def how_to_mend(error: DriverError, root: Path = Path("/")) -> str:
+    """What to do where the driver can't be used, with the command.
+
+    A user without its groups gets 100, 801 or 999 of CUDA, so the devices themselves are asked.
+
+    Args:
+        error: of `load_driver` or `Driver.gpu`.
+        root: where `dev` and `etc` are.
+    """
+    nodes = [root / "dev/nvmap", *(root / "dev").glob("nvidia[0-9]*"), *(root / "dev/dri").glob("renderD*")]
+    closed = [node for node in nodes if node.exists() and not os.access(node, os.R_OK)]
+    if closed or error.code == _NOT_SUPPORTED:
+        which = f" (/{closed[0].relative_to(root)} is closed to it)" if closed else ""
+        return (
+            f"this user lacks the groups video and render{which}: sudo usermod -aG video,render $USER, and log in "
+            "again; in a container: --group-add with the numbers that getent group video render gives"
+        )
+    if (root / ".dockerenv").exists():
+        return "start the container with: docker run --runtime nvidia"
+    if (root / "etc/nv_tegra_release").exists():
+        return "install the driver with: sudo apt install --reinstall nvidia-l4t-cuda && sudo reboot"
+    if error.code in (0, _NO_DEVICE):
+        return "where there is an NVIDIA GPU, install its driver with: sudo ubuntu-drivers install && sudo reboot"
+    return "look for the driver's words with: sudo dmesg | grep -iE 'nvrm|nvgpu'"
 
 
 _NON_BLOCKING: Final = 1  # CU_STREAM_NON_BLOCKING: the default stream's work does not wait for ours, nor ours for it

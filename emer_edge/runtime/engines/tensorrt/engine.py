@@ -24,12 +24,14 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
+from emer_edge.runtime.engines.tensorrt.check_lines import check_lines
 from emer_edge.runtime.engines.tensorrt.cuda import (
     CudaGraph,
     CudaOwner,
     DriverError,
     TensorMemory,
     find_gpu,
+    how_to_mend,
     load_driver,
 )
 from emer_edge.runtime.engines.tensorrt.plan_cache import KeptPlan, PlanCache, read_private
@@ -51,7 +53,7 @@ def why_not() -> str | None:
     try:
         load_driver().gpu()
     except DriverError as error:
-        return f"it needs an NVIDIA GPU and its driver, and finds none here: {error}"
+        return f"it needs an NVIDIA GPU and its driver, and can't use them here ({error}): {how_to_mend(error)}"
     if find_tensorrt() is None:
         return f"{' and '.join(PACKAGES)} are not usable: their libraries can't be loaded"
     if find_spec("pycuda") is None:
@@ -118,6 +120,7 @@ class TensorRtEngine:
         self._cache = PlanCache(describe_machine(self._toolkit.can, gpu))
         self._graphs, self.graph_note = graphs, "" if graphs else "not asked for"
         self._memories: tuple[TensorMemory, ...] = ()
+        self._outgrown: tuple[TensorMemory, ...] = ()  # by another thread's batch; the owner frees it
         self._lanes: dict[int, _Lane] = {}
         self._seen: dict[int, int] = {}
         self._runtime_config: Any = None
@@ -177,6 +180,12 @@ class TensorRtEngine:
         with self._cuda.current():
             return layers_of(self._toolkit.trt, self._engine)
 
+    def checks(self, inputs: Mapping[str, NDArray[np.float32]], allowed: float) -> tuple[str, ...]:
+        """Lines for a shell that check this part on inputs (see `check_lines`); `allowed` is a share of an output."""
+        shapes = {spec.name: inputs[spec.name].shape for spec in self._buffers.specs if spec.is_input and spec.dynamic}
+        most = {name: allowed * float(np.abs(values).max()) for name, values in self.run(inputs).items()}
+        return check_lines(self._path, self.plan.path, self._toolkit.can, shapes=shapes, most=most)
+
     def close(self) -> None:
         """Free the engine's memory; may be called twice.
 
@@ -200,8 +209,8 @@ class TensorRtEngine:
             with self._cuda.current():
                 self._save_kernels()
                 self._drop_lanes()
-                self._cuda.free(self._memories)
-                self._memories = ()
+                self._cuda.free((*self._memories, *self._outgrown))
+                self._memories = self._outgrown = ()
                 # TensorRT needs its objects gone in this order, while the context is current
                 self._kernels = self._runtime_config = self._engine = self._runtime = None
         finally:
@@ -220,6 +229,8 @@ class TensorRtEngine:
         self._buffers = BufferPlan.of(specs, least, most, self._cuda.integrated, usual=options.usual)
         self._memories = tuple(self._cuda.allocate(buffer) for buffer in self._buffers.buffers)
         self._lanes[0] = self._lane(0)
+        for warning in self._toolkit.warnings:
+            logging.getLogger("emer_edge").warning("TensorRT on loading %s: %s", self._path.stem, warning)
 
     def _spec(self, name: str) -> TensorSpec:
         trt, engine = self._toolkit.trt, self._engine
@@ -280,8 +291,10 @@ class TensorRtEngine:
         if grown is self._buffers:
             return
         self._drop_lanes()  # graphs hold the old addresses
-        self._cuda.free(self._memories)
-        self._memories = ()
+        self._outgrown += self._memories
+        if self._cuda.is_owner:
+            self._cuda.free(self._outgrown)
+            self._outgrown = ()
         self._buffers = grown
         self._memories = tuple(self._cuda.allocate(buffer) for buffer in grown.buffers)
         self._lanes[0] = self._lane(0)
@@ -347,6 +360,17 @@ class TensorRtEngine:
         raise EngineError(f"{self._toolkit.can.label} can't {what} {self._path}: {self._toolkit.last}")
 
 
+def _checks(engine: Any, inputs: Mapping[str, NDArray[np.float32]], allowed: float) -> tuple[str, ...]:
+    lines: tuple[str, ...] = engine.checks(inputs, allowed)
+    return lines
+
+
+def _facts() -> str:
+    """Package, GPU, module and multiprocessors: a plan is of this and no other kind."""
+    here = describe_machine(load_toolkit().can, find_gpu())
+    return f"{here.tensorrt} on {here.gpu} of {here.module} with {here.multiprocessors} multiprocessors"
+
+
 _left_open: weakref.WeakSet[TensorRtEngine] = weakref.WeakSet()
 _abandoned: list[TensorRtEngine] = []
 
@@ -367,6 +391,8 @@ DRIVER: Final = EngineDriver(
     why_not=why_not,
     package="tensorrt",
     builds=True,
+    facts=_facts,
+    checks=_checks,
     rank=2,
     fix="pip install 'emer-edge[jetson]'",
     fix_on_jetson="sudo apt install nvidia-jetpack, and a virtual environment made with --system-site-packages",

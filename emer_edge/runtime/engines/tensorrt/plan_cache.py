@@ -166,7 +166,8 @@ class PlanCache:
 
     def _name(self, part: str, digest: str, options: BuildOptions) -> str:
         here = self.machine
-        key = "|".join((digest, here.tensorrt, here.gpu, here.compute_capability, _options_text(options)))
+        gpu = (here.gpu, here.module, here.compute_capability, here.multiprocessors)
+        key = "|".join((digest, here.tensorrt, *gpu, _options_text(options)))
         return f"{part}-{digest[:16]}-{_short(key)}"
 
     def _read(self, path: Path, digest: str) -> tuple[bytes, Sidecar]:
@@ -197,7 +198,9 @@ class PlanCache:
         """Remove what an upgrade of this machine left behind: same GPU, other TensorRT."""
         for file, sidecar in list(self._siblings(path, part, digest)):
             then, now = sidecar.machine, self.machine
-            if (then.gpu, then.compute_capability) == (now.gpu, now.compute_capability) and difference(then, now):
+            same = all(getattr(then, name) == getattr(now, name) for name in ("gpu", "module", "compute_capability"))
+            mode = msgspec.structs.replace(then, multiprocessors=now.multiprocessors)  # another mode's plan stays
+            if same and difference(mode, now):
                 _remove(file, file.with_suffix(".plan"), file.with_suffix(".kernels"))
 
     @contextlib.contextmanager

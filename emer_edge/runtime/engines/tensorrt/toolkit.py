@@ -28,7 +28,9 @@ PACKAGES: Final = ("tensorrt", "tensorrt_rtx")
 UNKNOWN: Final = "unknown"
 _WORDS: Final = {
     "gpu": "GPU",
+    "module": "module",
     "compute_capability": "compute capability",
+    "multiprocessors": "multiprocessors",
     "tensorrt": "",  # its value names it
     "cuda": "CUDA",
     "driver": "driver",
@@ -103,7 +105,13 @@ class Toolkit:
     def forget(self) -> None:
         """Forget what earlier steps said."""
         self.logger.errors.clear()
+        self.logger.warnings.clear()
         self.logger.layers = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """TensorRT's warnings since `forget`, each once."""
+        return tuple(dict.fromkeys(self.logger.warnings))
 
     @property
     def last(self) -> str:
@@ -180,16 +188,19 @@ def _listener(trt: Any) -> Any:
     severe = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 
     class Listener(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last errors, and the builder's list of layers, instead of printing them."""
+        """Keeps the last errors and warnings, and the builder's list of layers, instead of printing them."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: deque[str] = deque(maxlen=8)
+            self.warnings: deque[str] = deque(maxlen=8)
             self.layers = ""
 
         def log(self, severity: Any, message: str) -> None:
             if severity in severe:
                 self.errors.append(message)
+            elif severity == trt.ILogger.Severity.WARNING:
+                self.warnings.append(message)
             elif message.startswith(_LAYERS):
                 self.layers = message
 
@@ -200,8 +211,10 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A machine as far as a plan is concerned; `unknown` where something can't be known.
 
     Attributes:
-        gpu: its name.
+        gpu: its name; every Orin says `Orin`.
+        module: model of the board, from the device tree.
         compute_capability: for example `8.7`.
+        multiprocessors: of the GPU, those that the power mode leaves on.
         tensorrt: package and version.
         cuda: the newest CUDA version that the driver knows.
         driver: version of the kernel's NVIDIA driver.
@@ -209,7 +222,9 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     gpu: str = UNKNOWN
+    module: str = UNKNOWN
     compute_capability: str = UNKNOWN
+    multiprocessors: str = UNKNOWN
     tensorrt: str = UNKNOWN
     cuda: str = UNKNOWN
     driver: str = UNKNOWN
@@ -224,9 +239,13 @@ def describe_machine(capabilities: Capabilities, gpu: Gpu | None, root: Path = P
         gpu: from `find_gpu`.
         root: where /etc and /proc are.
     """
-    known = {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "cuda": gpu.cuda} if gpu else {}
+    known = {}
+    if gpu is not None:
+        known = {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "cuda": gpu.cuda}
+        known["multiprocessors"] = str(gpu.multiprocessors)
     return Machine(
         **known,
+        module=read_text(root / "proc/device-tree/model") or UNKNOWN,
         tensorrt=capabilities.label,
         driver=_driver(root / "proc/driver/nvidia/version"),
         l4t=read_l4t(root) or UNKNOWN,
