@@ -13,6 +13,7 @@ from emer_edge.bundle.variants import VARIANTS
 from emer_edge.core.errors import BundleError, EmerEdgeError
 from emer_edge.core.heads import HEADS, protocols_of
 from emer_edge.core.samples import Display
+from emer_edge.core.standard_streams import to_json
 from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
@@ -312,7 +313,7 @@ class Manifest(_Record, frozen=True):
         """Encode as indented JSON, with the protocols' names for readers."""
         document = msgspec.to_builtins(self)
         document["protocols"] = list(self.protocols)
-        return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+        return msgspec.json.format(to_json(document), indent=2) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes, where: str = MANIFEST_NAME) -> Manifest:

@@ -29,6 +29,7 @@ from emer_edge.cli.simulate import simulate
 from emer_edge.cli.synth import synth
 from emer_edge.cli.train import train
 from emer_edge.core.errors import EmerEdgeError
+from emer_edge.core.standard_streams import open_standard_streams, silence
 
 app = typer.Typer(
     name="emer-edge",
@@ -38,21 +39,21 @@ app = typer.Typer(
     help="Read a face video and an eye tracker together, on a small device: what the face shows, what the person "
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
-app.command()(export)
+app.command(cls=HelpfulCommand)(export)
 app.command(cls=HelpfulCommand)(run)
 app.command(cls=HelpfulCommand)(bench)
-app.command()(train)
-app.command()(synth)
-app.command()(info)
+app.command(cls=HelpfulCommand)(train)
+app.command(cls=HelpfulCommand)(synth)
+app.command(cls=HelpfulCommand)(info)
 app.command(cls=HelpfulCommand)(predict)
-app.command()(prepare)
-app.command()(convert)
-app.command()(build)
+app.command(cls=HelpfulCommand)(prepare)
+app.command(cls=HelpfulCommand)(convert)
+app.command(cls=HelpfulCommand)(build)
 app.add_typer(simulate, name="simulate")
-app.command()(devices)
+app.command(cls=HelpfulCommand)(devices)
 app.command(cls=HelpfulCommand)(doctor)
-app.command()(demo)
-app.command()(purge)
+app.command(cls=HelpfulCommand)(demo)
+app.command(cls=HelpfulCommand)(purge)
 
 
 def _version(is_given: bool) -> None:
@@ -78,6 +79,7 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; exit with 2 on a mistake, 1 on a failed gate, 130 on Ctrl-C, 143 on SIGTERM and SIGHUP."""
+    open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
             signal.signal(number, _end)
@@ -87,7 +89,7 @@ def main() -> None:
         say(f"emer-edge: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         sys.exit(0)
     except OSError as error:  # a disk that is full, read-only or gone, wherever that was noticed
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "a file"

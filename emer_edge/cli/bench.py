@@ -102,7 +102,7 @@ def bench(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of every draw; the same seed gives the same figures.")
+        int, typer.Option(min=0, max=2**32 - 1, help="Of every draw; the same seed gives the same figures.")
     ] = ScoringOptions.seed,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = LatencyOptions.repeats,
     warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = LatencyOptions.warmup,

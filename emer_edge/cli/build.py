@@ -9,6 +9,7 @@ import typer
 
 from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.shared_options import BundleArgument
+from emer_edge.core.standard_streams import command
 
 if TYPE_CHECKING:
     from emer_edge.bundle import Bundle
@@ -101,7 +102,7 @@ def _engines(
     if not done.runnable:
         say(
             f"every part of {bundle.path} parses and builds; on the machine that runs it: "
-            f"emer-edge build {bundle.path.name}"
+            f"{command('build', bundle.path.name)}"
         )
     return done
 
@@ -137,4 +138,4 @@ def _choose(bundle: Bundle, progress: Progress) -> None:
         say(f"wrote {keep_choice(bundle, choice)}")
     except OSError as error:
         raise EngineError(f"the choice can't be kept: {error}") from None
-    say(f"next: emer-edge run {bundle.path}")
+    say(f"next: {command('run', bundle.path)}")

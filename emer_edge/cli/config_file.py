@@ -25,6 +25,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LARGEST: Final = 1e13
+"""No number of an option is larger."""
+
 STREAM_TABLES: Final = "emer_edge.streams"
 """Where a command's context keeps its `[[stream]]` tables."""
 
@@ -69,7 +72,7 @@ class Setting:
             return f"is one of {', '.join(self.choices)}, not {_shown(value)}{did_you_mean(str(value), self.choices)}"
         if self.kind is bool:
             return None if isinstance(value, bool) else f"is true or false, not {_shown(value)}"
-        accepted = {int: (int,), float: (int, float)}.get(self.kind, (str,))
+        accepted = {int: (int,), float: (int, float), str: (str, int)}.get(self.kind, (str,))
         if isinstance(value, bool) or not isinstance(value, accepted):
             return f"is {_KINDS[self.kind]}, not {_shown(value)}"
         if isinstance(value, (int, float)):
@@ -77,7 +80,15 @@ class Setting:
                 return f"is at least {self.least:g}, not {_shown(value)}"
             if self.most is not None and not value <= self.most:
                 return f"is at most {self.most:g}, not {_shown(value)}"
+            if self.kind is not str and not abs(value) <= LARGEST:
+                return f"is a number up to {LARGEST:g}, not {_shown(value)}"
         return None
+
+    def read(self, value: Any) -> Any:
+        """A value from a file as the command takes it: a number where a text is asked for, such as a port, as text."""
+        if self.many:
+            return [str(one) if self.kind is str else one for one in value]
+        return str(value) if self.kind is str else value
 
 
 def settings(command: Callable[..., Any]) -> dict[str, Setting]:
@@ -140,7 +151,7 @@ def read_config(
             problems.append(f"{key} {problem}")
     if problems:
         raise ConfigurationError(f"{path}: {'; '.join(problems)}")
-    return {known[key].name: value for key, value in document.items() if key in known}, streams
+    return {known[key].name: known[key].read(value) for key, value in document.items() if key in known}, streams
 
 
 def _setting(name: str, hint: Any) -> Setting:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import IO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from emer_edge.core.progress import Progress as Report
+from emer_edge.core.standard_streams import Unfailing
 
-
-class _ForPeople(Console):
-    """Stderr; silent once nobody reads it."""
-
-    def on_broken_pipe(self) -> None:
-        """Print no more. Rich would send stdout, where data goes, to nowhere, and end the thread that printed."""
-        self.quiet = True
-
-
-console = _ForPeople(stderr=True, highlight=False)
+console = Console(file=cast("IO[str]", Unfailing("stderr")), highlight=False)
+"""Stderr; silent once it can't be written, as on a full disk or a terminal that has gone."""
 
 
 def say(text: str) -> None:
-    """Print one line for people; nothing where nobody reads stderr any more."""
-    with suppress(BrokenPipeError):  # rich before 13.9 leaves it to the caller
-        console.print(text, soft_wrap=True, markup=False)
+    """Print one line for people; nothing where stderr can't be written any more."""
+    console.print(text, soft_wrap=True, markup=False)
 
 
 @contextmanager

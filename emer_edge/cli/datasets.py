@@ -57,6 +57,13 @@ class DataChoices:
     strict: bool = False
     keep_folds: bool = False
 
+    def flags(self) -> list[str]:
+        """The options as they are typed, for a next command that opens the same data set."""
+        named = {"--view": self.view, "--classes": self.classes}
+        given = [word for flag, text in named.items() if text is not None for word in (flag, text)]
+        given += [word for text in self.columns or () for word in ("--label-column", text)]
+        return given + (["--keep-folds"] if self.keep_folds else [])
+
     def mapping(self) -> dict[str, str]:
         """Head -> column; ConfigurationError on anything but HEAD=COLUMN."""
         columns = {}

@@ -9,6 +9,7 @@ import typer
 
 from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.shared_options import ForceOption
+from emer_edge.core.standard_streams import command
 from emer_edge.demo import DemoOptions, run_demo
 
 
@@ -36,9 +37,9 @@ def demo(
     say(f"Everything is in {done.folder}/: clips, emert.pt, {done.bundle.name}, visit, bench/report.html.")
     say("The clips are synthetic, of one portrait: the figures show that the tools work, nothing about people.")
     say("Next, on your own sensors:")
-    say(f"  emer-edge run {done.bundle} --camera 0 --tracker /dev/ttyUSB0")
+    sensors = ("--camera", 0, "--tracker", "/dev/ttyUSB0")
+    say(f"  {command('run', done.bundle, *sensors)}")
     say("or without any:")
-    say(
-        f"  emer-edge run {done.bundle} --camera {done.folder}/visit/video.avi "
-        f"--tracker {done.folder}/visit/tracker.tsv --offset-ms 0"
-    )
+    visit = done.folder / "visit"
+    files = ("--camera", visit / "video.avi", "--tracker", visit / "tracker.tsv", "--offset-ms", 0)
+    say(f"  {command('run', done.bundle, *files)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,11 +19,12 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.shared_options import DataOption, ForceOption
 from emer_edge.core.packages import EXPORT_PACKAGES, require
+from emer_edge.core.standard_streams import command, legible
 from emer_edge.export.export_options import CalibrationMethod, ExportOptions
 
 
 def export(
-    output: Annotated[Path, typer.Option(help="The bundle to write, a folder NAME.emer.")],
+    output: Annotated[Path, typer.Option(help="The bundle to write, a folder NAME.emer; .emer is added.")],
     precision: Annotated[
         str,
         typer.Option(
@@ -37,6 +38,13 @@ def export(
             help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). Repeat it for "
             "several networks in one bundle: each costs a face encoder. Left out: the demo weights, trained on "
             "synthetic clips.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        Literal["raw", "ema"] | None,
+        typer.Option(
+            help="Which weights of a published checkpoint that holds raw and averaged (EMA) ones; raw by default.",
             show_default=False,
         ),
     ] = None,
@@ -95,7 +103,7 @@ def export(
     fall_back: Annotated[
         bool, typer.Option(help="Return sensitive layers to high precision when the gate fails; else fail at once.")
     ] = ExportOptions.fall_back,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = ExportOptions.seed,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of every draw.")] = ExportOptions.seed,
     view: ViewOption = None,
     label_column: LabelColumnOption = None,
     strict: StrictOption = False,
@@ -119,6 +127,7 @@ def export(
             output=output,
             precision=precision,
             checkpoints=checkpoint or (),
+            weights=weights,
             label_classes=common,
             classes=orders,
             data=None if data is None else open_dataset(data, choices, report),
@@ -133,11 +142,11 @@ def export(
             fall_back=fall_back,
             force=force,
             seed=seed,
-            arguments=sys.argv[1:],
+            arguments=list(map(legible, sys.argv[1:])),
         )
         done = export_bundle(options, report)
     for note in done.report.notes:
         say(note)
     console.print(to_rich(summary_table(done.report)))
     say(f"wrote {done.path}; read {done.path}/report.html")
-    say(f"next: emer-edge bench {done.path}" + (f" --data {data}" if data else ""))
+    say(f"next: {command('bench', done.path, *(('--data', data, *choices.flags()) if data else ()))}")

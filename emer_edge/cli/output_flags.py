@@ -30,7 +30,7 @@ class OutputFlags:
     serve_token: str | None = None
     save: Path | None = None
     session: str | None = None
-    record: Path | None = None
+    record: str | None = None
     record_video: bool = False
     record_lossless: bool = False
     retention_days: float | None = None
@@ -64,7 +64,8 @@ class OutputFlags:
         if self.save is not None:
             from emer_edge.runtime.outputs.session_folder import SessionOptions
 
-            requests.append(Request("session", SessionOptions(self.save, self.session)))
+            options = SessionOptions(self.save, self.session, retention_days=self.retention_days)
+            requests.append(Request("session", options))
         requests += self._recording(any(request.name == "record" for request in requests))
         if self.mqtt is not None:
             from emer_edge.runtime.outputs.mqtt import parse_broker
@@ -89,14 +90,14 @@ class OutputFlags:
 
     def _recording(self, by_address: bool) -> list[Request]:
         from emer_edge.runtime.outputs import Request
-        from emer_edge.runtime.recording.keep import RecordOptions
+        from emer_edge.runtime.recording.keep import RecordOptions, record_target
 
         if self.record is None:
             alone = {
                 "--record-video": self.record_video,
                 "--record-lossless": self.record_lossless,
                 "--consent-id": self.consent_id is not None and not by_address,
-                "--retention-days": self.retention_days is not None,
+                "--retention-days": self.retention_days is not None and self.save is None,
             }
             if any(alone.values()):
                 flags = ", ".join(flag for flag, is_given in alone.items() if is_given)
@@ -105,7 +106,8 @@ class OutputFlags:
         if self.record_lossless and not self.record_video:
             raise ConfigurationError("--record-lossless says how images are recorded: add --record-video")
         images: Images = "none" if not self.record_video else "lossless" if self.record_lossless else "jpeg"
-        options = RecordOptions(self.record, images, session=self.session, retention_days=self.retention_days)
+        target = record_target(self.record)
+        options = RecordOptions(target, images, session=self.session, retention_days=self.retention_days)
         return [Request("record", options)]
 
 

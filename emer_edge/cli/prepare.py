@@ -10,6 +10,7 @@ import typer
 
 from emer_edge.cli.console import progress_bars, say
 from emer_edge.cli.shared_options import ForceOption
+from emer_edge.core.standard_streams import command
 from emer_edge.runtime.options import FaceOptions, Subject
 
 
@@ -70,4 +71,5 @@ def prepare(
     crops, frames = sum(video.crops for video in done), sum(video.frames for video in done)
     existing = f"; {kept} clips existed already" if kept else ""
     say(f"wrote {output}: {crops} crops of {frames} frames{existing}; {output / REPORT_FILE} lists the clips")
-    say("next: put the eye sheets and labels beside it, then: emer-edge train --data " + str(output.parent))
+    folders = ("--data", output.parent, "--output", "emert.pt")
+    say(f"next: put the eye sheets and labels beside it, then: {command('train', *folders)}")

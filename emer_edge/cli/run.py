@@ -137,10 +137,10 @@ def run(
     ] = None,
     session: Annotated[str | None, _session("The session's ID; by default, the date and time.")] = None,
     record: Annotated[
-        Path | None,
+        str | None,
         _output(
-            "Record samples, results and markers in a new MCAP file (opens in Foxglove; given as --camera and "
-            "--tracker, it is played back), or in a folder, named by the time and the stream. Extra: mcap."
+            "Record samples, results and markers in a new file NAME.mcap (opens in Foxglove; given as --camera and "
+            "--tracker, it is played back), or in a folder NAME/, named by the time and the stream. Extra: mcap."
         ),
     ] = None,
     record_video: Annotated[
@@ -162,7 +162,8 @@ def run(
         _output("ID of the consent to be filmed; kept in the recording. Each [\\[stream]] table has its own."),
     ] = None,
     retention_days: Annotated[
-        float | None, _output("First delete the recordings in that folder that are older; only emer-edge's own.")
+        float | None,
+        _output("First delete recordings and sessions in these folders that began longer ago; only emer-edge's own."),
     ] = None,
     mqtt: Annotated[
         str | None,
@@ -220,9 +221,10 @@ def run(
 ) -> None:
     """Read a camera and an eye tracker live: what the face shows, what the person feels, and the gap, with latency.
 
-    Ctrl-C ends the run with a summary. Nothing is stored unless --save, --record or --out says where, and nothing
-    leaves this machine unless --mqtt, --metrics, --lsl-out, --serve or --out says so. docs/outputs.md has every output,
-    docs/sessions.md has participants, markers, baselines and the gaze validation.
+    Ctrl-C (exit code 130), SIGTERM and a terminal that closes (143) end the run with a summary. Nothing is stored
+    unless --save, --record or --out says where, and nothing leaves this machine unless --mqtt, --metrics, --lsl-out,
+    --serve or --out says so. docs/outputs.md has every output, docs/sessions.md has participants, markers, baselines
+    and the gaze validation.
     """
     from emer_edge.tools.placement import place_process
 
@@ -282,10 +284,15 @@ def run(
         read = f" and {len(people)} streams" if people else f", {camera} and {tracker}"
         say(f"{pipeline.bundle.path}{read} are in order; nothing was opened")
         return
-    play(
+    summary = play(
         pipeline,
         open_outputs(pipeline, outputs, say=say, console=console),
         seconds,
         sources=marking,
         validation=validation,
     )
+    if summary.signal is not None:
+        raise typer.Exit(128 + summary.signal)
+    lost = {name.partition(" ")[0]: counts for name, counts in summary.outputs.items()}
+    if {"session", "record"} & set(lost) or "failed" in lost.get("json", ()):
+        raise typer.Exit(3)  # what was to be kept was lost

@@ -8,6 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from emer_edge.cli.config_file import LARGEST
+from emer_edge.core.errors import ConfigurationError
+
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -21,12 +24,24 @@ DataOption = Annotated[
 ]
 EngineOption = Annotated[str, typer.Option("--engine", help="What computes: auto, or the name of an engine.")]
 """`HelpfulCommand` names the engines, and what cameras and trackers are."""
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads of the engine.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of the engine.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 
 
 class HelpfulCommand(TyperCommand):
-    """A command whose help names what is registered, plug-ins of other packages too; looked up only for its help."""
+    """A command whose help names what is registered, plug-ins of other packages too; looked up only for its help.
+
+    Numbers that are none (`nan`, `inf`) or beyond all sense are refused for all options at once, by ConfigurationError.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; ConfigurationError for a number that can't be meant."""
+        rest = super().parse_args(ctx, args)
+        for option in self.params:
+            value = ctx.params.get(option.name)
+            if isinstance(value, (int, float)) and not abs(value) <= LARGEST:
+                raise ConfigurationError(f"{option.opts[0]} is a number up to {LARGEST:g}, not {str(value)[:20]}")
+        return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, with the names that are registered now."""

@@ -11,6 +11,7 @@ import typer
 
 from emer_edge.cli.console import progress_bars, say
 from emer_edge.cli.shared_options import HelpfulCommand
+from emer_edge.core.standard_streams import command
 
 simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an eye tracker, or a whole recording.")
 
@@ -24,7 +25,7 @@ def tracker(
         float | None, typer.Option(min=1, max=2000, help="Samples per second; by default 120.", show_default=False)
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.", show_default=False)] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same samples.")] = 0,
     source: Annotated[
         str | None,
         typer.Option(
@@ -65,11 +66,11 @@ def tracker(
         say(f"faults: {happened or 'none happened'}")
 
 
-@simulate.command()
+@simulate.command(cls=HelpfulCommand)
 def recording(
     output: Annotated[Path, typer.Argument(help="Folder to make.")],
-    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same recording.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same recording.")] = 0,
 ) -> None:
     """Write a recording: a face video (video.avi) and its eye tracker (tracker.tsv)."""
     from emer_edge.data.synth import write_recording
@@ -77,4 +78,5 @@ def recording(
     with progress_bars() as report:
         made = write_recording(output, seconds, seed, progress=report)
     say(f"wrote {made}")
-    say(f"next: emer-edge run --camera {made}/video.avi --tracker {made}/tracker.tsv --offset-ms 0")
+    files = ("--camera", made / "video.avi", "--tracker", made / "tracker.tsv", "--offset-ms", 0)
+    say(f"next: {command('run', *files)}")

@@ -44,7 +44,8 @@ def read_tables(
         name = table.get("name")
         title = f"{number} ({name})" if isinstance(name, str) and name else str(number)
         problems += [f"[[stream]] {title}: {problem}" for problem in _problems(table, allowed)]
-    return [{allowed[key].name: table[key] for key in table if key in allowed} for table in tables], problems
+    read = [{allowed[key].name: allowed[key].read(table[key]) for key in table if key in allowed} for table in tables]
+    return read, problems
 
 
 def stream_sources(context: typer.Context, for_all: Source) -> list[Source]:

@@ -9,6 +9,7 @@ import typer
 
 from emer_edge.cli.console import progress_bars, say
 from emer_edge.cli.shared_options import ForceOption
+from emer_edge.core.standard_streams import command
 
 
 def synth(
@@ -16,7 +17,7 @@ def synth(
     participants: Annotated[int, typer.Option(min=5, help="Participants, spread over the five folds.")] = 60,
     clips: Annotated[int, typer.Option(min=1, help="Clips per participant.")] = 10,
     frames: Annotated[int, typer.Option(min=8, help="Face frames per clip.")] = 24,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
     force: ForceOption = False,
 ) -> None:
@@ -38,4 +39,5 @@ def synth(
             force=force,
         )
     say(f"wrote {made}: {participants * clips} clips")
-    say(f"next: emer-edge train --data {made} --fold 1 --frozen-backbone --output emert.pt")
+    options = ("--data", made, "--fold", 1, "--frozen-backbone", "--output", "emert.pt")
+    say(f"next: {command('train', *options)}")

@@ -19,6 +19,7 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.shared_options import ForceOption
 from emer_edge.core.packages import TRAIN_PACKAGES, require
+from emer_edge.core.standard_streams import command
 from emer_edge.training.config import Device, Recipe, TrainingConfig
 
 
@@ -50,7 +51,8 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default 200; 60 with a frozen backbone.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Default 16; 32 with a frozen backbone.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Default 1e-4; 1e-3 with a frozen backbone.", show_default=False)
+        float | None,
+        typer.Option(min=1e-9, max=10, help="Default 1e-4; 1e-3 with a frozen backbone.", show_default=False),
     ] = None,
     eye_loss: Annotated[
         float | None, typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False)
@@ -58,7 +60,9 @@ def train(
     drop_columns: Annotated[
         float, typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack.")
     ] = TrainingConfig.drop_columns,
-    seed: Annotated[int, typer.Option(help="Of initial weights, draws and dropout.")] = TrainingConfig.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of initial weights, draws and dropout.")
+    ] = TrainingConfig.seed,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = TrainingConfig.device,
     resume: Annotated[
         bool, typer.Option(help="Continue an unfinished run of the same settings.")
@@ -101,4 +105,6 @@ def train(
         summary = fit(dataset, config, report, say)
     say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}")
     say(", ".join(f"{name} {value:.3f}" for name, value in summary.scores.items()) + " on the selection slice")
-    say(f"next: emer-edge export --precision int8 --checkpoint {summary.output} --data {data} --fold {fold}")
+    checkpoint = summary.output
+    made = ("--output", checkpoint.with_suffix(".emer"), "--checkpoint", checkpoint, "--data", data, "--fold", fold)
+    say(f"next: {command('export', '--precision', 'int8', *made, *choices.flags())}")

@@ -70,6 +70,14 @@ class OutputExistsError(EmerEdgeError):
         super().__init__(f"{path} {why}")
 
 
+class StoppedError(EmerEdgeError):
+    """Work that a signal ended before it gave anything; `number` is the signal's, SIGINT by default."""
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + (number or 2)
+
+
 class GateError(EmerEdgeError):
     """A quantised bundle loses more accuracy than the gate allows."""
 

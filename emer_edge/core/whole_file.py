@@ -238,6 +238,24 @@ def name_folder(folder: Path, target: Target) -> None:
         os.close(handle)
 
 
+def claim(descriptor: int) -> None:
+    """Mark an open file as being written by this process, until it is closed; nothing where the disk has no locks."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_claimed(path: Path) -> bool:
+    """Whether a living process has claimed a file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _linked(unfinished: Path, path: Path) -> bool:
     """Give a file its name unless that is taken; False where this disk has no hard links."""
     try:

@@ -27,6 +27,7 @@ from emer_edge.core.columns import GAZE_MM, GAZE_PX, VALIDITY, VALIDITY_CODES
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.samples import Display, StimulusRect, TrackerSample
+from emer_edge.core.standard_streams import to_json
 from emer_edge.core.text import decode_text
 from emer_edge.core.whole_file import whole_file
 from emer_edge.data.sheets import (
@@ -317,7 +318,7 @@ def write_recording_file(
     described = _File(RECORDING_SCHEMA, video, tracker, offset_ms, display=size, participant=participant)
     path = folder / RECORDING_FILE
     with whole_file(path) as unfinished:
-        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
+        unfinished.write_bytes(msgspec.json.format(to_json(described), indent=2) + b"\n")
     return path
 
 

@@ -4,15 +4,17 @@
                                results.jsonl   one result per line, as they came
                                markers.jsonl   one marker per line, as they came
 
-All of it is personal data: files have mode 0600, folders 0700, and `purge_participant` removes one person's. Lines are
+All of it is personal data: files have mode 0600, folders 0700, and `emer-edge purge` removes one person's. Lines are
 written one by one, so a run that is killed loses only the line it was writing; `state` is `running` in that case.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +23,16 @@ import msgspec
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
+from emer_edge.core.whole_file import is_claimed
 from emer_edge.data.recordings import read_description
 
 SESSION_FILE: Final = "session.json"
 RESULTS_FILE: Final = "results.jsonl"
 MARKERS_FILE: Final = "markers.jsonl"
 SESSION_SCHEMA: Final = 1
+_FILES: Final = (SESSION_FILE, RESULTS_FILE, MARKERS_FILE)
 
+_EARLIEST: Final = datetime(2025, 1, 1, tzinfo=timezone.utc)  # no clock that is right says less
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -77,11 +82,12 @@ class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class SessionPlace:
-    """Where a session is saved: the folder of all participants, and two valid IDs."""
+    """Where a session is saved: the folder of all participants, two valid IDs, and how long others are kept."""
 
     root: Path
     participant: str
     session: str
+    retention_days: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -144,41 +150,130 @@ def open_session(folder: Path) -> SavedSession:
     return SavedSession(folder, head, tuple(results), tuple(markers), cut=cut_results + cut_markers)
 
 
-def _is_session(folder: Path) -> bool:
-    files = (folder / name for name in (SESSION_FILE, RESULTS_FILE, MARKERS_FILE))
-    return folder.is_dir() and not folder.is_symlink() and any(file.is_file() for file in files)
+class _Kept(msgspec.Struct):
+    """What of a head decides whether a session is kept, whatever its schema."""
+
+    participant: str = ""
+    started: str = ""
 
 
-def purge_participant(root: Path, participant: str) -> tuple[list[Path], list[Path]]:
-    """Remove all sessions of a participant with everything in them, and the participant's folder, once empty.
+def own_sessions(root: Path) -> Iterator[tuple[Path, str, str]]:
+    """Sessions in a folder and below it, links not followed: their folder, participant, and when they began, or ''.
 
-    Returns:
-        The session folders that were removed, and what else is in the participant's folder, which is no session and was
-        not touched.
+    They are known by their files. Where `session.json` can't be read, the participant is who the folder is named after.
 
     Raises:
-        ConfigurationError: an invalid ID.
-        DataError: no such folder, no sessions of this participant in it, or files that can't be removed.
+        DataError: no such folder.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder; name the one that `run --save` wrote to")
-    own = root / check_id("participant", participant)
-    is_folder = own.is_dir() and not own.is_symlink()
-    content = sorted(own.iterdir()) if is_folder else []
-    removed = [folder for folder in content if _is_session(folder)]
-    if not removed and (content or not is_folder):
-        raise DataError(f"{root} holds no sessions of participant {participant}; nothing was removed")
+    for place, _, names in sorted(os.walk(root)):
+        folder = Path(place)
+        try:
+            kept = msgspec.json.decode((folder / SESSION_FILE).read_bytes(), type=_Kept)
+            if not kept.participant:
+                continue
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if not {RESULTS_FILE, MARKERS_FILE} & set(names):
+                continue
+            kept = _Kept(folder.parent.name)
+        yield folder, kept.participant, kept.started
+
+
+def find_sessions(root: Path, participant: str) -> list[Path]:
+    """Folders of a participant's sessions.
+
+    Raises:
+        ConfigurationError: an invalid ID.
+        DataError: no such folder, or a run is writing one of them.
+    """
+    check_id("participant", participant)
+    found = [folder for folder, person, _ in own_sessions(root) if person == participant]
+    refuse_live([folder / RESULTS_FILE for folder in found])
+    return found
+
+
+def refuse_live(files: Sequence[Path]) -> None:
+    """Raise DataError where a run is writing one of these files."""
+    for file in files:
+        if is_claimed(file):
+            raise DataError(f"a run is writing {file}: end it first; nothing was removed")
+
+
+def remove_sessions(folders: Sequence[Path]) -> list[Path]:
+    """Remove the files of sessions, and their folders and the participants' where they are empty then.
+
+    Returns:
+        What else is in these folders, which emer-edge did not write, and which was left.
+
+    Raises:
+        DataError: something can't be removed.
+    """
     try:
-        for folder in removed:
-            shutil.rmtree(folder)
-        left = sorted(own.iterdir())
-        if not left:
-            own.rmdir()
+        for folder in folders:
+            for file in list(folder.iterdir()):
+                if file.name in _FILES or file.name.startswith(f".{SESSION_FILE}."):
+                    file.unlink()
+        places = dict.fromkeys((*folders, *(folder.parent for folder in folders)))
+        for place in places:
+            if not any(place.iterdir()):
+                place.rmdir()
+        left = [other for place in places if place.exists() for other in place.iterdir()]
+        sessions = {other for other in left if not other.is_symlink() and (other / SESSION_FILE).exists()}
+        return sorted(set(left) - sessions - set(places))
     except OSError as error:
-        raise DataError(
-            f"can't remove {error.filename}: {error.strerror}; sessions of {participant} are left"
-        ) from error
-    return removed, left
+        raise DataError(f"can't remove {error.filename}: {error.strerror}; sessions are left") from error
+
+
+def expired(kept: Sequence[tuple[Path, str]], days: float, say: Callable[[str], None]) -> list[Path]:
+    """Those that began more than some days ago, by the time that is written in them.
+
+    None where the clock can't be right, which is said: it is before 2025, or one of them is from tomorrow or later.
+
+    Args:
+        kept: path and time of the beginning, ISO 8601.
+        days: as of `check_retention`.
+        say: hears of a wrong clock, and of what was made while it was wrong and is therefore left.
+    """
+    now, times = datetime.now(timezone.utc), [(path, _time_of(text)) for path, text in kept]
+    newest = max(((time, path) for path, time in times if time is not None), default=None)
+    why = "which is long past" if now < _EARLIEST else ""
+    if newest is not None and newest[0] > now + timedelta(days=1):
+        why = f"but {newest[1]} was begun on {newest[0]:%Y-%m-%d}"
+    if why:
+        say(f"nothing older than {days:g} days was deleted: this machine's clock says {now:%Y-%m-%d}, {why}; set it")
+        return []
+    if unknown := [path for path, time in times if time is None or time < _EARLIEST]:
+        say(f"kept {len(unknown)} of unknown age, made while the clock was wrong: {unknown[0]}, ...")
+    return [path for path, time in times if time is not None and _EARLIEST <= time < now - timedelta(days=days)]
+
+
+def expire_sessions(root: Path, days: float, say: Callable[[str], None]) -> list[Path]:
+    """Remove the sessions in a folder that began more than `days` ago and that no run is writing; return them."""
+    kept = [(folder, started) for folder, _, started in own_sessions(root)] if root.is_dir() else []
+    removed = [folder for folder in expired(kept, days, say) if not is_claimed(folder / RESULTS_FILE)]
+    try:
+        remove_sessions(removed)
+    except DataError as error:
+        say(str(error))
+        return []
+    if removed:
+        say(f"deleted {len(removed)} sessions older than {days:g} days from {root}")
+    return removed
+
+
+def check_retention(days: float | None) -> None:
+    """Raise ConfigurationError for a number of days that nothing can be kept for."""
+    if days is not None and not 0 < days <= 36_525:
+        raise ConfigurationError(f"recordings and sessions are kept for 0 to 36525 days, not {days:g}")
+
+
+def _time_of(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _lines(file: Path, kind: Any) -> tuple[list[Any], int]:

@@ -23,12 +23,13 @@ class ExportOptions:
     """Options of an export.
 
     Attributes:
-        output: the bundle's folder, by convention `NAME.emer`.
+        output: the bundle's folder, `NAME.emer`; a name that does not end so gets that ending.
         precision: `fp32`, `fp16` or `int8`; several with commas between, among which a device chooses part by part and
             the first of which is used until it has; or `auto`, the fastest that passes the gate on this machine.
         checkpoints: one per network: PATH of a checkpoint of this project, HEAD=PATH of a published one; none means
             the demo checkpoint.
         classes: head -> class names in output order, for published checkpoints.
+        weights: raw or averaged ones of published checkpoints; None takes the raw ones where a file holds both.
         label_classes: the seven emotions by their label codes (a text is read as `--classes`): the output order of
             7-class heads that `classes` does not name.
         data: an EMER data set, or None.
@@ -51,6 +52,7 @@ class ExportOptions:
     precision: str = "int8"
     checkpoints: Sequence[str] = ()
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weights: Literal["raw", "ema"] | None = None
     label_classes: Classes | str | None = None
     data: EmerDataset | None = None
     fold: int | None = None
@@ -67,6 +69,8 @@ class ExportOptions:
     arguments: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if self.output.suffix != ".emer":  # what run, bench and the others look for
+            object.__setattr__(self, "output", self.output.with_name(f"{self.output.name}.emer"))
         given = self.precision.split(",")
         if self.precision != "auto" and (set(given) - set(_KNOWN) or len(set(given)) < len(given)):
             raise ConfigurationError(

@@ -259,6 +259,7 @@ class _Export:
         slices, gate = self.slices, manifest.gate
         if manifest.demo:
             yield "demo weights, trained on synthetic clips: for trying the tools, not for reading people"
+        yield from self.sources.notes
         yield from chosen
         if slices is not None and slices.made_up:
             yield "calibrated on synthetic clips that were made for it, as no data was given"

@@ -42,9 +42,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """The networks of one bundle: at least one, no head twice, all with the same window and events rule."""
+    """The networks of one bundle: at least one, no head twice, all with the same window and events rule.
+
+    `notes` say which of a checkpoint's weights were taken.
+    """
 
     networks: tuple[Source, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -120,16 +124,19 @@ def open_sources(options: ExportOptions) -> Sources:
         ConfigurationError: two networks with the same head, or networks that do not read the same windows.
     """
     if not options.checkpoints:
+        if options.weights is not None:
+            raise ConfigurationError("--weights chooses those of a published checkpoint: add --checkpoint HEAD=PATH")
         return Sources((_checked(Source(*load_demo_checkpoint()), "the demo checkpoint"),))
     orders = dict(options.classes)
     if options.label_classes:
         emotions = [name for name, head in HEADS.items() if isinstance(head, ClassHead) and head.classes == EMOTIONS]
         orders = {**dict.fromkeys(emotions, _code_order(options.label_classes)), **orders}
-    opened = open_checkpoints(options.checkpoints, orders)
+    notes: list[str] = []
+    opened = open_checkpoints(options.checkpoints, orders, weights=options.weights, note=notes.append)
     networks = tuple(_checked(Source(*pair), name) for name, pair in zip(options.checkpoints, opened, strict=True))
     for name, network in zip(options.checkpoints[1:], networks[1:], strict=True):
         _refuse_mixing(options.checkpoints[0], networks[0].metadata, name, network.metadata)
-    return Sources(networks)
+    return Sources(networks, tuple(notes))
 
 
 def _checked(source: Source, name: str) -> Source:

@@ -8,9 +8,7 @@ from a seed: the file holds the other tensors, matrices as float16, and the meta
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -27,6 +25,8 @@ from emer_edge.core.window import WindowSpec
 from emer_edge.model.backbone import seeded_convolutions
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
+from emer_edge.model.saved_files import read_pickle
+from emer_edge.model.wrappings import Weights, find_weights, nearest, usable
 
 DEMO_SIZE_LIMIT: Final = 8_000_000
 """Bytes that the demo checkpoint may take in the package."""
@@ -34,35 +34,6 @@ DEMO_SIZE_LIMIT: Final = 8_000_000
 _PACKAGED: Final = "assets/demo.safetensors"
 _BACKBONE: Final = "subnet.f_extractor."
 _HEADER: Final = "emer-edge"
-_WRAPPERS = ("state_dict", "model")
-_PREFIX = "module."
-
-
-def read_pickle(path: Path) -> Any:
-    """Load a file that torch.save wrote, tensors and plain values only, to the CPU.
-
-    Raises:
-        CheckpointError: there is no such file, it is damaged, or it holds objects that could run code.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            raise CheckpointError(
-                f"{path} holds Python objects besides tensors; loading them could run code, so it was refused; "
-                "save the state dict alone: torch.save(model.state_dict(), path)"
-            ) from None
-        raise CheckpointError(f"{path} is not a checkpoint, or it is damaged; copy or save it again") from None
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file can fail anywhere inside the reader
-        raise CheckpointError(
-            f"{path} is not a checkpoint, or it is damaged ({type(error).__name__}); copy or save it again"
-        ) from None
 
 
 def write_pickle(path: Path | Target, content: Mapping[str, Any]) -> None:
@@ -83,23 +54,6 @@ def _whole(path: Path | Target) -> Iterator[Path]:
         raise CheckpointError(f"can't write {where}: {why}") from None
 
 
-def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the state dict: bare, or under `state_dict` or `model`, with or without `module.` before its names."""
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
-        raise CheckpointError(f"{path} holds no state dict; save one: torch.save(model.state_dict(), path)")
-    if others := [name for name, value in content.items() if not isinstance(value, Tensor)]:
-        raise CheckpointError(
-            f"{path} holds no state dict, but {', '.join(others[:5])}; save one: torch.save(model.state_dict(), path)"
-        )
-    if all(name.startswith(_PREFIX) for name in content):
-        return {name.removeprefix(_PREFIX): value for name, value in content.items()}
-    return dict(content)
-
-
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: object, what: str) -> None:
     """Copy tensors into a network.
 
@@ -110,31 +64,39 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: object, what: 
         what: what they should be, for messages: "the discrete variant of EMERT".
 
     Raises:
-        CheckpointError: one message listing every missing, surplus and misshapen tensor and every one that is not
-            finite; or saying that these are the tensors of another network.
+        CheckpointError: one message listing every missing, surplus and misshapen tensor, every one that is not finite
+            (in 32 bits), and every one that is sparse, quantised, complex, without data, or of integers.
     """
     expected = network.state_dict()
-    common = expected.keys() & tensors.keys()
-    if len(common) * 2 < len(expected):
-        seen = ", ".join(sorted(tensors)[:4])
-        raise CheckpointError(
-            f"{path} is a checkpoint of another network: {len(common)} of the {len(expected)} tensors of {what} "
-            f"are in it; it holds {seen}, ..."
-        )
+    missing = [name for name in expected if name not in tensors]
+    surplus = [name for name in tensors if name not in expected]
+    common = {name: tensors[name] for name in expected if name in tensors}
+    plain = {
+        name: tensor.to(expected[name].dtype)
+        for name, tensor in common.items()
+        if usable(tensor) and (tensor.is_floating_point() or not expected[name].is_floating_point())
+    }
     faults = {
-        "missing": [name for name in expected if name not in tensors],
-        "surplus": [name for name in tensors if name not in expected],
+        "missing": missing,
+        "surplus": surplus,
         "misshapen": [
-            f"{name} is {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in common and tensors[name].shape != tensor.shape
+            f"{name} is {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
+            for name, tensor in common.items()
+            if tensor.shape != expected[name].shape
         ],
-        "not finite": [name for name in tensors if name in common and not torch.isfinite(tensors[name]).all()],
+        "of another kind than plain real numbers": [
+            f"{name} is {str(tensor.dtype).removeprefix('torch.')}, {tensor.layout}, {tensor.device}".replace(
+                ", torch.strided, cpu", ""
+            )
+            for name, tensor in common.items()
+            if name not in plain
+        ],
+        "not finite": [name for name, tensor in plain.items() if not torch.isfinite(tensor).all()],
     }
     if any(faults.values()):
         listed = (f"{fault} ({len(names)}): {', '.join(names)}" for fault, names in faults.items() if names)
-        raise CheckpointError(f"{path} does not fit {what}; {'; '.join(listed)}")
-    network.load_state_dict({name: tensors[name].to(tensor.dtype) for name, tensor in expected.items()})
+        raise CheckpointError(f"{path} does not fit {what}; {'; '.join(listed)}{nearest(missing, surplus)}")
+    network.load_state_dict(plain)
 
 
 def save_checkpoint(path: Path | Target, model: Emert, metadata: CheckpointMetadata) -> None:
@@ -160,22 +122,32 @@ def load_checkpoint(path: Path) -> tuple[Emert, CheckpointMetadata]:
         )
     document = {name: value for name, value in content.items() if name != "tensors"}
     metadata = CheckpointMetadata.from_builtins(document, str(path))
-    return _network(metadata, state_dict_in(content.get("tensors"), path), path), metadata
+    return _network(metadata, content.get("tensors"), path), metadata
 
 
-def _network(metadata: CheckpointMetadata, tensors: Mapping[str, Tensor], path: Path) -> Emert:
+def _network(metadata: CheckpointMetadata, tensors: Any, path: Path) -> Emert:
     model = Emert(metadata.variant, metadata.heads, metadata.classes)
-    fill(model, tensors, path, f"its own description, the {metadata.variant} variant")
+    what = f"its own description, the {metadata.variant} variant"
+    fill(model, find_weights(tensors, model.state_dict(), path, what=what)[0], path, what)
     return model.eval()
 
 
-def load_published(path: Path, head: str, classes: Sequence[str] | None = None) -> Emert:
+def load_published(
+    path: Path,
+    head: str,
+    classes: Sequence[str] | None = None,
+    *,
+    weights: Weights | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
+) -> Emert:
     """Read a published checkpoint.
 
     Args:
-        path: a state dict, bare or under `state_dict` or `model`, with or without `module.` before its names.
+        path: a state dict, in whatever a training tool put around it (`emer_edge.model.wrappings`).
         head: what it predicts; `fer-intensity` predicts `fer-7` too.
         classes: class names in the order of its outputs; the project's own order by default.
+        weights: raw or averaged ones; None takes the raw ones where the file holds both, and notes it.
+        note: hears which weights were taken, and of 16-bit ones.
 
     Returns:
         The network in evaluation mode.
@@ -190,7 +162,14 @@ def load_published(path: Path, head: str, classes: Sequence[str] | None = None) 
         raise CheckpointError(f"{path} is a checkpoint of emer-edge and names its heads: pass --checkpoint {path}")
     variant = variant_of(head)
     model = Emert(variant, heads, {heads[0]: classes} if classes else None)
-    fill(model, state_dict_in(content, path), path, f"the {variant} variant of EMERT, which predicts {head}")
+    what = f"the {variant} variant of EMERT, which predicts {head}"
+    tensors, which = find_weights(content, model.state_dict(), path, what=what, wanted=weights)
+    fill(model, tensors, path, what)
+    if which:
+        note(which)
+    half = sorted({str(one.dtype).removeprefix("torch.") for one in tensors.values() if 0 < one.itemsize < 4})
+    if half:
+        note(f"{path} holds weights in {' and '.join(half)}: figures differ from those of the network that was trained")
     return model.eval()
 
 
@@ -220,13 +199,19 @@ def parse_checkpoint_argument(text: str) -> tuple[str | None, Path]:
 
 
 def open_checkpoints(
-    arguments: Sequence[str], classes: Mapping[str, Sequence[str]] | None = None
+    arguments: Sequence[str],
+    classes: Mapping[str, Sequence[str]] | None = None,
+    *,
+    weights: Weights | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[tuple[Emert, CheckpointMetadata], ...]:
     """Open the arguments of `--checkpoint`: PATH of a network that describes itself, HEAD=PATH of a published one.
 
     Args:
         arguments: as typed.
         classes: head -> class names in output order, for published checkpoints.
+        weights: as of `load_published`.
+        note: as of `load_published`.
 
     Returns:
         One network and its metadata per file; no head occurs twice.
@@ -241,9 +226,12 @@ def open_checkpoints(
     opened = []
     for head, path in parsed:
         if head is None:
+            if weights is not None:
+                raise ConfigurationError(f"--weights is for published checkpoints; {path} has one set: leave it out")
             opened.append(load_checkpoint(path))
             continue
-        model = load_published(path, head, (classes or {}).get(published_heads(head)[0]))
+        order = (classes or {}).get(published_heads(head)[0])
+        model = load_published(path, head, order, weights=weights, note=note)
         opened.append((model, metadata_of(model)))
     heads = [name for model, _ in opened for name in model.head_names]
     if twice := sorted({name for name in heads if heads.count(name) > 1}):

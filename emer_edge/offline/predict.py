@@ -18,6 +18,7 @@ from emer_edge.bundle import Manifest
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import Result, State
+from emer_edge.core.standard_streams import legible
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip, UsableClips, in_order
@@ -133,11 +134,13 @@ class Prediction:
         source: its data set or recording.
         name: of the clip or recording.
         result: its `end_ns` counts from the video's first frame, and is 0 for a clip.
+        participant: as the data set or the recording names them, None where it does not.
     """
 
     source: Path
     name: str
     result: Result
+    participant: str | None = None
 
 
 def predict_paths(
@@ -180,13 +183,13 @@ def predict_paths(
             if skipped is not None:
                 skipped += [*usable.skipped, *scores.skipped]
             for at, clip in enumerate(scores.clips):
-                yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at))
+                yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at), clip.participant)
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
-    """Write one row per window, atomically: source, state, coverage, heads, gap, notes; return the number of rows.
+    """Write one row per window, atomically: whose, source, state, coverage, heads, gap, notes; return how many.
 
-    A class head has its top class in the column `<head>` and probabilities in `<head> <class>`. Cells without a value
+    A class head has its top class in the column `<head>` and probabilities in `<head>_<class>`. Cells without a value
     are empty.
 
     Raises:
@@ -213,7 +216,7 @@ def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progr
     paths = str(recording.video), str(recording.tracker)
     source = Source(*paths, offset_ms=offset_ms, display=display, stimulus=stimulus, faces=faces)
     for result in score_recording(session, source, progress):
-        yield Prediction(path, recording.name, result)
+        yield Prediction(path, recording.name, result, recording.participant)
 
 
 def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
@@ -228,17 +231,24 @@ def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
 
 
 def _header(manifest: Manifest) -> list[str]:
-    cells = ["source", "name", "end_s", "state", "face_slots", "eye_slots"]
+    cells = ["participant", "source", "name", "end_s", "state", "face_slots", "eye_slots"]
     for head in manifest.heads:
-        cells += [head.name, *(f"{head.name} {name}" for name in head.classes)]
-    return [*cells, *(f"gap {name}" for name in _GAP), "notes"]
+        cells += [head.name, *(f"{head.name}_{name}" for name in head.classes)]
+    return [*cells, *(f"gap_{name}" for name in _GAP), "notes"]
 
 
 def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
     result = prediction.result
     end_s = f"{result.end_ns / NANOSECONDS:.3f}" if result.end_ns else ""
     slots = [str(result.face_slots), str(result.eye_slots)]
-    cells = [str(prediction.source), prediction.name, end_s, result.state.value, *slots]
+    cells = [
+        prediction.participant or "",
+        legible(str(prediction.source)),
+        prediction.name,
+        end_s,
+        result.state.value,
+        *slots,
+    ]
     for head in manifest.heads:
         value = result.heads.get(head.name)
         if isinstance(value, dict):

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,11 @@ class BaselineMeter:
         if self._apply:
             return (f"from_baseline: minus the first {self.baseline.seconds:.1f} s of valid data",)
         return ()
+
+    def listen(self, kind: str, *item: Any) -> None:
+        """Take what the evidence tells its listeners: the tracker samples among it, in order of time."""
+        if kind == "sample":
+            self.on_sample(item[0])
 
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample, in order of time."""

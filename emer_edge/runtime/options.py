@@ -27,6 +27,7 @@ Pace = Literal["real", "fast"]
 PACES: Final[tuple[Pace, ...]] = get_args(Pace)
 
 LONGEST_BASELINE_S: Final = 3600.0
+LARGEST_OFFSET_MS: Final = 4e12  # of times since 1970, until 2096
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -118,7 +119,7 @@ class Source:
         faces, window, baseline: options of their own.
 
     Raises:
-        ConfigurationError: a name that no stream can have.
+        ConfigurationError: a name that no stream can have, or an offset that is no number.
     """
 
     camera: str | Camera = "0"
@@ -135,6 +136,8 @@ class Source:
     baseline: BaselineOptions = BaselineOptions()
 
     def __post_init__(self) -> None:
+        if self.offset_ms is not None and not abs(self.offset_ms) <= LARGEST_OFFSET_MS:
+            raise ConfigurationError(f"an offset is at most {LARGEST_OFFSET_MS:g} ms, not {self.offset_ms:g} ms")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise ConfigurationError(
                 f"a stream can't be called {self.name!r}: names are up to 64 letters, digits, dots, dashes and "

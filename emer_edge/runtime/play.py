@@ -13,6 +13,7 @@ from time import monotonic
 from types import FrameType
 from typing import Final
 
+from emer_edge.core.errors import StoppedError
 from emer_edge.runtime.markers import MarkerSource
 from emer_edge.runtime.outputs import Output, Request, open_outputs
 from emer_edge.runtime.outputs.delivery import Outputs
@@ -76,24 +77,31 @@ class Validating:
 
 
 @contextmanager
-def stopping_on_signals(pipeline: Pipeline) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `pipeline.stop()`; a second one of the same kind acts as it did before.
+def stopping_on_signals(pipeline: Pipeline) -> Iterator[list[int]]:
+    """Turn SIGINT, SIGTERM and SIGHUP into `pipeline.stop()`; yield a list of the signal, SIGHUP as SIGTERM.
 
-    Outside the main thread, where Python allows no handlers, it does nothing.
+    A second SIGINT or SIGTERM acts as it did before. A terminal that closes may send SIGHUP twice, by the kernel and by
+    the shell, so it never does more; where it is ignored, as under nohup, it stays so. Outside the main thread, where
+    Python allows no handlers, nothing is changed.
     """
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        del before[signal.SIGHUP]
 
     def handle(number: int, frame: FrameType | None) -> None:
+        came.append(signal.SIGTERM if number == signal.SIGHUP else number)
         pipeline.stop()
-        signal.signal(number, before[signal.Signals(number)])
+        if number != signal.SIGHUP:
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, handle)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -122,7 +130,7 @@ def play(
 
     Raises:
         ConfigurationError, MissingExtraError: an output that is impossible.
-        KeyboardInterrupt: a signal ended the validation, so that there was no run.
+        StoppedError: a signal ended the validation, so that there was no run.
         EmerEdgeError: a source could not be opened, or failed; the outputs have ended by then.
     """
     requests = [output for output in outputs if not isinstance(output, Output)]
@@ -131,10 +139,10 @@ def play(
     summary: Summary | None = None
     started: list[MarkerSource] = []
     supervisor = Supervisor()
-    with stopping_on_signals(pipeline):
+    with stopping_on_signals(pipeline) as came:
         try:
             if validation is not None and not pipeline.validate(validation.presenter, validation.targets_px):
-                raise KeyboardInterrupt
+                raise StoppedError("the gaze validation was not finished, so there was no run", next(iter(came), 0))
             pipeline.open()
             deadline_s = None if seconds is None else monotonic() + seconds
             delivered.begin()
@@ -155,4 +163,4 @@ def play(
                 summary = replace(pipeline.summary(), encoder_rss_mb=delivered.helpers_mb())
             summary = delivered.end(summary)
     assert summary is not None
-    return summary
+    return replace(summary, signal=next(iter(came), None))

@@ -30,7 +30,9 @@ from emer_edge.data.cache import cache_folder, contents_of
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import load_faces
 from emer_edge.model.backbone import FEATURES, ResNet18
-from emer_edge.model.checkpoint import fill, read_pickle, state_dict_in
+from emer_edge.model.checkpoint import fill
+from emer_edge.model.saved_files import read_pickle
+from emer_edge.model.wrappings import find_weights
 
 _AT_ONCE: Final = 64
 _CALIBRATION_FACES: Final = 512
@@ -228,7 +230,7 @@ def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> Non
 
     Args:
         backbone: receives the weights.
-        path: the state dict; its classifier `fc` may be there or not.
+        path: the state dict, its raw weights where it holds averaged ones too; its classifier `fc` may be there or not.
         adapt: the weights expect R, G, B with ImageNet's mean and deviation taken out: turn the first layer to B, G, R
             in [0, 1], as the network's faces come. The same but for a 3-pixel border. The published recipe feeds B, G,
             R in [0, 1] to the weights as they are.
@@ -236,13 +238,15 @@ def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> Non
     Raises:
         CheckpointError: missing, damaged, unsafe, or not a ResNet-18; all tensors that do not fit are listed.
     """
-    tensors = state_dict_in(read_pickle(path), path)
+    what = "torchvision's ResNet-18"
+    names = {name for name in backbone.state_dict() if not name.startswith("fc.")}
+    tensors = dict(find_weights(read_pickle(path), names, path, what=what, wanted="raw")[0])
     classifier = backbone.fc.state_dict() if hasattr(backbone, "fc") else {}
     for name in ("fc.weight", "fc.bias"):
         tensors.pop(name, None)
         if classifier:
             tensors[name] = classifier[name.removeprefix("fc.")]
-    fill(backbone, tensors, path, "torchvision's ResNet-18")
+    fill(backbone, tensors, path, what)
     if not adapt:
         return
     with torch.no_grad():

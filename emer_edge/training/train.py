@@ -31,9 +31,10 @@ from emer_edge.data.overview import overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.backbone import seed_backbone
-from emer_edge.model.checkpoint import read_pickle, save_checkpoint, write_pickle
+from emer_edge.model.checkpoint import save_checkpoint, write_pickle
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.model.saved_files import read_pickle
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Batch, Examples, drop_columns, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread

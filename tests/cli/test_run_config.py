@@ -75,7 +75,9 @@ def test_an_encoding_is_not_guessed(tmp_path: Path) -> None:
         ("quiet = 1", "quiet is true or false, not 1"),
         ("bundle = 3", "bundle is a text in quotes, not 3"),
         ('tag = "a"', 'tag is an array, as in ["one", "two"], not "a"'),
-        ("tag = [1]", "tag is a text in quotes, not 1"),
+        ("tag = [1.5]", "tag is a text in quotes, not 1.5"),
+        ("rate-hz = -inf", "rate-hz is at least 1, not -inf"),
+        ("rate-hz = inf", "rate-hz is at most 500, not inf"),
         ('config = "b.toml"', "config belongs on the command line, as --config"),
         ("[camera]\nname = 0", "[camera]: all keys belong at the top"),
         ("rate-hz = ", "is no TOML"),
@@ -87,6 +89,18 @@ def test_what_a_file_may_not_say(tmp_path: Path, line: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(named)) as caught:
         read_config(written(tmp_path, line), sample)
     assert "some.toml" in str(caught.value)
+
+
+@pytest.mark.case("`serve = 8080` and `camera = 0` without quotes", before="is a text in quotes, not 8080")
+def test_numbers_stand_for_texts(tmp_path: Path) -> None:
+    values, _ = read_config(written(tmp_path, "serve = 8080\ncamera = 0\nmetrics = 9108\nparticipant = 17"), run)
+    assert values == {"serve": "8080", "camera": "0", "metrics": "9108", "participant": "17"}
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "1e300"])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"offset-ms is a number up to 1e\+13, not"):
+        read_config(written(tmp_path, f"offset-ms = {value}"), run)
 
 
 def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:

@@ -80,8 +80,14 @@ def test_purging_a_participant(emer_edge: Callable[..., Any], tmp_path: Path) ->
     assert done.code == 0
     assert "removed 1 sessions of p1" in done.err
     assert [each.name for each in tmp_path.iterdir()] == ["p2"]
-    again = emer_edge("purge", "--participant", "p1", "--sessions", tmp_path)
-    assert (again.code, "nothing was removed" in again.err) == (2, True)
+    again = emer_edge("purge", "--participant", "p1", "--sessions", tmp_path, "--recordings", tmp_path)
+    assert (again.code, "no sessions or recordings of participant p1; nothing was removed" in again.err) == (2, True)
+    both = emer_edge("purge", "--participant", "p2", "--sessions", tmp_path, "--recordings", tmp_path, "--dry-run")
+    assert both.code == 0
+    assert f"would remove {tmp_path / 'p2' / 's1'}" in both.err
+    assert "found 1 sessions of p2" in both.err
+    assert "found 0 recordings of p2" in both.err
+    assert (tmp_path / "p2" / "s1" / RESULTS_FILE).exists()
 
 
 Run = Callable[..., Any]
@@ -107,9 +113,8 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_record_play_convert_and_purge(emer_edge: Run, bundle: Path, visit: Path, tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
-    folder.mkdir()
     filmed = ("--record-video", "--consent-id", "form 17", "--participant", "p017", "--retention-days", 30)
-    done = emer_edge("run", bundle, *sources_of(visit), "--record", folder, *filmed)
+    done = emer_edge("run", bundle, *sources_of(visit), "--record", f"{folder}/", *filmed)
     assert done.code == 0, done.err
     (recording,) = folder.iterdir()
     assert f"recorded {recording}: " in done.err

@@ -10,14 +10,17 @@ from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.results import Result, State
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, PupilBaseline, TargetMeasure, Validation
+from emer_edge.core.whole_file import claim
 from emer_edge.data.sessions import (
     MARKERS_FILE,
     RESULTS_FILE,
     SESSION_FILE,
     SessionHead,
     check_id,
+    expire_sessions,
+    find_sessions,
     open_session,
-    purge_participant,
+    remove_sessions,
     session_place,
 )
 
@@ -44,9 +47,9 @@ HEAD = SessionHead(
 RESULTS = [Result(hop, State.FILLING, markers=(Marker("go", hop),)) for hop in range(3)]
 
 
-def write_session(folder: Path) -> Path:
+def write_session(folder: Path, **changed: str) -> Path:
     folder.mkdir(parents=True)
-    (folder / SESSION_FILE).write_bytes(msgspec.json.encode(HEAD))
+    (folder / SESSION_FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(HEAD, **changed)))
     (folder / RESULTS_FILE).write_text("".join(json.dumps(result.to_dict()) + "\n" for result in RESULTS))
     (folder / MARKERS_FILE).write_bytes(b"".join(msgspec.json.encode(result.markers[0]) + b"\n" for result in RESULTS))
     return folder
@@ -107,18 +110,35 @@ def test_ids_that_could_name_another_place_are_refused(bad: str, tmp_path: Path)
         with pytest.raises(ConfigurationError, match="pseudonym"):
             session_place(tmp_path, participant, session)
     with pytest.raises(ConfigurationError, match="pseudonym"):
-        purge_participant(tmp_path, bad)
+        find_sessions(tmp_path, bad)
 
 
 def test_purging_removes_one_person_and_nobody_else(tmp_path: Path) -> None:
-    for each in ("p1/s1", "p1/s2", "p10/s1", "p2/s1"):
+    for each in ("p1/s1", "p1/s2", "moved/and/renamed"):
         write_session(tmp_path / each)
-    (tmp_path / "p1" / "s1" / "video.mcap").write_bytes(b"of the session")
-    removed, left = purge_participant(tmp_path, "p1")
-    assert removed == [tmp_path / "p1" / "s1", tmp_path / "p1" / "s2"]
-    assert left == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["p10", "p2"]
-    assert open_session(tmp_path / "p10" / "s1").head.participant == "p1"
+    write_session(tmp_path / "p10" / "s1", participant="p10")
+    write_session(tmp_path / "p1" / "s3")
+    (tmp_path / "p1" / "s3" / SESSION_FILE).write_bytes(b"{")  # broken off: the folder says whose it is
+    found = find_sessions(tmp_path, "p1")
+    assert sorted(str(each.relative_to(tmp_path)) for each in found) == ["moved/and/renamed", "p1/s1", "p1/s2", "p1/s3"]
+    assert remove_sessions(found) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["moved", "p10"]
+    assert open_session(tmp_path / "p10" / "s1").head.participant == "p10"
+
+
+@pytest.mark.case("a person is erased while the run goes on", before="the session came back at its end", source="")
+def test_nothing_is_removed_while_a_run_writes_it(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "p1" / "s1", started="2025-02-01T00:00:00Z")
+    with (folder / RESULTS_FILE).open("ab") as file:
+        claim(file.fileno())
+        with pytest.raises(DataError, match=r"a run is writing .*results\.jsonl: end it first"):
+            find_sessions(tmp_path, "p1")
+        assert expire_sessions(tmp_path, 30, lambda sentence: None) == []
+    assert find_sessions(tmp_path, "p1") == [folder]
+    said: list[str] = []
+    assert expire_sessions(tmp_path, 30, said.append) == [folder]
+    assert list(tmp_path.iterdir()) == []
+    assert said == [f"deleted 1 sessions older than 30 days from {tmp_path}"]
 
 
 def test_purging_leaves_what_is_no_session(tmp_path: Path) -> None:
@@ -127,9 +147,11 @@ def test_purging_leaves_what_is_no_session(tmp_path: Path) -> None:
     (tmp_path / "all" / "p1" / "notes.txt").write_text("consent form")
     (tmp_path / "all" / "p1" / "photos").mkdir()
     (tmp_path / "all" / "p1" / "linked").symlink_to(elsewhere)
-    removed, left = purge_participant(tmp_path / "all", "p1")
-    assert [item.name for item in removed] == ["s1"]
-    assert [item.name for item in left] == ["linked", "notes.txt", "photos"]
+    (tmp_path / "all" / "p1" / "s1" / "mine.txt").write_text("mine")
+    found = find_sessions(tmp_path / "all", "p1")
+    left = remove_sessions(found)
+    assert [item.name for item in found] == ["s1"]
+    assert [item.name for item in left] == ["linked", "notes.txt", "photos", "mine.txt"]
     assert open_session(elsewhere).head == HEAD
 
 
@@ -137,12 +159,10 @@ def test_purging_follows_no_link_to_other_folders(tmp_path: Path) -> None:
     write_session(tmp_path / "elsewhere" / "s9")
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "p1").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="nothing was removed"):
-        purge_participant(tmp_path / "all", "p1")
+    assert find_sessions(tmp_path / "all", "p1") == []
     assert open_session(tmp_path / "elsewhere" / "s9").head == HEAD
 
 
-@pytest.mark.parametrize("root", ["", "nowhere"], ids=["nobody of that name", "no folder"])
-def test_purging_nothing_is_said(tmp_path: Path, root: str) -> None:
-    with pytest.raises(DataError, match=r"p1; nothing was removed|no folder"):
-        purge_participant(tmp_path / root, "p1")
+def test_purging_nowhere_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder"):
+        find_sessions(tmp_path / "nowhere", "p1")

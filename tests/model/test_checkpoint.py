@@ -107,11 +107,11 @@ class _Payload:
     [
         (lambda path: None, "there is no checkpoint"),
         (lambda path: path.write_bytes(b"PK\x03\x04 not a zip"), "damaged"),
-        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.write_bytes(b""), "is an empty file"),
         (lambda path: path.mkdir(), "there is no checkpoint"),
         (lambda path: torch.save({"weights": _Payload()}, path), "could run code"),
         (lambda path: torch.save([1, 2], path), "holds no state dict"),
-        (lambda path: torch.save({"epoch": 3}, path), "holds no state dict"),
+        (lambda path: torch.save({"epoch": 3}, path), "holds no state dict, but epoch; save one"),
         (lambda path: torch.save(torch.nn.Linear(2, 2).state_dict(), path), "another network"),
     ],
     ids=["missing", "garbage", "empty", "folder", "unsafe", "list", "no-tensors", "other-network"],

@@ -75,11 +75,11 @@ def test_rows_of_a_recording(session: Session, recording: Path, tmp_path: Path) 
     assert [row["state"] for row in table] == ["filling"] * 7 + ["ok"] * 13
     assert table[0]["name"] == "talk"
     assert table[0]["end_s"] == "0.300"
-    assert table[0]["er-7"] == table[0]["er-7 fear"] == table[0]["gap distance"] == ""
+    assert table[0]["er-7"] == table[0]["er-7_fear"] == table[0]["gap_distance"] == ""
     last = table[-1]
-    shares = {name: float(value) for name, value in last.items() if name.startswith("fer-7 ")}
+    shares = {name: float(value) for name, value in last.items() if name.startswith("fer-7_")}
     assert sum(shares.values()) == pytest.approx(1.0, abs=1e-4)
-    assert last["fer-7"] == max(shares, key=shares.__getitem__).removeprefix("fer-7 ")
+    assert last["fer-7"] == max(shares, key=shares.__getitem__).removeprefix("fer-7_")
     assert -10 < float(last["er-valence"]) < 10
     assert last["notes"].startswith("demo weights, trained on synthetic clips; ")
     assert list(tmp_path.glob(".results*")) == []

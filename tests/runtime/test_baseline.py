@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import nan
+from pathlib import Path
 
 import numpy as np
 import pytest
 from runtime_inputs import FPS, RATE_HZ, WINDOW, sample, scene
 
+from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Baseline
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.baseline_meter import BaselineMeter
-from emer_edge.runtime.options import BaselineOptions, Source
-from emer_edge.runtime.pipeline import PipelineCore
+from emer_edge.runtime.options import BaselineOptions, MachineOptions, Source
+from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
 
@@ -161,3 +163,14 @@ def test_lengths_no_baseline_can_have(seconds: float) -> None:
 def test_a_baseline_is_applied_only_where_one_is_measured() -> None:
     with pytest.raises(ConfigurationError, match="--baseline 30s"):
         BaselineOptions(apply=True)
+
+
+@pytest.mark.case("a baseline in a fast replay", source="", before="it held no pupils: samples went past it")
+def test_a_fast_replay_measures_pupils_too(bundle: Bundle, video: Path, tracker: Path) -> None:
+    source = Source(str(video), str(tracker), offset_ms=0.0, baseline=BaselineOptions(2.0))
+    with Pipeline(bundle, sources=[source], machine=MachineOptions(pace="fast")) as pipeline:
+        assert list(pipeline)
+        baseline = pipeline.streams[None].baseline
+        assert baseline is not None
+        assert set(baseline.pupils) == {"left", "right"}
+        assert not any("was not completed" in note for note in pipeline.summary().notes)

@@ -18,6 +18,7 @@ from emer_edge.bench.records.accuracy_records import Accuracy, FoldSet, PairedSe
 from emer_edge.bench.records.probe_records import Probes
 from emer_edge.bundle.manifest import Manifest
 from emer_edge.core.errors import DataError
+from emer_edge.core.standard_streams import to_json
 from emer_edge.core.window import NANOSECONDS, EventsRule
 
 
@@ -258,7 +259,7 @@ class BenchReport(Record, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """Encode, indented."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        return msgspec.json.format(to_json(self), indent=2) + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes, where: str = "report.json") -> BenchReport:

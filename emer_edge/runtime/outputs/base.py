@@ -70,6 +70,7 @@ class Output:
             there, too. Other kinds are delivered at once: frames and samples in the thread that takes the steps, where
             nothing may take long, results in the caller's.
         awaited: whether a fast replay waits for its queue, so that nothing is lost.
+        only_shown: whether it shows results to who sits here, and does no more: alone it keeps no run going.
         stream: the stream that it takes; None: all.
         ending: the run has ended; what can't be sent now never will be.
         lost: items that were dropped before they reached it: name -> count.
@@ -78,6 +79,7 @@ class Output:
     name: ClassVar[str] = "output"
     queued: Mapping[str, int] = _NOTHING
     awaited: ClassVar[bool] = True
+    only_shown: ClassVar[bool] = False
     stream: str | None = None
     ending: bool = False
     lost: Mapping[str, int] = _NOTHING
@@ -133,7 +135,7 @@ class Output:
         """A tracker sample was taken; `taken_ns` as for frames."""
 
     def result(self, result: Result) -> bool:
-        """A step gave a result; return False when nobody reads this output any more."""
+        """A step gave a result; return False when nobody reads this output any more, which ends the run."""
         return True
 
     def marker(self, marker: Marker) -> None:

@@ -42,6 +42,7 @@ class LiveView(Output):
     """
 
     name = "live"
+    only_shown = True
 
     def __init__(self, options: Any, host: Host) -> None:
         self._pipeline = host.pipeline

@@ -24,6 +24,7 @@ import msgspec
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result
+from emer_edge.core.standard_streams import to_json
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Summary
 
@@ -148,7 +149,7 @@ class Mqtt(Output):
                 return True
             sleep(_POLL_S)
         topic = self._topic("results" if result.stream is None else f"{result.stream}/results")
-        self._in_flight.append(self._client.publish(topic, msgspec.json.encode(result.to_dict()), qos=1))
+        self._in_flight.append(self._client.publish(topic, to_json(result.to_dict()), qos=1))
         return True
 
     def end(self, summary: Summary | None) -> None:

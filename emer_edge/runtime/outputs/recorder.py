@@ -21,7 +21,7 @@ from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording import messages
-from emer_edge.runtime.recording.keep import Images, RecordOptions, expire, recording_path
+from emer_edge.runtime.recording.keep import Images, RecordOptions, expire, is_folder, record_target, recording_path
 from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writable
 
 
@@ -55,10 +55,11 @@ class Recorder(Output):
     def parse(cls, address: str) -> RecordOptions:
         """The options of `FILE.mcap?images=jpeg&consent-id=TEXT&participant=ID&session=ID&retention-days=DAYS`."""
         path, parameters = target_of(address, path=True)
+        target = record_target(path if Path(path).suffix else f"{path}/")
         images = {name: name for name in get_args(Images)}
         try:
             return RecordOptions(
-                Path(path),
+                target,
                 images[parameters.pop("images", "none")],
                 consent_id=parameters.pop("consent-id", None),
                 participant=parameters.pop("participant", None),
@@ -81,11 +82,9 @@ class Recorder(Output):
             MissingExtraError: the package `mcap` is not installed, or OpenCV, where images are recorded.
         """
         named = [source for source in sources if source.name is not None]
-        if named and not options.path.is_dir():
-            kind = "a file" if options.path.exists() else "no folder"
-            how = "name a folder" if options.path.exists() else f"mkdir -p {options.path}"
+        if named and not is_folder(options.path):
             raise ConfigurationError(
-                f"--record {options.path} is {kind}; several streams are recorded in one file each: {how}"
+                f"--record {options.path} is a file; several streams are recorded in one file each: name a folder"
             )
         missing = ", ".join(str(source.name) for source in named if source.consent_id is None)
         if options.images != "none" and missing:
@@ -103,7 +102,7 @@ class Recorder(Output):
             )
             try:
                 own.check()
-                check_writable(own.path)
+                check_writable(own.path, new_folder=is_folder(options.path))
             except ConfigurationError as error:
                 raise blamed(source, error) from None
             settled.append(own)
@@ -159,6 +158,9 @@ class Recorder(Output):
             origin_ns = 0 if core is None else core.evidence.origin_ns
             # In a fast replay, the lattice's origin is the wall clock's now.
             offset_ns = unix_ns - (origin_ns if self._fast else monotonic_ns())
+            self._options.path.parent.mkdir(
+                mode=0o700, parents=True, exist_ok=True
+            )  # of a folder that is not there yet
             self._writer = RecordingWriter(self._options.path, self._head(origin_ns, offset_ns))
             early, self._early = self._early, []
             for marker in early:

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,8 @@ from emer_edge.bundle.artefact import sha256_of
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.results import Result
 from emer_edge.core.session_facts import Marker
-from emer_edge.core.whole_file import write_private
+from emer_edge.core.standard_streams import command, to_json
+from emer_edge.core.whole_file import claim, whole_file
 from emer_edge.data import sessions
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
@@ -40,11 +41,13 @@ class SessionOptions:
         root: the folder of all participants.
         session: ID of all participants' sessions; the date and time by default.
         participant: of a run of one person; that of its source by default.
+        retention_days: older sessions in the folder are deleted first; None keeps them.
     """
 
     root: Path
     session: str | None = None
     participant: str | None = None
+    retention_days: float | None = None
 
 
 class SessionFolder(Output):
@@ -67,12 +70,17 @@ class SessionFolder(Output):
 
     @classmethod
     def parse(cls, address: str) -> SessionOptions:
-        """The options of `session:FOLDER?participant=ID&session=ID`."""
+        """The options of `session:FOLDER?participant=ID&session=ID&retention-days=DAYS`."""
         folder, parameters = target_of(address, path=True)
+        days = parameters.pop("retention-days", None)
         unknown = sorted(set(parameters) - {"participant", "session"})
+        try:
+            retention_days = None if days is None else float(days)
+        except ValueError:
+            unknown = [f"retention-days={days}"]
         if unknown or not folder:
-            raise ConfigurationError(f"{address}: write session:FOLDER?participant=ID&session=ID")
-        return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"))
+            raise ConfigurationError(f"{address}: write session:FOLDER?participant=ID&session=ID&retention-days=DAYS")
+        return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"), retention_days)
 
     @classmethod
     def settle(cls, options: SessionOptions, sources: Sequence[Source]) -> Sequence[sessions.SessionPlace]:
@@ -92,10 +100,12 @@ class SessionFolder(Output):
         session = options.session or datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
         shared = Counter(people)
         places = []
+        sessions.check_retention(options.retention_days)
         for source, participant in zip(sources, people, strict=True):
             own = f"{session}-{source.name}" if shared[participant] > 1 else session
             try:
-                places.append(sessions.session_place(options.root, str(participant), own))
+                place = sessions.session_place(options.root, str(participant), own)
+                places.append(replace(place, retention_days=options.retention_days))
             except ConfigurationError as error:
                 raise blamed(source, error) from None
         return places
@@ -107,11 +117,14 @@ class SessionFolder(Output):
             ConfigurationError: it can't be made, or another run has just made it.
         """
         folder = self._place.folder
+        if self._place.retention_days is not None:
+            sessions.expire_sessions(self._place.root, self._place.retention_days, self._say)
         try:
             for parent in (self._place.root, folder.parent):
                 parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
             files = {name: os.open(folder / name, _FLAGS, 0o600) for name in self._counts}
+            claim(files[sessions.RESULTS_FILE])
             self._head = self._first_head()
             self._write_head()
         except FileExistsError as error:
@@ -124,7 +137,7 @@ class SessionFolder(Output):
 
     def result(self, result: Result) -> bool:
         """Write a result, and the head again once the baseline is complete."""
-        self._line(sessions.RESULTS_FILE, msgspec.json.encode(result.to_dict()))
+        self._line(sessions.RESULTS_FILE, to_json(result.to_dict()))
         if self._head is not None and self._head.baseline is None and self._stream.baseline is not None:
             self._head.baseline = self._stream.baseline
             with self._saving():
@@ -133,14 +146,12 @@ class SessionFolder(Output):
 
     def marker(self, marker: Marker) -> None:
         """Write a marker."""
-        self._line(sessions.MARKERS_FILE, msgspec.json.encode(marker))
+        self._line(sessions.MARKERS_FILE, to_json(marker))
 
     def end(self, summary: Summary | None) -> None:
         """Write the end into the head."""
         if self._head is None:
             return
-        for descriptor in self._files.values():
-            os.close(descriptor)
         results, markers = self._counts[sessions.RESULTS_FILE], self._counts[sessions.MARKERS_FILE]
         self._head.state, self._head.ended = "ended", _now()
         self._head.results, self._head.markers = results, markers
@@ -148,10 +159,15 @@ class SessionFolder(Output):
         if summary is not None:
             in_head = ("baseline", "validation")
             self._head.summary = {name: value for name, value in summary.to_dict().items() if name not in in_head}
-        with self._saving():
-            self._write_head()
+        try:
+            with self._saving():
+                self._write_head()
+        finally:
+            for descriptor in self._files.values():  # the last of them ends the claim
+                os.close(descriptor)
         if self._whole:
-            purge = f"emer-edge purge --participant {self._place.participant} --sessions {self._place.root}"
+            whose = ("--participant", self._place.participant, "--sessions", self._place.root)
+            purge = command("purge", *whose)
             saved = f"saved {results} results and {markers} markers in {self._place.folder}"
             self._say(f"{saved}; {purge} removes this person's sessions")
 
@@ -171,8 +187,10 @@ class SessionFolder(Output):
             raise DataError(f"can't save the session in {self._place.folder} any more ({error.strerror})") from error
 
     def _write_head(self) -> None:
-        content = msgspec.json.format(msgspec.json.encode(self._head), indent=2)
-        write_private(self._place.folder / sessions.SESSION_FILE, content + b"\n")
+        content = msgspec.json.format(to_json(self._head), indent=2)
+        # A folder that was removed meanwhile is not made again.
+        with whole_file(self._place.folder / sessions.SESSION_FILE, private=True) as unfinished:
+            unfinished.write_bytes(content + b"\n")
 
     def _first_head(self) -> sessions.SessionHead:
         stream, place = self._stream, self._place

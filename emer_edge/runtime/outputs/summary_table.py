@@ -29,6 +29,7 @@ class SummaryTable(Output):
     """Prints the summary of the run to a console (`options`); the host's, or stderr by default."""
 
     name = "summary"
+    only_shown = True
 
     def __init__(self, options: Console | None = None, host: Host | None = None) -> None:
         self._console = options or (host.console if host else None) or Console(stderr=True)

@@ -85,6 +85,7 @@ class PipelineCore:
         self._meter: BaselineMeter | None = None
         if source.baseline.seconds is not None:
             self._meter = BaselineMeter(source.baseline, manifest.window.length_ns, rate_hz)
+            self.evidence.listeners.append(self._meter.listen)
         self._reported: set[str] = set()
         self._embeddings = np.zeros((manifest.window.hops + HOPS_AT_ONCE + 1, session.embedding_width), np.float32)
         names = (*STAGES, *AGES, END_TO_END)
@@ -98,6 +99,13 @@ class PipelineCore:
         """The session's baseline; None until it is complete, and without `BaselineOptions.seconds`."""
         return None if self._meter is None else self._meter.baseline
 
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """What was asked for and is not there (yet): a baseline that lacks valid data."""
+        if self._meter is None or self._meter.baseline is not None:
+            return ()
+        return (f"{self._meter.notes()[0]}: it was not completed, and results were compared with nothing",)
+
     def on_frame(self, frame: Frame) -> None:
         """Take a camera frame, in order of time."""
         self.evidence.on_frame(frame)
@@ -105,8 +113,6 @@ class PipelineCore:
     def on_sample(self, sample: TrackerSample) -> None:
         """Take a tracker sample, in order of time."""
         self.evidence.on_sample(sample)
-        if self._meter is not None:
-            self._meter.on_sample(sample)
 
     def on_look(self, frame: Frame, look: Look | None) -> None:
         """Take a camera frame and what `evidence.faces.finder` has seen in it, in order of time."""

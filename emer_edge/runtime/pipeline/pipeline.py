@@ -288,6 +288,8 @@ class Pipeline:
         self._board.start()
         self._runner = LiveRunner(stepper, intakes, bell, self.say)
         self._runner.start(monotonic_ns())
+        if self._stopping:  # asked for while all was opened
+            self._runner.stop()
         return self._runner.results()
 
     def _until_stopped(self, results: Iterator[Result]) -> Iterator[Result]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
+from emer_edge.core.standard_streams import legible
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
@@ -204,7 +205,7 @@ def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
     """What is wrong with the sources now: one that is lost, a tracker whose clock is known badly."""
     report = tracker.clock_report
     lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
-    away = () if tracker.connected else (f"tracker lost: {tracker.description}",)
+    away = () if tracker.connected else (f"tracker lost: {legible(tracker.description)}",)
     return (*lost, *away, *tracker.troubles, *(() if report is None else report.notes()))
 
 

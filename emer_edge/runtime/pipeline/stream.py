@@ -10,6 +10,7 @@ from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
+from emer_edge.core.standard_streams import legible
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera, open_camera
@@ -95,7 +96,7 @@ class Stream:
     @property
     def described(self) -> tuple[str, str]:
         """Camera and tracker, without passwords; raise ConfigurationError before they are opened."""
-        return self.camera.description, self.tracker.description
+        return legible(self.camera.description), legible(self.tracker.description)
 
     def listen(self, listener: Callable[..., None]) -> None:
         """Call `listener` with every item and result (`Evidence.listeners`), from the start.
@@ -182,7 +183,7 @@ class Stream:
             seconds=(ended_s or monotonic()) - self._began_s,
             engine=engine,
             dropped={**core.drops(), **source_drops(self.camera, self.tracker)},
-            tracker=self.tracker.description,
+            tracker=legible(self.tracker.description),
             clock=self.tracker.clock_report,
             markers=self.markers.count,
             baseline=self.baseline,
@@ -227,7 +228,7 @@ class Stream:
             if opened.live and pace == "fast":
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
             if opened.live and isinstance(given, str):
-                self.say(f"{word}: {opened.description}")
+                self.say(f"{word}: {legible(opened.description)}")
         _check_meeting(camera, tracker)
         for note in (*camera.notes, *tracker.notes):
             self.say(note)

@@ -43,6 +43,7 @@ class Summary:
         outputs: output -> what it has lost -> count; those that lost nothing are left out.
         histograms: stage or age -> all its latencies: pairs of bin number and count (see `LatencyRecorder.bins`).
         end_to_end: the newest frame's capture to its result; None without any face. Not in `to_dict`.
+        signal: the number of the signal that ended it, None without one. Not in `to_dict`.
         streams: stream -> its own summary, where one run reads several people; the other figures are of all of them,
             `dropped` names the stream, and in `stages` a step is one of all streams.
     """
@@ -73,6 +74,7 @@ class Summary:
     histograms: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     end_to_end: LatencySummary | None = None
     engines: dict[str, str] = field(default_factory=dict)
+    signal: int | None = None
     streams: dict[str, Summary] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Summary:
                 name: item.to_dict() | {"bins": [list(pair) for pair in self.histograms.get(name, [])]}
                 for name, item in plain[kind].items()
             }
-        del plain["histograms"], plain["end_to_end"]  # bins are beside the percentiles
+        del plain["histograms"], plain["end_to_end"], plain["signal"]  # bins are beside the percentiles
         plain["notes"] = list(self.notes)
         for part in ("clock", "baseline", "validation", "board"):
             plain[part] = None if plain[part] is None else plain[part].to_dict()
@@ -110,7 +112,7 @@ def core_summary(core: PipelineCore, dropped: Mapping[str, int], **rest: Any) ->
         missed={why.value: count for why, count in faces.missed.most_common()},
         states={state.value: count for state, count in core.states.items() if count},
         dropped={place: count for place, count in dropped.items() if count},
-        notes=core.notes,
+        notes=(*core.notes, *core.unfinished),
         **_recorded(core.latencies),
         **rest,
     )

@@ -1,7 +1,7 @@
 """A recording as a table (CSV) or as an XDF file.
 
-    FILE.csv   one kind of rows: results (the default), samples, frames or markers; times in seconds from the start of
-               the recording, and as Unix time
+    FILE.csv   one kind of rows: results (the default), samples, frames or markers; participant, session, times in
+               seconds from the start of the recording, and as Unix time; no blanks in the columns' names
     FILE.xdf   streams `results`, `samples`, `frames` (stamps and the face's box) and `markers`; times in seconds from
                the recording's start
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
@@ -25,6 +26,7 @@ from emer_edge.runtime.recording.xdf import XdfStream, XdfWriter
 Rows = Literal["results", "samples", "frames", "markers"]
 
 _EYES: Final = tuple(f"{eye}_{name}" for eye in ("left", "right") for name in messages.EyeMessage.__struct_fields__)
+_GAP_NS: Final = 1_000_000_000
 _UNITS: Final = {"px": "pixels", "mm": "mm"}
 _RESULT_EXTRAS: Final = ("face_age_ms", "sample_age_ms", "face_slots", "eye_slots")
 _BOX: Final = ("face_left_px", "face_top_px", "face_right_px", "face_bottom_px")
@@ -71,11 +73,18 @@ def _write_csv(recording: Path, head: messages.RecordingHead, file: IO[bytes], r
     count = 0
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["time_s", "unix_s", *labels])
+    lines.writerow(["participant", "session", "time_s", "unix_s", *(label.replace(" ", "_") for label in labels)])
     for message in read_messages(recording, {f"/{rows}"}):
         stamp_ns, cells = _row(message, heads)
         times = (_seconds(stamp_ns - head.origin_ns), _seconds(stamp_ns + head.unix_offset_ns))
-        lines.writerow([*times, *(int(cell) if isinstance(cell, bool) else cell for cell in map(cells.get, labels))])
+        lines.writerow(
+            [
+                head.participant,
+                head.session,
+                *times,
+                *(int(cell) if isinstance(cell, bool) else cell for cell in map(cells.get, labels)),
+            ]
+        )
         count += 1
     text.detach()
     return {rows: count}
@@ -92,7 +101,7 @@ def _write_xdf(recording: Path, head: messages.RecordingHead, file: IO[bytes], r
     box = tuple((label.removesuffix("_px"), "pixels") for label in _BOX)
     streams = {
         messages.RESULTS: XdfStream("results", "Emotion", tuple(messages.result_channels(heads))),
-        messages.SAMPLES: XdfStream("samples", "Gaze", eyes, rate_hz=head.rate_hz),
+        messages.SAMPLES: XdfStream("samples", "Gaze", eyes, rate_hz=head.rate_hz if _is_regular(recording) else 0.0),
         messages.FRAMES: XdfStream("frames", "Face", (("index", ""), *box)),
         messages.MARKERS: XdfStream("markers", "Markers", (("label", ""),), text=True),
     }
@@ -100,7 +109,8 @@ def _write_xdf(recording: Path, head: messages.RecordingHead, file: IO[bytes], r
     columns = {messages.RESULTS: results, messages.SAMPLES: _EYES, messages.FRAMES: ["index", *_BOX]}
     order = list(streams)
     counts = dict.fromkeys((topic[1:] for topic in order), 0)
-    with XdfWriter(file, list(streams.values()), head.started) as writer:  # type: ignore[arg-type]
+    person = {"participant": head.participant, "session": head.session}
+    with XdfWriter(file, list(streams.values()), head.started, person) as writer:  # type: ignore[arg-type]
         for message in read_messages(recording, set(order)):
             stamp_ns, cells = _row(message, heads)
             if message.topic == messages.MARKERS:
@@ -112,6 +122,12 @@ def _write_xdf(recording: Path, head: messages.RecordingHead, file: IO[bytes], r
             writer.write(order.index(message.topic), (stamp_ns - head.origin_ns) * 1e-9, values)
             counts[message.topic[1:]] += 1
     return counts
+
+
+def _is_regular(recording: Path) -> bool:
+    """Whether samples come without gaps above a second: else readers that even out a rate would split the stream."""
+    stamps_ns = [message.decode().stamp_ns for message in read_messages(recording, {messages.SAMPLES})]
+    return all(0 <= after - before <= _GAP_NS for before, after in pairwise(stamps_ns))
 
 
 def _row(message: Recorded, heads: dict[str, tuple[str, ...]]) -> tuple[int, dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Final, Literal
 
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.packages import require
+from emer_edge.core.whole_file import is_claimed
 from emer_edge.data.images import import_cv2
-from emer_edge.data.sessions import check_id
-from emer_edge.runtime.recording.mcap_reader import read_head
+from emer_edge.data.sessions import check_id, check_retention, expired, refuse_live
+from emer_edge.runtime.recording.mcap_reader import begins_as_mcap, read_head
 from emer_edge.runtime.recording.messages import RecordingHead
 from emer_edge.runtime.say import Say
 
 Images = Literal["none", "jpeg", "lossless"]
-_DAY_S: Final = 86_400.0
+MCAP: Final = ".mcap"
 _LONGEST_ID: Final = 200
 
 
@@ -27,7 +29,7 @@ class RecordOptions:
     """Options of a recording.
 
     Attributes:
-        path: a file that does not exist yet, or a folder, in which the file is named by the time.
+        path: a file that does not exist yet and ends with .mcap, or a folder, in which the file is named by the time.
         images: `jpeg` keeps JPEG images to look at and the lossless crops that the network saw; `lossless` keeps whole
             images.
         consent_id: ID of the consent of the person in view; needed for images.
@@ -57,19 +59,38 @@ class RecordOptions:
         for kind, text in (("participant", self.participant), ("session", self.session)):
             if text is not None:
                 check_id(kind, text)
-        if self.retention_days is not None and not 0 < self.retention_days <= 36_525:
-            raise ConfigurationError(f"recordings are kept for 0 to 36525 days, not {self.retention_days:g}")
+        check_retention(self.retention_days)
+
+
+def record_target(text: str) -> Path:
+    """What `--record` names: FILE.mcap, or a folder, which is there or ends with a slash.
+
+    Raises:
+        ConfigurationError: another name.
+    """
+    path = Path(text)
+    if path.is_dir() or text.endswith("/") or path.suffix == MCAP:
+        return path
+    kind = f"not {path.suffix}" if path.suffix else "and a folder with a slash"
+    raise ConfigurationError(
+        f"--record {text}: the name of a recording ends with .mcap, {kind}: {path.with_suffix(MCAP)} or {path}/"
+    )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether recordings go into a folder, which need not be there, not into a file of this name."""
+    return path.is_dir() or path.suffix != MCAP
 
 
 def recording_path(path: Path) -> Path:
     """The file to record into: `path`, or, of a folder, one in it that is named by the time."""
-    if not path.is_dir():
+    if not is_folder(path):
         return path
-    return path / f"{datetime.now(timezone.utc).strftime('%Y-%m-%dT%H-%M-%S.%fZ')}.mcap"
+    return path / f"{datetime.now(timezone.utc).strftime('%Y-%m-%dT%H-%M-%S.%fZ')}{MCAP}"
 
 
 def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
-    """Recordings of emer-edge in a folder, not below it, in order of name.
+    """Recordings of emer-edge in a folder and below it, whatever they are called; links are not followed.
 
     Raises:
         DataError: no such folder.
@@ -78,24 +99,32 @@ def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
     require("reading recordings", ["mcap"], "mcap")
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name the one that `run --record` wrote to")
-    for path in sorted(folder.glob("*.mcap")):
-        if path.is_file() and not path.is_symlink():
-            try:
-                yield path, read_head(path, whole=False)
-            except DataError:
-                continue  # not ours
+    for place, _, names in sorted(os.walk(folder)):
+        for path in (Path(place, name) for name in sorted(names)):
+            if path.is_file() and not path.is_symlink() and begins_as_mcap(path):
+                head = _own_head(path)
+                if head is not None:
+                    yield path, head
+
+
+def _own_head(path: Path) -> RecordingHead | None:
+    """The head, at the beginning or wherever another program has put it; None: not ours."""
+    for whole in (False, True):
+        with suppress(DataError):
+            return read_head(path, whole=whole)
+    return None
 
 
 def expire(folder: Path, days: float, say: Say) -> list[Path]:
-    """Delete the recordings in a folder that were last written more than `days` ago; return them.
+    """Delete the recordings in a folder that began more than `days` ago and that no run is writing; return them.
 
-    A file that can't be deleted is reported, and left.
+    A file that can't be deleted is reported, and left. A clock that can't be right deletes nothing.
     """
-    oldest_s = time.time() - days * _DAY_S
+    kept = [(path, head.started) for path, head in own_recordings(folder)] if folder.is_dir() else []
     removed = []
-    for path, _ in own_recordings(folder):
+    for path in expired(kept, days, say):
         try:
-            if path.stat().st_mtime < oldest_s:
+            if not is_claimed(path):
                 path.unlink()
                 removed.append(path)
         except OSError as error:
@@ -105,21 +134,25 @@ def expire(folder: Path, days: float, say: Say) -> list[Path]:
     return removed
 
 
-def purge_recordings(folder: Path, participant: str) -> list[Path]:
-    """Delete a participant's recordings in a folder; return them.
+def find_recordings(folder: Path, participant: str) -> list[Path]:
+    """A participant's recordings in a folder and below it.
 
     Raises:
         ConfigurationError: an invalid ID.
-        DataError: no such folder, no recording of this participant in it, or one that can't be deleted.
+        DataError: no such folder, or a run is writing one of them.
         MissingExtraError: the package `mcap` is not installed.
     """
     check_id("participant", participant)
     paths = [path for path, head in own_recordings(folder) if head.participant == participant]
-    if not paths:
-        raise DataError(f"{folder} holds no recordings of participant {participant}; nothing was deleted")
-    for path in paths:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise DataError(f"can't delete {path}: {error.strerror}; recordings of {participant} are left") from error
+    refuse_live(paths)
     return paths
+
+
+def remove_recordings(paths: Sequence[Path]) -> list[Path]:
+    """Delete recordings; return what is left of them, which is nothing. DataError where one can't be deleted."""
+    try:
+        for path in paths:
+            path.unlink()
+    except OSError as error:
+        raise DataError(f"can't delete {error.filename}: {error.strerror}; recordings are left") from error
+    return []

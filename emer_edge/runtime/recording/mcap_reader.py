@@ -55,8 +55,11 @@ class Recorded:
 
 def is_mcap(path: Path) -> bool:
     """Whether a file is named as MCAP files are, or begins as they do."""
-    if path.suffix.lower() == ".mcap":
-        return True
+    return path.suffix.lower() == ".mcap" or begins_as_mcap(path)
+
+
+def begins_as_mcap(path: Path) -> bool:
+    """Whether a file begins as MCAP files do."""
     try:
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC

@@ -17,6 +17,8 @@ import msgspec
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.packages import require
+from emer_edge.core.standard_streams import to_json
+from emer_edge.core.whole_file import claim
 from emer_edge.runtime.recording import messages
 
 HEAD_NAME: Final = "emer-edge"
@@ -31,8 +33,8 @@ _TEXTS: Final = {"type": "array", "items": _TEXT}
 _BYTES: Final = {"type": "string", "contentEncoding": "base64"}
 
 
-def check_writable(path: Path) -> None:
-    """Check that a recording can be made.
+def check_writable(path: Path, new_folder: bool = False) -> None:
+    """Check that a recording can be made; `new_folder`: its folder is made for it.
 
     Raises:
         MissingExtraError: the package `mcap` is not installed.
@@ -41,7 +43,7 @@ def check_writable(path: Path) -> None:
     require("--record", ["mcap"], "mcap")
     if path.exists() or path.is_symlink():
         raise ConfigurationError(f"{path} is there already, and recordings are never overwritten; choose another name")
-    if not path.parent.is_dir():
+    if not path.parent.is_dir() and not new_folder:
         raise ConfigurationError(f"there is no folder {path.parent} to record into; make it first")
 
 
@@ -62,10 +64,11 @@ class RecordingWriter:
 
         self.unix_offset_ns = head.unix_offset_ns
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        claim(descriptor)
         self._file = os.fdopen(descriptor, "wb")
         self._writer: Any = Writer(self._file, chunk_size=_CHUNK_BYTES)
         self._writer.start(profile="", library=f"emer-edge {head.version}")
-        fields = {"schema": str(head.schema), "head": msgspec.json.encode(head).decode()}
+        fields = {"schema": str(head.schema), "head": to_json(head).decode()}
         named = {"participant": head.participant, "session": head.session, "consent_id": head.consent_id}
         self._writer.add_metadata(HEAD_NAME, fields | {name: text for name, text in named.items() if text is not None})
         self._channels: dict[str, int] = {}
@@ -98,7 +101,7 @@ class RecordingWriter:
             log_time=max(0, arrival_ns + self.unix_offset_ns),
             publish_time=max(0, stamp_ns + self.unix_offset_ns),
             sequence=self._sequences[topic] & 0xFFFFFFFF,
-            data=msgspec.json.encode(message),
+            data=to_json(message),
         )
         now_s = monotonic()
         if topic == messages.MARKERS or now_s - self._flushed_s >= _FLUSH_S:

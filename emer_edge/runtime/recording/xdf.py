@@ -6,7 +6,7 @@ Format: https://github.com/sccn/xdf/wiki/Specifications. A file is `XDF:` and ch
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final
@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _STREAM_FOOTER = 1, 2, 3, 6
+_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER = 1, 2, 3, 4, 6
 _AT_ONCE: Final = 1000  # samples per chunk
 _XML: Final = '<?xml version="1.0"?>'
 
@@ -44,9 +44,12 @@ class XdfWriter:
         file: open for binary writing.
         streams: all that will be written.
         started: wall clock, ISO 8601.
+        person: name -> ID, for the streams' descriptions; None where it is not known.
     """
 
-    def __init__(self, file: BinaryIO, streams: Sequence[XdfStream], started: str) -> None:
+    def __init__(
+        self, file: BinaryIO, streams: Sequence[XdfStream], started: str, person: Mapping[str, str | None] | None = None
+    ) -> None:
         self._file, self._streams = file, tuple(streams)
         self._waiting: list[list[tuple[float, Sequence[float] | str]]] = [[] for _ in streams]
         self._times: list[tuple[float, float] | None] = [None for _ in streams]  # of the first and the last sample
@@ -56,7 +59,7 @@ class XdfWriter:
             _FILE_HEADER, f"{_XML}<info><version>1.0</version><datetime>{escape(started)}</datetime></info>".encode()
         )
         for number, stream in enumerate(streams, 1):
-            self._chunk(_STREAM_HEADER, struct.pack("<I", number) + _header(stream).encode())
+            self._chunk(_STREAM_HEADER, struct.pack("<I", number) + _header(stream, person or {}).encode())
 
     def write(self, stream: int, stamp_s: float, values: Sequence[float] | str) -> None:
         """Add a sample.
@@ -76,8 +79,12 @@ class XdfWriter:
 
     def close(self) -> None:
         """Write what waits, and the footers; the file stays open."""
+        spans = [span for span in self._times if span is not None] or [(0.0, 0.0)]
+        begin_s, end_s = min(first for first, _ in spans), max(last for _, last in spans)
         for index in range(len(self._streams)):
             self._flush(index)
+            for stamp_s in (begin_s, max(end_s, begin_s + 1)):  # all are in one clock; readers that find no offset warn
+                self._chunk(_CLOCK_OFFSET, struct.pack("<Idd", index + 1, stamp_s, 0.0))
             times = ""
             if (span := self._times[index]) is not None:
                 first, last = span
@@ -120,7 +127,8 @@ def _length(number: int) -> bytes:
     return struct.pack("<BI", 4, number) if number < 1 << 32 else struct.pack("<BQ", 8, number)
 
 
-def _header(stream: XdfStream) -> str:
+def _header(stream: XdfStream, person: Mapping[str, str | None]) -> str:
+    subject = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in person.items() if text is not None)
     channels = "".join(
         f"<channel><label>{escape(label)}</label><unit>{escape(unit)}</unit></channel>"
         for label, unit in stream.channels
@@ -129,5 +137,6 @@ def _header(stream: XdfStream) -> str:
         f"{_XML}<info><name>{escape(stream.name)}</name><type>{escape(stream.kind)}</type>"
         f"<channel_count>{len(stream.channels)}</channel_count><nominal_srate>{stream.rate_hz:g}</nominal_srate>"
         f"<channel_format>{'string' if stream.text else 'double64'}</channel_format>"
-        f"<source_id>emer-edge {escape(stream.name)}</source_id><desc><channels>{channels}</channels></desc></info>"
+        f"<source_id>emer-edge {escape(stream.name)}</source_id>"
+        f"<desc>{subject}<channels>{channels}</channels></desc></info>"
     )

@@ -15,6 +15,7 @@ from emer_edge.bundle import Bundle, load_bundle, role_of
 from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Tensors, read_golden
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.standard_streams import command
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
 from emer_edge.tools.doctor.host import (
@@ -73,7 +74,7 @@ def examine(
     yield Finding("bundle", "ok", f"{opened.path}: {len(manifest.files)} files of {size_mb:.0f} MB as exported")
     if manifest.gate.verdict != "passed":
         message = f"{manifest.gate.verdict} when it was exported; see {opened.path}/report.html"
-        yield Finding("accuracy gate", "warning", message, f"emer-edge bench {opened.path} --data FOLDER")
+        yield Finding("accuracy gate", "warning", message, command("bench", opened.path, "--data", "FOLDER"))
     else:
         yield Finding("accuracy gate", "ok", f"passed on {manifest.gate.windows} windows when it was exported")
     yield from replay_golden(opened, driver, threads, progress)

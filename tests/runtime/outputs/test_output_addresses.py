@@ -96,7 +96,7 @@ def test_flags_and_addresses_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -
         serve="127.0.0.1:8080",
         serve_token="0123456789abcdef",
         save=Path("kept"),
-        record=Path("run.mcap"),
+        record="run.mcap",
         mqtt="mqtt://host/topic",
         metrics=":9108",
         lsl_out="emotions",
@@ -123,7 +123,7 @@ def test_flags_and_addresses_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -
         (OutputFlags(record_video=True), "--record-video belong to a recording"),
         (OutputFlags(retention_days=3.0), "--retention-days"),
         (OutputFlags(consent_id="x"), "--consent-id belong to a recording"),
-        (OutputFlags(record=Path("x"), record_lossless=True), "add --record-video"),
+        (OutputFlags(record="x/", record_lossless=True), "add --record-video"),
         (OutputFlags(session="s1"), "--save FOLDER"),
     ],
 )

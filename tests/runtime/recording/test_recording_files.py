@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import csv
-import os
+import logging
+import re
 import stat
 import sys
 import time
+from collections import Counter
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 import pyxdf
+from mcap.reader import SeekingReader
+from msgspec import structs
 from recording_inputs import Kept, recorded
 from runtime_inputs import write_tracker, write_video
 
@@ -29,11 +34,15 @@ from emer_edge.runtime.recording.convert import convert
 from emer_edge.runtime.recording.keep import (
     RecordOptions,
     expire,
+    find_recordings,
+    is_folder,
     own_recordings,
-    purge_recordings,
+    record_target,
     recording_path,
+    remove_recordings,
 )
 from emer_edge.runtime.recording.mcap_reader import Recorded, read_head, read_messages
+from emer_edge.runtime.recording.mcap_writer import RecordingWriter
 from emer_edge.runtime.trackers import open_tracker
 
 TOPICS = ("/samples", "/frames", "/camera", "/results", "/markers")
@@ -123,12 +132,14 @@ def test_csv_of_results(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
     counts = convert(path, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert not [name for name in rows[0] if " " in name]
+    assert {(row["participant"], row["session"]) for row in rows} == {("p017", "first")}
     assert counts == {"results": len(results)} == {"results": len(rows)}
     assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o600
     for row, result in zip(rows, results, strict=True):
         assert float(row["time_s"]) == pytest.approx(result.end_ns * 1e-9)
         assert row["state"] == result.state.value
-        assert [float(row[f"er-7 {name}"]) for name in result.heads.get("er-7", {})] == list(  # type: ignore[union-attr]
+        assert [float(row[f"er-7_{name}"]) for name in result.heads.get("er-7", {})] == list(  # type: ignore[union-attr]
             result.heads.get("er-7", {}).values()  # type: ignore[union-attr]
         )
         assert row["er-valence"] == ("" if not result.heads else repr(result.heads["er-valence"]))
@@ -154,10 +165,18 @@ def test_csv_of_other_rows(run: tuple[Path, list[Result]], tmp_path: Path, rows:
         assert [(each["label"], each["source"]) for each in read] == [("end", "program")]
 
 
-def test_xdf_is_read_by_others(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+@pytest.mark.case("a converted file in pyxdf, as it reads by default", before="'Segments and clock-segments differ'",
+                  source="https://github.com/xdf-modules/pyxdf/issues/137")  # fmt: skip
+def test_xdf_is_read_by_others(
+    run: tuple[Path, list[Result]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, results = run
     counts = convert(path, tmp_path / "out.xdf")
-    streams, header = pyxdf.load_xdf(str(tmp_path / "out.xdf"), synchronize_clocks=False, dejitter_timestamps=False)
+    with caplog.at_level(logging.INFO):
+        streams, header = pyxdf.load_xdf(str(tmp_path / "out.xdf"), synchronize_clocks=False, dejitter_timestamps=False)
+        pyxdf.load_xdf(str(tmp_path / "out.xdf"))
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert {each["info"]["desc"][0]["participant"][0] for each in streams} == {"p017"}
     by_name = {each["info"]["name"][0]: each for each in streams}
     assert header["info"]["version"] == ["1.0"]
     assert {name: len(each["time_stamps"]) for name, each in by_name.items()} == counts
@@ -177,6 +196,24 @@ def test_xdf_is_read_by_others(run: tuple[Path, list[Result]], tmp_path: Path) -
     assert by_name["markers"]["time_stamps"].tolist() == [2.5]
 
 
+def test_xdf_of_a_tracker_that_was_away_and_of_empty_streams(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video, tracker = write_video(tmp_path / "v.avi", 6.0), write_tracker(tmp_path / "t.csv", 6.0)
+    header, *lines = tracker.read_text().splitlines()
+    away = [line for line in lines if not 0.5e6 < float(line.split(",")[0]) < 5.4e6]
+    assert 0 < len(away) < len(lines) - 500
+    tracker.write_text("\n".join([header, *away]) + "\n")
+    source = Source(str(video), str(tracker), offset_ms=0.0)
+    pipeline = Pipeline(bundle, sources=[source], machine=MachineOptions(pace="fast"))
+    play(pipeline, [str(tmp_path / "r.mcap")])
+    counts = convert(tmp_path / "r.mcap", tmp_path / "out.xdf")
+    streams, _ = pyxdf.load_xdf(str(tmp_path / "out.xdf"))
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+    assert {each["info"]["name"][0]: len(each["time_stamps"]) for each in streams} == counts
+    assert counts["markers"] == 0
+
+
 def test_outputs_are_whole_or_not_there(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"FILE\.csv or FILE\.xdf"):
         convert(run[0], tmp_path / "out.txt")
@@ -192,6 +229,16 @@ def test_outputs_are_whole_or_not_there(run: tuple[Path, list[Result]], tmp_path
     assert [each.name for each in tmp_path.iterdir()] == ["out.csv"]
 
 
+def begun(recording: Path, when: datetime) -> None:
+    """Write another beginning into a recording; what its file system says of it stays."""
+    content = recording.read_bytes()
+    started = re.search(rb'"started":"([^"]+)"', content)
+    assert started is not None
+    changed = when.isoformat(timespec="milliseconds").encode()
+    assert len(changed) == len(started[1])
+    recording.write_bytes(content.replace(started[1], changed, 1))
+
+
 @pytest.fixture
 def kept(run: tuple[Path, list[Result]], tmp_path: Path) -> Path:
     """A folder with a recording, an old one, one that was broken off, and files of others."""
@@ -202,9 +249,8 @@ def kept(run: tuple[Path, list[Result]], tmp_path: Path) -> Path:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "theirs.mcap").write_bytes(b"\x89MCAP0\r\n and something else")
     (tmp_path / "link.mcap").symlink_to(run[0])
-    for name in ("old.mcap", "broken.mcap", "notes.txt", "theirs.mcap"):
-        days_ago = time.time() - 8 * 86_400
-        os.utime(tmp_path / name, (days_ago, days_ago))
+    for name in ("old.mcap", "broken.mcap"):
+        begun(tmp_path / name, datetime.now(timezone.utc) - timedelta(days=8))
     return tmp_path
 
 
@@ -222,6 +268,56 @@ def test_old_recordings_are_deleted_and_nothing_else(kept: Path) -> None:
     assert "deleted 2 recordings" in said[0]
 
 
+@pytest.mark.case("recordings of a board whose clock was, or is, wrong", before="deleted by the time of the file",
+                  source="https://github.com/LibreELEC/LibreELEC.tv/pull/5648")  # fmt: skip
+@pytest.mark.parametrize(
+    ("shift", "named"), [(timedelta(days=400), "but .* was begun on"), (timedelta(days=-20_000), "1 of unknown age")]
+)
+def test_a_clock_that_cant_be_right_deletes_nothing(kept: Path, shift: timedelta, named: str) -> None:
+    begun(kept / "new.mcap", datetime.now(timezone.utc) + shift)
+    said: list[str] = []
+    removed = expire(kept, 7, said.append)
+    assert re.search(named, said[0])
+    assert {each.name for each in removed} == (set() if shift > timedelta() else {"old.mcap", "broken.mcap"})
+
+
+def test_nothing_is_removed_while_a_run_writes_it(kept: Path, run: tuple[Path, list[Result]]) -> None:
+    head = read_head(run[0])
+    writer = RecordingWriter(kept / "live.mcap", head)
+    try:
+        begun_long_ago = structs.replace(head, started="2025-06-01T00:00:00+00:00")
+        long_ago = RecordingWriter(kept / "old-and-live.mcap", begun_long_ago)
+        assert kept / "old-and-live.mcap" not in expire(kept, 7, lambda sentence: None)
+        long_ago.close()
+        with pytest.raises(DataError, match=r"a run is writing .*live\.mcap: end it first; nothing was removed"):
+            find_recordings(kept, "p017")
+    finally:
+        writer.close()
+    assert kept / "live.mcap" in find_recordings(kept, "p017")
+
+
+def test_a_name_says_whether_it_is_a_file_or_a_folder(tmp_path: Path) -> None:
+    assert not is_folder(record_target("visit.mcap"))
+    assert is_folder(record_target(f"{tmp_path}/new/"))
+    assert is_folder(record_target(str(tmp_path)))
+    for other in ("visit.avi", "visit", "visit.mcap.gz"):
+        with pytest.raises(ConfigurationError, match=r"ends with \.mcap"):
+            record_target(str(tmp_path / other))
+
+
+def test_others_agree_that_recordings_are_whole(run: tuple[Path, list[Result]]) -> None:
+    """Checksums, index and statistics, by the reader of MCAP's authors, which ours does not use."""
+    with run[0].open("rb") as file:
+        reader = SeekingReader(file, validate_crcs=True)
+        summary = reader.get_summary()
+        assert summary is not None
+        assert summary.statistics is not None
+        counts = Counter(channel.id for _, channel, _ in reader.iter_messages())
+        assert counts == summary.statistics.channel_message_counts
+        assert summary.statistics.chunk_count == len(summary.chunk_indexes) > 0
+        assert [each.name for each in reader.iter_metadata()] == ["emer-edge"]
+
+
 def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) -> None:
     Recorder(RecordOptions(kept / "run.mcap", retention_days=7.0), Host(Pipeline(bundle)))
     assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
@@ -230,13 +326,17 @@ def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) ->
 
 
 def test_a_participants_recordings_are_deleted(kept: Path, run: tuple[Path, list[Result]]) -> None:
-    with pytest.raises(DataError, match="no recordings of participant p018"):
-        purge_recordings(kept, "p018")
+    (kept / "deeper").mkdir()
+    (kept / "new.mcap").rename(kept / "deeper" / "new.bak")  # known by its content
+    assert find_recordings(kept, "p018") == []
     with pytest.raises(ConfigurationError, match="participant ID"):
-        purge_recordings(kept, "../p017")
+        find_recordings(kept, "../p017")
     with pytest.raises(DataError, match="is no folder"):
-        purge_recordings(kept / "none", "p017")
-    assert len(purge_recordings(kept, "p017")) == 3
+        find_recordings(kept / "none", "p017")
+    found = find_recordings(kept, "p017")
+    assert {each.name for each in found} == {"new.bak", "old.mcap", "broken.mcap"}
+    remove_recordings(found)
+    (kept / "deeper").rmdir()
     assert names(kept) == {"notes.txt", "theirs.mcap", "link.mcap"}
     assert run[0].exists()
 
@@ -289,7 +389,7 @@ def test_without_the_extra_it_is_named(
         lambda: open_camera(str(run[0])),
         lambda: open_tracker(str(run[0])),
         lambda: convert(run[0], tmp_path / "out.csv"),
-        lambda: purge_recordings(tmp_path, "p017"),
+        lambda: find_recordings(tmp_path, "p017"),
         lambda: list(read_messages(run[0], {"/results"})),
     ):
         with pytest.raises(MissingExtraError, match=r"emer-edge\[mcap\]"):
