@@ -86,7 +86,8 @@ def test_two_people_at_once_are_run_too(report: BenchReport) -> None:
 
 
 def test_only_what_the_engine_ran_is_named(report: BenchReport) -> None:
-    assert report.bundles[0].precision == {"face_encoder": "fp32"}
+    parts = "face_encoder", "fusion", "face_detector", "face_detector_near"
+    assert report.bundles[0].precision == dict.fromkeys(parts, "fp32")
     assert report.bundles[0].engine == "onnxruntime"
     assert report.environment.cores >= 1
     assert report.environment.versions["emer-edge"]

@@ -118,6 +118,7 @@ class GstLaunchGrabber(Grabber):
         self._size_px: tuple[int, int] | None = None
         self._base_ns: int | None = None
         self._error = self._argus = ""
+        self.media_ns: int | None = None  # the newest image's own time in its file or stream, where it has one
         threading.Thread(target=self._listen, daemon=True).start()
         in_time = self._ready.wait(_OPEN_S)
         if self._taken.empty() or self._size_px is None:
@@ -150,6 +151,7 @@ class GstLaunchGrabber(Grabber):
             taken_ns = self._taken.get(timeout=_WAIT_S)
         except queue.Empty:
             taken_ns = None
+        self.media_ns = taken_ns
         if taken_ns is None or self._base_ns is None:
             return Grab(image, arrival_ns, "arrival")
         stamp_ns, clock = frame_stamp((self._base_ns + taken_ns) * 1e-6, arrival_ns)

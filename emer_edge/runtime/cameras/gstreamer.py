@@ -123,30 +123,44 @@ class DecodedFile:
         capture: the same, opened as a cv2.VideoCapture, which tells codec, rate and count; owned from here on.
 
     Raises:
-        CameraError: GStreamer can't read the file, or the decoder does not know its codec.
+        CameraError: GStreamer can't read the file, the file turns its images, or the decoder does not know its codec.
     """
 
     def __init__(self, path: str, capture: Any) -> None:
         self._capture = capture
         source = f"filesrc location={_quoted(path)} ! parsebin ! {_decoded(_codec(path, capture))}"
+        if capture.get(import_cv2().CAP_PROP_ORIENTATION_META):
+            raise CameraError(f"{path} is turned, which the decoder does not undo; leave decoder=hardware out")
+        self._image: Any = None
         self._grabber = GstLaunchGrabber(path, source, every=True)
 
-    def read(self) -> tuple[bool, Any]:
-        """The next image, or false at the end; raise CameraError where decoding fails."""
+    def grab(self) -> bool:
+        """Decode the next image; false at the end. Raise CameraError where decoding fails."""
         try:
-            return True, self._grabber.read(None).image
+            self._image = self._grabber.read(None).image
         except CameraError:
             if self._grabber.failed:
                 raise
-            return False, None
+            return False
+        return True
 
-    def grab(self) -> bool:
-        """Skip an image; false at the end."""
-        return self.read()[0]
+    def retrieve(self) -> tuple[bool, Any]:
+        """The image that was decoded last."""
+        return self._image is not None, self._image
+
+    def read(self) -> tuple[bool, Any]:
+        """The next image, or false at the end."""
+        return self.retrieve() if self.grab() else (False, None)
 
     def get(self, what: int) -> float:
-        """A property of the file, as OpenCV states it."""
+        """The newest image's time in the file, in ms; any other property of the file as OpenCV states it."""
+        if what == import_cv2().CAP_PROP_POS_MSEC:
+            return (self._grabber.media_ns or 0) * 1e-6
         return float(self._capture.get(what))
+
+    def getBackendName(self) -> str:  # noqa: N802 - the name that cv2.VideoCapture gives it
+        """What reads the file's times: OpenCV's FFmpeg, or nothing that does."""
+        return str(self._capture.getBackendName())
 
     def release(self) -> None:
         """End the decoding, and close the file."""

@@ -34,6 +34,7 @@ _DECODER: Final = re.compile(r"(?<=[?&])decoder=([^&]*)(&|$)")
 
 _PARTS: Final = "multipart/x-mixed-replace"
 _ANSWER_S: Final = 3.0
+_VARIABLE: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 # FFmpeg probes a stream by reading seconds of it, and would then yield them as if they were new.
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
@@ -63,12 +64,14 @@ def _decoder(address: Address) -> tuple[str, str]:
 def _open(name: str, parameters: Sequence[int], options: str = "") -> Any:
     """Open without holding images back, or None; a user's own OPENCV_FFMPEG_CAPTURE_OPTIONS takes precedence."""
     cv2 = import_cv2()
-    own = os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _OPTIONS)
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options + own  # read when it opens
+    own = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = options + (own or _OPTIONS)  # read when it opens; a file opened later must not have them
     try:
         return open_capture(cv2, name, (cv2.CAP_FFMPEG,), parameters)
     finally:
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = own
+        del os.environ[_VARIABLE]
+        if own is not None:
+            os.environ[_VARIABLE] = own
 
 
 def _grab_stream(address: Address) -> Grabber:
@@ -105,7 +108,7 @@ def _answer(url: str) -> str:
         hint = {401: "give them as http://USER:PASSWORD@HOST/PATH", 404: "is the path right?"}.get(error.code, "")
         return f"{error.code} {error.reason}" + (f": {hint}." if hint else ".")
     except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-        return f"nothing ({getattr(error, 'reason', error)})."
+        return f"nothing ({getattr(error, 'reason', error)}): is the address right, and the camera on?"
     meaning = {
         "text/html": ", a page: open it in a browser, and take the address of the picture in it",
         "image/jpeg": ", a single image and no stream",

@@ -78,7 +78,7 @@ def write_placed_bundle(
         golden = make_golden(writer.file, manifest, {"face_detector": detector}, silent)
         writer.add(GOLDEN_NAME, write_golden(golden))
         for key in broken:
-            writer.add(f"{key}.onnx", b"no network")
+            writer.add(f"{key}.onnx", _unknown().SerializeToString())
         return writer.commit(manifest)
 
 
@@ -127,3 +127,10 @@ def _detector() -> ModelProto:
         {"image": [1, 3, 64, 96]},
         {"map": [1, 3, 64, 96]},
     )
+
+
+def _unknown() -> ModelProto:
+    """A network of an operator that no engine has."""
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Unknown", ["x"], ["y"])], "unknown", sides[:1], sides[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
