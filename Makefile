@@ -65,7 +65,7 @@ bench-data: $(VENV)/installed  ## synthesise a set of EMER's size, train all fol
 	$(BIN)/python -m benchmarks.full_size --work bench-data
 
 demo-weights: $(VENV)/installed  ## train the demo weights in the package anew (ten minutes)
-	$(BIN)/python -m emer_edge.training.demo_weights
+	$(BIN)/python -m benchmarks.demo_weights
 
 lock:  ## write requirements/*.txt anew (needs uv)
 	uv pip compile --quiet --universal --no-annotate --python-version 3.10 --extra dev \

@@ -10,8 +10,8 @@ from benchmarks.common import Floor
 from benchmarks.endurance.faults import EFFECTS, OUTPUT_KINDS, Fault
 from benchmarks.endurance.figures import calm, growth, histogram, percentiles, ratio_of_ends
 from benchmarks.endurance.oracle import Oracle, holes
+from benchmarks.endurance.time_series import Band, Course, stacked, time_series
 from emer_edge.core.window import WindowSpec
-from emer_edge.report.time_series import Band, Course, stacked, time_series
 from emer_edge.runtime.options import WindowOptions
 
 __all__ = ["Judged", "judge", "plot"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emer_edge.bundle.artefact import Bundle, BundleWriter, load_bundle
 from emer_edge.bundle.manifest import Combination, Manifest
-from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, VariantRecord, role_of
+from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, file_of, role_of
 
 __all__ = [
     "CPU",
@@ -15,7 +15,7 @@ __all__ = [
     "Combination",
     "Manifest",
     "Variant",
-    "VariantRecord",
+    "file_of",
     "load_bundle",
     "role_of",
 ]

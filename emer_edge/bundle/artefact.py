@@ -14,7 +14,7 @@ import msgspec
 
 from emer_edge.bundle.golden_file import GOLDEN_NAME
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
-from emer_edge.bundle.variants import VARIANTS, Variant, role_of
+from emer_edge.bundle.variants import VARIANTS, Variant, file_of, role_of
 from emer_edge.core.errors import BundleError
 from emer_edge.core.whole_file import Target, name_folder, unfinished_folder
 
@@ -31,7 +31,7 @@ class Bundle:
 
     def part(self, variant: Variant, name: str) -> Path:
         """Return the ONNX file of a part (`face_encoder`, `fusion`, `face_detector`); raise BundleError if absent."""
-        relative = VARIANTS[variant].file(name)
+        relative = file_of(variant, name)
         if relative not in self.manifest.files:
             held = ", ".join(sorted(self.manifest.files)) or "nothing"
             raise BundleError(f"{self.path} has no {relative}; it holds {held}; export it again")
@@ -48,9 +48,10 @@ class Bundle:
 
     def parts(self, variant: Variant) -> dict[str, Path]:
         """The variant's parts by name; empty where the bundle has none."""
-        files, file = self.manifest.files, VARIANTS[variant].file
-        names = sorted({PurePosixPath(path).stem for path in files})
-        return {name: self.path / file(name) for name in names if file(name) in files}
+        files = {
+            name: file_of(variant, name) for name in sorted({PurePosixPath(path).stem for path in self.manifest.files})
+        }
+        return {name: self.path / file for name, file in files.items() if file in self.manifest.files}
 
 
 def load_bundle(path: str | Path) -> Bundle:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from emer_edge.bundle.variants import TENSORRT, VARIANTS
+from emer_edge.bundle.variants import TENSORRT, file_of
 from emer_edge.core.errors import BundleError
 
 _FLOAT, _INT64, _BOOL = 1, 7, 9
@@ -72,7 +72,7 @@ def ensure_buildable(parts: Mapping[str, Path]) -> None:
             found = [str(error)]
         if found:
             more = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
-            faults.append(f"{VARIANTS[TENSORRT].file(name)}: {found[0]}{more}")
+            faults.append(f"{file_of(TENSORRT, name)}: {found[0]}{more}")
     if faults:
         raise BundleError(
             f"not every TensorRT can build this bundle: {'; '.join(faults)}. Export it again with this version"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -39,21 +40,12 @@ app = typer.Typer(
     help="Read a face video and an eye tracker together, on a small device: what the face shows, what the person "
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
-app.command(cls=HelpfulCommand)(export)
-app.command(cls=HelpfulCommand)(run)
-app.command(cls=HelpfulCommand)(bench)
-app.command(cls=HelpfulCommand)(train)
-app.command(cls=HelpfulCommand)(synth)
-app.command(cls=HelpfulCommand)(info)
-app.command(cls=HelpfulCommand)(predict)
-app.command(cls=HelpfulCommand)(prepare)
-app.command(cls=HelpfulCommand)(convert)
-app.command(cls=HelpfulCommand)(build)
+_COMMANDS: Final[tuple[Callable[..., None], ...]] = (
+    export, run, bench, train, synth, info, predict, prepare, convert, build, devices, doctor, demo, purge
+)  # fmt: skip
+for _command in _COMMANDS:
+    app.command(cls=HelpfulCommand)(_command)
 app.add_typer(simulate, name="simulate")
-app.command(cls=HelpfulCommand)(devices)
-app.command(cls=HelpfulCommand)(doctor)
-app.command(cls=HelpfulCommand)(demo)
-app.command(cls=HelpfulCommand)(purge)
 
 
 def _version(is_given: bool) -> None:

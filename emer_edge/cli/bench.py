@@ -37,19 +37,14 @@ _ON_SCREEN = (
 
 
 def bench(
-    bundles: Annotated[
-        list[Path] | None, typer.Argument(help="Bundles to compare; found as `run` finds one.", show_default=False)
-    ] = None,
+    bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles to compare; found as `run` finds one.")] = None,
     data: DataOption = None,
     folds: Annotated[
         str, typer.Option(help="Fold to score, or one for each bundle: 1 or 1,2,3,4,5. Default: the unseen one.")
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for report.json, report.html, predictions.csv (with --data) and the tables.",
-            show_default=False,
-        ),
+        typer.Option(help="Folder for report.json, report.html, predictions.csv (with --data) and the tables."),
     ] = None,
     tracker_profile: Annotated[
         str,
@@ -98,7 +93,6 @@ def bench(
             metavar="ADDRESS",
             help="Score clips on the workers of a Dask cluster (extra `distributed`), tcp://HOST:8786. Bundle and data "
             "must lie under the same paths there; images never travel, gaze and predictions do.",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -130,8 +124,7 @@ def bench(
     against: Annotated[
         Path | None,
         typer.Option(
-            help="An older report.json: show what changed since, and exit 1 when something got worse or is missing.",
-            show_default=False,
+            help="An older report.json: show what changed since, and exit 1 when something got worse or is missing."
         ),
     ] = None,
     max_regression: Annotated[

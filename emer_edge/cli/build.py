@@ -22,33 +22,27 @@ def build(
     bundle: BundleArgument = None,
     package: Annotated[
         Literal["tensorrt", "tensorrt_rtx"] | None,
-        typer.Option(help="NVIDIA's package to build with; by default the one that is installed.", show_default=False),
+        typer.Option(help="NVIDIA's package to build with; by default the one that is installed."),
     ] = None,
     workspace_mb: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="Cap of the kernels' scratch memory; by default a quarter of the free memory, 64 to 2048 MB.",
-            show_default=False,
+            min=1, help="Cap of the kernels' scratch memory; by default a quarter of the free memory, 64 to 2048 MB."
         ),
     ] = None,
     compute_capability: Annotated[
         str | None,
         typer.Option(
             help="Build for another GPU as a check: SM75 to SM121, with tensorrt_rtx. No Jetson is among them: a board "
-            "builds its own.",
-            show_default=False,
+            "builds its own."
         ),
     ] = None,
     timing_cache: Annotated[
         Path | None,
-        typer.Option(
-            help="File of kernel timings to start from and to write back; by default one in your cache.",
-            show_default=False,
-        ),
+        typer.Option(help="File of kernel timings to start from and to write back; by default one in your cache."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write the plans and what they are for to, too.", show_default=False)
+        Path | None, typer.Option(help="Folder to write the plans and what they are for to, too.")
     ] = None,
 ) -> None:
     """Build a bundle's engines for this machine, time every part on GPU and CPU, and keep what is fastest.

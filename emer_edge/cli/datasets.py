@@ -22,23 +22,17 @@ if TYPE_CHECKING:
 
 ViewOption = Annotated[
     Literal["er", "fer"] | None,
-    typer.Option(
-        "--view", help="View of a label file without view names: er (felt) or fer (shown).", show_default=False
-    ),
+    typer.Option("--view", help="View of a label file without view names: er (felt) or fer (shown)."),
 ]
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        "--classes",
-        help="Emotions in the order of their codes: happiness,sadness,... or 0=happiness,1=sadness,...",
-        show_default=False,
+        "--classes", help="Emotions in the order of their codes: happiness,sadness,... or 0=happiness,1=sadness,..."
     ),
 ]
 LabelColumnOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--label-column", help="HEAD=COLUMN of the label file, such as er-7=Emotion; repeatable.", show_default=False
-    ),
+    typer.Option("--label-column", help="HEAD=COLUMN of the label file, such as er-7=Emotion; repeatable."),
 ]
 KeepFoldsOption = Annotated[
     bool, typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants.")

@@ -12,9 +12,7 @@ from emer_edge.cli.shared_options import EngineOption, ThreadsOption
 
 
 def doctor(
-    bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle to check, too.", metavar="[BUNDLE]", show_default=False)
-    ] = None,
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle to check, too.", metavar="[BUNDLE]")] = None,
     json: Annotated[bool, typer.Option("--json", help="Write findings to stdout, one JSON object per line.")] = False,
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,

@@ -37,31 +37,26 @@ def export(
         typer.Option(
             help="A checkpoint of `emer-edge train`, or HEAD=PATH of a published one (er-7=a.pth). Repeat it for "
             "several networks in one bundle: each costs a face encoder. Left out: the demo weights, trained on "
-            "synthetic clips.",
-            show_default=False,
+            "synthetic clips."
         ),
     ] = None,
     weights: Annotated[
         Literal["raw", "ema"] | None,
         typer.Option(
-            help="Which weights of a published checkpoint that holds raw and averaged (EMA) ones; raw by default.",
-            show_default=False,
+            help="Which weights of a published checkpoint that holds raw and averaged (EMA) ones; raw by default."
         ),
     ] = None,
     data: DataOption = None,
-    fold: Annotated[
-        int | None, typer.Option(min=1, max=5, help="The fold that the checkpoint never saw.", show_default=False)
-    ] = None,
+    fold: Annotated[int | None, typer.Option(min=1, max=5, help="The fold that the checkpoint never saw.")] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
             help="Emotions in the order of their codes (happiness,sadness,...), for published checkpoints and coded "
-            "labels; er-3=positive,... for one head. Repeatable.",
-            show_default=False,
+            "labels; er-3=positive,... for one head. Repeatable."
         ),
     ] = None,
     face_detector: Annotated[
-        Path | None, typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.", show_default=False)
+        Path | None, typer.Option(help="A YuNet or CenterFace ONNX file; CenterFace by default.")
     ] = None,
     match_brightness: Annotated[
         bool,
@@ -91,9 +86,7 @@ def export(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="REGEX",
-            help=r"INT8 layers to leave in high precision, such as 'layer4\.' or 'lstm'. Repeatable.",
-            show_default=False,
+            metavar="REGEX", help=r"INT8 layers to leave in high precision, such as 'layer4\.' or 'lstm'. Repeatable."
         ),
     ] = None,
     sensitivity: Annotated[

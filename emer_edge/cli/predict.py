@@ -15,9 +15,7 @@ from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="EMER data sets, or recordings (folders with a recording.json).")],
     output: Annotated[Path, typer.Option("--output", help="CSV file to write.")],
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="The bundle; by default that of `run`.", show_default=False)
-    ] = None,
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="The bundle; by default that of `run`.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
     subject: Annotated[
         Subject, typer.Option(help="Which face to follow in a recording that starts with several.")
@@ -28,7 +26,6 @@ def predict(
             "--fixation-maps",
             help="Also write fixation maps: one PNG heat map per clip and a page with all of them. "
             "For people; the network takes gaze points.",
-            show_default=False,
         ),
     ] = None,
     engine: EngineOption = MachineOptions.engine,

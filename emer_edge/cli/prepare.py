@@ -26,7 +26,6 @@ def prepare(
             "--bundle",
             help="Bundle whose template, brightness and detector to use. By default the generic template of face "
             "recognition, and the detector of the bundle that `run` would take.",
-            show_default=False,
         ),
     ] = None,
     subject: Annotated[

@@ -16,12 +16,10 @@ def purge(
     ] = False,
     participant: Annotated[
         str | None,
-        typer.Option(
-            help="Remove this participant's saved sessions, recordings, or both, and nothing else.", show_default=False
-        ),
+        typer.Option(help="Remove this participant's saved sessions, recordings, or both, and nothing else."),
     ] = None,
-    sessions: Annotated[Path | None, typer.Option(help="Folder of `run --save`.", show_default=False)] = None,
-    recordings: Annotated[Path | None, typer.Option(help="Folder of `run --record`.", show_default=False)] = None,
+    sessions: Annotated[Path | None, typer.Option(help="Folder of `run --save`.")] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of `run --record`.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Name the participant's sessions and recordings, and remove nothing.")
     ] = False,

@@ -20,8 +20,8 @@ from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source,
 def _panel(title: str) -> Callable[..., Any]:
     """What makes the options of one panel of the help: `option(help, *flags, **more)`."""
 
-    def option(text: str, *flags: str, show_default: bool = False, **more: Any) -> Any:
-        return typer.Option(*flags, help=text, rich_help_panel=title, show_default=show_default, **more)
+    def option(text: str, *flags: str, **more: Any) -> Any:
+        return typer.Option(*flags, help=text, rich_help_panel=title, **more)
 
     return option
 
@@ -44,7 +44,6 @@ def run(
             callback=_config,
             help="A TOML file with any of these options, without their dashes: offset-ms = 12.5. Flags win. "
             "deploy/run.toml has them all, and how [\\[stream]] tables read several people in one run.",
-            show_default=False,
         ),
     ] = None,
     check: Annotated[
@@ -59,8 +58,7 @@ def run(
             "Camera index (0) or path (/dev/v4l/by-id/..., '0?size=1280x720&rate=30&format=mjpeg'), csi://0 "
             "(Jetson), rtsp://..., http://... (Motion JPEG), 'gst://PIPELINE', synthetic://, a named pipe, or a file: "
             "a video, a folder of images, a recorded run (run.mcap). emer-edge devices lists what is plugged in; "
-            "docs/cameras.md has the parameters.",
-            show_default=True,
+            "docs/cameras.md has the parameters."
         ),
     ] = str(Source.camera),
     tracker: Annotated[
@@ -69,13 +67,12 @@ def run(
             "Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
             "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
             "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the "
-            "parameters.",
-            show_default=True,
+            "parameters."
         ),
     ] = str(Source.tracker),
     pace: Annotated[
         Pace,
-        _source("real: files play as they were recorded. fast: replay files, nothing dropped.", show_default=True),
+        _source("real: files play as they were recorded. fast: replay files, nothing dropped."),
     ] = MachineOptions.pace,
     out: Annotated[
         list[str] | None,
@@ -111,15 +108,12 @@ def run(
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after this long; by default, at the end or at Ctrl-C.")
     ] = None,
-    detect_every: Annotated[
-        int, _source("Detect faces on every n-th frame.", min=1, show_default=True)
-    ] = FaceOptions.detect_every,
+    detect_every: Annotated[int, _source("Detect faces on every n-th frame.", min=1)] = FaceOptions.detect_every,
     subject: Annotated[
         Subject,
         _source(
             "Which face is read when there are several at first, as the camera sees them. That person is followed "
-            "through crossings; another is chosen only after 5 s without, and the run says so.",
-            show_default=True,
+            "through crossings; another is chosen only after 5 s without, and the run says so."
         ),
     ] = FaceOptions.subject,
     save: Annotated[
@@ -203,12 +197,11 @@ def run(
         Literal["auto", "window", "terminal"],
         _session(
             "How targets are shown: in a window over the display, or the terminal says where to look and your "
-            "own stimulus display shows them. auto: a window where one can be opened.",
-            show_default=True,
+            "own stimulus display shows them. auto: a window where one can be opened."
         ),
     ] = "auto",
     arrival_allowance_ms: Annotated[
-        float, _source("How long a window waits for late samples; part of the end-to-end latency.", show_default=True)
+        float, _source("How long a window waits for late samples; part of the end-to-end latency.")
     ] = WindowOptions.arrival_allowance_ms,
     engine: EngineOption = MachineOptions.engine,
     threads: ThreadsOption = MachineOptions.threads,

@@ -14,13 +14,12 @@ from emer_edge.core.errors import ConfigurationError
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="The bundle, a folder NAME.emer. Left out: the newest one in this folder, else the demo bundle.",
-        show_default=False,
+        help="The bundle, a folder NAME.emer. Left out: the newest one in this folder, else the demo bundle."
     ),
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Root of an EMER data set (or of one made by `emer-edge synth`).", show_default=False),
+    typer.Option("--data", help="Root of an EMER data set (or of one made by `emer-edge synth`)."),
 ]
 EngineOption = Annotated[str, typer.Option("--engine", help="What computes: auto, or the name of an engine.")]
 """`HelpfulCommand` names the engines, and what cameras and trackers are."""

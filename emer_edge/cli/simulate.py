@@ -21,20 +21,14 @@ def tracker(
     format: Annotated[  # noqa: A002
         str, typer.Option("--format", help="Its format.")
     ] = "emer",
-    rate_hz: Annotated[
-        float | None, typer.Option(min=1, max=2000, help="Samples per second; by default 120.", show_default=False)
-    ] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.", show_default=False)] = None,
+    rate_hz: Annotated[float | None, typer.Option(min=1, max=2000, help="Samples per second; by default 120.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same seed, same samples.")] = 0,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="Play this tracker file or recording instead of synthetic eyes, once.", show_default=False
-        ),
+        typer.Option("--from", help="Play this tracker file or recording instead of synthetic eyes, once."),
     ] = None,
-    link: Annotated[
-        Path | None, typer.Option(help="Link to the pseudo-terminal, for a name that stays.", show_default=False)
-    ] = None,
+    link: Annotated[Path | None, typer.Option(help="Link to the pseudo-terminal, for a name that stays.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of opengaze-tcp; 0: any free one.")] = 0,
     faults: Annotated[
         str | None,
@@ -43,8 +37,7 @@ def tracker(
             "lost on the way), duplicate=1% (sent twice), jitter=20ms (mean delay), drift=100ppm (the tracker's clock "
             "is too slow), reset=30s (every 30 s that clock starts again), pause=10s:2s (every 10 s, for 2 s), "
             "unplug=20s:3s, seed=1; separated by commas. line, clock, away or all stand for several, alone or first: "
-            "all,bits=0.",
-            show_default=False,
+            "all,bits=0."
         ),
     ] = None,
 ) -> None:

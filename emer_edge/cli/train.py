@@ -35,15 +35,13 @@ def train(
         bool, typer.Option("--frozen-backbone", help="Compute face features once and fit the rest: minutes on a CPU.")
     ] = TrainingConfig.frozen_backbone,
     backbone_weights: Annotated[
-        Path | None, typer.Option(help="A torchvision ResNet-18 state dict to start from.", show_default=False)
+        Path | None, typer.Option(help="A torchvision ResNet-18 state dict to start from.")
     ] = None,
     recipe: Annotated[
         Recipe,
         typer.Option(help="emer-edge: all heads in one network. published: one head, as the authors trained it."),
     ] = TrainingConfig.recipe,
-    head: Annotated[
-        str | None, typer.Option(help="The head of a published recipe, such as er-7.", show_default=False)
-    ] = None,
+    head: Annotated[str | None, typer.Option(help="The head of a published recipe, such as er-7.")] = None,
     events: Annotated[
         Literal["causal", "published"],
         typer.Option(help="Eye-movement columns: as a live stream can know them, or as the sheets have them."),
@@ -52,10 +50,10 @@ def train(
     batch: Annotated[int | None, typer.Option(min=2, help="Default 16; 32 with a frozen backbone.")] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(min=1e-9, max=10, help="Default 1e-4; 1e-3 with a frozen backbone.", show_default=False),
+        typer.Option(min=1e-9, max=10, help="Default 1e-4; 1e-3 with a frozen backbone."),
     ] = None,
     eye_loss: Annotated[
-        float | None, typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.", show_default=False)
+        float | None, typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.")
     ] = None,
     drop_columns: Annotated[
         float, typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack.")

@@ -32,11 +32,9 @@ def is_missing(text: str) -> bool:
 
 
 def parse_number(cell: Any, mark: str = "") -> float:
-    """Read one cell as a number; NaN where it is missing.
+    """Read one cell, text or a number, as a number; NaN where it is missing.
 
-    Args:
-        cell: text or a number.
-        mark: the decimal mark of its column; "" where the cell is alone: a single comma or point is the decimal mark.
+    `mark` is the decimal mark of its column; "" where the cell is alone: a single comma or point is the decimal mark.
 
     Raises:
         ValueError: the cell holds anything else, or a number too large for float32.

@@ -19,9 +19,8 @@ _MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"
                  (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _HEAD: Final = 4096
 _MOSTLY: Final = 0.4  # of every second byte is zero in UTF-16 of Western text
-_COMMON: Final = re.compile(
-    rb"[\xb0-\xd7\xa1\xa3\xa6][\xa1-\xfe]"
-)  # frequent Chinese characters, signs and Greek in GBK
+# frequent Chinese characters, signs and Greek in GBK
+_COMMON: Final = re.compile(rb"[\xb0-\xd7\xa1\xa3\xa6][\xa1-\xfe]")
 _FOREIGN: Final = re.compile("[\udc80-\udcff]")  # what bytes that are no UTF-8 become
 
 
@@ -39,12 +38,7 @@ class Text:
 
 
 def decode_text(content: bytes, path: Path, *, guess: bool = True) -> Text:
-    """Decode the bytes of a text file.
-
-    Args:
-        content: the whole file.
-        path: its name, for messages.
-        guess: whether a file without a mark that is no UTF-8 is read by the likeliest encoding.
+    """Decode the bytes of a text file, without a mark by the likeliest encoding; `path` is for messages.
 
     Raises:
         DataError: it is binary; or it is no UTF-8, has no mark, and `guess` is False.
@@ -76,9 +70,8 @@ def _decoded(content: bytes, path: Path) -> Text:
     if not foreign:
         return Text(_clean(text))
     if sum(character > "\x7f" for character in text) > 2 * foreign:  # some bytes damaged, or the last character cut
-        return Text(
-            _clean(content.decode("utf-8", "replace")), f"has bytes that are no UTF-8 ({foreign}), read as \ufffd"
-        )
+        text = _clean(content.decode("utf-8", "replace"))
+        return Text(text, f"has bytes that are no UTF-8 ({foreign}), read as \ufffd")
     common = 2 * len(_COMMON.findall(content)) >= 0.6 * sum(byte > 0x7F for byte in content)
     name, codec = ("GBK", "gb18030") if common else ("Windows-1252 (Latin-1)", "cp1252")
     try:

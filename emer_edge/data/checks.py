@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -59,7 +59,10 @@ def check_clip(files: ClipFiles, window: WindowSpec) -> ClipCheck:
     faces, eyes = _covered(track, frames.count, window)
     times_ns = track.times_in(window.length_ns)
     seconds = float(times_ns[-1]) / NANOSECONDS
-    problem = ""
+    gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if track.timed else 0.0
+    check = ClipCheck(
+        frames, track.clock, dict(track.lost), faces, eye_slots=eyes, seconds=seconds, longest_gap_s=gap_s
+    )
     if window.coverage(faces, eyes) is not State.OK:
         clock = f"by its clock ({track.clock})" if track.timed else "without times"
         problem = (
@@ -67,18 +70,8 @@ def check_clip(files: ClipFiles, window: WindowSpec) -> ClipCheck:
             f"{window.min_face_slots} and {window.min_eye_slots} are needed: {frames.count} frames and "
             f"{len(track.rows)} rows over {seconds:.2f} s {clock}"
         )
-    gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if track.timed else 0.0
-    return ClipCheck(
-        frames,
-        track.clock,
-        dict(track.lost),
-        faces,
-        eye_slots=eyes,
-        seconds=seconds,
-        longest_gap_s=gap_s,
-        problem=problem,
-        notes=track.notes,
-    )
+        check = replace(check, problem=problem)
+    return replace(check, notes=track.notes)
 
 
 def _covered(track: EyeTrack, frames: int, window: WindowSpec) -> tuple[int, int]:

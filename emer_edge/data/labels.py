@@ -137,10 +137,8 @@ class Suggestion:
 def open_labels(path: Path, *, view: View | None = None, mapping: Mapping[str, str] | None = None) -> LabelTable:
     """Open a label file.
 
-    Args:
-        path: XLSX, TSV or CSV.
-        view: `er` or `fer`: the view of columns without a prefix (`Emotion`, `Valence`, ...).
-        mapping: `id` or a head -> column; replaces the default for that head, "" removes it.
+    `view`, `er` or `fer`, is that of columns without a prefix (`Emotion`, `Valence`, ...). `mapping`, `id` or a head ->
+    column, replaces the default for that head; "" removes it.
 
     Raises:
         DataError: the file can't be read, or has no known column, or lacks a mapped one; lists its columns.

@@ -272,12 +272,9 @@ def plain_name(name: str) -> str:
 
 _EMOTION_WORDS: Final = {
     **{name: name for name in EMOTIONS},
-    "happy": "happiness",
-    "joy": "happiness",
+    **dict.fromkeys(("happy", "joy"), "happiness"),
+    **dict.fromkeys(("afraid", "scared", "fearful"), "fear"),
     "sad": "sadness",
-    "afraid": "fear",
-    "scared": "fear",
-    "fearful": "fear",
     "surprised": "surprise",
     "disgusted": "disgust",
     "angry": "anger",

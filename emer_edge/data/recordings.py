@@ -30,14 +30,7 @@ from emer_edge.core.samples import Display, StimulusRect, TrackerSample
 from emer_edge.core.standard_streams import to_json
 from emer_edge.core.text import decode_text
 from emer_edge.core.whole_file import whole_file
-from emer_edge.data.sheets import (
-    eye_header,
-    eye_notes,
-    find_time_column,
-    parse_cells,
-    parse_times_ns,
-    validity_is_worded,
-)
+from emer_edge.data import sheets
 from emer_edge.data.tables import Table, cell_text, read_table
 from emer_edge.signals.rows import eye_reading
 from emer_edge.signals.time_units import nominal_rate_hz
@@ -101,7 +94,7 @@ class TobiiExport:
 
 def read_export(path: Path) -> TobiiExport:
     """Read an export; DataError where it is no table, and as `export_of`."""
-    return export_of(read_table(path, lambda header: eye_header(header, path)))
+    return export_of(read_table(path, lambda header: sheets.eye_header(header, path)))
 
 
 def export_of(table: Table) -> TobiiExport:
@@ -112,7 +105,7 @@ def export_of(table: Table) -> TobiiExport:
             number, with its place.
     """
     path = table.path
-    time_column = find_time_column(table.header)
+    time_column = sheets.find_time_column(table.header)
     if time_column is None:
         raise DataError(
             f"{path} has no time column; export `Recording timestamp` too (the header holds {', '.join(table.header)})"
@@ -120,8 +113,8 @@ def export_of(table: Table) -> TobiiExport:
     rows, numbers = _gaze_rows(table)
     if not rows:
         raise DataError(f"{path} holds no row of the eye tracker")
-    values = parse_cells(table, rows, numbers)
-    times_ns = parse_times_ns(table, rows, numbers, *time_column)
+    values = sheets.parse_cells(table, rows, numbers)
+    times_ns = sheets.parse_times_ns(table, rows, numbers, *time_column)
     back = np.flatnonzero(np.diff(times_ns) < -_BACKWARDS_NS)
     if len(back):
         raise DataError(
@@ -132,12 +125,10 @@ def export_of(table: Table) -> TobiiExport:
     device_ns = None
     if device is not None and all(cell_text(row[device]) for row in rows):
         unit = 1_000_000 if re.search(r"[\[(]\s*ms", table.header[device].lower()) else 1_000
-        device_ns = parse_times_ns(table, rows, numbers, device, unit_ns=unit)
-    valid = _valid_eyes(values, worded=validity_is_worded(rows, table.header))
-    display, others = _display(table, rows, values), len(table.rows) - len(rows)
-    return TobiiExport(
-        path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others, notes=eye_notes(table)
-    )
+        device_ns = sheets.parse_times_ns(table, rows, numbers, device, unit_ns=unit)
+    valid = _valid_eyes(values, worded=sheets.validity_is_worded(rows, table.header))
+    display, others, notes = _display(table, rows, values), len(table.rows) - len(rows), sheets.eye_notes(table)
+    return TobiiExport(path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others, notes=notes)
 
 
 def _gaze_rows(table: Table) -> tuple[list[list[Any]], list[int]]:

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,19 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge import __version__
-from emer_edge.core.columns import (
-    COLUMN_KEYS,
-    EVENTS,
-    GAZE_POINT,
-    GAZE_PX,
-    MOVEMENT_CODES,
-    PUPILS,
-    VALIDITY,
-    VALIDITY_CODES,
-    column_indices,
-    column_words,
-    match_header,
-)
+from emer_edge.core import columns
 from emer_edge.core.errors import DataError
 from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.whole_file import write_private
@@ -45,11 +33,10 @@ from emer_edge.signals.rows import clip_times_ns
 from emer_edge.signals.time_units import UNITS_NS, TimeUnit, rising, tell_unit
 
 READER_VERSION: Final = 3  # in the stamp of cache entries: raise it when the same sheet would be read differently
-_WORDS: Final = {
-    word.lower().replace(" ", ""): code for table in (VALIDITY_CODES, MOVEMENT_CODES) for word, code in table.items()
-}
-_VALIDITY_AT: Final = column_indices(VALIDITY)
-_SEEN_AT: Final = column_indices(GAZE_POINT, *GAZE_PX, PUPILS)
+_CODES: Final = {**columns.VALIDITY_CODES, **columns.MOVEMENT_CODES}
+_WORDS: Final = {word.lower().replace(" ", ""): code for word, code in _CODES.items()}
+_VALIDITY_AT: Final = columns.column_indices(columns.VALIDITY)
+_SEEN_AT: Final = columns.column_indices(columns.GAZE_POINT, *columns.GAZE_PX, columns.PUPILS)
 _TIME_NAMES: Final = ("recording timestamp", "recordingtimestamp", "timestamp", "time")
 _UNITS_NS: Final = {**UNITS_NS, "μs": 1_000, "µs": 1_000}
 _SPANS_S: Final = (0.2, 86_400.0)  # of more than 24 rows: a list of fixations in ms is none of samples in us
@@ -113,32 +100,23 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
 def eye_header(header: Sequence[str], path: Path) -> None:
     """Raise DataError where a row is not the header of the 39 columns, with what it is instead, where that is known."""
     try:
-        if not can_derive(set(range(EYE_COLUMN_COUNT)) - set(match_header(header, range(EYE_COLUMN_COUNT))), header):
-            match_header(header)
+        if not can_derive(_lacking(columns.match_header(header, range(EYE_COLUMN_COUNT))), header):
+            columns.match_header(header)
     except DataError as error:
         raise DataError(f"{path}: {error}{known_header(header)}") from None
 
 
 def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]) -> NDArray[np.float64]:
-    """Read the 39 columns of some rows.
-
-    Args:
-        table: their table, with the header.
-        rows: n rows of cells.
-        row_numbers: (n,) their numbers in the file, for messages.
-
-    Returns:
-        (n, 39) float64, NaN where a cell is blank.
+    """The 39 columns of n rows of a table: (n, 39) float64, NaN where a cell is blank; `row_numbers` is for messages.
 
     Raises:
         DataError: a column is missing, or a cell is neither a number nor a known word.
     """
-    positions = match_header(table.header, DERIVABLE)
+    positions = columns.match_header(table.header, DERIVABLE)
     values = np.full((len(rows), EYE_COLUMN_COUNT), np.nan)
     for column, at in positions.items():
         values[:, column] = column_numbers(table, at, rows, row_numbers, words=_WORDS)
-    lacking = set(range(EYE_COLUMN_COUNT)) - set(positions)
-    if lacking:
+    if lacking := _lacking(positions):
         sizes = [column_numbers(table, at, rows, row_numbers) for at in resolution_columns(table.header)]
         size_px = [next((size for size in side if size > 0), math.nan) for side in sizes]
         try:
@@ -150,42 +128,39 @@ def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequen
 
 def eye_notes(table: Table) -> tuple[str, ...]:
     """What was guessed or derived in reading an eye sheet's table, for sentences about the file."""
-    lacking = sorted(set(range(EYE_COLUMN_COUNT)) - set(match_header(table.header, DERIVABLE)))
+    lacking = sorted(_lacking(columns.match_header(table.header, DERIVABLE)))
     if not lacking:
         return table.notes
-    named = column_words([COLUMN_KEYS[column] for column in lacking])
+    named = columns.column_words([columns.COLUMN_KEYS[column] for column in lacking])
     numbers = ", ".join(str(column + 1) for column in lacking)
     return (*table.notes, f"lacks columns {numbers} ({named}), which are derived from others")
 
 
+def _lacking(positions: Iterable[int]) -> set[int]:
+    return set(range(EYE_COLUMN_COUNT)).difference(positions)
+
+
 def validity_is_worded(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> bool:
     """Whether the validity columns hold words, with a known meaning, or bare numbers."""
-    positions = match_header(header, DERIVABLE)
+    positions = columns.match_header(header, DERIVABLE)
     cells = (row[positions[at]] for row in rows for at in _VALIDITY_AT)
     return any(isinstance(cell, str) and cell.strip().strip('"').lower() in _WORDS for cell in cells)
 
 
 def find_time_column(header: Sequence[str]) -> tuple[int, int | None] | None:
-    """Find the time column of an export.
-
-    Returns:
-        Its position and the nanoseconds of its unit (None where the header names no unit), or None without one.
-    """
-    columns: dict[str, tuple[int, int | None]] = {}
+    """The position of an export's time column and the nanoseconds of its unit (None: not named); None without one."""
+    found: dict[str, tuple[int, int | None]] = {}
     for position, cell in enumerate(header):
         match = _TIME.match(" ".join(cell.lower().split()))
         if match and (match["unit"] is None or match["unit"] in _UNITS_NS):
-            columns.setdefault(match["name"], (position, _UNITS_NS[match["unit"]] if match["unit"] else None))
-    return next((columns[name] for name in _TIME_NAMES if name in columns), None)
+            found.setdefault(match["name"], (position, _UNITS_NS[match["unit"]] if match["unit"] else None))
+    return next((found[name] for name in _TIME_NAMES if name in found), None)
 
 
 def parse_times_ns(
     table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int], position: int, unit_ns: int | None
 ) -> NDArray[np.int64]:
-    """Read the times of some rows; without a unit in the header, their rate tells it (`tell_unit`).
-
-    Returns:
-        (n,) int64 nanoseconds, as the file counts them.
+    """The times of n rows, (n,) int64 nanoseconds; without a unit in the header, their rate tells it (`tell_unit`).
 
     Raises:
         DataError: a time is missing or not a number, the unit can't be told, or it is not the one that the header
@@ -216,7 +191,7 @@ def _parse(table: Table) -> EyeTrack:
     if not len(values):
         raise DataError(f"{table.path} holds a header and no rows")
     if validity_is_worded(table.rows, table.header):
-        seen = (values[:, VALIDITY] == VALIDITY_CODES["Valid"]).any(axis=1)
+        seen = (values[:, columns.VALIDITY] == columns.VALIDITY_CODES["Valid"]).any(axis=1)
     else:  # the coding of a number is unknown: a gaze point or a pupil decides
         seen = (np.nan_to_num(values[:, _SEEN_AT]) != 0).any(axis=1)
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
@@ -261,7 +236,7 @@ def _timed(
 
     leave_out("no time", np.isnan(stamps))
     leave_out("a time far from all others", (spread > 0) & (np.abs(stamps - centre) > 3 * spread))
-    leave_out("events without a sample", np.isnan(values[:, : EVENTS.start]).all(axis=1) & ~np.isnan(stamps))
+    leave_out("events without a sample", np.isnan(values[:, : columns.EVENTS.start]).all(axis=1) & ~np.isnan(stamps))
     # of successive rows with one stamp the first that saw an eye, else the first, is the sample
     timed = np.flatnonzero(~np.isnan(stamps))
     group = np.cumsum(np.diff(stamps[timed], prepend=np.nan) != 0)

@@ -126,10 +126,8 @@ class Table:
 def read_table(path: Path, fits: Callable[[Header], object] | None = None, *, ragged: bool = False) -> Table:
     """Read the table of a workbook, a TSV or a CSV file, by its content; trailing blank rows are dropped.
 
-    Args:
-        path: the file.
-        fits: raises DataError where a row is not the header; None: the first row that is not blank is.
-        ragged: keep rows that are longer or shorter than the header as they are.
+    `fits` raises DataError where a row is not the header; None: the first row that is not blank is. With `ragged`, rows
+    that are longer or shorter than the header stay as they are.
 
     Raises:
         DataError: the file can't be opened, is no table, is another program's file, has no header or several sheets
@@ -174,14 +172,9 @@ def read_table(path: Path, fits: Callable[[Header], object] | None = None, *, ra
 def column_numbers(
     table: Table, at: int, rows: Sequence[Cells], row_numbers: Sequence[int], words: Mapping[str, float] | None = None
 ) -> list[float]:
-    """One column of some rows of a table as numbers, NaN where missing.
+    """The column at a position in n rows of a table as n numbers, NaN where missing; `row_numbers` is for messages.
 
-    Args:
-        table: their table.
-        at: position of the column.
-        rows: n rows of cells.
-        row_numbers: (n,) their numbers in the file, for messages.
-        words: word in lower case without blanks -> number.
+    `words` gives numbers to words in lower case without blanks.
 
     Raises:
         DataError: a cell is neither a number nor a known word, or the column mixes decimal commas and points.

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from emer_edge import __version__
-from emer_edge.bundle import CPU, TENSORRT, VARIANTS
+from emer_edge.bundle import CPU, TENSORRT, file_of
 from emer_edge.bundle.artefact import BundleWriter
 from emer_edge.bundle.golden_file import GOLDEN_NAME, write_golden
 from emer_edge.bundle.manifest import (
@@ -86,7 +86,7 @@ def export_bundle(options: ExportOptions, progress: Progress = silent) -> Export
             sources = open_sources(options)
             detector = load_detector(options.face_detector)
             for name, model in detector.parts.items():
-                writer.add(VARIANTS[CPU].file(name), model.SerializeToString())
+                writer.add(file_of(CPU, name), model.SerializeToString())
             with open_slices(sources, options, progress) as slices:
                 return _Export(writer, sources, detector, slices, options=options, progress=progress).written()
     except OSError as error:
@@ -175,7 +175,7 @@ class _Export:
                     notes.append(f"{key} stays FP32: {beyond[0]}")
                 else:
                     model = to_fp16(model)
-            self.writer.add(VARIANTS[TENSORRT].file(name), model.SerializeToString())
+            self.writer.add(file_of(TENSORRT, name), model.SerializeToString())
         return notes
 
     def match(self) -> _Matched:
@@ -187,7 +187,7 @@ class _Export:
             return FaceRecord(template_px=ARCFACE_TEMPLATE), None, {}
         clips = choose_clips(self.slices.training, _MATCHED_CLIPS, options.seed + 1)
         crops, rows = matching.training_samples(clips, sources.window, sources.events, self.progress)
-        paths = [self.writer.file(VARIANTS[CPU].file(name)) for name in self.detector.parts]
+        paths = [self.writer.file(file_of(CPU, name)) for name in self.detector.parts]
         finder = open_detector(self.detector.record, paths, threads=os.cpu_count() or 1)
         face = matching.measure_faces(crops, finder, self.progress, options.match_brightness)
         finder.close()

@@ -8,15 +8,13 @@ from a seed: the file holds the other tensors, matrices as float16, and the meta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emer_edge.core.errors import CheckpointError, ConfigurationError
@@ -28,27 +26,19 @@ from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads
 from emer_edge.model.saved_files import read_pickle
 from emer_edge.model.wrappings import Weights, find_weights, nearest, usable
 
-DEMO_SIZE_LIMIT: Final = 8_000_000
-"""Bytes that the demo checkpoint may take in the package."""
+DEMO_HEADER: Final = "emer-edge"
+"""Key of the metadata in a demo checkpoint's header."""
 
 _PACKAGED: Final = "assets/demo.safetensors"
 _BACKBONE: Final = "subnet.f_extractor."
-_HEADER: Final = "emer-edge"
 
 
 def write_pickle(path: Path | Target, content: Mapping[str, Any]) -> None:
     """Write with torch.save under a temporary name, then rename; raise CheckpointError when the disk refuses."""
-    with _whole(path) as temporary:
-        torch.save(dict(content), temporary)
-
-
-@contextmanager
-def _whole(path: Path | Target) -> Iterator[Path]:
-    """As `whole_file`, with CheckpointError when the disk refuses."""
     try:
         with whole_file(path) as unfinished:
-            yield unfinished
-    except (OSError, RuntimeError, SafetensorError) as error:
+            torch.save(dict(content), unfinished)
+    except (OSError, RuntimeError) as error:
         where = path.path if isinstance(path, Target) else path
         why = error.strerror if isinstance(error, OSError) else "the disk took only a part of it; is it full?"
         raise CheckpointError(f"can't write {where}: {why}") from None
@@ -244,32 +234,6 @@ def open_checkpoints(
     return tuple(opened)
 
 
-def save_demo_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
-    """Write a network with a seeded backbone as a demo checkpoint.
-
-    Raises:
-        ConfigurationError: its backbone does not come from a seed, or the file would pass 8 MB.
-        CheckpointError: the file can't be written.
-    """
-    if metadata.backbone_seed is None:
-        raise ConfigurationError("a demo checkpoint needs a network trained with --frozen-backbone on no other weights")
-    drawn = _drawn(metadata.backbone_seed)
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if name in drawn:
-            if not torch.equal(tensor, drawn[name]):
-                raise ConfigurationError(f"{name} is not what seed {metadata.backbone_seed} draws")
-            continue
-        half = tensor.is_floating_point() and tensor.dim() > 1
-        tensors[name] = (tensor.half() if half else tensor).detach().cpu().contiguous()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if size > DEMO_SIZE_LIMIT:
-        raise ConfigurationError(f"the demo checkpoint would take {size} bytes, more than {DEMO_SIZE_LIMIT}")
-    document = {**metadata.to_builtins(), "demo": True}
-    with _whole(path) as temporary:
-        save_file(tensors, temporary, {_HEADER: json.dumps(document)})
-
-
 def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMetadata]:
     """Read a demo checkpoint, by default the packaged one.
 
@@ -286,7 +250,7 @@ def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMet
         raise CheckpointError(f"there is no demo checkpoint {path}; install emer-edge again")
     try:
         with safe_open(path, framework="pt") as file:
-            written = (file.metadata() or {}).get(_HEADER, "null")
+            written = (file.metadata() or {}).get(DEMO_HEADER, "null")
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         document = json.loads(written)
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
@@ -294,9 +258,9 @@ def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMet
     metadata = CheckpointMetadata.from_builtins(document, str(path))
     if metadata.backbone_seed is None:
         raise CheckpointError(f"{path} does not name the seed of its backbone")
-    return _network(metadata, {**tensors, **_drawn(metadata.backbone_seed)}, path), metadata
+    return _network(metadata, {**tensors, **drawn_tensors(metadata.backbone_seed)}, path), metadata
 
 
-def _drawn(seed: int) -> dict[str, Tensor]:
-    """The network's tensors that a seed draws."""
+def drawn_tensors(seed: int) -> dict[str, Tensor]:
+    """The tensors of a network that a demo checkpoint leaves out, as its seed draws them: name -> float32."""
     return {_BACKBONE + name: kernel for name, kernel in seeded_convolutions(seed).items()}

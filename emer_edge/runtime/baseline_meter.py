@@ -109,9 +109,8 @@ class BaselineMeter:
             base = baseline.heads.get(name)
             if isinstance(value, float) and isinstance(base, float):
                 heads[name] = value - base
-        gap = (
-            None if result.gap is None or baseline.gap_distance is None else result.gap.distance - baseline.gap_distance
-        )
+        usual = baseline.gap_distance
+        gap = None if result.gap is None or usual is None else result.gap.distance - usual
         window = self._between(result.end_ns - self._length_ns, result.end_ns)
         pupils = {eye: float(np.median(values)) for eye, values in zip(_EYES, window, strict=True) if len(values)}
         change = {eye: at - baseline.pupils[eye].median_mm for eye, at in pupils.items() if eye in baseline.pupils}

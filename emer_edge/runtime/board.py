@@ -21,7 +21,6 @@ _JETPACKS: Final[Mapping[str, str]] = {"32": "4", "34": "5", "35": "5", "36": "6
 _MODE: Final = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
 _INSTALLED: Final = re.compile(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: ([\d.]+)", re.MULTILINE)
 _MEMORY_CLOCK: Final = "sys/kernel/debug/bpmp/debug/clk/emc"  # Tegra's; root's alone
-_SPAN: Final = ("cur", "min", "max")
 _NVFANCONTROL: Final = 34  # L4T of JetPack 5
 _SLOWING: Final = ("cpufreq", "devfreq", "throttle", "processor", "gpu", "cpu")
 _PLAUSIBLE_C: Final = (-40.0, 150.0)  # a zone whose part is switched off reads -256
@@ -181,7 +180,8 @@ class Clock:
 
 def read_clocks(root: Path = Path("/")) -> tuple[Clock, ...]:
     """The clocks that can be read: cpufreq's policies, the GPU's devfreq node, and for root a Jetson's memory clock."""
-    clocks = [*_cpus(root / "sys/devices/system/cpu/cpufreq"), *_gpus(root / "sys/class/devfreq")]
+    gpus = (_clock("GPU", node, "", 10**6) for node in _gpu_nodes(root / "sys/class/devfreq"))
+    clocks = [*_cpus(root / "sys/devices/system/cpu/cpufreq"), *gpus]
     memory = root / _MEMORY_CLOCK
     if (rate := read_number(memory / "rate")) is not None:
         most = read_number(memory / "max_rate")
@@ -189,12 +189,18 @@ def read_clocks(root: Path = Path("/")) -> tuple[Clock, ...]:
     return tuple(clocks)
 
 
+def _clock(name: str, node: Path, prefix: str, unit: int) -> Clock:
+    """Read `cur_freq`, `min_freq`, `max_freq` and `governor` of a node; `unit`: how many of theirs make a MHz."""
+    numbers = (read_number(node / f"{prefix}{part}_freq") for part in ("cur", "min", "max"))
+    now, least, most = (None if number is None else round(number / unit) for number in numbers)
+    return Clock(name, now, least, most, governor=read_text(node / f"{prefix}governor"))
+
+
 def _cpus(folder: Path) -> Iterator[Clock]:
     for policy in sorted(folder.glob("policy*"), key=lambda path: int(path.name[6:] or 0)):
         cores = (read_text(policy / "affected_cpus") or policy.name[6:]).split()
         name = cores[0] if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
-        now, least, most = (_mhz(read_number(policy / f"scaling_{name}_freq"), 1000) for name in _SPAN)
-        yield Clock(f"CPU {name}", now, least, most, governor=read_text(policy / "scaling_governor"))
+        yield _clock(f"CPU {name}", policy, "scaling_", 1000)
 
 
 def _gpu_nodes(folder: Path) -> list[Path]:
@@ -207,20 +213,10 @@ def _gpu_nodes(folder: Path) -> list[Path]:
     ]
 
 
-def _gpus(folder: Path) -> Iterator[Clock]:
-    for node in _gpu_nodes(folder):
-        now, least, most = (_mhz(read_number(node / f"{name}_freq"), 10**6) for name in _SPAN)
-        yield Clock("GPU", now, least, most, governor=read_text(node / "governor"))
-
-
 def read_gpu_load(root: Path = Path("/")) -> float | None:
     """Share of time in which the GPU is busy, 0 to 1, from nvgpu's `load` (per mille); None where it isn't told."""
     loads = (read_number(node / "device/load") for node in _gpu_nodes(root / "sys/class/devfreq"))
     return max((load / 1000 for load in loads if load is not None), default=None)
-
-
-def _mhz(value: int | None, unit: int) -> int | None:
-    return None if value is None else round(value / unit)
 
 
 @dataclass(frozen=True)
@@ -251,8 +247,8 @@ def read_heat(root: Path = Path("/")) -> Heat:
         if temperature is not None and _PLAUSIBLE_C[0] < temperature / 1000 < _PLAUSIBLE_C[1]:
             zones.append((temperature / 1000, read_text(zone / "type") or zone.name, zone))
     hottest_c, name, where = max(zones, default=(None, "", None))
-    counts = [read_number(path) for path in (root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")]
-    known = [count for count in counts if count is not None]
+    events = (root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt")
+    known = [count for path in events if (count := read_number(path)) is not None]
     return Heat(
         hottest=name,
         hottest_c=hottest_c,
@@ -299,18 +295,15 @@ class Memory:
         return self.available_mb + self.swap_mb
 
 
+def read_sizes_mb(path: Path) -> dict[str, float]:
+    """Name -> size, 10^6 bytes, of a file of /proc with lines such as `VmRSS:  1234 kB`; empty where there is none."""
+    found = re.findall(r"^(\w+):\s+(\d+) kB$", read_text(path) or "", re.MULTILINE)
+    return {name: int(kibibytes) * 1024 / 1e6 for name, kibibytes in found}
+
+
 def read_memory(path: Path = Path("/proc/meminfo")) -> Memory | None:
     """The kernel's figures; None where there are none."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return None
-    sizes_mb = {}
-    for line in lines:
-        name, _, rest = line.partition(":")
-        figure = rest.split()
-        if figure and figure[0].isdigit():
-            sizes_mb[name] = int(figure[0]) * 1024 // 10**6
+    sizes_mb = read_sizes_mb(path)
     if "MemAvailable" not in sizes_mb:
         return None
-    return Memory(sizes_mb["MemAvailable"], sizes_mb.get("SwapFree", 0))
+    return Memory(int(sizes_mb["MemAvailable"]), int(sizes_mb.get("SwapFree", 0)))

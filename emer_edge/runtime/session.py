@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -119,9 +118,8 @@ class Session:
         self.detector.in_crop(np.zeros((FACE_SIZE_PX, FACE_SIZE_PX, 3), np.uint8))
         embeddings = self.encode(np.zeros((1, *_FACE), np.float32))
         windows = np.broadcast_to(embeddings, (1, FACE_SLOTS, self.embedding_width))
-        self.fuse(
-            windows, np.zeros((1, EYE_SLOTS, EYE_COLUMN_COUNT), np.float32), np.zeros((1, EYE_SLOTS, 2), np.float32)
-        )
+        eye, gaze = (np.zeros((1, EYE_SLOTS, columns), np.float32) for columns in (EYE_COLUMN_COUNT, 2))
+        self.fuse(windows, eye, gaze)
 
     def encode(self, face: NDArray[np.float32]) -> NDArray[np.float32]:
         """Encode crops: (B, 3, 112, 112) float32, B, G, R in 0 to 1 -> (B, embedding_width) float32.
@@ -212,9 +210,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _load_networks(self) -> tuple[_Network, ...]:

@@ -116,10 +116,8 @@ def too_slow(rate_hz: float) -> str:
     """Say, as the end of a sentence, why no eye tracker has this rate; empty where one may."""
     if rate_hz >= 0.95 * PLAUSIBLE_RATES_HZ[0]:  # a webcam's ten a second are never quite ten
         return ""
-    return (
-        f"{rate_hz:.2g} rows a second, too few for an eye tracker ({PLAUSIBLE_RATES_HZ[0]:g} or more): "
-        "a list of fixations?"
-    )
+    least_hz = PLAUSIBLE_RATES_HZ[0]
+    return f"{rate_hz:.2g} rows a second, too few for an eye tracker ({least_hz:g} or more): a list of fixations?"
 
 
 def rising(times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -126,12 +126,11 @@ def test_one_class_only(emer_edge: Run, work: Path, own: Path, sound: Path) -> N
     soon(refused(outcome, "all", "calibration windows show anger", "all seven"))
 
 
-@pytest.mark.parametrize("text", ["inf", "abc"])
-def test_eye_columns_that_are_no_numbers(emer_edge: Run, work: Path, own_few: Path, sound: Path, text: str) -> None:
+def test_eye_columns_that_are_no_numbers(emer_edge: Run, work: Path, own_few: Path, sound: Path) -> None:
     for sheet in (own_few / "eye").iterdir():
-        edit_sheet(sheet, lambda rows: [rows[0], *([row[0], *row[1:4], text, *row[5:]] for row in rows[1:])])
+        edit_sheet(sheet, lambda rows: [rows[0], *([row[0], *row[1:4], "abc", *row[5:]] for row in rows[1:])])
     outcome = emer_edge("export", "--output", work / "x.emer", "--checkpoint", sound, "--data", own_few)
-    soon(refused(outcome, "no usable clip", "row 2", repr(text)))
+    soon(refused(outcome, "no usable clip", "row 2", "'abc'"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -10,11 +10,11 @@ import stand_in
 import torch
 from described import described
 
+from benchmarks.demo_weights import SIZE_LIMIT, save_demo_checkpoint
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import POLARITIES
 from emer_edge.model.backbone import ResNet18, seed_backbone, seeded_convolutions, seeded_tensors
 from emer_edge.model.checkpoint import (
-    DEMO_SIZE_LIMIT,
     load_checkpoint,
     load_demo_checkpoint,
     load_published,
@@ -22,7 +22,6 @@ from emer_edge.model.checkpoint import (
     open_checkpoints,
     parse_checkpoint_argument,
     save_checkpoint,
-    save_demo_checkpoint,
 )
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
@@ -223,7 +222,7 @@ def test_a_demo_checkpoint_is_small_and_comes_back(tmp_path: Path) -> None:
     model, metadata = network()
     path = tmp_path / "demo.safetensors"
     save_demo_checkpoint(path, model, metadata)
-    assert path.stat().st_size < DEMO_SIZE_LIMIT
+    assert path.stat().st_size < SIZE_LIMIT
     again, read = load_demo_checkpoint(path)
     assert read.demo
     assert read.heads == metadata.heads

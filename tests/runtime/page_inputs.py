@@ -100,12 +100,12 @@ def show_face(page: Page, number: int) -> None:
     """Give a page a frame in which a face was found."""
     points = np.array([[200, 200], [300, 200], [250, 250], [210, 300], [290, 300]], np.float32)
     look = Look(Face((160.0, 120.0, 320.0, 360.0), points, 0.9), None, None, False, 1)
-    page.channels[None].frame(frame_of(number, 100 + number % 50), look, 0)
+    page.feeds[None].frame(frame_of(number, 100 + number % 50), look, 0)
 
 
 def show_gaze(page: Page, seen: bool = True) -> None:
     """Give a page a sample that looks at the middle of the display."""
-    page.channels[None].sample(sample(1, seen), 0)
+    page.feeds[None].sample(sample(1, seen), 0)
 
 
 class TimedStream(Stream):

@@ -43,7 +43,7 @@ def test_events_greet_and_then_tell_what_is_newest(page: Page) -> None:
     total = told["latency"]["total"]
     assert (total["count"], total["max_ms"]) == (5, 9.0)
     assert sum(count for _, count in total["bins"]) == 5
-    until(lambda: page.channels[None].feed.visitors == 1)
+    until(lambda: page.feeds[None].visitors == 1)
     show_gaze(page)
     assert next(each for each in events if each[0] == "gaze") == ("gaze", {"at": [0.5, 0.5]})
     page.end(None)
@@ -67,7 +67,7 @@ def test_sensors_rates_are_counted(page: Page) -> None:
 def test_an_eye_that_is_not_seen_is_no_gaze(page: Page) -> None:
     _, events = event_stream(page)
     next(events)
-    until(lambda: page.channels[None].feed.visitors == 1)
+    until(lambda: page.feeds[None].visitors == 1)
     show_gaze(page, seen=False)
     assert next(each for each in events if each[0] == "gaze") == ("gaze", {"at": None})
 
@@ -87,23 +87,23 @@ def test_images_come_newest_first_with_the_face_in_them(page: Page) -> None:
 
 
 def test_a_visitor_of_an_earlier_run_is_not_kept_waiting(page: Page) -> None:
-    page.channels[None].video.newest(0, 0.0)  # watched from now on
+    page.feeds[None].video.newest(0, 0.0)  # watched from now on
     show_face(page, 1)
     assert ask(page, "/frame?after=5000")[0].headers["X-Number"] == "1"
 
 
 def test_visitors_at_the_same_time_share_an_image(page: Page) -> None:
-    page.channels[None].video.newest(0, 0.0)
+    page.feeds[None].video.newest(0, 0.0)
     show_face(page, 1)
-    one, two = (page.channels[None].video.newest(0, 1.0) for _ in range(2))
+    one, two = (page.feeds[None].video.newest(0, 1.0) for _ in range(2))
     assert one is two
-    assert page.channels[None].video.newest(1, 0.05) is None
+    assert page.feeds[None].video.newest(1, 0.05) is None
 
 
 def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> None:
     began_s = time.monotonic()
     with ThreadPoolExecutor(5) as visitors:
-        assert list(visitors.map(lambda _: page.channels[None].video.newest(0, 1.0), range(5))) == [None] * 5
+        assert list(visitors.map(lambda _: page.feeds[None].video.newest(0, 1.0), range(5))) == [None] * 5
     assert time.monotonic() - began_s < 4.5  # 5 s one after the other
 
 
@@ -142,7 +142,7 @@ def test_a_fault_of_the_page_stops_the_page_alone(page: Page, said: list[str]) -
     delivery.put("frame", None, frame_of(1), None, 0)
     delivery.put("sample", None, sample(1), 0)
     assert len(said) == count
-    assert page.channels[None].feed.results == 0
+    assert page.feeds[None].results == 0
     assert ask(page)[0].status == 200
 
 
@@ -152,12 +152,12 @@ def test_a_run_with_its_page(bundle: Bundle, video: Path, tracker: Path, said: l
     )
     page = Page(PageOptions("0"), Host(pipeline, say=said.append))
     summary = play(pipeline, [page])
-    assert page.channels[None].feed.meter.counts == {
+    assert page.feeds[None].meter.counts == {
         "frames": summary.frames,
         "samples": summary.samples,
         "seen": summary.samples,
     }
-    assert page.channels[None].feed.results == sum(summary.states.values()) == 20
+    assert page.feeds[None].results == sum(summary.states.values()) == 20
     assert f"page: {page.url}" in said
     with pytest.raises(OSError, match="refused"):
         ask(page)
@@ -176,7 +176,7 @@ def test_images_are_encoded_elsewhere_and_nobody_watching_none_are(page: Page) -
     show_face(page, 1)
     assert ask(page, "/frame")[0].headers["X-Number"] == "1"
     assert page.helper_pid is not None
-    page.channels[None].video.rest_s = 0.0
+    page.feeds[None].video.rest_s = 0.0
     until(lambda: page.helper_pid is None)
     show_face(page, 2)
     assert ask(page, "/frame?after=1")[0].headers["X-Number"] == "2"

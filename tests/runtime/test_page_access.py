@@ -103,7 +103,7 @@ def test_an_address_of_another_machine_is_refused(bundle: Bundle) -> None:
     ],
 )
 def test_every_answer_carries_the_policy(page: Page, path: str, status: int, kind: str) -> None:
-    page.channels[None].video.newest(0, 0.0)  # watched from now on
+    page.feeds[None].video.newest(0, 0.0)  # watched from now on
     show_face(page, 1)
     answer, body = ask(page, path)
     assert answer.status == status
@@ -207,7 +207,7 @@ def test_visitors_beyond_the_limit_are_told(page: Page) -> None:
     assert (answer.status, body) == (503, b"too many watch already\n")
     assert ask(page)[0].status == 200
     streams.pop()[0].shutdown(socket.SHUT_RDWR)
-    until(lambda: page.channels[None].feed.visitors < VISITORS)
+    until(lambda: page.feeds[None].visitors < VISITORS)
     _, events = event_stream(page)
     assert next(events)[0] == "hello"
     for connection, _ in streams:
@@ -235,10 +235,10 @@ def test_a_visitor_that_takes_nothing_is_dropped(page: Page, said: list[str]) ->
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port_of(page)))
         connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        until(lambda: page.channels[None].feed.visitors == 1)
+        until(lambda: page.feeds[None].visitors == 1)
         number = 0
         deadline_s = time.monotonic() + 10
-        while page.channels[None].feed.visitors:
+        while page.feeds[None].visitors:
             assert time.monotonic() < deadline_s
             number += 1
             page.result(result_of(number))

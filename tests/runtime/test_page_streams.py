@@ -98,7 +98,7 @@ def test_each_stream_has_its_events(both: Page) -> None:
 
 
 def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
-    for name, channel in both.channels.items():
+    for name, channel in both.feeds.items():
         channel.video.newest(0, 0.0)  # watched from now on
         frame = frame_of(1)
         bright = np.full_like(frame.image, 250 if name == "left" else 5)
@@ -107,9 +107,9 @@ def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
         status, jpeg = get(both, f"/frame?after=0&stream={name}")
         assert status == 200
         assert low <= cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean() < high
-    both.channels["right"].sample(sample(1), 0)
-    assert both.channels["right"].feed.meter.counts["samples"] == 1
-    assert both.channels["left"].feed.meter.counts["samples"] == 0
+    both.feeds["right"].sample(sample(1), 0)
+    assert both.feeds["right"].meter.counts["samples"] == 1
+    assert both.feeds["left"].meter.counts["samples"] == 0
 
 
 @pytest.mark.parametrize("path", ["/events?stream=third", "/frame?stream=third", "/frame?stream=../left"])
@@ -132,8 +132,8 @@ def test_a_fault_of_one_stream_leaves_the_other(bundle: Bundle, said: list[str])
         delivery.put("frame", "left", None, None, 0)
         for name in DISPLAYS:
             delivery.put("result", name, replace(result_of(1), stream=name))
-        assert page.channels["left"].feed.results == 0
-        assert page.channels["right"].feed.results == 1
+        assert page.feeds["left"].results == 0
+        assert page.feeds["right"].results == 1
         assert sum("the output page failed" in each for each in said) == 1
     finally:
         page.end(None)

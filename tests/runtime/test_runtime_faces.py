@@ -87,7 +87,7 @@ def test_a_second_part_that_is_refused_leaves_no_engine_open(
         opened.append(open_engine(*arguments))
         return opened[-1]
 
-    monkeypatch.setattr("emer_edge.runtime.faces.loading.open_engine", noted)
+    monkeypatch.setattr("emer_edge.runtime.faces.detector.open_engine", noted)
     broken = tmp_path / "near.onnx"
     broken.write_bytes(b"no network")
     record = msgspec.structs.replace(bundle.manifest.detector, near_px=96)

@@ -13,7 +13,7 @@ SPEC = WindowSpec()
 
 
 def steady(rate_hz: float, seconds: float, start_s: float = 0.0) -> np.ndarray:
-    return ((start_s + np.arange(int(seconds * rate_hz)) / rate_hz) * 1e9).astype(np.int64)
+    return np.round((start_s + np.arange(int(seconds * rate_hz)) / rate_hz) * 1e9).astype(np.int64)
 
 
 def bursts(size: int, step_us: int, every_s: float, count: int = 30) -> np.ndarray:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.demo_weights import save_demo_checkpoint
 from emer_edge.core.errors import ConfigurationError, OutputExistsError
 from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.windows import clip_window, load_faces
-from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint, save_demo_checkpoint
+from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
 from emer_edge.training.config import LossWeights, TrainingConfig
 from emer_edge.training.examples import Examples
 from emer_edge.training.face_features import ImageFaces

@@ -1,15 +1,8 @@
-"""The results of one run of bench, where they come from, what moved since an older report; and its JSON Schema.
-
-`python -m emer_edge.bench.records.report_records docs/bench-report.schema.json` writes the schema.
-"""
+"""The results of one run of bench, where they come from, and what moved since an older report."""
 
 from __future__ import annotations
 
-import json
-import sys
-from inspect import cleandoc
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -268,21 +261,3 @@ class BenchReport(Record, frozen=True, kw_only=True):
             return msgspec.json.decode(data, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{where} is not a report of schema {SCHEMA}: {error}") from None
-
-
-def json_schema() -> dict[str, Any]:
-    """The schema, by msgspec from the records themselves."""
-    schema: dict[str, Any] = msgspec.json.schema(BenchReport)
-    for definition in schema["$defs"].values():
-        if "description" in definition:
-            definition["description"] = cleandoc(definition["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}
-
-
-def schema_text() -> str:
-    """The schema as it is committed."""
-    return json.dumps(json_schema(), indent=1) + "\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(schema_text())

@@ -28,10 +28,6 @@ def _check(address: Address) -> Target:
     return Target(address.text)
 
 
-def _grab(address: Address) -> SyntheticGrabber:
-    return SyntheticGrabber(*_parameters(address))
-
-
 def _parameters(address: Address) -> tuple[float, tuple[int, int], int]:
     if address.path:
         raise ConfigurationError(
@@ -116,6 +112,6 @@ SYNTHETIC: Final = CameraDriver(
         "seed": "of the participant, 0 by default",
     },
     schemes=("synthetic",),
-    grab=_grab,
+    grab=lambda address: SyntheticGrabber(*_parameters(address)),
     check=_check,
 )

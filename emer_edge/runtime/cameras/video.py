@@ -120,8 +120,9 @@ class VideoFile(PlayedCamera):
         self._first_ms = capture.get(import_cv2().CAP_PROP_POS_MSEC) if timed else 0.0
         self._media_ns = -1  # time of the newest frame, from the first
         self._lock = threading.Lock()
-        if not timed and isinstance(capture, import_cv2().VideoCapture):
-            self.notes = (f"the video holds no times: its frames are taken to be 1/{fps:g} s apart",)
+        if not timed and not isinstance(capture, _Images):
+            why = "decoding in hardware gives" if isinstance(capture, DecodedFile) else "the video holds"
+            self.notes = (f"{why} no times: its frames are taken to be 1/{fps:g} s apart",)
 
     def __next__(self) -> Frame:
         start_ns, period_ns = self._started_ns(), NANOSECONDS / self.fps

@@ -15,7 +15,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -98,8 +98,7 @@ class ImageRequest:
 
     def packed(self) -> bytes:
         """The request as bytes."""
-        image = (self.number, self.height, self.width, self.slot_bytes)
-        return _REQUEST.pack(*image, self.coding.lossless, self.coding.level, self.coding.widest_px)
+        return _REQUEST.pack(self.number, self.height, self.width, self.slot_bytes, *astuple(self.coding))
 
     @classmethod
     def unpacked(cls, data: bytes) -> ImageRequest:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any, Final, cast
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, Variant, role_of
@@ -58,7 +58,7 @@ def time_parts(
             driver = next((each for each in drivers if each.variant == key.partition("/")[0]), None)
             if driver is None:
                 continue
-            precision, given = precisions.get(key, "fp32"), golden.inputs[_role(key)]
+            precision, given = precisions.get(key, "fp32"), golden.inputs[role_of(key.partition("/")[2])]
             timed[key] = TimedPart(key=key, engine=driver.name, device="", precision=precision)
             try:
                 engine = open_engine(driver.name, bundle.part_of(key), _THREADS, progress)
@@ -67,17 +67,17 @@ def time_parts(
             except (EngineError, MissingExtraError) as error:
                 refused = str(error)
             if refused:
-                timed[key] = _with(timed[key], refused=refused)
+                timed[key] = replace(timed[key], refused=refused)
                 say(f"{key} is left out on {driver.title}: {refused}")
                 continue
             opened[key] = engine
             one = {name: array[:1] for name, array in given.items()}
             works[key] = partial(engine.run, one)
             checks = tuple(driver.checks(engine, one, LIMITS[precision]))
-            timed[key] = _with(timed[key], device=engine.device, check=checks)
+            timed[key] = replace(timed[key], device=engine.device, check=checks)
         for key, durations_ns in time_in_turns(works, progress=progress).items():
             times = summarise(durations_ns)
-            timed[key] = _with(timed[key], p50_ms=times.p50_ms, p90_ms=times.p90_ms, runs=times.count)
+            timed[key] = replace(timed[key], p50_ms=times.p50_ms, p90_ms=times.p90_ms, runs=times.count)
         rows = _combinations(bundle, golden, opened, timed)
     for row in rows:
         if not row.agrees:
@@ -95,14 +95,6 @@ def time_parts(
         parts=tuple(timed.values()),
         combinations=tuple(sorted(rows, key=lambda row: row.step_ms)),
     )
-
-
-def _role(key: str) -> str:
-    return role_of(key.partition("/")[2])
-
-
-def _with(part: TimedPart, **changes: Any) -> TimedPart:
-    return msgspec.structs.replace(part, **changes)
 
 
 def _disagreement(got: Mapping[str, NDArray[Any]], golden: Golden, key: str, allowed: float) -> str:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import CPU
 from emer_edge.core.errors import EngineError
-from emer_edge.core.progress import Progress, silent
-from emer_edge.runtime.engines.base import Engine, EngineDriver, Shape
+from emer_edge.runtime.engines.base import EngineDriver, Shape
 
 _NAME: Final = "onnxruntime"
 
@@ -96,14 +95,6 @@ class OnnxRuntimeEngine:
         self._session = None
 
 
-def _open(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
-    return OnnxRuntimeEngine(path, threads)  # nothing is built, so progress hears nothing
-
-
-def _why_not() -> str | None:
-    return "it needs the package onnxruntime" if find_spec("onnxruntime") is None else None
-
-
 def _shape(dimensions: list[Any]) -> Shape:
     return tuple(dimension if isinstance(dimension, int) else None for dimension in dimensions)
 
@@ -117,10 +108,10 @@ DRIVER: Final = EngineDriver(
     title="ONNX Runtime",
     help="ONNX Runtime on the CPU",
     variant=CPU,
-    open=_open,
-    why_not=_why_not,
+    open=lambda path, threads, progress: OnnxRuntimeEngine(path, threads),  # nothing is built: no progress
+    why_not=lambda: "it needs the package onnxruntime" if find_spec(_NAME) is None else None,
     package="onnxruntime",
-    facts=lambda: f"ONNX Runtime {version('onnxruntime')}",
+    facts=lambda: f"ONNX Runtime {version(_NAME)}",
     rank=1,
     fix="pip install onnxruntime",
 )

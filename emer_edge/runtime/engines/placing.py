@@ -130,22 +130,17 @@ class Placer:
         self.said.append(sentence)
         logging.getLogger("emer_edge").warning(sentence)
 
-    def _driver(self, key: str) -> EngineDriver | None:
-        variant = key.partition("/")[0]
-        fitting = (each for each in self.drivers if each.variant == variant and (each.name, key) not in self._refused)
-        return next(fitting, None)
-
-    def _fits(self, parts: Mapping[str, str]) -> bool:
-        files = self._bundle.manifest.files
-        return all(f"{key}.onnx" in files and self._driver(key) is not None for key in parts.values())
+    def _fits(self, parts: Mapping[str, str]) -> _Placed | None:
+        """What computes each part, None where one has no file or no engine."""
+        placed: _Placed = {}
+        for role, key in parts.items():
+            for driver in self.drivers if f"{key}.onnx" in self._bundle.manifest.files else ():
+                if driver.variant == key.partition("/")[0] and (driver.name, key) not in self._refused:
+                    placed.setdefault(role, (driver, key))
+        return placed if len(placed) == len(parts) else None
 
     def _next(self, combinations: Sequence[Mapping[str, str]]) -> _Placed | None:
-        for parts in combinations:
-            drivers = {role: (self._driver(key), key) for role, key in parts.items()}
-            placed = {role: (driver, key) for role, (driver, key) in drivers.items() if driver is not None}
-            if len(placed) == len(parts):
-                return placed
-        return None
+        return next(filter(None, map(self._fits, combinations)), None)
 
     def _loaded(self, combinations: Sequence[Mapping[str, str]]) -> dict[str, Engine]:
         """Load the first combination that can be; what it does not use of an earlier one is closed."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector
+from emer_edge.runtime.faces.detector import DETECTORS, FaceDetector, open_detector
 from emer_edge.runtime.faces.finder import FaceSource
 from emer_edge.runtime.faces.follower import SubjectFollower
-from emer_edge.runtime.faces.loading import open_detector
 from emer_edge.runtime.faces.looks import (
     ARCFACE_TEMPLATE,
     Face,

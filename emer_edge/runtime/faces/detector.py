@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -13,7 +15,8 @@ from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.engines import CPU_ENGINE, open_engine
+from emer_edge.runtime.engines.base import Engine, shareable
 from emer_edge.runtime.faces.looks import LANDMARKS, Face, keep_best, similarity, warp
 
 _CENTERFACE_STRIDE: Final = 4
@@ -160,14 +163,7 @@ class FaceDetector:
     def __init__(self, record: DetectorRecord, engine: Engine, near: Engine | None = None) -> None:
         if record.kind not in DETECTORS:
             raise ConfigurationError(f"no face detector is called {record.kind!r}; choose {' or '.join(DETECTORS)}")
-        shapes = list(engine.inputs.values())
-        expected = (3, record.height_px, record.width_px)
-        fits = len(shapes) == 1 and len(shapes[0]) == 4
-        if not fits or any(size not in (None, side) for size, side in zip(shapes[0][1:], expected, strict=True)):
-            raise BundleError(
-                f"the face detector takes {shapes}, the manifest says (1, 3, {record.height_px}, {record.width_px}); "
-                "export the bundle again"
-            )
+        _check_input(engine, "the face detector", record.height_px, record.width_px)
         self.record, self._engine, self._decoder = record, engine, DETECTORS[record.kind]
         (self._input,) = engine.inputs
         self._canvas = np.zeros((record.height_px, record.width_px, 3), np.uint8)
@@ -264,12 +260,7 @@ class NearLook:
     """
 
     def __init__(self, engine: Engine, decoder: Decoder, size_px: int, score: float) -> None:
-        shapes = list(engine.inputs.values())
-        if len(shapes) != 1 or tuple(shapes[0][1:]) != (3, size_px, size_px):
-            raise BundleError(
-                f"the face detector for near looks takes {shapes}, the manifest says (1, 3, {size_px}, {size_px}); "
-                "export the bundle again"
-            )
+        _check_input(engine, "the face detector for near looks", size_px, size_px)
         self.size_px = size_px
         self._engine, self._decoder, self._score = engine, decoder, score * _LEAST_SHARE
         self._averaged = score * _AVERAGED_SHARE
@@ -315,6 +306,16 @@ class NearLook:
         return _unplaced(face, matrix, margin)
 
 
+def _check_input(engine: Engine, name: str, height_px: int, width_px: int) -> None:
+    """Raise BundleError unless the one input is (1, 3, height_px, width_px), or any size where the graph takes any."""
+    shapes, expected = list(engine.inputs.values()), (3, height_px, width_px)
+    fits = len(shapes) == 1 and len(shapes[0]) == 4
+    if not fits or any(size not in (None, side) for size, side in zip(shapes[0][1:], expected, strict=True)):
+        raise BundleError(
+            f"{name} takes {shapes}, the manifest says (1, 3, {height_px}, {width_px}); export the bundle again"
+        )
+
+
 def _scaled(face: Face, scale_x: float, scale_y: float) -> Face:
     left, top, right, bottom = face.box_px
     landmarks = face.landmarks_px * np.array([scale_x, scale_y], np.float32)
@@ -331,3 +332,29 @@ def _unplaced(face: Face, matrix: NDArray[np.float64], margin_px: int) -> Face:
     low, high = (centre - half).tolist(), (centre + half).tolist()
     landmarks = (face.landmarks_px - margin_px - matrix[:, 2]) @ back.T
     return Face((low[0], low[1], high[0], high[1]), landmarks.astype(np.float32), face.score)
+
+
+def open_detector(
+    record: DetectorRecord, paths: Sequence[Path], engine: str = CPU_ENGINE, threads: int = 1
+) -> FaceDetector:
+    """Load a detector.
+
+    Args:
+        record: what the manifest says about it.
+        paths: its part `face_detector`, and `face_detector_near` if the record has a size for it.
+        engine: name of an engine, or `auto`.
+        threads: intra-op threads of CPU engines.
+
+    Raises:
+        EngineError: the engine is unavailable or refuses a part.
+        BundleError: the parts are not those that the record describes.
+    """
+    with ExitStack() as opened:
+        engines: list[Engine] = []
+        for path in paths[: 2 if record.near_px else 1]:
+            loaded = open_engine(engine, path, threads)
+            opened.callback(loaded.close)
+            engines.append(shareable(loaded))
+        detector = FaceDetector(record, *engines)
+        opened.pop_all()  # from here on they are the detector's to close
+    return detector

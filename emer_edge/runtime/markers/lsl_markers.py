@@ -14,14 +14,12 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource, clean_label
 from emer_edge.runtime.say import Say
-from emer_edge.runtime.trackers.lsl import import_pylsl, lsl_to_host_ns, time_correction
+from emer_edge.runtime.trackers.lsl import import_pylsl, lsl_to_host_ns, streams_of, time_correction
 
 _POLL_S: Final = 0.1
 _RESOLVE_S: Final = 0.5
-_OTHERS_S: Final = 1.0  # how long other streams may take to appear, once one has
 _FIRST_S: Final = 2.0  # for the first measurement of the offset
 _MEASURE_NS: Final = 1_000_000_000
-_KIND: Final = "translate(type, 'MARKERS', 'markers')='markers'"
 _OTHER_CLOCK_NS: Final = 60_000_000_000  # stamps farther than this from their arrival belong to another clock
 _DRIFT: Final = 100e-6  # relative drift of two machines' clocks
 
@@ -71,8 +69,6 @@ class LslMarkers(MarkerSource):
         if "'" in name and '"' in name:
             raise ConfigurationError(f"lsl://{name}: a stream's name can't hold both kinds of quotes")
         self._pylsl = import_pylsl()
-        quote = '"' if "'" in name else "'"
-        self._predicate = f"name={quote}{name}{quote}" if name else _KIND
         self._title = f"LSL marker stream {name}" if name else "LSL marker stream"
         self._name, self._say = name, say
         self._to_host_ns = lsl_to_host_ns(self._pylsl)
@@ -89,13 +85,11 @@ class LslMarkers(MarkerSource):
                 self._say_once(f"lost the {self._title} ({error or 'it has ended'}); searching for it again")
 
     def _resolved(self) -> Any:
-        streams = self._pylsl.resolve_bypred(self._predicate, 1, _RESOLVE_S)
+        streams = streams_of(self._pylsl, self._name, "markers", _RESOLVE_S)
         if not streams:
             self._say_once(f"no {self._title} so far; searching for it")
             return None
-        if not self._name:
-            streams = self._pylsl.resolve_bypred(self._predicate, 2, _OTHERS_S) or streams
-        if len({info.uid() for info in streams}) > 1:
+        if len(streams) > 1:
             names = ", ".join(sorted(f"--markers lsl://{info.name()}" for info in streams))
             self._say_once(f"several LSL marker streams: no markers until one is left; name one: {names}")
             self._stop.wait(_RESOLVE_S)

@@ -50,7 +50,7 @@ def marker_sources(names: Sequence[str], say: Say, pace: str = "real") -> list[M
         )
     if KEYS in names and LINES in names:
         raise ConfigurationError("--markers keys and --markers lines both read stdin; choose one")
-    terminal = _is_terminal()
+    terminal = stdin_is_terminal()
     if KEYS in names and not terminal:
         raise ConfigurationError("--markers keys needs a terminal on stdin; a program writes to --markers lines")
     sources: list[MarkerSource] = []
@@ -61,7 +61,8 @@ def marker_sources(names: Sequence[str], say: Say, pace: str = "real") -> list[M
     return sources + [LslMarkers(name.removeprefix(_LSL), say) for name in names if name.startswith(_LSL)]
 
 
-def _is_terminal() -> bool:
+def stdin_is_terminal() -> bool:
+    """Whether a person can type."""
     try:
         return os.isatty(sys.stdin.fileno())
     except (AttributeError, OSError, ValueError):  # no stdin, or one that is no file

@@ -34,11 +34,7 @@ _STATES: Final = {State.OK: "green", State.FILLING: "cyan"}
 class LiveView(Output):
     """Draws the newest results once per step.
 
-    Where the console is no terminal, nothing is drawn: one line reports each change of a state.
-
-    Args:
-        options: none.
-        host: the run; its console, or stderr.
+    Where the host's console (or stderr) is no terminal, nothing is drawn: one line reports each change of a state.
     """
 
     name = "live"

@@ -22,11 +22,7 @@ _LONGEST_NAME: Final = 100
 
 
 class LslResults(Output):
-    """An outlet of results.
-
-    Args:
-        options: name of the LSL stream.
-        host: the run.
+    """An outlet of results; the option is the name of its LSL stream.
 
     Raises:
         MissingExtraError: pylsl is not installed.

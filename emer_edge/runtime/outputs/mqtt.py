@@ -92,11 +92,7 @@ def parse_broker(text: str) -> Broker:
 
 
 class Mqtt(Output):
-    """Publishes results; nothing that the broker does stops the run.
-
-    Args:
-        options: the broker.
-        host: the run; hears when the broker goes and comes back.
+    """Publishes results; nothing that the broker does stops the run. When it goes and comes back is said.
 
     Raises:
         ConfigurationError: certificate files that can't be read, or a password without a user.

@@ -42,11 +42,8 @@ class Metrics(Output):
     """Serves `/metrics`.
 
     In a run of several streams every metric of one stream has the label `stream`; a step, which all share, and the
-    process have one series. To Prometheus an empty label is the same as none.
-
-    Args:
-        options: host and port; the port is taken at once, port 0 takes a free one.
-        host: the run.
+    process have one series. To Prometheus an empty label is the same as none. The port is taken at once; port 0 takes a
+    free one.
 
     Raises:
         ConfigurationError: an address that can't be bound.
@@ -95,12 +92,7 @@ class Metrics(Output):
 
 
 class _Collector:
-    """All metrics of a run, as they are at a scrape.
-
-    Args:
-        host: the run.
-        newest: stream -> its newest result.
-    """
+    """All metrics of a run, as they are at a scrape; `newest`: stream -> its newest result."""
 
     def __init__(self, host: Host, newest: Mapping[str | None, Result]) -> None:
         self._pipeline, self._outputs, self._newest = host.pipeline, host.outputs, newest

@@ -26,11 +26,7 @@ from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writa
 
 
 class Recorder(Output):
-    """Writes a recording; the file is made with the first item.
-
-    Args:
-        options: of the recording.
-        host: the run; hears of expired recordings and of what was written.
+    """Writes a recording; the file is made with the first item. Expired recordings, and what was written, are said.
 
     Raises:
         EmerEdgeError: images are recorded, and their encoder can't be started.
@@ -158,9 +154,7 @@ class Recorder(Output):
             origin_ns = 0 if core is None else core.evidence.origin_ns
             # In a fast replay, the lattice's origin is the wall clock's now.
             offset_ns = unix_ns - (origin_ns if self._fast else monotonic_ns())
-            self._options.path.parent.mkdir(
-                mode=0o700, parents=True, exist_ok=True
-            )  # of a folder that is not there yet
+            self._options.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._writer = RecordingWriter(self._options.path, self._head(origin_ns, offset_ns))
             early, self._early = self._early, []
             for marker in early:

@@ -51,12 +51,7 @@ class SessionOptions:
 
 
 class SessionFolder(Output):
-    """Writes a session during the run.
-
-    Args:
-        options: its place; the folder must not exist.
-        host: the run; hears what was written at the end.
-    """
+    """Writes a session during the run, into a folder that must not exist; says at the end what was written."""
 
     name = "session"
     queued = MappingProxyType({"marker": 1000})  # from other threads, and before `begin`, too

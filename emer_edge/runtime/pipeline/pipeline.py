@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
 from emer_edge.bundle import Bundle, load_bundle
@@ -255,9 +254,7 @@ class Pipeline:
     def __enter__(self) -> Pipeline:
         return self.open()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _load(self) -> Session:

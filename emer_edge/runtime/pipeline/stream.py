@@ -232,12 +232,8 @@ class Stream:
         _check_meeting(camera, tracker)
         for note in (*camera.notes, *tracker.notes):
             self.say(note)
-        notes = (
-            *_synchrony_notes(camera, tracker),
-            *camera.notes,
-            *tracker.notes,
-            *(() if self.validation is None else self.validation.notes()),
-        )
+        validated = () if self.validation is None else self.validation.notes()
+        notes = (*_synchrony_notes(camera, tracker), *camera.notes, *tracker.notes, *validated)
         return PipelineCore(
             session, tracker.rate_hz, source, notes=notes, say=self.say, markers=self.markers, detector=detector
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from emer_edge.core.session_facts import Baseline, Validation
 from emer_edge.metrics.latency import LatencyRecorder, LatencySummary
+from emer_edge.runtime.board import read_sizes_mb
 from emer_edge.runtime.board_watch import BoardReport
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.pipeline.core import AGES, END_TO_END, STAGES, PipelineCore
@@ -162,13 +163,5 @@ def _recorded(latencies: Mapping[str, LatencyRecorder]) -> dict[str, Any]:
 
 def resident_mb(process: int | str = "self") -> tuple[float | None, float | None]:
     """Resident memory of a process and its peak, in megabytes (10^6 bytes), from /proc; None where there is none."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return None, None
-    sizes = {name: value for name, _, value in (line.partition(":") for line in lines)}
-
-    def megabytes(name: str) -> float | None:
-        return int(sizes[name].split()[0]) * 1024 / 1e6 if name in sizes else None
-
-    return megabytes("VmRSS"), megabytes("VmHWM")
+    sizes_mb = read_sizes_mb(Path(f"/proc/{process}/status"))
+    return sizes_mb.get("VmRSS"), sizes_mb.get("VmHWM")

@@ -77,14 +77,8 @@ def _write_csv(recording: Path, head: messages.RecordingHead, file: IO[bytes], r
     for message in read_messages(recording, {f"/{rows}"}):
         stamp_ns, cells = _row(message, heads)
         times = (_seconds(stamp_ns - head.origin_ns), _seconds(stamp_ns + head.unix_offset_ns))
-        lines.writerow(
-            [
-                head.participant,
-                head.session,
-                *times,
-                *(int(cell) if isinstance(cell, bool) else cell for cell in map(cells.get, labels)),
-            ]
-        )
+        numbers = (int(cell) if isinstance(cell, bool) else cell for cell in map(cells.get, labels))
+        lines.writerow([head.participant, head.session, *times, *numbers])
         count += 1
     text.detach()
     return {rows: count}
@@ -150,9 +144,6 @@ def _row(message: Recorded, heads: dict[str, tuple[str, ...]]) -> tuple[int, dic
         raise DataError(f"the recording holds a result that can't be read: {error}") from error
     labels = [label for label, _ in messages.result_channels(heads)[1:]]
     cells = {label: number for label, number in zip(labels, numbers, strict=True) if not math.isnan(number)}
-    cells |= {
-        "code": code,
-        "state": read["state"],
-        "markers": "; ".join(one["label"] for one in read.get("markers", [])),
-    }
+    cells |= {"code": code, "state": read["state"]}
+    cells["markers"] = "; ".join(one["label"] for one in read.get("markers", []))
     return read["end_ns"], cells | {name: read.get(name) for name in _RESULT_EXTRAS}

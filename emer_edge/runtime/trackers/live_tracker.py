@@ -10,6 +10,7 @@ from typing import Final
 
 from emer_edge.core.errors import TrackerError
 from emer_edge.core.samples import TrackerSample
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import Clock, ClockMapper, ClockReport, PaceCheck, monotonic_ns
 from emer_edge.runtime.ring import Ring
@@ -28,7 +29,8 @@ RATE_RANGE_HZ: Final = (0.1, PLAUSIBLE_RATES_HZ[1])
 
 _QUEUE: Final = 4096  # samples; over 30 s at 120 Hz
 _RATE_SPAN_NS: Final = 400_000_000  # of samples, before their rate is believed
-_SILENT_NS: Final = 2_000_000_000
+_SILENT_S: Final = 2
+_SILENT_NS: Final = _SILENT_S * NANOSECONDS
 _CLOCK_RATE_OFF: Final = 5.0  # a rate by the device's clock that differs more from that by arrivals is not believed
 _JUDGED_SAMPLES: Final = 100  # before their codes of validity are judged
 _BACK_OFF_S: Final = (0.25, 2.0)
@@ -74,7 +76,7 @@ class LiveTracker(Tracker):
         self._fields: set[str] = set()  # which fields the stream has had
         self._pace = PaceCheck()
         self._clock_trouble = self._data_trouble = ""
-        self._validity_said = False
+        self._validity: ValidityCodes | None = None  # the codes to judge; None: none are sent, or they were judged
         self._changed = threading.Condition()
         self._queue: Ring[TrackerSample] = Ring(_QUEUE, self._changed)
         self._failure: TrackerError | None = None
@@ -105,10 +107,6 @@ class LiveTracker(Tracker):
     def _time_name(self) -> str:
         """What the device's times are called (see `LineDecoder.time_name`)."""
         return ""
-
-    def _validity(self) -> ValidityCodes | None:
-        """The codes of validity that have come; None where the device sends none."""
-        return None
 
     def _nothing_understood(self, wait_s: float) -> TrackerError:
         """The error of opening where no samples came."""
@@ -207,7 +205,9 @@ class LiveTracker(Tracker):
         if not samples:
             return
         self.counters.example = b""
-        self._say_validity()
+        if self._validity is not None and self.counters.samples >= _JUDGED_SAMPLES and self._validity.problem:
+            self._say(f"{self._where}: {self._validity.problem}")
+            self._validity = None
         for sample in samples:
             stamp_ns = self.mapper.map(self._believed(sample), sample.arrival_ns)
             self._queue.put(replace(sample, stamp_ns=stamp_ns), ring=False)
@@ -218,22 +218,13 @@ class LiveTracker(Tracker):
         """The device's stamp of a sample; None where it has none, or its clock has turned out to be wrong."""
         if sample.device_ns is None or self._clock_trouble:
             return None
-        self._pace.name = self._time_name()
-        problem = self._pace.problem(sample.device_ns, sample.arrival_ns)
+        problem = self._pace.problem(sample.device_ns, sample.arrival_ns, self._time_name())
         if problem:
             self.clock = "arrival"
             self._clock_trouble = f"{self._where}: {problem}; its samples are timed by their arrival"
             self._say(self._clock_trouble)
             return None
         return sample.device_ns
-
-    def _say_validity(self) -> None:
-        validity = self._validity()
-        if validity is None or self._validity_said or self.counters.samples < _JUDGED_SAMPLES:
-            return
-        if validity.problem:
-            self._validity_said = True
-            self._say(f"{self._where}: {validity.problem}")
 
     def _run(self) -> None:
         try:
@@ -269,16 +260,12 @@ class LiveTracker(Tracker):
                 self._heard_ns, reported = monotonic_ns(), False
                 self._put(samples)
                 if not self._data_trouble and self._heard_ns - read_ns > _SILENT_NS:
-                    seconds = _SILENT_NS // 1_000_000_000
-                    self._data_trouble = (
-                        f"{self._where} has sent nothing that can be read for {seconds} s{self._garbled()}"
-                    )
+                    what = f"has sent nothing that can be read for {_SILENT_S} s{self._garbled()}"
+                    self._data_trouble = f"{self._where} {what}"
                     self._say(self._data_trouble)
             elif silent_ns > _SILENT_NS and not reported:
                 reported = True
-                self._say(
-                    f"{self._where} has sent nothing for {_SILENT_NS // 1_000_000_000} s; is the tracker streaming?"
-                )
+                self._say(f"{self._where} has sent nothing for {_SILENT_S} s; is the tracker streaming?")
 
     def _reconnect(self, error: Exception) -> None:
         """Release the lost device and try until it can be connected again."""

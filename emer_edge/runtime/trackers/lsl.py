@@ -92,6 +92,7 @@ class LslTracker(LiveTracker):
         super().__init__(address, options, where, mapper)
         self._name, self._stamped = name, clock
         self._camera, self._codes = CameraPlace.of(address.parameters), ValidityCodes.of(address.parameters)
+        self._validity = self._codes
         self._inlet: Any = None
         self._title = ""
         self._to_host_ns = lsl_to_host_ns(self._pylsl)
@@ -140,10 +141,7 @@ class LslTracker(LiveTracker):
         self._take_offset(max(1.0, deadline - time.monotonic()))
 
     def _resolved(self, wait_s: float) -> Any:
-        kind = "translate(type, 'GAZE', 'gaze')='gaze'"
-        quote = '"' if "'" in self._name else "'"
-        predicate = f"name={quote}{self._name}{quote}" if self._name else kind
-        streams = self._pylsl.resolve_bypred(predicate, 1, wait_s)
+        streams = streams_of(self._pylsl, self._name, "gaze", wait_s)
         if not streams:
             there = ", ".join(f"{stream.name()} ({stream.type()})" for stream in self._pylsl.resolve_streams(_OTHERS_S))
             what = f"named {self._name}" if self._name else "of type Gaze"
@@ -151,9 +149,7 @@ class LslTracker(LiveTracker):
                 f"no LSL stream {what} was found for {wait_s:g} s; streams on the network: {there or 'none'}. Is the "
                 "outlet running, and do firewalls let UDP 16571 and TCP and UDP 16572 to 16604 through?"
             )
-        if not self._name:
-            streams = self._pylsl.resolve_bypred(predicate, 2, _OTHERS_S) or streams
-        if len({stream.uid() for stream in streams}) > 1:
+        if len(streams) > 1:
             names = ", ".join(sorted(f"lsl://{stream.name()}" for stream in streams))
             raise TrackerError(f"several LSL streams match; name one: {names}")
         return streams[0]
@@ -230,9 +226,6 @@ class LslTracker(LiveTracker):
                 "mapped by arrivals; set clock=device in the source to avoid this message"
             )
 
-    def _validity(self) -> ValidityCodes:
-        return self._codes
-
 
 def _channels(info: Any) -> list[Channel]:
     """The channels as the stream's metadata describes them."""
@@ -243,6 +236,17 @@ def _channels(info: Any) -> list[Channel]:
         channels.append(Channel(*(node.child_value(key) for key in keys)))
         node = node.next_sibling("channel")
     return channels
+
+
+def streams_of(pylsl: Any, name: str, kind: str, wait_s: float) -> list[Any]:
+    """The streams of a name, or where it is empty those of a type (in any case), within `wait_s` and 1 s more."""
+    quote = '"' if "'" in name else "'"
+    of_kind = f"translate(type, '{kind.upper()}', '{kind}')='{kind}'"
+    predicate = f"name={quote}{name}{quote}" if name else of_kind
+    streams = pylsl.resolve_bypred(predicate, 1, wait_s)
+    if streams and not name:
+        streams = pylsl.resolve_bypred(predicate, 2, _OTHERS_S) or streams
+    return list({stream.uid(): stream for stream in streams}.values())
 
 
 def lsl_to_host_ns(pylsl: Any) -> int:

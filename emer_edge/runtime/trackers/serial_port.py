@@ -17,7 +17,7 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import file_mode
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
-from emer_edge.runtime.trackers.codec import Decoder, StreamFormat, ValidityCodes, shown
+from emer_edge.runtime.trackers.codec import Decoder, StreamFormat, shown
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_format, stream_formats
 from emer_edge.runtime.trackers.live_tracker import POLL_S, RATE, GoneError, LiveTracker
 
@@ -93,15 +93,13 @@ class SerialTracker(LiveTracker):
     def _use(self, known: StreamFormat, decoder: Decoder) -> None:
         self._format, self._decoder = known, decoder
         self.counters, self._fields = decoder.counters, decoder.fields
+        self._validity = getattr(decoder, "validity", None)
 
     def _understood(self) -> bool:
         return self._decoder is not None
 
     def _time_name(self) -> str:
         return getattr(self._decoder, "time_name", "")
-
-    def _validity(self) -> ValidityCodes | None:
-        return getattr(self._decoder, "validity", None)
 
     def _connect(self, wait_s: float) -> None:
         self._port = _open_port(self._path, self._baud)

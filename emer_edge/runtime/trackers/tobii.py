@@ -48,9 +48,9 @@ def import_tobii_research() -> Any:
         MissingExtraError: it is not installed.
     """
     if missing(("tobii_research",)):
-        machine = platform.machine()
-        if machine in ("aarch64", "arm64") or sys.version_info >= (3, 11):
-            lacks = f"{machine}" if machine in ("aarch64", "arm64") else f"Python {platform.python_version()}"
+        arm = platform.machine() in ("aarch64", "arm64")
+        if arm or sys.version_info >= (3, 11):
+            lacks = platform.machine() if arm else f"Python {platform.python_version()}"
             raise TrackerError(
                 f"Tobii's SDK has no wheel for {lacks} (x86-64 with Python 3.10 only); plug the tracker into a "
                 "computer that runs it, relay its gaze from there, and read it with lsl:// or opengaze://host"

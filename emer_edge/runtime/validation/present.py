@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display
+from emer_edge.runtime.markers.marker_sources import stdin_is_terminal
 from emer_edge.runtime.say import Say
 
 PRESENTERS: Final = ("auto", "window", "terminal")
@@ -116,7 +117,7 @@ class TerminalPresenter(Presenter):
 
     def show(self, target_px: tuple[float, float], number: int, total: int, stopped: Callable[[], bool]) -> bool:
         """Say where it is."""
-        waits = _stdin_is_terminal()
+        waits = stdin_is_terminal()
         then = "; press Enter while it is looked at" if waits else ""
         self._say(f"target {number} of {total}: look at x {target_px[0]:.0f}, y {target_px[1]:.0f} px{then}")
         while waits and not stopped():
@@ -176,10 +177,3 @@ def target_image(target_px: tuple[float, float], display: Display, share: float 
     cv2.circle(image, middle, round(degree_px * (1.0 - 0.6 * share)), (0, 0, 0), -1, cv2.LINE_AA)
     cv2.circle(image, middle, max(2, round(degree_px * 0.12)), (255, 255, 255), -1, cv2.LINE_AA)
     return image
-
-
-def _stdin_is_terminal() -> bool:
-    try:
-        return os.isatty(sys.stdin.fileno())
-    except (AttributeError, OSError, ValueError):
-        return False

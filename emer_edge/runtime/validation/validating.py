@@ -149,7 +149,8 @@ def measure_target(
         return TargetMeasure(x_px=x_px, y_px=y_px, samples=0, expected=expected, **unknown), np.full(3, np.nan)
     per_px = np.array([display.width_mm / display.width_px, display.height_mm / display.height_px])
     eye_mm = _eye_position(seen)
-    eye = _assumed(display) if np.isnan(eye_mm).any() else eye_mm
+    assumed = np.array([display.width_mm / 2, display.height_mm / 2, ASSUMED_DISTANCE_MM])
+    eye = assumed if np.isnan(eye_mm).any() else eye_mm
     gaze_px = seen[:, GAZE_POINT]
     middle_px = np.median(gaze_px, axis=0)
     off_px = middle_px - np.array(target_px)
@@ -245,10 +246,6 @@ class _Pump:
                     return
         except BaseException as error:  # must reach the validation, not die with the thread
             self._failure = error
-
-
-def _assumed(display: Display) -> NDArray[np.float64]:
-    return np.array([display.width_mm / 2, display.height_mm / 2, ASSUMED_DISTANCE_MM])
 
 
 def _eye_position(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle, role_of
 from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Tensors, read_golden
@@ -18,6 +16,7 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.standard_streams import command
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
+from emer_edge.runtime.engines.timing import time_in_turns
 from emer_edge.tools.doctor.host import (
     Finding,
     look_at_board,
@@ -123,7 +122,8 @@ def _compared(
 ) -> Finding:
     subject = f"replay of {key}"
     try:
-        got, taken_ms = _timed(engine, given)
+        got = engine.run(given)
+        taken_ms = float(np.median(time_in_turns({key: partial(engine.run, given)}, _RUNS)[key])) / 1e6
     except EmerEdgeError as error:
         return Finding(subject, "problem", str(error))
     missing = sorted(name for name in expected if name not in got or got[name].shape != expected[name].shape)
@@ -140,13 +140,3 @@ def _compared(
         return Finding(subject, "ok", message)
     fix = "this engine computes something else than the bundle does: don't trust its results; update it"
     return Finding(subject, "problem", message, fix)
-
-
-def _timed(engine: Engine, given: Tensors) -> tuple[dict[str, NDArray[Any]], float]:
-    got = engine.run(given)
-    taken_ns = []
-    for _ in range(_RUNS):
-        began_ns = time.perf_counter_ns()
-        engine.run(given)
-        taken_ns.append(time.perf_counter_ns() - began_ns)
-    return got, statistics.median(taken_ns) / 1e6

@@ -32,10 +32,10 @@ _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|ms|s|min)\Z")
 _CHANCES: Final = ("bits", "cut", "drop", "duplicate")
 _SPELLS: Final = ("pause", "unplug")
 _NAMES: Final = (*_CHANCES, "jitter", "drift", "reset", *_SPELLS, "seed")
-_LONGEST_JITTER_NS: Final = 10 * NANOSECONDS
 _LARGEST_DRIFT_PPM: Final = 10_000.0
 _LONGEST_NS: Final = 86_400 * NANOSECONDS
 _SHORTEST_NS: Final = NANOSECONDS // 10
+_TIMES_NS: Final = {"jitter": (0, 10 * NANOSECONDS), "reset": (_SHORTEST_NS, _LONGEST_NS)}
 _OF_BYTES: Final = ("bits", "cut")
 
 
@@ -124,16 +124,14 @@ def _read(name: str, value: str) -> tuple[str, Any]:
         return name, chance
     if name in _SPELLS:
         return name, _spell(name, value)
-    if name == "jitter":
-        return "jitter_ns", _time_ns(name, value, 0, _LONGEST_JITTER_NS)
+    if name in _TIMES_NS:
+        return f"{name}_ns", 0 if value == "0" else _time_ns(name, value, *_TIMES_NS[name])
     if name == "drift":
         ppm = _number(value.removesuffix("ppm"))
         if not abs(ppm) <= _LARGEST_DRIFT_PPM:
             limit = f"{_LARGEST_DRIFT_PPM:g} parts per million, such as drift=100ppm"
             raise ConfigurationError(f"--faults drift={value}: a drift is up to {limit}")
         return "drift_ppm", ppm
-    if name == "reset":
-        return "reset_ns", _time_ns(name, value, _SHORTEST_NS, _LONGEST_NS)
     if not re.fullmatch(r"\d{1,18}", value):
         raise ConfigurationError(f"--faults seed={value}: a seed is a whole number, for example seed=1")
     return "seed", int(value)
@@ -152,8 +150,6 @@ def _spell(name: str, value: str) -> Spell | None:
 
 
 def _time_ns(name: str, value: str, low_ns: int, high_ns: int) -> int:
-    if value == "0" and name in ("jitter", "reset"):
-        return 0
     match = _TIME.match(value)
     time = float(match[1]) * _UNITS_NS[match[2]] if match else math.nan
     if not low_ns <= time <= high_ns:

@@ -9,9 +9,9 @@ from emer_edge.runtime.clock import PaceCheck
 
 
 def said(name: str, device_ns: np.ndarray, arrival_ns: np.ndarray) -> str:
-    check = PaceCheck(name)
+    check = PaceCheck()
     stamps = zip(device_ns.tolist(), arrival_ns.tolist(), strict=True)
-    return next((text for device, arrival in stamps if (text := check.problem(device, arrival))), "")
+    return next((text for device, arrival in stamps if (text := check.problem(device, arrival, name))), "")
 
 
 def arrivals(seconds: float = 4.0, rate_hz: float = 120.0, bunch: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -10,15 +10,13 @@ from pathlib import Path
 from msgspec.structs import replace as replace_struct
 
 from emer_edge.bundle import TENSORRT, Bundle
-from emer_edge.bundle.artefact import sha256_of
 from emer_edge.bundle.tensorrt_rule import ensure_buildable
 from emer_edge.core.errors import BundleError, EngineError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.board import read_memory
-from emer_edge.runtime.engines.tensorrt.builder import BuildOptions, build_plan
+from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
 from emer_edge.runtime.engines.tensorrt.cuda import find_gpu
-from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, encode, make_sidecar, read_private
+from emer_edge.runtime.engines.tensorrt.plan_cache import PlanCache, new_plan, read_private
 from emer_edge.runtime.engines.tensorrt.toolkit import UNKNOWN, advice, describe_machine, load_toolkit
 
 
@@ -124,21 +122,13 @@ def build_bundle(
                 say(f"{name} has no engine: {error}")
                 done.append(PartBuild(name, 0.0, 0, built=False, path=None, refused=str(error)))
                 continue
-            plan, sidecar = kept.plan, kept.sidecar
-            done.append(PartBuild(name, sidecar.seconds, len(plan), built=kept.built, path=kept.path))
         else:
             known = (timing_cache and read_private(timing_cache)) or b""
-            built = build_plan(path, options, progress, timing_cache=known)
-            plan, sidecar = built.plan, make_sidecar(name, sha256_of(path), options, machine=machine, built=built)
-            done.append(PartBuild(name, built.seconds, len(plan), built=True, path=target))
+            kept = replace(new_plan(path, options, machine, progress, timing_cache=known)[0], path=target)
+        done.append(PartBuild(name, kept.sidecar.seconds, len(kept.plan), built=kept.built, path=kept.path))
         if target is not None:
-            _write(target, plan)
-            _write(target.with_suffix(".json"), encode(sidecar))
+            try:
+                kept.write(target)
+            except OSError as error:
+                raise EngineError(f"{target} can't be written: {error}") from None
     return BundleBuild(toolkit.can.label, gpu.name if gpu else "no GPU", runnable, tuple(done))
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_private(path, content)
-    except OSError as error:
-        raise EngineError(f"{path} can't be written: {error}") from None

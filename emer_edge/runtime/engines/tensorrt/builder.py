@@ -282,15 +282,12 @@ def _outputs(layer: Any) -> list[Any]:
     return [layer.get_output(at) for at in range(layer.num_outputs) if layer.get_output(at) is not None]
 
 
-def _inputs(layer: Any) -> list[Any]:
-    return [layer.get_input(at) for at in range(layer.num_inputs) if layer.get_input(at) is not None]
-
-
 def _beside(trt: Any, layers: list[Any], made_by: dict[str, Any]) -> set[str]:
     """Names of the layers that a DQ feeds or a Q reads, by themselves or through a cast."""
 
     def sources_of(layer: Any) -> list[Any]:
-        sources = [made_by[tensor.name] for tensor in _inputs(layer) if tensor.name in made_by]
+        inputs = filter(None, map(layer.get_input, range(layer.num_inputs)))
+        sources = [made_by[tensor.name] for tensor in inputs if tensor.name in made_by]
         through = [sources_of(one) if one.type == trt.LayerType.CAST else [one] for one in sources]
         return [one for each in through for one in each]
 

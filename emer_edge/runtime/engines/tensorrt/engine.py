@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.base import Engine, EngineDriver
 from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
-from emer_edge.runtime.engines.tensorrt.check_lines import check_lines
 from emer_edge.runtime.engines.tensorrt.cuda import (
     CudaGraph,
     CudaOwner,
@@ -36,7 +35,13 @@ from emer_edge.runtime.engines.tensorrt.cuda import (
 )
 from emer_edge.runtime.engines.tensorrt.plan_cache import KeptPlan, PlanCache, read_private
 from emer_edge.runtime.engines.tensorrt.plan_tensors import BufferPlan, LayerInfo, TensorSpec, layers_of
-from emer_edge.runtime.engines.tensorrt.toolkit import PACKAGES, describe_machine, find_tensorrt, load_toolkit
+from emer_edge.runtime.engines.tensorrt.toolkit import (
+    PACKAGES,
+    check_lines,
+    describe_machine,
+    find_tensorrt,
+    load_toolkit,
+)
 
 _NAME: Final = "tensorrt"
 _MOST_GRAPHS: Final = 2
@@ -360,11 +365,6 @@ class TensorRtEngine:
         raise EngineError(f"{self._toolkit.can.label} can't {what} {self._path}: {self._toolkit.last}")
 
 
-def _checks(engine: Any, inputs: Mapping[str, NDArray[np.float32]], allowed: float) -> tuple[str, ...]:
-    lines: tuple[str, ...] = engine.checks(inputs, allowed)
-    return lines
-
-
 def _facts() -> str:
     """Package, GPU, module and multiprocessors: a plan is of this and no other kind."""
     here = describe_machine(load_toolkit().can, find_gpu())
@@ -392,7 +392,7 @@ DRIVER: Final = EngineDriver(
     package="tensorrt",
     builds=True,
     facts=_facts,
-    checks=_checks,
+    checks=lambda engine, inputs, allowed: cast(TensorRtEngine, engine).checks(inputs, allowed),
     rank=2,
     fix="pip install 'emer-edge[jetson]'",
     fix_on_jetson="sudo apt install nvidia-jetpack, and a virtual environment made with --system-site-packages",

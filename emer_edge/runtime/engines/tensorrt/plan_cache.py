@@ -13,7 +13,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from platformdirs import user_cache_path
 from emer_edge.bundle.artefact import sha256_of
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
-from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, BuiltPlan, build_plan
+from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, build_plan
 from emer_edge.runtime.engines.tensorrt.toolkit import Machine, difference
 
 _SCHEMA: Final = 1
@@ -94,6 +94,12 @@ class KeptPlan:
     path: Path | None
     built: bool
 
+    def write(self, path: Path) -> None:
+        """Write the plan, and its sidecar as JSON beside it; raise OSError where that fails."""
+        write_private(path, self.plan)
+        sidecar = msgspec.json.format(msgspec.json.encode(self.sidecar), indent=2) + b"\n"
+        write_private(path.with_suffix(".json"), sidecar)
+
 
 class PlanCache:
     """The plans of one machine.
@@ -123,22 +129,19 @@ class PlanCache:
         """
         options = options or BuildOptions()
         digest = sha256_of(part)
-        name = self._name(part.stem, digest, options)
+        path = self.folder / f"{self._name(part.stem, digest, options)}.plan"
         try:
-            with self._locked(name):
-                return self._get(part, digest, options, progress)
+            with self._locked(path.stem):
+                return self._get(part, path, digest, options, progress=progress)
         except _NotKeptError as error:
             self._say(f"engines can't be kept in {self.folder} ({error}); building {part.stem} for this run alone")
-        built = build_plan(part, options, progress)
-        sidecar = make_sidecar(part.stem, digest, options, machine=self.machine, built=built)
-        return KeptPlan(built.plan, sidecar, None, True)
+        return new_plan(part, options, self.machine, progress)[0]
 
     def runtime_cache_path(self, kept: KeptPlan) -> Path | None:
         """Where the kernels that TensorRT-RTX compiles for a plan are kept."""
         return kept.path.with_suffix(".kernels") if kept.path is not None else None
 
-    def _get(self, part: Path, digest: str, options: BuildOptions, progress: Progress) -> KeptPlan:
-        path = self.folder / f"{self._name(part.stem, digest, options)}.plan"
+    def _get(self, part: Path, path: Path, digest: str, options: BuildOptions, *, progress: Progress) -> KeptPlan:
         try:
             plan, sidecar = self._read(path, digest)
             return KeptPlan(plan, sidecar, path, False)
@@ -150,19 +153,17 @@ class PlanCache:
             f"building the engine of {part.stem} for {self.machine.gpu} with {self.machine.tensorrt}, once; on a board "
             f"this takes minutes{f': {reason}' if reason else ''}"
         )
-        built = build_plan(part, options, progress, timing_cache=read_private(self._timing) or b"")
-        sidecar = make_sidecar(part.stem, digest, options, machine=self.machine, built=built)
+        new, learnt = new_plan(part, options, self.machine, progress, timing_cache=read_private(self._timing) or b"")
         try:
-            if built.timing_cache:
-                write_private(self._timing, built.timing_cache)
-            write_private(path, built.plan)
-            write_private(path.with_suffix(".json"), encode(sidecar))
+            if learnt:
+                write_private(self._timing, learnt)
+            new.write(path)
         except OSError as error:
             self._say(f"the engine of {part.stem} can't be kept in {self.folder}: {error}")
             _remove(path, path.with_suffix(".json"))
-            return KeptPlan(built.plan, sidecar, None, True)
+            return new
         self._drop_outdated(path, part.stem, digest)
-        return KeptPlan(built.plan, sidecar, path, True)
+        return replace(new, path=path)
 
     def _name(self, part: str, digest: str, options: BuildOptions) -> str:
         here = self.machine
@@ -228,12 +229,15 @@ def _options_text(options: BuildOptions) -> str:
     return f"recipe {RECIPE}, batch {batch}, for {options.compute_capability or 'the GPU here'}"
 
 
-def make_sidecar(part: str, digest: str, options: BuildOptions, *, machine: Machine, built: BuiltPlan) -> Sidecar:
-    """Describe a plan that was just built."""
-    return Sidecar(
+def new_plan(
+    part: Path, options: BuildOptions, machine: Machine, progress: Progress = silent, *, timing_cache: bytes = b""
+) -> tuple[KeptPlan, bytes]:
+    """Build a part's plan for a machine, kept nowhere; also return what was learnt about kernels (see `build_plan`)."""
+    built = build_plan(part, options, progress, timing_cache=timing_cache)
+    sidecar = Sidecar(
         schema=_SCHEMA,
-        part=part,
-        part_sha256=digest,
+        part=part.stem,
+        part_sha256=sha256_of(part),
         options=_options_text(options),
         machine=machine,
         plan_sha256=hashlib.sha256(built.plan).hexdigest(),
@@ -242,11 +246,7 @@ def make_sidecar(part: str, digest: str, options: BuildOptions, *, machine: Mach
         workspace_mb=built.workspace_mb,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-
-
-def encode(sidecar: Sidecar) -> bytes:
-    """As indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
+    return KeptPlan(built.plan, sidecar, None, True), built.timing_cache
 
 
 def read_private(path: Path) -> bytes | None:

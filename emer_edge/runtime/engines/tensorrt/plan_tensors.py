@@ -125,9 +125,10 @@ class BufferPlan:
     @property
     def buffers(self) -> tuple[Buffer, ...]:
         """One a tensor, in the order of `specs`."""
+        sizes = (prod(spec.at(self.capacity)) * spec.dtype.itemsize for spec in self.specs)
         return tuple(
-            Buffer(spec, self.capacity, _rounded(prod(spec.at(self.capacity)) * spec.dtype.itemsize), self.integrated)
-            for spec in self.specs
+            Buffer(spec, self.capacity, -(-size // ALIGNMENT) * ALIGNMENT, self.integrated)
+            for spec, size in zip(self.specs, sizes, strict=True)
         )
 
     def grown(self, batch: int) -> BufferPlan:
@@ -182,10 +183,6 @@ class BufferPlan:
             if stop - start < self.least:
                 raise EngineError(f"the engine takes batches of {self.least} or more, not {stop - start}")
             yield slice(start, stop)
-
-
-def _rounded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 _TYPES = {"Half": "fp16", "FP16": "fp16", "Float": "fp32", "FP32": "fp32", "Int8": "int8", "INT8": "int8"}

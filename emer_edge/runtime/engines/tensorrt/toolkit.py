@@ -8,7 +8,9 @@ a word.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -297,3 +299,31 @@ def ensure_enough(memory: Memory | None) -> None:
     """Raise EngineError where a build would be killed for memory."""
     if memory is not None and memory.total_mb < NEEDED_MB:
         raise EngineError(f"no engine is built: {advice(memory)}; then run emer-edge build again")
+
+
+def check_lines(
+    part: Path,
+    plan: Path | None,
+    can: Capabilities,
+    *,
+    shapes: Mapping[str, tuple[int, ...]],
+    most: Mapping[str, float],
+) -> tuple[str, ...]:
+    """Lines for a shell by which NVIDIA's own tools check a plan: its time by trtexec, its outputs by polygraphy.
+
+    Args:
+        part: its ONNX file.
+        plan: its plan; None where it could not be kept.
+        can: what built it.
+        shapes: input with a batch axis -> its shape.
+        most: output -> the difference from ONNX Runtime that is allowed.
+    """
+    tool, prefix = ("trtexec", "") if can.package == "tensorrt" else ("tensorrt_rtx", "USE_TENSORRT_RTX=1 ")
+    timed = [tool, f"--loadEngine={plan}", "--useCudaGraph"]
+    compared = ["polygraphy", "run", str(part), "--trt", "--onnxrt"]
+    compared += ["--fp16", "--int8"] if can.typing == "weak" else ["--strongly-typed"]
+    compared += ["--rtol", "0", "--atol", *(f"{name}:{value:.3g}" for name, value in most.items())]
+    if shapes:
+        timed.append("--shapes=" + ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items()))
+        compared += ["--input-shapes", *(f"{name}:[{','.join(map(str, shape))}]" for name, shape in shapes.items())]
+    return (*((shlex.join(timed),) if plan is not None else ()), prefix + shlex.join(compared))

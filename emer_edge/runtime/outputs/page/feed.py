@@ -31,34 +31,6 @@ _GAZE_S: Final = 1 / 15
 _PULSE_S: Final = 1.0  # visitors get an event at least this often, and one that has gone is noticed
 
 
-class Channel(Output):
-    """One stream on the page: `feed` has its results and gaze, `video` its images."""
-
-    name = "page"
-
-    def __init__(self, feed: Feed, video: Video) -> None:
-        self.feed, self.video = feed, video
-
-    def result(self, result: Result) -> bool:
-        """Show a result; always True: visitors come and go."""
-        self.feed.result(result)
-        return True
-
-    def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
-        """Count a frame, and keep it while somebody watches."""
-        self.feed.frame(frame)
-        self.video.offer(frame, look)
-
-    def sample(self, sample: TrackerSample, taken_ns: int) -> None:
-        """Count a sample, and keep its gaze while somebody watches."""
-        self.feed.sample(sample)
-
-    def close(self) -> None:
-        """End the visitors' streams, and drop the image."""
-        self.feed.close()
-        self.video.close()
-
-
 @dataclass(slots=True)
 class Cursor:
     """What one visitor has got: the greeting, and numbers of the last result and gaze."""
@@ -68,24 +40,28 @@ class Cursor:
     gaze: int = 0
 
 
-class Feed:
-    """Holds the newest items; written by the run, read by each visitor's thread.
+class Feed(Output):
+    """One stream on the page: holds its newest items; written by the run, read by each visitor's thread.
 
     Args:
         stream: of the run.
         feeds: of all streams, this one included: visitors of one see the states of the others.
+        video: its images.
 
     Attributes:
+        video: as above.
         results: how many it has taken.
         meter: counts frames and samples.
         visitors: how many watch.
         closed: whether the run has ended.
     """
 
-    def __init__(self, stream: Stream, feeds: Mapping[str | None, Feed]) -> None:
+    name = "page"
+
+    def __init__(self, stream: Stream, feeds: Mapping[str | None, Feed], video: Video) -> None:
         manifest = self._manifest = stream.bundle.manifest
         self._run, self._display = stream, stream.display
-        self._stream, self._feeds = stream.name, feeds
+        self._stream, self._feeds, self.video = stream.name, feeds, video
         self._changed = threading.Condition()
         self._result: Result | None = None
         self.results = 0
@@ -101,23 +77,25 @@ class Feed:
         self.visitors = 0
         self.closed = False
 
-    def result(self, result: Result) -> None:
-        """Take a result; it is encoded only when a visitor reads it."""
+    def result(self, result: Result) -> bool:
+        """Take a result; it is encoded only when a visitor reads it. Always True: visitors come and go."""
         self.meter.mark()
         with self._changed:
             self._result = result
             self.results += 1
             self._trace.append((self.results, _point(result)))
             self._changed.notify_all()
+        return True
 
-    def frame(self, frame: Frame) -> None:
-        """Count a frame."""
+    def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:
+        """Count a frame, and keep it while somebody watches."""
         self.meter.frame()
         if self._size_px is None:
             height, width = frame.image.shape[:2]
             self._size_px = (width, height)
+        self.video.offer(frame, look)
 
-    def sample(self, sample: TrackerSample) -> None:
+    def sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """Count a sample; while somebody watches, keep its gaze, at most 15 times a second."""
         eyes = self.meter.sample(sample)
         now_s = monotonic()
@@ -131,10 +109,11 @@ class Feed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the streams of all visitors."""
+        """End the streams of all visitors, and drop the image."""
         with self._changed:
             self.closed = True
             self._changed.notify_all()
+        self.video.close()
 
     def enter(self) -> Cursor:
         """Count one more visitor."""

@@ -14,7 +14,7 @@ from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
 from emer_edge.runtime.outputs.page.access import page_address
-from emer_edge.runtime.outputs.page.feed import Channel, Feed
+from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
 from emer_edge.runtime.pipeline import Summary
@@ -40,17 +40,13 @@ class PageOptions:
 
 
 class Page(Output):
-    """Serves a web page that shows the run; each of its channels takes frames and samples of a stream.
+    """Serves a web page that shows the run; each of its feeds takes frames and samples of a stream.
 
     The address is bound at once, so that a busy port is known before any sensor opens. Everything else happens on
     threads of its own: a failure of the page does not stop the run.
 
-    Args:
-        options: address and token.
-        host: the run; hears the page's address, and once when it fails.
-
     Attributes:
-        channels: stream -> its data for visitors.
+        feeds: stream -> its data for visitors.
         server: answers the visitors.
 
     Raises:
@@ -61,12 +57,11 @@ class Page(Output):
 
     def __init__(self, options: PageOptions, host: Host) -> None:
         self._say, self._encoder = host.say, host.encoder
-        feeds: dict[str | None, Feed] = {}
+        self.feeds: dict[str | None, Feed] = {}
         for name, stream in host.pipeline.streams.items():
-            feeds[name] = Feed(stream, feeds)
-        self.channels = {name: Channel(feed, Video(self._encoder)) for name, feed in feeds.items()}
+            self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder))
         where = page_address(options.address, options.token)
-        server = self.server = PageServer(where, options.token, self.channels, say=host.say)
+        server = self.server = PageServer(where, options.token, self.feeds, say=host.say)
         self._thread = threading.Thread(
             target=server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
@@ -99,11 +94,11 @@ class Page(Output):
     @property
     def visitors(self) -> int:
         """How many watch."""
-        return sum(channel.feed.visitors for channel in self.channels.values())
+        return sum(feed.visitors for feed in self.feeds.values())
 
     def part(self, stream: str | None) -> Output:
-        """The channel of a stream."""
-        return self.channels[stream]
+        """The feed of a stream."""
+        return self.feeds[stream]
 
     def begin(self) -> None:
         """Start to answer, and print the address."""
@@ -113,15 +108,15 @@ class Page(Output):
 
     def result(self, result: Result) -> bool:
         """Show a result of any stream."""
-        return self.channels[result.stream].result(result)
+        return self.feeds[result.stream].result(result)
 
     def end(self, summary: Summary | None) -> None:
         """End the visitors' streams, stop answering, free the address; may be called twice."""
         if self._ended:
             return
         self._ended = True
-        for channel in self.channels.values():
-            channel.close()
+        for feed in self.feeds.values():
+            feed.close()
         if self._thread.is_alive():
             deadline_s = monotonic() + _GOODBYE_S
             while self.visitors and monotonic() < deadline_s:

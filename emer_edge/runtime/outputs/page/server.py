@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 from emer_edge.runtime.outputs.page.access import Access, PageAddress, refused_binding
-from emer_edge.runtime.outputs.page.feed import Channel, Feed
+from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.say import Say
 
@@ -58,7 +58,7 @@ class PageServer(ThreadingHTTPServer):
     Args:
         address: of the page; port 0 takes a free one.
         token: that visitors must give, or None.
-        channels: stream -> its results, gaze and images; the only stream of a run is under None.
+        feeds: stream -> its results, gaze and images; the only stream of a run is under None.
         say: called once when answering fails.
 
     Attributes:
@@ -74,11 +74,9 @@ class PageServer(ThreadingHTTPServer):
     allow_reuse_port = False  # newer Pythons would share a busy port silently
     request_queue_size = 16
 
-    def __init__(
-        self, address: PageAddress, token: str | None, channels: Mapping[str | None, Channel], *, say: Say
-    ) -> None:
+    def __init__(self, address: PageAddress, token: str | None, feeds: Mapping[str | None, Feed], *, say: Say) -> None:
         self.address_family = address.family
-        self._channels, self._say = channels, say
+        self._feeds, self._say = feeds, say
         self.files = static_files()
         self.visitors = threading.BoundedSemaphore(VISITORS)
         self._free = threading.BoundedSemaphore(CONNECTIONS)
@@ -91,9 +89,9 @@ class PageServer(ThreadingHTTPServer):
         self.address = PageAddress(address.host, self.server_port)
         self.access = Access(self.address, token)
 
-    def channel(self, stream: str | None) -> Channel | None:
-        """The channel of a stream, the first by default; None where there is no such stream."""
-        return next(iter(self._channels.values())) if stream is None else self._channels.get(stream)
+    def feed(self, stream: str | None) -> Feed | None:
+        """The feed of a stream, the first by default; None where there is no such stream."""
+        return next(iter(self._feeds.values())) if stream is None else self._feeds.get(stream)
 
     def server_bind(self) -> None:
         """Bind without asking the network for this machine's name, which can take long."""
@@ -133,8 +131,8 @@ class PageServer(ThreadingHTTPServer):
 
     def service_actions(self) -> None:
         """Let idle encoders end; called between connections, several times a second."""
-        for channel in self._channels.values():
-            channel.video.rest()
+        for feed in self._feeds.values():
+            feed.video.rest()
 
     def end(self) -> None:
         """Close every connection and the address."""
@@ -188,13 +186,13 @@ class PageHandler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, *self._page.files["index.html"])
         else:
             query = parse_qs(target.query)
-            channel = self._page.channel(query.get("stream", [None])[0])
-            if channel is None:
+            feed = self._page.feed(query.get("stream", [None])[0])
+            if feed is None:
                 self._refuse(HTTPStatus.NOT_FOUND, "this run has no such stream")
             elif target.path == "/events":
-                self._events(channel.feed)
+                self._events(feed)
             else:
-                self._picture(channel.video, query.get("after", ["0"])[0])
+                self._picture(feed.video, query.get("after", ["0"])[0])
 
     def _enter(self) -> None:
         if self._page.access.knows_token(self.headers):

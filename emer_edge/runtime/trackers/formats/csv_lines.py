@@ -103,15 +103,11 @@ class CsvDecoder(LineDecoder):
             self.counters.refuse(line)
             return None
         cells = {name: numbers[at] or 0.0 for name, at in self._at.items()}
-        device_ns = round(cells[self.time_name] * _TIMES_NS[self.time_name]) if self._timed(cells) else None
-        if self.time_name and device_ns is None:
+        device = cells[self.time_name] * _TIMES_NS[self.time_name] if self.time_name else 0.0
+        if not abs(device) < LATEST_NS:  # it may be negative, as on a clock that counts from an event on
             self.counters.refuse(line)
             return None
-        return self._sample(cells, device_ns, arrival_ns)
-
-    def _timed(self, cells: dict[str, float]) -> bool:
-        """Whether a line has a time; it may be negative, as on a clock that counts from an event on."""
-        return bool(self.time_name) and abs(cells[self.time_name]) * _TIMES_NS[self.time_name] < LATEST_NS
+        return self._sample(cells, round(device) if self.time_name else None, arrival_ns)
 
     def _take(self, names: tuple[str, ...]) -> None:
         self._header = names

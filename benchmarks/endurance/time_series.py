@@ -81,7 +81,7 @@ def time_series(
 
 
 def stacked(title: str, drawings: Sequence[str]) -> str:
-    """Several drawings of this room below each other as one SVG file that brings its style."""
+    """Several of these drawings below each other as one SVG file that brings its style."""
     style = files("emer_edge.report").joinpath("style.css").read_text("utf-8")
     height = _HEIGHT * len(drawings) + 2 * _MARGIN
     width = WIDTH + 2 * _MARGIN
