@@ -30,7 +30,7 @@ def main() -> int:
     if arguments.child is not None:
         return _child(arguments.child)
     if find_tensorrt() is None:
-        console.print("tensorrt_builds: neither tensorrt nor tensorrt_rtx is here: pip install 'emer-edge[rtx]'")
+        console.print("tensorrt_builds: neither tensorrt nor tensorrt_rtx is here: pip install '.[rtx]'")
         return 2
     refused: list[str] = []
     with workshop(arguments.work) as shop:

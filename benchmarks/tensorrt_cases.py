@@ -30,14 +30,10 @@ def given(paths: Sequence[Path]) -> Iterator[Case]:
         bundle = load_bundle(entry)
         precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
         for part, path in bundle.parts(TENSORRT).items():
-            cpu = f"cpu/{role_of(part)}.onnx"
-            yield Case(
-                entry.name.removesuffix(".emer"),
-                part,
-                precisions.get(f"tensorrt/{part}", "fp32"),
-                path,
-                bundle.path / cpu if cpu in bundle.manifest.files else None,
-            )
+            same = (f"cpu/{name}.onnx" for name in (part, role_of(part)))  # in its own precision where that is there
+            cpu = next((bundle.path / name for name in same if name in bundle.manifest.files), None)
+            precision = precisions.get(f"tensorrt/{part}", "fp32")
+            yield Case(entry.name.removesuffix(".emer"), part, precision, path, cpu)
 
 
 def demo(folder: Path, refuse: Callable[[Case, str], None]) -> Iterator[Case]:

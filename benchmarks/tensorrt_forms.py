@@ -40,7 +40,7 @@ def main() -> int:
     """Run it; return the exit code."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if find_tensorrt() is None:
-        console.print("tensorrt_forms: neither tensorrt nor tensorrt_rtx is here: pip install 'emer-edge[rtx]'")
+        console.print("tensorrt_forms: neither tensorrt nor tensorrt_rtx is here: pip install '.[rtx]'")
         return 2
     model, _ = load_demo_checkpoint()
     rows: list[dict[str, Any]] = []

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emer_edge import __version__
-from emer_edge.core.errors import BundleError, ConfigurationError, DataError, EmerEdgeError, OutputExistsError
+from emer_edge.core.errors import (
+    BundleError,
+    ConfigurationError,
+    DataError,
+    EmerEdgeError,
+    OutputExistsError,
+    install_line,
+)
 from emer_edge.core.packages import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
 from emer_edge.core.progress import Progress, silent
 
@@ -81,7 +88,7 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
     if absent := missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES)):
         raise BundleError(
             f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(absent)}; "
-            "name a bundle, or install 'emer-edge[export,synth]' and run: emer-edge export --output demo.emer"
+            f"name a bundle, or {install_line('export,synth')} and run: emer-edge export --output demo.emer"
         )
     from emer_edge.export.export_options import ExportOptions
     from emer_edge.export.exporter import export_bundle

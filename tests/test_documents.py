@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emer_edge.core.errors import MissingExtraError
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
@@ -90,19 +92,51 @@ def test_what_the_check_on_arm64_runs_is_there() -> None:
     assert [place for place in places if not (ROOT / place).exists()] == []
 
 
-INSTALLS = re.compile(r"pip install '?([.\w-]*)\[([\w,]+)\]'?")
-PAGES = ("README.md", "docs/deployment.md")
+INSTALLS = re.compile(r"(?:install|pip)\b[^\n]*?['\" ]([.\w-]*)\[([a-z][a-z,]*)\]['\"]")
+NAMED = re.compile(r"""(?:install_line|MissingExtraError|require)\((?:[^()]*, )?["']([a-z,]+)["']\)""")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_install_lines_work_from_a_checkout(page: str) -> None:
-    """emer-edge is on no package index, so that its name would install nothing, or something else."""
+def extras_of_the_package() -> set[str]:
     project = re.findall(r"^\[project.optional-dependencies\]\n(.*?)\n\n", PYPROJECT, re.MULTILINE | re.DOTALL)[0]
-    extras = set(re.findall(r"^(\w+) = ", project, re.MULTILINE))
-    lines = INSTALLS.findall((ROOT / page).read_text())
-    assert lines
+    return set(re.findall(r"^(\w+) = ", project, re.MULTILINE))
+
+
+def test_install_lines_work_from_a_checkout() -> None:
+    """emer-edge is on no package index, so that its name would install nothing, or something else."""
+    texts = (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*"), *ROOT.glob("benchmarks/*.*"))
+    found = {str(path.relative_to(ROOT)): INSTALLS.findall(path.read_text()) for path in texts}
+    told_in = {name for name, lines in found.items() if lines}
+    pages = {f"docs/{name}.md" for name in ("deployment", "tensorrt", "trackers", "outputs", "bench-accuracy")}
+    assert told_in >= {"README.md", "benchmarks/tensorrt_builds.py", *pages}
+    lines = [line for lines in found.values() for line in lines]
     assert {where for where, _ in lines} == {"."}
-    assert {name for _, names in lines for name in names.split(",")} <= extras
+    assert {name for _, names in lines for name in names.split(",")} <= extras_of_the_package()
+
+
+def test_messages_that_name_an_extra_give_a_line_that_works() -> None:
+    code = {path: path.read_text() for path in sorted((ROOT / "emer_edge").rglob("*.py"))}
+    assert [path.name for path, text in code.items() if "emer-edge[" in text] == []
+    named = {name for text in code.values() for names in NAMED.findall(text) for name in names.split(",")}
+    assert {"jetson", "rtx", "desktop", "export", "synth", "mcap"} <= named <= extras_of_the_package()
+    assert str(MissingExtraError("a recording", "mcap", "mcap")).count("pip install '.[mcap]' in a checkout") == 1
+
+
+def test_the_jetson_extra_fits_each_jetpack() -> None:
+    """Packages of JetPack are built with NumPy 1; CUDA 13, where Python is 3.12, needs pycuda 2025.1.2."""
+    extra = re.search(r"^jetson = (.*?\])", PYPROJECT, re.MULTILINE)
+    assert extra is not None
+    assert '"numpy>=1.26,<2"' in extra[1]
+    assert "\"pycuda>=2025.1.2; python_version >= '3.12'\"" in extra[1]
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    page = (ROOT / "docs/tensorrt.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 40
+    assert page.count("::test_") == len(named)
+    texts = {path: (ROOT / path).read_text() if (ROOT / path).exists() else "" for path, _ in named}
+    missing = [(path, name) for path, name in named if not re.search(rf"^def {name}\(", texts[path], re.MULTILINE)]
+    assert missing == []
 
 
 def test_there_is_an_install_block_for_each_jetpack() -> None:

@@ -10,6 +10,11 @@ import copyreg
 from typing import Any
 
 
+def install_line(extras: str) -> str:
+    """How to install extras, given as `mcap` or `export,synth`: emer-edge is on no package index."""
+    return f"pip install '.[{extras}]' in a checkout of emer-edge"
+
+
 class EmerEdgeError(Exception):
     """Base of all errors that emer-edge raises on purpose."""
 
@@ -28,9 +33,7 @@ class MissingExtraError(EmerEdgeError):
     """A feature needs a package that this installation lacks."""
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs {package}, which this installation lacks; pip install 'emer-edge[{extra}]' brings it"
-        )
+        super().__init__(f"{feature} needs {package}, which this installation lacks; {install_line(extra)} brings it")
 
 
 class CheckpointError(EmerEdgeError):

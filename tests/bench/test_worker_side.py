@@ -87,7 +87,7 @@ def test_workers_score_clips_and_nothing_else(options: dict[str, object]) -> Non
 
 def test_a_missing_dask_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emer_edge.core.packages.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"--scheduler needs distributed.*emer-edge\[distributed\]"):
+    with pytest.raises(MissingExtraError, match=r"--scheduler needs distributed.*\.\[distributed\]"):
         WorkerOptions(scheduler="tcp://host:8786")
 
 

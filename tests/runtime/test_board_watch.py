@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from board_trees import orin_nx, write
@@ -63,10 +64,23 @@ def test_a_machine_that_tells_nothing_has_no_report(tmp_path: Path) -> None:
     assert watch.report() is None
 
 
-def test_a_runs_summary_has_it(bundle: Bundle, board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_says_what_slows_the_board_and_its_summary_has_it(
+    bundle: Bundle, board: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Pipeline, "root", board)
-    with Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker(), say=lambda _: None) as pipeline:
+    said: list[str] = []
+    with Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker(), say=said.append) as pipeline:
         next(pipeline)
+        write(board, {COOLING: 3, EVENTS: 6})
+        begun_s = monotonic()
+        while sum("the board " in each for each in said) < 2 and monotonic() - begun_s < 60:  # it looks every 5 s
+            sleep(0.05)
+        during = [each for each in said if each.startswith("the board ")]
+    assert len(during) == 2
+    assert "slows itself down" in during[0]
+    assert "too much current" in during[1]
     summary = pipeline.summary()
     assert summary.board is not None
-    assert summary.to_dict()["board"]["gpu_load"] == 0.2
+    figures = summary.to_dict()["board"]
+    assert (figures["gpu_load"], figures["slowed"], figures["over_current"]) == (0.2, ["cpufreq-cpu0 3 of 10"], 2)
+    assert "GPU busy 20%" in str(summary.board)

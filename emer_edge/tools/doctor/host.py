@@ -15,6 +15,7 @@ from typing import Final, Literal
 from platformdirs import user_cache_path
 
 from emer_edge import __version__
+from emer_edge.core.errors import install_line
 from emer_edge.runtime.board import (
     ADD_SWAP,
     Heat,
@@ -112,7 +113,7 @@ def _crash() -> Finding:
 
 
 def _opencv() -> Finding:
-    fix = "pip install 'emer-edge[desktop]', or on a Jetson a virtual environment with --system-site-packages"
+    fix = f"{install_line('desktop')}, or on a Jetson a virtual environment with --system-site-packages"
     if find_spec("cv2") is None:
         return Finding("opencv", "problem", "not installed, so there are no cameras, no videos and no faces", fix)
     try:

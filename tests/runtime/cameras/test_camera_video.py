@@ -147,7 +147,7 @@ def test_an_unknown_pace_and_an_unknown_scheme_are_refused(video) -> None:
 
 def test_without_opencv_the_extra_is_named(video, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"emer-edge\[desktop\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[desktop\]"):
         open_camera(str(video))
 
 

@@ -1,7 +1,9 @@
 """NVIDIA's Python API, release by release, as data: the names, and the arguments of calls, that the product may use.
 
-Names were read off the strings of NVIDIA's own binding wheels (tensorrt_bindings 8.6.1, tensorrt_cu12_bindings 10.3.0,
-10.9.0.34, 10.13.0.35 and 11.4.0.106), names of arguments off its binding sources (python/src/infer of NVIDIA/TensorRT).
+How far it is known: about 30 of the names were looked for among the strings of NVIDIA's own binding wheels
+(tensorrt_bindings 8.6.1, tensorrt_cu12_bindings 10.3.0, 10.9.0.34, 10.13.0.35 and 11.4.0.106), the others were not.
+Names of arguments of 8.6 to 10.13 are as documentation, memory and NVIDIA's public sources, as read by others, have
+them; no wheel confirms them. Those of 11 are compared by a test with the installed tensorrt_rtx, for six classes.
 `None` among a class's members is an attribute that is read; `"set"` one that may be set.
 """
 

@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from board_trees import orin_nx
 from gpu_stand_in import StandIn, played
 from placed_bundles import MIXED, PURE, write_placed_bundle
 
 from emer_edge.bundle import Bundle
 from emer_edge.bundle.golden_file import GOLDEN_NAME, Golden, read_golden, write_golden
 from emer_edge.core.errors import BundleError, EngineError
+from emer_edge.runtime.board import read_jetson
 from emer_edge.runtime.engines import kept_choice
 from emer_edge.runtime.engines.choosing import time_parts
 from emer_edge.runtime.engines.kept_choice import KeptChoice, keep_choice
@@ -257,6 +259,15 @@ def test_another_power_mode_is_said_and_the_choice_stays(
     assert "timed in power mode 0 15W, this is 2 MAXN_SUPER" in caplog.text
     assert f"emer-edge build {bundle.path}" in caplog.text
     assert sorted(each.name for each in kept_choice.engine_folder().glob("*.plan")) == plans
+
+
+def test_times_carry_the_power_mode_that_the_board_is_in(
+    cache: None, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = read_jetson(orin_nx(tmp_path / "board"))
+    monkeypatch.setattr(kept_choice, "read_jetson", lambda: board)
+    path = keep_choice(bundle, time_parts(bundle))
+    assert json.loads(path.read_text())["power_mode"] == "2 15W"
 
 
 def test_plans_belong_to_a_module_and_its_multiprocessors(orin: StandIn, bundle: Bundle) -> None:

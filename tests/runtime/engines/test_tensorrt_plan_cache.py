@@ -106,6 +106,21 @@ def test_upgrade_removes_what_it_outdated_and_another_gpu_does_not(cache: PlanCa
     assert xavier.path.exists()
 
 
+def test_another_module_of_the_same_gpu_is_another_plan(cache: PlanCache, part: Path, told: list[str]) -> None:
+    """All Orins call themselves `Orin`, 8.7; TensorRT itself only warns of a plan that was built on another one."""
+    nano = msgspec.structs.replace(ORIN, module="NVIDIA Jetson Orin Nano", multiprocessors="8")
+    for other in (
+        nano,
+        msgspec.structs.replace(nano, module="NVIDIA Jetson Orin NX"),
+        msgspec.structs.replace(nano, multiprocessors="4"),
+    ):
+        machine = PlanCache(other, cache.folder, told.append)
+        assert machine.get(part).built
+        assert not machine.get(part).built
+    assert not PlanCache(nano, cache.folder, told.append).get(part).built
+    assert any("module NVIDIA Jetson Orin Nano" in each and "module NVIDIA Jetson Orin NX" in each for each in told)
+
+
 def test_what_is_unknown_does_not_differ() -> None:
     assert difference(ORIN, msgspec.structs.replace(ORIN, l4t=UNKNOWN, driver=UNKNOWN)) is None
     assert difference(ORIN, ORIN) is None

@@ -105,7 +105,7 @@ def test_unknown_package() -> None:
 
 def test_no_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emer_edge.runtime.engines.tensorrt.toolkit.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"neither tensorrt nor tensorrt_rtx .*JetPack.*emer-edge\[rtx\]"):
+    with pytest.raises(EngineError, match=r"neither tensorrt nor tensorrt_rtx .*JetPack.*\.\[rtx\]"):
         load_toolkit()
 
 
@@ -118,6 +118,8 @@ def test_package_that_is_asked_for_and_absent() -> None:
 def test_machine_is_read_from_the_kernel_and_from_jetson_linux(tmp_path: Path) -> None:
     (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
     (tmp_path / "etc").mkdir()
+    (tmp_path / "proc/device-tree").mkdir()
+    (tmp_path / "proc/device-tree/model").write_text("NVIDIA Jetson Orin Nano Developer Kit\0")
     (tmp_path / "proc/driver/nvidia/version").write_text(
         "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  540.4.0  Release Build  (buildbrain)\n"
     )
@@ -125,5 +127,6 @@ def test_machine_is_read_from_the_kernel_and_from_jetson_linux(tmp_path: Path) -
     can = Capabilities("tensorrt", "10.3.0", "strong by flag", 2, True, True, False, ())
     here = describe_machine(can, Gpu("Orin", "8.7", True, 16, "12.6"), tmp_path)
     assert (here.driver, here.l4t, here.tensorrt) == ("540.4.0", "36.4.3", "tensorrt 10.3.0")
+    assert (here.module, here.multiprocessors) == ("NVIDIA Jetson Orin Nano Developer Kit", "16")
     nothing = describe_machine(can, None, tmp_path / "absent")
     assert (nothing.gpu, nothing.driver, nothing.l4t, nothing.cuda) == (UNKNOWN,) * 4

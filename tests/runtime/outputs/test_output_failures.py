@@ -206,7 +206,7 @@ def test_a_missing_extra_is_named(
     found = emer_edge.core.packages.find_spec
     monkeypatch.setattr(emer_edge.core.packages, "find_spec", lambda name: None if name == package else found(name))
     for make in (lambda: open_outputs(Pipeline(bundle), [address]), lambda: check_outputs([address], [Source()])):
-        with pytest.raises(MissingExtraError, match=rf"emer-edge\[{extra}\]"):
+        with pytest.raises(MissingExtraError, match=rf"\.\[{extra}\]"):
             make()
 
 

@@ -392,5 +392,5 @@ def test_without_the_extra_it_is_named(
         lambda: find_recordings(tmp_path, "p017"),
         lambda: list(read_messages(run[0], {"/results"})),
     ):
-        with pytest.raises(MissingExtraError, match=r"emer-edge\[mcap\]"):
+        with pytest.raises(MissingExtraError, match=r"\.\[mcap\]"):
             use()

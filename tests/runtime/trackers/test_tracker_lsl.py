@@ -210,7 +210,7 @@ def test_mistakes_are_named() -> None:
 
 def test_without_pylsl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pylsl", None)
-    with pytest.raises(MissingExtraError, match=r"emer-edge\[lsl\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[lsl\]"):
         open_tracker("lsl://")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import TENSORRT
-from emer_edge.core.errors import EngineError, MissingExtraError
+from emer_edge.core.errors import EngineError, MissingExtraError, install_line
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.base import Engine, EngineDriver
@@ -62,7 +62,7 @@ def why_not() -> str | None:
     if find_tensorrt() is None:
         return f"{' and '.join(PACKAGES)} are not usable: their libraries can't be loaded"
     if find_spec("pycuda") is None:
-        return "it needs the package pycuda: pip install 'emer-edge[jetson]'"
+        return f"it needs the package pycuda: {install_line('jetson')}"
     return None
 
 
@@ -394,6 +394,6 @@ DRIVER: Final = EngineDriver(
     facts=_facts,
     checks=lambda engine, inputs, allowed: cast(TensorRtEngine, engine).checks(inputs, allowed),
     rank=2,
-    fix="pip install 'emer-edge[jetson]'",
+    fix=install_line("jetson"),
     fix_on_jetson="sudo apt install nvidia-jetpack, and a virtual environment made with --system-site-packages",
 )

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from emer_edge.core.errors import ConfigurationError, EngineError
+from emer_edge.core.errors import ConfigurationError, EngineError, install_line
 from emer_edge.runtime.board import ADD_SWAP, Memory, read_l4t, read_text
 from emer_edge.runtime.engines.tensorrt.cuda import Gpu
 
@@ -147,7 +147,7 @@ def load_toolkit(package: str | None = None) -> Toolkit:
     if name is None:
         raise EngineError(
             "neither tensorrt nor tensorrt_rtx can be imported; on a Jetson tensorrt is part of JetPack (virtual "
-            "environments need --system-site-packages), elsewhere: pip install 'emer-edge[rtx]'"
+            f"environments need --system-site-packages), elsewhere: {install_line('rtx')}"
         )
     try:
         import_module(name)
