@@ -32,7 +32,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target
 from emer_edge.data.contents import contents_of_clips
-from emer_edge.data.dataset import Clip, EmerDataset, clip_hash
+from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.report import write_all
 from emer_edge.report.text_tables import to_csv, to_latex
 from emer_edge.runtime.session import Session
@@ -65,6 +65,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         for bundle, fold in zip(bundles, folds, strict=True):
             refuse_known_clips(bundle.manifest, dataset.fold(fold))
         notes = data_notes([bundle.manifest for bundle in bundles], dataset)
+        seen = contents_of_clips(dataset.clips, progress) if options.probing.requested else ""
         for at, (bundle, fold) in enumerate(zip(bundles, folds, strict=True)):
             with (
                 Session(bundle, options.latency.engine, options.latency.threads) as session,
@@ -72,7 +73,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
             ):
                 done = score_fold(spread, dataset, fold, options.scoring, progress=progress, kept=kept)
                 scored.append(done)
-                probed[at] = _probed(spread, done.windows, dataset, options, kept=kept, progress=progress)
+                probed[at] = _probed(spread, done.windows, dataset, options, seen=seen, kept=kept, progress=progress)
                 notes += spread.notes
         notes += film_notes((bundle.manifest.name, probes) for bundle, probes in zip(bundles, probed, strict=True))
     timed = time_bundles(bundles, environment, options.latency, progress)
@@ -200,14 +201,13 @@ def _probed(
     dataset: EmerDataset,
     options: BenchOptions,
     *,
+    seen: str,
     kept: Kept,
     progress: Progress,
 ) -> Probes | None:
-    """The probes that were requested for a bundle, each kept when it is finished."""
+    """The probes that were requested for a bundle, each kept when it is finished, unless a clip is not as `seen`."""
     if not options.probing.requested:
         return None
-    # films looks among all clips for those that the bundle knows, by their hashes
-    seen = contents_of_clips(windows.clips), [clip_hash("", clip) for clip in dataset.clips]
     count, scoring = options.probing.clips, options.scoring
     results = []
     for probe in options.probing.requested:
@@ -215,7 +215,7 @@ def _probed(
         ask = partial(
             probe_bundle, spread, windows, dataset.clips, probe, count=count, options=scoring, progress=progress
         )
-        results.append(kept.record(key, Probes, ask))
+        results.append(kept.record(key, Probes, ask, lambda: contents_of_clips(dataset.clips) == seen))
     return joined_probes(results)
 
 

@@ -40,7 +40,7 @@ def prepare(
 
     Folders are kept: set1/3_film_happy.avi becomes set1/3_film_happy/00001.png and so on. A frame whose face is
     missing, turned away, blurred, cut, covered or too small gives no crop; prepare.csv counts them. Run it again to
-    continue after a stop.
+    continue after a stop: clips of the same video and options are kept.
     """
     from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
@@ -55,7 +55,7 @@ def prepare(
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
         with Session(opened, CPU_ENGINE) as session:
             done = prepare_videos(
-                videos, output, session.detector, record,
+                videos, output, session, record,
                 subject=subject, image_format=image_format, force=force, progress=report,
             )  # fmt: skip
     for video in done:

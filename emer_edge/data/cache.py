@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 
 from emer_edge.core.whole_file import write_private
 
+_AT_ONCE: Final = 1 << 20  # bytes; a video may be larger than the memory
 SETTLED_NS: Final = 3_000_000_000
 """Two writes within one tick of a disk's clock, 2 s at most, may leave the same times."""
 
@@ -58,11 +59,14 @@ def contents_of(paths: Sequence[Path]) -> str:
                 return digest
     total = hashlib.sha256()
     for path in paths:
+        digest_of_one = hashlib.sha256()
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                while content := file.read(_AT_ONCE):
+                    digest_of_one.update(content)
         except OSError as error:
-            content, settled = f"{error.errno}".encode(), False
-        total.update(hashlib.sha256(content).digest())
+            digest_of_one, settled = hashlib.sha256(f"{error.errno}".encode()), False
+        total.update(digest_of_one.digest())
     if settled:
         with suppress(OSError):
             write_private(entry, f"{stamp} {total.hexdigest()}".encode())

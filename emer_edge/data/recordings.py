@@ -113,7 +113,7 @@ def export_of(table: Table) -> TobiiExport:
     rows, numbers = _gaze_rows(table)
     if not rows:
         raise DataError(f"{path} holds no row of the eye tracker")
-    values = sheets.parse_cells(table, rows, numbers)
+    values, notes = sheets.parse_cells(table, rows, numbers)
     times_ns = sheets.parse_times_ns(table, rows, numbers, *time_column)
     back = np.flatnonzero(np.diff(times_ns) < -_BACKWARDS_NS)
     if len(back):
@@ -127,7 +127,7 @@ def export_of(table: Table) -> TobiiExport:
         unit = 1_000_000 if re.search(r"[\[(]\s*ms", table.header[device].lower()) else 1_000
         device_ns = sheets.parse_times_ns(table, rows, numbers, device, unit_ns=unit)
     valid = _valid_eyes(values, worded=sheets.validity_is_worded(rows, table.header))
-    display, others, notes = _display(table, rows, values), len(table.rows) - len(rows), sheets.eye_notes(table)
+    display, others = _display(table, rows, values), len(table.rows) - len(rows)
     return TobiiExport(path, values, times_ns, device_ns, valid=valid, display=display, other_rows=others, notes=notes)
 
 

@@ -32,10 +32,11 @@ from emer_edge.data.tables import Table, cell_text, column_numbers, read_table
 from emer_edge.signals.rows import clip_times_ns
 from emer_edge.signals.time_units import UNITS_NS, TimeUnit, rising, tell_unit
 
-READER_VERSION: Final = 3  # in the stamp of cache entries: raise it when the same sheet would be read differently
+READER_VERSION: Final = 4  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _CODES: Final = {**columns.VALIDITY_CODES, **columns.MOVEMENT_CODES}
 _WORDS: Final = {word.lower().replace(" ", ""): code for word, code in _CODES.items()}
 _VALIDITY_AT: Final = columns.column_indices(columns.VALIDITY)
+_SENTINELS: Final = (-1.0, -9999.0)
 _SEEN_AT: Final = columns.column_indices(columns.GAZE_POINT, *columns.GAZE_PX, columns.PUPILS)
 _TIME_NAMES: Final = ("recording timestamp", "recordingtimestamp", "timestamp", "time")
 _UNITS_NS: Final = {**UNITS_NS, "μs": 1_000, "µs": 1_000}
@@ -106,16 +107,26 @@ def eye_header(header: Sequence[str], path: Path) -> None:
         raise DataError(f"{path}: {error}{known_header(header)}") from None
 
 
-def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]) -> NDArray[np.float64]:
-    """The 39 columns of n rows of a table: (n, 39) float64, NaN where a cell is blank; `row_numbers` is for messages.
+def parse_cells(
+    table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequence[int]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The 39 columns of n rows of a table: (n, 39) float64, NaN where a cell is blank, and what was guessed or derived.
+
+    Where both coordinates of a gaze point are -1 or -9999, that number means "missing" in the whole row.
 
     Raises:
-        DataError: a column is missing, or a cell is neither a number nor a known word.
+        DataError: a column is missing, or a cell is neither a number nor a known word; `row_numbers` name it.
     """
-    positions = columns.match_header(table.header, DERIVABLE)
+    positions, notes = columns.match_header(table.header, DERIVABLE), table.notes
     values = np.full((len(rows), EYE_COLUMN_COUNT), np.nan)
     for column, at in positions.items():
         values[:, column] = column_numbers(table, at, rows, row_numbers, words=_WORDS)
+    for number in _SENTINELS:
+        points = (values[:, part] for part in (columns.GAZE_POINT, *columns.GAZE_PX))
+        lost = np.any([(point == number).all(axis=1) for point in points], axis=0)
+        if lost.any():
+            values[(values == number) & lost[:, None]] = np.nan
+            notes += (f"writes {number:g} for missing values, which are read as missing",)
     if lacking := _lacking(positions):
         sizes = [column_numbers(table, at, rows, row_numbers) for at in resolution_columns(table.header)]
         size_px = [next((size for size in side if size > 0), math.nan) for side in sizes]
@@ -123,17 +134,10 @@ def parse_cells(table: Table, rows: Sequence[Sequence[Any]], row_numbers: Sequen
             derive(values, lacking, size_px)
         except DataError as error:
             raise DataError(f"{table.path}: {error}") from None
-    return values
-
-
-def eye_notes(table: Table) -> tuple[str, ...]:
-    """What was guessed or derived in reading an eye sheet's table, for sentences about the file."""
-    lacking = sorted(_lacking(columns.match_header(table.header, DERIVABLE)))
-    if not lacking:
-        return table.notes
-    named = columns.column_words([columns.COLUMN_KEYS[column] for column in lacking])
-    numbers = ", ".join(str(column + 1) for column in lacking)
-    return (*table.notes, f"lacks columns {numbers} ({named}), which are derived from others")
+        named = columns.column_words([columns.COLUMN_KEYS[column] for column in sorted(lacking)])
+        numbers = ", ".join(str(column + 1) for column in sorted(lacking))
+        notes += (f"lacks columns {numbers} ({named}), which are derived from others",)
+    return values, notes
 
 
 def _lacking(positions: Iterable[int]) -> set[int]:
@@ -187,7 +191,7 @@ def _unit(stamps: NDArray[np.float64], unit_ns: int | None) -> TimeUnit:
 
 
 def _parse(table: Table) -> EyeTrack:
-    values = parse_cells(table, table.rows, range(table.first_row, table.first_row + len(table.rows)))
+    values, notes = parse_cells(table, table.rows, range(table.first_row, table.first_row + len(table.rows)))
     if not len(values):
         raise DataError(f"{table.path} holds a header and no rows")
     if validity_is_worded(table.rows, table.header):
@@ -195,7 +199,7 @@ def _parse(table: Table) -> EyeTrack:
     else:  # the coding of a number is unknown: a gaze point or a pupil decides
         seen = (np.nan_to_num(values[:, _SEEN_AT]) != 0).any(axis=1)
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
-    timed, notes = _timed(table, values, seen), eye_notes(table)
+    timed = _timed(table, values, seen)
     if timed is None:
         return EyeTrack(rows, np.zeros(len(values), np.int64), seen, timed=False, notes=notes)
     kept, times_ns, clock, lost = timed

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import re
 from collections import Counter
@@ -16,24 +17,27 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.core.errors import CameraError, DataError
+from emer_edge.bundle.variants import CPU
+from emer_edge.core.errors import CameraError, DataError, OutputExistsError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_file, whole_folder
 from emer_edge.core.window import NANOSECONDS
+from emer_edge.data.cache import contents_of
 from emer_edge.data.frames import is_litter, natural_key
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.cameras.video import PHOTOS
-from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing
+from emer_edge.runtime.faces import FaceSource, Missing
 from emer_edge.runtime.faces.follower import Appearance, unlike
 from emer_edge.runtime.options import FaceOptions, Subject
+from emer_edge.runtime.session import Session
 
 ImageFormat = Literal["png", "jpg"]
 REPORT_FILE: Final = "prepare.csv"
 _VIDEOS: Final = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 _CROP: Final = re.compile(r"\d{5,}\.(?:png|jpg)")
 _QUALITY: Final = 95  # of JPEG
-_COLUMNS: Final = ("clip", "frames", "crops", *(missing.value for missing in Missing), "problem")
+_COLUMNS: Final = ("clip", "frames", "crops", *(missing.value for missing in Missing), "problem", "made_from")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class PreparedVideo:
 def prepare_videos(
     source: Path,
     output: Path,
-    detector: FaceDetector,
+    session: Session,
     record: FaceRecord,
     *,
     subject: Subject = FaceOptions.subject,
@@ -71,12 +75,12 @@ def prepare_videos(
     """Cut the subject's face out of every frame of every video.
 
     A frame without a usable face gives no crop, nor does one whose crop is unlike the others of its clip. A clip is
-    written atomically, and existing clips are kept, so an interrupted run can be continued.
+    written atomically, and existing clips of the same video and options are kept, so that a run continues after a stop.
 
     Args:
         source: a folder of videos, or of folders of frames, in any depth; or one video.
         output: the folder to write, by convention a data set's `face`.
-        detector: finds the faces.
+        session: the bundle whose detector finds the faces.
         record: template of the crops, and whether brightness is matched.
         subject: which face to follow when a video starts with several.
         image_format: `png`, or `jpg` of quality 95, which is a third as large.
@@ -84,7 +88,8 @@ def prepare_videos(
         progress: called for each video.
 
     Raises:
-        OutputExistsError: a clip that would be replaced holds files of others.
+        OutputExistsError: a clip that would be replaced holds files of others, or one that would be kept was made from
+            another video, with other options, or by a run that left no word of it.
         DataError: there is no video, two of them would have the same name, the output is the input or inside or around
             it, or it can't be written.
     """
@@ -93,6 +98,19 @@ def prepare_videos(
     if not clips:
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
     rows = _read_report(output / REPORT_FILE)
+    detector = session.detector
+    parts = [path for name, path in session.bundle.parts(CPU).items() if name in detector.record.parts]
+    options = contents_of(parts), record, subject, image_format
+    made_from = {name: _made_from(video, options) for name, video in clips.items()}
+    others = [
+        name for name in clips if (output / name).is_dir() and rows.get(name, {}).get("made_from") != made_from[name]
+    ]
+    if others and not force:
+        more = f"and {len(others) - 1} more clips " if others[1:] else ""
+        raise OutputExistsError(
+            output / others[0],
+            f"{more}may be of another video or of other options; remove what is old, or cut all again with --force",
+        )
     done = []
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -103,7 +121,7 @@ def prepare_videos(
                 faces = FaceSource(detector, record, NANOSECONDS, FaceOptions(subject, detect_every=1))
                 target = Target.of(output / name, force, lambda file: bool(_CROP.fullmatch(file.as_posix())))
                 done.append(_prepare(name, video, target, faces, image_format=image_format))
-                rows[name] = _row(done[-1])
+                rows[name] = _row(done[-1]) | {"made_from": made_from[name]}
                 _write_report(output / REPORT_FILE, rows)
             progress("preparing videos", number, len(clips))
     except OSError as error:
@@ -144,6 +162,12 @@ def _refuse_own(source: Path, output: Path, videos: Iterable[Path]) -> None:
             raise DataError(f"{video} lies in {output}, the output; choose another output")
     if (given / REPORT_FILE).is_file():
         raise DataError(f"{source} holds a {REPORT_FILE}: its images are crops already; name the folder of raw videos")
+
+
+def _made_from(video: Path, options: object) -> str:
+    """What a clip depends on, as a hash: the contents of a video or of a folder's images, and the options."""
+    files = [video] if video.is_file() else [path for path in sorted(video.iterdir()) if path.suffix.lower() in PHOTOS]
+    return hashlib.sha256(f"{contents_of(files)} {options!r}".encode()).hexdigest()[:32]
 
 
 def _write(path: Path, crop: Any) -> None:

@@ -57,7 +57,7 @@ class SourceDoubts:
         """Whether the window that ends at `end_ns` has fewer rows than any eye tracker gives."""
         rows = sum(row_ns > end_ns - self._window_ns for row_ns in self._rows_ns)
         few = rows < (self._rows_ns.maxlen or 0)
-        self._few = too_slow(rows * NANOSECONDS / self._window_ns) if few else ""
+        self._few = too_slow(rows * NANOSECONDS / self._window_ns) if few and rows else ""
         return few
 
     @property

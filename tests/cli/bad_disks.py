@@ -28,7 +28,12 @@ Disk = Callable[[Path], contextlib.AbstractContextManager[None]]
 
 
 def commands(bundle: Path, data: Path, visit: Path, out: Path) -> dict[str, list[str]]:
+    sources = ["--camera", f"{visit}/video.avi", "--tracker", f"{visit}/tracker.tsv", "--offset-ms", "0"]
+    run = ["run", str(bundle), *sources, "--pace", "fast"]
     return {
+        "run --save": [*run, "--save", f"{out}/sessions", "--participant", "p1"],
+        "run --record": [*run, "--record", f"{out}/x.mcap", "--record-video", "--consent-id", "c1"],
+        "convert": ["convert", f"{visit}/x.mcap", f"{out}/x.xdf"],
         "synth": ["synth", f"{out}/clips", "--participants", "5"],
         "simulate": ["simulate", "recording", f"{out}/visit", "--seconds", "6"],
         "predict": ["predict", str(data), "--bundle", str(bundle), "--output", f"{out}/x.csv"],
@@ -131,6 +136,8 @@ def run(bundle: Path, work: Path, only: list[str]) -> None:
     os.chdir(work)
     data = synthesise(work / "data", 5, seed=1, clips_per_participant=2, frames=8, workers=1)
     visit = write_recording(work / "visit", 2.0)
+    record = commands(bundle, data, visit, visit)["run --record"]
+    assert answer(record, visit)["code"] == 0
     for name, arguments in commands(bundle, data, visit, out).items():
         for disk, refuse in DISKS.items() if name in only or not only else ():
             with refuse(out):

@@ -11,24 +11,23 @@ from typing import Any
 
 import pytest
 
-from emer_edge.bundle import Bundle
-
 HERE = Path(__file__).parent
-COMMANDS = ("synth", "simulate", "predict", "maps", "prepare", "train", "export", "bench")
+COMMANDS = ("synth", "simulate", "predict", "maps", "prepare", "convert", "train", "export", "bench")
 DISKS = ("full", "full of names", "read-only", "limited", "a file", "vanishing")
+_LOST = {"a file": 2, "full": 3, "limited": 3}
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def answers(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def answers(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     if os.geteuid() != 0:
         pytest.skip("needs root to mount disks")
     work = tmp_path_factory.mktemp("disks")
     mounted = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(work)], check=False)
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
-    command = [sys.executable, str(HERE / "bad_disks.py"), str(bundle.path), str(work)]
+    command = [sys.executable, str(HERE / "bad_disks.py"), str(exported), str(work)]
     done = subprocess.run(["unshare", "--mount", *command], stdout=subprocess.PIPE, text=True, check=True)
     lines = map(json.loads, done.stdout.splitlines())
     return {f"{line['command']} {line['disk']}": line for line in lines}
@@ -54,3 +53,17 @@ def test_a_disk_that_refuses_is_one_error_and_leaves_nothing(
     assert ".emer-edge-new" not in error
     unfinished = ["x.pt.resume"] if command == "train" else []  # whole, so that the same command goes on from it
     assert answer["left"] in ([], unfinished)
+
+
+@pytest.mark.case("a run that keeps what its disk refuses, from the start or while it lasts")
+@pytest.mark.parametrize(
+    ("command", "disk", "code"),
+    [("run --save", "read-only", 2), ("run --record", "read-only", 3)]
+    + [(f"run --{output}", disk, code) for output in ("save", "record") for disk, code in _LOST.items()],
+)
+def test_a_run_says_that_what_was_to_be_kept_is_lost(
+    answers: dict[str, dict[str, Any]], command: str, disk: str, code: int
+) -> None:
+    answer = answers[f"{command} {disk}"]
+    assert answer["crash"] == ""
+    assert answer["code"] == code, answer["said"]

@@ -87,7 +87,7 @@ def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit
         for head, value in result["heads"].items():
             cells = value.items() if isinstance(value, dict) else [("", value)]
             for name, number in cells:
-                assert float(row[f"{head} {name}".strip()]) == pytest.approx(number, abs=1e-5)
+                assert float(row[f"{head}_{name}".strip("_")]) == pytest.approx(number, abs=1e-5)
     assert "memory:" in replay.stderr
 
 

@@ -201,5 +201,6 @@ def test_a_file_reaches_the_run(emer_edge: Run, recording: Path, bundle: Path) -
     text = 'pace = "fast"\njson = true\noffset-ms = 0\nmarkers = ["none"]\n'
     sources = ("--camera", recording / "face.avi", "--tracker", recording / "eyes.csv")
     outcome = emer_edge("run", bundle, "--config", written(recording, text), *sources)
-    assert outcome.code == 0, outcome.err
+    assert outcome.code == 2, outcome.err  # one image is no result
+    assert "no result: of 1 images" in outcome.err
     assert "unsynchronised" not in outcome.err

@@ -48,7 +48,7 @@ def replaced(path: Path) -> None:
 
 def linked(path: Path) -> None:
     """A link that leads to another file of the same size and times."""
-    away = path.with_name("away")
+    away = path.with_name(f"away from {len(list(path.parent.iterdir()))}")
     path.rename(away)
     edited(away)
     path.symlink_to(away)

@@ -597,3 +597,13 @@ def test_columns_that_do_not_follow_are_missing(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="do not follow from pixels"):
         track(path)
+
+
+@pytest.mark.case("-1 or -9999 where the tracker saw no eye", before="gaze 9,999 px off the display, seen")
+@pytest.mark.parametrize("number", [-1, -9999])
+def test_numbers_that_mean_missing(tmp_path: Path, number: int) -> None:
+    lost = [number if isinstance(cell, float) else cell for cell in EYES[2]]
+    path = write_text(tmp_path / "sheet.tsv", [COLUMN_KEYS, *EYES[:2], lost, *EYES[3:]])
+    track = read_sheet(path, use_cache=False)
+    assert track.notes == (f"writes {number} for missing values, which are read as missing",)
+    assert not (track.rows == number).any()

@@ -9,7 +9,7 @@ import pytest
 from face_scenes import RECORD, frame, room
 from runtime_inputs import FPS, SCENE
 
-from emer_edge.core.errors import DataError
+from emer_edge.core.errors import DataError, OutputExistsError
 from emer_edge.data.images import read_crop
 from emer_edge.offline.prepare import REPORT_FILE, PreparedVideo, prepare_videos
 from emer_edge.runtime.faces import FaceSource, Missing
@@ -37,7 +37,7 @@ def stills(folder: Path, *images: np.ndarray) -> Path:
 
 
 def prepared(session: Session, source: Path, output: Path, **given: object) -> dict[str, PreparedVideo]:
-    done = prepare_videos(source, output, session.detector, RECORD, **given)  # type: ignore[arg-type]
+    done = prepare_videos(source, output, session, RECORD, **given)  # type: ignore[arg-type]
     return {item.clip: item for item in done}
 
 
@@ -115,6 +115,29 @@ def test_folders_without_videos(session: Session, tmp_path: Path) -> None:
     film(tmp_path / "nobody" / "a.avi", EMPTY)
     with pytest.raises(DataError, match="gave a crop"):
         prepared(session, tmp_path / "nobody", tmp_path / "out")
+
+
+@pytest.mark.case("prepare again, after a video or an option has changed", before="the crops of the old video, exit 0")
+@pytest.mark.parametrize("changed", ["video", "a frame", "option", "no word of it"])
+def test_a_clip_of_another_video_is_not_taken_for_this_one(
+    session: Session, videos: Path, tmp_path: Path, changed: str
+) -> None:
+    output = tmp_path / "face"
+    prepared(session, videos, output)
+    if changed == "video":
+        film(videos / "set1" / "3_film_happy.avi", STILL, EMPTY, EMPTY, STILL)
+    elif changed == "a frame":
+        cv2.imwrite(str(videos / "set2" / "10_film_sad" / "7.png"), EMPTY)
+    elif changed == "no word of it":
+        (output / REPORT_FILE).unlink()
+    options = {"image_format": "jpg"} if changed == "option" else {}
+    before = {path: path.read_bytes() for path in output.rglob("*.*")}
+    clip = "10_film_sad" if changed == "a frame" else "3_film_happy"
+    with pytest.raises(OutputExistsError, match=rf"{clip} .*may be of another video or of other options; .* --force"):
+        prepared(session, videos, output, **options)
+    assert {path: path.read_bytes() for path in output.rglob("*.*")} == before
+    assert not any(video.kept for video in prepared(session, videos, output, force=True, **options).values())
+    assert all(video.kept for video in prepared(session, videos, output, **options).values())
 
 
 @pytest.mark.case(

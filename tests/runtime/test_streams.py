@@ -11,11 +11,11 @@ from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, sample, sce
 
 import emer_edge
 from emer_edge.bundle import Bundle
-from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.errors import CameraError, ConfigurationError, DataError
 from emer_edge.core.results import Result, State
 from emer_edge.core.samples import Frame
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.options import MachineOptions, Pace, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
@@ -122,6 +122,24 @@ def test_each_stream_ends_with_its_own_file(bundle: Bundle, tmp_path: Path) -> N
     assert 0 <= summary.stages["detect"].count - summary.detections <= 2  # a look each may end with its file
     assert {"wait", "encode", "total"} <= set(summary.stages)
     json.dumps(summary.to_dict(), allow_nan=False)
+
+
+@pytest.mark.case("files shorter than a hop, at any pace", before="at real pace 'results: none', exit 0")
+@pytest.mark.parametrize("pace", ["real", "fast"])
+def test_a_run_of_files_without_a_result_says_why(bundle: Bundle, tmp_path: Path, pace: Pace) -> None:
+    sources = [files(tmp_path, "one", 0.2), files(tmp_path, "two", 0.2)]
+    counts = r"\d+ images and \d+ samples"
+    with (
+        emer_edge.Pipeline(bundle, sources=sources, machine=MachineOptions(pace=pace)) as streams,
+        pytest.raises(DataError, match=rf"no result: of {counts}, {counts} there are not both for as long as a hop"),
+    ):
+        list(streams)
+
+
+def test_a_run_of_files_that_is_stopped_before_its_first_result_is_none(bundle: Bundle, tmp_path: Path) -> None:
+    with emer_edge.Pipeline(bundle, sources=[files(tmp_path, "one", 3.0)]) as streams:
+        streams.stop()
+        assert list(streams) == []
 
 
 def test_recordings_are_replayed_on_one_lattice_as_each_is_alone(bundle: Bundle, tmp_path: Path) -> None:

@@ -63,14 +63,22 @@ class Kept:
                     write_private(path, _packed(*result))
         return result
 
-    def record(self, key: str, kind: type[Thing], find: Callable[[], Thing]) -> Thing:
-        """A record (anything that msgspec encodes), from the interrupted run or from `find`; `key` is from `key_of`."""
+    def record(self, key: str, kind: type[Thing], find: Callable[[], Thing], unchanged: Callable[[], bool]) -> Thing:
+        """A record (anything that msgspec encodes), from the interrupted run or from `find`.
+
+        Args:
+            key: from `key_of`.
+            kind: of the record.
+            find: makes the record.
+            unchanged: whether what was read for it still is what `key` says; if not, the record is not kept.
+        """
         path = self._path(f"{key}.json")
         with suppress(OSError, msgspec.DecodeError):
             return msgspec.json.decode(path.read_bytes(), type=kind)
         record = find()
-        with suppress(OSError):
-            write_private(path, msgspec.json.encode(record))
+        if unchanged():
+            with suppress(OSError):
+                write_private(path, msgspec.json.encode(record))
         return record
 
     def forget(self) -> None:

@@ -5,7 +5,7 @@ Live runs, fast replays and offline scoring take their steps here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic_ns
 from typing import Final
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
+from emer_edge.core.errors import DataError
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Baseline
@@ -37,6 +38,13 @@ AGES: Final = ("face age", "sample age")
 
 END_TO_END: Final = "end to end"
 """The newest frame's capture to its result: its age at the window's end, the arrival allowance, and `total`."""
+
+
+def no_result(items: Iterable[tuple[int, int]]) -> DataError:
+    """The error of a run that ended without one result; `items` are the images and samples of each person."""
+    counts = ", ".join(f"{images} images and {samples} samples" for images, samples in items)
+    return DataError(f"no result: of {counts} there are not both for as long as a hop; do their times meet?")
+
 
 HOPS_AT_ONCE: Final = 24
 """Windows of one person that may be cut before their results are computed."""

@@ -7,14 +7,13 @@ from itertools import count
 from time import monotonic_ns
 from typing import Final
 
-from emer_edge.core.errors import DataError
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.cameras.mcap import RecordedCamera
 from emer_edge.runtime.evidence import Evidence, HopWindow
-from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
+from emer_edge.runtime.pipeline.core import PipelineCore, Stepper, no_result
 from emer_edge.runtime.recording.mcap_reader import recorded_steps_ns
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.trackers.files import RecordedTracker
@@ -128,8 +127,7 @@ def replayed(
     steps = [replay.steps(max(begins_ns, default=0)) for replay in replays]
     ends_ns = [next(step, None) for step in steps]
     if all(end_ns is None for end_ns in ends_ns):
-        counts = ", ".join(f"{replay.frames} images and {replay.samples} samples" for replay in replays)
-        raise DataError(f"no result: of {counts} there are not both for as long as a hop; do their times meet?")
+        raise no_result((replay.frames, replay.samples) for replay in replays)
     windows: list[tuple[PipelineCore, HopWindow]] = []
     since_ns = hops = 0
     while due := [end_ns for end_ns in ends_ns if end_ns is not None]:

@@ -21,7 +21,7 @@ from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import Look
-from emer_edge.runtime.pipeline.core import PipelineCore, Stepper
+from emer_edge.runtime.pipeline.core import PipelineCore, Stepper, no_result
 from emer_edge.runtime.ring import Bell, Clock, FeedWatch, Ring
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
@@ -47,6 +47,7 @@ class Intake:
 
     Attributes:
         core, say: as above.
+        frames, samples: items that came.
         looks: frames and what the face thread saw in them, waiting for the step.
         limit_ns: no window ends later, because a file has ended; None while both sources continue.
         failure: what ended one of the threads, or None.
@@ -63,6 +64,7 @@ class Intake:
         self._watch = FeedWatch(say, clock)
         self._skipped = self._failed_looks = self._failed_in_row = 0
         self._stopping = False
+        self.frames = self.samples = 0
         self._ends = threading.Lock()
         self.limit_ns: int | None = None
         self.failure: BaseException | None = None
@@ -121,10 +123,12 @@ class Intake:
         return {"camera": self._camera.close, "tracker": self._tracker.close}
 
     def _on_frame(self, frame: Frame) -> None:
+        self.frames += 1
         self._watch.heard("camera")
         self._frames.put(frame)
 
     def _on_sample(self, sample: TrackerSample) -> None:
+        self.samples += 1
         self._watch.heard("tracker")
         self._samples.put(sample, ring=False)  # waking the step for each would cost more than they do
 
@@ -310,11 +314,13 @@ class LiveRunner:
     def _steps(self, origin_ns: int) -> None:
         evidence = self._intakes[0].core.evidence
         hop_ns, allowance_ns = evidence.spec.hop_ns, evidence.allowance_ns
-        end_ns = origin_ns + hop_ns
+        end_ns, stepped = origin_ns + hop_ns, False
         while not self._stopping:
             self._came_round_ns = self._clock()
             intakes = [intake for intake in self._intakes if not intake.over(end_ns)]
             if self._over(intakes):
+                if not stepped and not self._stopping:
+                    raise no_result((one.frames, one.samples) for one in self._intakes)
                 return
             due_ns = end_ns + allowance_ns
             for intake in intakes:
@@ -334,7 +340,7 @@ class LiveRunner:
             self._results.put(self._stepper.step([intake.core for intake in intakes], end_ns, due_ns))
             for intake in intakes:
                 intake.core.dropped["results"] = self._results.dropped
-            end_ns += hop_ns
+            end_ns, stepped = end_ns + hop_ns, True
 
     def _over(self, intakes: Sequence[Intake]) -> bool:
         """Whether nothing is left to step; raise what the last stream failed with."""

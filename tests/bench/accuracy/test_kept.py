@@ -140,10 +140,12 @@ def test_records_are_kept_too(folder: Path, session: Session) -> None:
     key = kept.key_of(session, "probes", 3)
     assert key != kept.key_of(session, "probes", 4)
     record = Estimated(value=1 / 3, low=None, high=0.5)
-    assert kept.record(key, Estimated, lambda: record) == record
-    assert kept.record(key, Estimated, lambda: pytest.fail("it was kept")) == record
+    assert kept.record(key, Estimated, lambda: record, lambda: False) == record
+    assert not folder.exists(), "an input changed meanwhile"
+    assert kept.record(key, Estimated, lambda: record, lambda: True) == record
+    assert kept.record(key, Estimated, lambda: pytest.fail("it was kept"), lambda: True) == record
     (folder / f"{key}.json").write_bytes(b"{")
-    assert kept.record(key, Estimated, lambda: record) == record
+    assert kept.record(key, Estimated, lambda: record, lambda: True) == record
 
 
 def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(

@@ -70,7 +70,7 @@ def test_a_list_of_fixations_is_refused(sending) -> None:
 @pytest.mark.case("a tracker that sends what can't be read", before="'nothing has come from the tracker'")
 def test_garbage_in_a_run_is_said_with_an_example(sending, said) -> None:
     def text(number: int, seconds: float) -> str:
-        head = "time_us,x,y\r\n" if number == 0 else ""
+        head = "time_us,x,y\r\n" if seconds < 2 and number % 10 == 0 else ""
         return head + f"{seconds * 1e6:.0f}," + ("0.4,0.5\r\n" if seconds < 2 else "eyes\x1b[2J,lost\r\n")
 
     with open_tracker(sending(text), TrackerOptions(say=said.append, wait_s=10.0)) as tracker:
@@ -89,5 +89,5 @@ def test_garbage_in_a_run_is_said_with_an_example(sending, said) -> None:
 
 def test_the_first_line_of_an_unknown_format_is_shown(sending) -> None:
     port = sending(lambda n, s: f"\x07EYE {n} 0.4 0.5\r\n")
-    with pytest.raises(TrackerError, match=r"they begin 'EYE 0 0\.4 0\.5'"):
+    with pytest.raises(TrackerError, match=r"they begin 'EYE \d+ 0\.4 0\.5'"):
         open_tracker(port, TrackerOptions(wait_s=1.0))
