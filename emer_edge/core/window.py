@@ -14,6 +14,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import State
 
 NANOSECONDS: Final = 1_000_000_000
+UNITS_NS: Final = {"s": NANOSECONDS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 FACE_SLOTS: Final = 8
 EYE_SLOTS: Final = 32
 FACE_SIZE_PX: Final = 112

@@ -24,13 +24,13 @@ from emer_edge.core import columns
 from emer_edge.core.errors import DataError
 from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.whole_file import write_private
-from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, UNITS_NS
 from emer_edge.data import cache
 from emer_edge.data.derived import DERIVABLE, can_derive, derive, resolution_columns
 from emer_edge.data.known_files import known_header
 from emer_edge.data.tables import Table, cell_text, column_numbers, read_table
 from emer_edge.signals.rows import clip_times_ns
-from emer_edge.signals.time_units import UNITS_NS, TimeUnit, rising, tell_unit
+from emer_edge.signals.time_units import TimeUnit, rising, tell_unit
 
 READER_VERSION: Final = 4  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _CODES: Final = {**columns.VALIDITY_CODES, **columns.MOVEMENT_CODES}

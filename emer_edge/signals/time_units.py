@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-UNITS_NS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+from emer_edge.core.window import UNITS_NS
+
 PLAUSIBLE_RATES_HZ: Final = (10.0, 2_500.0)
 _DAY_NS: Final = 86_400 * 1_000_000_000
 _LAG: Final = 32

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from typing import Final
 
-from emer_edge.signals.time_units import UNITS_NS
+from emer_edge.core.window import UNITS_NS
 
 _STRETCH_NS: Final = 500_000_000  # of arrivals, over which the clock's advance is measured
 _STRETCHES: Final = 4  # in a row that must say the same

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import TrackerError
 from emer_edge.core.samples import TrackerSample
-from emer_edge.core.window import NANOSECONDS
+from emer_edge.core.window import NANOSECONDS, UNITS_NS
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.codec import Counters, ValidityCodes
-from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ, UNITS_NS, nominal_rate_hz, rising, tell_unit, too_slow
+from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ, nominal_rate_hz, rising, tell_unit, too_slow
 
 _FAR_NS: Final = NANOSECONDS  # rows this far from their neighbours are strays or another recording
 _STRAYS: Final = 0.01  # of the rows; more are another recording

@@ -160,5 +160,5 @@ def test_the_capture_process_carries_no_engine_and_no_bundle() -> None:
     code = "import sys, emer_edge.runtime.cameras.capture_child; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "numpy" in loaded
-    for unneeded in ("onnxruntime", "msgspec", "emer_edge.bundle", "emer_edge.runtime.faces", "emer_edge.signals.rows"):
+    for unneeded in ("onnxruntime", "msgspec", "emer_edge.bundle", "emer_edge.runtime.faces", "emer_edge.signals"):
         assert unneeded not in loaded

@@ -220,6 +220,8 @@ def test_outputs_are_whole_or_not_there(run: tuple[Path, list[Result]], tmp_path
         convert(run[0], tmp_path / "out.txt")
     with pytest.raises(DataError, match="can't open"):
         convert(tmp_path / "none.mcap", tmp_path / "out.csv")
+    with pytest.raises(DataError, match="can't write"):
+        convert(run[0], run[0] / "in a file" / "out.csv")
     (tmp_path / "out.csv").write_text("mine")
     with pytest.raises(OutputExistsError):
         convert(run[0], tmp_path / "out.csv")
