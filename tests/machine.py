@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
-from pathlib import Path
 
 import pytest
 
-__all__ = ["NATURE", "find_program", "has_vnni", "needs"]
+__all__ = ["NATURE", "find_program", "needs"]
 
 NATURE = (
     "needs root",
@@ -21,7 +19,6 @@ NATURE = (
     "no file system can be mounted here",
     "there is no /dev/shm",
     "pycuda can't be had here",
-    "this CPU has no VNNI",
 )
 """How reasons to skip begin that are about what a machine is; any other one is about a component that it lacks."""
 
@@ -30,11 +27,6 @@ def find_program(*names: str) -> str | None:
     """Path of the first of these programs that is installed; servers lie where a user's PATH does not lead."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
-
-
-def has_vnni() -> bool:
-    """Whether this CPU multiplies 8-bit numbers without loss: without VNNI, x86 adds two products in 16 bits."""
-    return platform.machine() != "x86_64" or "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
 
 
 def needs(*names: str) -> pytest.MarkDecorator:

@@ -19,6 +19,7 @@ from emer_edge.calibration.crops import CropPlan
 from emer_edge.calibration.kept_ranges import CalibrationCache, Ranges, Tally, measurement_key
 from emer_edge.calibration.methods import GRIDS, METHODS, Grid, Range, RunningHistogram
 from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.onnxruntime_config import session_config
 from emer_edge.core.progress import Progress, silent
 
 SAVE_EVERY: Final = 16
@@ -46,7 +47,8 @@ def model_session(model: onnx.ModelProto, threads: int = 0, *, optimised: bool =
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for key, value in session_config().items():
+        options.add_session_config_entry(key, value)
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(wide.SerializeToString(), options, providers=["CPUExecutionProvider"])
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from emer_edge.calibration.measurement import collect_histograms, ranges_of
+from emer_edge.calibration.measurement import collect_histograms, model_session, ranges_of
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth import synthesise
 from emer_edge.export.export_options import ExportOptions
@@ -32,9 +31,7 @@ Run = Callable[[onnx.ModelProto, Mapping[str, NDArray[np.float32]]], dict[str, N
 @pytest.fixture(scope="session")
 def run() -> Run:
     def call(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = model_session(model, threads=1)
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

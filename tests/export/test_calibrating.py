@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from machine import has_vnni
 from onnx import numpy_helper
 
 from emer_edge.bundle.manifest import DataRecord
@@ -111,7 +110,6 @@ def test_layers_say_what_was_met_and_what_was_kept_of_it(shop: Workshop) -> None
             assert 4.0 < (layer.cpu.noise_db or 0) - (layer.tensorrt.noise_db or 0) < 6.5
 
 
-@pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI: sums of two 8-bit products saturate")
 def test_auto_tries_every_method_and_takes_the_one_that_moves_the_heads_least(
     shop: Workshop, full: FullOutputs
 ) -> None:

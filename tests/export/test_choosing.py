@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from described import eye_rows, smooth_crops
-from machine import has_vnni
 
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.core.errors import CheckpointError, ConfigurationError, GateError
@@ -237,7 +236,6 @@ def test_precisions_that_make_no_sense_are_refused(options: ExportOptions, preci
         replace(options, precision=precision)
 
 
-@pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI: sums of two 8-bit products saturate")
 def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: ExportOptions) -> None:
     model = deepcopy(nine)
     evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)

@@ -9,7 +9,6 @@ import pytest
 import stand_in
 import torch
 from described import eye_rows, smooth_crops
-from machine import has_vnni
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -31,10 +30,8 @@ from emer_edge.export.precision.writing import precisions_of, write_parts
 from emer_edge.export.verification import noise_db
 from emer_edge.model.emert import Emert
 
-VNNI = pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI: sums of two 8-bit products saturate")
 
-
-@pytest.mark.parametrize("style", [pytest.param("cpu", marks=VNNI), "tensorrt"])
+@pytest.mark.parametrize("style", ["cpu", "tensorrt"])
 def test_embedding_survives(style: Any, encoder_part: onnx.ModelProto, ranges: Any, crops: Any, run: Any) -> None:
     expected = run(encoder_part, {"face": crops})["embedding"]
     got = run(quantise(encoder_part, ranges, style), {"face": crops})["embedding"]
@@ -136,7 +133,6 @@ def test_rounding_keeps_sums() -> None:
     assert (rounded == np.rint(rounded)).all()
 
 
-@VNNI
 def test_encoder_gives_the_same_numbers(encoder_part: onnx.ModelProto, ranges: Any, crops: Any, run: Any) -> None:
     plain = quantise(encoder_part, ranges, "cpu")
     onnx.checker.check_model(blocks := first_convolution_on_blocks(plain), full_check=True)

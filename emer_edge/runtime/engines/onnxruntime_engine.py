@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import CPU
 from emer_edge.core.errors import EngineError
+from emer_edge.core.onnxruntime_config import session_config
 from emer_edge.runtime.engines.base import EngineDriver, Shape
 
 _NAME: Final = "onnxruntime"
@@ -67,7 +68,8 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # planned blocks would hold 12 MB of a run, and make nothing faster
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in session_config().items():
+            options.add_session_config_entry(key, value)
         options.log_severity_level = 3
         try:
             self._session: Any = onnxruntime.InferenceSession(
