@@ -9,14 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Command = Callable[..., Any]
+_LIGHT = """import sys
+from emer_edge.cli import main
+try:
+    main()
+finally:
+    print([each for each in ("torch", "onnx", "pandas", "matplotlib") if each in sys.modules], file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +39,19 @@ def call(folder: Path, *arguments: object, **options: Any) -> subprocess.Complet
     return done
 
 
+def call_light(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that a device runs, and see that it never imports what only training and export may."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LIGHT, *map(str, arguments)], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
+    return done
+
+
 @pytest.fixture(scope="module")
 def clips(folder: Path) -> Path:
-    call(folder, "synth", "clips", "--participants", 10, "--clips", 2, "--frames", 24, "--workers", 1)
+    call(folder, "synth", "clips", "--participants", 10, "--clips", 2, "--frames", 8, "--workers", 1)
     return folder / "clips"
 
 
@@ -77,9 +93,9 @@ def simulated_tracker() -> Iterator[str]:
 def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit: Path) -> None:
     video, tracker = visit / "video.avi", visit / "tracker.tsv"
     files = ("--camera", video, "--tracker", tracker, "--offset-ms", 0)
-    replay = call(folder, "run", bundle, *files, "--pace", "fast", "--json")
+    replay = call_light(folder, "run", bundle, *files, "--pace", "fast", "--json")
     results = [json.loads(line) for line in replay.stdout.splitlines()]
-    call(folder, "predict", visit, "--bundle", bundle, "--output", "visit.csv")
+    call_light(folder, "predict", visit, "--bundle", bundle, "--output", "visit.csv")
     rows = list(csv.DictReader((folder / "visit.csv").read_text().splitlines()))
     assert len(results) == len(rows) == 27
     assert [each["state"] for each in results] == [each["state"] for each in rows] == ["filling"] * 23 + ["ok"] * 4
@@ -92,7 +108,7 @@ def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit
 
 
 def test_a_clip_is_a_row(folder: Path, bundle: Path, clips: Path) -> None:
-    call(folder, "predict", clips, "--bundle", bundle, "--output", "clips.csv")
+    call_light(folder, "predict", clips, "--bundle", bundle, "--output", "clips.csv")
     rows = list(csv.DictReader((folder / "clips.csv").read_text().splitlines()))
     assert len(rows) == 20
     assert {each["state"] for each in rows} == {"ok"}
@@ -102,7 +118,7 @@ def test_bench_scores_the_seven_protocols_of_the_fold_that_was_held_out(
     folder: Path, bundle: Path, clips: Path
 ) -> None:
     quick = ("--repeats", 5, "--starts", 1, "--streams", "1", "--min-seconds", 0, "--stream-seconds", 0)
-    done = call(folder, "bench", bundle, "--data", clips, *quick, "--output", "bench")
+    done = call_light(folder, "bench", bundle, "--data", clips, *quick, "--output", "bench")
     report = json.loads((folder / "bench/report.json").read_text())
     accuracy = report["bundles"][0]["accuracy"]
     assert set(accuracy["heads"]) == {
@@ -127,7 +143,6 @@ def test_bench_says_what_moved_since_an_older_report(folder: Path, bundle: Path)
     assert done.returncode == 1
     assert "size_bytes" in done.stderr
     assert "1 got worse by more than 10%" in done.stderr
-    assert bench("--against", "older", "--max-regression", "200").returncode == 0
     older.write_text("{}")
     done = bench("--against", "older")
     assert done.returncode == 2
@@ -167,24 +182,6 @@ def test_without_a_name_the_newest_bundle_here_is_run(folder: Path, bundle: Path
     )
     assert "x.emer" in done.stderr
     assert "unsynchronised" in done.stderr
-
-
-def test_what_runs_on_a_device_never_imports_what_trains(bundle: Path, visit: Path, folder: Path) -> None:
-    code = (
-        "import sys\nfrom emer_edge.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print([each for each in ('torch', 'onnx', 'pandas', 'matplotlib') if each in sys.modules], file=sys.stderr)"
-    )
-    commands = {
-        "run": ("run", bundle, "--camera", visit / "video.avi", "--tracker", visit / "tracker.tsv", "--pace", "fast"),
-        "bench": ("bench", bundle, "--repeats", 2, "--starts", 0, "--min-seconds", 0, "--stream-seconds", 0),
-        "predict": ("predict", visit, "--bundle", bundle, "--output", "light.csv"),
-    }
-    for name, arguments in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)], cwd=folder, capture_output=True, text=True
-        )
-        assert done.stderr.splitlines()[-1] == "[]", f"{name}: {done.stderr}"
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(folder: Path, bundle: Path, visit: Path) -> None:

@@ -198,7 +198,7 @@ def test_several_precisions_hold_every_file_once_and_list_what_passed_together(
     nine: Emert, shop: Shop, options: ExportOptions
 ) -> None:
     model = deepcopy(nine)
-    evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
+    evidence = judged_by_itself(model, 96, 31, least_margin=5e-3)
     choice = choose(shop(model, evidence, replace(options, precision="fp16,int8")))
     assert choice.precision == "fp16"
     encoders = {"cpu/face_encoder": "fp32", "cpu/face_encoder-int8": "int8"}
@@ -213,10 +213,12 @@ def test_several_precisions_hold_every_file_once_and_list_what_passed_together(
     ]
     assert len({tuple(each.parts.values()) for each in listed}) == len(listed) > 4
     assert all(set(each.parts.values()) <= set(choice.parts) for each in listed)
+    allowed = set()
     for (one, other), mix in choice.mixes.items():
         assert mix.trial is not None
-        passed = mix.trial.verdict == "passed"
-        assert (mix.parts in [each.parts for each in listed]) == (passed or one == other)
+        if mix.trial.verdict == "passed" or one == other:
+            allowed.add(tuple(mix.parts.values()))
+    assert {tuple(each.parts.values()) for each in listed} == allowed
     assert choice.int8_macs["cpu/step"] == 0.0 < choice.int8_macs["cpu/face_encoder-int8"]
 
 
@@ -238,8 +240,8 @@ def test_precisions_that_make_no_sense_are_refused(options: ExportOptions, preci
 
 def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: ExportOptions) -> None:
     model = deepcopy(nine)
-    evidence = judged_by_itself(model, 48, 31, least_margin=2e-3)
-    assert len(evidence) >= 16
+    evidence = judged_by_itself(model, 96, 31, least_margin=5e-3)
+    assert len(evidence) >= 12
     choice = choose(shop(model, evidence, replace(options, precision="auto")))
     rows = {row.precision: row for row in choice.candidates}
     assert rows["int8"].verdict == "passed"

@@ -78,8 +78,7 @@ def on_a_terminal(command: list[str], out: Path, ignored: bool = False) -> Itera
     """A live run whose terminal this test holds; it has said something when this yields its number and the terminal."""
     process, terminal = pty.fork()
     if process == 0:
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)  # as nohup does, and a shell
         os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT, 0o600), 1)
         os.execv(command[0], command)
     try:
