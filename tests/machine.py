@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-__all__ = ["NATURE", "find_program", "needs"]
+__all__ = ["NATURE", "find_program", "needs", "without_tensorrt"]
 
 NATURE = (
     "needs root",
@@ -27,6 +30,15 @@ def find_program(*names: str) -> str | None:
     """Path of the first of these programs that is installed; servers lie where a user's PATH does not lead."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+@contextmanager
+def without_tensorrt() -> Iterator[None]:
+    """As on a machine without TensorRT, where an export builds no engines to check its parts: half of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for package in ("tensorrt", "tensorrt_rtx"):
+            patch.setitem(sys.modules, package, None)
+        yield
 
 
 def needs(*names: str) -> pytest.MarkDecorator:

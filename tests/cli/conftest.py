@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from machine import without_tensorrt
 
 from emer_edge.cli.app import main
 from emer_edge.core.heads import HEADS, ClassHead
@@ -63,7 +64,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path
     from emer_edge.export.exporter import export_bundle
 
     path = tmp_path_factory.mktemp("bundles") / "random.emer"
-    return export_bundle(ExportOptions(output=path, precision="fp32", checkpoints=(str(checkpoint),))).path
+    with without_tensorrt():
+        return export_bundle(ExportOptions(output=path, precision="fp32", checkpoints=(str(checkpoint),))).path
 
 
 @pytest.fixture

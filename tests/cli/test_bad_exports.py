@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 import xlsxwriter
+from machine import without_tensorrt
 from onnx import TensorProto, helper
 from python_calamine import CalamineWorkbook
 
@@ -24,6 +25,12 @@ Rows = list[list[Any]]
 
 # What only a job that went on for long would say.
 LATE = ("running fp32", "calibrating", "timing side by side", "cutting selection windows")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_tensorrt() -> Iterator[None]:
+    with without_tensorrt():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 import stand_in
 import torch
 from described import described, eye_rows
+from machine import without_tensorrt
 
 from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import CheckpointError, ConfigurationError
@@ -75,7 +76,8 @@ def arguments(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def three(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return export_bundle(ExportOptions(tmp_path_factory.mktemp("three") / "three.emer", "fp32", arguments))
+    with without_tensorrt():
+        return export_bundle(ExportOptions(tmp_path_factory.mktemp("three") / "three.emer", "fp32", arguments))
 
 
 def test_each_head_equals_its_torch_network(three: Any, arguments: list[str]) -> None:
@@ -132,7 +134,8 @@ def test_every_network_is_quantised_gated_and_verified(
     options = ExportOptions(
         tmp_path / "int8.emer", "int8", arguments[::2], data=dataset, calibration_windows=8, sensitivity=False
     )
-    made = export_bundle(options)
+    with without_tensorrt():
+        made = export_bundle(options)
     manifest = load_bundle(made.path).manifest
     precisions = manifest.precision.parts
     assert precisions["cpu/face_encoder"] == precisions["cpu/face_encoder_2"] == "int8"
