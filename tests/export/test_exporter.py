@@ -98,6 +98,12 @@ def test_session_opens_what_export_wrote(int8: Any, nine: Emert) -> None:
     np.testing.assert_allclose(outputs["er-7"].sum(axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["x", "x.emer", "x.v2", "x.onnx", ".hidden"])
+def test_a_bundle_ends_in_emer(name: str) -> None:
+    output = ExportOptions(Path("made") / name).output
+    assert output == Path("made") / (name if name.endswith(".emer") else f"{name}.emer")
+
+
 def test_fp16_needs_no_data(nine_checkpoint: Path, tmp_path: Path) -> None:
     made = export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(nine_checkpoint)]))
     manifest = made.manifest

@@ -12,8 +12,9 @@ from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import OUTPUTS, Output, Request, check_outputs, requested
 from emer_edge.runtime.outputs.mqtt import Broker
 from emer_edge.runtime.outputs.page.output import TOKEN_VARIABLE, PageOptions
+from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.outputs.session_folder import SessionFolder, SessionOptions
-from emer_edge.runtime.recording.keep import RecordOptions
+from emer_edge.runtime.recording.keep import RecordOptions, record_target
 
 ALONE = [Source()]
 
@@ -154,6 +155,22 @@ def test_where_sessions_are_saved(tmp_path: Path) -> None:
     people = [Source(name=name, participant="p2") for name in ("left", "right")]
     places = SessionFolder.settle(SessionOptions(tmp_path, "s1"), people)
     assert [each.folder for each in places] == [tmp_path / "p2" / "s1-left", tmp_path / "p2" / "s1-right"]
+
+
+@pytest.mark.case("`--record name/`, a folder that is not there yet", before="a file called name", source="seen")
+def test_a_folder_to_record_into(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path):
+        (alone,) = Recorder.settle(RecordOptions(folder), ALONE)
+        assert (alone.path.parent, alone.path.suffix) == (folder, ".mcap")
+        left, right = Recorder.settle(RecordOptions(folder), [Source(name="left"), Source(name="right")])
+        assert left.path.name.removesuffix("-left.mcap") == right.path.name.removesuffix("-right.mcap")
+        assert left.path.parent == right.path.parent == folder
+    for name in ("run.avi", "run.MCAP", "run.mcap.tmp"):
+        with pytest.raises(ConfigurationError, match=r"ends with \.mcap"):
+            record_target(str(tmp_path / name))
+    assert record_target(f"{tmp_path}/new/") == tmp_path / "new"
+    with pytest.raises(ConfigurationError, match="name a folder"):
+        Recorder.settle(RecordOptions(tmp_path / "run.mcap"), [Source(name="left")])
 
 
 @pytest.mark.parametrize("driver", OUTPUTS, ids=lambda driver: driver.name)
