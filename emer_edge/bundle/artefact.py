@@ -136,7 +136,10 @@ class BundleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return self._unfinished.__exit__(kind, error, trace)
+        try:
+            return self._unfinished.__exit__(kind, error, trace)
+        except OSError as gone:
+            raise BundleError(f"can't write {self.path}: {gone.strerror}") from None
 
     def file(self, relative: str) -> Path:
         """Return where to write a file of the bundle, and make its folder."""

@@ -156,6 +156,10 @@ def _unfinished(path: Path, make: Callable[[Path], None]) -> Iterator[tuple[Path
             if str(getattr(error, name)).startswith(str(unfinished)):
                 setattr(error, name, str(path) + str(getattr(error, name)).removeprefix(str(unfinished)))
         raise
+    except Exception:
+        if not _is_at(handle, unfinished):  # what failed is only the first that missed it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        raise
     finally:
         _remove(unfinished)
         os.close(handle)
@@ -171,13 +175,20 @@ def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.lstat(unfinished), os.fstat(handle)):
+            if _is_at(handle, unfinished):
                 return unfinished, handle
-        except (BlockingIOError, FileNotFoundError):  # being swept
+        except BlockingIOError:  # being swept
             pass
         except OSError:  # no locks here
             return unfinished, handle
         os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _sweep(folder: Path) -> None:

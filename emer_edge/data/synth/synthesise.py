@@ -46,17 +46,20 @@ def _write_sheet(path: Path, name: str, header: Iterable[str], rows: Iterable[Se
         import xlsxwriter
     except ImportError as error:
         raise MissingExtraError("writing synthetic sheets", "xlsxwriter", "synth") from error
-    content = io.BytesIO()  # its own errors of the disk are no OSError
-    with xlsxwriter.Workbook(content, {"constant_memory": True}) as book:
-        book.set_properties({"created": _CREATED})
-        page = book.add_worksheet(name)
-        page.write_row(0, 0, header)
-        for number, row in enumerate(rows, start=1):
-            for column, cell in enumerate(row):
-                if isinstance(cell, str):
-                    page.write_string(number, column, cell)
-                elif cell == cell:  # not NaN
-                    page.write_number(number, column, cell)
+    content = io.BytesIO()
+    try:
+        with xlsxwriter.Workbook(content, {"constant_memory": True}) as book:
+            book.set_properties({"created": _CREATED})
+            page = book.add_worksheet(name)
+            page.write_row(0, 0, header)
+            for number, row in enumerate(rows, start=1):
+                for column, cell in enumerate(row):
+                    if isinstance(cell, str):
+                        page.write_string(number, column, cell)
+                    elif cell == cell:  # not NaN
+                        page.write_number(number, column, cell)
+    except xlsxwriter.exceptions.FileCreateError as error:  # of its temporary files
+        raise error.args[0] from None
     path.write_bytes(content.getvalue())
 
 
