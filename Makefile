@@ -6,21 +6,36 @@ VENV ?= .venv
 DEVICE_TESTS = tests/core tests/signals tests/metrics tests/bundle tests/runtime tests/offline
 BIN = $(VENV)/bin
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+# Everything is installed from files that name the hash of each package, and nothing else is; then the project itself. torch is
+# apart: its CPU build where there is no NVIDIA GPU (TORCH=gpu or TORCH=cpu decides otherwise), else PyPI's with CUDA.
+LOCKED = $(PIP_INSTALL) --require-hashes --no-deps --requirement
+TORCH ?= $(if $(wildcard /dev/nvidia0 /dev/nvhost-gpu),gpu,$(if $(filter Linux,$(shell uname)),cpu,gpu))
+TORCH_cpu = --index-url https://download.pytorch.org/whl/cpu
+ITSELF = $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 APT = $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --option Acquire::Retries=3
 
-.PHONY: demo test test-deps test-slow test-oldest lint bench bench-data demo-weights lock clean help test-jetpack6
+.PHONY: demo test test-deps test-slow test-oldest lint audit sbom bench bench-data demo-weights lock clean help test-jetpack6
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-$(VENV)/installed: pyproject.toml requirements/lock.txt
+$(VENV)/installed: pyproject.toml requirements/lock.txt requirements/torch-$(TORCH).txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --constraint requirements/lock.txt --editable '.[dev]'
+	$(BIN)/python $(LOCKED) requirements/torch-$(TORCH).txt $(TORCH_$(TORCH))
+	$(BIN)/python $(LOCKED) requirements/lock.txt
+	$(BIN)/python $(ITSELF)
 	touch $@
 
-$(VENV)-oldest/installed: pyproject.toml requirements/oldest.txt
+$(VENV)-oldest/installed: pyproject.toml requirements/oldest.txt requirements/torch-$(TORCH).txt
 	$(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python $(PIP_INSTALL) --constraint requirements/oldest.txt --editable '.[dev]'
+	$(VENV)-oldest/bin/python $(LOCKED) requirements/torch-$(TORCH).txt $(TORCH_$(TORCH))
+	$(VENV)-oldest/bin/python $(LOCKED) requirements/oldest.txt
+	$(VENV)-oldest/bin/python $(ITSELF)
+	touch $@
+
+$(VENV)-audit/installed: requirements/audit.txt
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python $(LOCKED) $<
 	touch $@
 
 $(VENV)-jetpack6/installed: pyproject.toml requirements/jetpack6.txt
@@ -58,6 +73,12 @@ lint: $(VENV)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+audit: $(VENV)-audit/installed  ## look for known vulnerabilities in all that is locked (asks PyPI)
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --require-hashes $(addprefix --requirement requirements/,lock.txt torch-gpu.txt)
+
+sbom: $(VENV)/installed $(VENV)-audit/installed  ## write sbom.json, what is installed and its licences (CycloneDX)
+	$(VENV)-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
+
 bench: $(VENV)/installed  ## measure the floors: speed, agreement, memory (half an hour)
 	$(BIN)/python -m benchmarks.all
 
@@ -67,11 +88,19 @@ bench-data: $(VENV)/installed  ## synthesise a set of EMER's size, train all fol
 demo-weights: $(VENV)/installed  ## train the demo weights in the package anew (ten minutes)
 	$(BIN)/python -m benchmarks.demo_weights
 
-lock:  ## write requirements/*.txt anew (needs uv)
-	uv pip compile --quiet --universal --no-annotate --python-version 3.10 --extra dev \
-		--constraints requirements/constraints.in --custom-compile-command 'make lock' pyproject.toml -o requirements/lock.txt
-	uv pip compile --quiet --no-annotate --python-version 3.11 --extra dev --resolution lowest-direct \
-		--constraints requirements/constraints.in --custom-compile-command 'make lock' pyproject.toml -o requirements/oldest.txt
+COMPILE = uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command 'make lock'
+lock:  ## write requirements/*.txt anew (needs uv, and PyTorch's index for its CPU builds)
+	cat requirements/lock.txt requirements/torch-gpu.txt > requirements/all.txt
+	$(COMPILE) --universal --python-version 3.10 --extra dev --constraints requirements/constraints.in pyproject.toml -o requirements/all.txt
+	python3 requirements/split.py requirements/all.txt requirements/lock.txt requirements/torch-gpu.txt
+	cat requirements/oldest.txt requirements/torch-gpu.txt > requirements/all.txt
+	$(COMPILE) --python-version 3.11 --extra dev --resolution lowest-direct --constraints requirements/constraints.in pyproject.toml \
+		-o requirements/all.txt
+	python3 requirements/split.py requirements/all.txt requirements/oldest.txt
+	rm requirements/all.txt
+	$(COMPILE) --universal --python-version 3.10 requirements/audit.in -o requirements/audit.txt
+	sed 's/$$/+cpu/' requirements/constraints.in | \
+		$(COMPILE) --no-deps $(TORCH_cpu) - -o requirements/torch-cpu.txt
 
 clean:  ## remove the environments and the demo
-	rm -rf $(VENV) $(VENV)-oldest demo
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-audit demo

@@ -48,7 +48,7 @@ def main() -> int:
     arguments = made.parse_args()
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
         folder = Path(name)
-        path = load_bundle(arguments.bundle or shop.bundle("int8")).part("cpu", "face_encoder")
+        path = load_bundle(arguments.bundle or shop.bundle("int8")).part("cpu", "face_encoder").path
         full = face_encoder(load_demo_checkpoint()[0])
         (folder / "fp32.onnx").write_bytes(full.SerializeToString())
         macs = {mac.name: mac.macs for mac in count_macs(full)}

@@ -84,7 +84,7 @@ class Work:
 
 def work_of(bundle: Bundle, part: str) -> Work:
     """One run of a part, a batch of one."""
-    path = bundle.part("tensorrt", part)
+    path = bundle.part("tensorrt", part).path
     precision = bundle.manifest.precision.parts[f"tensorrt/{part}"]
     rest = "fp16" if precision == "int8" else precision
     macs = dict.fromkeys(MACS_A_CLOCK, 0)

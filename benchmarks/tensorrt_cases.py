@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emer_edge.bundle import TENSORRT, load_bundle, role_of
+from emer_edge.bundle import TENSORRT, file_of, load_bundle, role_of
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -29,7 +29,8 @@ def given(paths: Sequence[Path]) -> Iterator[Case]:
     for entry in paths:
         bundle = load_bundle(entry)
         precisions: dict[str, str] = dict(bundle.manifest.precision.parts)
-        for part, path in bundle.parts(TENSORRT).items():
+        for part in bundle.parts(TENSORRT):
+            path = bundle.path / file_of(TENSORRT, part)
             same = (f"cpu/{name}.onnx" for name in (part, role_of(part)))  # in its own precision where that is there
             cpu = next((bundle.path / name for name in same if name in bundle.manifest.files), None)
             precision = precisions.get(f"tensorrt/{part}", "fp32")

@@ -28,6 +28,7 @@ from emer_edge.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     from emer_edge.bench.records.report_records import BenchReport
+    from emer_edge.bundle import Bundle
 
 _MARKER: Final = ".emer-edge-demo"
 _FOLD: Final = 1
@@ -61,33 +62,38 @@ class Demo:
     bench: BenchReport
 
 
-def default_bundle(progress: Progress = silent, folder: Path | None = None) -> Path:
-    """Find the bundle to use when none is given.
+def open_bundle(path: Path | None, progress: Progress = silent, key: Path | None = None) -> Bundle:
+    """Load a bundle, or the one to use when none is given.
 
-    The newest `*.emer` in `folder` (the current one by default); else the demo bundle from the user's cache, made there
-    once where the export extra is installed.
+    That is the newest `*.emer` in the current folder; else the demo bundle from the user's cache, made there once where
+    the export extra is installed.
+
+    Args:
+        path: of the bundle, or None.
+        progress: of checking it, or of making one.
+        key: what it must be signed by (see `load_bundle`).
 
     Raises:
-        BundleError: there is none, and none can be made here.
+        BundleError: it can't be used, or there is none, and none can be made here.
     """
     from platformdirs import user_cache_path
 
     from emer_edge.bundle import load_bundle
 
-    folder = folder or Path.cwd()
-    if here := sorted(folder.glob("*.emer"), key=lambda bundle: bundle.stat().st_mtime):
-        return here[-1]
+    here = sorted(Path.cwd().glob("*.emer"), key=lambda bundle: bundle.stat().st_mtime)
+    if path is not None or here:
+        return load_bundle(path or here[-1], key=key, progress=progress)
     cached = user_cache_path("emer-edge") / f"demo-{__version__}.emer"
+    if key is not None:
+        raise BundleError(f"there is no bundle in {Path.cwd()}, and the demo bundle is not signed; name a bundle")
     if cached.exists():
         try:
-            load_bundle(cached)
+            return load_bundle(cached, progress=progress)
         except BundleError:  # of another version, or damaged: it is replaced
             shutil.rmtree(cached)
-        else:
-            return cached
     if absent := missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES)):
         raise BundleError(
-            f"there is no bundle in {folder}, and the demo bundle can't be made without {', '.join(absent)}; "
+            f"there is no bundle in {Path.cwd()}, and the demo bundle can't be made without {', '.join(absent)}; "
             f"name a bundle, or {install_line('export,synth')} and run: emer-edge export --output demo.emer"
         )
     from emer_edge.export.export_options import ExportOptions
@@ -95,7 +101,7 @@ def default_bundle(progress: Progress = silent, folder: Path | None = None) -> P
 
     with suppress(OutputExistsError):  # another process was faster
         export_bundle(ExportOptions(output=cached), progress)
-    return cached
+    return load_bundle(cached, progress=progress)
 
 
 def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import socket
@@ -16,7 +15,6 @@ from typing import Final, TypeVar
 from emer_edge import __version__
 from emer_edge.bench.latency.machine_state import describe
 from emer_edge.bundle import load_bundle
-from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.core.errors import BundleError, EmerEdgeError, WorkerError
 from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.data.images import import_cv2
@@ -50,10 +48,10 @@ class Opening:
     @classmethod
     def of(cls, session: Session) -> Opening:
         """From an open session."""
-        folder = session.bundle.path.resolve()
+        bundle = session.bundle
         engines = {session.parts[role].engine for role in session.networks}
         engine = session.engine_name if len(engines) == 1 else "auto"
-        return cls(folder, _manifest_hash(folder), engine, parts=tuple(session.networks.items()))
+        return cls(bundle.path.resolve(), bundle.manifest_sha256, engine, parts=tuple(session.networks.items()))
 
     def open(self) -> Session:
         """Open it, after every file has been checked.
@@ -63,7 +61,7 @@ class Opening:
             EngineError: the engine is not there.
         """
         bundle = load_bundle(self.bundle)
-        if _manifest_hash(self.bundle) != self.manifest_sha256:
+        if bundle.manifest_sha256 != self.manifest_sha256:
             raise BundleError(f"{self.bundle} is another bundle than the one that is measured; copy that one here")
         import_cv2().setNumThreads(self.threads)
         return Session(bundle, self.engine, self.threads, parts=dict(self.parts) or None)
@@ -204,10 +202,3 @@ def differences(here: Machine, machines: Mapping[str, Machine | BaseException]) 
         "last digits may differ from a run on one of them"
         for computes, hosts in others.items()
     )
-
-
-def _manifest_hash(folder: Path) -> str:
-    try:
-        return hashlib.sha256((folder / MANIFEST_NAME).read_bytes()).hexdigest()
-    except OSError as error:
-        raise WorkerError(f"can't read the manifest of {folder}: {error.strerror or error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emer_edge.bundle.artefact import Bundle, BundleWriter, load_bundle
+from emer_edge.bundle.artefact import Bundle, BundleWriter, Part, load_bundle
 from emer_edge.bundle.manifest import Combination, Manifest
 from emer_edge.bundle.variants import CPU, TENSORRT, VARIANTS, Variant, file_of, role_of
 
@@ -14,6 +14,7 @@ __all__ = [
     "BundleWriter",
     "Combination",
     "Manifest",
+    "Part",
     "Variant",
     "file_of",
     "load_bundle",

@@ -1,100 +1,142 @@
-"""A bundle's folder: written atomically, and read only after all its files have been checked."""
+"""A bundle's folder: written atomically, and read once, after which it is used from memory."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
-from emer_edge.bundle.golden_file import GOLDEN_NAME
+from emer_edge.bundle.golden_file import GOLDEN_NAME, Golden, read_golden
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
-from emer_edge.bundle.variants import VARIANTS, Variant, file_of, role_of
+from emer_edge.bundle.onnx_rule import check_part
+from emer_edge.bundle.reading import check_names, read_inside
+from emer_edge.bundle.signature import SIGNATURE_NAME, check_signature
+from emer_edge.bundle.variants import VARIANTS, Variant, role_of
 from emer_edge.core.errors import BundleError
+from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, name_folder, unfinished_folder
 
 _LARGEST_MANIFEST: Final = 16 << 20
-_OWN: Final = frozenset({MANIFEST_NAME, GOLDEN_NAME, "report.json", "report.html"})
+_LARGE_BYTES: Final = 256 << 20  # from here on hashing takes seconds on a board, so that its progress is shown
+_OWN: Final = frozenset({MANIFEST_NAME, GOLDEN_NAME, SIGNATURE_NAME, "report.json", "report.html"})
+_SUFFIX: Final = ".onnx"
+
+
+@dataclass(frozen=True)
+class Part:
+    """An ONNX part as it was read: `content` is what an engine gets, which never opens `path`; that is for messages."""
+
+    path: Path
+    content: bytes = field(repr=False)
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path | Part) -> Part:
+        """Read a file that was made here (OSError where it can't be read); a part is itself."""
+        if isinstance(path, Part):
+            return path
+        content = path.read_bytes()
+        return cls(path, content, hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle with checked files."""
+    """A bundle with checked files, of which parts and golden inputs are held until they are released."""
 
     path: Path
     manifest: Manifest
+    manifest_sha256: str = ""  # of its file; empty where it was made up
+    _held: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
-    def part(self, variant: Variant, name: str) -> Path:
-        """Return the ONNX file of a part (`face_encoder`, `fusion`, `face_detector`); raise BundleError if absent."""
-        relative = file_of(variant, name)
-        if relative not in self.manifest.files:
-            held = ", ".join(sorted(self.manifest.files)) or "nothing"
-            raise BundleError(f"{self.path} has no {relative}; it holds {held}; export it again")
-        return self.path / relative
+    def part(self, variant: Variant, name: str) -> Part:
+        """Return a part (`face_encoder`, `fusion`, `face_detector`); raise BundleError if absent."""
+        return self.part_of(f"{variant}/{name}")
 
-    def part_of(self, key: str) -> Path:
-        """Return the ONNX file of `cpu/fusion` and so on; raise BundleError if absent."""
-        variant, _, name = key.partition("/")
-        return self.part(cast(Variant, variant), name)
+    def part_of(self, key: str) -> Part:
+        """Return the part `cpu/fusion` and so on; raise BundleError if absent."""
+        relative = f"{key}{_SUFFIX}"
+        return Part(self.path / relative, self.content(relative), self.manifest.files[relative].sha256)
 
     def keys_of(self, role: str) -> list[str]:
         """All that can compute a part: `cpu/fusion`, `cpu/fusion-int8`, `tensorrt/fusion`."""
         return [f"{variant}/{name}" for variant in VARIANTS for name in self.parts(variant) if role_of(name) == role]
 
-    def parts(self, variant: Variant) -> dict[str, Path]:
-        """The variant's parts by name; empty where the bundle has none."""
-        files = {
-            name: file_of(variant, name) for name in sorted({PurePosixPath(path).stem for path in self.manifest.files})
-        }
-        return {name: self.path / file for name, file in files.items() if file in self.manifest.files}
+    def parts(self, variant: Variant) -> list[str]:
+        """Names of the variant's parts, sorted; empty where the bundle has none."""
+        return sorted(PurePosixPath(file).stem for file in self.manifest.files if file.startswith(f"{variant}/"))
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """File -> SHA-256, the manifest's own included: what a signature covers."""
+        return {name: file.sha256 for name, file in self.manifest.files.items()} | {MANIFEST_NAME: self.manifest_sha256}
+
+    def golden(self) -> Golden:
+        """The golden inputs and outputs; BundleError where there are none, or they are damaged."""
+        return read_golden(self.content(GOLDEN_NAME), f"{self.path / GOLDEN_NAME}")
+
+    def content(self, relative: str) -> bytes:
+        """A file's bytes, as held, or read anew once they are released; BundleError where it is absent or changed."""
+        if relative not in self.manifest.files:
+            there = ", ".join(sorted(self.manifest.files)) or "nothing"
+            raise BundleError(f"{self.path} has no {relative}; it holds {there}; export it again")
+        held = self._held.get(relative)
+        return _content(self.path, relative, self.manifest.files[relative]) if held is None else held
+
+    def release(self, keep: Collection[str] = ()) -> None:
+        """Free what is held, but for the files in `keep`: engines that are loaded don't need it."""
+        for relative in [each for each in self._held if each not in keep]:
+            self._held.pop(relative, None)
 
 
-def load_bundle(path: str | Path) -> Bundle:
-    """Open the bundle in folder `path`.
+def load_bundle(path: str | Path, *, key: str | Path | None = None, progress: Progress = silent) -> Bundle:
+    """Open the bundle in folder `path`: read each of its files once, and check it.
+
+    Args:
+        path: the folder.
+        key: what it must be signed by (see `check_signature`).
+        progress: shows the hashing of a large one, in MB.
 
     Raises:
         BundleError: no bundle there; an invalid or newer manifest; a file that is missing, has another size or
-            another hash, or is outside the folder.
+            another hash, is a link, is outside the folder, or is not listed; a part that holds what no export writes;
+            a signature that is asked for, and is missing or another's (other errors as `check_signature`).
     """
     folder = Path(path)
-    manifest_path = folder / MANIFEST_NAME
     if not folder.is_dir():
         raise BundleError(f"there is no bundle at {folder}; make one with: emer-edge export --output NAME.emer")
-    if not manifest_path.is_file():
+    if not (folder / MANIFEST_NAME).exists():
         raise BundleError(f"{folder} holds no {MANIFEST_NAME}, so it is not a bundle of emer-edge")
-    if manifest_path.stat().st_size > _LARGEST_MANIFEST:
-        raise BundleError(f"{manifest_path} is larger than {_LARGEST_MANIFEST >> 20} MB; it is not a manifest")
-    manifest = Manifest.from_json(manifest_path.read_bytes(), str(manifest_path))
-    for relative, record in manifest.files.items():
-        _check(folder, relative, record)
-    return Bundle(folder, manifest)
+    data, digest = read_inside(folder, MANIFEST_NAME, _LARGEST_MANIFEST)
+    bundle = Bundle(folder, Manifest.from_json(data, str(folder / MANIFEST_NAME)), digest)
+    files = bundle.manifest.files
+    check_names(folder, files, (MANIFEST_NAME, SIGNATURE_NAME))
+    if key is not None:
+        check_signature(folder, bundle.hashes, Path(key))
+    done, total = 0, sum(record.bytes for record in files.values())
+    for relative, record in files.items():
+        content = _content(folder, relative, record)
+        done += record.bytes
+        if total > _LARGE_BYTES:
+            progress("checking the bundle, MB", done >> 20, total >> 20)
+        if relative.endswith(_SUFFIX):
+            check_part(content, f"{folder}: {relative}")
+        if relative.endswith(_SUFFIX) or relative == GOLDEN_NAME:
+            bundle._held[relative] = content
+    return bundle
 
 
-def _check(folder: Path, relative: str, record: FileRecord) -> None:
-    name = PurePosixPath(relative)
-    file = folder / name
-    if name.is_absolute() or ".." in name.parts or "\\" in relative or not name.parts:
-        raise BundleError(f"{folder}: the manifest names {relative!r}, which leaves the folder; don't use this bundle")
-    if not file.is_file():
-        raise BundleError(f"{folder} lacks {relative}, which its manifest names; copy the bundle again")
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder}: {relative} is a link that leaves the folder; don't use this bundle")
-    if file.stat().st_size != record.bytes or sha256_of(file) != record.sha256:
-        raise BundleError(f"{folder}: {relative} is not the file that was exported (wrong hash); copy the bundle again")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _content(folder: Path, name: str, record: FileRecord) -> bytes:
+    content, digest = read_inside(folder, name, record.bytes)
+    if digest != record.sha256:
+        raise BundleError(f"{folder}: {name} is not the file that was exported (wrong hash); copy the bundle again")
+    return content
 
 
 def _writes(file: Path) -> bool:
@@ -161,18 +203,22 @@ class BundleWriter:
         """Hash the files, write the manifest with their hashes, and rename the folder.
 
         Raises:
+            BundleError: what was written could not be loaded.
             OutputExistsError: something has come to the bundle's place meanwhile.
             BundleError: the disk refuses.
         """
-        files = {
-            file.relative_to(self.folder).as_posix(): FileRecord(sha256=sha256_of(file), bytes=file.stat().st_size)
-            for file in sorted(self.folder.rglob("*"))
-            if file.is_file() and file.name != MANIFEST_NAME
-        }
+        files = {}
+        for file in sorted(each for each in self.folder.rglob("*") if each.is_file() and each.name != MANIFEST_NAME):
+            relative, part = file.relative_to(self.folder).as_posix(), Part.of(file)
+            files[relative] = FileRecord(sha256=part.sha256, bytes=len(part.content))
+            if relative.endswith(_SUFFIX):
+                check_part(part.content, f"{self.path}: {relative}")
         manifest = msgspec.structs.replace(manifest, files=files)
-        self.add(MANIFEST_NAME, manifest.to_json())
+        content = manifest.to_json()
+        Manifest.from_json(content, f"{self.path / MANIFEST_NAME}")
+        self.add(MANIFEST_NAME, content)
         try:
             name_folder(self.folder, self._target)
         except OSError as error:
             raise BundleError(f"can't name the bundle {self.path}: {error.strerror}") from None
-        return Bundle(self.path, manifest)
+        return Bundle(self.path, manifest, hashlib.sha256(content).hexdigest())

@@ -14,7 +14,6 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -32,7 +31,8 @@ FP32 leaves room for TensorFloat-32 and other orders of summation, INT8 for acti
 step. A wrong channel order, scale or file differs by around 1.
 """
 
-_LARGEST_BYTES: Final = 64 << 20  # of one tensor, before anything is unpacked
+_LARGEST_BYTES: Final = 256 << 20  # of all tensors, before anything is unpacked
+_MOST_TENSORS: Final = 4096
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -66,26 +66,29 @@ def write_golden(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
-def read_golden(path: Path) -> Golden:
-    """Read `golden.npz`.
+def read_golden(content: bytes, where: str = GOLDEN_NAME) -> Golden:
+    """Read the content of `golden.npz`, which is called `where` in messages.
 
     Raises:
         BundleError: it is damaged, holds an unknown name, another type than float32, numbers that are not finite, or
-            more than 64 MB in one tensor.
+            more than 256 MB once it is unpacked.
     """
     inputs: dict[str, Tensors] = {}
     outputs: dict[tuple[Variant, str], Tensors] = {}
     ends: dict[int, Tensors] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            large = [member.filename for member in archive.infolist() if member.file_size > _LARGEST_BYTES]
-        if large:
-            raise BundleError(f"{path} holds {large[0]} of more than {_LARGEST_BYTES >> 20} MB; don't use this bundle")
-        with np.load(path, allow_pickle=False) as arrays:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            sizes = [member.file_size for member in archive.infolist()]
+        if sum(sizes) > _LARGEST_BYTES or len(sizes) > _MOST_TENSORS:
+            raise BundleError(
+                f"{where} would unpack to {len(sizes)} tensors of {sum(sizes) >> 20} MB, more than any export writes; "
+                "don't use this bundle"
+            )
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             for key in arrays.files:
                 array = arrays[key]
                 if array.dtype != np.float32 or not np.isfinite(array).all():
-                    raise BundleError(f"{path}: {key} is not finite float32; export the bundle again")
+                    raise BundleError(f"{where}: {key} is not finite float32; export the bundle again")
                 match key.split("/"):
                     case ["in", part, name]:
                         inputs.setdefault(part, {})[name] = array
@@ -94,9 +97,9 @@ def read_golden(path: Path) -> Golden:
                     case ["end", number, head] if number.isdecimal():
                         ends.setdefault(int(number), {})[head] = array
                     case _:
-                        raise BundleError(f"{path} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
+                        raise BundleError(f"{where} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
     except BundleError:
         raise
     except Exception as error:  # zip, zlib and NumPy share no exception
-        raise BundleError(f"can't read {path}: {error}; export the bundle again") from None
+        raise BundleError(f"can't read {where}: {error}; export the bundle again") from None
     return Golden(inputs, outputs, ends)

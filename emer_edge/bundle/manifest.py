@@ -5,16 +5,19 @@ Decoding is strict: a missing field, an unknown field or a value of another type
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from emer_edge.bundle.reading import read_json
 from emer_edge.bundle.variants import VARIANTS
 from emer_edge.core.errors import BundleError, EmerEdgeError
 from emer_edge.core.heads import HEADS, protocols_of
 from emer_edge.core.samples import Display
 from emer_edge.core.standard_streams import to_json
-from emer_edge.core.window import EYE_COLUMN_COUNT, EventsRule, WindowSpec
+from emer_edge.core.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, NANOSECONDS, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
 SCHEMA: Final = 2
@@ -22,6 +25,8 @@ SCHEMA: Final = 2
 _READ: Final = (1, SCHEMA)
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The quantiles of an eye column in `Manifest.eye_quantiles`."""
+_LARGEST_BYTES: Final = 2 << 30  # of all files; an FP16 export for CPUs and GPUs has 95 MB
+_Level = Annotated[float, msgspec.Meta(ge=0, le=255)]
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,8 +36,8 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class FileRecord(_Record, frozen=True):
     """One file: its SHA-256 in hexadecimal and its size in bytes."""
 
-    sha256: str
-    bytes: int
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BundledHead(_Record, frozen=True):
@@ -46,7 +51,7 @@ class BundledHead(_Record, frozen=True):
 
     name: str
     classes: tuple[str, ...] = ()
-    temperature: float = 1.0
+    temperature: Annotated[float, msgspec.Meta(ge=1e-3, le=1e3)] = 1.0
 
 
 class NetworkRecord(_Record, frozen=True):
@@ -71,9 +76,17 @@ class FaceRecord(_Record, frozen=True):
 
     template_px: tuple[tuple[float, float], ...]
     template_faces: int = 0
-    brightness_mean: float | None = None
-    brightness_std: float | None = None
+    brightness_mean: _Level | None = None
+    brightness_std: _Level | None = None
     match_brightness: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.template_px) != 5 or len(set(self.template_px)) != 5:
+            raise ValueError(f"face.template_px must hold 5 landmarks, not {len(set(self.template_px))}")
+        if not all(0 <= side <= FACE_SIZE_PX for point in self.template_px for side in point):
+            raise ValueError(f"face.template_px must lie in a crop of {FACE_SIZE_PX} x {FACE_SIZE_PX}")
+        if self.match_brightness and not (self.brightness_mean and self.brightness_std):
+            raise ValueError("face.match_brightness needs face.brightness_mean and face.brightness_std above 0")
 
 
 class DetectorRecord(_Record, frozen=True):
@@ -89,11 +102,11 @@ class DetectorRecord(_Record, frozen=True):
     """
 
     kind: Literal["centerface", "yunet"]
-    height_px: int
-    width_px: int
-    score: float = 0.5
+    height_px: Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
+    width_px: Annotated[int, msgspec.Meta(ge=32, le=4096, multiple_of=32)]
+    score: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     source: str = ""
-    near_px: int = 0
+    near_px: Annotated[int, msgspec.Meta(ge=0, le=4096, multiple_of=32)] = 0
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -261,14 +274,25 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"heads must be among {', '.join(HEADS)}, not {', '.join(unknown) or 'empty'}")
         if len(self.eye_columns) != EYE_COLUMN_COUNT:
             raise ValueError(f"eye_columns must name {EYE_COLUMN_COUNT} columns, not {len(self.eye_columns)}")
-        if len(self.face.template_px) != 5:
-            raise ValueError(f"face.template_px must hold 5 landmarks, not {len(self.face.template_px)}")
-        if self.face.match_brightness and not (self.face.brightness_mean and self.face.brightness_std):
-            raise ValueError("face.match_brightness needs face.brightness_mean and face.brightness_std above 0")
-        if self.detector.near_px % 32 or self.detector.near_px < 0:
-            raise ValueError(f"detector.near_px must be 0 or a multiple of 32, not {self.detector.near_px}")
-        if any(not head.temperature > 0 for head in self.heads):
-            raise ValueError("temperatures must be above 0")
+        if len(set(self.head_names)) != len(self.heads):
+            raise ValueError("a head is named twice")
+        for head in self.heads:
+            width = HEADS[head.name].width if HEADS[head.name].kind == "class" else 0
+            if not len(head.classes) == len(set(head.classes)) == width:
+                raise ValueError(f"{head.name} has {width} different classes, not {', '.join(head.classes) or 'none'}")
+        if self.window.length_ns > 600 * NANOSECONDS or self.window.hop_ns < NANOSECONDS // 100:
+            raise ValueError("window must be up to 600 s long, with hops of 10 ms or more")
+        if self.display is not None and max(astuple(self.display)) > 100_000:
+            raise ValueError("display must be up to 100,000 pixels and mm wide and high")
+        rows = self.eye_quantiles.values()
+        if not set(self.eye_quantiles) <= set(self.eye_columns) or not all(
+            _rising(row, len(QUANTILES)) for row in rows
+        ):
+            raise ValueError(f"eye_quantiles must hold {len(QUANTILES)} rising numbers for columns of eye_columns")
+        if self.gap_quantiles and not _rising((0.0, *self.gap_quantiles, 1.0), 103):
+            raise ValueError("gap_quantiles must hold 101 rising numbers between 0 and 1")
+        if sum(file.bytes for file in self.files.values()) > _LARGEST_BYTES:
+            raise ValueError(f"files must have up to {_LARGEST_BYTES:,} bytes together")
         given = sorted(name for network in self.networks for name in network.heads)
         if self.networks and given != sorted(self.head_names):
             raise ValueError(f"the networks give {', '.join(given)}, the heads are {', '.join(self.head_names)}")
@@ -317,11 +341,11 @@ class Manifest(_Record, frozen=True):
 
     @classmethod
     def from_json(cls, data: bytes, where: str = MANIFEST_NAME) -> Manifest:
-        """Decode; BundleError names the wrong field or the newer schema."""
+        """Decode; BundleError names the wrong field, the key that is there twice, or the newer schema."""
         try:
-            document: Any = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BundleError(f"{where} is not JSON ({error}); export the bundle again") from None
+            document = read_json(data)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{where} is not JSON as export writes it ({error}); export the bundle again") from None
         if not isinstance(document, dict) or not isinstance(document.get("schema"), int):
             raise BundleError(f"{where} names no schema version; it is not a manifest of emer-edge")
         if document["schema"] > SCHEMA:
@@ -335,3 +359,7 @@ class Manifest(_Record, frozen=True):
             return msgspec.convert(document, cls)
         except (msgspec.ValidationError, EmerEdgeError, RecursionError) as error:
             raise BundleError(f"{where} is not a valid manifest: {error}") from None
+
+
+def _rising(row: tuple[float, ...], count: int) -> bool:
+    return len(row) == count and all(one <= other for one, other in pairwise(row))

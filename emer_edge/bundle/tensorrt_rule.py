@@ -2,15 +2,15 @@
 
 Importers of TensorRT 10.1 to 10.6 give a recurrent operator without initial states FLOAT zeros, whatever its own type,
 and a strongly typed network refuses to join two types. A device checks it without the package onnx: the few fields that
-it takes are read off protobuf's encoding (https://protobuf.dev/programming-guides/encoding; onnx.proto's numbers).
+it takes are read off protobuf's encoding (onnx.proto's numbers).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from emer_edge.bundle.onnx_rule import fields, text
 from emer_edge.bundle.variants import TENSORRT, file_of
 from emer_edge.core.errors import BundleError
 
@@ -62,13 +62,13 @@ def tensorrt_faults(content: bytes) -> list[str]:
     return faults
 
 
-def ensure_buildable(parts: Mapping[str, Path]) -> None:
-    """Raise BundleError, naming parts and nodes, where a part breaks the rule or can't be read."""
+def ensure_buildable(parts: Mapping[str, bytes]) -> None:
+    """Raise BundleError, naming parts and nodes, where a part breaks the rule."""
     faults = []
-    for name, path in parts.items():
+    for name, content in parts.items():
         try:
-            found = tensorrt_faults(path.read_bytes())
-        except (OSError, BundleError) as error:
+            found = tensorrt_faults(content)
+        except BundleError as error:
             found = [str(error)]
         if found:
             more = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
@@ -89,18 +89,18 @@ def _read(model: memoryview) -> tuple[list[_Node], dict[str, int | None], dict[s
             nodes.append(_node(list(_fields(value))))
         elif number == 5:
             constant = dict(_fields(value))
-            types[_text(constant[8])] = constant[2]
+            types[text(constant[8])] = constant[2]
         elif number in (11, 12):
             info = dict(_fields(value))
             tensor = dict(_fields(info[2]))[1]
-            (types if number == 11 else declared)[_text(info[1])] = dict(_fields(tensor))[1]
+            (types if number == 11 else declared)[text(info[1])] = dict(_fields(tensor))[1]
     return nodes, types, declared
 
 
 def _node(fields: list[tuple[int, Any]]) -> _Node:
-    inputs, outputs, names, ops = ([_text(value) for number, value in fields if number == at] for at in (1, 2, 3, 4))
+    inputs, outputs, names, ops = ([text(value) for number, value in fields if number == at] for at in (1, 2, 3, 4))
     attributes = [dict(_fields(value)) for number, value in fields if number == 5]
-    given = {_text(attribute[1]): attribute for attribute in attributes}
+    given = {text(attribute[1]): attribute for attribute in attributes}
     kind: int | None = None
     if ops[0] == "Cast":
         kind = given["to"][3]
@@ -112,30 +112,4 @@ def _node(fields: list[tuple[int, Any]]) -> _Node:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field: a whole number, or the bytes of what has a length or a fixed width."""
-    at = 0
-    while at < len(message):
-        tag, at = _whole(message, at)
-        if tag & 7 == 0:
-            value, at = _whole(message, at)
-            yield tag >> 3, value
-            continue
-        size, at = _whole(message, at) if tag & 7 == 2 else ({1: 8, 5: 4}[tag & 7], at)
-        if at + size > len(message):
-            raise ValueError("it is cut short")
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _whole(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        value |= (message[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if message[at - 1] < 128:
-            return value, at
-    raise ValueError("a number without an end")
-
-
-def _text(value: memoryview) -> str:
-    return bytes(value).decode()
+    return ((number, value) for number, _, value in fields(message))

@@ -22,9 +22,10 @@ def main() -> None:
 
 
 def _crashes() -> bool:
-    """Whether an engine that may have been loaded crashes at the end."""
+    """Whether an engine that may have been loaded crashes at the end, or is still at work."""
     if "numpy" not in sys.modules:  # which every engine needs
         return False
+    from emer_edge.runtime.engines.base import LEFT_BEHIND
     from emer_edge.runtime.engines.onnxruntime_engine import crashes_at_exit
 
-    return crashes_at_exit()
+    return bool(LEFT_BEHIND) or crashes_at_exit()

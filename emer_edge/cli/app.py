@@ -26,9 +26,11 @@ from emer_edge.cli.prepare import prepare
 from emer_edge.cli.purge import purge
 from emer_edge.cli.run import run
 from emer_edge.cli.shared_options import HelpfulCommand
+from emer_edge.cli.sign import sign
 from emer_edge.cli.simulate import simulate
 from emer_edge.cli.synth import synth
 from emer_edge.cli.train import train
+from emer_edge.cli.verify import verify
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.standard_streams import open_standard_streams, silence
 
@@ -41,7 +43,8 @@ app = typer.Typer(
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
 _COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    export, run, bench, train, synth, info, predict, prepare, convert, build, devices, doctor, demo, purge
+    export, run, bench, train, synth, info, predict, prepare, convert, build, sign, verify, devices,
+    doctor, demo, purge,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command(cls=HelpfulCommand)(_command)

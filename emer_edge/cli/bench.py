@@ -155,7 +155,7 @@ def bench(
     from emer_edge.bench.benchmark import run_bench
     from emer_edge.bench.pages import tables_of
     from emer_edge.cli.parsing import fold_numbers, stream_numbers, worker_number
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.report.text_tables import to_rich
     from emer_edge.signals.profiles import profiles_named
 
@@ -181,7 +181,7 @@ def bench(
             choices = DataChoices(view, classes, label_column, strict=strict, keep_folds=keep_folds)
             dataset = open_dataset(data, choices, report)
         options = BenchOptions(
-            bundles=tuple(bundles) if bundles else (default_bundle(report),),
+            bundles=tuple(bundles) if bundles else (open_bundle(None, report).path,),
             data=dataset,
             folds=numbers,
             output=output,

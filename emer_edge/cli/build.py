@@ -52,16 +52,15 @@ def build(
     tensorrt_rtx (the extra rtx) still builds every part: a check that TensorRT takes them, thrown away unless --output
     is given. Exits with 1 when a part can't be built on this machine's GPU.
     """
-    from emer_edge.bundle import load_bundle
     from emer_edge.bundle.golden_file import GOLDEN_NAME
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.runtime.engines.tensorrt.builder import BuildOptions
     from emer_edge.runtime.engines.tensorrt.engine import why_not
     from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt
 
     done = None
     with progress_bars() as report:
-        opened = load_bundle(bundle or default_bundle(report))
+        opened = open_bundle(bundle, report)
         options = BuildOptions(package=package, workspace_mb=workspace_mb, compute_capability=compute_capability)
         if find_tensorrt() is None and options == BuildOptions() and output is None and timing_cache is None:
             say(f"no engines are built, as TensorRT can't run here: {why_not()}")

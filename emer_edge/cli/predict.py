@@ -33,10 +33,9 @@ def predict(
     force: ForceOption = False,
 ) -> None:
     """Score clips and recordings offline: one row per clip, or per window of a recording."""
-    from emer_edge.bundle import load_bundle
     from emer_edge.cli.datasets import show_clips
     from emer_edge.core.whole_file import Target
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
     from emer_edge.offline.predict import predict_paths, write_csv
     from emer_edge.runtime.session import Session
@@ -44,7 +43,7 @@ def predict(
     for written in [output] if fixation_maps is None else [output, fixation_maps / INDEX_FILE]:
         Target.of(written, force)
     with progress_bars() as report:
-        opened = load_bundle(bundle or default_bundle(report))
+        opened = open_bundle(bundle, report)
         with Session(opened, engine, threads, progress=report) as session:
             predictions = predict_paths(
                 session, paths, strict=strict, faces=FaceOptions(subject), opened=show_clips, progress=report

@@ -42,16 +42,15 @@ def prepare(
     missing, turned away, blurred, cut, covered or too small gives no crop; prepare.csv counts them. Run it again to
     continue after a stop: clips of the same video and options are kept.
     """
-    from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.offline.prepare import REPORT_FILE, prepare_videos
     from emer_edge.runtime.engines import CPU_ENGINE
     from emer_edge.runtime.faces import ARCFACE_TEMPLATE
     from emer_edge.runtime.session import Session
 
     with progress_bars() as report:
-        opened = load_bundle(bundle or default_bundle(report))
+        opened = open_bundle(bundle, report)
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
         with Session(opened, CPU_ENGINE) as session:
             done = prepare_videos(

@@ -52,6 +52,10 @@ def run(
             "--check", help="Check the bundle's hashes, the sources, and what they need; then exit with 0 or 2."
         ),
     ] = False,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(help="Refuse a bundle unless this public key or authority (PEM) has signed it. Extra: sign."),
+    ] = None,
     camera: Annotated[
         str,
         _source(
@@ -225,7 +229,7 @@ def run(
 
     from emer_edge.cli.parsing import duration_s, points
     from emer_edge.core.samples import Display, StimulusRect
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.runtime.markers import marker_sources
     from emer_edge.runtime.options import BaselineOptions
     from emer_edge.runtime.outputs import check_outputs, open_outputs
@@ -267,11 +271,11 @@ def run(
     marking = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
+    with progress_bars() as report:
+        opened = open_bundle(bundle, report, require_signature)
     if bundle is None:
-        with progress_bars() as report:
-            bundle = default_bundle(report)
-        say(f"bundle: {bundle}")
-    pipeline = Pipeline(bundle, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
+        say(f"bundle: {opened.path}")
+    pipeline = Pipeline(opened, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
     if check:
         pipeline.check()
         read = f" and {len(people)} streams" if people else f", {camera} and {tracker}"

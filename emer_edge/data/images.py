@@ -19,6 +19,7 @@ _SCAN: Final = b"\xda"
 _ORIENTATION_TAG: Final = 0x0112
 _FULL_16_BITS: Final = 1 << 14  # a brightest value below it is that of 8, 10, 12 or 14 bits
 _OPAQUE: Final = 255
+_MOST_PIXELS: Final = 1 << 26  # OpenCV refuses larger images by their header, before it takes memory for them
 
 
 def import_cv2() -> Any:
@@ -28,6 +29,7 @@ def import_cv2() -> Any:
         MissingExtraError: OpenCV is not installed.
     """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # older builds warn of every back end that they try
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(_MOST_PIXELS))
     try:
         import cv2
     except ImportError as error:
@@ -68,8 +70,8 @@ def decode(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         (H, W, 3) uint8, B, G, R, and what had to be done to it, in words that are the same for all images.
 
     Raises:
-        DataError: the file can't be opened, is cut short or no image, holds fewer bits than its format says, or parts
-            of it are transparent.
+        DataError: the file can't be opened, is cut short or no image, has over 67 million pixels, holds fewer bits
+            than its format says, or parts of it are transparent.
         MissingExtraError: OpenCV is not installed.
     """
     cv2 = import_cv2()
@@ -81,8 +83,10 @@ def decode(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     try:
         whole = bool(content) and not _cut_short(content)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
-    except cv2.error:
+    except cv2.error as error:
         image = None
+        if "MAX_IMAGE" in str(error):
+            raise DataError(f"{path} has more than {_MOST_PIXELS:,} pixels, so it was not decoded") from None
     if image is None:
         short = "" if whole else f": it is cut short, at {len(content)} bytes"
         raise DataError(f"{path} is not an image that OpenCV can read{short}; copy it again from its source")

@@ -127,7 +127,7 @@ class _Export:
             for key in made.precisions
             if key.startswith(f"{TENSORRT}/")
         }
-        ensure_buildable(parts)
+        ensure_buildable({name: path.read_bytes() for name, path in parts.items()})
         checks = check_parts(parts, progress)
         judged = self.judged(made, evidence)
         manifest = self.manifest(made, matched, judged)

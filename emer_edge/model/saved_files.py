@@ -100,7 +100,9 @@ def _other_kind(path: Path) -> str | None:
         return "an empty file; copy or save it again"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return _other_archive(archive.namelist())
+            larger = sum(member.file_size for member in archive.infolist()) > path.stat().st_size
+            bomb = f"an archive that unpacks to more than its size, unlike those of torch.save; write it with {_SAVE}"
+            return _other_archive(archive.namelist()) or (bomb if larger else None)
     for begins, kind, advice in _KINDS:
         if re.match(begins, head, re.DOTALL):
             return f"{kind}; {advice.format(save=_SAVE)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.bundle.variants import CPU
+from emer_edge.bundle.variants import CPU, file_of
 from emer_edge.core.errors import CameraError, DataError, OutputExistsError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_file, whole_folder
@@ -99,8 +99,10 @@ def prepare_videos(
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
     rows = _read_report(output / REPORT_FILE)
     detector = session.detector
-    parts = [path for name, path in session.bundle.parts(CPU).items() if name in detector.record.parts]
-    options = contents_of(parts), record, subject, image_format
+    files = session.bundle.manifest.files
+    names = [name for name in session.bundle.parts(CPU) if name in detector.record.parts]
+    parts = b"".join(bytes.fromhex(files[file_of(CPU, name)].sha256) for name in names)
+    options = hashlib.sha256(parts).hexdigest(), record, subject, image_format
     made_from = {name: _made_from(video, options) for name, video in clips.items()}
     others = [
         name for name in clips if (output / name).is_dir() and rows.get(name, {}).get("made_from") != made_from[name]

@@ -66,6 +66,8 @@ class Session:
         self._detector: FaceDetector | None = None
         try:
             self._networks = self._load_networks()
+            detectors = [key for role in self.bundle.manifest.detector.parts for key in self.bundle.keys_of(role)]
+            self.bundle.release(keep={f"{key}.onnx" for key in detectors})
             self.engine_name = self.parts[self.bundle.manifest.roles[0]].engine
         except BaseException:
             self.close()
@@ -109,6 +111,7 @@ class Session:
             record = self.bundle.manifest.detector
             loaded = self._placer.detectors(record.parts)
             self._detector = FaceDetector(record, *map(shareable, loaded))
+            self.bundle.release()
         return self._detector
 
     def warm_up(self) -> None:
@@ -205,6 +208,7 @@ class Session:
     def close(self) -> None:
         """Free the engines; may be called twice."""
         self._placer.close()
+        self.bundle.release()
         self._detector = None
 
     def __enter__(self) -> Session:
@@ -235,7 +239,7 @@ class Session:
         return tuple(networks)
 
     def _checked(self, role: str, loaded: Mapping[str, Engine], inputs: set[str], outputs: set[str]) -> Engine:
-        path, engine = self.bundle.part_of(self.parts[role].key), loaded[role]
+        path, engine = self.bundle.path / f"{self.parts[role].key}.onnx", loaded[role]
         if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
             raise BundleError(
                 f"{path} takes {', '.join(engine.inputs)} and gives {', '.join(engine.outputs)}; the manifest expects "

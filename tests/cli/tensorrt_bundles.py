@@ -53,13 +53,13 @@ def _network(name: str, operator: str) -> ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "w"], ["c"], name="product"),
-            helper.make_node(operator, ["c"], ["y"], name="last", domain="" if operator == "Relu" else "example"),
+            helper.make_node(operator, ["c"], ["y"], name="last"),
         ],
         name,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 8])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
         [numpy_helper.from_array(np.eye(8, 4, dtype=np.float32), "w")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("example", 1)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     return model

@@ -74,7 +74,9 @@ def test_mistakes_are_one_message(emer_edge: Command, bundle: Path, arguments: t
 
 
 def test_part_that_the_parser_refuses_is_named_with_its_node(emer_edge: Command, tmp_path: Path) -> None:
-    done = emer_edge("build", write_bundle(tmp_path, ("fusion",), operator="Frobnicate"), "--output", tmp_path / "out")
+    done = emer_edge(
+        "build", write_bundle(tmp_path, ("fusion",), operator="SpaceToDepth"), "--output", tmp_path / "out"
+    )
     assert done.code == 2
     assert "can't parse fusion.onnx" in done.err
     assert "node last" in done.err

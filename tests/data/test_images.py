@@ -36,6 +36,34 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
         read_crop(path)
 
 
+HUGE = """
+import resource, struct, sys, zlib
+from pathlib import Path
+from emer_edge.data.images import read_crop
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+size = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+content = chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(90_000))) + chunk(b"IEND", b"")
+Path(sys.argv[1]).write_bytes(bytes([137]) + b"PNG\\r\\n\\x1a\\n" + content)
+try:
+    read_crop(Path(sys.argv[1]))
+except Exception as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.case("a PNG that says it has 30,000 x 30,000 pixels", before="took memory for all of them", source="seen")
+def test_an_image_is_refused_by_its_header_before_it_takes_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HUGE, str(tmp_path / "1.png")]  # OpenCV reads the bound when it is loaded
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    message, taken_mb = done.stdout.splitlines()
+    assert "1.png has more than 67,108,864 pixels, so it was not decoded" in message
+    assert int(taken_mb) < 500
+
+
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"can't open the frame .*1\.png: No such file"):
         read_crop(tmp_path / "1.png")

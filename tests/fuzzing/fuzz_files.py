@@ -23,13 +23,16 @@ from fuzz_seeds import (
     label_seeds,
     label_workbook_seeds,
     manifest_seeds,
+    part_seeds,
     session_seeds,
     tobii_seeds,
     workbook_seeds,
 )
+from onnx_bytes import field, whole
 
 from emer_edge.bundle.golden_file import read_golden
 from emer_edge.bundle.manifest import Manifest
+from emer_edge.bundle.onnx_rule import check_part
 from emer_edge.cli.config_file import read_config
 from emer_edge.cli.run import run
 from emer_edge.core.errors import DataError, EmerEdgeError
@@ -46,6 +49,8 @@ from emer_edge.runtime.trackers.gazepoint import is_gazepoint_header, read_gazep
 
 _TOML_TOKENS = (b"x = [1, 2]\n", b"[[stream]]\n", b"[a.b]\n", b"x" * 300, b"= " + b"[" * 1500, b"1979-05-27T07:32:00Z",
                 b"seconds = nan\n", b"threads = " + b"9" * 5000 + b"\n", b"0x", b"inf", b'"""', b"{a = 1}")  # fmt: skip
+_ONNX_TOKENS = (field(4, "Loop"), field(5, field(6, b"")), field(13, b"x"), field(14, 1), field(25, b""), b"ORTM",
+                field(7, "com.microsoft"), b"\xff" * 9, b"\x3b", b"\x3c", whole(1 << 40))  # fmt: skip
 _ARCHIVE_TOKENS = (b"<c r='XFD1048576'><v>1</v></c>", b"<row r='1048576'>", b"XFD1048576", b"A900000", b't="s"',
                    b"<v>99999999999</v>", b"<f4", b"|O", b"(1000000000000,)", b"(99999,99999,99)",
                    b"'fortran_order': True", b"<f8", b"(-1,)")  # fmt: skip
@@ -245,10 +250,18 @@ FILES: tuple[Target, ...] = (
         ("emer_edge.cli.config_file",),
     ),
     Target(
+        "part.onnx",
+        part_seeds,
+        lambda random, data: mutated(random, data, _ONNX_TOKENS),
+        _file("part.onnx", lambda path: check_part(path.read_bytes(), "part")),
+        200_000,
+        ("emer_edge.bundle.onnx_rule",),
+    ),
+    Target(
         "golden.npz",
         golden_seeds,
         _in_archive,
-        _file("golden.npz", read_golden),
+        _file("golden.npz", lambda path: read_golden(path.read_bytes())),
         200_000,
         ("emer_edge.bundle.golden_file",),
     ),

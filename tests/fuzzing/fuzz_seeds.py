@@ -8,6 +8,7 @@ from functools import cache
 
 import msgspec
 import numpy as np
+from onnx_bytes import PART, field, model, node, tensor
 
 from emer_edge.bundle.manifest import (
     BundledHead,
@@ -125,6 +126,12 @@ FOLDS = b"# folds\nset1: 1_a_happy 2_b_sad\nset2\n3_c_fear\n4_d_anger.mp4\nset3/
 
 
 @cache
+def part_seeds() -> tuple[bytes, ...]:
+    constant = field(5, tensor("w", (4,)))
+    kept = field(5, field(1, "axis") + field(3, 1) + field(20, 2))
+    return PART, model(node("Add", "x w"), constant), model(node("Softmax", "x", "y", kept))
+
+
 def golden_seeds() -> tuple[bytes, ...]:
     buffer = io.BytesIO()
     ones = np.ones((1, 2, 3), np.float32)
@@ -178,8 +185,8 @@ def manifest_seeds() -> tuple[bytes, ...]:
         precision=PrecisionRecord(requested="int8", parts={"cpu/fusion": "int8"}, int8_macs={"cpu/step": 0.9}),
         gate=GateRecord(verdict="passed", fp32={"er-7/war": 0.5}),
         verification=VerificationRecord(inputs="seeded", largest_error={"cpu/fusion": 1e-6}),
-        files={"cpu/fusion.onnx": FileRecord(sha256="00", bytes=7)},
-        eye_quantiles={COLUMN_KEYS[0]: (0.0, 1.0)},
+        files={"cpu/fusion.onnx": FileRecord(sha256="0" * 64, bytes=7)},
+        eye_quantiles={COLUMN_KEYS[0]: (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)},
         display=Display(),
         calibration=CalibrationRecord(method="minmax", windows=3, clip_hashes=("a",), source="data"),
         data=DataRecord(fingerprint="f", salt="s", fold=1, training_hashes=("a",), selection_hashes=("b",)),

@@ -316,6 +316,20 @@ def test_files_of_another_kind_are_named(tmp_path: Path, content: bytes, message
         read_pickle(tmp_path / "a.pth")
 
 
+@pytest.mark.case("a checkpoint of 100 kB that unpacks to 100 MB", before="unpacked it", source="seen")
+def test_a_checkpoint_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(25_000_000)}, whole := io.BytesIO())
+    with (
+        zipfile.ZipFile(whole) as source,
+        zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    assert (tmp_path / "a.pth").stat().st_size < 1_000_000
+    with pytest.raises(CheckpointError, match=r"a.pth is an archive that unpacks to more than its size"):
+        read_pickle(tmp_path / "a.pth")
+
+
 def test_which_weights_were_taken_reaches_the_report(tmp_path: Path) -> None:
     state = {name: torch.from_numpy(array) for name, array in stand_in.published_state_dict("discrete").items()}
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from emer_edge.bundle import Bundle, BundleWriter
+from emer_edge.bundle import Bundle, BundleWriter, load_bundle
 from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.core.heads import HEADS
 from emer_edge.runtime.session import Session
@@ -77,16 +78,43 @@ def test_a_session_takes_a_folder_too_and_once_closed_says_so(bundle: Bundle, wi
         session.predict(*windows)
 
 
+def test_a_session_is_made_of_what_was_read_once_and_frees_it(bundle: Bundle, tmp_path: Path, windows: Window) -> None:
+    copy = tmp_path / "copy.emer"
+    shutil.copytree(bundle.path, copy)
+    loaded = load_bundle(copy)
+    shutil.rmtree(copy)  # from here on nothing can be opened, by whatever means
+    with Session(loaded) as session:
+        with pytest.raises(BundleError, match=r"lacks cpu/fusion.onnx: it is missing"):
+            loaded.content("cpu/fusion.onnx")
+        loaded.content("cpu/face_detector.onnx")
+        session.warm_up()
+        assert set(session.predict(*windows)) == set(HEADS)
+        with pytest.raises(BundleError, match=r"lacks cpu/face_detector.onnx: it is missing"):
+            loaded.content("cpu/face_detector.onnx")
+
+
+def test_a_file_that_changed_after_it_was_freed_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.emer"
+    shutil.copytree(bundle.path, copy)
+    loaded = load_bundle(copy)
+    Session(loaded).close()
+    content = bytearray((copy / "cpu/fusion.onnx").read_bytes())
+    content[-1] ^= 1
+    (copy / "cpu/fusion.onnx").write_bytes(content)
+    with pytest.raises(BundleError, match=r"cpu/fusion.onnx is not the file that was exported \(wrong hash\)"):
+        Session(loaded)
+
+
 def _rewritten(bundle: Bundle, folder: Path, fusion: bytes) -> Bundle:
     with BundleWriter(folder / "other.emer") as writer:
         for name in ("face_encoder", "face_detector"):
-            writer.add(f"cpu/{name}.onnx", bundle.part("cpu", name))
+            writer.add(f"cpu/{name}.onnx", bundle.part("cpu", name).content)
         writer.add("cpu/fusion.onnx", fusion)
         return writer.commit(bundle.manifest)
 
 
 def test_fusion_of_another_bundle(bundle: Bundle, tmp_path: Path) -> None:
-    other = _rewritten(bundle, tmp_path, bundle.part("cpu", "face_encoder").read_bytes())
+    other = _rewritten(bundle, tmp_path, bundle.part("cpu", "face_encoder").content)
     with pytest.raises(BundleError, match="takes face and gives embedding"):
         Session(other)
 
@@ -94,18 +122,17 @@ def test_fusion_of_another_bundle(bundle: Bundle, tmp_path: Path) -> None:
 def test_infinite_output_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
     shapes = {"embeddings": ["N", 8, 128], "eye": ["N", 32, 39], "gaze": ["N", 32, 2]}
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    outputs, nodes = [], []
+    outputs, nodes, constants = [], [], []
+    nodes.append(helper.make_node("Flatten", ["eye"], ["cells"]))
     for name, head in HEADS.items():
         outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", head.width]))
-        bounds = [
-            helper.make_tensor(f"{name} {k}", TensorProto.INT64, [1], [v])
-            for k, v in (("from", 0), ("to", head.width), ("axis", 2))
-        ]
-        nodes += [helper.make_node("Constant", [], [each.name], value=each) for each in bounds]
-        nodes.append(helper.make_node("Slice", ["eye", *(each.name for each in bounds)], [f"{name} cut"]))
-        nodes.append(helper.make_node("ReduceMax", [f"{name} cut"], [f"{name} max"], axes=[1], keepdims=0))
-        nodes.append(helper.make_node("Exp", [f"{name} max"], [name]))
-    graph = helper.make_graph(nodes, "fusion", inputs, outputs)
+        ones = np.ones((32 * 39, head.width), np.float32)
+        constants.append(numpy_helper.from_array(ones, f"{name} ones"))
+        nodes.append(helper.make_node("MatMul", ["cells", f"{name} ones"], [f"{name} 1"]))
+        for power, squared in (("1", "2"), ("2", "4"), ("4", "8")):
+            made = name if squared == "8" else f"{name} {squared}"
+            nodes.append(helper.make_node("Mul", [f"{name} {power}", f"{name} {power}"], [made]))
+    graph = helper.make_graph(nodes, "fusion", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     with Session(_rewritten(bundle, tmp_path, model.SerializeToString())) as session:

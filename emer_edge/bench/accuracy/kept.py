@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from emer_edge import __version__
 from emer_edge.bench.accuracy.clip_scores import READINGS, EncodedWindows, FoldScores, Reading
 from emer_edge.bench.bench_options import ScoringOptions
-from emer_edge.bundle.manifest import MANIFEST_NAME
 from emer_edge.core.whole_file import write_private
 from emer_edge.data import cache
 from emer_edge.data.contents import contents_of_clips
@@ -91,7 +90,7 @@ class Kept:
     @staticmethod
     def key_of(session: Session, *parts: Any) -> str:
         """A name that changes with the bundle's content, its engine, the version, and anything else (by its `repr`)."""
-        digest = hashlib.sha256((session.bundle.path / MANIFEST_NAME).read_bytes())
+        digest = hashlib.sha256(session.bundle.manifest_sha256.encode())
         versions = __version__, np.__version__, onnxruntime.__version__
         for part in (*versions, session.engine_name, session.device, session.networks, *parts):
             digest.update(f"{part!r}\x00".encode())

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from math import prod
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import Variant
+from emer_edge.bundle import Part, Variant
+from emer_edge.core.errors import EngineError
 from emer_edge.core.progress import Progress
 
 Shape = tuple[int | None, ...]
 """Dimensions of a tensor; None where any size is taken."""
+
+
+FIRST_RUN_S: Final = 60.0  # and for loading where nothing is built; the slowest board takes seconds
+LEFT_BEHIND: Final[list[str]] = []  # work that did not end; libraries can't be taken down around it
+
+Outcome = TypeVar("Outcome")
 
 
 class Engine(Protocol):
@@ -64,13 +72,39 @@ class InTurn:
         self._engine.close()
 
 
+def within(seconds: float, what: str, work: Callable[..., Outcome], *given: Any) -> Outcome:
+    """Do what an engine may never end, in a thread of its own that is left behind then; raise EngineError after it."""
+    outcome: Future[Outcome] = Future()
+
+    def do() -> None:
+        try:
+            outcome.set_result(work(*given))
+        except BaseException as error:  # for the thread that waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=do, name=what, daemon=True).start()
+    if not wait([outcome], seconds).done:
+        LEFT_BEHIND.append(what)
+        raise EngineError(f"{what} has not ended after {seconds:g} s; don't use this bundle here")
+    return outcome.result()
+
+
+def first_run(engine: Engine, part: Part, inputs: Mapping[str, NDArray[np.float32]] | None = None) -> dict[str, Any]:
+    """Run a part for the first time, on zeros by default; EngineError where it does not end in `FIRST_RUN_S`."""
+    shapes = {name: [size or 1 for size in shape] for name, shape in engine.inputs.items()}
+    if sum(map(prod, shapes.values())) > 1 << 26:  # a detector's image has 2^18
+        raise EngineError(f"{part.path} takes inputs of {shapes}, as no part does; don't use this bundle")
+    inputs = inputs or {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    return within(FIRST_RUN_S, f"the first run of {part.path}", engine.run, inputs)
+
+
 def shareable(engine: Engine) -> Engine:
     """The engine, for several threads."""
     return engine if engine.parallel else InTurn(engine)
 
 
-Factory = Callable[[Path, int, Progress], Engine]
-"""Loads an ONNX part: its file, the number of intra-op threads, and progress of a build."""
+Factory = Callable[[Part, int, Progress], Engine]
+"""Loads an ONNX part: its content, the number of intra-op threads, and progress of a build."""
 
 
 @dataclass(frozen=True)

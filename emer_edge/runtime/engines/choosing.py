@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, Variant, role_of
-from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Golden, Tensors, read_golden
-from emer_edge.core.errors import BundleError, EngineError, MissingExtraError
+from emer_edge.bundle.golden_file import LIMITS, Golden, Tensors
+from emer_edge.core.errors import EngineError, MissingExtraError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import FACE_SLOTS
 from emer_edge.metrics.latency import summarise
 from emer_edge.metrics.prediction_metrics import largest_error
-from emer_edge.runtime.engines.base import Engine
+from emer_edge.runtime.engines.base import Engine, first_run
 from emer_edge.runtime.engines.kept_choice import SCHEMA, KeptChoice, TimedCombination, TimedPart, facts_of, mode_now
 from emer_edge.runtime.engines.placing import drivers_of
 from emer_edge.runtime.engines.registry import open_engine
@@ -45,9 +45,7 @@ def time_parts(
         BundleError: an older bundle without golden inputs.
         EngineError: no combination can run here as it did at export.
     """
-    if GOLDEN_NAME not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path} has no {GOLDEN_NAME} to time and compare its parts on; export it again")
-    golden, drivers = read_golden(bundle.path / GOLDEN_NAME), drivers_of("auto")
+    golden, drivers = bundle.golden(), drivers_of("auto")
     precisions = bundle.manifest.precision.parts
     roles = [*bundle.manifest.roles, *bundle.manifest.detector.parts]
     with ExitStack() as stack:
@@ -61,9 +59,10 @@ def time_parts(
             precision, given = precisions.get(key, "fp32"), golden.inputs[role_of(key.partition("/")[2])]
             timed[key] = TimedPart(key=key, engine=driver.name, device="", precision=precision)
             try:
-                engine = open_engine(driver.name, bundle.part_of(key), _THREADS, progress)
+                part = bundle.part_of(key)
+                engine = open_engine(driver.name, part, _THREADS, progress)
                 stack.enter_context(closing(engine))
-                refused = _disagreement(engine.run(given), golden, key, LIMITS[precision])
+                refused = _disagreement(first_run(engine, part, given), golden, key, LIMITS[precision])
             except (EngineError, MissingExtraError) as error:
                 refused = str(error)
             if refused:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import CPU
+from emer_edge.bundle import CPU, Part
 from emer_edge.core.errors import EngineError
 from emer_edge.core.onnxruntime_config import session_config
-from emer_edge.runtime.engines.base import EngineDriver, Shape
+from emer_edge.runtime.engines.base import FIRST_RUN_S, EngineDriver, Shape, within
 
 _NAME: Final = "onnxruntime"
 
@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
     name = _NAME
     parallel = True
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, part: Part, threads: int = 1) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -70,14 +70,16 @@ class OnnxRuntimeEngine:
         options.enable_mem_pattern = False  # planned blocks would hold 12 MB of a run, and make nothing faster
         for key, value in session_config().items():
             options.add_session_config_entry(key, value)
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails raises; its own log would be a second message, in colours
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            make = partial(onnxruntime.InferenceSession, part.content, options, providers=["CPUExecutionProvider"])
+            self._session: Any = within(FIRST_RUN_S, f"the loading of {part.path}", make)
+        except EngineError:
+            raise
         except Exception as error:  # its exceptions share no public base
-            raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses {path}: {_first_line(error)}") from None
-        self._path = path
+            raise EngineError(f"ONNX Runtime {version(_NAME)} refuses {part.path}: {_first_line(error)}") from None
+        self._session._model_bytes = None  # which it would hold for good
+        self._path = part.path
         self.device = f"CPU, {threads} thread{'s' if threads != 1 else ''}"
         self.inputs: dict[str, Shape] = {tensor.name: _shape(tensor.shape) for tensor in self._session.get_inputs()}
         self.outputs: dict[str, Shape] = {tensor.name: _shape(tensor.shape) for tensor in self._session.get_outputs()}
@@ -110,7 +112,7 @@ DRIVER: Final = EngineDriver(
     title="ONNX Runtime",
     help="ONNX Runtime on the CPU",
     variant=CPU,
-    open=lambda path, threads, progress: OnnxRuntimeEngine(path, threads),  # nothing is built: no progress
+    open=lambda part, threads, progress: OnnxRuntimeEngine(part, threads),  # nothing is built: no progress
     why_not=lambda: "it needs the package onnxruntime" if find_spec(_NAME) is None else None,
     package="onnxruntime",
     facts=lambda: f"ONNX Runtime {version(_NAME)}",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EngineError, MissingExtraError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.runtime.engines.base import Engine, EngineDriver
+from emer_edge.runtime.engines.base import Engine, EngineDriver, first_run
 from emer_edge.runtime.engines.kept_choice import KeptChoice, mode_now, read_choice
 from emer_edge.runtime.engines.registry import CPU_ENGINE, engines, open_engine, resolve_engine
 
@@ -175,8 +175,10 @@ class Placer:
 
     def _load(self, driver: EngineDriver, key: str) -> None:
         if (driver.name, key) not in self._open:
-            path = self._bundle.part_of(key)
-            self._open[driver.name, key] = open_engine(driver.name, path, self._threads, self._progress)
+            part = self._bundle.part_of(key)
+            engine = open_engine(driver.name, part, self._threads, self._progress)
+            first_run(engine, part)  # before it counts as open: one that hangs can't be closed
+            self._open[driver.name, key] = engine
 
 
 def drivers_of(engine: str) -> tuple[EngineDriver, ...]:

@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+from emer_edge.bundle import Part
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.packages import with_plugins
 from emer_edge.core.progress import Progress, silent
@@ -69,20 +70,21 @@ def check_engine(name: str) -> None:
         raise ConfigurationError(f"the engine {driver.name} can't run here: {reason}")
 
 
-def open_engine(name: str, path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
+def open_engine(name: str, part: Part | Path, threads: int = 1, progress: Progress = silent) -> Engine:
     """Load an ONNX part.
 
     Args:
         name: of an engine, or `auto`.
-        path: the part's file.
+        part: the part, or a file that was made here.
         threads: intra-op threads of CPU engines.
         progress: reports the building of an engine, which TensorRT does once per machine.
 
     Raises:
         ConfigurationError: no engine has that name, or fewer than one thread.
         EngineError: the engine is unavailable or refuses the part.
+        OSError: the file can't be read.
         MissingExtraError: the engine needs a package that is not installed.
     """
     if threads < 1:
         raise ConfigurationError(f"an engine needs 1 thread or more, not {threads}")
-    return resolve_engine(name).open(path, threads, progress)
+    return resolve_engine(name).open(Part.of(part), threads, progress)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle import Part
 from emer_edge.bundle.manifest import DetectorRecord
 from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.window import FACE_SIZE_PX
@@ -335,13 +336,13 @@ def _unplaced(face: Face, matrix: NDArray[np.float64], margin_px: int) -> Face:
 
 
 def open_detector(
-    record: DetectorRecord, paths: Sequence[Path], engine: str = CPU_ENGINE, threads: int = 1
+    record: DetectorRecord, parts: Sequence[Part | Path], engine: str = CPU_ENGINE, threads: int = 1
 ) -> FaceDetector:
     """Load a detector.
 
     Args:
         record: what the manifest says about it.
-        paths: its part `face_detector`, and `face_detector_near` if the record has a size for it.
+        parts: its part `face_detector`, and `face_detector_near` if the record has a size for it.
         engine: name of an engine, or `auto`.
         threads: intra-op threads of CPU engines.
 
@@ -351,8 +352,8 @@ def open_detector(
     """
     with ExitStack() as opened:
         engines: list[Engine] = []
-        for path in paths[: 2 if record.near_px else 1]:
-            loaded = open_engine(engine, path, threads)
+        for part in parts[: 2 if record.near_px else 1]:
+            loaded = open_engine(engine, part, threads)
             opened.callback(loaded.close)
             engines.append(shareable(loaded))
         detector = FaceDetector(record, *engines)

@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from emer_edge import __version__
-from emer_edge.bundle.artefact import sha256_of
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.results import Result
 from emer_edge.core.session_facts import Marker
@@ -200,7 +199,7 @@ class SessionFolder(Output):
             started_ns=monotonic_ns(),
             version=__version__,
             bundle=manifest.name,
-            manifest_sha256=sha256_of(Path(stream.bundle.path) / "manifest.json"),
+            manifest_sha256=stream.bundle.manifest_sha256,
             research_only=manifest.research_only,
             camera=camera,
             tracker=tracker,

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display
+from emer_edge.data.images import import_cv2
 from emer_edge.runtime.markers.marker_sources import stdin_is_terminal
 from emer_edge.runtime.say import Say
+
+cv2: Final = import_cv2()
 
 PRESENTERS: Final = ("auto", "window", "terminal")
 

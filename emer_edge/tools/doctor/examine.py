@@ -10,12 +10,13 @@ from typing import Final, Literal
 import numpy as np
 
 from emer_edge.bundle import Bundle, load_bundle, role_of
-from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Tensors, read_golden
+from emer_edge.bundle.golden_file import GOLDEN_NAME, LIMITS, Tensors
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.standard_streams import command
 from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
+from emer_edge.runtime.engines.base import first_run
 from emer_edge.runtime.engines.timing import time_in_turns
 from emer_edge.tools.doctor.host import (
     Finding,
@@ -95,7 +96,7 @@ def replay_golden(
         yield Finding("replay", "warning", message, "export the bundle again")
         return
     try:
-        golden = read_golden(bundle.path / GOLDEN_NAME)
+        golden = bundle.golden()
     except EmerEdgeError as error:
         yield Finding("replay", "problem", str(error), "export the bundle again")
         return
@@ -107,7 +108,9 @@ def replay_golden(
             continue
         precision = bundle.manifest.precision.parts.get(f"{variant}/{part}", "fp32")
         try:
-            loaded = driver.open(bundle.part(variant, part), threads, progress)
+            read = bundle.part(variant, part)
+            loaded = driver.open(read, threads, progress)
+            first_run(loaded, read)
         except EmerEdgeError as error:
             yield Finding(f"replay of {variant}/{part}", "problem", str(error), f"--engine {CPU_ENGINE} runs anywhere")
             continue

@@ -130,7 +130,7 @@ def _detector() -> ModelProto:
 
 
 def _unknown() -> ModelProto:
-    """A network of an operator that no engine has."""
+    """A network that no engine takes: its operator has an input too many."""
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Unknown", ["x"], ["y"])], "unknown", sides[:1], sides[1:])
+    graph = helper.make_graph([helper.make_node("Relu", ["x", "x"], ["y"])], "unknown", sides[:1], sides[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

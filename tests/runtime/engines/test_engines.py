@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from onnx_bytes import field, model, node, tensor
 
-from emer_edge.bundle import Bundle
+from emer_edge.bundle import Bundle, Part
+from emer_edge.bundle.onnx_rule import check_part
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError, EngineError
 from emer_edge.runtime.engines import open_engine, resolve_engine
+from emer_edge.runtime.engines.base import first_run
 from emer_edge.runtime.engines.tensorrt.engine import why_not
 
 
@@ -44,6 +50,54 @@ def test_wrong_input_and_closed_engine(bundle: Bundle) -> None:
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.run({})
+
+
+def test_what_a_part_was_loaded_from_is_freed(bundle: Bundle) -> None:
+    part = bundle.part("cpu", "face_encoder")
+    held = sys.getrefcount(part.content)
+    engine = open_engine("onnxruntime", part)
+    assert engine.run({"face": np.zeros((1, 3, 112, 112), np.float32)})["embedding"].shape == (1, 128)
+    now = sys.getrefcount(part.content)
+    assert now == held
+
+
+def test_a_part_whose_loading_does_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constants are multiplied while a part is loaded: a file of a few kilobytes keeps a processor busy for hours."""
+    squared = [node("MatMul", f"m{at} m{at}", f"m{at + 1}") for at in range(10)]
+    sides = [field(5, tensor("tall", (900, 1))), field(5, tensor("wide", (1, 900)))]
+    content = model(*sides, node("MatMul", "tall wide", "m0"), *squared, node("Add", "x m10"), size=900)
+    monkeypatch.setattr("emer_edge.runtime.engines.onnxruntime_engine.FIRST_RUN_S", 0.001)
+    (tmp_path / "slow.onnx").write_bytes(content)
+    check_part(content, "it looks like any other")
+    with pytest.raises(EngineError, match=r"the loading of .*slow.onnx has not ended after 0.001 s; don't use"):
+        open_engine("onnxruntime", tmp_path / "slow.onnx")
+
+
+def test_inputs_that_would_fill_memory_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "wide.onnx").write_bytes(model(node("Relu"), size=1 << 40))
+    part = Part.of(tmp_path / "wide.onnx")
+    engine = open_engine("onnxruntime", part)
+    with pytest.raises(EngineError, match=r"wide.onnx takes inputs of {'x': \[1, 1099511627776\]}, as no part does"):
+        first_run(engine, part)
+
+
+def test_a_first_run_that_does_not_end_is_refused(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    part, ended = bundle.part("cpu", "face_encoder"), threading.Event()
+
+    class Stuck:
+        inputs: ClassVar = {"face": (None, 3, 112, 112)}
+
+        def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            assert inputs["face"].shape == (1, 3, 112, 112)
+            ended.wait(60)
+            return {}
+
+    monkeypatch.setattr("emer_edge.runtime.engines.base.FIRST_RUN_S", 0.05)
+    with pytest.raises(EngineError, match=r"the first run of .*face_encoder.onnx has not ended after 0.05 s"):
+        first_run(Stuck(), part)
+    ended.set()
+    monkeypatch.setattr("emer_edge.runtime.engines.base.FIRST_RUN_S", 60.0)
+    assert first_run(Stuck(), part) == {}
 
 
 @pytest.mark.skipif(why_not() is None, reason="there is a GPU here: nothing is missing")

@@ -103,7 +103,7 @@ def test_releases_refuse_what_strong_typing_refuses(
             assert tensorrt_faults(path.read_bytes()) == []
         else:
             with pytest.raises(BundleError, match=r"tensorrt/memory.onnx: .*(has no initial_h|joins two types)"):
-                ensure_buildable({"memory": path})
+                ensure_buildable({"memory": path.read_bytes()})
 
 
 def memory(states: bool, kind: Any) -> onnx.ModelProto:

@@ -87,10 +87,10 @@ def build_bundle(
         EngineError: no TensorRT, too little memory, or a part is refused, in TensorRT's words.
     """
     options, say = options or BuildOptions(), say or logging.getLogger("emer_edge").warning
-    parts = bundle.parts(TENSORRT)
-    if not parts:
+    names = bundle.parts(TENSORRT)
+    if not names:
         raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
-    ensure_buildable(parts)
+    ensure_buildable({name: bundle.part(TENSORRT, name).content for name in names})
     toolkit = load_toolkit(options.package)
     options = replace(options, package=toolkit.can.package)
     gpu = find_gpu()
@@ -113,18 +113,19 @@ def build_bundle(
         timing_cache = None
     cache = PlanCache(machine, say=say, timing_cache=timing_cache)
     done = []
-    for name, path in parts.items():
+    for name in names:
+        part = bundle.part(TENSORRT, name)
         target = output / f"{name}.plan" if output is not None else None
         if runnable:
             try:
-                kept = cache.get(path, options, progress)
+                kept = cache.get(part, options, progress)
             except EngineError as error:
                 say(f"{name} has no engine: {error}")
                 done.append(PartBuild(name, 0.0, 0, built=False, path=None, refused=str(error)))
                 continue
         else:
             known = (timing_cache and read_private(timing_cache)) or b""
-            kept = replace(new_plan(path, options, machine, progress, timing_cache=known)[0], path=target)
+            kept = replace(new_plan(part, options, machine, progress, timing_cache=known)[0], path=target)
         done.append(PartBuild(name, kept.sidecar.seconds, len(kept.plan), built=kept.built, path=kept.path))
         if target is not None:
             try:

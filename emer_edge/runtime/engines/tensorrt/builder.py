@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from emer_edge.bundle import Part
 from emer_edge.core.errors import ConfigurationError, EngineError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.board import Memory, read_memory
@@ -76,7 +77,7 @@ class BuiltPlan:
 
 
 def build_plan(
-    path: Path,
+    part: Part | Path,
     options: BuildOptions | None = None,
     progress: Progress = silent,
     *,
@@ -89,7 +90,7 @@ def build_plan(
     in it what they lose in FP16. Layer information is kept in the plan in full, so that it can say what it computes in.
 
     Args:
-        path: the ONNX part.
+        part: the ONNX part, or a file that was made here.
         options: package, batch sizes, caps.
         progress: gets percentages where the package reports them; else only the end.
         timing_cache: what an earlier build learnt.
@@ -107,7 +108,7 @@ def build_plan(
     cap_mb = options.workspace_mb or workspace_cap_mb(free)
     began_s = time.perf_counter()
     toolkit.forget()
-    work = _Work(toolkit, path, options, cap_mb=cap_mb, progress=progress, known=timing_cache)
+    work = _Work(toolkit, Part.of(part), options, cap_mb=cap_mb, progress=progress, known=timing_cache)
     plan, learnt = work.build(obey=True)
     if toolkit.can.typing == "weak" and plan is None and not work.out_of_memory:
         plan, learnt = work.build(obey=False)
@@ -129,10 +130,10 @@ class _Work:
     """One part's build; TensorRT's objects die with it, in the order that they need."""
 
     def __init__(
-        self, toolkit: Toolkit, path: Path, options: BuildOptions, *, cap_mb: int, progress: Progress, known: bytes
+        self, toolkit: Toolkit, part: Part, options: BuildOptions, *, cap_mb: int, progress: Progress, known: bytes
     ) -> None:
-        self.label = f"building {path.stem}, percent"
-        self._toolkit, self._path, self._options, self._cap_mb = toolkit, path, options, cap_mb
+        self.label = f"building {part.path.stem}, percent"
+        self._toolkit, self._part, self._options, self._cap_mb = toolkit, part, options, cap_mb
         self._progress, self._known = progress, known
 
     @property
@@ -142,7 +143,7 @@ class _Work:
 
     def refusal(self, memory: Memory | None) -> str:
         """Why there is no plan."""
-        why = f"{self._toolkit.can.label} can't build {self._path.name}: {self._toolkit.last}"
+        why = f"{self._toolkit.can.label} can't build {self._part.path.name}: {self._toolkit.last}"
         if not self.out_of_memory:
             return why
         what = advice(memory) or "stop other programs, or add swap"
@@ -157,8 +158,8 @@ class _Work:
             raise EngineError(f"{can.label} can't build on this machine: {self._toolkit.last}") from None
         network = builder.create_network(can.network_flags)
         parser = trt.OnnxParser(network, self._toolkit.logger)
-        if not parser.parse(self._path.read_bytes()):
-            raise EngineError(f"{can.label} can't parse {self._path.name}: {_parser_errors(parser)}")
+        if not parser.parse(self._part.content):
+            raise EngineError(f"{can.label} can't parse {self._part.path.name}: {_parser_errors(parser)}")
         config = builder.create_builder_config()
         self._configure(config)
         _add_profile(builder, network, config, self._options)

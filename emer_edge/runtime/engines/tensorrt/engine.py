@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import TENSORRT
+from emer_edge.bundle import TENSORRT, Part
 from emer_edge.core.errors import EngineError, MissingExtraError, install_line
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
@@ -66,7 +66,7 @@ def why_not() -> str | None:
     return None
 
 
-def _open(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
+def _open(part: Part, threads: int = 1, progress: Progress = silent) -> Engine:
     """Load a part, building its plan first where none is kept.
 
     Raises:
@@ -77,8 +77,8 @@ def _open(path: Path, threads: int = 1, progress: Progress = silent) -> Engine:
     if reason is not None and "pycuda" in reason:
         raise MissingExtraError("the engine tensorrt", "pycuda", "jetson")
     if reason is not None:
-        raise EngineError(f"the engine tensorrt can't run {path}: {reason}; choose --engine onnxruntime")
-    return TensorRtEngine(path, progress=progress)
+        raise EngineError(f"the engine tensorrt can't run {part.path}: {reason}; choose --engine onnxruntime")
+    return TensorRtEngine(part, progress=progress)
 
 
 @dataclass(eq=False)
@@ -97,7 +97,7 @@ class TensorRtEngine:
     thread that opened it.
 
     Args:
-        path: the ONNX part.
+        part: the ONNX part, or a file that was made here.
         options: how its plan is built.
         graphs: capture CUDA graphs where that works.
         progress: reports the building of a plan.
@@ -115,13 +115,13 @@ class TensorRtEngine:
     parallel = False
 
     def __init__(
-        self, path: Path, options: BuildOptions | None = None, graphs: bool = True, progress: Progress = silent
+        self, part: Part | Path, options: BuildOptions | None = None, graphs: bool = True, progress: Progress = silent
     ) -> None:
-        options = options or BuildOptions()
-        self._path, self._toolkit = path, load_toolkit(options.package)
+        options, part = options or BuildOptions(), Part.of(part)
+        self._path, self._toolkit = part.path, load_toolkit(options.package)
         gpu = find_gpu()
         if gpu is None:
-            raise EngineError(f"the engine tensorrt can't run {path}: there is no NVIDIA GPU, or no driver for it")
+            raise EngineError(f"the engine tensorrt can't run {part.path}: there is no NVIDIA GPU, or no driver for it")
         self._cache = PlanCache(describe_machine(self._toolkit.can, gpu))
         self._graphs, self.graph_note = graphs, "" if graphs else "not asked for"
         self._memories: tuple[TensorMemory, ...] = ()
@@ -133,7 +133,7 @@ class TensorRtEngine:
         self._engine: Any = None
         self._runtime: Any = None
         self._closed = self._released = False
-        self.plan: KeptPlan = self._cache.get(path, options, progress)
+        self.plan: KeptPlan = self._cache.get(part, options, progress)
         self._cuda = CudaOwner()
         self.device = f"{gpu.name} (compute capability {gpu.compute_capability}), {self._toolkit.can.label}"
         try:

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 from platformdirs import user_cache_path
 
-from emer_edge.bundle.artefact import sha256_of
+from emer_edge.bundle import Part
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, build_plan
@@ -119,7 +119,7 @@ class PlanCache:
         self._timing = timing_cache or self.folder / f"timing-{_short(repr(machine))}.cache"
         self._say = say or logging.getLogger("emer_edge").warning
 
-    def get(self, part: Path, options: BuildOptions | None = None, progress: Progress = silent) -> KeptPlan:
+    def get(self, part: Part | Path, options: BuildOptions | None = None, progress: Progress = silent) -> KeptPlan:
         """Return the plan of a part, building it unless a good one is kept.
 
         Two processes that want the same plan build it once: the second waits for the first.
@@ -127,31 +127,30 @@ class PlanCache:
         Raises:
             ConfigurationError, EngineError: as `build_plan`.
         """
-        options = options or BuildOptions()
-        digest = sha256_of(part)
-        path = self.folder / f"{self._name(part.stem, digest, options)}.plan"
+        options, part = options or BuildOptions(), Part.of(part)
+        path = self.folder / f"{self._name(part.path.stem, part.sha256, options)}.plan"
         try:
             with self._locked(path.stem):
-                return self._get(part, path, digest, options, progress=progress)
+                return self._get(part, path, options, progress=progress)
         except _NotKeptError as error:
-            self._say(f"engines can't be kept in {self.folder} ({error}); building {part.stem} for this run alone")
+            self._say(f"engines can't be kept in {self.folder} ({error}); building {part.path.stem} for this run alone")
         return new_plan(part, options, self.machine, progress)[0]
 
     def runtime_cache_path(self, kept: KeptPlan) -> Path | None:
         """Where the kernels that TensorRT-RTX compiles for a plan are kept."""
         return kept.path.with_suffix(".kernels") if kept.path is not None else None
 
-    def _get(self, part: Path, path: Path, digest: str, options: BuildOptions, *, progress: Progress) -> KeptPlan:
+    def _get(self, part: Part, path: Path, options: BuildOptions, *, progress: Progress) -> KeptPlan:
         try:
-            plan, sidecar = self._read(path, digest)
+            plan, sidecar = self._read(path, part.sha256)
             return KeptPlan(plan, sidecar, path, False)
         except FileNotFoundError:
-            reason = self._sibling(path, part.stem, digest)
+            reason = self._sibling(path, part.path.stem, part.sha256)
         except (_UnfitError, OSError) as error:
             reason = str(error)
         self._say(
-            f"building the engine of {part.stem} for {self.machine.gpu} with {self.machine.tensorrt}, once; on a board "
-            f"this takes minutes{f': {reason}' if reason else ''}"
+            f"building the engine of {part.path.stem} for {self.machine.gpu} with {self.machine.tensorrt}, once; on a "
+            f"board this takes minutes{f': {reason}' if reason else ''}"
         )
         new, learnt = new_plan(part, options, self.machine, progress, timing_cache=read_private(self._timing) or b"")
         try:
@@ -159,10 +158,10 @@ class PlanCache:
                 write_private(self._timing, learnt)
             new.write(path)
         except OSError as error:
-            self._say(f"the engine of {part.stem} can't be kept in {self.folder}: {error}")
+            self._say(f"the engine of {part.path.stem} can't be kept in {self.folder}: {error}")
             _remove(path, path.with_suffix(".json"))
             return new
-        self._drop_outdated(path, part.stem, digest)
+        self._drop_outdated(path, part.path.stem, part.sha256)
         return replace(new, path=path)
 
     def _name(self, part: str, digest: str, options: BuildOptions) -> str:
@@ -230,14 +229,14 @@ def _options_text(options: BuildOptions) -> str:
 
 
 def new_plan(
-    part: Path, options: BuildOptions, machine: Machine, progress: Progress = silent, *, timing_cache: bytes = b""
+    part: Part, options: BuildOptions, machine: Machine, progress: Progress = silent, *, timing_cache: bytes = b""
 ) -> tuple[KeptPlan, bytes]:
     """Build a part's plan for a machine, kept nowhere; also return what was learnt about kernels (see `build_plan`)."""
     built = build_plan(part, options, progress, timing_cache=timing_cache)
     sidecar = Sidecar(
         schema=_SCHEMA,
-        part=part.stem,
-        part_sha256=sha256_of(part),
+        part=part.path.stem,
+        part_sha256=part.sha256,
         options=_options_text(options),
         machine=machine,
         plan_sha256=hashlib.sha256(built.plan).hexdigest(),

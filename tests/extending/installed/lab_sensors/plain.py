@@ -12,13 +12,13 @@ class PlainEngine:
     name = "plain"
     parallel = True  # several threads may run it at once
 
-    def __init__(self, path, threads, progress):
+    def __init__(self, part, threads, progress):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(part.content, options, providers=["CPUExecutionProvider"])
         self.device = "CPU, as exported"
         self.inputs = {tensor.name: _shape(tensor) for tensor in self._session.get_inputs()}
         self.outputs = {tensor.name: _shape(tensor) for tensor in self._session.get_outputs()}
