@@ -21,7 +21,7 @@ from emer_edge.bench.records.report_records import BenchReport, BundleBench, Com
 from emer_edge.core.errors import DataError
 from emer_edge.metrics.latency import queries_needed
 from emer_edge.report.html import Block, Paragraph, Section
-from emer_edge.report.table import Cell, Table, columns
+from emer_edge.report.table import Table
 from emer_edge.report.words import digits_that_decide, folded, folded_of
 
 _ENOUGH: Final = {"p50_ms": 10, "p90_ms": queries_needed(0.9), "p99_ms": queries_needed(0.99)}
@@ -106,13 +106,13 @@ def verdict_of(comparison: Comparison) -> tuple[str, ...]:
 def moved_table(comparison: Comparison) -> Table:
     """What moved by more than the limit, the worst first; without rows when nothing did."""
     digits = _digits(comparison.figures, comparison.max_regression)
-    rows: list[tuple[Cell, ...]] = [
+    rows = (
         (figure.bundle, figure.figure, figure.old, figure.new, f"{figure.change:+.{digits}%}", figure.verdict)
         for figure in sorted(comparison.figures, key=lambda figure: (figure.verdict != "worse", -abs(figure.change)))
         if figure.verdict in ("worse", "better")
-    ]
-    header = columns("Bundle | Figure | then:3 | now:3 | change | ")
-    return Table("What moved", header, tuple(rows), "Changes within the limit are left out.")
+    )
+    header = "Bundle | Figure | then:3 | now:3 | change | "
+    return Table.of("What moved", header, rows, "Changes within the limit are left out.")
 
 
 def _same_bundles(
@@ -223,18 +223,15 @@ def _digits(figures: Iterable[Moved], limit: float) -> int:
 
 
 def _then_and_now(report: BenchReport) -> Table:
+    figures, limit = ((), 0.0) if report.against is None else (report.against.figures, report.against.max_regression)
     note = "Unjudged: noise alone could do it, as in a tail percentile of few measurements."
-    if report.against is None:
-        return _changes("Then and now", (), 0.0, note)
-    return _changes("Then and now", report.against.figures, report.against.max_regression, note)
+    return _changes("Then and now", figures, limit, note)
 
 
 def _changes(title: str, figures: Sequence[Moved], limit: float, note: str = "") -> Table:
-    rows = tuple(
-        (figure.bundle, figure.figure, figure.old, figure.new, figure.change, figure.verdict) for figure in figures
-    )
+    rows = ((one.bundle, one.figure, one.old, one.new, one.change, one.verdict) for one in figures)
     header = f"Bundle | Figure | then:4 | now:4 | change (%):{_digits(figures, limit)} | verdict"
-    return Table(title, columns(header), rows, note)
+    return Table.of(title, header, rows, note)
 
 
 def _against_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:

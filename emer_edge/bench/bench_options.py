@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
@@ -45,7 +45,6 @@ class LatencyOptions:
         min_seconds, min_queries: of a SingleStream run; 0 of both leaves it out.
         stream_s: length of each live run on simulated sensors, real time (a window has to fill first), one stream
             first, then as many as `streams` names; 0 leaves them out.
-        root: holds `proc`, `sys` and what else is read about the machine.
 
     Raises:
         ConfigurationError: a number that makes no sense.
@@ -61,7 +60,6 @@ class LatencyOptions:
     min_seconds: float = 10.0
     min_queries: int = 64
     stream_s: float = 20.0
-    root: Path = field(default=Path("/"), repr=False)
 
     def __post_init__(self) -> None:
         if self.repeats < 1 or self.threads < 1 or any(stream < 1 for stream in self.streams):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from emer_edge.bench.accuracy.scored_folds import ScoredFold, fold_sets, pair_se
 from emer_edge.bench.against import compare, read_report
 from emer_edge.bench.bench_options import BenchOptions, Probe, ScoringOptions
 from emer_edge.bench.executors import Spread, spread_over
-from emer_edge.bench.latency.machine_state import describe, temperature_c
+from emer_edge.bench.latency.machine_state import describe, look
 from emer_edge.bench.latency.time_bundles import time_bundles
 from emer_edge.bench.pages import card_of, page_of, tables_of
 from emer_edge.bench.probes.ablations import ablate
@@ -85,7 +86,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
     report = BenchReport(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         options=_requested(options, dataset),
-        environment=msgspec.structs.replace(environment, temperature_after_c=temperature_c()),
+        environment=msgspec.structs.replace(environment, temperature_after_c=look().temperature_c),
         conditions=timed.conditions,
         data=None if dataset is None else facts_of(dataset),
         bundles=records,
@@ -175,14 +176,10 @@ def probe_bundle(
 
 def joined_probes(results: Sequence[Probes]) -> Probes | None:
     """One record of several probes that ran one after the other; None of none."""
-    if not results:
-        return None
-    return Probes(
-        seed=results[0].seed,
-        ablations=tuple(ablation for probes in results for ablation in probes.ablations),
-        films=next((probes.films for probes in results if probes.films is not None), None),
-        curves=tuple(curve for probes in results for curve in probes.curves),
-    )
+    found: dict[str, Any] = {}
+    for probes in results:
+        found |= {name: one for name in ("ablations", "films", "curves") if (one := getattr(probes, name))}
+    return Probes(seed=results[0].seed, **found) if results else None
 
 
 def film_notes(named: Iterable[tuple[str, Probes | None]]) -> list[str]:
@@ -221,11 +218,10 @@ def _probed(
 
 def _requested(options: BenchOptions, dataset: EmerDataset | None) -> dict[str, str | int | float | bool | None]:
     """The options as the report holds them: lists as text, in the order of the command line."""
-    latency = {name: value for name, value in asdict(options.latency).items() if name != "root"}
     scoring = options.scoring
     return {
         "data": None if dataset is None else str(dataset.root),
-        **latency,
+        **asdict(options.latency),
         "streams": ", ".join(map(str, options.latency.streams)) or None,
         "profiles": ", ".join(profile.name for profile in scoring.profiles) or None,
         "probes": ", ".join(options.probing.requested) if dataset is not None else None,

@@ -35,15 +35,13 @@ class Opening:
         bundle: its folder, absolute.
         manifest_sha256: of its manifest, which holds the hash of every file.
         engine: that computes here; `auto` only where several do.
-        threads: intra-op threads.
         parts: part of the networks and its file, so that nothing is chosen differently elsewhere.
     """
 
     bundle: Path
     manifest_sha256: str
     engine: str
-    threads: int = 1
-    parts: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, session: Session) -> Opening:
@@ -51,10 +49,10 @@ class Opening:
         bundle = session.bundle
         engines = {session.parts[role].engine for role in session.networks}
         engine = session.engine_name if len(engines) == 1 else "auto"
-        return cls(bundle.path.resolve(), bundle.manifest_sha256, engine, parts=tuple(session.networks.items()))
+        return cls(bundle.path.resolve(), bundle.manifest_sha256, engine, tuple(session.networks.items()))
 
     def open(self) -> Session:
-        """Open it, after every file has been checked.
+        """Open it with one thread, after every file has been checked.
 
         Raises:
             BundleError: there is no bundle, a broken one, or another one.
@@ -63,8 +61,8 @@ class Opening:
         bundle = load_bundle(self.bundle)
         if bundle.manifest_sha256 != self.manifest_sha256:
             raise BundleError(f"{self.bundle} is another bundle than the one that is measured; copy that one here")
-        import_cv2().setNumThreads(self.threads)
-        return Session(bundle, self.engine, self.threads, parts=dict(self.parts) or None)
+        import_cv2().setNumThreads(1)
+        return Session(bundle, self.engine, threads=1, parts=dict(self.parts) or None)
 
 
 _held: dict[Opening, Session] = {}

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -41,6 +42,7 @@ TAIL: Final = 1e-5
 _STRIDE: Final = 16
 
 
+@dataclass(eq=False)
 class RunningHistogram:
     """Counts of values over [-reach, reach) in `BINS` equal bins; `reach` doubles when a value is outside.
 
@@ -51,12 +53,11 @@ class RunningHistogram:
         total: number of values.
     """
 
-    def __init__(self) -> None:
-        self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
-        self.reach = 0.0
-        self.low = np.inf
-        self.high = -np.inf
-        self.total = 0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    reach: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+    total: int = 0
 
     def add(self, values: NDArray[Any]) -> None:
         """Count values of any shape; raise FloatingPointError, nothing counted, when one is not finite."""
@@ -122,9 +123,7 @@ class RunningHistogram:
     @classmethod
     def restored(cls, counts: NDArray[np.int64], scalars: tuple[float, float, float, int]) -> RunningHistogram:
         """Make one from its `state`; raise ValueError when that can't be the state of a histogram that has counted."""
-        made = cls()
-        made.counts = np.array(counts)
-        made.reach, made.low, made.high, made.total = scalars
+        made = cls(np.array(counts), *scalars)
         sane = (
             counts.shape == (BINS,)
             and counts.dtype == np.int64

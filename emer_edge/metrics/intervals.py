@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
-from emer_edge.metrics.probabilities import ECE_BINS
+from emer_edge.metrics.probabilities import ECE_BINS, bin_of, excess_by_bin
 
 Sums = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
 _LEVEL: Final = 0.95
 
 
@@ -62,7 +63,7 @@ def bootstrap(
     if not items or not len(participants) or any(len(array) != len(participants) for array in items):
         lengths = ", ".join(str(len(array)) for array in items) or "none"
         raise ConfigurationError(f"{len(participants)} participants and arrays of lengths {lengths} don't fit together")
-    members = _members(participants)
+    members = list(grouped(participants).values())
     value, low, high = float(metric(*items)), math.nan, math.nan
     if len(members) > 1:
         rng = np.random.default_rng(seed)
@@ -113,8 +114,7 @@ def bootstrap_sums(
         ConfigurationError: arrays of different lengths, or none.
     """
     drawn, groups = draw_sums(participants, totals, resamples, seed)
-    low, high = limits(metric(drawn)) if groups > 1 else (math.nan, math.nan)
-    return Interval(float(metric(totals.sum(axis=0))), low, high, groups)
+    return Interval(float(metric(totals.sum(axis=0))), *limits(metric(drawn)), groups)
 
 
 def draw_sums(
@@ -130,7 +130,7 @@ def draw_sums(
     """
     if not len(participants) or len(totals) != len(participants):
         raise ConfigurationError(f"{len(participants)} participants and {len(totals)} items don't fit together")
-    members = _members(participants)
+    members = list(grouped(participants).values())
     if len(members) < 2:
         return np.zeros((0, totals.shape[1])), len(members)
     sums = np.stack([totals[rows].sum(axis=0) for rows in members])
@@ -149,12 +149,12 @@ def limits(drawn: Sums) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _members(participants: Sequence[Hashable]) -> list[NDArray[np.int64]]:
-    """Item indices of each participant, participants in order of first appearance."""
-    members: dict[Hashable, list[int]] = {}
-    for at, participant in enumerate(participants):
-        members.setdefault(participant, []).append(at)
-    return [np.array(rows, np.int64) for rows in members.values()]
+def grouped(keys: Sequence[Key]) -> dict[Key, NDArray[np.int64]]:
+    """Key -> ascending indices of its items, keys in order of first appearance."""
+    groups: dict[Key, list[int]] = {}
+    for at, key in enumerate(keys):
+        groups.setdefault(key, []).append(at)
+    return {key: np.array(rows, np.int64) for key, rows in groups.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ def paired_recalls(truth: ArrayLike, before: ArrayLike, after: ArrayLike) -> Pai
     return Paired(np.concatenate([*hits, member], axis=1), formula)
 
 
-def paired_ece(before: ArrayLike, after: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> Paired:
+def paired_ece(before: ArrayLike, after: ArrayLike, truth: ArrayLike) -> Paired:
     """Expected calibration errors of (n, C) probabilities given (n,) true classes.
 
     Both are taken over the same bins, those of the mean of an item's two confidences: else items that hop over a bin's
@@ -236,16 +236,11 @@ def paired_ece(before: ArrayLike, after: ArrayLike, truth: ArrayLike, bins: int 
     true = np.asarray(truth, np.int64)
     sides = [np.asarray(side, np.float64) for side in (before, after)]
     confidence = [side.max(axis=1) for side in sides]
-    place = np.clip(np.ceil((confidence[0] + confidence[1]) / 2 * bins).astype(np.int64) - 1, 0, bins - 1)
-    columns = []
-    for side, sure in zip(sides, confidence, strict=True):
-        # Hit minus confidence: the size of a bin cancels out of the error.
-        excess = np.zeros((len(true), bins))
-        excess[np.arange(len(true)), place] = (side.argmax(axis=1) == true) - sure
-        columns.append(excess)
+    place = bin_of((confidence[0] + confidence[1]) / 2)
+    columns = [excess_by_bin(side, true, place) for side in sides]
 
     def formula(sums: Sums) -> tuple[Sums, Sums]:
-        one, other = (np.abs(sums[..., at : at + bins]).sum(axis=-1) / sums[..., -1] for at in (0, bins))
+        one, other = (np.abs(sums[..., at : at + ECE_BINS]).sum(axis=-1) / sums[..., -1] for at in (0, ECE_BINS))
         return one, other
 
     return Paired(np.concatenate([*columns, np.ones((len(true), 1))], axis=1), formula)

@@ -82,16 +82,12 @@ PUBLISHED_BATCH: Final = 16
 
 
 def published_batch_mean(
-    metric: Callable[[ArrayLike, ArrayLike], float],
-    truth: ArrayLike,
-    predicted: ArrayLike,
-    batch: int = PUBLISHED_BATCH,
+    metric: Callable[[ArrayLike, ArrayLike], float], truth: ArrayLike, predicted: ArrayLike
 ) -> float:
     """Mean over consecutive batches of `metric(truth, predicted)`, (n,) lists in the order given."""
     true, guessed = np.asarray(truth), np.asarray(predicted)
-    return float(
-        np.mean([metric(true[at : at + batch], guessed[at : at + batch]) for at in range(0, len(true), batch)])
-    )
+    batches = (slice(at, at + PUBLISHED_BATCH) for at in range(0, len(true), PUBLISHED_BATCH))
+    return float(np.mean([metric(true[batch], guessed[batch]) for batch in batches]))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

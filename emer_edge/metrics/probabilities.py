@@ -59,11 +59,23 @@ def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:
     return float(np.mean(np.sum(np.square(given - np.eye(given.shape[1])[true]), axis=1)))
 
 
+def bin_of(confidence: NDArray[np.float64], bins: int = ECE_BINS) -> NDArray[np.int64]:
+    """The bin of each of (n,) confidences: bin k holds (k / bins, (k + 1) / bins]."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def excess_by_bin(given: NDArray[np.float64], true: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n, bins) hit minus confidence of (n, C) probabilities, each in its bin: a bin's size cancels out of the ECE."""
+    excess = np.zeros((len(true), ECE_BINS))
+    excess[np.arange(len(true)), place] = (given.argmax(axis=1) == true) - given.max(axis=1)
+    return excess
+
+
 def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
     """Sort (n, C) predictions into equally wide bins of their top probability."""
     given, true = checked_rows(probabilities, truth)
     confidence, right = given.max(axis=1), given.argmax(axis=1) == true
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    place = bin_of(confidence, bins)
     filled = []
     for at in range(bins):
         inside = place == at

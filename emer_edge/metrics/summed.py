@@ -1,8 +1,7 @@
 """All figures of one head from sums over items, so that their intervals cost one matrix product.
 
-Each item adds a row of numbers. A draw of whole participants is then a weighted sum of a row per participant, a
-weighted item is a scaled row, and a guess that is drawn at random adds its expectation. On items that weigh the same,
-the figures are those of `prediction_metrics` and `probabilities`.
+Each item adds a row of numbers, as in `intervals`; a weighted item is a scaled row, and a guess that is drawn at random
+adds its expectation. On items that weigh the same, the figures are those of `prediction_metrics` and `probabilities`.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.metrics import RESAMPLES
-from emer_edge.metrics.intervals import Interval, draw_sums, limits
-from emer_edge.metrics.probabilities import ECE_BINS, SMALLEST, checked_rows, checked_values
+from emer_edge.metrics.intervals import Interval, Sums, draw_sums, limits
+from emer_edge.metrics.probabilities import SMALLEST, bin_of, checked_rows, checked_values, excess_by_bin
 
 CORRELATIONS = ("ccc", "pearson")
 """Figures of values that need a prediction which varies."""
 
-Sums = NDArray[np.float64]
 _FLAT = 1e-12
 """Variances below it are rounding: the values are all the same."""
 
@@ -54,10 +52,8 @@ class Summed:
             ConfigurationError: another number of participants, or none.
         """
         drawn, groups = draw_sums(participants, self.totals, resamples, seed)
-        nothing = (math.nan, math.nan)
         return {
-            name: Interval(value, *(limits(self.formulas[name](drawn)) if groups > 1 else nothing), groups)
-            for name, value in self.figures().items()
+            name: Interval(value, *limits(self.formulas[name](drawn)), groups) for name, value in self.figures().items()
         }
 
     def minus(self, other: Summed) -> Summed:
@@ -87,32 +83,24 @@ class Summed:
         return Summed(totals, self.formulas)
 
 
-def summed_classes(truth: ArrayLike, probabilities: ArrayLike, bins: int = ECE_BINS) -> Summed:
+def summed_classes(truth: ArrayLike, probabilities: ArrayLike) -> Summed:
     """WAR, UAR, weighted F1, ECE, NLL (nats) and Brier of (n, C) probabilities given (n,) true classes.
 
     Raises:
         ConfigurationError: other shapes, or a class outside C.
     """
     given, true = checked_rows(probabilities, truth)
-    count, classes = given.shape
-    chosen, confidence = given.argmax(axis=1), given.max(axis=1)
-    pairs = _pairs(true, np.eye(classes)[chosen])
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    excess = np.zeros((count, bins))  # hits minus confidence: the size of a bin cancels out of the ECE
-    excess[np.arange(count), place] = (chosen == true) - confidence
+    classes = given.shape[1]
     cells = classes * classes
+    pairs = _pairs(true, np.eye(classes)[given.argmax(axis=1)])
+    excess = excess_by_bin(given, true, bin_of(given.max(axis=1)))
 
-    def formula(at: int) -> Callable[[Sums], Sums]:
-        return lambda sums: sums[..., cells + at] / sums[..., :cells].sum(axis=-1)
+    def ece(sums: Sums) -> Sums:
+        return np.asarray(np.abs(sums[..., cells + 2 :]).sum(axis=-1) / sums[..., :cells].sum(axis=-1))
 
     return Summed(
         np.concatenate([pairs, _losses(true, given), excess], axis=1),
-        {
-            **_choice_formulas(classes),
-            "ece": lambda sums: np.abs(sums[..., cells + 2 :]).sum(axis=-1) / sums[..., :cells].sum(axis=-1),
-            "nll": formula(0),
-            "brier": formula(1),
-        },
+        {**_choice_formulas(classes), "ece": ece, **_loss_formulas(cells)},
     )
 
 
@@ -130,14 +118,11 @@ def summed_choices(truth: ArrayLike, choices: ArrayLike, *, forecast: bool = Fal
         ConfigurationError: other shapes, or a class outside C.
     """
     given, true = checked_rows(choices, truth)
-    classes = given.shape[1]
-    cells = classes * classes
-    formulas = _choice_formulas(classes)
+    pairs, formulas = _pairs(true, given), _choice_formulas(given.shape[1])
     if not forecast:
-        return Summed(_pairs(true, given), formulas)
-    formulas["nll"] = lambda sums: sums[..., cells] / sums[..., :cells].sum(axis=-1)
-    formulas["brier"] = lambda sums: sums[..., cells + 1] / sums[..., :cells].sum(axis=-1)
-    return Summed(np.concatenate([_pairs(true, given), _losses(true, given)], axis=1), formulas)
+        return Summed(pairs, formulas)
+    formulas |= _loss_formulas(pairs.shape[1])
+    return Summed(np.concatenate([pairs, _losses(true, given)], axis=1), formulas)
 
 
 def summed_values(truth: ArrayLike, predicted: ArrayLike) -> Summed:
@@ -209,6 +194,15 @@ def _choice_formulas(classes: int) -> dict[str, Callable[[Sums], Sums]]:
         return np.asarray((f1 * sizes).sum(axis=-1) / sizes.sum(axis=-1))
 
     return {"war": war, "uar": uar, "weighted_f1": weighted_f1}
+
+
+def _loss_formulas(cells: int) -> dict[str, Callable[[Sums], Sums]]:
+    """Means of the `_losses` that follow so many columns of `_pairs`."""
+
+    def mean(at: int) -> Callable[[Sums], Sums]:
+        return lambda sums: sums[..., cells + at] / sums[..., :cells].sum(axis=-1)
+
+    return {"nll": mean(0), "brier": mean(1)}
 
 
 def _pairs(true: NDArray[np.int64], choices: Sums) -> Sums:

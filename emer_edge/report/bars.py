@@ -28,17 +28,16 @@ class Bar:
     series: str = ""
 
 
-def bars(title: str, unit: str, items: Sequence[Bar], digits: int = 1, highest: float | None = None) -> str:
-    """Horizontal bars from zero, whiskers where there are intervals; `highest` fixes the end of the axis."""
+def bars(title: str, unit: str, items: Sequence[Bar], digits: int = 1) -> str:
+    """Horizontal bars from zero, whiskers where there are intervals."""
     series = list(dict.fromkeys(item.series for item in items))
     reach = [item.estimate.high if item.estimate.has_interval else item.estimate.value for item in items]
-    end = highest if highest is not None else max([value for value in reach if math.isfinite(value)] + [1e-9]) * 1.02
+    end = max([value for value in reach if math.isfinite(value)] + [1e-9]) * 1.02
     names = svg.name_width([item.name for item in items])
     top = svg.TOP + (20 if len(series) > 1 else 0)
     height = top + _ROW * len(items) + svg.BOTTOM
     scale = svg.Scale(0.0, end, names, svg.WIDTH - 70)
-    parts = [*svg.legend(series)]
-    parts += svg.x_axis(scale, top, height - svg.BOTTOM, unit)
+    parts = [*svg.legend(series), *svg.x_axis(scale, top, height - svg.BOTTOM, unit)]
     said = []
     for at, item in enumerate(items):
         y, colour = top + at * _ROW, svg.PALETTE[series.index(item.series) % len(svg.PALETTE)]
@@ -83,8 +82,8 @@ def dots(
     palette = svg.PALETTE[skipped:]
     series = list(dict.fromkeys(item.series for item in items))
     rows = list(dict.fromkeys(item.name for item in items))
-    reach = [end for item in items for end in (item.estimate.value, item.estimate.low, item.estimate.high)]
-    reach = [max(-most, min(most, value)) for value in (*reach, *guides) if math.isfinite(value)] or [0.0, 1.0]
+    reach = [*(end for item in items for end in item.estimate.ends), *guides]
+    reach = [max(-most, min(most, value)) for value in reach] or [0.0, 1.0]
     margin = (max(reach) - min(reach)) * 0.04 or 0.5
     names = svg.name_width(rows)
     top = svg.TOP + (20 if len(series) > 1 else 0)
@@ -131,7 +130,7 @@ class Span:
     inner: Mapping[str, tuple[float, float]]
 
 
-def spans(title: str, rows: Sequence[Span], met: str = "met") -> str:
+def spans(title: str, rows: Sequence[Span]) -> str:
     """Each row in units of the largest magnitude met in it: a grey bar for what was met, coloured ones for series."""
     series = list(dict.fromkeys(name for row in rows for name in row.inner))
     names = svg.name_width([row.name for row in rows])
@@ -142,7 +141,7 @@ def spans(title: str, rows: Sequence[Span], met: str = "met") -> str:
     scale = svg.Scale(min([*reach, 0.0]) - 0.05, max([*reach, 1.0]) + 0.05, names, svg.WIDTH - 16)
     # The grey bar comes last, so that series keep the colours that they have elsewhere on a page.
     parts = [
-        *svg.legend([*series, met], (*svg.PALETTE[1 : 1 + len(series)], _GREY)),
+        *svg.legend([*series, "met"], (*svg.PALETTE[1 : 1 + len(series)], _GREY)),
         *svg.x_axis(scale, top, bottom, "share of the largest magnitude met"),
     ]
     said = []
@@ -153,7 +152,7 @@ def spans(title: str, rows: Sequence[Span], met: str = "met") -> str:
         for number, (name, pair) in enumerate(kept.items(), start=1):
             parts.append(_span_bar(scale, pair, y + number * _BAR, svg.PALETTE[1 + series.index(name)]))
         kept_text = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in row.inner.items())
-        said.append(f"{row.name}: {met} {row.outer[0]:.3g} to {row.outer[1]:.3g}, {kept_text}")
+        said.append(f"{row.name}: met {row.outer[0]:.3g} to {row.outer[1]:.3g}, {kept_text}")
     return svg.plot((svg.WIDTH, bottom + svg.BOTTOM), title, "; ".join(said) or "none", parts)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from emer_edge.metrics.probabilities import ReliabilityBin
@@ -17,54 +16,33 @@ _LEFT: Final = 52.0
 _RIGHT: Final = 14.0
 
 
-@dataclass(frozen=True)
-class Line:
-    """One curve.
-
-    Attributes:
-        name: for the legend.
-        points: where and how much, in the order of the axis.
-    """
-
-    name: str
-    points: tuple[tuple[float, Estimate], ...]
+Points = Sequence[tuple[float, Estimate]]
+"""Where and how much, in the order of the axis."""
 
 
 def curves(
-    title: str,
-    x_unit: str,
-    y_unit: str,
-    lines: Sequence[Line],
-    digits: int = 1,
-    guides: Sequence[float] = (),
-    floor: float | None = None,
-    width: float = _WIDTH,
+    title: str, x_unit: str, y_unit: str, lines: Mapping[str, Points], digits: int = 1, floor: float | None = None
 ) -> str:
-    """Lines through points, a band where there are intervals; small enough to stand beside others.
+    """Lines through points by name, a band where there are intervals; small enough to stand beside others.
 
-    A dashed line is drawn at each of the `guides`, values of y that the axis reaches; `floor` is where that axis starts
-    at the latest; `digits` are the decimals of y in words.
+    `floor` is where the axis of y starts at the latest; `digits` are the decimals of y in words.
     """
-    names, drawn = svg.legend_lines([line.name for line in lines], width)
+    names, drawn = svg.legend_lines(list(lines), _WIDTH)
     top = svg.TOP + 18.0 * len(names)
     bottom = top + _HEIGHT - svg.TOP - svg.BOTTOM
-    places = [at for line in lines for at, estimate in line.points if math.isfinite(estimate.value)]
-    reach = [
-        end for line in lines for _, estimate in line.points for end in (estimate.value, estimate.low, estimate.high)
-    ]
-    reach = [value for value in (*reach, *guides) if math.isfinite(value)] or [0.0, 1.0]
+    given = [point for line in lines.values() for point in line]
+    places = [at for at, estimate in given if math.isfinite(estimate.value)]
+    reach = [end for _, estimate in given for end in estimate.ends] or [0.0, 1.0]
     low, high = min(reach), max(reach)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     start = low - room if floor is None else min(floor, low)
-    x = svg.Scale(min(places, default=0.0), max(places, default=1.0), _LEFT, width - _RIGHT)
+    x = svg.Scale(min(places, default=0.0), max(places, default=1.0), _LEFT, _WIDTH - _RIGHT)
     y = svg.Scale(start, high + room, bottom, top)
-    parts = [*drawn]
-    parts += [*svg.x_axis(x, top, bottom, x_unit, count=4), *svg.y_axis(y, x, y_unit)]
-    parts += [svg.element("line", x1=x.start, y1=y(at), x2=x.end, y2=y(at), class_="guide") for at in guides]
+    parts = [*drawn, *svg.x_axis(x, top, bottom, x_unit, count=4), *svg.y_axis(y, x, y_unit)]
     said = []
-    for at, line in enumerate(lines):
+    for at, (name, line) in enumerate(lines.items()):
         colour = svg.PALETTE[at % len(svg.PALETTE)]
-        points = [(where, estimate) for where, estimate in line.points if math.isfinite(estimate.value)]
+        points = [(where, estimate) for where, estimate in line if math.isfinite(estimate.value)]
         held = [(where, estimate) for where, estimate in points if estimate.has_interval]
         if len(held) > 1:
             there = "L".join(f"{x(where):.1f} {y(estimate.high):.1f}" for where, estimate in held)
@@ -74,10 +52,10 @@ def curves(
             parts.append(svg.polyline(((x(where), y(estimate.value)) for where, estimate in points), colour))
         for where, estimate in points:
             circle = svg.element("circle", cx=x(where), cy=y(estimate.value), r=3.0, fill=colour)
-            parts.append(svg.hinted(f"{line.name} {_spoken(where, estimate, digits)}".strip(), circle))
+            parts.append(svg.hinted(f"{name} {_spoken(where, estimate, digits)}".strip(), circle))
         spoken = ", ".join(_spoken(where, estimate, digits) for where, estimate in points)
-        said.append(f"{line.name + ' ' if line.name else ''}{spoken or 'no figures'}")
-    return svg.plot((width, bottom + svg.BOTTOM), title, f"{y_unit} by {x_unit}: {'; '.join(said) or 'none'}", parts)
+        said.append(f"{name + ' ' if name else ''}{spoken or 'no figures'}")
+    return svg.plot((_WIDTH, bottom + svg.BOTTOM), title, f"{y_unit} by {x_unit}: {'; '.join(said) or 'none'}", parts)
 
 
 def roc_plot(title: str, series: Mapping[str, Sequence[tuple[float, float]]], areas: Mapping[str, float]) -> str:
@@ -93,8 +71,7 @@ def roc_plot(title: str, series: Mapping[str, Sequence[tuple[float, float]]], ar
     side = 250.0
     x = svg.Scale(0, 1, _LEFT, _LEFT + side)
     y = svg.Scale(0, 1, top + side, top)
-    parts = [*drawn]
-    parts += [*svg.x_axis(x, top, top + side, "false alarm rate"), *svg.y_axis(y, x, "hit rate")]
+    parts = [*drawn, *svg.x_axis(x, top, top + side, "false alarm rate"), *svg.y_axis(y, x, "hit rate")]
     parts.append(svg.element("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="guide"))
     for at, points in enumerate(series.values()):
         line = ((x(across), y(up)) for across, up in points)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,61 +15,47 @@ _LEAST: Final = 1.5
 """Height of a single item's bar, px: the tail has to be seen."""
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """One row.
-
-    Attributes:
-        name: stands to its left.
-        edges: upper edges of its bins, ascending.
-        counts: items in each bin.
-    """
-
-    name: str
-    edges: Sequence[float]
-    counts: Sequence[int]
-
-
 def distributions(
     title: str,
     unit: str,
-    rows: Sequence[Distribution],
+    rows: Mapping[str, Sequence[tuple[float, int]]],
     ratio: float,
-    marked: Mapping[str, Mapping[str, float]] | None = None,
+    marked: Mapping[str, Mapping[str, float]],
 ) -> str:
     """One histogram per row, its highest bar as tall as the row; bars of a single item can still be seen.
 
-    Edges are above 0, and the two edges of a bin have the same `ratio`, so that bins are equally wide on the axis.
-    `marked` holds what is marked on a row, such as percentiles: row -> name -> value.
+    `rows` holds the upper edge of each bin, ascending, and the items in it, by the name on the left. Edges are above 0,
+    and the two edges of a bin have the same `ratio`, so that bins are equally wide on the axis. `marked` holds what is
+    marked on a row, such as percentiles: row -> name -> value.
     """
-    held = [row for row in rows if sum(row.counts)]
-    marked = marked or {}
-    reach = [edge for row in held for edge, count in zip(row.edges, row.counts, strict=True) if count]
+    held = {name: bins for name, bins in rows.items() if any(count for _, count in bins)}
+    reach = [edge for bins in held.values() for edge, count in bins if count]
     low, high = min(reach, default=1.0) / ratio, max(reach, default=10.0)
     if high < low * 4:
         middle = (low * high) ** 0.5
         low, high = middle / 2, middle * 2
-    names = svg.name_width([row.name for row in held])
+    names = svg.name_width(list(held))
     x = svg.Scale(low, high, names, svg.WIDTH - 66, logarithmic=True)
     bottom = svg.TOP + _DISTRIBUTION_ROW * len(held)
     parts = [*svg.x_axis(x, svg.TOP, bottom, unit)]
     said = []
-    for at, row in enumerate(held):
+    for at, (row, bins) in enumerate(held.items()):
         base = svg.TOP + (at + 1) * _DISTRIBUTION_ROW
-        total, most = sum(row.counts), max(row.counts)
-        parts.append(svg.label(names - 8, base - 14, svg.shortened(row.name), "end"))
+        edges, counts = zip(*bins, strict=True)
+        total, most = sum(counts), max(counts)
+        parts.append(svg.label(names - 8, base - 14, svg.shortened(row), "end"))
         parts.append(svg.label(svg.WIDTH, base - 14, f"n = {total:,}", "end", class_="soft"))
         parts.append(svg.element("line", x1=x.start, y1=base, x2=x.end, y2=base, class_="grid"))
-        for edge, count in zip(row.edges, row.counts, strict=True):
+        for edge, count in bins:
             if count:
                 tall = max((_DISTRIBUTION_ROW - 10) * count / most, _LEAST)
                 left = x(edge / ratio)
                 wide = max(x(edge) - left - 0.6, 0.8)
                 parts.append(svg.element("rect", x=left, y=base - tall, width=wide, height=tall, fill=svg.PALETTE[0]))
-        values = marked.get(row.name, {})
+        values = marked.get(row, {})
         parts += svg.guide_lines(map(x, values.values()), base - _DISTRIBUTION_ROW + 8, base, "median")
         marks = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-        said.append(f"{row.name}: {total} values up to {max(row.edges):.3g}{', ' + marks if marks else ''}")
+        said.append(f"{row}: {total} values up to {max(edges):.3g}{', ' + marks if marks else ''}")
     return svg.plot((svg.WIDTH, bottom + svg.BOTTOM), title, f"In {unit}: {'; '.join(said) or 'no values'}", parts)
 
 
@@ -80,40 +65,25 @@ _RADIUS: Final = 3.0
 _HEIGHTS: Final = (0.0, -6.0, 6.0, -3.0, 3.0, -8.0, 8.0)
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One row.
+def strips(title: str, unit: str, rows: Mapping[str, Sequence[float]], digits: int = 1) -> str:
+    """Dots on a horizontal axis, a box from quartile to quartile with the median in it, and the count on the right.
 
-    Attributes:
-        name: stands to its left.
-        values: one per member; NaN is left out.
-        series: rows of one series share a colour.
+    `rows` holds a value of each member, NaN left out, by the name on the left.
     """
-
-    name: str
-    values: Sequence[float]
-    series: str = ""
-
-
-def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides: Sequence[float] = ()) -> str:
-    """Dots on a horizontal axis, a box from quartile to quartile with the median in it, and the count on the right."""
-    series = list(dict.fromkeys(row.series for row in rows))
-    held = [sorted(value for value in row.values if math.isfinite(value)) for row in rows]
-    reach = [value for values in held for value in values] + list(guides) or [0.0, 1.0]
+    held = {name: sorted(filter(math.isfinite, values)) for name, values in rows.items()}
+    reach = [value for values in held.values() for value in values] or [0.0, 1.0]
     margin = (max(reach) - min(reach)) * 0.03 or 0.5
-    names = svg.name_width([row.name for row in rows])
+    names = svg.name_width(list(rows))
     scale = svg.Scale(min(reach) - margin, max(reach) + margin, names, svg.WIDTH - 62)
     bottom = svg.TOP + _STRIP_ROW * len(rows)
     parts = [*svg.x_axis(scale, svg.TOP, bottom, unit)]
-    parts += svg.guide_lines(map(scale, guides), svg.TOP, bottom)
     said = []
-    for at, (row, values) in enumerate(zip(rows, held, strict=True)):
-        middle = svg.TOP + (at + 0.5) * _STRIP_ROW
-        colour = svg.PALETTE[series.index(row.series) % len(svg.PALETTE)]
-        parts.append(svg.label(names - 8, middle + 4, svg.shortened(row.name), "end"))
+    for at, (row, values) in enumerate(held.items()):
+        middle, colour = svg.TOP + (at + 0.5) * _STRIP_ROW, svg.PALETTE[0]
+        parts.append(svg.label(names - 8, middle + 4, svg.shortened(row), "end"))
         parts.append(svg.label(svg.WIDTH, middle + 4, f"n = {len(values)}", "end", class_="soft"))
         if not values:
-            said.append(f"{row.name}: no figures")
+            said.append(f"{row}: no figures")
             continue
         quarter, median, three_quarters = (float(value) for value in np.percentile(values, (25, 50, 75)))
         left, right = scale(quarter), scale(three_quarters)
@@ -126,5 +96,5 @@ def strips(title: str, unit: str, rows: Sequence[Strip], digits: int = 1, guides
         parts += svg.guide_lines([scale(median)], middle - 12, middle + 12, "median")
         figures = (values[0], quarter, median, three_quarters, values[-1])
         spoken = ", ".join(f"{figure:.{digits}f}" for figure in figures)
-        said.append(f"{row.name}: lowest, quartiles and highest of {len(values)} are {spoken}")
+        said.append(f"{row}: lowest, quartiles and highest of {len(values)} are {spoken}")
     return svg.plot((svg.WIDTH, bottom + svg.BOTTOM), title, f"Spread in {unit}: {'; '.join(said) or 'none'}", parts)

@@ -42,14 +42,13 @@ def heat_map_png(values: NDArray[Any], highest: float | None = None) -> bytes:
     return _png(np.rint(image).astype(np.uint8))
 
 
-def heat_map_svg(values: NDArray[Any], title: str, description: str, unit: str = "s per square degree") -> str:
+def heat_map_svg(values: NDArray[Any], title: str, description: str) -> str:
     """Draw a map with its colour bar: one SVG element that holds its images itself.
 
     Args:
-        values: (H, W), 0 and above, row 0 at the top.
+        values: (H, W) in seconds per square degree, 0 and above, row 0 at the top.
         title: above the map.
         description: for a screen reader.
-        unit: of the values.
 
     Raises:
         ConfigurationError: no (H, W) array of finite numbers.
@@ -66,7 +65,7 @@ def heat_map_svg(values: NDArray[Any], title: str, description: str, unit: str =
         _image(bar, left + width + 12, top, size=(_BAR[0], height)),
         label(left + width + 34, top + 10, f"{float(np.max(values)):.3g}"),
         label(left + width + 34, top + height, "0"),
-        label(left + width + 12, top + height + 16, unit, anchor="middle"),
+        label(left + width + 12, top + height + 16, "s per square degree", anchor="middle"),
     ]
     return drawing((left + width + 110, top + height + 24), title, description, parts)
 

@@ -8,7 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from emer_edge.report.table import Column, Table, cell_text
+from emer_edge.report.table import Table, cell_text
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,10 @@ def _tile(tile: Tile) -> str:
 
 def _table(table: Table) -> str:
     right = [table.is_numeric(at) for at in range(len(table.columns))]
-    head = "".join(_heading(column, flush) for column, flush in zip(table.columns, right, strict=True))
+    head = "".join(
+        f"<th scope=col{' class=right' if flush else ''}>{escape(column.heading)}</th>"
+        for column, flush in zip(table.columns, right, strict=True)
+    )
     rows = []
     for row in table.rows:
         cells = []
@@ -172,7 +175,3 @@ def _table(table: Table) -> str:
         f'<div class="scroll" tabindex="0"><table><caption>{escape(table.title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
     )
-
-
-def _heading(column: Column, flush: bool) -> str:
-    return f"<th scope=col{' class=right' if flush else ''}>{escape(column.heading)}</th>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +66,7 @@ _LEFT: Final = 56.0
 _RIGHT: Final = 16.0
 _RADIUS: Final = 6.0
 _CAP: Final = 4.0
+_NO_RULES: Final[Mapping[str, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -84,40 +85,30 @@ class Mark:
     series: str = ""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A level that marks are judged by, such as chance: a dashed line with its name."""
-
-    name: str
-    value: float
-
-
 def scatter(
     title: str,
     x_unit: str,
     y_unit: str,
     marks: Sequence[Mark],
-    rules: Sequence[Rule] = (),
-    digits: tuple[int, int] = (2, 1),
+    rules: Mapping[str, float] = _NO_RULES,
     logarithmic: bool = False,
     width: float = svg.WIDTH,
 ) -> str:
-    """Marks on two axes, with horizontal rules; those without a finite place are given in words only.
+    """Marks on two axes; those without a finite place are given in words only.
 
-    `digits` are the decimals of x and of y in words. All x of a logarithmic axis are above 0.
+    `rules` are levels of y that marks are judged by, such as chance: a dashed line each, with its name. All x of a
+    logarithmic axis are above 0.
     """
     shown = [mark for mark in marks if math.isfinite(mark.x.value) and math.isfinite(mark.y.value)]
     series = list(dict.fromkeys(mark.series for mark in shown))
     top = svg.TOP + (20 if len(series) > 1 else 0)
     bottom = _HEIGHT - svg.BOTTOM
-    x = _x_scale([end for mark in shown for end in _ends(mark.x)], logarithmic, width - _RIGHT)
-    y = _y_scale([*(end for mark in shown for end in _ends(mark.y)), *(rule.value for rule in rules)], top, bottom)
+    x = _x_scale([end for mark in shown for end in mark.x.ends], logarithmic, width - _RIGHT)
+    y = _y_scale([*(end for mark in shown for end in mark.y.ends), *rules.values()], top, bottom)
     parts = [*svg.legend(series)]
     parts += [*svg.x_axis(x, top, bottom, x_unit, count=6 if width > 500 else 3), *svg.y_axis(y, x, y_unit, 7)]
-    rule_boxes = []
-    for rule in rules:
-        parts.append(svg.element("line", x1=x.start, y1=y(rule.value), x2=x.end, y2=y(rule.value), class_="guide"))
-        rule_boxes.append((x.start, y(rule.value) - 1, x.end, y(rule.value) + 1))
+    heights = {name: y(value) for name, value in rules.items()}
+    parts += [svg.element("line", x1=x.start, y1=at, x2=x.end, y2=at, class_="guide") for at in heights.values()]
     boxes: list[Box] = []
     whiskers: list[Box] = []
     for mark in shown:
@@ -137,27 +128,25 @@ def scatter(
             parts.append(svg.element("path", d=path, fill="none", stroke=colour, stroke_width=1.6))
             whiskers.append((across - _CAP, high, across + _CAP, low))
         circle = svg.element("circle", cx=across, cy=down, r=_RADIUS, fill=colour, class_="mark")
-        parts.append(svg.hinted(_spoken(mark, digits), circle))
+        parts.append(svg.hinted(_spoken(mark), circle))
     frame = (x.start, top, x.end, bottom)
-    for rule, box in zip(rules, rule_boxes, strict=True):
+    for name, height in heights.items():
         # A rule's name stands on its line, at the end with fewer marks in the way.
-        near = [other for other in (*boxes, *whiskers) if other[1] < box[1] and other[3] > box[1] - 16]
-        room = len(rule.name) * 7.0
+        line = height - 1
+        near = [other for other in (*boxes, *whiskers) if other[1] < line and other[3] > line - 16]
+        room = len(name) * 7.0
         at_right = sum(other[2] > x.end - room - 6 for other in near) <= sum(
             other[0] < x.start + room + 6 for other in near
         )
         anchor, at = ("end", x.end - 4) if at_right else ("start", x.start + 4)
-        parts.append(svg.label(at, box[1] - 4, rule.name, anchor, class_="soft"))
+        parts.append(svg.label(at, line - 4, name, anchor, class_="soft"))
         left = at - room if at_right else at
-        whiskers.append((left, box[1] - 16, left + room, box[1]))
+        whiskers.append((left, line - 16, left + room, line))
     names = [svg.shortened(mark.name) for mark in shown]
     for name, (at, line) in zip(names, place(names, boxes, whiskers, frame), strict=True):
         parts.append(svg.label(at, line, name))
-    return svg.plot((width, _HEIGHT), title, _said(marks, rules, (x_unit, y_unit), digits), parts)
-
-
-def _ends(estimate: Estimate) -> list[float]:
-    return [value for value in (estimate.value, estimate.low, estimate.high) if math.isfinite(value)]
+    said = [*map(_spoken, marks), *(f"{name}: {value:.1f}" for name, value in rules.items())]
+    return svg.plot((width, _HEIGHT), title, f"{x_unit} and {y_unit}: {'; '.join(said) or 'none'}", parts)
 
 
 def _x_scale(reach: Sequence[float], logarithmic: bool, right: float) -> svg.Scale:
@@ -176,11 +165,5 @@ def _y_scale(reach: Sequence[float], top: float, bottom: float) -> svg.Scale:
     return svg.Scale(max(low - room, 0.0) if low >= 0 else low - room, high + room, bottom, top)
 
 
-def _spoken(mark: Mark, digits: tuple[int, int]) -> str:
-    return f"{f'{mark.series} {mark.name}'.strip()}: {mark.x.spoken(digits[0])}, {mark.y.spoken(digits[1])}"
-
-
-def _said(marks: Sequence[Mark], rules: Sequence[Rule], units: tuple[str, str], digits: tuple[int, int]) -> str:
-    spoken = [_spoken(mark, digits) for mark in marks]
-    spoken += [f"{rule.name}: {rule.value:.{digits[1]}f}" for rule in rules]
-    return f"{units[0]} and {units[1]}: {'; '.join(spoken) or 'none'}"
+def _spoken(mark: Mark) -> str:
+    return f"{f'{mark.series} {mark.name}'.strip()}: {mark.x.spoken(2)}, {mark.y.spoken(1)}"

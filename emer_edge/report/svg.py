@@ -30,10 +30,6 @@ class Scale:
         share = (at - low) / (high - low) if high > low else 0.0
         return self.start + share * (self.end - self.start)
 
-    def ticks(self, count: int = 5) -> list[float]:
-        """Round values inside the scale."""
-        return ticks(self.low, self.high, count, self.logarithmic)
-
 
 def ticks(low: float, high: float, count: int = 5, logarithmic: bool = False) -> list[float]:
     """Round values in low..high: multiples of 1, 2 or 5 times a power of ten; on a log axis those themselves.
@@ -122,7 +118,7 @@ def shortened(name: str) -> str:
 def x_axis(scale: Scale, top: float, bottom: float, unit: str, count: int = 6) -> list[str]:
     """Vertical grid lines from `top` to `bottom`, px, about `count` figures and the unit below them."""
     parts = []
-    for tick in scale.ticks(count):
+    for tick in ticks(scale.low, scale.high, count, scale.logarithmic):
         at = scale(tick)
         parts.append(element("line", x1=at, y1=top, x2=at, y2=bottom, class_="grid"))
         parts.append(label(at, bottom + 16, f"{tick:g}", "middle"))
@@ -132,7 +128,7 @@ def x_axis(scale: Scale, top: float, bottom: float, unit: str, count: int = 6) -
 def y_axis(scale: Scale, x: Scale, unit: str, count: int = 4) -> list[str]:
     """Horizontal grid lines over the width of `x`, about `count` figures and the unit on their left."""
     parts = []
-    for tick in scale.ticks(count):
+    for tick in ticks(scale.low, scale.high, count, scale.logarithmic):
         at = scale(tick)
         parts.append(element("line", x1=x.start, y1=at, x2=x.end, y2=at, class_="grid"))
         parts.append(label(x.start - 6, at + 4, f"{tick:g}", "end"))

@@ -31,6 +31,11 @@ class Estimate:
         return f"{text} ({self.low:.{digits}f} to {self.high:.{digits}f})" if self.has_interval else text
 
     @property
+    def ends(self) -> list[float]:
+        """The figure and its limits, those that are known."""
+        return [value for value in (self.value, self.low, self.high) if math.isfinite(value)]
+
+    @property
     def has_interval(self) -> bool:
         """Whether both limits are known."""
         return math.isfinite(self.low) and math.isfinite(self.high)
@@ -99,6 +104,11 @@ class Table:
             if len(row) != len(self.columns):
                 raise ValueError(f"table {self.title!r}: a row of {len(row)} cells for {len(self.columns)} columns")
 
+    @classmethod
+    def of(cls, title: str, header: str, rows: Rows, note: str = "") -> Table:
+        """A table whose header is as `columns` reads it."""
+        return cls(title, columns(header), tuple(rows), note)
+
     def is_numeric(self, at: int) -> bool:
         """Whether column `at` holds figures only, so that it is set flush right."""
         return bool(self.rows) and not any(isinstance(row[at], str) for row in self.rows)
@@ -122,7 +132,7 @@ def tabled(title: str, header: str, note: str = "") -> Callable[[Callable[[Sourc
     """Turn a function that gives rows into one that gives the table; the header is as `columns` reads it."""
 
     def of(rows: Callable[[Source], Rows]) -> Callable[[Source], Table]:
-        return lambda source: Table(title, columns(header), tuple(rows(source)), note)
+        return lambda source: Table.of(title, header, rows(source), note)
 
     return of
 

@@ -161,17 +161,18 @@ def find_ports(dev: Path = Path("/dev")) -> list[Device]:
     return ports
 
 
+_ANSWER_S: Final = 0.5
 _GET: Final = b'<GET ID="PRODUCT_ID" />\r\n'
 _PRODUCT: Final = re.compile(rb'<ACK ID="PRODUCT_ID"([^>]*)/>')
 _FIELD: Final = re.compile(rb'(\w+)="([^"]*)"')
 
 
-def find_open_gaze(host: str = "127.0.0.1", port: int = 4242, wait_s: float = 0.5) -> list[Device]:
-    """The Open Gaze server at an address, where one answers."""
+def find_open_gaze(port: int = 4242) -> list[Device]:
+    """The Open Gaze server of this machine at a port, where one answers."""
     answer = b""
     try:
-        with socket.create_connection((host, port), wait_s) as link:
-            link.settimeout(wait_s)
+        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as link:
+            link.settimeout(_ANSWER_S)
             link.sendall(_GET)
             while len(answer) < 65536 and _PRODUCT.search(answer) is None:
                 data = link.recv(4096)
@@ -187,8 +188,7 @@ def find_open_gaze(host: str = "127.0.0.1", port: int = 4242, wait_s: float = 0.
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in pairs}
     name = fields.get("VALUE") or "Open Gaze server"
     details = (f"{fields['RATE']} Hz",) if fields.get("RATE", "").isdigit() else ()
-    shown = "localhost" if host == "127.0.0.1" else host
-    return [Device("tracker", name, f"--tracker opengaze://{shown}:{port}", details)]
+    return [Device("tracker", name, f"--tracker opengaze://localhost:{port}", details)]
 
 
 def find_lsl(wait_s: float = 1.0) -> list[Device]:

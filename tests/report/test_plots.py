@@ -9,10 +9,10 @@ import pytest
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.report.bars import Bar, Span, dots, spans
-from emer_edge.report.curves import Line, confusion_plot, curves, roc_plot
-from emer_edge.report.distributions import Distribution, Strip, distributions, strips
+from emer_edge.report.curves import confusion_plot, curves, roc_plot
+from emer_edge.report.distributions import distributions, strips
 from emer_edge.report.heat_map import heat_map_png, heat_map_svg
-from emer_edge.report.scatter import Mark, Rule, place, scatter
+from emer_edge.report.scatter import Mark, place, scatter
 from emer_edge.report.svg import CHARACTER, PALETTE, legend_lines
 from emer_edge.report.table import Estimate
 
@@ -97,7 +97,7 @@ PLOTS = {
             Mark("b", Estimate(4), Estimate(61), EVIL),
             Mark("none", NAN, Estimate(3)),
         ],
-        [Rule(EVIL, 14.3)],
+        {EVIL: 14.3},
         logarithmic=True,
     ),
     "scatter of nothing": scatter("Nothing", "ms", "%", []),
@@ -106,26 +106,25 @@ PLOTS = {
         EVIL,
         "noise (px)",
         "WAR (%)",
-        [
-            Line(EVIL, ((0, Estimate(60, 50, 70)), (10, Estimate(50, 40, 60)))),
-            Line("b", ((0, Estimate(3)), (10, NAN))),
-            Line("a name of another head", ()),
-        ],
-        guides=(14.3,),
+        {
+            EVIL: ((0, Estimate(60, 50, 70)), (10, Estimate(50, 40, 60))),
+            "b": ((0, Estimate(3)), (10, NAN)),
+            "a name of another head": (),
+        },
         floor=0.0,
     ),
-    "curves of nothing": curves("Nothing", "px", "%", []),
+    "curves of nothing": curves("Nothing", "px", "%", {}),
     "roc": roc_plot(EVIL, {EVIL: [(0, 0), (0.2, 0.7), (1, 1)], "b": [(0, 0), (1, 1)]}, {EVIL: 0.75}),
-    "strips": strips(EVIL, "%", [Strip(EVIL, [10, 90, 50, math.nan]), Strip("none", [])], guides=(14.3,)),
-    "strips of one value": strips("One", "%", [Strip("a", [5.0])]),
+    "strips": strips(EVIL, "%", {EVIL: [10, 90, 50, math.nan], "none": []}),
+    "strips of one value": strips("One", "%", {"a": [5.0]}),
     "distributions": distributions(
         EVIL,
         "ms",
-        [Distribution(EVIL, [1.0, 2.0, 90.0], [999, 4, 1]), Distribution("none", [], [])],
+        {EVIL: [(1.0, 999), (2.0, 4), (90.0, 1)], "none": []},
         1.122,
         {EVIL: {"p50": 1.0, "p99": 2.0}},
     ),
-    "distributions of nothing": distributions("Nothing", "ms", [], 1.1),
+    "distributions of nothing": distributions("Nothing", "ms", {}, 1.1, {}),
     "confusion": confusion_plot(EVIL, [EVIL, "b"], [[8, 1], [0, 0]]),
 }
 
@@ -157,7 +156,7 @@ def test_marks_lie_by_their_values_with_whiskers_and_rules() -> None:
         Mark("slow", Estimate(40, 38, 60), Estimate(80, 70, 90), "FP32"),
         Mark("fast", Estimate(4, 3.8, 5), Estimate(70, 60, 80), "INT8"),
     ]
-    root = ElementTree.fromstring(scatter("Trade", "ms", "%", marks, [Rule("chance", 14.3)], logarithmic=True))
+    root = ElementTree.fromstring(scatter("Trade", "ms", "%", marks, {"chance": 14.3}, logarithmic=True))
     slow, fast = [(float(item.get("cx")), float(item.get("cy"))) for item in root.iter(f"{SVG}circle")]
     assert slow[0] > fast[0]
     assert slow[1] < fast[1]
@@ -204,8 +203,8 @@ def test_a_legend_takes_the_lines_that_its_width_needs() -> None:
 
 
 def test_a_curve_breaks_where_there_is_no_figure_and_has_a_band_where_there_are_intervals() -> None:
-    line = Line("er-7", ((0, Estimate(60, 50, 70)), (1, NAN), (2, Estimate(40, 30, 50))))
-    root = ElementTree.fromstring(curves("Noise", "px", "%", [line]))
+    line = ((0, Estimate(60, 50, 70)), (1, NAN), (2, Estimate(40, 30, 50)))
+    root = ElementTree.fromstring(curves("Noise", "px", "%", {"er-7": line}))
     assert len(list(root.iter(f"{SVG}circle"))) == 2
     assert [item.get("fill-opacity") for item in root.iter(f"{SVG}path")] == ["0.15", None]
     assert "60.0 (50.0 to 70.0) at 0, 40.0 (30.0 to 50.0) at 2" in root.findtext(f"{SVG}desc")
@@ -218,7 +217,7 @@ def test_the_area_of_a_lone_curve_stands_in_the_title() -> None:
 
 
 def test_a_strip_shows_every_member_and_its_median() -> None:
-    svg = strips("People", "%", [Strip("er-7", [float(at) for at in range(101)])])
+    svg = strips("People", "%", {"er-7": [float(at) for at in range(101)]})
     root = ElementTree.fromstring(svg)
     assert len(list(root.iter(f"{SVG}circle"))) == 101
     assert "101 are 0.0, 25.0, 50.0, 75.0, 100.0" in root.findtext(f"{SVG}desc")
@@ -226,8 +225,8 @@ def test_a_strip_shows_every_member_and_its_median() -> None:
 
 
 def test_a_single_slow_item_can_be_seen() -> None:
-    curve = Distribution("step", [1.0, 2.0, 90.0], [100_000, 40, 1])
-    root = ElementTree.fromstring(distributions("Latency", "ms", [curve], 1.2))
+    bins = [(1.0, 100_000), (2.0, 40), (90.0, 1)]
+    root = ElementTree.fromstring(distributions("Latency", "ms", {"step": bins}, 1.2, {}))
     heights = [float(item.get("height")) for item in root.iter(f"{SVG}rect")]
     assert len(heights) == 3
     assert min(heights) >= 1.5

@@ -118,10 +118,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path) -> None:
 EVIL = '<script>alert("&")</script>'
 PLOTS = {
     "bars": bars(
-        EVIL,
-        "%",
-        [Bar("er-7 " + EVIL, Estimate(70, 60, 80), "int8"), Bar("er-7", Estimate(math.nan), "fp32")],
-        highest=100,
+        EVIL, "%", [Bar("er-7 " + EVIL, Estimate(70, 60, 80), "int8"), Bar("er-7", Estimate(math.nan), "fp32")]
     ),
     "reliability": reliability_plot(
         "Reliability", [ReliabilityBin(0.5, 0.6, 10, 0.55, 0.6), ReliabilityBin(0, 1, 0, 0, 0)]

@@ -214,16 +214,18 @@ def watched(name: str, text: str, seconds: float, rate_hz: float, link: Path | N
     def read(tracker: Tracker) -> None:
         seen.samples += list(tracker)
 
-    with TrackerSimulator(SimulatedTracker(name, rate_hz, link=link), faults) as simulator:
-        faults.attach(simulator.transport)
-        with playing(simulator, seconds), open_tracker(simulator.path, TrackerOptions(say=seen.said.append)) as tracker:
-            reader = threading.Thread(target=read, args=(tracker,))
-            reader.start()
-            threading.Event().wait(seconds - 0.4)
-            report = tracker.clock_report
-            seen.resets, seen.dropped = 0 if report is None else report.resets, tracker.dropped
-            tracker.close()
-            reader.join()
+    with (
+        TrackerSimulator(SimulatedTracker(name, rate_hz, link=link), faults) as simulator,
+        playing(simulator, seconds),
+        open_tracker(simulator.path, TrackerOptions(say=seen.said.append)) as tracker,
+    ):
+        reader = threading.Thread(target=read, args=(tracker,))
+        reader.start()
+        threading.Event().wait(seconds - 0.4)
+        report = tracker.clock_report
+        seen.resets, seen.dropped = 0 if report is None else report.resets, tracker.dropped
+        tracker.close()
+        reader.join()
     seen.counts = faults.counts
     return seen
 

@@ -17,6 +17,7 @@ from emer_edge.core.errors import ConfigurationError, OutputExistsError
 from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulate_tracker, simulated_samples
+from emer_edge.tools.simulate.faults import Faults, FaultSpec
 
 
 def test_same_seed_same_samples_and_steady_times() -> None:
@@ -86,7 +87,7 @@ def test_the_path_stands_alone_on_the_first_line_of_output() -> None:
     assert done.stdout.startswith("/dev/")
 
 
-class Halving:
+class Halving(Faults):
     """Sends every other sample, half a second later by the tracker's clock, its bytes in upper case."""
 
     def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
@@ -98,7 +99,7 @@ class Halving:
 
 
 def test_a_stage_stands_between_samples_and_wire() -> None:
-    with TrackerSimulator(SimulatedTracker("csv"), Halving()) as simulator:
+    with TrackerSimulator(SimulatedTracker("csv"), Halving(FaultSpec())) as simulator:
         line = os.open(simulator.path, os.O_RDONLY | os.O_NOCTTY)
         played = simulator.play(seconds=0.2)
         header, first, second = os.read(line, 4096).split(b"\n")[:3]

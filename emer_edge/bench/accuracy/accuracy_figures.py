@@ -16,7 +16,7 @@ from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.data.dataset import Clip
-from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, bootstrap_sums
+from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, grouped, paired_mean
 from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
 from emer_edge.metrics.probabilities import auroc, gap_percentile, js_distance, reliability, roc
 
@@ -113,11 +113,9 @@ def _participants(head: JudgedHead) -> records.ParticipantSpread:
         metric, marks = "war", np.asarray(newest.argmax(axis=1) == head.truth, np.float64)
     else:
         metric, marks = "mae", np.abs(newest[:, 0] - head.truth)
-    people = np.array(head.people)
-    own = {name: marks[people == name] for name in dict.fromkeys(head.people)}
     figures = tuple(
-        records.ParticipantFigure(participant=name, clips=len(values), value=float(values.mean()))
-        for name, values in own.items()
+        records.ParticipantFigure(participant=name, clips=len(rows), value=float(marks[rows].mean()))
+        for name, rows in grouped(head.people).items()
     )
     low, q1, median, q3, high = np.quantile([figure.value for figure in figures], np.arange(5) / 4).tolist()
     return records.ParticipantSpread(metric=metric, min=low, q1=q1, median=median, q3=q3, max=high, figures=figures)
@@ -220,9 +218,8 @@ def auroc_change(first: JudgedGap, second: JudgedGap, options: ScoringOptions) -
 
 
 def _bin(gap: JudgedGap, rows: NDArray[np.int64], people: Sequence[str], options: ScoringOptions) -> records.GapBin:
-    totals = np.stack([gap.differ[rows].astype(np.float64), np.ones(len(rows))], axis=1)
-    own = [people[at] for at in rows]
-    share = bootstrap_sums(lambda sums: sums[..., 0] / sums[..., 1], own, totals, options.resamples, seed=options.seed)
+    differ = paired_mean(gap.differ[rows], gap.differ[rows])
+    share = differ.after([people[at] for at in rows], options.seed, options.resamples)
     inside = gap.distances[rows]
     return records.GapBin(
         low=float(inside.min()),

@@ -8,7 +8,7 @@ over processes or machines of one kind gives the same numbers to the last digit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -70,19 +70,22 @@ class ClipWindows:
 
 @dataclass(frozen=True, eq=False)
 class EncodedClip:
-    """One clip, its crops encoded; about 0.3 MB, and picklable.
+    """One clip, its crops encoded, its windows scored by `score_clip`; about 0.3 MB, and picklable.
 
     Attributes:
         clip: the clip.
         frames: (m,) int64, ascending, the frames that any reading needs.
         embeddings: (m, width) float32, one per frame; width is 128 for each face encoder of the bundle.
         windows: reading -> windows.
+        outputs: reading -> head -> (k, C) float32: calibrated probabilities in the bundle's order of classes, or the
+            value (k, 1); k windows, which may be none in `live`. Empty until they are scored.
     """
 
     clip: Clip
     frames: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     windows: dict[Reading, ClipWindows]
+    outputs: dict[Reading, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
 
     def face(self, reading: Reading) -> NDArray[np.float32]:
         """Embeddings of a reading's windows, (k, 8, width) float32."""
@@ -169,20 +172,6 @@ def encode_clip(session: Session, clip: Clip, options: ScoringOptions | None = N
 
 
 @dataclass(frozen=True, eq=False)
-class ClipScore:
-    """One clip, scored; picklable.
-
-    Attributes:
-        encoded: the clip and its windows.
-        outputs: reading -> head -> (k, C) float32: calibrated probabilities in the bundle's order of classes, or the
-            value (k, 1); k windows, which may be none in `live`.
-    """
-
-    encoded: EncodedClip
-    outputs: dict[Reading, dict[str, NDArray[np.float32]]]
-
-
-@dataclass(frozen=True, eq=False)
 class FoldScores:
     """Many clips, scored: about 20 kB each.
 
@@ -197,7 +186,7 @@ class FoldScores:
     owners: dict[Reading, NDArray[np.int64]]
 
     @classmethod
-    def of(cls, results: Iterable[ClipScore | SkippedClip], manifest: Manifest) -> FoldScores:
+    def of(cls, results: Iterable[EncodedClip | SkippedClip], manifest: Manifest) -> FoldScores:
         """Collect clips; the order is that in which they come."""
         outputs: dict[Reading, dict[str, list[NDArray[np.float32]]]] = {}
         owners: dict[Reading, list[NDArray[np.int64]]] = {}
@@ -212,7 +201,7 @@ class FoldScores:
                     outputs.setdefault(reading, {}).setdefault(head, []).append(rows)
                 count = len(next(iter(heads.values()), ()))
                 owners.setdefault(reading, []).append(np.full(count, len(clips), np.int64))
-            clips.append(score.encoded)
+            clips.append(score)
         if not clips:
             outputs["newest"] = {
                 head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads
@@ -228,7 +217,7 @@ class FoldScores:
         )
 
 
-def score_clip(session: Session, clip: Clip, options: ScoringOptions | None = None) -> ClipScore:
+def score_clip(session: Session, clip: Clip, options: ScoringOptions | None = None) -> EncodedClip:
     """Encode a clip's crops once and score its windows in every reading.
 
     A function of the bundle, the clip and the options alone: each reading of each clip is one batch of its own, since
@@ -238,15 +227,14 @@ def score_clip(session: Session, clip: Clip, options: ScoringOptions | None = No
         DataError: the clip can't be read.
     """
     encoded = encode_clip(session, clip, options)
-    return ClipScore(
-        encoded,
-        {reading: session.fuse(encoded.face(reading), cut.eye, cut.gaze) for reading, cut in encoded.windows.items()},
-    )
+    windows = encoded.windows.items()
+    outputs = {reading: session.fuse(encoded.face(reading), cut.eye, cut.gaze) for reading, cut in windows}
+    return replace(encoded, outputs=outputs)
 
 
 def score_readings(
     spread: Spread, clips: Sequence[Clip], options: ScoringOptions | None = None, progress: Progress = silent
-) -> Iterator[ClipScore | SkippedClip]:
+) -> Iterator[EncodedClip | SkippedClip]:
     """Score clips in order; a clip that can't be read is given with the reason.
 
     Of a clip's windows the deterministic one alone is given: the others are in the outputs. Without `options` the
@@ -258,17 +246,17 @@ def score_readings(
             # What another machine can't read, this one may: its copy is the data set that is reported.
             yield work(spread.session, clip)
         else:
-            yield replace(score, encoded=replace(score.encoded, clip=clip))
+            yield replace(score, clip=clip)
         progress("scoring clips", at + 1, len(clips))
 
 
-def _scored_or_skipped(session: Session, clip: Clip, options: ScoringOptions | None) -> ClipScore | SkippedClip:
+def _scored_or_skipped(session: Session, clip: Clip, options: ScoringOptions | None) -> EncodedClip | SkippedClip:
     try:
         score = score_clip(session, clip, options)
     except DataError as error:
         return SkippedClip(clip.name, str(error).removeprefix(f"clip {clip.name}: "))
-    newest = score.encoded.windows["newest"]
+    newest = score.windows["newest"]
     frames = np.unique(newest.frames)
-    rows = np.searchsorted(score.encoded.frames, frames)
+    rows = np.searchsorted(score.frames, frames)
     bare = replace(clip)  # without the list of its frames
-    return replace(score, encoded=EncodedClip(bare, frames, score.encoded.embeddings[rows], {"newest": newest}))
+    return EncodedClip(bare, frames, score.embeddings[rows], {"newest": newest}, outputs=score.outputs)

@@ -48,11 +48,7 @@ class Kept:
     ) -> tuple[FoldScores, float]:
         """The scores of a fold and the seconds they took, from the interrupted run or from `score`."""
         contents = contents_of_clips(clips)
-        key = self.key_of(
-            session,
-            contents,
-            (options.draws, options.loader, options.seed),
-        )
+        key = self.key_of(session, contents, (options.draws, options.loader, options.seed))
         path = self._path(f"{key}.npz")
         result = _load(path, clips)
         if result is None:

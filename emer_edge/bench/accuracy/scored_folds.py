@@ -11,27 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bench.accuracy.accuracy_figures import (
-    JudgedGap,
-    auroc_change,
-    estimates,
-    gap_accuracy,
-    head_accuracy,
-    join_gaps,
-    judge_gap,
-    shared_rows,
-)
+from emer_edge.bench.accuracy import accuracy_figures, judged
+from emer_edge.bench.accuracy.accuracy_figures import JudgedGap
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, score_readings
-from emer_edge.bench.accuracy.judged import (
-    JudgedHead,
-    class_order,
-    guesses_of,
-    join,
-    judge,
-    owner,
-    refuse_known_clips,
-    split_hash,
-)
+from emer_edge.bench.accuracy.judged import JudgedHead, owner
 from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.executors import Spread
@@ -104,7 +87,7 @@ def score_fold(
     """
     session, manifest = spread.session, spread.session.bundle.manifest
     clips = dataset.fold(fold)
-    refuse_known_clips(manifest, clips)
+    judged.refuse_known_clips(manifest, clips)
 
     def score() -> tuple[FoldScores, float]:
         began = perf_counter()
@@ -127,9 +110,9 @@ def score_fold(
     for at, (name, head) in enumerate(heads.items()):
         progress("intervals", at, len(heads))
         selection = _of_head(name, manifest.gate.fp32), _of_head(name, manifest.gate.final)
-        figures[name] = head_accuracy(head, options, selection=selection)
+        figures[name] = accuracy_figures.head_accuracy(head, options, selection=selection)
     progress("intervals", len(heads), len(heads))
-    gap = judge_gap(heads, manifest.gap_quantiles)
+    gap = accuracy_figures.judge_gap(heads, manifest.gap_quantiles)
     compared = compare_events(windows.clips, manifest.window)
     views = [EyeView(manifest.events, profile) for profile in options.profiles]
     if options.profiles and compared:
@@ -137,7 +120,7 @@ def score_fold(
     accuracy = records.Accuracy(
         fold=fold,
         fingerprint=dataset.fingerprint,
-        split_hash=split_hash(clips),
+        split_hash=judged.split_hash(clips),
         events=manifest.events,
         clips=len(windows),
         participants=len({owner(clip) for clip in windows.clips}),
@@ -145,7 +128,7 @@ def score_fold(
         excluded=tuple(Excluded(clip=clip.name, reason=clip.reason) for clip in (*dataset.skipped, *windows.skipped)),
         heads=figures,
         clips_per_s=len(windows) / seconds,
-        gap=None if gap is None else gap_accuracy(gap, options),
+        gap=None if gap is None else accuracy_figures.gap_accuracy(gap, options),
         views=tuple(
             _view_accuracy(view, heads, manifest, windows, options=options)
             for view in score_views(session, windows.clips, views, progress, faces=windows.face)
@@ -163,8 +146,8 @@ def _judged(manifest: Manifest, dataset: EmerDataset, fold: int, scores: FoldSco
     heads = {}
     for head in manifest.heads:
         if head.name in dataset.heads:
-            guesses = guesses_of(head.name, class_order(head), others, scores.windows.clips)
-            heads[head.name] = judge(head, scores, guesses)
+            guesses = judged.guesses_of(head.name, judged.class_order(head), others, scores.windows.clips)
+            heads[head.name] = judged.judge(head, scores, guesses)
     return {name: head for name, head in heads.items() if head is not None}
 
 
@@ -175,9 +158,9 @@ def _view_accuracy(
     scores = FoldScores(windows, {"newest": scored.outputs}, {"newest": np.arange(len(windows))})
     figures = {}
     for head in manifest.heads:
-        judged = judge(head, scores) if head.name in heads else None
-        if judged is not None:
-            figures[head.name] = estimates(judged, judged.given["newest"], options)
+        answers = judged.judge(head, scores) if head.name in heads else None
+        if answers is not None:
+            figures[head.name] = accuracy_figures.estimates(answers, answers.given["newest"], options)
     return records.ViewAccuracy(
         name=scored.view.name,
         about="all columns of the sheets" if profile is None else profile.about,
@@ -232,9 +215,10 @@ def fold_sets(
                 participants=len({owner(clip) for member in members for clip in member.windows.clips}),
                 spread=_spread([member.accuracy for member in members]),
                 pooled={
-                    head: head_accuracy(judged, options, published=False) for head, judged in _pooled(members).items()
+                    head: accuracy_figures.head_accuracy(answers, options, published=False)
+                    for head, answers in _pooled(members).items()
                 },
-                gap=None if gap is None else gap_accuracy(gap, options),
+                gap=None if gap is None else accuracy_figures.gap_accuracy(gap, options),
             )
         )
     progress("pooling folds", len(groups), len(groups))
@@ -263,7 +247,7 @@ def pair_sets(folds: Sequence[ScoredFold], options: ScoringOptions) -> tuple[rec
 
 def _pair(one: JudgedHead, other: JudgedHead, options: ScoringOptions) -> dict[str, Any] | None:
     """What two sets say about one head, on the clips that both scored."""
-    rows, columns = shared_rows(one.clips, other.clips)
+    rows, columns = accuracy_figures.shared_rows(one.clips, other.clips)
     if not len(rows) or one.classes != other.classes:
         return None
     before, after = one.given["newest"][rows], other.given["newest"][columns]
@@ -286,28 +270,29 @@ def _pair(one: JudgedHead, other: JudgedHead, options: ScoringOptions) -> dict[s
 
 def _pair_gaps(one: JudgedGap, other: JudgedGap, options: ScoringOptions) -> dict[str, Any] | None:
     """The gap's AUROC on the clips that both scored; None where all labels differ or all agree."""
-    rows, columns = shared_rows(one.clips, other.clips)
+    rows, columns = accuracy_figures.shared_rows(one.clips, other.clips)
     if not len(rows) or one.differ[rows].all() or not one.differ[rows].any():
         return None
+    change = accuracy_figures.auroc_change(one.among(rows), other.among(columns), options)
     return {
         "head": "gap",
         "clips": len(rows),
         "participants": len({owner(one.clips[index]) for index in rows}),
         **dict.fromkeys(_COUNTS, 0),
         "mcnemar_p": None,
-        "change": {"auroc": Estimated.of(auroc_change(one.among(rows), other.among(columns), options))},
+        "change": {"auroc": Estimated.of(change)},
     }
 
 
 def _gap_of(members: Sequence[ScoredFold]) -> JudgedGap | None:
     gaps = [member.gap for member in members if member.gap is not None]
-    return join_gaps(gaps) if len(gaps) == len(members) else None
+    return accuracy_figures.join_gaps(gaps) if len(gaps) == len(members) else None
 
 
 def _pooled(members: Sequence[ScoredFold]) -> dict[str, JudgedHead]:
     """The heads that all folds have, each clip judged by the bundle of its fold."""
     names = [name for name in members[0].heads if all(name in member.heads for member in members)]
-    joined = {name: join([member.heads[name] for member in members]) for name in names}
+    joined = {name: judged.join([member.heads[name] for member in members]) for name in names}
     return {name: head for name, head in joined.items() if head is not None}
 
 

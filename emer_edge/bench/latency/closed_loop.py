@@ -87,16 +87,13 @@ OWN_CORE: Final = 0.95
 """Which share of a core's time a process with one thread shall have had."""
 
 
-def judge(
-    durations_ns: Sequence[int], cpu_share: float | None = None, changed: Sequence[str] = (), load: str = ""
-) -> Stability:
+def judge(durations_ns: Sequence[int], cpu_share: float | None = None, against: Sequence[str] = ()) -> Stability:
     """Judge a closed loop.
 
     Args:
         durations_ns: of every query, in order, at least one.
         cpu_share: processor time over elapsed time, None where it says nothing.
-        changed: what the machine changed meanwhile, in words, from `conditions_of`.
-        load: from `load_reason`; empty for none.
+        against: what speaks against the machine, in words, from `conditions_of` and `load_reason`.
     """
     half = len(durations_ns) // 2
     drift = median(durations_ns[half:]) / median(durations_ns[:half]) - 1 if half else 0.0
@@ -109,7 +106,7 @@ def judge(
         reasons.append(f"half of the queries lie {spread:.0%} of the median apart")
     if cpu_share is not None and cpu_share < OWN_CORE:
         reasons.append(f"other work took {1 - cpu_share:.0%} of its core's time")
-    reasons += [*changed, *([load] if load else [])]
+    reasons += against
     return Stability(stable=not reasons, reasons=tuple(reasons), drift=drift, spread=spread, cpu_share=cpu_share)
 
 
@@ -165,8 +162,7 @@ def judge_run(
     *,
     energy: Energy,
     one_core: bool,
-    changed: Sequence[str] = (),
-    load: str = "",
+    against: Sequence[str] = (),
 ) -> SingleStream:
     """Judge a run of at least one query; `one_core` says that it computed with one thread, on the CPU; see `judge`."""
     min_seconds, min_queries = options.min_seconds, options.min_queries
@@ -197,8 +193,6 @@ def judge_run(
         valid=valid,
         mlperf=not short,
         reason="; ".join(short),
-        stability=judge(
-            durations, sum(turn.cpu_ns for turn in turns) / elapsed_ns if one_core else None, changed, load
-        ),
+        stability=judge(durations, sum(turn.cpu_ns for turn in turns) / elapsed_ns if one_core else None, against),
         energy=energy,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ import msgspec
 
 from emer_edge import __version__
 from emer_edge.bench.records.latency_records import Conditions, Energy, Environment, Moment
-from emer_edge.runtime.board import read_clocks, read_cpu, read_heat, read_jetson, read_number, read_text
+from emer_edge.runtime.board import read_clocks, read_cpu, read_heat, read_jetson, read_number, read_sizes_mb, read_text
 from emer_edge.runtime.power_draw import read_energy, read_power
 
 _PACKAGES: Final = (
@@ -28,6 +29,7 @@ _FLAGS: Final = (
     *("amx_tile", "amx_int8", "amx_bf16"),  # x86
     *("asimd", "asimdhp", "asimddp", "asimdrdm", "i8mm", "bf16", "sve", "sve2", "sme"),  # ARM
 )
+_FLAG_LINE: Final = re.compile(r"^(flags|Features)\s*:(.*)$", re.MULTILINE)
 _CPU: Final = "sys/devices/system/cpu"
 
 
@@ -37,35 +39,29 @@ def describe(root: Path = Path("/")) -> Environment:
     Args:
         root: holds `etc`, `proc` and `sys`.
     """
-    cpu, jetson = _fields(root / "proc/cpuinfo"), read_jetson(root)
-    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    now, jetson = look(root), read_jetson(root)
+    found = _FLAG_LINE.search(read_text(root / "proc/cpuinfo") or "")
+    kind, flags = (None, set()) if found is None else (found[1], set(found[2].split()))
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    memory = _fields(root / "proc/meminfo").get("MemTotal", "").split()
-    mode = None if jetson is None else jetson.mode
     return Environment(
         machine=read_text(root / "proc/device-tree/model") or platform.machine(),
         kernel=f"{platform.system()} {platform.release()}",
         cpu=read_cpu(root),
         cpu_flags=tuple(flag for flag in _FLAGS if flag in flags),
-        hypervisor="hypervisor" in flags if "flags" in cpu else None,
+        hypervisor="hypervisor" in flags if kind == "flags" else None,
         cores=len(allowed) if allowed is not None else os.cpu_count() or 1,
         affinity=None if allowed is None else _spans(allowed),
         governor=read_text(root / _CPU / "cpu0/cpufreq/scaling_governor"),
         boost=_boost(root),
-        memory_mb=int(memory[0]) * 1024 / 1e6 if memory else None,
+        memory_mb=read_sizes_mb(root / "proc/meminfo").get("MemTotal"),
         l4t=None if jetson is None else jetson.l4t,
         jetpack=None if jetson is None else jetson.jetpack,
-        power_mode=None if mode is None else f"{mode.number} {mode.name}",
-        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        temperature_before_c=temperature_c(root),
+        power_mode=now.power_mode,
+        load_average=now.load_average,
+        temperature_before_c=now.temperature_c,
         temperature_after_c=None,
         versions=_versions(),
     )
-
-
-def temperature_c(root: Path = Path("/")) -> float | None:
-    """The hottest thermal zone, or None where there is none."""
-    return read_heat(root).hottest_c
 
 
 def _versions() -> dict[str, str]:
@@ -96,16 +92,6 @@ def _spans(cores: Iterable[int]) -> str:
         else:
             spans.append([core, core])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-
-
-def _fields(path: Path) -> dict[str, str]:
-    """`name: value` lines, the first of each name."""
-    fields: dict[str, str] = {}
-    for line in (read_text(path) or "").splitlines():
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.setdefault(name.strip(), value.strip())
-    return fields
 
 
 CLOCK_TOLERANCE: Final = 0.05

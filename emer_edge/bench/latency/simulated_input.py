@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.samples import Frame, TrackerSample
-from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS
 from emer_edge.data.images import fit_crop, import_cv2, stack_faces
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
 from emer_edge.data.synth.portrait import portrait
@@ -31,14 +31,6 @@ SIZE_PX: Final = (640, 480)
 _MARGIN_PX: Final = 40  # how far the view wanders over the scene
 _WANDER_S: Final = 7.0
 _EYES_S: Final = 60.0  # the synthetic eyes repeat after this
-
-
-def scene() -> NDArray[np.uint8]:
-    """The portrait with room around: (520, 680, 3) uint8, B, G, R; raise MissingExtraError without OpenCV."""
-    cv2 = import_cv2()
-    size = (SIZE_PX[0] + _MARGIN_PX, SIZE_PX[1] + _MARGIN_PX)
-    grown: NDArray[np.uint8] = cv2.resize(portrait(), size, interpolation=cv2.INTER_LINEAR)
-    return grown
 
 
 class _Paced:
@@ -77,7 +69,8 @@ class SimulatedCamera(Camera):
 
     def __init__(self) -> None:
         self.source = "simulated camera"
-        self._scene = scene()
+        cv2, size = import_cv2(), (SIZE_PX[0] + _MARGIN_PX, SIZE_PX[1] + _MARGIN_PX)
+        self._scene = cv2.resize(portrait(), size, interpolation=cv2.INTER_LINEAR)
         self._pace = _Paced(FPS)
         self._index = 0
 
@@ -164,10 +157,6 @@ class Queries:
         rows = self._from(at, count)
         return self.eye[rows], self.gaze[rows]
 
-    def faces(self, at: int) -> NDArray[np.float32]:
-        """Eight crops from number `at` on, as one window: (1, 8, 3, 112, 112)."""
-        return self.crop(at, FACE_SLOTS)[None]
-
     def _from(self, at: int, count: int) -> NDArray[np.intp]:
         return np.arange(at, at + count) % len(self)
 
@@ -176,11 +165,9 @@ def prepare() -> Queries:
     """Prepare the queries; raise MissingExtraError without OpenCV."""
     camera = SimulatedCamera()
     views = np.stack([camera.view(_STEP * at) for at in range(_COUNT)])
-    felt = HEADS["er-7"]
-    assert isinstance(felt, ClassHead)
     eyes = []
     for at in range(_COUNT):
-        rows = generate(felt.classes[at % len(felt.classes)], participant=1 + at).rows
+        rows = generate(EMOTIONS[at % len(EMOTIONS)], participant=1 + at).rows
         eyes.append(rows[np.linspace(0, len(rows) - 1, EYE_SLOTS).astype(int)].reshape(EYE_SLOTS, EYE_COLUMN_COUNT))
     eye = np.stack(eyes).astype(np.float32)
     crops = stack_faces(fit_crop(view[40:300, 180:440]) for view in views)

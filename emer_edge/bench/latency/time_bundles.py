@@ -55,7 +55,7 @@ def time_bundles(
         BundleError, EngineError, MissingExtraError: a bundle can't be opened, or its process has died.
     """
     paths = [bundle.path for bundle in bundles]
-    with Watch(options.root) as watch:
+    with Watch() as watch:
         firsts: list[latency_records.FirstResult] | list[None] = [None] * len(bundles)
         if options.starts:
             firsts = first_results(paths, lambda path: _start(path, options), options.starts, progress)
@@ -175,7 +175,7 @@ class _Bench:
         options = self.options
         if not options.min_seconds and not options.min_queries:
             return {}
-        meters = [Meter(options.root) for _ in self.workers]
+        meters = [Meter() for _ in self.workers]
         meters[0].measure_idle(_IDLE_S)
         for meter in meters[1:]:
             meter.idle_mw = meters[0].idle_mw
@@ -188,15 +188,14 @@ class _Bench:
             ]
             turns = run_turns(runs, options)
             moments = self.watch.moments[seen:]
-            changed = conditions_of(moments).changed if moments else ()
+            against = [*(conditions_of(moments).changed if moments else ()), *filter(None, [self.load])]
             judged[query] = [
                 judge_run(
                     loop,
                     options,
                     energy=meter.energy(sum(len(turn.durations_ns) for turn in loop)),
                     one_core=options.threads == 1 and opened.engine == CPU_ENGINE,
-                    changed=changed,
-                    load=self.load,
+                    against=against,
                 )
                 for loop, meter, (_, opened) in zip(turns, meters, self.workers, strict=True)
             ]

@@ -106,7 +106,9 @@ class Candidate:
             "encode one crop": lambda at: self._session.encode(self._queries.crop(at)),
             "fuse one window": lambda at: self._session.fuse(self._window, *self._queries.window(at)),
             "live step": self.step,
-            "whole window": lambda at: self._session.predict(self._queries.faces(at), *self._queries.window(at)),
+            "whole window": lambda at: self._session.predict(
+                self._queries.crop(at, 8)[None], *self._queries.window(at)
+            ),
             "find a face": lambda at: self._detector.detect(self._queries.views[at]),
         }
 
@@ -147,12 +149,6 @@ class Candidate:
     def close(self) -> None:
         """Free the engines."""
         self._session.close()
-
-    def __enter__(self) -> Candidate:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def measure_stream(

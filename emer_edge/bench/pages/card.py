@@ -9,7 +9,7 @@ from emer_edge.bench.pages.probed import film_notes_of
 from emer_edge.bench.pages.scored import named_bundles, names_of, scored_of
 from emer_edge.bench.records.report_records import BenchReport, Origin
 from emer_edge.report.html import Block, Facts, Paragraph, Section
-from emer_edge.report.table import Cell, Table, columns
+from emer_edge.report.table import Cell, Table
 from emer_edge.report.text_tables import to_markdown
 from emer_edge.report.words import folded, sentence
 
@@ -111,7 +111,7 @@ def _details(report: BenchReport) -> tuple[str | Table, ...]:
     header = "Bundle | Made | Precision | Size (MB):1 | Window | Events | Accuracy gate | Calibration"
     heads = next((bundle.origin.heads for bundle in report.bundles if bundle.origin is not None), {})
     said = "; ".join(f"{name}: {', '.join(classes)}" if classes else name for name, classes in heads.items())
-    return (text, *((f"Heads and classes: {said}.",) if said else ()), Table("Bundles", columns(header), tuple(rows)))
+    return (text, *((f"Heads and classes: {said}.",) if said else ()), Table.of("Bundles", header, rows))
 
 
 def _gate(made: Origin) -> str:
@@ -149,14 +149,14 @@ def _evaluation(report: BenchReport) -> tuple[str | Table, ...]:
     split = "dealt into new folds with participants apart" if data.regrouped else "in the data set's own folds"
     shared = f" {data.shared_participants} participants lie in several folds." if data.shared_participants else ""
     scored = "; ".join(
-        f"{scored.name}: {scored.clips:,} clips of {scored.participants}" for scored in scored_of(report)
+        f"{scored.name}: {scored.record.clips:,} clips of {scored.record.participants}" for scored in scored_of(report)
     )
     text = (
         f"{kind}: {data.clips:,} of {data.participants} participants{films}, {split}; {data.skipped} could not be "
         f"used.{shared} Scored: {scored or 'none'}. Fingerprint {data.fingerprint[:16]}."
     )
     rows = tuple((head, label, count) for head, counts in data.labels.items() for label, count in counts.items())
-    return (text, Table("Labels of the data set", columns("Head | Class | clips"), rows)) if rows else (text,)
+    return (text, Table.of("Labels of the data set", "Head | Class | clips", rows)) if rows else (text,)
 
 
 def _training(report: BenchReport) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, deviation, estimate, names_of, scored_heads, scored_of
+from emer_edge.bench.pages.scored import Scored, deviation, estimate, named_bundles, scored_heads, scored_of
+from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.accuracy_records import HeadAccuracy, ReadingAccuracy
-from emer_edge.bench.records.report_records import BenchReport
+from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report import words
 from emer_edge.report.bars import Bar
 from emer_edge.report.html import Block, Figure, Paragraph, Section
@@ -83,32 +85,34 @@ def _published(report: BenchReport) -> Rows:
         for name, head in bundle.accuracy.heads.items() if bundle.accuracy is not None else ():
             for metric, over in head.published_batch.items():
                 exact = words.scaled(head.metrics[metric].value, metric) if metric in head.metrics else None
-                label, ends = (
-                    words.metric_label(metric),
-                    [words.scaled(end, metric) for end in (over.lowest, over.highest)],
-                )
-                yield (bundle.name, name, label, deviation(over, metric), *ends, over.count, exact)
+                ends = [words.scaled(end, metric) for end in (over.lowest, over.highest)]
+                yield (bundle.name, name, words.metric_label(metric), deviation(over, metric), *ends, over.count, exact)
 
 
 def _tracker_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
     shown = words.folded_of(tables, "trackers", "event_columns")
-    plots = [_plot(report, at, metric) for metric in ("war", "mae") for at in range(len(report.bundles))]
+    plots = [_plot(name, bundle, metric) for metric in ("war", "mae") for name, bundle in named_bundles(report)]
     return Section("Trackers", (*[plot for plot in plots if plot is not None][:1], *shown)) if shown else None
 
 
-def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
-    accuracy = report.bundles[at].accuracy
+def _views(bundle: BundleBench) -> dict[str, tuple[int, Mapping[str, Mapping[str, Estimated]]]]:
+    """Tracker -> how many columns it lacks, and head -> metric -> figure; empty without views."""
+    accuracy = bundle.accuracy
     if accuracy is None or not accuracy.views:
-        return None
-    views = {"full": {name: head.metrics for name, head in accuracy.heads.items()}}
-    views.update({view.name: view.heads for view in accuracy.views})
+        return {}
+    whole = {name: head.metrics for name, head in accuracy.heads.items()}
+    return {"full": (0, whole), **{view.name: (len(view.missing), view.heads) for view in accuracy.views}}
+
+
+def _plot(name: str, bundle: BundleBench, metric: str) -> Figure | None:
+    views = _views(bundle)
     items = [
         Bar(head, estimate(heads[head][metric], metric), view)
-        for head in words.in_order(accuracy.heads)
-        for view, heads in views.items()
+        for head in words.in_order({head for _, heads in views.values() for head in heads})
+        for view, (_, heads) in views.items()
         if metric in heads.get(head, {})
     ]
-    title = f"{words.METRIC_NAMES[metric]} by tracker, {names_of(report)[at]}"
+    title = f"{words.METRIC_NAMES[metric]} by tracker, {name}"
     return Figure(words.metric_dots(title, metric, items), words.WHISKERS) if items else None
 
 
@@ -120,14 +124,9 @@ def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
 )
 def _trackers(report: BenchReport) -> Rows:
     for bundle in report.bundles:
-        accuracy = bundle.accuracy
-        if accuracy is None or not accuracy.views:
-            continue
-        whole = {name: head.metrics for name, head in accuracy.heads.items()}
-        views = [("full", 0, whole), *((view.name, len(view.missing), view.heads) for view in accuracy.views)]
-        for head, record in accuracy.heads.items():
-            metric = "war" if "war" in record.metrics else "mae"
-            for name, missing, heads in views:
+        for head, record in bundle.accuracy.heads.items() if bundle.accuracy is not None else ():
+            metric = words.main_metric(record.metrics)
+            for name, (missing, heads) in _views(bundle).items():
                 figure = estimate(heads[head][metric])
                 classes = (figure, estimate(heads[head]["uar"]), None) if metric == "war" else (None, None, figure)
                 yield (bundle.name, record.protocol, head, name, missing, *classes)

@@ -7,8 +7,8 @@ from typing import Final
 from emer_edge.bench.pages.scored import Scored, deviation, estimate, scored_heads, scored_of
 from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report import words
-from emer_edge.report.curves import Line, confusion_plot, curves, reliability_plot, roc_plot
-from emer_edge.report.distributions import Strip, strips
+from emer_edge.report.curves import confusion_plot, curves, reliability_plot, roc_plot
+from emer_edge.report.distributions import strips
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
 from emer_edge.report.table import Rows, Table, tabled
 
@@ -36,11 +36,11 @@ def _people_section(report: BenchReport, tables: dict[str, Table]) -> Section | 
 
 
 def _plot(scored: Scored, metric: str) -> str:
-    rows = [
-        Strip(name, [words.scaled(figure.value, metric) for figure in own.figures])
+    rows = {
+        name: [words.scaled(figure.value, metric) for figure in own.figures]
         for name in words.in_order(scored.heads)
         if (own := scored.heads[name].participants) is not None and own.metric == metric
-    ]
+    }
     title = f"{words.METRIC_NAMES[metric]} of each participant, {scored.name}"
     return strips(title, words.unit_of(metric), rows, 1 if metric in words.SHARES else 3) if rows else ""
 
@@ -68,7 +68,7 @@ def _counts(scored: Scored) -> str:
     out = len({clip.clip for score in scores for clip in score.excluded})
     folds = ", ".join(str(fold) for fold in scored.folds)
     return (
-        f"{scored.name}: {scored.clips} clips of {scored.participants} participants of fold"
+        f"{scored.name}: {scored.record.clips} clips of {scored.record.participants} participants of fold"
         f"{'s' if scored.is_set else ''} {folds} were scored once; {out} clip{'s' if out != 1 else ''} could not be "
         f"used; {uncovered} of those scored are below the coverage floors, where a live run would name no emotion."
     )
@@ -121,7 +121,7 @@ def _excluded(report: BenchReport) -> Rows:
 
 
 def _gap_section(report: BenchReport, tables: dict[str, Table]) -> Section | None:
-    gaps = {scored.name: scored.gap for scored in scored_of(report) if scored.gap is not None}
+    gaps = {scored.name: scored.record.gap for scored in scored_of(report) if scored.record.gap is not None}
     if not gaps:
         return None
     text = (
@@ -129,11 +129,11 @@ def _gap_section(report: BenchReport, tables: dict[str, Table]) -> Section | Non
         "shows. Here it has to find the clips whose two labels differ. It is no lie detector."
     )
     figures: list[Figure] = []
-    lines = [
-        Line(name, tuple((fifth.mean, estimate(fifth.disagreeing, "war")) for fifth in gap.bins))
+    lines = {
+        name: [(fifth.mean, estimate(fifth.disagreeing, "war")) for fifth in gap.bins]
         for name, gap in gaps.items()
         if gap.bins
-    ]
+    }
     if lines:
         plot = curves("Labels that differ, by gap", "mean gap of a fifth of the clips", "differ (%)", lines, floor=0.0)
         figures.append(Figure(plot, "Should rise. Bands are 95 % intervals by bootstrap over participants."))
@@ -154,7 +154,7 @@ def _gap_section(report: BenchReport, tables: dict[str, Table]) -> Section | Non
 )
 def _areas(report: BenchReport) -> Rows:
     for scored in scored_of(report):
-        gap = scored.gap
+        gap = scored.record.gap
         if gap is not None:
             over = scored.spread.get("gap/auroc")
             cells = (
@@ -170,7 +170,7 @@ def _areas(report: BenchReport) -> Rows:
 )
 def _fifths(report: BenchReport) -> Rows:
     for scored in scored_of(report):
-        for fifth in scored.gap.bins if scored.gap is not None else ():
+        for fifth in scored.record.gap.bins if scored.record.gap is not None else ():
             yield (scored.name, fifth.low, fifth.high, fifth.mean, estimate(fifth.disagreeing), fifth.clips)
 
 

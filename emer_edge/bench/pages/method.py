@@ -11,7 +11,7 @@ from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.core.heads import PROTOCOLS
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.report.html import Block, Details, Facts, Paragraph, Quote, Section
-from emer_edge.report.table import Cell, Rows, Table, columns, tabled
+from emer_edge.report.table import Rows, Table, tabled
 
 
 def methods_of(report: BenchReport) -> str:
@@ -99,7 +99,7 @@ def _split(report: BenchReport, scored: Scored) -> str:
         if known
         else " The bundles do not say what they were trained on, so that nothing vouches that these clips are new."
     )
-    people = f"{scored.clips:,} clips of {scored.participants} participants"
+    people = f"{scored.record.clips:,} clips of {scored.record.participants} participants"
     folds = ", ".join(str(fold) for fold in scored.folds)
     if len(scored.folds) > 1 and len(scored.folds) == many:
         return f"We used {many}-fold cross-validation{apart}; {people} were scored.{checked}"
@@ -189,16 +189,13 @@ def _splits(report: BenchReport) -> Rows:
 
 
 def _clocks(report: BenchReport) -> Table:
+    title, header = "Clocks while it was measured", "Clock | before (MHz) | lowest (MHz) | highest (MHz) | after (MHz)"
     seen = report.conditions
-    rows: tuple[tuple[Cell, ...], ...] = ()
-    if seen is not None:
-        before, after = seen.before.clocks_mhz, seen.after.clocks_mhz
-        rows = tuple(
-            (name, before.get(name), low, high, after.get(name)) for name, (low, high) in seen.clocks_mhz.items()
-        )
-    header = columns("Clock | before (MHz) | lowest (MHz) | highest (MHz) | after (MHz)")
-    note = "" if seen is None else f"Looked at {seen.moments} times."
-    return Table("Clocks while it was measured", header, rows, note)
+    if seen is None:
+        return Table.of(title, header, ())
+    before, after = seen.before.clocks_mhz, seen.after.clocks_mhz
+    rows = ((name, before.get(name), *limits, after.get(name)) for name, limits in seen.clocks_mhz.items())
+    return Table.of(title, header, rows, f"Looked at {seen.moments} times.")
 
 
 def _known(value: float | str | None, unit: str = "") -> str:

@@ -14,7 +14,7 @@ from emer_edge.bench.pages.speed import parts_figure
 from emer_edge.bench.records.latency_records import Latency
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section, Tile, Tiles
-from emer_edge.report.scatter import Mark, Rule, scatter
+from emer_edge.report.scatter import Mark, scatter
 from emer_edge.report.svg import WIDTH
 from emer_edge.report.table import Estimate
 from emer_edge.report.words import in_order, scaled, sentence, unit_of
@@ -71,17 +71,16 @@ def _picture(all_scored: tuple[Scored, ...], head: str, metric: str) -> Figure |
         marks.append(
             Mark(scored.name, Estimate(p50, p50, p90), estimated(record.metrics[metric], metric), _precision(scored))
         )
-        clips, people = max(clips, record.clips), max(people, scored.participants)
+        clips, people = max(clips, record.clips), max(people, scored.record.participants)
         for guess, value in guesses_of(record, metric).items():
             if guess in ("training majority", "uniform chance", "training mean"):
                 rules[guess] = scaled(value, metric)
     if not marks:
         return None
     what = f"{head}: {unit_of(metric).partition(' (')[0]} against"
-    lines = [Rule(name, value) for name, value in _merged(rules).items()]
     units = "live step (ms, logarithmic)", unit_of(metric)
     wide, narrow = (
-        scatter(f"{what} {title}", *units, marks, rules=lines, logarithmic=True, width=width)
+        scatter(f"{what} {title}", *units, marks, _merged(rules), logarithmic=True, width=width)
         for width, title in ((WIDTH, "the time of a live step"), (_NARROW, "step time"))
     )
     better = "Up" if metric != "mae" else "Down"
@@ -126,8 +125,8 @@ def _tiles(report: BenchReport, all_scored: tuple[Scored, ...]) -> Iterator[Tile
             owner = f"{best.name}, " if len(all_scored) > 1 else ""
             yield Tile(f"{head.upper()}, WAR", f"{war.value:.1f} %", f"{owner}{limits}{best.heads[head].clips:,} clips")
     for one in all_scored:
-        if one.gap is not None and one.gap.auroc is not None:
-            yield Tile("The gap, AUROC", f"{one.gap.auroc.value:.2f}", f"{one.name}; 0.5 is chance")
+        if one.record.gap is not None and one.record.gap.auroc is not None:
+            yield Tile("The gap, AUROC", f"{one.record.gap.auroc.value:.2f}", f"{one.name}; 0.5 is chance")
             break
 
 
@@ -145,7 +144,7 @@ def _facts(report: BenchReport, all_scored: tuple[Scored, ...]) -> Iterator[str]
         fold = "" if scored.is_set else f" fold {scored.folds[0]},"
         sentences = [text for head in ("er-7", "fer-7") if (text := _sure(scored, head))]
         if sentences:
-            clips = f"{scored.clips:,} clips of {scored.participants} participants"
+            clips = f"{scored.record.clips:,} clips of {scored.record.participants} participants"
             yield f"{scored.name},{fold} {clips}: {'; '.join(sentences)}."
 
 

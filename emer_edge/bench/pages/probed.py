@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages.scored import estimate, named_bundles, names_of
+from emer_edge.bench.pages.scored import estimate, named_bundles
 from emer_edge.bench.records.probe_records import Curve, Effect, Effects, FilmDecoding, FilmProbe
-from emer_edge.bench.records.report_records import BenchReport
+from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report import words
 from emer_edge.report.bars import Bar, dots
-from emer_edge.report.curves import Line, curves
+from emer_edge.report.curves import curves
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section
-from emer_edge.report.table import Cell, Deviation, Rows, Table, columns, tabled
+from emer_edge.report.table import Cell, Deviation, Estimate, Rows, Table, tabled
 
 
 def _effects(heads: Effects) -> Iterator[tuple[str, str, Effect, tuple[Cell, ...]]]:
@@ -47,7 +47,7 @@ def _ablation_section(report: BenchReport, tables: dict[str, Table]) -> Section 
         "the bundle did not use that; where eyes exchanged within film and FER class cost nothing, they added "
         "nothing to the film and the face."
     )
-    drawn = (_plot(report, at, metric) for at in range(len(report.bundles)) for metric in ("war", "mae"))
+    drawn = (_plot(name, bundle, metric) for name, bundle in named_bundles(report) for metric in ("war", "mae"))
     plots = [plot for plot in drawn if plot is not None]
     blocks: list[Block] = [Paragraph(text), *plots[:2]]
     if plots[2:]:
@@ -62,19 +62,18 @@ def _ablation_section(report: BenchReport, tables: dict[str, Table]) -> Section 
     return Section("Ablations", (*blocks, words.folded(tables["ablations"])))
 
 
-def _plot(report: BenchReport, at: int, metric: str) -> Figure | None:
-    probes, bundle = report.bundles[at].probes, names_of(report)[at]
+def _plot(name: str, bundle: BundleBench, metric: str) -> Figure | None:
     items = [
-        Bar(ablation.name, estimate(ablation.heads[name][metric].change, metric), name)
-        for ablation in (probes.ablations if probes is not None else ())
-        for name in words.in_order(ablation.heads)
-        if metric in ablation.heads[name] and words.main_metric(ablation.heads[name]) == metric
+        Bar(ablation.name, estimate(ablation.heads[head][metric].change, metric), head)
+        for ablation in (bundle.probes.ablations if bundle.probes is not None else ())
+        for head in words.in_order(ablation.heads)
+        if metric in ablation.heads[head] and words.main_metric(ablation.heads[head]) == metric
     ]
     if not items:
         return None
     unit = "points of WAR" if metric == "war" else f"{words.METRIC_NAMES[metric]}, label units"
     side = "Left of 0: worse without it." if metric == "war" else "Right of 0: worse without it."
-    plot = dots(f"Change of {words.METRIC_NAMES[metric]}, {bundle}", unit, items, digits=2, guides=(0.0,))
+    plot = dots(f"Change of {words.METRIC_NAMES[metric]}, {name}", unit, items, digits=2, guides=(0.0,))
     return Figure(plot, f"{side} Intervals are paired over participants.")
 
 
@@ -155,18 +154,18 @@ def _decoding(report: BenchReport) -> Rows:
 
 def _guesses(report: BenchReport) -> Table:
     probes = _probes(report)
-    rows = [
+    rows = (
         (name, baseline.name, *cells, baseline.clips)
         for name, films in probes.items()
         for baseline in films.baselines
         for *_, cells in _effects(baseline.heads)
-    ]
+    )
     about = dict.fromkeys(
         f"{baseline.name}: {baseline.about}" for films in probes.values() for baseline in films.baselines
     )
     note = f"{'; '.join(about)}. Intervals by bootstrap over participants, paired for differences."
-    header = columns("Bundle | Guess | Head | Metric | guess | guess less bundle | clips")
-    return Table("Guesses that know the film only", header, tuple(rows), note)
+    header = "Bundle | Guess | Head | Metric | guess | guess less bundle | clips"
+    return Table.of("Guesses that know the film only", header, rows, note)
 
 
 @tabled(
@@ -191,10 +190,10 @@ def _means(report: BenchReport) -> Table:
             unseen = films.unseen_films.get(head, {}).get(metric)
             figures = (estimate(films.over_films[head], metric), None if unseen is None else estimate(unseen, metric))
             rows.append((name, head, words.metric_label(metric), *figures))
-    header = columns("Bundle | Head | Metric | mean over films | films never trained on")
+    header = "Bundle | Head | Metric | mean over films | films never trained on"
     clips = ", ".join(f"{films.unseen_clips} of {name}" for name, films in _probes(report).items())
     note = f"Each film counted once; intervals by bootstrap over films. Clips of films never trained on: {clips}."
-    return Table("Films as the sample", header, tuple(rows), note)
+    return Table.of("Films as the sample", header, rows, note)
 
 
 @tabled(
@@ -236,15 +235,12 @@ def _capital(text: str) -> str:
 
 
 def _curve_figures(curve: Curve, metric: str) -> list[Figure]:
-    lines = []
+    lines: dict[str, list[tuple[float, Estimate]]] = {}
     for name in words.in_order(set().union(*(level.heads for level in curve.levels))):
-        points = tuple(
-            (level.level, estimate(level.heads[name][metric].value, metric))
-            for level in curve.levels
-            if metric in level.heads.get(name, {})
-        )
-        if points:
-            lines.append(Line(name, points))
+        for level in curve.levels:
+            if metric in level.heads.get(name, {}):
+                figure = estimate(level.heads[name][metric].value, metric)
+                lines.setdefault(name, []).append((level.level, figure))
     if not lines:
         return []
     below = curve.levels[-1].uncovered

@@ -12,7 +12,7 @@ from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report import words
 from emer_edge.report.bars import Bar, dots
 from emer_edge.report.html import Block, Details, Figure, Paragraph, Section
-from emer_edge.report.table import Cell, Estimate, Rows, Table, columns, tabled
+from emer_edge.report.table import Cell, Estimate, Rows, Table, tabled
 
 _GUESSES: Final = (
     "training majority", "test majority", "prior chance", "uniform chance", "training mean", "training median"
@@ -86,7 +86,7 @@ def _paper(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
     header = f"Protocol | Bundle or guess | {words.metric_header(metrics)} | clips | folds"
     folds = any(scored.is_set for scored in all_scored)
     note = "Mean ± standard deviation (n - 1) over folds. " if folds else "One fold, so there is no deviation. "
-    return Table(title, columns(header), tuple(rows), f"{note}Intervals are in the tables below.")
+    return Table.of(title, header, rows, f"{note}Intervals are in the tables below.")
 
 
 def _names(all_scored: tuple[Scored, ...]) -> list[str]:
@@ -103,23 +103,18 @@ def _over_folds(scored: Scored, head: HeadAccuracy, name: str, metric: str) -> C
 def _protocols(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
     """One row per head of each set or bundle, with intervals."""
     all_scored = scored_of(report)
-    rows = tuple(
-        (
-            name,
-            scored.name,
-            *(estimate(head.metrics[metric]) if metric in head.metrics else None for metric in metrics),
-            head.clips,
-            len(scored.folds),
-        )
-        for name in _names(all_scored)
-        for scored in all_scored
-        if (head := scored.heads.get(name)) is not None and metrics[0] in head.metrics
-    )
+    rows: list[tuple[Cell, ...]] = []
+    for name in _names(all_scored):
+        for scored in all_scored:
+            head = scored.heads.get(name)
+            if head is not None and metrics[0] in head.metrics:
+                figures = (estimate(head.metrics[metric]) if metric in head.metrics else None for metric in metrics)
+                rows.append((name, scored.name, *figures, head.clips, len(scored.folds)))
     header = f"Head | Bundle or guess | {words.metric_header(metrics)} | clips | folds"
     note = words.INTERVALS
     if any(scored.is_set for scored in all_scored):
         note += " All clips of all folds together, each scored by the bundle that has not seen it."
-    return Table(title, columns(header), rows, note)
+    return Table.of(title, header, rows, note)
 
 
 def _folds(report: BenchReport) -> Table:
@@ -135,8 +130,8 @@ def _folds(report: BenchReport) -> Table:
             mean, sd = words.scaled(over.mean, metric), None if over.sd is None else words.scaled(over.sd, metric)
             rows.append((fold_set.name, head, reading, words.metric_label(metric), *padded, mean, sd))
     folds = " | ".join(f"fold {at + 1}:3" if most > 1 else "fold:3" for at in range(most))
-    header = columns(f"Set | Head | Reading | Metric | {folds} | mean:3 | SD:3")
-    return Table("Over folds", header, tuple(rows), "One bundle per fold; SD with n - 1.")
+    header = f"Set | Head | Reading | Metric | {folds} | mean:3 | SD:3"
+    return Table.of("Over folds", header, rows, "One bundle per fold; SD with n - 1.")
 
 
 @tabled(

@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from emer_edge.bench.records import Estimated
-from emer_edge.bench.records.accuracy_records import FoldSet, FoldSpread, GapAccuracy, HeadAccuracy, Ranged
-from emer_edge.bench.records.latency_records import Latency
+from emer_edge.bench.records.accuracy_records import Accuracy, FoldSet, FoldSpread, HeadAccuracy, Ranged
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
-from emer_edge.metrics.latency import BINS_A_DECADE
-from emer_edge.report.distributions import Distribution
 from emer_edge.report.table import Deviation, Estimate
 from emer_edge.report.words import in_order, scaled
 
@@ -25,20 +22,17 @@ class Scored:
         name: how it is called on the page.
         bundles: one, or one per fold.
         folds: ascending.
-        clips, participants: that were scored.
         heads: head -> figures over all of these clips.
         spread: `<head>/<reading>/<metric>` -> spread over the folds; empty for one bundle.
-        gap: over all of these clips, or None.
+        record: of the set or the bundle: clips, participants, and the gap over all of these clips.
     """
 
     name: str
     bundles: tuple[BundleBench, ...]
     folds: tuple[int, ...]
-    clips: int
-    participants: int
     heads: Mapping[str, HeadAccuracy]
     spread: Mapping[str, FoldSpread]
-    gap: GapAccuracy | None
+    record: FoldSet | Accuracy
 
     @property
     def is_set(self) -> bool:
@@ -69,34 +63,14 @@ def scored_of(report: BenchReport) -> tuple[Scored, ...]:
         places = _places(report, fold_set, used)
         if len(fold_set.folds) > 1 and fold_set.pooled and len(places) == len(fold_set.folds):
             used |= set(places)
-            bundles = tuple(report.bundles[at] for at in places)
-            all_scored.append(
-                Scored(
-                    name=f"{fold_set.name.upper()}, {len(fold_set.folds)} folds",
-                    bundles=bundles,
-                    folds=fold_set.folds,
-                    clips=fold_set.clips,
-                    participants=fold_set.participants,
-                    heads=fold_set.pooled,
-                    spread=fold_set.spread,
-                    gap=fold_set.gap,
-                )
-            )
+            name, bundles = f"{fold_set.name.upper()}, {len(places)} folds", tuple(report.bundles[at] for at in places)
+            pooled, spread = fold_set.pooled, fold_set.spread
+            all_scored.append(Scored(name, bundles, fold_set.folds, heads=pooled, spread=spread, record=fold_set))
     for at, bundle in enumerate(report.bundles):
         accuracy = bundle.accuracy
         if accuracy is not None and at not in used:
-            all_scored.append(
-                Scored(
-                    name=names[at],
-                    bundles=(bundle,),
-                    folds=(accuracy.fold,),
-                    clips=accuracy.clips,
-                    participants=accuracy.participants,
-                    heads=accuracy.heads,
-                    spread={},
-                    gap=accuracy.gap,
-                )
-            )
+            folds = (accuracy.fold,)
+            all_scored.append(Scored(names[at], (bundle,), folds, heads=accuracy.heads, spread={}, record=accuracy))
     return tuple(all_scored)
 
 
@@ -131,9 +105,3 @@ def estimate(figure: Estimated, metric: str = "") -> Estimate:
 def deviation(over: FoldSpread | Ranged, metric: str = "") -> Deviation:
     """Mean and standard deviation over folds, draws or orders; in per cent where `metric` is a share."""
     return Deviation(scaled(over.mean, metric), math.nan if over.sd is None else scaled(over.sd, metric))
-
-
-def curve_of(name: str, latency: Latency) -> Distribution:
-    """The distribution of a latency, its bins `BIN_RATIO` wide."""
-    edges = [10 ** (at / BINS_A_DECADE) for at, _ in latency.bins]
-    return Distribution(name, edges, [count for _, count in latency.bins])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages.scored import curve_of, named_bundles, names_of, scored_of
+from emer_edge.bench.pages.scored import named_bundles, scored_of
 from emer_edge.bench.records.latency_records import Latency, SingleStream, Streaming
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
+from emer_edge.metrics.latency import BINS_A_DECADE
 from emer_edge.report.bars import Bar, bars, dots
-from emer_edge.report.curves import Line, curves
+from emer_edge.report.curves import Points, curves
 from emer_edge.report.distributions import distributions
 from emer_edge.report.html import Block, Details, Facts, Figure, Gallery, Paragraph, Section
-from emer_edge.report.table import Estimate, Rows, Table, columns, tabled
+from emer_edge.report.table import Estimate, Rows, Table, tabled
 from emer_edge.report.words import BIN_RATIO, MILLISECONDS, folded_of
 
 _MARKED = "Bars are counts, the highest as tall as its row; dark lines are p50, p90 and p99. No outliers were removed."
@@ -34,8 +36,7 @@ def _speed_section(report: BenchReport, tables: dict[str, Table]) -> Section:
         caption = "Left of 1: faster than the first. Bundles took turns; whiskers are quartiles of the turns."
         blocks += [Figure(plot, caption), *folded_of(tables, "ratios")]
     blocks += _stream_blocks(report, tables)
-    energies = [run.energy for bundle in report.bundles for run in bundle.single_stream.values()]
-    missing = dict.fromkeys(energy.reason.rstrip(".") for energy in energies if energy.reason)
+    missing = dict.fromkeys(run.energy.reason.rstrip(".") for *_, run in _loops(report) if run.energy.reason)
     blocks += [Paragraph(f"Energy was not measured: {reason}.") for reason in missing]
     return Section("Speed", (*blocks, *folded_of(tables, "energy", "first_result", "loading")))
 
@@ -57,8 +58,7 @@ def _groups(report: BenchReport) -> dict[str, tuple[BundleBench, ...]]:
     """Sets of folds, then the bundles that are in none."""
     groups = {scored.name: scored.bundles for scored in scored_of(report)}
     known = {id(bundle) for bundles in groups.values() for bundle in bundles}
-    alone = {at: name for at, name in names_of(report).items() if id(report.bundles[at]) not in known}
-    return {**groups, **{name: (report.bundles[at],) for at, name in alone.items()}}
+    return {**groups, **{name: (bundle,) for name, bundle in named_bundles(report) if id(bundle) not in known}}
 
 
 def _distributions(report: BenchReport) -> list[Block]:
@@ -79,11 +79,10 @@ def _distributions(report: BenchReport) -> list[Block]:
 
 
 def _distributions_plot(title: str, latencies: dict[str, Latency]) -> str:
-    rows = [curve_of(name, latency) for name, latency in latencies.items()]
-    marked = {
-        name: {"p50": latency.p50_ms, "p90": latency.p90_ms, "p99": latency.p99_ms}
-        for name, latency in latencies.items()
-    }
+    rows, marked = {}, {}
+    for name, latency in latencies.items():
+        rows[name] = [(10 ** (at / BINS_A_DECADE), count) for at, count in latency.bins]
+        marked[name] = {"p50": latency.p50_ms, "p90": latency.p90_ms, "p99": latency.p99_ms}
     return distributions(title, "ms", rows, ratio=BIN_RATIO, marked=marked)
 
 
@@ -95,21 +94,19 @@ def _distributions_plot(title: str, latencies: dict[str, Latency]) -> str:
 def _limits(report: BenchReport) -> Rows:
     return tuple(
         (name, query, "; ".join(run.stability.reasons) or "held", run.reason or "all met")
-        for name, bundle in named_bundles(report)
-        for query, run in bundle.single_stream.items()
+        for name, query, run in _loops(report)
         if run.reason or not run.stability.stable
     )
 
 
 def _stream_blocks(report: BenchReport, tables: dict[str, Table]) -> list[Block]:
-    lines = []
+    lines: dict[str, Points] = {}
     for name, bundles in _groups(report).items():
         times: dict[int, list[float]] = {}
         for record in (record for bundle in bundles for record in bundle.several_streams):
             times.setdefault(record.streams, []).append(record.per_stream_ms)
         if len(times) > 1:
-            points = tuple((float(streams), Estimate(statistics.median(own))) for streams, own in times.items())
-            lines.append(Line(name, points))
+            lines[name] = [(float(streams), Estimate(statistics.median(own))) for streams, own in times.items()]
     if not lines:
         return [*folded_of(tables, "streams")]
     plot = curves("Several people at once", "streams", "ms per stream", lines, digits=2, floor=0.0)
@@ -123,7 +120,7 @@ def _milliseconds(latency: Latency) -> tuple[float, float, float, float, int]:
 
 
 def _speed(report: BenchReport) -> Table:
-    rows = tuple(
+    rows = (
         (name, part, *_milliseconds(latency))
         for name, bundle in named_bundles(report)
         for part, latency in bundle.latency.items()
@@ -133,7 +130,7 @@ def _speed(report: BenchReport) -> Table:
         f"{threads} thread{'s' if threads != 1 else ''}, one after the other, {warmup} warm-up runs not counted. "
         "Live step: one crop encoded and one window fused. Whole window: all eight crops encoded."
     )
-    return Table("Time of each part", columns(f"Bundle | Part | {MILLISECONDS}"), rows, note)
+    return Table.of("Time of each part", f"Bundle | Part | {MILLISECONDS}", rows, note)
 
 
 @tabled(
@@ -146,9 +143,14 @@ def _single_stream(report: BenchReport) -> Rows:
     return [
         (name, query, run.p90_claimed_ms, run.latency.p50_ms, run.latency.p99_ms, run.queries,
          *_judged(run))
-        for name, bundle in named_bundles(report)
-        for query, run in bundle.single_stream.items()
+        for name, query, run in _loops(report)
     ]  # fmt: skip
+
+
+def _loops(report: BenchReport) -> Iterator[tuple[str, str, SingleStream]]:
+    """Every closed loop: its bundle, its query, and the run."""
+    for name, bundle in named_bundles(report):
+        yield from ((name, query, run) for query, run in bundle.single_stream.items())
 
 
 def _judged(run: SingleStream) -> tuple[str, str]:
@@ -164,13 +166,12 @@ def _judged(run: SingleStream) -> tuple[str, str]:
     "median of the second half against the first's.",
 )
 def _closed_loop(report: BenchReport) -> Rows:
-    for name, bundle in named_bundles(report):
-        for query, run in bundle.single_stream.items():
-            took = run.latency
-            yield (
-                name, query, run.p90_claimed_ms, run.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms,
-                took.max_ms, run.queries, run.seconds, run.queries_per_s, run.stability.drift, *_judged(run),
-            )  # fmt: skip
+    for name, query, run in _loops(report):
+        took = run.latency
+        yield (
+            name, query, run.p90_claimed_ms, run.p99_claimed_ms, took.p50_ms, took.p90_ms, took.p99_ms, took.max_ms,
+            run.queries, run.seconds, run.queries_per_s, run.stability.drift, *_judged(run),
+        )  # fmt: skip
 
 
 @tabled(
@@ -205,12 +206,11 @@ def _streams(report: BenchReport) -> Rows:
     "Everything that the sensor sees is in it.",
 )
 def _energy(report: BenchReport) -> Rows:
-    for name, bundle in named_bundles(report):
-        for query, one in bundle.single_stream.items():
-            energy = one.energy
-            if energy.millijoules is not None:
-                figures = (energy.millijoules, energy.above_idle_millijoules, energy.mean_mw, energy.idle_mw)
-                yield (name, query, *figures, energy.source)
+    for name, query, run in _loops(report):
+        energy = run.energy
+        if energy.millijoules is not None:
+            figures = (energy.millijoules, energy.above_idle_millijoules, energy.mean_mw, energy.idle_mw)
+            yield (name, query, *figures, energy.source)
 
 
 @tabled(
@@ -284,13 +284,12 @@ def _live_section(report: BenchReport, tables: dict[str, Table]) -> Section | No
 
 
 def _several_figure(report: BenchReport) -> list[Block]:
-    lines = []
+    lines: dict[str, Points] = {}
     for name, bundle in named_bundles(report):
         if bundle.streaming is not None and bundle.live_streams:
             runs = sorted((bundle.streaming, *bundle.live_streams), key=lambda run: run.streams)
             steps = [(float(run.streams), run.stages["total"]) for run in runs]
-            points = tuple((streams, Estimate(step.p50_ms, step.p50_ms, step.p99_ms)) for streams, step in steps)
-            lines.append(Line(name, points))
+            lines[name] = [(streams, Estimate(step.p50_ms, step.p50_ms, step.p99_ms)) for streams, step in steps]
     if not lines:
         return []
     plot = curves("Live, several people", "streams", "step latency (ms)", lines, digits=1, floor=0.0)

@@ -18,40 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
-from emer_edge.bench.probes.effects import Fuse, Judge
+from emer_edge.bench.probes.effects import Fuse, Indices, Judge
 from emer_edge.bench.probes.film_decoding import numbered
 from emer_edge.bench.records.probe_records import Ablation
-from emer_edge.core.columns import (
-    DIRECTION,
-    EVENTS,
-    FIXATION_POINT,
-    GAZE_MCS,
-    GAZE_MM,
-    GAZE_POINT,
-    GAZE_POINT_MCS,
-    GAZE_PX,
-    MOVEMENT_TYPE,
-    PUPILS,
-    MovementType,
-    column_indices,
-)
+from emer_edge.core import columns
+from emer_edge.core.columns import PUPILS, MovementType, column_indices
 from emer_edge.core.heads import View
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
+from emer_edge.metrics.intervals import grouped
 from emer_edge.signals.rows import EyeStream, clip_times_ns
 
 Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 
 def strata(keys: Sequence[Hashable]) -> list[Indices]:
     """Indices of items of the same key; items whose key is None belong to none."""
-    groups: dict[Hashable, list[int]] = {}
-    for at, key in enumerate(keys):
-        if key is not None:
-            groups.setdefault(key, []).append(at)
-    return [np.array(members, np.int64) for members in groups.values()]
+    return [members for key, members in grouped(keys).items() if key is not None]
 
 
 def exchangeable(groups: Sequence[Indices]) -> Indices:
@@ -102,7 +86,10 @@ def _cycle(group: Indices, rng: np.random.Generator) -> Indices:
 
 
 _RATE_HZ: Final = 120
-_GAZE: Final = column_indices(GAZE_POINT, *GAZE_PX, *DIRECTION, *GAZE_MM, GAZE_POINT_MCS, *GAZE_MCS, FIXATION_POINT)
+_GAZE: Final = column_indices(
+    *(columns.GAZE_POINT, *columns.GAZE_PX, *columns.DIRECTION, *columns.GAZE_MM),
+    *(columns.GAZE_POINT_MCS, *columns.GAZE_MCS, columns.FIXATION_POINT),
+)
 
 
 def no_eyes(spec: WindowSpec, events: EventsRule) -> tuple[Floats, Floats]:
@@ -114,11 +101,11 @@ def no_eyes(spec: WindowSpec, events: EventsRule) -> tuple[Floats, Floats]:
     count = spec.length_ns * _RATE_HZ // NANOSECONDS
     rows = np.zeros((count, EYE_COLUMN_COUNT), np.float32)
     # As a sheet would have it; the causal rule works these columns out again.
-    rows[:, EVENTS][:, :3] = MovementType.EYES_NOT_FOUND, spec.length_ns / 1e6, 1
+    rows[:, columns.EVENTS][:, :3] = MovementType.EYES_NOT_FOUND, spec.length_ns / 1e6, 1
     stream = EyeStream(count, 0.0, events)
     stream.extend(rows, clip_times_ns(count, spec.length_ns), np.zeros(count, np.bool_))
     window = stream.window(spec.length_ns, spec)
-    assert (window.eye[:, MOVEMENT_TYPE] == MovementType.EYES_NOT_FOUND).all()
+    assert (window.eye[:, columns.MOVEMENT_TYPE] == MovementType.EYES_NOT_FOUND).all()
     return window.eye, window.gaze
 
 
@@ -146,18 +133,18 @@ def without_pupils(eye: Floats, owners: Sequence[Hashable]) -> Floats:
     return without_columns(eye, column_indices(PUPILS), owners)
 
 
-def without_columns(rows: Floats, columns: Sequence[int], owners: Sequence[Hashable]) -> Floats:
-    """Columns of (n, 32, k) rows that hold the mean of other people's; not 0, a display's corner, as in `no_face`.
+def without_columns(rows: Floats, hidden: Sequence[int], owners: Sequence[Hashable]) -> Floats:
+    """Some columns of (n, 32, k) rows hold the mean of other people's; not 0, a display's corner, as in `no_face`.
 
     Cells that are missing (0) stay so, because that is about whether an eye was seen.
     """
-    chosen = list(columns)
+    chosen = list(hidden)
     held = rows[..., chosen]
     present = held != 0
     means = _of_others(held.sum(axis=1, dtype=np.float64), present.sum(axis=1), owners)
-    hidden: Floats = rows.copy()
-    hidden[..., chosen] = np.where(present, means[:, None], np.float32(0.0))
-    return hidden
+    without: Floats = rows.copy()
+    without[..., chosen] = np.where(present, means[:, None], np.float32(0.0))
+    return without
 
 
 def _of_others(sums: NDArray[np.float64], counts: NDArray[np.int64], owners: Sequence[Hashable]) -> Floats:
@@ -241,13 +228,7 @@ def ablate(
 
 @dataclass(frozen=True, eq=False)
 class _Change:
-    """What the network is given instead.
-
-    Attributes:
-        name, about, takes: as in `Ablation`.
-        given: order of the clips -> embeddings, eye and gaze.
-        groups: strata within which clips are ordered anew; None where nothing is exchanged.
-    """
+    """What the network is `given` instead, by an order of the clips; where `groups` is None, they keep their own."""
 
     name: str
     about: str

@@ -15,7 +15,7 @@ from emer_edge.bench.records.probe_records import Effect, Effects
 from emer_edge.bundle.manifest import BundledHead
 from emer_edge.data.dataset import Clip
 from emer_edge.metrics import RESAMPLES
-from emer_edge.metrics.intervals import Paired, paired_mean, paired_recalls
+from emer_edge.metrics.intervals import paired_mean, paired_recalls
 from emer_edge.metrics.prediction_metrics import uar
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -108,7 +108,10 @@ class Judge:
             if not len(target.rows) or any(target.name not in outputs for outputs in (before, *after)):
                 continue
             marks = [target.marks(outputs[target.name]) for outputs in after]
-            pairs = _pairs(target, target.marks(before[target.name]), np.mean(marks, axis=0))
+            old, new = target.marks(before[target.name]), np.mean(marks, axis=0)
+            pairs = {"war" if target.classes else "mae": paired_mean(old, new)}
+            if target.classes:
+                pairs["uar"] = paired_recalls(target.truth, old, new)
             drawn = [target.figures(outputs[target.name]) for outputs in after]
             owners = [self.owners[at] for at in target.rows]
             effects[target.name] = {
@@ -120,10 +123,3 @@ class Judge:
                 for metric, pair in pairs.items()
             }
         return effects
-
-
-def _pairs(target: Target, before: Floats, after: Floats) -> dict[str, Paired]:
-    mean = paired_mean(before, after)
-    if not target.classes:
-        return {"mae": mean}
-    return {"war": mean, "uar": paired_recalls(target.truth, before, after)}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
 from emer_edge.bench.probes.ablations import film_of, strata
-from emer_edge.bench.probes.effects import Judge, Outputs, Target, targets_of
+from emer_edge.bench.probes.effects import Indices, Judge, Outputs, Target, targets_of
 from emer_edge.bench.probes.film_decoding import Decoded, decode, summarise
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.probe_records import FilmBaseline, FilmDecoding, FilmFigures, FilmProbe
@@ -26,30 +26,24 @@ from emer_edge.bundle import Manifest
 from emer_edge.core.heads import EMOTIONS, POLARITY_OF_EMOTION
 from emer_edge.core.progress import Progress, silent
 from emer_edge.data.dataset import Clip, clip_hash
-from emer_edge.metrics.intervals import bootstrap
-from emer_edge.metrics.prediction_metrics import war
+from emer_edge.metrics.intervals import bootstrap, paired_mean
 
 UsualLabels = dict[str, dict[str, float]]
 """Head -> film -> its most frequent class index (in the target's order), or its mean value."""
 
 
 def by_induced_emotion(targets: Sequence[Target], induced: Sequence[str | None]) -> Outputs:
-    """The induced emotion, or its polarity, as the answer of every class head.
+    """The induced emotion, or its polarity, as the answer of every class head, as `by_film` gives it.
 
-    `induced` holds the emotion that each of n clips induces, None where its name does not say. Returns head -> (n, C)
-    float32, one-hot; zeros for clips without an emotion.
+    `induced` holds the emotion that each of n clips induces, None where its name does not say.
     """
-    guesses: Outputs = {}
-    for target in targets:
-        if target.classes:
-            emotions = set(target.classes) <= set(EMOTIONS)
-            words = [
-                None if emotion is None else emotion if emotions else POLARITY_OF_EMOTION[emotion]
-                for emotion in induced
-            ]
-            rows = [[float(name == word) for name in target.classes] for word in words]
-            guesses[target.name] = np.array(rows, np.float32)
-    return guesses
+    named = [target for target in targets if target.classes]
+    usual: UsualLabels = {}
+    for target in named:
+        words = {name: name for name in EMOTIONS} if set(target.classes) <= set(EMOTIONS) else POLARITY_OF_EMOTION
+        places = {name: float(at) for at, name in enumerate(target.classes)}
+        usual[target.name] = {emotion: places[word] for emotion, word in words.items() if word in places}
+    return by_film(named, [usual] * len(induced), induced)
 
 
 def usual_labels(targets: Sequence[Target], films: Sequence[str | None], chosen: NDArray[np.bool_]) -> UsualLabels:
@@ -90,8 +84,6 @@ def by_film(targets: Sequence[Target], usual: Sequence[UsualLabels], films: Sequ
         guesses[target.name] = rows
     return guesses
 
-
-Indices = NDArray[np.int64]
 
 MAY_DECODE: Final = "may decode the film"
 PERMUTATIONS: Final = 200
@@ -200,8 +192,7 @@ def _verdict(
 
 def _decoding(decoded: Decoded, judge: Judge, having: Indices, films: int) -> FilmDecoding:
     owners = [judge.owners[at] for at in having]
-    hits = decoded.hits.astype(np.int64)
-    share = bootstrap(war, owners, np.ones_like(hits), hits, resamples=judge.resamples, seed=judge.seed)
+    share = paired_mean(decoded.hits, decoded.hits).after(owners, judge.seed, judge.resamples)
     return FilmDecoding(
         films=films,
         clips=len(having),

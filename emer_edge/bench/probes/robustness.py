@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, clip_generator
 from emer_edge.bench.executors import Spread
-from emer_edge.bench.probes.effects import Judge, Outputs
-from emer_edge.bench.probes.worse_input import WAYS, EyeWay, FaceWay, Way
+from emer_edge.bench.probes.effects import Indices, Judge, Outputs
+from emer_edge.bench.probes.worse_input import WAYS, Way
 from emer_edge.bench.records.probe_records import Curve, Level
 from emer_edge.core.columns import EVENTS
 from emer_edge.core.progress import Progress, silent
@@ -31,7 +31,6 @@ from emer_edge.data.windows import PreparedClip
 from emer_edge.runtime.session import Session
 
 Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 _CLIPS_AT_ONCE: Final = 16  # fused together; the images of one clip are held at a time
 
@@ -113,7 +112,7 @@ def robustness(
             about=way.about,
             axis=way.axis,
             unit=way.unit,
-            touches="eyes" if isinstance(way, EyeWay) else "face",
+            touches="eyes" if way.eyes is not None else "face",
             clips=len(chosen),
             levels=(
                 level_of(0.0, before, windows.eye_slots),
@@ -141,16 +140,17 @@ def _changed(
     number = int(clip_generator(seed, clip, "robustness").integers(2**62))
     display = manifest.display or Display()
     changed_windows: list[tuple[tuple[str, float], _Window]] = []
-    for way in (way for way in ways if isinstance(way, EyeWay)):
+    for way in ways:
+        if way.eyes is None:
+            continue
         for level in way.levels:
-            alter = way.alter(level, _generator(number, way.draws_of or way.name), display)
+            alter = way.eyes(level, _generator(number, way.draws_of or way.name), display)
             window = PreparedClip(clip, manifest.window, manifest.events, alter=alter).window()
             if way.keeps_events:
                 window.eye[:, EVENTS] = was.eye[:, EVENTS]
             changed = _Window(was.face, window.eye, window.gaze, int(window.covered_eye.sum()))
             changed_windows.append(((way.name, level), changed))
-    face_ways = [way for way in ways if isinstance(way, FaceWay)]
-    if face_ways:
+    if any(way.face is not None for way in ways):
         frames = PreparedClip(clip, manifest.window, manifest.events).window().frames
         images = {int(frame): clip.frame(int(frame)) for frame in dict.fromkeys(frames)}
         places = {image: place for place, image in enumerate(images)}
@@ -158,11 +158,13 @@ def _changed(
         # Rows of a crop: the eyes' and the mouth's middle, from the landmarks that faces are aligned to.
         points = np.array(manifest.face.template_px)
         rows = float(points[:2, 1].mean()), float(points[3:, 1].mean())
-        for face_way in face_ways:
-            for level in face_way.levels:
-                alter_image = face_way.alter(level, _generator(number, face_way.name), rows)
+        for way in ways:
+            if way.face is None:
+                continue
+            for level in way.levels:
+                alter_image = way.face(level, _generator(number, way.name), rows)
                 embeddings = session.encode(stack_faces(alter_image(image) for image in images.values()))
-                changed_windows.append(((face_way.name, level), replace(was, face=embeddings[slot])))
+                changed_windows.append(((way.name, level), replace(was, face=embeddings[slot])))
     return changed_windows
 
 

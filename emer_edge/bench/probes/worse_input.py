@@ -186,6 +186,10 @@ class Way:
     Attributes:
         name, about, axis, unit: as in `Curve`.
         levels: ascending, above 0.
+        eyes: level, random numbers, display -> what happens to eye rows.
+        face: level, random numbers, rows of eyes and mouth in the crop -> what happens to a crop; there is one of both.
+        keeps_events: columns 33 to 39 of the window stay as they are without it.
+        draws_of: name of the curve whose random numbers it shares; its own by default.
     """
 
     name: str
@@ -193,68 +197,46 @@ class Way:
     axis: str
     unit: str
     levels: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class EyeWay(Way):
-    """One way for eye rows to get worse.
-
-    Attributes:
-        alter: level, random numbers, display -> what happens to the rows.
-        keeps_events: columns 33 to 39 of the window stay as they are without it.
-        draws_of: name of the curve whose random numbers it shares; its own by default.
-    """
-
-    alter: Callable[[float, np.random.Generator, Display], AlterRows]
+    eyes: Callable[[float, np.random.Generator, Display], AlterRows] | None = None
+    face: Callable[[float, np.random.Generator, CropRows], AlterImage] | None = None
     keeps_events: bool = False
     draws_of: str = ""
 
 
-@dataclass(frozen=True)
-class FaceWay(Way):
-    """One way for face crops to get worse.
-
-    Attributes:
-        alter: level, random numbers, rows of eyes and mouth in the crop -> what happens to a crop.
-    """
-
-    alter: Callable[[float, np.random.Generator, CropRows], AlterImage]
-
-
 WAYS: Final[tuple[Way, ...]] = (
-    EyeWay(
+    Way(
         "tracker noise", "white noise on each eye's gaze point, and what it does to eye movements", "SD of the noise",
-        "px", levels=_NOISE_PX, alter=tracker_noise,
+        "px", levels=_NOISE_PX, eyes=tracker_noise,
     ),
-    EyeWay(
+    Way(
         "noise, movements kept", "the same noise, columns 33 to 39 as without it", "SD of the noise",
-        "px", levels=_NOISE_PX, alter=tracker_noise, keeps_events=True, draws_of="tracker noise",
+        "px", levels=_NOISE_PX, eyes=tracker_noise, keeps_events=True, draws_of="tracker noise",
     ),
-    EyeWay(
+    Way(
         "dropped samples", "samples lost one by one", "share of samples lost",
-        "share", levels=_LOST, alter=dropped_samples,
+        "share", levels=_LOST, eyes=dropped_samples,
     ),
-    EyeWay(
+    Way(
         "dropped bursts", "samples lost in bursts of 0.5 s on average", "share of samples lost",
-        "share", levels=_LOST, alter=dropped_bursts,
+        "share", levels=_LOST, eyes=dropped_bursts,
     ),
-    FaceWay(
+    Way(
         "low light", "less light, up to 16 times amplified, with the noise of a small sensor", "light lost",
-        "stops", levels=(2, 4, 6, 8), alter=low_light,
+        "stops", levels=(2, 4, 6, 8), face=low_light,
     ),
-    FaceWay(
+    Way(
         "bar over eyes", "a grey bar across the crop", "share of the crop hidden",
-        "share", levels=_HIDDEN, alter=bar_over_eyes,
+        "share", levels=_HIDDEN, face=bar_over_eyes,
     ),
-    FaceWay(
+    Way(
         "bar over mouth", "a grey bar across the crop", "share of the crop hidden",
-        "share", levels=_HIDDEN, alter=bar_over_mouth,
+        "share", levels=_HIDDEN, face=bar_over_mouth,
     ),
-    FaceWay(
+    Way(
         "square", "a grey square somewhere in the crop, the same place in all of a clip's", "share of the crop hidden",
-        "share", levels=(0.1, 0.25, 0.5, 0.75), alter=square,
+        "share", levels=(0.1, 0.25, 0.5, 0.75), face=square,
     ),
-    FaceWay("blur", "a Gaussian", "SD of the blur", "px", levels=(1, 2, 4), alter=blur),
-    FaceWay("compression", "JPEG, once more", "100 minus the quality", "", levels=(50, 80, 95), alter=compression),
+    Way("blur", "a Gaussian", "SD of the blur", "px", levels=(1, 2, 4), face=blur),
+    Way("compression", "JPEG, once more", "100 minus the quality", "", levels=(50, 80, 95), face=compression),
 )  # fmt: skip
 """Functions that can be pickled, so that they reach other processes."""

@@ -13,19 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.core.columns import (
-    DIRECTION,
-    EVENTS,
-    GAZE_MCS,
-    GAZE_MM,
-    GAZE_POINT,
-    GAZE_POINT_MCS,
-    GAZE_PX,
-    POSITION,
-    PUPILS,
-    VALIDITY,
-    MovementType,
-)
+from emer_edge.core import columns
+from emer_edge.core.columns import VALIDITY, MovementType
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
@@ -67,16 +56,16 @@ def _lay_out(
     combined = np.full((count, 2), np.nan)
     combined[seen] = np.nanmean(gaze[seen], axis=1)
     cells = np.empty((count, EYE_COLUMN_COUNT))
-    cells[:, GAZE_POINT], cells[:, GAZE_POINT_MCS] = combined, combined / size_px
-    cells[:, PUPILS], cells[:, VALIDITY] = pupil[..., 0], ~lost
+    cells[:, columns.GAZE_POINT], cells[:, columns.GAZE_POINT_MCS] = combined, combined / size_px
+    cells[:, columns.PUPILS], cells[:, VALIDITY] = pupil[..., 0], ~lost
     for eye in (0, 1):
-        cells[:, GAZE_PX[eye]], cells[:, GAZE_MCS[eye]] = gaze[:, eye], gaze[:, eye] / size_px
-        cells[:, DIRECTION[eye]], cells[:, POSITION[eye]] = direction[:, eye], position[:, eye]
-        cells[:, GAZE_MM[eye]] = gaze_mm[:, eye]
-    cells[:, EVENTS] = _events(np.where(seen, movement, int(MovementType.EYES_NOT_FOUND)), combined, size_px)
+        cells[:, columns.GAZE_PX[eye]], cells[:, columns.GAZE_MCS[eye]] = gaze[:, eye], gaze[:, eye] / size_px
+        cells[:, columns.DIRECTION[eye]], cells[:, columns.POSITION[eye]] = direction[:, eye], position[:, eye]
+        cells[:, columns.GAZE_MM[eye]] = gaze_mm[:, eye]
+    cells[:, columns.EVENTS] = _events(np.where(seen, movement, int(MovementType.EYES_NOT_FOUND)), combined, size_px)
     for decimals in set(_DECIMALS):
-        columns = [column for column, digits in enumerate(_DECIMALS) if digits == decimals]
-        cells[:, columns] = np.round(cells[:, columns], decimals) + 0.0  # + 0.0: no negative zero
+        alike = [column for column, digits in enumerate(_DECIMALS) if digits == decimals]
+        cells[:, alike] = np.round(cells[:, alike], decimals) + 0.0  # + 0.0: no negative zero
     return cells
 
 
@@ -87,13 +76,8 @@ def _events(kind: NDArray[np.int64], combined: Floats, size_px: NDArray[np.int64
     with np.errstate(invalid="ignore"):
         centre = np.add.reduceat(combined, starts, axis=0) / lengths[:, None]
     centre[kind[starts] != MovementType.FIXATION] = np.nan
-    columns = np.empty((len(kind), 7))
-    columns[:, 0] = kind
-    columns[:, 1] = (lengths * (1000.0 / RATE_HZ))[event]
-    columns[:, 2] = number[event]
-    columns[:, 3:5] = centre[event]
-    columns[:, 5:7] = (centre / size_px)[event]
-    return columns
+    duration_ms = lengths * (1000.0 / RATE_HZ)
+    return np.column_stack([kind, duration_ms[event], number[event], centre[event], (centre / size_px)[event]])
 
 
 RATE_HZ: Final = 120.0
@@ -204,17 +188,17 @@ def record(
         raise ConfigurationError(f"an eye recording needs at least one row, not {count}")
     lost = _losses(count, traits, rng)  # before anything that depends on feelings: losses carry no label
     times_s = np.arange(count) / RATE_HZ
-    felt = course(feelings, traits.latency_s, times_s, rng)
-    target = film_target_px(film, times_s, (DISPLAY.width_px, DISPLAY.height_px)) + felt.shift_px
-    path = scan(
-        target, _SPREAD_PX * felt.spread, traits.fixation_ms * felt.fixation, _PX_PER_DEGREE, rate_hz=RATE_HZ, rng=rng
+    dilation_mm, shift_px, spread, fixation, lean_mm = course(feelings, traits.latency_s, times_s, rng)
+    target = film_target_px(film, times_s, (DISPLAY.width_px, DISPLAY.height_px)) + shift_px
+    point_px, movement = scan(
+        target, _SPREAD_PX * spread, traits.fixation_ms * fixation, _PX_PER_DEGREE, rate_hz=RATE_HZ, rng=rng
     )
-    gaze = path.point_px[:, None, :] + traits.error_px + _tremor(times_s, traits, rng)
-    pupil = _pupil(film, felt.pupil_mm, traits, times_s, rng=rng)
+    gaze = point_px[:, None, :] + traits.error_px + _tremor(times_s, traits, rng)
+    pupil = _pupil(film, dilation_mm, traits, times_s, rng=rng)
     head = traits.position_mm + np.stack([_slow_noise(times_s, 2.5, rng) for _ in range(3)], axis=1)
-    head[:, 2] += felt.lean_mm
+    head[:, 2] += lean_mm
     apart = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]]) * traits.apart_mm
-    cells = _lay_out(gaze, head[:, None, :] + apart, pupil, path.movement, lost=lost)
+    cells = _lay_out(gaze, head[:, None, :] + apart, pupil, movement, lost=lost)
     return SyntheticEyes(cells, np.round(np.arange(1, count + 1) * (NANOSECONDS / RATE_HZ)).astype(np.int64))
 
 

@@ -176,11 +176,6 @@ class Appearance:
     brow: float = 0.6
 
     @classmethod
-    def plain(cls) -> Appearance:
-        """The portrait's own face."""
-        return cls(np.zeros_like(LANDMARKS), np.ones(3))
-
-    @classmethod
     def draw(cls, rng: np.random.Generator) -> Appearance:
         """Draw a participant."""
         offset = LANDMARKS - LANDMARKS[indices("nose_tip")]

@@ -27,19 +27,6 @@ _MS_PER_DEGREE: Final = 2.2
 _SHORTEST_MS: Final = 21.0
 
 
-@dataclass(frozen=True)
-class Scanpath:
-    """A gaze path.
-
-    Attributes:
-        point_px: (n, 2) where the eyes point, display pixels.
-        movement: (n,) `MovementType` of each sample: fixation or saccade.
-    """
-
-    point_px: Floats
-    movement: NDArray[np.int64]
-
-
 def film_luminance(number: int, times_s: Floats) -> Floats:
     """Mean luminance of a film, 0 to 1: steps at its cuts and a slow wave. Same for every viewer."""
     rng = np.random.default_rng([77, number])
@@ -64,8 +51,8 @@ def scan(
     px_per_degree: float,
     rate_hz: float,
     rng: np.random.Generator,
-) -> Scanpath:
-    """Walk over a display.
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Walk over a display: (n, 2) where the eyes point, px, and the (n,) `MovementType`, fixation or saccade.
 
     Args:
         target_px: (n, 2) centre of interest at each sample.
@@ -95,7 +82,7 @@ def scan(
         point[stop:end] = here + course[:, None] * (there - here)
         movement[stop:end] = int(MovementType.SACCADE)
         here, at = there, end
-    return Scanpath(point, movement)
+    return point, movement
 
 
 @dataclass(frozen=True)
@@ -105,24 +92,6 @@ class Feeling:
     start_s: float
     emotion: str
     strength: float = 1.0
-
-
-@dataclass(frozen=True)
-class EyeCourse:
-    """The effect of feelings on n samples.
-
-    Attributes:
-        pupil_mm: (n,) dilation.
-        shift_px: (n, 2) shift of the gaze, right and down.
-        spread, fixation: (n,) factors on the spread and the length of fixations.
-        lean_mm: (n,) change of the eyes' distance from the display.
-    """
-
-    pupil_mm: Floats
-    shift_px: Floats
-    spread: Floats
-    fixation: Floats
-    lean_mm: Floats
 
 
 # Dilation mm, shift right px, shift down px, log spread, log fixation length, lean back mm; at strength 1.
@@ -139,8 +108,14 @@ _VARIATION: Final = (0.10, 60, 60, 0.22, 0.16, 14)  # standard deviation over cl
 _BUILD_UP_S: Final = (1.2, 0.4, 0.4, 0.2, 0.2, 1.2)  # time constants
 
 
-def course(feelings: Sequence[Feeling], latency_s: float, times_s: Floats, rng: np.random.Generator) -> EyeCourse:
+def course(
+    feelings: Sequence[Feeling], latency_s: float, times_s: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """The effect of feelings, in order of time, at (n,) times.
+
+    Returns:
+        (n,) dilation of the pupil, mm; (n, 2) shift of the gaze right and down, px; (n,) factors on the spread and the
+        length of fixations; (n,) change of the eyes' distance from the display, mm.
 
     Raises:
         ConfigurationError: no feeling, or an unknown emotion.
@@ -160,4 +135,4 @@ def course(feelings: Sequence[Feeling], latency_s: float, times_s: Floats, rng: 
         begun = since >= 0
         level[begun] = (before + reached * (target - before))[begun]
         before = target
-    return EyeCourse(level[:, 0], level[:, 1:3], np.exp(level[:, 3]), np.exp(level[:, 4]), lean_mm=level[:, 5])
+    return level[:, 0], level[:, 1:3], np.exp(level[:, 3]), np.exp(level[:, 4]), level[:, 5]

@@ -35,6 +35,8 @@ from emer_edge.data.synth.portrait import Pose, action_units
 _SIZE_PX: Final = (640, 480)
 _SCALE: Final = 1.95  # the portrait is 360 x 270: a little larger than the scene, so that it can move
 _RISE_S: Final = 0.8
+_PARTICIPANT: Final = 1  # their numbers, as in a data set of the same seed
+_FILM: Final = 1
 _VIDEO_QUALITY: Final = 85
 _FILES: Final = frozenset({"video.avi", "tracker.tsv", "synthetic.json", RECORDING_FILE})
 _TSV_COLUMNS: Final = (
@@ -72,8 +74,6 @@ def write_recording(
     seed: int = 0,
     script: Sequence[Act] = SCRIPT,
     fps: int = 30,
-    participant: int = 1,
-    film: int = 1,
     progress: Progress = silent,
     force: bool = False,
 ) -> Path:
@@ -85,8 +85,6 @@ def write_recording(
         seed: same seed, same frames and rows.
         script: acts in order of time, the first from second 0.
         fps: frames per second.
-        participant: its number, as in a data set of the same seed.
-        film: its number.
         progress: called after each second of video.
         force: replace a recording that was made here.
 
@@ -99,37 +97,34 @@ def write_recording(
     out = Path(out)
     _check(script, seconds, fps)
     target = Target.of(out, force, lambda file: file.as_posix() in _FILES)
-    traits = EyeTraits.draw(np.random.default_rng([seed, 2, participant]))
+    traits = EyeTraits.draw(np.random.default_rng([seed, 2, _PARTICIPANT]))
     feelings = [Feeling(act.start_s, act.felt, act.strength) for act in script]
-    eyes = record(
-        feelings, traits, film, round(seconds * RATE_HZ), rng=np.random.default_rng([seed, 6, participant, film])
-    )
-    acts = {"schema": 1, "seed": seed, "film": film, "acts": [asdict(act) for act in script if act.start_s < seconds]}
+    rng = np.random.default_rng([seed, 6, _PARTICIPANT, _FILM])
+    eyes = record(feelings, traits, _FILM, round(seconds * RATE_HZ), rng=rng)
+    acts = {"schema": 1, "seed": seed, "film": _FILM, "acts": [asdict(act) for act in script if act.start_s < seconds]}
     try:
         with whole_folder(target) as partial:
-            _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps, participant=participant), fps,
+            _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps), fps,
                          round(seconds * fps), progress=progress)  # fmt: skip
             _write_tsv(partial / "tracker.tsv", eyes)
             (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
             write_recording_file(
-                partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(participant)
+                partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(_PARTICIPANT)
             )
     except OSError as error:
         raise DataError(f"can't write the recording {out}: {error.strerror or error}") from error
     return out
 
 
-def scene_frames(
-    script: Sequence[Act], seconds: float, seed: int = 0, fps: int = 30, participant: int = 1
-) -> Iterator[NDArray[np.uint8]]:
+def scene_frames(script: Sequence[Act], seconds: float, seed: int = 0, fps: int = 30) -> Iterator[NDArray[np.uint8]]:
     """Draw the frames of a scene, (480, 640, 3) uint8 B, G, R, in which everything moves a little.
 
     Raises:
         ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
     """
     _check(script, seconds, fps)
-    who = Appearance.draw(np.random.default_rng([seed, 4, participant]))
-    rng = np.random.default_rng([seed, 7, participant])
+    who = Appearance.draw(np.random.default_rng([seed, 4, _PARTICIPANT]))
+    rng = np.random.default_rng([seed, 7, _PARTICIPANT])
     frequency, phase = rng.uniform(0.05, 0.4, 8), rng.uniform(0, 2 * np.pi, 8)
     centre = np.array([180.0, 130.0])  # of the portrait
     base = Pose(np.column_stack([_SCALE * np.eye(2), np.array(_SIZE_PX) / 2 - _SCALE * centre]), _SIZE_PX)

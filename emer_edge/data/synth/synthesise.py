@@ -110,7 +110,7 @@ def synthesise(
     import_cv2()
     if force and out.exists() and not (out / MARKER).is_file():
         raise DataError(f"{out} is not a synthetic data set (it holds no {MARKER}); remove it yourself if it can go")
-    target = Target.of(out, force, _writes)
+    target = Target.of(out, force, lambda file: bool(_FILES.fullmatch(file.as_posix())))
     about = {
         "schema": _SCHEMA,
         "participants": participants,
@@ -132,11 +132,6 @@ def synthesise(
     except OSError as error:
         raise DataError(f"can't write the data set {out}: {error.strerror or error}") from error
     return out
-
-
-def _writes(file: Path) -> bool:
-    """Whether a file of a data set, by its path in it, is one of those that are written here."""
-    return bool(_FILES.fullmatch(file.as_posix()))
 
 
 def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -> Iterator[None]:

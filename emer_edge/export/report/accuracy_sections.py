@@ -13,7 +13,7 @@ from emer_edge.metrics.probabilities import ReliabilityBin
 from emer_edge.report.bars import Bar, dots
 from emer_edge.report.curves import reliability_plot
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph
-from emer_edge.report.table import Cell, Estimate, Table, columns
+from emer_edge.report.table import Cell, Estimate, Table
 from emer_edge.report.words import INTERVALS, METRIC_NAMES, WHISKERS, digits_that_decide
 
 _NOTHING: Final = (
@@ -43,13 +43,12 @@ def accuracy(report: ExportReport) -> tuple[Block, ...]:
     for head, metrics in report.accuracy.get("fp32", {}).items():
         for metric in metrics:
             figures = (report.accuracy.get(key, {}).get(head, {}).get(metric) for key in labels)
-            scale = _share_of_range(head)
-            cells = (None if figure is None else _estimate(figure, scale) for figure in figures)
+            cells = (None if figure is None else _estimate(figure, _share_of_range(head)) for figure in figures)
             rows.append((head, METRIC_NAMES[metric], *cells))
-    heading = columns(" | ".join(["head", "metric", *(f"{label} (%):1" for label in labels.values())]))
+    heading = " | ".join(["head", "metric", *(f"{label} (%):1" for label in labels.values())])
     note = f"MAE in per cent of the label's range. {INTERVALS}"
     # The first plot is in the page's summary already.
-    return (text, *plots[1:], Table("Accuracy on selection windows", heading, tuple(rows), note))
+    return (text, *plots[1:], Table.of("Accuracy on selection windows", heading, rows, note))
 
 
 def _plots(report: ExportReport) -> list[Figure]:
@@ -110,12 +109,12 @@ def _gap(changed: Mapping[str, TrialFigures]) -> list[Block]:
         for change in trial.changes
         if change.name.startswith("gap/")
     )
-    heading = columns("variant | figure | FP32:4 | exported:4 | loss:4 | margin:3")
+    heading = "variant | figure | FP32:4 | exported:4 | loss:4 | margin:3"
     note = (
         "The gap is the Jensen-Shannon distance of the ER and FER distributions, 0 to 1. shift: its mean absolute "
         "change; auroc: how well it separates windows whose two labels differ."
     )
-    return [Table("The gap between ER and FER", heading, rows, note)] if rows else []
+    return [Table.of("The gap between ER and FER", heading, rows, note)] if rows else []
 
 
 def _changes(trial: TrialFigures, label: str) -> Table:
@@ -125,13 +124,13 @@ def _changes(trial: TrialFigures, label: str) -> Table:
     )
     decided = ((change.loss, change.margin) for change in trial.changes if change.loss is not None)
     digits = digits_that_decide(decided, fewest=4)
-    heading = columns(f"figure | FP32:{digits} | exported:{digits} | loss:{digits} | margin:{digits} | verdict")
+    heading = f"figure | FP32:{digits} | exported:{digits} | loss:{digits} | margin:{digits} | verdict"
     noise = trial.embedding_db
     note = "Embeddings are those of FP32." if noise is None else f"Embeddings: {noise:.1f} dB signal to noise."
     if trial.agreement:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in trial.agreement.items())
         note += f" Top class as in FP32: {shares}."
-    return Table(label, heading, rows, note)
+    return Table.of(label, heading, rows, note)
 
 
 def _loss(change: ChangeRow) -> Cell:
@@ -166,7 +165,7 @@ def probabilities(report: ExportReport) -> tuple[Block, ...]:
             (head, label, head_scores.temperature, head_scores.ece, head_scores.nll, head_scores.brier)
             for label, head_scores in scored.items()
         ]
-    heading = columns("head | precision | temperature:3 | ECE (%):2 | NLL (nats):4 | Brier (of 2):4")
+    heading = "head | precision | temperature:3 | ECE (%):2 | NLL (nats):4 | Brier (of 2):4"
     note = (
         "Lower is better. The bundle holds the cpu variant's temperatures, fitted on all selection windows; scores and "
         "diagrams use temperatures fitted on other participants' windows."
@@ -175,4 +174,4 @@ def probabilities(report: ExportReport) -> tuple[Block, ...]:
         "Share of correct windows against their confidence; on the dashed line the two agree. Larger dots mean more "
         "windows."
     )
-    return (text, Gallery(tuple(plots)), Table("Calibration of probabilities", heading, tuple(rows), note))
+    return (text, Gallery(tuple(plots)), Table.of("Calibration of probabilities", heading, rows, note))

@@ -13,15 +13,8 @@ import msgspec
 from emer_edge.bundle.manifest import GateRecord, Manifest
 from emer_edge.export.choosing.precision_choice import Choice
 from emer_edge.export.judging.gate import MARGINS
-from emer_edge.export.report.export_report import (
-    Calibration,
-    Estimated,
-    ExportReport,
-    GateFigures,
-    PartFigures,
-    ProbabilityScores,
-    TensorRtCheck,
-)
+from emer_edge.export.report import export_report as records
+from emer_edge.export.report.export_report import Estimated, ExportReport, ProbabilityScores, TensorRtCheck
 
 _NOT_CHECKED: Final = "not checked (no TensorRT here)"
 _COPIED: Final = (
@@ -88,7 +81,7 @@ def report_of(
         notes=notes,
         data=dict(data or {}),
         parts={
-            name: PartFigures(
+            name: records.PartFigures(
                 precision=precision,
                 bytes=(folder / f"{name}.onnx").stat().st_size,
                 largest_error=errors.get(name),
@@ -98,12 +91,12 @@ def report_of(
             for name, precision in manifest.precision.parts.items()
         },
         verified_on=manifest.verification.inputs,
-        gate=GateFigures(**{name: getattr(gate, name) for name in counts}, margins=MARGINS),
+        gate=records.GateFigures(**{name: getattr(gate, name) for name in counts}, margins=MARGINS),
         trials={variant: trial.figures for variant, trial in choice.trials.items()},
         accuracy=judged.accuracy,
         probabilities=judged.probabilities,
         sensitivity=choice.sensitivities,
-        calibration=None if record is None else msgspec.convert(record, Calibration, from_attributes=True),
+        calibration=None if record is None else msgspec.convert(record, records.Calibration, from_attributes=True),
         heads={head.name: head.classes for head in manifest.heads},
         networks=manifest.all_networks,
         command=command_of(arguments),

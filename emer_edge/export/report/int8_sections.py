@@ -11,7 +11,7 @@ from emer_edge.export.report.export_report import Calibration, ExportReport, Fal
 from emer_edge.report.bars import Bar, Span, bars, spans
 from emer_edge.report.html import Block, Details, Facts, Figure, Paragraph
 from emer_edge.report.scatter import Mark, scatter
-from emer_edge.report.table import Cell, Estimate, Table, columns
+from emer_edge.report.table import Cell, Estimate, Table
 
 _SHOWN_LAYERS: Final = 16
 _SHOWN_RANGES: Final = 12
@@ -53,24 +53,18 @@ def _tradeoff(report: ExportReport) -> list[Block]:
 
 
 def _candidates(report: ExportReport) -> Table:
-    rows = tuple(
-        (
-            candidate.precision.upper(),
-            "kept" if candidate.kept else "dropped" if candidate.step_ms is not None else "not tried",
-            candidate.step_ms,
-            candidate.step_p90_ms,
-            None if candidate.bytes is None else candidate.bytes / 1e6,
-            candidate.verdict,
-            candidate.why,
-        )
-        for candidate in report.candidates
-    )
-    heading = columns("precision | choice | step (ms) | p90 (ms) | size (MB):1 | gate | why")
+    rows: list[tuple[Cell, ...]] = []
+    for candidate in report.candidates:
+        choice = "kept" if candidate.kept else "dropped" if candidate.step_ms is not None else "not tried"
+        size_mb = None if candidate.bytes is None else candidate.bytes / 1e6
+        figures = (candidate.step_ms, candidate.step_p90_ms, size_mb)
+        rows.append((candidate.precision.upper(), choice, *figures, candidate.verdict, candidate.why))
+    heading = "precision | choice | step (ms) | p90 (ms) | size (MB):1 | gate | why"
     note = (
         "The fastest that passes is kept; size is that of encoder and fusion. Timed side by side: "
         f"{report.timing.engine}, {report.timing.device}."
     )
-    return Table("Candidates of auto", heading, rows, note)
+    return Table.of("Candidates of auto", heading, rows, note)
 
 
 def _fall_back(cost: FallBack) -> list[Block]:
@@ -104,20 +98,12 @@ def layers(report: ExportReport) -> tuple[Block, ...]:
     words = {"high": "high precision", "INT8": "INT8"}
     items = [Bar(row.layer, Estimate(100 * row.shift), words[kept[row.layer]] if several else "") for row in shown]
     heads = list(sensitivities[0].heads)
-    rows: list[tuple[Cell, ...]] = [
-        (
-            layer.layer,
-            kept[layer.layer],
-            layer.part,
-            layer.macs / 1e6,
-            layer.embedding_db,
-            layer.shift,
-            *(layer.heads.get(name) for name in heads),
-        )
-        for layer in sensitivities
-    ]
-    figures = "layer | kept in | part | operations (million):1 | SQNR (dB):1 | all heads (%):3"
-    heading = columns(" | ".join([figures, *(f"{name} (%):3" for name in heads)]))
+    rows: list[tuple[Cell, ...]] = []
+    for layer in sensitivities:
+        figures = (layer.macs / 1e6, layer.embedding_db, layer.shift, *(layer.heads.get(name) for name in heads))
+        rows.append((layer.layer, kept[layer.layer], layer.part, *figures))
+    heading = "layer | kept in | part | operations (million):1 | SQNR (dB):1 | all heads (%):3"
+    heading = " | ".join([heading, *(f"{name} (%):3" for name in heads)])
     note = (
         "With this layer alone in INT8, cpu variant: signal to noise of the embedding, and mean shift of each head's "
         "output (Jensen-Shannon distance of probabilities, or difference as a share of the label's range)."
@@ -126,7 +112,7 @@ def layers(report: ExportReport) -> tuple[Block, ...]:
     caption = "The network with that layer alone in INT8, against FP32. A failed gate puts back layers from the top."
     return (
         Figure(bars(title, "mean shift of all heads, % of their range", items, 3), caption),
-        Details(f"All {len(sensitivities)} layers", (Table("Sensitivity of layers", heading, tuple(rows), note),)),
+        Details(f"All {len(sensitivities)} layers", (Table.of("Sensitivity of layers", heading, rows, note),)),
     )
 
 
@@ -154,7 +140,7 @@ def _methods(calibration: Calibration) -> Table:
         rows.append((name, "kept" if name in calibration.method.split(", ") else "", *cells))
     styles = (f"{style}: shift of heads (%):3 | {style}: SQNR (dB):1" for style in VARIANTS)
     note = "Tried on selection windows; the method whose worse variant shifts the heads' outputs least is kept."
-    return Table("Calibration methods", columns(" | ".join(["method", "choice", *styles])), tuple(rows), note)
+    return Table.of("Calibration methods", " | ".join(["method", "choice", *styles]), rows, note)
 
 
 def ranges(report: ExportReport) -> tuple[Block, ...]:
@@ -177,17 +163,13 @@ def ranges(report: ExportReport) -> tuple[Block, ...]:
 
 
 def _ranges(title: str, some: Sequence[TensorRange]) -> Table:
-    rows: list[tuple[Cell, ...]] = [
-        (
-            tensor.name,
-            _extent(tensor),
-            *(cell for one in tensor.styles.values() for cell in (_extent(one), one.clipped, one.noise_db)),
-        )
-        for tensor in some
-    ]
+    rows: list[tuple[Cell, ...]] = []
+    for tensor in some:
+        cells = (cell for one in tensor.styles.values() for cell in (_extent(one), one.clipped, one.noise_db))
+        rows.append((tensor.name, _extent(tensor), *cells))
     styles = (f"{style} range | clipped (%):4 | SQNR (dB):1" for style in VARIANTS)
     note = "Expected signal to noise of the values themselves, rounding and clipping together."
-    return Table(title, columns(" | ".join(["tensor", "met", *styles])), tuple(rows), note)
+    return Table.of(title, " | ".join(["tensor", "met", *styles]), rows, note)
 
 
 def _extent(given: TensorRange | StyleRange) -> str:

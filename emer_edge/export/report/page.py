@@ -11,7 +11,7 @@ from emer_edge.export.report.export_report import ExportReport
 from emer_edge.export.report.int8_sections import calibration, layers, precision, ranges
 from emer_edge.export.report.speed_sections import size, speed, step_plot, tensorrt
 from emer_edge.report.html import Block, Code, Facts, Paragraph, Section, Tile, Tiles, to_html
-from emer_edge.report.table import Table, columns
+from emer_edge.report.table import Table
 from emer_edge.report.words import METRIC_NAMES, sentence
 
 
@@ -87,7 +87,7 @@ def summary_table(report: ExportReport) -> Table:
     if not isinstance(checks, str):
         package = next((f" by {check.package}" for check in checks if check.ok), "")
         checks = f"{sum(check.ok for check in checks)} of {len(checks)} parts built{package}"
-    return Table(report.name, columns(" | "), tuple({**rows, "TensorRT": checks}.items()))
+    return Table.of(report.name, " | ", {**rows, "TensorRT": checks}.items())
 
 
 def _worst(report: ExportReport) -> str:

@@ -9,7 +9,7 @@ from emer_edge.export.report.export_report import ExportReport
 from emer_edge.metrics.latency import LatencySummary
 from emer_edge.report.bars import Bar, bars
 from emer_edge.report.html import Block, Figure, Paragraph
-from emer_edge.report.table import Estimate, Table, columns
+from emer_edge.report.table import Cell, Estimate, Rows, Table, tabled
 from emer_edge.report.words import MILLISECONDS
 
 
@@ -31,7 +31,7 @@ def speed(report: ExportReport) -> tuple[Block, ...]:
         f"On the exporting machine: {report.timing.engine}, {report.timing.device}. Precisions took turns in one run; "
         "no outliers removed. emer-edge bench measures on the device that will run the bundle."
     )
-    table = Table("Times", columns(f"part | precision | {MILLISECONDS}"), rows, note)
+    table = Table.of("Times", f"part | precision | {MILLISECONDS}", rows, note)
     # Without accuracy this plot is in the page's summary already.
     plot = (step_plot(report),) if report.accuracy else ()
     return (*plot, table, *_networks(report), _operations(report))
@@ -56,18 +56,18 @@ def _networks(report: ExportReport) -> list[Block]:
         else f"Every face is encoded {len(encoders)} times; one network trained for all heads needs one encoder."
     )
     title = f"{len(networks)} networks cost {len(encoders)} face encoders"
-    return [Table(title, columns("heads | face encoder | fusion"), rows, note)] if len(networks) > 1 else []
+    return [Table.of(title, "heads | face encoder | fusion", rows, note)] if len(networks) > 1 else []
 
 
-def _operations(report: ExportReport) -> Table:
-    rows = tuple(
-        (key, report.macs[key]["total"] / 1e6, report.macs[key]["int8"] / 1e6, share)
-        for key, share in sorted(
-            report.int8_macs.items(), key=lambda item: (item[0].partition("/")[0], item[0].endswith("/step"))
-        )
-    )
-    heading = columns("part | operations (million):1 | in INT8 (million):1 | share (%):1")
-    return Table("Multiply-accumulate operations", heading, rows, "Of one crop and one window; a step is both.")
+@tabled(
+    "Multiply-accumulate operations",
+    "part | operations (million):1 | in INT8 (million):1 | share (%):1",
+    "Of one crop and one window; a step is both.",
+)
+def _operations(report: ExportReport) -> Rows:
+    for key in sorted(report.int8_macs, key=lambda key: (key.partition("/")[0], key.endswith("/step"))):
+        total, int8 = (report.macs[key][kind] / 1e6 for kind in ("total", "int8"))
+        yield (key, total, int8, report.int8_macs[key])
 
 
 def size(report: ExportReport) -> tuple[Block, ...]:
@@ -81,11 +81,11 @@ def size(report: ExportReport) -> tuple[Block, ...]:
     ]
     rows = tuple((key, row.precision.upper(), row.bytes / 1e6, row.largest_error) for key, row in report.parts.items())
     totals = tuple((f"{variant}, together", "", report.bytes_of(variant) / 1e6, None) for variant in VARIANTS)
-    heading = columns("part | precision | size (MB):1 | largest error (%):4")
+    heading = "part | precision | size (MB):1 | largest error (%):4"
     note = f"Errors against the torch network on {report.verified_on}, as a share of the largest output."
     return (
         Figure(bars("Size of each part", "MB", items), "A device reads the parts of one variant."),
-        Table("Parts", heading, (*rows, *totals), note),
+        Table.of("Parts", heading, (*rows, *totals), note),
     )
 
 
@@ -94,22 +94,16 @@ def tensorrt(report: ExportReport) -> tuple[Block, ...]:
     checks = report.tensorrt
     if isinstance(checks, str):
         return (Paragraph(f"Parts were {checks}. The device that will run them builds its engines on first use."),)
-    rows = tuple(
-        (
-            check.part,
-            "built" if check.ok else check.error,
-            check.seconds,
-            check.plan_bytes / 1e6,
-            check.layers or None,
-            ", ".join(f"{count} {types}" for types, count in check.convolutions.items()),
-            check.requantising if check.layers else None,
-        )
-        for check in checks
-    )
+    rows: list[tuple[Cell, ...]] = []
+    for check in checks:
+        types = ", ".join(f"{count} {types}" for types, count in check.convolutions.items())
+        built = ("built" if check.ok else check.error, check.seconds, check.plan_bytes / 1e6)
+        layers, requantising = (check.layers, check.requantising) if check.layers else (None, None)
+        rows.append((check.part, *built, layers, types, requantising))
     package = next((f"Parsed and built by {check.package}" for check in checks if check.ok), "No part was built")
     note = (
         f"{package}; plans are not kept, as a device builds its own and may fuse otherwise. Layers and types are those "
         "of the builder's log; requantising are kernels that make INT8 of floating point."
     )
-    heading = columns("part | result | time (s) | plan (MB):1 | layers:0 | convolutions, in to out | requantising:0")
-    return (Table("Parts of the tensorrt variant", heading, rows, note),)
+    heading = "part | result | time (s) | plan (MB):1 | layers:0 | convolutions, in to out | requantising:0"
+    return (Table.of("Parts of the tensorrt variant", heading, rows, note),)

@@ -18,14 +18,8 @@ from emer_edge.metrics.prediction_metrics import largest_error
 from emer_edge.runtime.engines import CPU_ENGINE, Engine, EngineDriver, resolve_engine
 from emer_edge.runtime.engines.base import first_run
 from emer_edge.runtime.engines.timing import time_in_turns
-from emer_edge.tools.doctor.host import (
-    Finding,
-    look_at_board,
-    look_at_devices,
-    look_at_groups,
-    look_at_machine,
-    look_at_resources,
-)
+from emer_edge.tools.doctor import host
+from emer_edge.tools.doctor.host import Finding
 
 _RUNS: Final = 5
 
@@ -57,11 +51,9 @@ def examine(
         ConfigurationError: no engine has that name.
     """
     driver = resolve_engine(engine)
-    yield from look_at_machine(root)
-    yield from look_at_board(root)
-    yield from look_at_groups(root)
-    yield from look_at_devices(root)
-    yield from look_at_resources(root, builds=driver.builds)
+    for look in (host.look_at_machine, host.look_at_board, host.look_at_groups, host.look_at_devices):
+        yield from look(root)
+    yield from host.look_at_resources(root, builds=driver.builds)
     if bundle is None:
         return
     try:

@@ -16,17 +16,8 @@ from platformdirs import user_cache_path
 
 from emer_edge import __version__
 from emer_edge.core.errors import install_line
-from emer_edge.runtime.board import (
-    ADD_SWAP,
-    Heat,
-    Jetson,
-    read_clocks,
-    read_heat,
-    read_jetson,
-    read_l4t,
-    read_memory,
-    read_text,
-)
+from emer_edge.runtime import board
+from emer_edge.runtime.board import Heat, Jetson, read_text
 from emer_edge.runtime.cameras.gst_launch import has_element
 from emer_edge.runtime.cameras.gstreamer import ARGUS_SOCKET
 from emer_edge.runtime.engines import CPU_ENGINE, EngineDriver, engines
@@ -84,7 +75,7 @@ def look_at_machine(root: Path = Path("/")) -> Iterator[Finding]:
     yield Finding("emer-edge", "ok", f"{__version__}; {', '.join(packages)}")
     if crashes_at_exit():
         yield _crash()
-    jetson = read_l4t(root) is not None
+    jetson = board.read_l4t(root) is not None
     yield _opencv()
     gpu = find_gpu()
     if gpu is not None:
@@ -151,7 +142,7 @@ def _version(package: str) -> str:
 
 def look_at_board(root: Path = Path("/")) -> Iterator[Finding]:
     """Findings about the board; `root` holds its `etc`, `proc`, `sys` and `var`."""
-    jetson = read_jetson(root)
+    jetson = board.read_jetson(root)
     if jetson is not None:
         yield _release(jetson)
         yield _power_mode(jetson)
@@ -163,7 +154,7 @@ def look_at_board(root: Path = Path("/")) -> Iterator[Finding]:
     else:
         yield Finding("board", "ok", "no Jetson")
     yield _clocks(root, jetson is not None)
-    yield from _heat(read_heat(root), jetson)
+    yield from _heat(board.read_heat(root), jetson)
     yield Finding("power draw", "ok", str(read_power(root)))
 
 
@@ -208,7 +199,7 @@ def look_at_groups(root: Path = Path("/"), groups: Iterable[int] | None = None) 
         root: holds `etc`.
         groups: numbers of this user's; by default this process's. Root needs none.
     """
-    if read_l4t(root) is None or (groups is None and os.geteuid() == 0):
+    if board.read_l4t(root) is None or (groups is None and os.geteuid() == 0):
         return
     mine = set(os.getgroups() if groups is None else groups)
     lines = (line.split(":") for line in (read_text(root / "etc/group") or "").splitlines())
@@ -221,7 +212,7 @@ def look_at_groups(root: Path = Path("/"), groups: Iterable[int] | None = None) 
 
 
 def _clocks(root: Path, jetson: bool) -> Finding:
-    clocks = read_clocks(root)
+    clocks = board.read_clocks(root)
     if not clocks:
         return Finding("clocks", "ok", "n/a (this machine shows none: a virtual machine or a container)")
     message = ", ".join(str(clock) for clock in clocks)
@@ -289,7 +280,7 @@ def look_at_resources(root: Path = Path("/"), builds: bool = False, cache: Path 
 
 
 def _memory(root: Path, builds: bool) -> Iterator[Finding]:
-    memory = read_memory(root / "proc/meminfo")
+    memory = board.read_memory(root / "proc/meminfo")
     if memory is None:
         yield Finding("memory", "ok", "n/a (/proc/meminfo can't be read)")
         return
@@ -302,7 +293,7 @@ def _memory(root: Path, builds: bool) -> Iterator[Finding]:
     if compressed:
         message += ", all of it zram: compressed memory, which helps a build little"
     if builds and memory.available_mb + (0 if compressed else memory.swap_mb) < ADVISED_MB:
-        yield Finding("swap", "warning", f"{message}; building engines can take {ADVISED_MB} MB", ADD_SWAP)
+        yield Finding("swap", "warning", f"{message}; building engines can take {ADVISED_MB} MB", board.ADD_SWAP)
     else:
         yield Finding("swap", "ok", message)
 

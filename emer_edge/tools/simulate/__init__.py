@@ -1,6 +1,6 @@
 """Eye trackers without hardware: every protocol's device side, played in real time.
 
-Samples come from `player`, pass a `Stage` (which adds faults), and leave through a `Transport`: a pseudo-terminal
+Samples come from `player`, pass `Faults`, and leave through a `Transport`: a pseudo-terminal
 with the encoder of a format (see `emer_edge.runtime.trackers.formats`), an Open Gaze server on TCP, or an LSL outlet.
 """
 

@@ -1,4 +1,4 @@
-"""Faults of a simulated tracker as `--faults` takes them, and the seeded `Stage` that adds them.
+"""Faults of a simulated tracker as `--faults` takes them, and the seeded `Faults` that add them.
 
 Samples are paused, delayed and stamped by a bad clock before they are sent; their bytes are lost, doubled, cut and hit
 by bit errors after the tracker has numbered them, so that a reader can count losses. Unplugging disconnects the
@@ -166,7 +166,7 @@ def _number(text: str) -> float:
 
 
 class Faults:
-    """A `Stage` that adds faults; the same seed gives the same faults.
+    """Adds faults between a tracker's eyes and the wire; the same seed gives the same faults.
 
     Args:
         spec: the faults.
@@ -176,6 +176,7 @@ class Faults:
     Attributes:
         counts: fault -> how often it happened: `bit errors`, `cut`, `dropped`, `duplicated`, `delayed` (jitter above 1
             ms), `clock resets`, `pauses`, `unplugged`.
+        transport: is unplugged; None: nothing is.
     """
 
     def __init__(self, spec: FaultSpec, *, whole_samples: bool = False, say: Say = say_to_log) -> None:
@@ -184,11 +185,7 @@ class Faults:
         self._random = Random(f"{spec.seed}/samples")
         self._line = Random(f"{spec.seed}/bytes")
         self._bits_left = self._next_error()
-        self._transport: Transport | None = None
-
-    def attach(self, transport: Transport) -> None:
-        """Set the transport to unplug; without it nothing is unplugged."""
-        self._transport = transport
+        self.transport: Transport | None = None
 
     def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
         """Pause, delay, and stamp by a clock that drifts and resets; unplug and plug in."""
@@ -197,10 +194,10 @@ class Faults:
         resets = latest_ns = 0
         for sample in samples:
             time_ns = sample.arrival_ns
-            if spec.unplug is not None and self._transport is not None:
+            if spec.unplug is not None and self.transport is not None:
                 before, unplugged = unplugged, spec.unplug.on(time_ns)
                 if unplugged != before:
-                    self._plug(self._transport, spec.unplug if unplugged else None)
+                    self._plug(self.transport, spec.unplug if unplugged else None)
             if spec.pause is not None:
                 before, paused = paused, spec.pause.on(time_ns)
                 if paused and not before:

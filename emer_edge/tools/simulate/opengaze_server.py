@@ -90,7 +90,7 @@ class OpenGazeServer(Transport):
         for client in clients:
             fields = client.selected(groups)
             if fields is not None:
-                taken |= client.send(self._changed(record_line(fields)))
+                taken |= client.send(self.change(record_line(fields)))
         return taken
 
     def _accept(self, listener: socket.socket) -> None:

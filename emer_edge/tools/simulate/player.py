@@ -27,7 +27,7 @@ from emer_edge.runtime.trackers.codec import StreamFormat
 from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.tools.simulate.faults import Faults, parse_faults
 from emer_edge.tools.simulate.opengaze_server import OpenGazeServer
-from emer_edge.tools.simulate.transport import LslOutlet, Stage, TerminalTransport, Transport
+from emer_edge.tools.simulate.transport import LslOutlet, TerminalTransport, Transport
 
 _EMOTION_S: Final = 12.0
 
@@ -154,19 +154,17 @@ def simulate_tracker(
         TrackerError, DataError: a source that can't be read.
         MissingExtraError: lsl without pylsl.
     """
-    stage: Faults | None = None
+    added: Faults | None = None
     if faults is not None:
         whole_samples = tracker.format == _LSL
         spec = parse_faults(faults, whole_samples=whole_samples)
-        stage = Faults(spec, whole_samples=whole_samples, say=say)
+        added = Faults(spec, whole_samples=whole_samples, say=say)
         if spec.unplug is not None and tracker.link is None and tracker.format in _serial_formats():
             tracker = replace(tracker, link=Path(tempfile.gettempdir()) / f"emer-edge-tracker-{os.getpid()}")
-    with TrackerSimulator(tracker, stage) as simulator:
-        if stage is not None:
-            stage.attach(simulator.transport)
+    with TrackerSimulator(tracker, added) as simulator:
         on_path(simulator.path)
         played = simulator.play(seconds, stop)
-    return played if stage is None else replace(played, faults=dict(stage.counts))
+    return played if added is None else replace(played, faults=dict(added.counts))
 
 
 class TrackerSimulator:
@@ -180,16 +178,17 @@ class TrackerSimulator:
         ConfigurationError, TrackerError, DataError, MissingExtraError: as of `simulate_tracker`.
     """
 
-    def __init__(self, tracker: SimulatedTracker, stage: Stage | None = None) -> None:
+    def __init__(self, tracker: SimulatedTracker, faults: Faults | None = None) -> None:
         tracker.check()
         if tracker.source is None:
             rate_hz = tracker.rate_hz or RATE_HZ
             samples = simulated_samples(rate_hz, tracker.seed)
         else:
             samples, rate_hz = recorded_samples(tracker.source)
-        self._samples = samples if stage is None else stage.samples(samples)
+        self._samples = samples if faults is None else faults.samples(samples)
         self.transport = _plugged(tracker, rate_hz)
-        self.transport.stage = stage
+        if faults is not None:
+            self.transport.change, faults.transport = faults.data, self.transport
         self.path = self.transport.address
 
     def play(self, seconds: float | None = None, stop: threading.Event | None = None) -> Playback:

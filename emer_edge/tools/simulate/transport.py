@@ -1,4 +1,4 @@
-"""Connections of a simulated tracker, and the stage between tracker and wire that adds faults.
+"""Connections of a simulated tracker.
 
 A pseudo-terminal takes serial formats; an LSL outlet (extra `lsl`) has the labels and units in its metadata.
 """
@@ -10,10 +10,10 @@ import pty
 import tty
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from emer_edge.core.errors import OutputExistsError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
@@ -23,26 +23,14 @@ from emer_edge.runtime.trackers.lsl import import_pylsl
 _CHUNK: Final = 4096
 
 
-class Stage(Protocol):
-    """Changes samples and bytes between a tracker's eyes and the wire."""
-
-    def samples(self, samples: Iterator[TrackerSample]) -> Iterator[TrackerSample]:
-        """Change the stream of samples: `device_ns` is the tracker's clock, `arrival_ns` when a sample is sent."""
-        ...
-
-    def data(self, data: bytes) -> bytes:
-        """Change the bytes of one sample; transports of whole samples (LSL) have none."""
-        ...
-
-
 class Transport(ABC):
     """The connection of a simulated tracker.
 
     Attributes:
-        stage: changes the bytes that are sent, or None.
+        change: changes the bytes of a sample before they are sent; transports of whole samples (LSL) have none.
     """
 
-    stage: Stage | None = None
+    change: Callable[[bytes], bytes] = bytes
 
     @property
     @abstractmethod
@@ -64,9 +52,6 @@ class Transport(ABC):
     def close(self) -> None:
         """Disconnect for good; may be called twice."""
         self.unplug()
-
-    def _changed(self, data: bytes) -> bytes:
-        return data if self.stage is None else self.stage.data(data)
 
 
 class Outbox:
@@ -157,19 +142,15 @@ class TerminalTransport(Transport):
         data = self._encoder.encode(sample)
         if not data:
             return False
-        data = self._changed(data)
+        data = self.change(data)
         return self._outbox.push(data, self._master) if data else True
 
 
 _PARTS: Final = (
     ("x", "ScreenX", "normalized", ""),
     ("y", "ScreenY", "normalized", ""),
-    ("position_x", "PositionX", "mm", "DACS"),
-    ("position_y", "PositionY", "mm", "DACS"),
-    ("position_z", "PositionZ", "mm", "DACS"),
-    ("direction_x", "DirectionX", "", "DACS"),
-    ("direction_y", "DirectionY", "", "DACS"),
-    ("direction_z", "DirectionZ", "", "DACS"),
+    *((f"position_{axis}", f"Position{axis.upper()}", "mm", "DACS") for axis in "xyz"),
+    *((f"direction_{axis}", f"Direction{axis.upper()}", "", "DACS") for axis in "xyz"),
     ("pupil", "Diameter", "mm", ""),
     ("validity", "Validity", "", ""),
 )

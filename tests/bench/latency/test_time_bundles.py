@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_bundles_stand_beside_each_other(timed) -> None:
 
 
 def test_embeddings_of_a_step_are_those_of_the_crops(bundle: Bundle) -> None:
-    with Candidate(bundle.path, "onnxruntime", 1) as candidate:
+    with closing(Candidate(bundle.path, "onnxruntime", 1)) as candidate:
         first = candidate.step(3)
         assert {name: item.tolist() for name, item in candidate.step(3).items()} == {
             name: item.tolist() for name, item in first.items()

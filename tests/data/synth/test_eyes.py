@@ -50,14 +50,14 @@ def test_saccades_follow_the_main_sequence() -> None:
     """Peak velocity grows with amplitude and saturates in the range measured in people (Carpenter, 1988)."""
     rng = np.random.default_rng(0)
     target = np.full((12_000, 2), 500.0)
-    path = scan(target, np.full(12_000, 250.0), np.full(12_000, 250.0), 40.0, 1000.0, rng)
-    saccade = path.movement == MovementType.SACCADE
+    point_px, movement = scan(target, np.full(12_000, 250.0), np.full(12_000, 250.0), 40.0, 1000.0, rng)
+    saccade = movement == MovementType.SACCADE
     edges = np.flatnonzero(np.diff(np.concatenate(([0], saccade.astype(int), [0]))))
     peaks = {}
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         if start > 0 and stop < len(target):
-            amplitude = float(np.linalg.norm(path.point_px[stop] - path.point_px[start - 1])) / 40.0
-            steps = np.linalg.norm(np.diff(path.point_px[start - 1 : stop + 1], axis=0), axis=1)
+            amplitude = float(np.linalg.norm(point_px[stop] - point_px[start - 1])) / 40.0
+            steps = np.linalg.norm(np.diff(point_px[start - 1 : stop + 1], axis=0), axis=1)
             peaks[amplitude] = float(steps.max()) / 40.0 * 1000.0
             assert stop - start == pytest.approx(2.2 * amplitude + 21, abs=2)
     small = [peak for amplitude, peak in peaks.items() if 1 < amplitude < 3]
