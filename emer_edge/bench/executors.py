@@ -26,6 +26,7 @@ from typing import Any, Final, TypeVar
 from emer_edge.bench.bench_options import WorkerOptions
 from emer_edge.bench.worker_side import Machine, Opening, answers, begin, differences, forget, look, marked
 from emer_edge.core.errors import WorkerError
+from emer_edge.core.secrets import seen_by_children
 from emer_edge.data.dataset import Clip
 from emer_edge.runtime.session import Session
 
@@ -296,21 +297,19 @@ class _OnCluster(_ByExecutor):
 
 @contextmanager
 def _inherited() -> Iterator[None]:
-    """What a process that is started here inherits: one thread for every library, and Ctrl-C blocked.
+    """What a process that is started here inherits: no secrets, one thread for every library, and Ctrl-C blocked.
 
     Ctrl-C reaches all processes of a terminal; only the one that deals answers it.
     """
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(_ONE_THREAD)
+    before, seen = dict(os.environ), seen_by_children() | _ONE_THREAD
+    os.environ.clear()
+    os.environ.update(seen)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Final
@@ -75,6 +76,7 @@ def _end(number: int, _: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; exit with 2 on a mistake, 1 on a failed gate, 130 on Ctrl-C, 143 on SIGTERM and SIGHUP."""
     open_standard_streams()
+    threading.excepthook = lambda died: say(f"the thread {died.thread} has died: {died.exc_value!r}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
             signal.signal(number, _end)

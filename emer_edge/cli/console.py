@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from emer_edge.core.progress import Progress as Report
+from emer_edge.core.public_text import printable, public
 from emer_edge.core.standard_streams import Unfailing
 
-console = Console(file=cast("IO[str]", Unfailing("stderr")), highlight=False)
+
+class CleanConsole(Console):
+    """A console in which nothing but the console itself steers the terminal, whatever text it is given."""
+
+    def render(self, *given: Any, **more: Any) -> Iterator[Segment]:
+        """The segments of a renderable, their text printable."""
+        made = super().render(*given, **more)
+        return (one if one.control else Segment(printable(one.text), one.style) for one in made)
+
+
+console = CleanConsole(file=cast("IO[str]", Unfailing("stderr")), highlight=False)
 """Stderr; silent once it can't be written, as on a full disk or a terminal that has gone."""
 
 
 def say(text: str) -> None:
     """Print one line for people; nothing where stderr can't be written any more."""
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(public(text), soft_wrap=True, markup=False)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from emer_edge.cli.datasets import (
 )
 from emer_edge.cli.shared_options import DataOption, ForceOption
 from emer_edge.core.packages import EXPORT_PACKAGES, require
-from emer_edge.core.standard_streams import command, legible
+from emer_edge.core.public_text import printable
+from emer_edge.core.standard_streams import command
 from emer_edge.export.export_options import CalibrationMethod, ExportOptions
 
 
@@ -135,7 +136,7 @@ def export(
             fall_back=fall_back,
             force=force,
             seed=seed,
-            arguments=list(map(legible, sys.argv[1:])),
+            arguments=list(map(printable, sys.argv[1:])),
         )
         done = export_bundle(options, report)
     for note in done.report.notes:

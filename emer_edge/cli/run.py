@@ -14,6 +14,7 @@ from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.output_flags import OutputFlags
 from emer_edge.cli.shared_options import BundleArgument, EngineOption, ThreadsOption
 from emer_edge.cli.stream_tables import read_tables, stream_sources
+from emer_edge.core.secrets import load_secrets
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source, Subject, WindowOptions
 
 
@@ -44,6 +45,14 @@ def run(
             callback=_config,
             help="A TOML file with any of these options, without their dashes: offset-ms = 12.5. Flags win. "
             "deploy/run.toml has them all, and how [\\[stream]] tables read several people in one run.",
+        ),
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        _source(
+            "A file of NAME=value lines, mode 600: an environment for rtsp://${NAME}:${OTHER}@host and for outputs.",
+            is_eager=True,
+            callback=load_secrets,
         ),
     ] = None,
     check: Annotated[
@@ -288,8 +297,7 @@ def run(
         sources=marking,
         validation=validation,
     )
+    if summary.lost_kept:
+        raise typer.Exit(3)
     if summary.signal is not None:
         raise typer.Exit(128 + summary.signal)
-    lost = {name.partition(" ")[0]: counts for name, counts in summary.outputs.items()}
-    if {"session", "record"} & set(lost) or "failed" in lost.get("json", ()):
-        raise typer.Exit(3)  # what was to be kept was lost

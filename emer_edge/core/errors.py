@@ -9,6 +9,8 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
+from emer_edge.core.public_text import public
+
 
 def install_line(extras: str) -> str:
     """How to install extras, given as `mcap` or `export,synth`: emer-edge is on no package index."""
@@ -19,6 +21,10 @@ class EmerEdgeError(Exception):
     """Base of all errors that emer-edge raises on purpose."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The message, printable and without secrets."""
+        return public(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the message, also where an error builds it itself."""

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-MARKER_LABEL_CHARACTERS: Final = 200
-"""Longer labels are cut."""
-
 
 class _Plain:
     __slots__ = ()

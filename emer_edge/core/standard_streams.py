@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 import msgspec
 
+from emer_edge.core.public_text import printable
+
 
 def open_standard_streams() -> None:
     """Open those of the three standard streams that are closed, so that no other file takes their numbers.
@@ -66,18 +68,13 @@ class Unfailing:
         return getattr(getattr(sys, self._name), name)
 
 
-def legible(text: str) -> str:
-    r"""A text whose bytes that are no UTF-8 (of a path, by surrogateescape) are written as `\xfc`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def command(*words: object) -> str:
     """A command of emer-edge that runs in a shell as it is printed, whatever is in its paths."""
     return " ".join(("emer-edge", *(_quoted(str(word)) for word in words)))
 
 
 def _quoted(word: str) -> str:
-    if word == legible(word):
+    if word == printable(word):
         return shlex.quote(word)
     return "$'" + "".join(f"\\x{byte:02x}" for byte in word.encode("utf-8", "surrogateescape")) + "'"
 
@@ -87,12 +84,13 @@ def to_json(document: Any) -> bytes:
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_legible(msgspec.to_builtins(document)))
+        return msgspec.json.encode(all_printable(msgspec.to_builtins(document)))
 
 
-def _legible(value: Any) -> Any:
+def all_printable(value: Any) -> Any:
+    """Plain values, every text in them `printable`."""
     if isinstance(value, str):
-        return legible(value)
+        return printable(value)
     if isinstance(value, dict):
-        return {_legible(key): _legible(item) for key, item in value.items()}
-    return [_legible(item) for item in value] if isinstance(value, list | tuple) else value
+        return {all_printable(key): all_printable(item) for key, item in value.items()}
+    return [all_printable(item) for item in value] if isinstance(value, list | tuple) else value

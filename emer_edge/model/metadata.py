@@ -12,6 +12,7 @@ from emer_edge.bundle.manifest import DataRecord
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import HEADS, ClassHead, head
+from emer_edge.core.standard_streams import all_printable
 from emer_edge.core.window import EventsRule, WindowSpec
 
 VariantName = Literal["discrete", "va", "intensity", "nine"]
@@ -150,6 +151,6 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
                 "train it again, or upgrade emer-edge"
             )
         try:
-            return msgspec.convert(document, cls)
+            return msgspec.convert(all_printable(document), cls)
         except (msgspec.ValidationError, ConfigurationError) as error:
             raise CheckpointError(f"the metadata of {where} is not valid: {error}") from None

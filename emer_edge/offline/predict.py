@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from emer_edge.bundle import Manifest
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.public_text import printable
 from emer_edge.core.results import Result, State
-from emer_edge.core.standard_streams import legible
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip, UsableClips, in_order
@@ -243,7 +243,7 @@ def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
     slots = [str(result.face_slots), str(result.eye_slots)]
     cells = [
         prediction.participant or "",
-        legible(str(prediction.source)),
+        printable(str(prediction.source)),
         prediction.name,
         end_s,
         result.state.value,

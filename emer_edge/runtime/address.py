@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.public_text import public
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The address for messages and recordings: as written, without a password."""
-        return re.sub(r"(?<=://)[^/@\s]*@", "", self.text)
+        """The address for messages and recordings: as written, without secrets."""
+        return public(self.text)
 
     def allow(self, *names: str) -> None:
         """Raise ConfigurationError for a parameter that is not in `names`."""
@@ -103,8 +104,8 @@ def parse_address(text: str, *, whole: bool = False) -> Address:
             return Address(text, "", text)
     try:
         parts = urlsplit(text)
-    except ValueError as error:
-        raise ConfigurationError(f"can't read the address {text!r}: {error}") from None
+    except ValueError:  # whose text may hold a part of a password
+        raise ConfigurationError(f"can't read the address {text!r}: its host can't be") from None
     return Address(text, parts.scheme, parts.netloc + parts.path, parse_parameters(text, parts.query))
 
 

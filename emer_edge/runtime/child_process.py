@@ -15,18 +15,32 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from emer_edge.core.secrets import seen_by_children
 from emer_edge.runtime.image_ring import make_ring
 
-_BOOT: Final = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "importlib.import_module(sys.argv.pop(1)).main()"
+_CODE: Final = (
+    "import importlib, json, os, sys; given = json.loads(open(0, 'rb', 0, closefd=False).readline()); "
+    "sys.path[:], sys.argv[1:] = given['path'], given['arguments']; os.environ.update(given['secrets']); "
+    "importlib.import_module(given['module']).main()"
 )
 _GENTLY: Final = ((signal.SIGINT, 3.0), (signal.SIGTERM, 0.5), (signal.SIGKILL, 2.0))  # signal, s to act upon it
 _POLL_S: Final = 0.02
+BOOT: Final = (sys.executable, "-I", "-c", _CODE)
+"""A process for a `booted` line; isolated: it imports from that line's path, not the current folder or environment."""
+
 _ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def booted(module: str, *arguments: str, names: Mapping[str, str] = {}) -> bytes:
+    """The line that has a `BOOT` run `main()` of a module, with `sys.argv[1:]` and secrets for `secrets.filled`.
+
+    It goes through a pipe, as every user can read command lines.
+    """
+    given = {"path": sys.path, "module": module, "arguments": arguments, "secrets": dict(names)}
+    return json.dumps(given).encode() + b"\n"
 
 
 class ChildProcess:
@@ -40,6 +54,7 @@ class ChildProcess:
         module: its full name.
         arguments: `sys.argv[3:]` of the process.
         memory: name of the shared memory.
+        names: of secrets, and these.
         end_s: how long it may take to end by itself, once its standard input has ended, until it is killed; a process
             that starts programs needs `GENTLE_S`.
 
@@ -53,20 +68,20 @@ class ChildProcess:
         pid: its process number.
     """
 
-    def __init__(self, module: str, *arguments: str, memory: str, end_s: float = 0.5) -> None:
+    def __init__(
+        self, module: str, *arguments: str, memory: str, names: Mapping[str, str] = {}, end_s: float = 0.5
+    ) -> None:
         self.memory = make_ring(memory)
         self.pipe, theirs = os.pipe()
-        # Isolated (-I): the process imports from this process's path alone, not the current folder or environment.
-        command = [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), module, str(theirs), str(self.memory)]
         try:
             self._process = subprocess.Popen(
-                [*command, *arguments],
+                BOOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # drivers print much; errors come through the pipe
                 pass_fds=(theirs, self.memory),
                 start_new_session=True,
-                env=_ONE_THREAD | os.environ,
+                env=_ONE_THREAD | seen_by_children(),
                 bufsize=0,
             )
         except OSError:
@@ -78,6 +93,8 @@ class ChildProcess:
         assert self._process.stdin is not None
         self.pid, self.stdin = self._process.pid, self._process.stdin.fileno()
         channels = (self.pipe, self.memory)
+        with contextlib.suppress(BrokenPipeError):  # it has died: its records say so
+            os.write(self.stdin, booted(module, str(theirs), str(self.memory), *arguments, names=names))
         self._end = weakref.finalize(self, _end, self._process, channels, end_s, owner=os.getpid())
 
     def ending(self) -> str:

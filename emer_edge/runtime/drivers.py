@@ -26,11 +26,13 @@ class Sensor(ABC, Generic[Item]):
         source: the argument it was opened with.
         live: whether items come from a device; a file ends, a device does not.
         notes: what a reader of results should know about all of its items, in sentences.
+        lag_ns: how much later than at first its items come, beyond what their stamps tell.
     """
 
     source: str
     live: bool
     notes: tuple[str, ...] = ()
+    lag_ns: int = 0
 
     def start(self, start_ns: int) -> None:
         """Put time 0 of a file at this host time, so that a video and a tracker start together; live: no effect."""
@@ -142,7 +144,9 @@ def find_driver(
     if not text:
         raise ConfigurationError(f"the {what}'s source is empty; give a path or an address")
     drivers = tuple(drivers)
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, rest = text.partition("://")
+    if len(rest.rpartition("@")[0].split()) > 1 and scheme.lower() != "gst":
+        raise ConfigurationError(f"the {what}'s address has a blank before its @: write it as %20")
     scheme = scheme.lower() if separator else ""
     for driver in drivers:
         if scheme in driver.schemes:

@@ -22,6 +22,7 @@ from emer_edge.runtime.say import Say
 
 _Item = TypeVar("_Item")
 _LONGEST_WAIT_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
+_LAG_NS: Final = NANOSECONDS
 _SILENT_NS: Final = 5 * NANOSECONDS  # live drivers report first: after two seconds
 
 Bell = threading.Condition
@@ -118,6 +119,8 @@ class FeedWatch:
         self._say, self._clock = say, clock
         self._heard_ns = {"camera": 0, "tracker": 0}
         self._silent: dict[str, int] = {}  # source -> since when
+        self._late_ns = {"camera": 0, "tracker": 0}  # age of the newest item when it came
+        self._lagging: set[str] = set()
         self._looking_ns: int | None = None
         self._stuck = False
         self.counts = {"camera silences": 0, "tracker silences": 0, "stuck faces": 0}
@@ -126,9 +129,9 @@ class FeedWatch:
         """Count from now on."""
         self._heard_ns = dict.fromkeys(self._heard_ns, now_ns)
 
-    def heard(self, source: str) -> None:
-        """Called by the thread of `camera` or `tracker` with every item."""
-        self._heard_ns[source] = self._clock()
+    def heard(self, source: str, late_ns: int = 0) -> None:
+        """Called by the thread of `camera` or `tracker` with every item, and its age when it came."""
+        self._heard_ns[source], self._late_ns[source] = self._clock(), late_ns
 
     @contextmanager
     def looking(self, now_ns: int) -> Iterator[None]:
@@ -157,6 +160,11 @@ class FeedWatch:
                     f"nothing has come from the {source} for {_seconds(heard_ns, now_ns)} s; results hold no emotion "
                     "until it sends again"
                 )
+        for source, late_ns in self._late_ns.items():
+            known = source in self._lagging
+            if (late_ns > _LAG_NS / (1 + known)) != known:
+                self._lagging ^= {source}
+                self._say(f"the {source} lags no longer" if known else self._lag_note(source))
         since_ns = self._looking_ns
         stuck = since_ns is not None and now_ns - since_ns > self.stuck_ns
         if stuck and not self._stuck:
@@ -168,7 +176,10 @@ class FeedWatch:
 
     def troubles(self, now_ns: int) -> tuple[str, ...]:
         """What hangs now, for the results."""
-        return (self._stuck_note(now_ns),) if self._stuck else ()
+        return (*map(self._lag_note, sorted(self._lagging)), *((self._stuck_note(now_ns),) if self._stuck else ()))
+
+    def _lag_note(self, source: str) -> str:
+        return f"the {source} lags: what comes from it is {_seconds(0, self._late_ns[source])} s old"
 
     def _stuck_note(self, now_ns: int) -> str:
         since_ns = self._looking_ns

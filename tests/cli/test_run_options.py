@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,3 +163,44 @@ def test_outputs_that_can_not_be_had_are_one_message(
     assert named in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+def test_secrets_come_from_a_private_file_and_a_missing_one_is_named(
+    emer_edge: Callable[..., Any], bundle: Path, tracker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_USER", "before")
+    monkeypatch.delenv("LAB_NONE", raising=False)
+    path = tmp_path / "lab.env"
+    path.write_text("LAB_USER=S3CRET\n")
+    run = ["run", bundle, "--check", "--secrets", path, "--tracker", tracker, "--camera"]
+    path.chmod(0o644)
+    assert (emer_edge(*run, "0").code, "chmod 600" in emer_edge(*run, "0").err) == (2, True)
+    path.chmod(0o600)
+    done = emer_edge(*run, "http://${LAB_USER}@host/x")
+    assert (done.code, "in order" in done.err, "S3CRET" in done.err) == (0, True, False)
+    done = emer_edge(*run, "http://${LAB_NONE}@host/x")
+    assert (done.code, "${LAB_NONE} is not set" in done.err) == (2, True)
+
+
+@pytest.mark.case("a full disk under --save and --record at once", before="counted as one failure, whatever was lost")
+def test_a_run_that_loses_what_it_was_to_keep_exits_with_3(
+    bundle: Path, video: Path, tracker: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "emer_edge", "run", bundle, "--camera", video, "--tracker", tracker]
+    command += ["--offset-ms", "0", "--pace", "fast", "--save", tmp_path / "s", "--participant", "p1"]
+    command += ["--record", tmp_path / "r.mcap"]
+    limited = [
+        "bash",
+        "-c",
+        'ulimit -f 4; exec "$@"',
+        "-",
+        *map(str, command),
+    ]  # KiB a file: a full disk for this process
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr
+    for name in ("session", "record"):
+        lost = [line for line in done.stderr.splitlines() if line.startswith(f"lost by {name}: ")]
+        assert lost, done.stderr
+        (line,) = lost
+        assert "1 failed" in line
+        assert name == "record" or re.search(r"\d+ results", line), "a recording's last chunk fails at its end"

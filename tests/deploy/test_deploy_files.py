@@ -111,6 +111,16 @@ def test_the_service_reaches_argus_and_restarts_with_it() -> None:
     assert re.search(r"^After=.*\bnvargus-daemon\.service\b", text, re.MULTILINE)
 
 
+def test_the_units_reach_no_network() -> None:
+    service, build = (
+        (DEPLOY / f"{name}.service").read_text().splitlines() for name in ("emer-edge", "emer-edge-build")
+    )
+    assert {"IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"} <= set(service)
+    assert [line for line in service if line.startswith("IPAddressAllow=")] == ["IPAddressAllow=localhost"]
+    assert {"IPAddressDeny=any", "PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX AF_NETLINK"} <= set(build)
+    assert not any(line.startswith("IPAddressAllow=") for line in build)
+
+
 def commands_of(path: Path) -> list[list[str]]:
     """The commands in the comments at the head of a Dockerfile, as words of the shell."""
     head = path.read_text().partition("\n\n")[0]

@@ -13,6 +13,7 @@ from described import described
 from benchmarks.demo_weights import SIZE_LIMIT, save_demo_checkpoint
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import POLARITIES
+from emer_edge.core.window import WindowSpec
 from emer_edge.model.backbone import ResNet18, seed_backbone, seeded_convolutions, seeded_tensors
 from emer_edge.model.checkpoint import (
     load_checkpoint,
@@ -249,3 +250,19 @@ def test_a_damaged_demo_checkpoint_is_named(tmp_path: Path) -> None:
         load_demo_checkpoint(tmp_path / "d")
     with pytest.raises(CheckpointError, match="there is no demo checkpoint"):
         load_demo_checkpoint(tmp_path / "e")
+
+
+@pytest.mark.case(
+    "a stranger's checkpoint whose texts steer a terminal", source="https://trojansource.codes/", before="kept"
+)
+def test_texts_of_a_checkpoint_are_printable() -> None:
+    classes = {"er-3": ("good\x1b[2J", "neutral", "bad\u202e")}
+    window = WindowSpec()
+    made = CheckpointMetadata(
+        variant="nine", heads=("er-3",), classes=classes, standardised=True, events="causal", window=window,
+        versions={"torch\x07": "2\x1b]0;x"},
+    )  # fmt: skip
+    read = CheckpointMetadata.from_builtins(made.to_builtins(), "x.pt")
+    assert read.classes["er-3"] == ("good [2J", "neutral", "bad ")
+    assert read.versions == {"torch ": "2 ]0;x"}
+    assert read.window == window

@@ -16,11 +16,11 @@ from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, MissingExtraError
+from emer_edge.core.public_text import one_line
 from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers import MarkerLog, marker_sources
 from emer_edge.runtime.markers.lsl_markers import LslMarkers, OffsetKeeper
-from emer_edge.runtime.markers.marker_log import clean_label
 from emer_edge.runtime.markers.stdin import Keyboard, Lines, keys_pressed
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
@@ -86,7 +86,7 @@ def test_a_flood_costs_the_oldest_and_is_counted(session: Session) -> None:
     ids=["white space", "escape", "unicode", "long"],
 )
 def test_labels_are_made_printable(text: str, label: str) -> None:
-    assert clean_label(text) == label
+    assert one_line(text) == label
     assert MarkerLog().add(text).label == label
 
 

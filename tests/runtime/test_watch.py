@@ -51,6 +51,37 @@ def test_a_silent_source_is_said_once_counted_and_welcomed_back() -> None:
     assert watch.counts == {"camera silences": 1, "tracker silences": 0, "stuck faces": 0}
 
 
+@pytest.mark.case(
+    "a network camera whose images come seconds late", before="nothing was said; results took them as new"
+)
+def test_a_source_that_lags_is_said_in_seconds() -> None:
+    said: list[str] = []
+    watch = FeedWatch(said.append)
+    now_ns = monotonic_ns()
+    watch.start(now_ns)
+    for late_s, note_s in ((0.9, None), (3.24, "3.2"), (4.0, "4.0"), (0.6, "0.6"), (0.4, None)):
+        watch.heard("camera", round(late_s * SECOND))
+        watch.look(now_ns, frozenset())
+        expected = () if note_s is None else (f"the camera lags: what comes from it is {note_s} s old",)
+        assert watch.troubles(now_ns) == expected
+    assert said == [
+        "the camera lags: what comes from it is 3.2 s old",
+        "the camera lags no longer",
+    ]
+
+
+class LateCamera(LiveCamera):
+    """A camera whose stamps know nothing of what its lag is."""
+
+    lag_ns = 2 * SECOND
+
+
+def test_what_a_sources_own_clock_tells_of_its_lag_is_in_the_results(bundle: Bundle) -> None:
+    with Pipeline(bundle, LateCamera([scene(100, 90)]), LiveTracker()) as pipeline:
+        notes = next(pipeline).notes
+    assert "the camera lags: what comes from it is 2.0 s old" in notes
+
+
 def test_a_look_that_does_not_end_is_said_noted_and_over() -> None:
     said: list[str] = []
     watch = FeedWatch(said.append)

@@ -26,6 +26,7 @@ from emer_edge.bench.records.latency_records import FirstResult, Streaming
 from emer_edge.core import errors
 from emer_edge.core.errors import EmerEdgeError, EngineError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.secrets import seen_by_children
 
 _Answer = TypeVar("_Answer")
 
@@ -43,7 +44,7 @@ class Worker:
             [sys.executable, "-m", "emer_edge.bench.latency.measuring_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **limits},
+            env={**seen_by_children(), **limits},
         )
 
     @property

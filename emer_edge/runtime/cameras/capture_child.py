@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import struct
 import sys
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.errors import CameraError, EmerEdgeError
+from emer_edge.core.public_text import public
 from emer_edge.runtime.cameras.grabber import Grabber
 from emer_edge.runtime.cameras.registry import grabber_for
 from emer_edge.runtime.child_process import end_programs
@@ -94,7 +96,7 @@ class Record(NamedTuple):
         number: of the image since the process began.
         stamp_ns: when the image was taken, as far as the clock knows.
         original: bytes of the camera's own JPEG behind the image; 0 where it is not kept.
-        text: of `OPENED` what was opened, of `FAILED` the error.
+        text: of `OPENED` what was opened, of `FAILED` the error, of `IMAGE` its `lag_ns`, if any.
     """
 
     kind: Kind
@@ -162,6 +164,8 @@ def main() -> None:
     """Capture; arguments: descriptors of the pipe and of the ring, the source, 1 to keep originals."""
     pipe, ring, source, originals = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if source.lower().startswith(("http", "rtsp")) and "decoder=hardware" not in source:
+        resource.setrlimit(resource.RLIMIT_DATA, (_SLOT_BYTES, _SLOT_BYTES))  # a server may announce images of any size
     try:
         with contextlib.suppress(BrokenPipeError):
             capture(source, pipe, ring, originals)
@@ -189,7 +193,7 @@ def capture(source: str, pipe: int, ring: int, originals: bool = False) -> None:
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever a driver raises is reported, not lost with the process
-        _report(pipe, Kind.FAILED, {"error": f"{source} failed: {error!r}"[:_ERROR_LIMIT]})
+        _report(pipe, Kind.FAILED, {"error": public(f"{source} failed: {error!r}")[:_ERROR_LIMIT]})
 
 
 def _hand_on(grabber: Grabber, pipe: int, ring: RingWriter, originals: bool) -> None:
@@ -213,7 +217,7 @@ def _hand_on(grabber: Grabber, pipe: int, ring: RingWriter, originals: bool) -> 
         last_ns = max(grab.stamp_ns, last_ns + 1)
         image = Record(
             Kind.IMAGE, flags, grab.clock, height, width=width, slot_bytes=ring.slot_bytes, number=number,
-            stamp_ns=last_ns, original=original,
+            stamp_ns=last_ns, original=original, text={"lag_ns": grabber.lag_ns} if grabber.lag_ns else {},
         )  # fmt: skip
         with contextlib.suppress(BlockingIOError):  # the reader is a thousand records behind: the image is lost
             os.write(pipe, packed(image))

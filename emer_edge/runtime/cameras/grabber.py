@@ -45,10 +45,12 @@ class Grabber(ABC):
     Attributes:
         fps: rate that the device states, 0 where it states none.
         mode: what was agreed with the device, for messages; empty where nothing was.
+        lag_ns: how much later than at first images come, beyond what their stamps tell.
     """
 
     fps: float = 0.0
     mode: str = ""
+    lag_ns: int = 0
 
     def keep_originals(self) -> bool:
         """Keep the images' own JPEGs, called before the first `read`; return whether there are any."""

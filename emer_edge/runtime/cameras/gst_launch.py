@@ -23,8 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.errors import CameraError
+from emer_edge.core.public_text import holds_secret
+from emer_edge.core.secrets import filled, seen_by_children
+from emer_edge.runtime.cameras import gst_parse
 from emer_edge.runtime.cameras.grabber import Grab, Grabber, frame_stamp
-from emer_edge.runtime.child_process import end_program, start_program
+from emer_edge.runtime.child_process import BOOT, booted, end_program, start_program
 from emer_edge.runtime.clock import monotonic_ns
 
 _LAUNCH: Final = "gst-launch-1.0"
@@ -71,11 +74,12 @@ def has_element(name: str) -> bool | None:
     """Whether GStreamer has an element; None where gst-inspect-1.0 is missing."""
     if shutil.which("gst-inspect-1.0") is None:
         return None
-    return subprocess.run(["gst-inspect-1.0", "--exists", name], capture_output=True, check=False).returncode == 0
+    command, seen = ["gst-inspect-1.0", "--exists", name], seen_by_children()
+    return subprocess.run(command, capture_output=True, check=False, env=seen).returncode == 0
 
 
 class GstLaunchGrabber(Grabber):
-    """A pipeline run by gst-launch-1.0.
+    """A pipeline run by gst-launch-1.0, or, where it holds secrets, by `gst_parse`.
 
     Args:
         name: of the source, for messages.
@@ -97,17 +101,23 @@ class GstLaunchGrabber(Grabber):
             fcntl.fcntl(self._images, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.set_blocking(theirs, False)  # who waits in a write would not hear that it is to end
         sink = f"{_TO_BGR} ! {_EVERY if every else _NEWEST} ! identity silent=false ! fdsink fd={theirs} sync=false"
+        given = shlex.split(f"{elements} ! {sink}")
+        words = [filled(word) for word in given]
+        secret = words != given or any(map(holds_secret, words))
         try:
             self._process: subprocess.Popen[Any] = start_program(
-                [_LAUNCH, "-v", *shlex.split(f"{elements} ! {sink}")],
-                stdin=subprocess.DEVNULL,
+                BOOT if secret else [_LAUNCH, "-v", *words],
+                stdin=subprocess.PIPE if secret else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(theirs,),
-                env={**os.environ, **_ENVIRONMENT},
+                env={**seen_by_children(), **_ENVIRONMENT},
                 text=True,
                 errors="replace",
             )
+            if self._process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+                    pipe.write(booted(gst_parse.__name__, *words).decode())
         except OSError as error:
             os.close(self._images)
             raise CameraError(f"{name}: can't start {_LAUNCH}: {error}") from error
@@ -155,6 +165,7 @@ class GstLaunchGrabber(Grabber):
         if taken_ns is None or self._base_ns is None:
             return Grab(image, arrival_ns, "arrival")
         stamp_ns, clock = frame_stamp((self._base_ns + taken_ns) * 1e-6, arrival_ns)
+        self.lag_ns = stamp_ns - self._base_ns - taken_ns if clock == "arrival" else 0
         return Grab(image, stamp_ns, self._clock if clock == "capture" else clock)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import CameraError
 from emer_edge.core.samples import Frame
+from emer_edge.core.secrets import named
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
@@ -76,8 +77,8 @@ class CaptureProcess:
     def __init__(self, source: str, originals: bool = False) -> None:
         self.over = False
         try:
-            arguments = (source, str(int(originals)))
-            self._child = ChildProcess(Records.__module__, *arguments, memory="camera", end_s=GENTLE_S)
+            given = (Records.__module__, source, str(int(originals)))
+            self._child = ChildProcess(*given, memory="camera", names=named(source), end_s=GENTLE_S)
         except OSError as error:
             raise CameraError(f"can't start the capture process for {source}: {error}") from error
         os.set_blocking(self._child.pipe, False)
@@ -333,7 +334,7 @@ class LiveCapture(Camera):
         elif self._tried_s is not None and now_ns - self._started_ns > self._patience.settled_s * NANOSECONDS:
             self._tried_s = None
         self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
-        self.clock = record.clock
+        self.clock, self.lag_ns = record.clock, int(record.text.get("lag_ns", 0))
         index = self._first_index + record.number
         return Frame(index, image, self._last_stamp_ns, now_ns, clock=record.clock, original=original)
 

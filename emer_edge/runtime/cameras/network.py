@@ -14,13 +14,13 @@ import re
 import stat
 from base64 import b64encode
 from collections.abc import Sequence
-from http.client import HTTPException
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import Request, urlopen
 
 from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.secrets import filled
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import file_mode, open_capture
@@ -36,6 +36,13 @@ _PARTS: Final = "multipart/x-mixed-replace"
 _ANSWER_S: Final = 3.0
 _VARIABLE: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
+_VIDEOS: Final = "mpjpeg,mjpeg,jpeg_pipe,mov,matroska,webm,mpegts,mpeg,avi,flv,ogg,asf,h264,hevc,m4v"
+_LOCKED: Final = {  # no playlist, which would have FFmpeg open whatever that names
+    "http": f"protocol_whitelist;http,https,tcp,tls|format_whitelist;{_VIDEOS}|max_redirects;4|",
+    "rtsp": "protocol_whitelist;rtsp,rtp,srtp,udp,tcp,tls|",
+}
+_PLAYLIST: Final = re.compile("mpegurl|dash|sdp|xspf")
+
 # FFmpeg probes a stream by reading seconds of it, and would then yield them as if they were new.
 _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzeduration;200000"
 
@@ -43,8 +50,8 @@ _OPTIONS: Final = "rtsp_transport;tcp|fflags;nobuffer|probesize;200000|analyzedu
 def _check_stream(address: Address) -> Target:
     try:
         _ = urlsplit(address.text).port  # raises where it is no number
-    except ValueError as error:
-        raise ConfigurationError(f"can't read the address {address.text!r}: {error}") from None
+    except ValueError:  # whose text may hold a part of a password
+        raise ConfigurationError(f"can't read the address {address.text!r}: its host or port can't be") from None
     import_cv2()
     if _decoder(address)[0] == "hardware":
         check_decoder(address.name)
@@ -77,42 +84,49 @@ def _open(name: str, parameters: Sequence[int], options: str = "") -> Any:
 def _grab_stream(address: Address) -> Grabber:
     cv2 = import_cv2()
     decoder, url = _decoder(address)
+    name, url, locked = address.name, filled(url), _LOCKED[address.scheme.lower()[:4]]
     # A decoder with n threads would be n - 1 images late.
     one_thread = (cv2.CAP_PROP_N_THREADS, 1) if hasattr(cv2, "CAP_PROP_N_THREADS") else ()
-    capture, answer = _open(url, one_thread), ""
+    capture, answer = _open(url, one_thread, locked), ""
     if capture is None and address.scheme not in _WITH_TIMES:
         answer = _answer(url)
         if answer.startswith(_PARTS):  # some servers put the boundary behind each image: read the images alone
-            capture = _open(url, one_thread, "input_format;mjpeg|")
+            capture = _open(url, one_thread, f"{locked}input_format;mjpeg|")
     if capture is None:
         why = (
             f"the server answers {answer}" if answer else "is the address right, the camera on, and its stream a video?"
         )
-        raise CameraError(f"{address.name} can't be opened: {why} Try it with: ffplay ADDRESS")
+        raise CameraError(f"{name} can't be opened: {why} Try it with: ffplay ADDRESS")
     if decoder == "hardware":
-        return grab_decoded(address.name, url, capture)
-    return (_TimedGrabber if address.scheme in _WITH_TIMES else CaptureGrabber)(address.name, capture)
+        return grab_decoded(name, url, capture)
+    return (_TimedGrabber if address.scheme in _WITH_TIMES else CaptureGrabber)(name, capture)
 
 
 def _answer(url: str) -> str:
     """What an HTTP server answers: why not, or the type of what it sends, and what that means, as a sentence's end."""
     parts = urlsplit(url)
-    request = Request(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
+    target, headers = urlunsplit(("", "", parts.path or "/", parts.query, "")), {}
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        request.add_header("Authorization", "Basic " + b64encode(login.encode()).decode())
+        headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
+    speak = HTTPSConnection if parts.scheme == "https" else HTTPConnection  # neither follows a redirection
     try:
-        with urlopen(request, timeout=_ANSWER_S) as reply:
-            kind = reply.headers.get_content_type()
-    except HTTPError as error:
-        hint = {401: "give them as http://USER:PASSWORD@HOST/PATH", 404: "is the path right?"}.get(error.code, "")
-        return f"{error.code} {error.reason}" + (f": {hint}." if hint else ".")
-    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-        return f"nothing ({getattr(error, 'reason', error)}): is the address right, and the camera on?"
+        with closing(speak(parts.hostname or "", parts.port, timeout=_ANSWER_S)) as connection:
+            connection.request("GET", target, headers=headers)
+            reply = connection.getresponse()
+    except (OSError, ValueError, HTTPException) as error:
+        return f"nothing ({error}): is the address right, and the camera on?"
+    if reply.status >= 300:
+        hint = {401: "it wants user and password before the host", 404: "is the path right?"}.get(reply.status, "")
+        hint = f"it sends on to {reply.headers['Location']}" if "Location" in reply.headers else hint
+        return f"{reply.status} {reply.reason}{hint and ': '}{hint}."
+    kind = reply.headers.get_content_type()
     meaning = {
         "text/html": ", a page: open it in a browser, and take the address of the picture in it",
         "image/jpeg": ", a single image and no stream",
     }
+    if _PLAYLIST.search(kind):
+        return f"{kind}, a playlist, and none is followed: give the address of a video."
     return f"{kind}{meaning.get(kind, '')}."
 
 
@@ -129,7 +143,9 @@ class _TimedGrabber(CaptureGrabber):
         if not self._last_ms < position_ms < 1e15:
             return arrival_ns, "arrival"
         self._last_ms = position_ms
-        return min(self._mapper.map(round(position_ms * 1e6), arrival_ns), arrival_ns), "stream"
+        stamp_ns = min(self._mapper.map(round(position_ms * 1e6), arrival_ns), arrival_ns)
+        self.lag_ns = self._mapper.behind_ns
+        return stamp_ns, "stream"
 
 
 def _check_pipe(address: Address) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emer_edge.core.secrets import named
 from emer_edge.runtime.cameras.base import Camera, check_pace
 from emer_edge.runtime.cameras.live_camera import LiveCapture
 from emer_edge.runtime.cameras.registry import find_camera
@@ -46,4 +47,5 @@ def check_camera(source: str, pace: str = "real") -> bool:
         return False
     assert driver.check is not None
     driver.check(address)
+    named(address.text)
     return True

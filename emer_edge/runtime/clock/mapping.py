@@ -81,10 +81,12 @@ class Clock(ABC):
 
     Attributes:
         resets: how often the mapping was restarted.
+        behind_ns: by how much longer than at first samples take to come, as restarts have shown so far, or for how long
+            the device's clock has stood still: over a one-way link these look alike.
     """
 
     def __init__(self) -> None:
-        self.resets = 0
+        self.resets = self.behind_ns = 0
         self._drift = 0.0
         self._stamp_ns: int | None = None
         self._lock = threading.Lock()
@@ -183,12 +185,17 @@ class ClockMapper(Clock):
         if self._points:
             delay = y - self._line(x)
             early = delay < -_EARLY_NS and x > _SETTLED_NS
-            if early or x < self._last_x - _BACK_NS or self._late(delay, device_ns, arrival_ns):
+            back = x < self._last_x - _BACK_NS
+            if back or early or self._late(delay, device_ns, arrival_ns):
                 self.resets += 1
+                self.behind_ns = 0 if back else max(0, self.behind_ns + round(delay))
                 self._restart()
                 x, y = self._place(device_ns, arrival_ns)
         self._last_x = max(x, self._last_x)
+        before = self._line(x)
         self._add(x, y)
+        if self.behind_ns:  # what is caught up little by little
+            self.behind_ns = max(0, self.behind_ns + round(self._line(x) - before))
         assert self._origin is not None
         return min(arrival_ns, self._origin[1] + (device_ns - self._origin[0]) + round(self._line(x)))
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.public_text import one_line
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource, clean_label
+from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers.lsl import import_pylsl, lsl_to_host_ns, streams_of, time_correction
 
@@ -110,7 +111,7 @@ class LslMarkers(MarkerSource):
                 if arrival_ns - measured_ns > _MEASURE_NS:
                     measured_ns = arrival_ns
                     self._measure(inlet, offsets, 0.0)
-                if stamp_s is not None and (label := clean_label(" ".join(map(str, values)))):
+                if stamp_s is not None and (label := one_line(" ".join(map(str, values)))):
                     log.add(label, f"lsl {info.name()}", *self._stamp(stamp_s, offsets, arrival_ns))
         finally:
             with suppress(RuntimeError):

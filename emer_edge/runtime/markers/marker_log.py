@@ -9,16 +9,11 @@ from operator import attrgetter
 from typing import ClassVar, Final
 
 from emer_edge.core.errors import ConfigurationError
-from emer_edge.core.session_facts import MARKER_LABEL_CHARACTERS, Marker
+from emer_edge.core.public_text import one_line
+from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock import monotonic_ns
 
 _KEPT: Final = 1000  # waiting for their result, or inside the window; above that the oldest are dropped
-
-
-def clean_label(text: str) -> str:
-    """Make a label of any text: single spaces, printable characters only, not too long."""
-    words = "".join(character if character.isprintable() else " " for character in text).split()
-    return " ".join(words)[:MARKER_LABEL_CHARACTERS].rstrip()
 
 
 _stamp_ns = attrgetter("stamp_ns")
@@ -58,10 +53,10 @@ class MarkerLog:
             ConfigurationError: a label without a printable character.
         """
         now_ns = monotonic_ns()
-        cleaned = clean_label(label)
+        cleaned = one_line(label)
         if not cleaned:
             raise ConfigurationError(f"a marker needs a label that can be printed, not {label!r}")
-        marker = Marker(cleaned, now_ns if stamp_ns is None else stamp_ns, source, clock)
+        marker = Marker(cleaned, now_ns if stamp_ns is None else stamp_ns, one_line(source), clock)
         with self._lock:
             self.count += 1
             self._waiting.append(marker)

@@ -10,8 +10,9 @@ import termios
 from collections.abc import Iterator
 from typing import Any, Final
 
+from emer_edge.core.public_text import one_line
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource, clean_label
+from emer_edge.runtime.markers.marker_log import MarkerLog, MarkerSource
 from emer_edge.runtime.say import Say
 
 _POLL_S: Final = 0.1
@@ -126,7 +127,7 @@ class Lines(_Stdin):
         for data, now_ns in self._arrivals():
             *lines, left = (left + data + (b"" if data else b"\n")).split(b"\n")
             for line in lines:
-                label = clean_label(line[:_LONGEST].decode("utf-8", "replace"))
+                label = one_line(line[:_LONGEST].decode("utf-8", "replace"))
                 if label:
                     log.add(label, "lines", now_ns, "arrival")
             left = left[:_LONGEST]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Thread
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -70,6 +71,7 @@ class Output:
             there, too. Other kinds are delivered at once: frames and samples in the thread that takes the steps, where
             nothing may take long, results in the caller's.
         awaited: whether a fast replay waits for its queue, so that nothing is lost.
+        keeps: whether what it takes is to be kept: a run that loses some of it exits with 3.
         only_shown: whether it shows results to who sits here, and does no more: alone it keeps no run going.
         stream: the stream that it takes; None: all.
         ending: the run has ended; what can't be sent now never will be.
@@ -79,6 +81,7 @@ class Output:
     name: ClassVar[str] = "output"
     queued: Mapping[str, int] = _NOTHING
     awaited: ClassVar[bool] = True
+    keeps: bool = False
     only_shown: ClassVar[bool] = False
     stream: str | None = None
     ending: bool = False
@@ -108,6 +111,11 @@ class Output:
             ConfigurationError: there can be no such output.
         """
         return [options] * len(sources)
+
+    @property
+    def workers(self) -> Sequence[Thread]:
+        """Threads, by default those among its attributes; where one ends during the run, the output has failed."""
+        return [value for value in vars(self).values() if isinstance(value, Thread)]
 
     @property
     def helper_pid(self) -> int | None:

@@ -50,6 +50,7 @@ class Delivery:
         output.lost = self._lost
         self._failed: set[int] = set()
         self._began = self._ending = False
+        self._workers: Sequence[threading.Thread] = ()
         self._summary: Summary | None = None
         self._thread = threading.Thread(target=self._run, name=f"emer-edge {output.name}", daemon=True)
 
@@ -57,6 +58,7 @@ class Delivery:
         """Begin, and start the thread; raise EmerEdgeError where the output can't start."""
         self.output.begin()
         self._began = True
+        self._workers = [worker for worker in self.output.workers if worker.is_alive()]
         if self._limits:
             self._thread.start()
 
@@ -76,17 +78,16 @@ class Delivery:
             False when nobody reads this output any more.
         """
         part = self._part(stream)
+        self._watch_workers()
         work = partial(getattr(part, kind), *item)
         if kind not in self._limits:
-            return self._guarded(part, work) is not False
+            return self._guarded(part, kind, work) is not False
         with self._changed:
-            if id(part) in self._failed:
-                return True
             if self._wait and self._thread.is_alive():
                 self._changed.wait_for(
                     lambda: self._waiting[kind] < self._limits[kind] or id(part) in self._failed or self._ending
                 )
-            self._items.append((kind, partial(self._guarded, part, work)))
+            self._items.append((kind, partial(self._guarded, part, kind, work)))
             self._waiting[kind] += 1
             if self._waiting[kind] > self._limits[kind]:
                 self._drop_oldest(kind)
@@ -95,6 +96,7 @@ class Delivery:
 
     def end(self, summary: Summary | None) -> None:
         """Let the output take the queue, for 10 s at most, and end it; without a summary where it never began."""
+        self._watch_workers()
         with self._changed:
             self._ending = self.output.ending = True
             self._summary = summary if self._began else None
@@ -123,7 +125,20 @@ class Delivery:
         oldest = next(at for at, item in enumerate(self._items) if item[0] == kind)
         del self._items[oldest]
         self._waiting[kind] -= 1
-        self._lost[f"{kind}s"] = self._lost.get(f"{kind}s", 0) + 1
+        self._lose(kind)
+
+    def _lose(self, kind: str) -> None:
+        with self._changed:
+            self._lost[f"{kind}s"] = self._lost.get(f"{kind}s", 0) + 1
+
+    def _has_failed(self, part: Output) -> bool:
+        return id(part) in self._failed or id(self.output) in self._failed
+
+    def _watch_workers(self) -> None:
+        dead = [worker.name for worker in self._workers if not worker.is_alive()]
+        if dead and not self._ending:
+            self._workers = ()
+            self._fail(self.output, EmerEdgeError(f"its thread {dead[0]} has died"))
 
     def _run(self) -> None:
         while True:
@@ -143,23 +158,27 @@ class Delivery:
         except Exception as error:  # the others must end, too
             self._fail(self.output, error)
 
-    def _guarded(self, part: Output, work: Callable[[], Any]) -> Any:
-        """Do the work, unless the output or its part failed before."""
-        if id(part) in self._failed or id(self.output) in self._failed:
-            return None
+    def _guarded(self, part: Output, kind: str, work: Callable[[], Any]) -> Any:
+        """Do the work, or count the item as lost where the output or its part fails, or failed before."""
         try:
-            return work()
-        except Exception as error:  # whatever it is, the run must go on
+            if not self._has_failed(part):
+                return work()
+        except BaseException as error:  # whatever it is, the run and this thread must go on
+            if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
+                raise  # Ctrl-C
             self._fail(part, error)
-            return None
+        self._lose(kind)
+        return None
 
-    def _fail(self, part: Output, error: Exception) -> None:
+    def _fail(self, part: Output, error: BaseException) -> None:
         """Report the failure once, and deliver nothing more."""
         with self._changed:
             first = id(part) not in self._failed
             self._failed.add(id(part))
             self._lost["failed"] = 1
             if part is self.output:
+                for kind, _ in self._items:
+                    self._lose(kind)
                 self._items.clear()
                 self._waiting = dict.fromkeys(self._limits, 0)
             self._changed.notify_all()
@@ -214,8 +233,9 @@ class Outputs:
     def _with_losses(self, summary: Summary | None) -> Summary | None:
         if summary is None:
             return None
-        losses = {delivery.title: delivery.losses() for delivery in self._all}
-        return replace(summary, outputs={title: lost for title, lost in losses.items() if lost})
+        lossy = [delivery for delivery in self._all if delivery.losses()]
+        kept = tuple(delivery.title for delivery in lossy if delivery.output.keeps)
+        return replace(summary, outputs={each.title: each.losses() for each in lossy}, lost_kept=kept)
 
     def helpers_mb(self) -> float | None:
         """Resident memory of the outputs' helper processes, None without any."""

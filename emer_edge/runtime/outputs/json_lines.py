@@ -15,6 +15,7 @@ class JsonLines(Output):
     """Writes each result at once to a file (`options`), stdout by default."""
 
     name = "json"
+    keeps = True
 
     def __init__(self, options: TextIO | None = None, host: Host | None = None) -> None:
         self._stream, self._host = options or sys.stdout, host
@@ -42,7 +43,7 @@ class JsonLines(Output):
                 raise
             if self._host is None or all(other is self or other.only_shown for other in self._host.outputs):
                 return False
-            self._unread = 1
+            self._unread, self.keeps = 1, False  # nobody wants to keep them
             self._host.say("nobody reads stdout any more; the run goes on for its other outputs")
         return True
 

@@ -13,8 +13,13 @@ delivers at least once: after a break the last ones may come twice, with the sam
 from __future__ import annotations
 
 import os
+import re
 import socket
+import sys
+import threading
 import uuid
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any, Final
@@ -23,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.public_text import one_line
 from emer_edge.core.results import Result
 from emer_edge.core.standard_streams import to_json
 from emer_edge.runtime.outputs.base import Host, Output
@@ -40,6 +46,7 @@ CREDENTIALS: Final = {
 }
 """Environment variables: user and password; PEM files of the broker's CA, of our certificate and of its key."""
 
+LARGEST: Final = 1 << 17  # bytes of a result: over a larger one a broker may end every connection
 _IN_FLIGHT: Final = 20
 _KEEPALIVE_S: Final = 15
 _END_S: Final = 5.0
@@ -75,8 +82,8 @@ def parse_broker(text: str) -> Broker:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"can't read the broker {text!r}: {error}; {example}") from None
+    except ValueError:  # whose text may hold a part of a password
+        raise ConfigurationError(f"can't read the broker {text!r}: its host or port can't be; {example}") from None
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
             f"the broker's address holds credentials, which every user of this machine could read; put them into "
@@ -84,9 +91,10 @@ def parse_broker(text: str) -> Broker:
         )
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.query or parts.fragment or port == 0:
         raise ConfigurationError(f"can't read the broker {text!r}; {example}")
-    topic = unquote(parts.path).strip("/") or "emer-edge"
-    if any(mark in topic for mark in "+#\0") or len(topic.encode()) > 60_000:
-        raise ConfigurationError(f"the topic {topic!r} can't be published to: it holds +, # or a null, or is too long")
+    topic = unquote(parts.path).removeprefix("/").removesuffix("/") or "emer-edge"
+    if not topic.isprintable() or re.search(r"[+#]|^[$/]|//|/$", topic) or len(topic.encode()) > 60_000:
+        why = "it holds +, #, an empty level or what can't be printed, begins with $, or is too long"
+        raise ConfigurationError(f"the topic {one_line(topic)!r} can't be published to: {why}")
     tls = parts.scheme == "mqtts"
     return Broker(parts.hostname, port or (8883 if tls else 1883), topic, tls)
 
@@ -102,14 +110,16 @@ class Mqtt(Output):
     awaited = False  # the broker may be away for good
 
     def __init__(self, options: Broker, host: Host) -> None:
-        from paho.mqtt.client import Client
+        from paho.mqtt.client import MQTT_LOG_ERR, Client
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._broker, self._say = options, host.say
         self._streams = tuple(name for name in host.pipeline.streams if name is not None)
         self.queued = {"result": BUFFERED * max(1, len(self._streams))}
-        self._in_flight: list[Any] = []
-        self._unsent = 0
+        self._in_flight: set[int] = set()  # not confirmed by the broker yet: the client sends them again
+        self._confirmed: deque[int] = deque()
+        self._errors: deque[str] = deque(maxlen=1)
+        self._unsent = self._too_large = 0
         self._is_away = self._began = False
         self._deadline_s: float | None = None
         identity = f"emer-edge-{socket.gethostname()[:20]}-{uuid.uuid4().hex[:8]}"
@@ -119,9 +129,11 @@ class Mqtt(Output):
         _identify(client, options)
         client.will_set(self._topic("status"), self._status("offline", "lost"), qos=1, retain=True)
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda *_: self._away("it does not answer")
+        client.on_connect_fail = lambda *_: self._away(f"it does not answer: {sys.exc_info()[1]}")  # being handled
         client.on_disconnect = self._on_disconnect
-        self._client = client
+        client.on_publish = self._on_publish
+        client.on_log = lambda client, data, level, text: self._errors.append(text) if level == MQTT_LOG_ERR else None
+        self._client, self._identity = client, identity
 
     @classmethod
     def parse(cls, address: str) -> Broker:
@@ -133,19 +145,26 @@ class Mqtt(Output):
         self._began = True
         self._client.connect_async(self._broker.host, self._broker.port, keepalive=_KEEPALIVE_S)
         self._client.loop_start()
+        self._network = next(one for one in threading.enumerate() if one.name.endswith(self._identity))
 
     def result(self, result: Result) -> bool:
         """Publish a result, once the broker is there and has confirmed enough of those before.
 
         The client holds few at a time, so that the others wait in the queue, where the oldest can be dropped.
         """
+        content = to_json(result.to_dict())
+        if len(content) > LARGEST:
+            self._too_large += 1
+            if self._too_large == 1:
+                self._say(f"mqtt: a result of {len(content)} bytes is not sent; {LARGEST} are the most")
+            return True
         while not self._client.is_connected() or self._pending() >= _IN_FLIGHT:
             if self._out_of_time():
                 self._unsent += 1
                 return True
             sleep(_POLL_S)
         topic = self._topic("results" if result.stream is None else f"{result.stream}/results")
-        self._in_flight.append(self._client.publish(topic, to_json(result.to_dict()), qos=1))
+        self._in_flight.add(self._client.publish(topic, content, qos=1).mid)
         return True
 
     def end(self, summary: Summary | None) -> None:
@@ -157,7 +176,8 @@ class Mqtt(Output):
         self._unsent += self._pending()
         if self._client.is_connected():
             sent = self._client.publish(self._topic("status"), self._status("offline", "ended"), qos=1, retain=True)
-            sent.wait_for_publish(max(0.1, self._left_s()))
+            with suppress(RuntimeError):  # it has gone between these two lines
+                sent.wait_for_publish(max(0.1, self._left_s()))
         self._client.disconnect()
         self._client.loop_stop()
         if self._unsent:
@@ -165,7 +185,8 @@ class Mqtt(Output):
 
     def losses(self) -> dict[str, int]:
         """Results that never reached the broker."""
-        return {"unsent at the end": self._unsent} if self._unsent else {}
+        losses = {"unsent at the end": self._unsent, "too large": self._too_large}
+        return {what: count for what, count in losses.items() if count}
 
     def _left_s(self) -> float:
         """Time left to send what waits: 5 s from the end of the run on."""
@@ -184,21 +205,26 @@ class Mqtt(Output):
         return msgspec.json.encode(status | ({"streams": self._streams} if self._streams else {}))
 
     def _pending(self) -> int:
-        self._in_flight = [sent for sent in self._in_flight if not sent.is_published()]
+        while self._confirmed:
+            self._in_flight.discard(self._confirmed.popleft())
         return len(self._in_flight)
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._away(str(reason))
-            return
-        client.publish(self._topic("status"), self._status("online"), qos=1, retain=True)
+        else:
+            client.publish(self._topic("status"), self._status("online"), qos=1, retain=True)
+
+    def _on_publish(self, client: Any, data: Any, number: int, reason: Any, properties: Any) -> None:
+        self._confirmed.append(number)
         if self._is_away:
             self._say(f"mqtt: {self._broker} is back")
         self._is_away = False
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._away(str(reason))
+            self._away(": ".join((str(reason), *self._errors)))
+        self._errors.clear()
 
     def _away(self, why: str) -> None:
         if not self._is_away and not self.ending:
@@ -221,5 +247,5 @@ def _identify(client: Any, broker: Broker) -> None:
     try:
         client.tls_set(values["ca"], values["certificate"], values["key"])
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        named = ", ".join(f"{variable}={path}" for variable, path in files.items()) or "this system's CAs"
+        named = ", ".join(f"{variable} ({path})" for variable, path in files.items()) or "this system's CAs"
         raise ConfigurationError(f"can't set up TLS with {named}: {error}") from None

@@ -33,6 +33,7 @@ class Recorder(Output):
     """
 
     name = "record"
+    keeps = True
     queued = MappingProxyType({"frame": 16, "sample": 8192, "result": 256, "marker": 1024})
 
     def __init__(self, options: RecordOptions, host: Host) -> None:

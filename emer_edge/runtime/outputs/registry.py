@@ -114,7 +114,7 @@ def requested(address: str) -> Request:
     known = {scheme: driver.form for driver in drivers().values() for scheme in driver.schemes}
     close = get_close_matches(scheme, known, 1)
     meant = f"did you mean {known[close[0]]}?" if close else f"outputs are {', '.join(dict.fromkeys(known.values()))}"
-    raise ConfigurationError(f"no output is called {_without_secret(address)!r}; {meant}")
+    raise ConfigurationError(f"no output is called {address!r}; {meant}")
 
 
 def check_outputs(requests: Sequence[Request | str], sources: Sequence[Source]) -> None:
@@ -180,9 +180,3 @@ def _settled(requests: Sequence[Request | str], sources: Sequence[Source]) -> li
         options = driver.load().settle(request.options, sources)
         settled.append((driver, options if driver.scope == "stream" else options[:1]))
     return settled
-
-
-def _without_secret(address: str) -> str:
-    """An address without what may be a password in it."""
-    before, at, after = address.rpartition("@")
-    return f"{before.partition('//')[0]}//...@{after}" if at and "//" in before else address

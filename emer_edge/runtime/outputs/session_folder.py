@@ -53,6 +53,7 @@ class SessionFolder(Output):
     """Writes a session during the run, into a folder that must not exist; says at the end what was written."""
 
     name = "session"
+    keeps = True
     queued = MappingProxyType({"marker": 1000})  # from other threads, and before `begin`, too
 
     def __init__(self, options: sessions.SessionPlace, host: Host) -> None:
@@ -119,6 +120,7 @@ class SessionFolder(Output):
             folder.mkdir(mode=0o700)
             files = {name: os.open(folder / name, _FLAGS, 0o600) for name in self._counts}
             claim(files[sessions.RESULTS_FILE])
+            self._files = files
             self._head = self._first_head()
             self._write_head()
         except FileExistsError as error:
@@ -127,7 +129,6 @@ class SessionFolder(Output):
             ) from error
         except OSError as error:
             raise ConfigurationError(f"can't save the session in {folder}: {error.strerror or error}") from error
-        self._files = files
 
     def result(self, result: Result) -> bool:
         """Write a result, and the head again once the baseline is complete."""
@@ -182,7 +183,9 @@ class SessionFolder(Output):
 
     def _write_head(self) -> None:
         content = msgspec.json.format(to_json(self._head), indent=2)
-        # A folder that was removed meanwhile is not made again.
+        there = os.stat(self._place.folder / sessions.RESULTS_FILE)  # a folder that has gone is not made again
+        if not os.path.samestat(there, os.fstat(self._files[sessions.RESULTS_FILE])):
+            raise FileNotFoundError(2, "another folder has taken its place")
         with whole_file(self._place.folder / sessions.SESSION_FILE, private=True) as unfinished:
             unfinished.write_bytes(content + b"\n")
 

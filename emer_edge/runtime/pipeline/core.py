@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
+from emer_edge.core.public_text import public
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Baseline
@@ -168,6 +169,7 @@ class PipelineCore:
             stages_ms.pop("fuse", None)
         stages_ms["total"] = (monotonic_ns() - since_ns) * 1e-6
         heads = {} if outputs is None else head_values(self._manifest, outputs)
+        metered = self._meter.notes() if self._meter else ()
         taken = self._markers.take(window.end_ns, self._manifest.window.length_ns) if self._markers.count else ((), ())
         result = Result(
             end_ns=window.end_ns,
@@ -182,7 +184,7 @@ class PipelineCore:
             degraded=window.degraded,
             stages_ms=stages_ms,
             dropped=self.drops(),
-            notes=(*self.notes, *self.troubles, *(self._meter.notes() if self._meter else ()), *window.notes),
+            notes=tuple(map(public, (*self.notes, *self.troubles, *metered, *window.notes))),
             markers=taken[0],
             crosses=taken[1],
             engines=self._engines,

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from emer_edge.core.public_text import public
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
-from emer_edge.core.standard_streams import legible
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
@@ -124,12 +124,12 @@ class Intake:
 
     def _on_frame(self, frame: Frame) -> None:
         self.frames += 1
-        self._watch.heard("camera")
+        self._watch.heard("camera", frame.arrival_ns - frame.stamp_ns + self._camera.lag_ns)
         self._frames.put(frame)
 
     def _on_sample(self, sample: TrackerSample) -> None:
         self.samples += 1
-        self._watch.heard("tracker")
+        self._watch.heard("tracker", sample.arrival_ns - sample.stamp_ns + self._tracker.lag_ns)
         self._samples.put(sample, ring=False)  # waking the step for each would cost more than they do
 
     def _excused(self) -> frozenset[str]:
@@ -209,7 +209,7 @@ def source_troubles(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
     """What is wrong with the sources now: one that is lost, a tracker whose clock is known badly."""
     report = tracker.clock_report
     lost = () if camera.trouble is None else (f"camera lost: {camera.trouble}",)
-    away = () if tracker.connected else (f"tracker lost: {legible(tracker.description)}",)
+    away = () if tracker.connected else (f"tracker lost: {public(tracker.description)}",)
     return (*lost, *away, *tracker.troubles, *(() if report is None else report.notes()))
 
 

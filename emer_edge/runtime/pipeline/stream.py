@@ -8,9 +8,9 @@ from time import monotonic
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
+from emer_edge.core.public_text import public
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
-from emer_edge.core.standard_streams import legible
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.cameras import Camera, open_camera
@@ -54,7 +54,8 @@ class Stream:
     ) -> None:
         self.bundle, self.source, self.machine, self.name = bundle, source, machine, source.name
         self.display: Display = source.seen_on(bundle.manifest.display)
-        self.say: Say = say if self.name is None else lambda sentence: say(f"{self.name}: {sentence}")
+        title = "" if self.name is None else f"{self.name}: "
+        self.say: Say = lambda sentence: say(public(f"{title}{sentence}").replace("\n", " "))
         self.markers = MarkerLog()
         self.keep_originals = False
         self.validation: Validation | None = None
@@ -96,7 +97,7 @@ class Stream:
     @property
     def described(self) -> tuple[str, str]:
         """Camera and tracker, without passwords; raise ConfigurationError before they are opened."""
-        return legible(self.camera.description), legible(self.tracker.description)
+        return public(self.camera.description), public(self.tracker.description)
 
     def listen(self, listener: Callable[..., None]) -> None:
         """Call `listener` with every item and result (`Evidence.listeners`), from the start.
@@ -183,7 +184,7 @@ class Stream:
             seconds=(ended_s or monotonic()) - self._began_s,
             engine=engine,
             dropped={**core.drops(), **source_drops(self.camera, self.tracker)},
-            tracker=legible(self.tracker.description),
+            tracker=public(self.tracker.description),
             clock=self.tracker.clock_report,
             markers=self.markers.count,
             baseline=self.baseline,
@@ -228,7 +229,7 @@ class Stream:
             if opened.live and pace == "fast":
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
             if opened.live and isinstance(given, str):
-                self.say(f"{word}: {legible(opened.description)}")
+                self.say(f"{word}: {public(opened.description)}")
         _check_meeting(camera, tracker)
         for note in (*camera.notes, *tracker.notes):
             self.say(note)

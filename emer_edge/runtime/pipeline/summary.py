@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emer_edge.core.public_text import public
 from emer_edge.core.session_facts import Baseline, Validation
 from emer_edge.metrics.latency import LatencyRecorder, LatencySummary
 from emer_edge.runtime.board import read_sizes_mb
@@ -45,6 +46,7 @@ class Summary:
         histograms: stage or age -> all its latencies: pairs of bin number and count (see `LatencyRecorder.bins`).
         end_to_end: the newest frame's capture to its result; None without any face. Not in `to_dict`.
         signal: the number of the signal that ended it, None without one. Not in `to_dict`.
+        lost_kept: those of `outputs` that were to keep what they took, and lost some of it. Not in `to_dict`.
         streams: stream -> its own summary, where one run reads several people; the other figures are of all of them,
             `dropped` names the stream, and in `stages` a step is one of all streams.
     """
@@ -76,6 +78,7 @@ class Summary:
     end_to_end: LatencySummary | None = None
     engines: dict[str, str] = field(default_factory=dict)
     signal: int | None = None
+    lost_kept: tuple[str, ...] = ()
     streams: dict[str, Summary] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class Summary:
                 name: item.to_dict() | {"bins": [list(pair) for pair in self.histograms.get(name, [])]}
                 for name, item in plain[kind].items()
             }
-        del plain["histograms"], plain["end_to_end"], plain["signal"]  # bins are beside the percentiles
+        del plain["histograms"], plain["end_to_end"], plain["signal"], plain["lost_kept"]  # bins are by the percentiles
         plain["notes"] = list(self.notes)
         for part in ("clock", "baseline", "validation", "board"):
             plain[part] = None if plain[part] is None else plain[part].to_dict()
@@ -113,7 +116,7 @@ def core_summary(core: PipelineCore, dropped: Mapping[str, int], **rest: Any) ->
         missed={why.value: count for why, count in faces.missed.most_common()},
         states={state.value: count for state, count in core.states.items() if count},
         dropped={place: count for place, count in dropped.items() if count},
-        notes=(*core.notes, *core.unfinished),
+        notes=tuple(map(public, (*core.notes, *core.unfinished))),
         **_recorded(core.latencies),
         **rest,
     )

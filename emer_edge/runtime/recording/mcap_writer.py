@@ -38,13 +38,15 @@ def check_writable(path: Path, new_folder: bool = False) -> None:
 
     Raises:
         MissingExtraError: the package `mcap` is not installed.
-        ConfigurationError: the file exists already, or its folder does not.
+        ConfigurationError: the file exists already, its folder does not, or can't be written to.
     """
     require("--record", ["mcap"], "mcap")
     if path.exists() or path.is_symlink():
         raise ConfigurationError(f"{path} is there already, and recordings are never overwritten; choose another name")
     if not path.parent.is_dir() and not new_folder:
         raise ConfigurationError(f"there is no folder {path.parent} to record into; make it first")
+    if not os.access(next(parent for parent in path.absolute().parents if parent.exists()), os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{path.parent} may not be written to by this user, or its disk is read-only")
 
 
 class RecordingWriter:

@@ -211,6 +211,7 @@ class LiveTracker(Tracker):
         for sample in samples:
             stamp_ns = self.mapper.map(self._believed(sample), sample.arrival_ns)
             self._queue.put(replace(sample, stamp_ns=stamp_ns), ring=False)
+        self.lag_ns = self.mapper.behind_ns if self.clock == "device" else 0
         with self._changed:
             self._changed.notify_all()
 

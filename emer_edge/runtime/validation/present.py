@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display
+from emer_edge.core.secrets import seen_by_children
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.markers.marker_sources import stdin_is_terminal
 from emer_edge.runtime.say import Say
@@ -156,7 +157,9 @@ def has_window() -> bool:
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     try:
-        tried = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, timeout=_PROBE_S)
+        tried = subprocess.run(
+            [sys.executable, "-c", _PROBE], capture_output=True, timeout=_PROBE_S, env=seen_by_children()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return tried.returncode == 0

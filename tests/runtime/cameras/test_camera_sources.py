@@ -55,7 +55,7 @@ def test_a_files_name_may_hold_a_question_mark(tmp_path: Path) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert parse_address("rtsp://me:secret@host/live").name == "rtsp://host/live"
+    assert parse_address("rtsp://me:secret@host/live").name == "rtsp://***@host/live"
 
 
 @pytest.mark.parametrize(

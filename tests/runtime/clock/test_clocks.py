@@ -351,3 +351,23 @@ def test_two_way_stamps_rise_whatever_comes(steps) -> None:
             clock.exchange(sent_ns, at_ns, sent_ns + round_trip_ns, answered_ns)
         stamps.append(clock.map(device_ns, arrival_ns))
     assert all(after > before for before, after in pairwise(stamps))
+
+
+@pytest.mark.case(
+    "an RTSP camera over a link that gets slower: every image later than the one before", before="resets alone"
+)
+def test_restarts_tell_by_how_much_a_stream_has_fallen_behind() -> None:
+    mapper, late_ns = ClockMapper(), 0
+    for number in range(1500):
+        device_ns = number * 40_000_000
+        late_ns += 8_000_000 if 250 <= number < 750 else -20_000_000 if 1000 <= number < 1200 else 0
+        mapper.map(device_ns, 10**12 + device_ns + late_ns)
+        if number == 200:
+            assert mapper.behind_ns == 0
+        if number == 999:
+            assert late_ns == 4_000_000_000
+            assert 3.5e9 < mapper.behind_ns <= 4.1e9
+    assert late_ns == 0
+    assert mapper.behind_ns < 0.5e9
+    mapper.map(0, 10**12 + 10**11)
+    assert mapper.behind_ns == 0

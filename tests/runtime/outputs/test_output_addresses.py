@@ -54,7 +54,7 @@ def test_addresses(address: str, name: str, options: object, monkeypatch: pytest
         ("mqt://host", "did you mean mqtt://HOST/TOPIC"),
         ("run.mp4", "outputs are session:FOLDER"),
         ("json:file", "nothing may follow the colon"),
-        ("ftp://me:secret@host/x", "ftp://...@host/x"),
+        ("ftp://me:secret@host/x", "ftp://***@host/x"),
         ("mqtt://me:secret@host/x", "EMER_EDGE_MQTT_USERNAME"),
         ("http://me:secret@127.0.0.1:8080", TOKEN_VARIABLE),
         ("metrics://here", "write --metrics :9108"),

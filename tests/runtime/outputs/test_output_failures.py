@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,6 +103,45 @@ def test_a_failing_output_is_said_once_and_ended() -> None:
     assert delivery.losses()["failed"] == 1
 
 
+class Leaving(Slow):
+    name = "leaving"
+
+    def result(self, result: Result) -> bool:
+        if result.end_ns == 1:
+            raise SystemExit(1)
+        return True
+
+
+def test_an_output_that_would_end_its_thread_fails_like_any_other() -> None:
+    said: list[str] = []
+    delivery = Delivery(Leaving(), said.append, wait=True)
+    delivery.begin()
+    for number in range(5):
+        delivery.put("result", None, result(number))
+    delivery.end(None)
+    assert delivery.losses() == {"failed": 1, "results": 4}
+    assert len(said) == 1
+
+
+@pytest.mark.case(
+    "the thread of a page, of the metrics, or of MQTT's client dies", before="nothing was said or counted"
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("address", ["http://:0", "metrics://:0", "mqtt://127.0.0.1:9/lab"])
+def test_a_dead_worker_is_said_and_counted(bundle: Bundle, said: list[str], address: str) -> None:
+    (output,) = open_outputs(Pipeline(bundle), [address])
+    delivery = Delivery(output, said.append)
+    delivery.begin()
+    (worker,) = output.workers
+    assert worker.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(SystemExit))
+    worker.join(20)
+    delivery.put("result", None, result(1))
+    delivery.end(None)
+    assert delivery.losses() == {"failed": 1, "results": 1}
+    assert sum("has died" in each for each in said) == 1
+
+
 class Hearing(Output):
     """Keeps what it hears of one kind."""
 
@@ -148,7 +189,54 @@ def test_a_run_outlives_its_outputs(bundle: Bundle, video: Path, tracker: Path) 
     assert len(broken.results) == 1
     assert len(kept.results) == 20
     assert sum("an output with a bug" in each for each in said) == 1
-    assert summary.outputs == {"broken": {"failed": 1}}
+    assert summary.outputs == {"broken": {"failed": 1, "results": 20}}
+
+
+class Keeping(Broken):
+    name = "keeping"
+    keeps = True
+
+
+def test_a_run_knows_whether_it_lost_what_was_to_be_kept(
+    bundle: Bundle, video: Path, tracker: Path, tmp_path: Path
+) -> None:
+    def run(*outputs: Output | str) -> Summary:
+        pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
+        return play(pipeline, list(outputs))
+
+    assert run(Keeping(), Broken()).lost_kept == ("keeping",)
+
+
+class Moving(Kept):
+    """Moves a folder away at the first result."""
+
+    def __init__(self, folder: Path, swapped: bool) -> None:
+        super().__init__()
+        self._folder, self._swapped = folder, swapped
+
+    def result(self, result: Result) -> bool:
+        if not self.results:
+            away = self._folder.rename(self._folder.with_name("away"))
+            if self._swapped:
+                shutil.copytree(away, self._folder)
+        return super().result(result)
+
+
+@pytest.mark.case(
+    "a session's folder that is moved away during the run", before="made again, with its head alone; exit 0"
+)
+@pytest.mark.parametrize("swapped", [False, True], ids=["moved", "replaced by a copy"])
+def test_a_session_that_is_moved_away_is_lost(
+    bundle: Bundle, video: Path, tracker: Path, tmp_path: Path, said: list[str], swapped: bool
+) -> None:
+    pipeline = Pipeline(
+        bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0, say=said.append
+    )
+    folder = tmp_path / "kept"
+    summary = play(pipeline, [f"session:{folder}?participant=p1", Moving(folder, swapped)])
+    assert summary.lost_kept == ("session",)
+    assert folder.exists() == swapped
+    assert any("can't save the session" in each for each in said)
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_run(

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
-from emer_edge.runtime.outputs.mqtt import CREDENTIALS, Broker, Mqtt, parse_broker
+from emer_edge.runtime.outputs.mqtt import CREDENTIALS, LARGEST, Broker, Mqtt, parse_broker
 from emer_edge.runtime.pipeline import Pipeline
 
 MOSQUITTO = find_program("mosquitto")
@@ -156,6 +157,49 @@ def test_nothing_is_lost_when_the_broker_is_killed_and_comes_back(
 
 
 @needs_mosquitto
+@pytest.mark.case(
+    "results published in the moment in which the broker goes",
+    source="",
+    before="Message publish failed: the output failed, and got nothing more",
+)
+def test_what_is_on_its_way_when_the_broker_goes_is_sent_again(
+    bundle: Bundle, broker: RealBroker, subscriber: Subscriber
+) -> None:
+    said: list[str] = []
+    mqtt = delivery(bundle, seat(broker.port), said)
+    mqtt.begin()
+    give(mqtt, range(1))
+    until(lambda: subscriber.ends() == [0])
+    time.sleep(1.2)  # mosquitto saves its subscribers once a second
+    for number in (1, 2):
+        broker.kill()
+        for at in range(100):  # until after the client has noticed
+            give(mqtt, range(100 * number + at, 100 * number + at + 1))
+            time.sleep(0.002)
+        broker.start()
+        until(lambda number=number: subscriber.ends()[-1:] == [100 * number + 99])
+    mqtt.end(None)
+    assert sorted(subscriber.ends()) == [0, *range(100, 300)]
+    assert mqtt.losses() == {}
+    assert not any("failed" in each for each in said)
+
+
+@needs_mosquitto
+def test_a_result_that_is_too_large_is_counted_and_the_next_is_sent(
+    bundle: Bundle, broker: RealBroker, subscriber: Subscriber
+) -> None:
+    said: list[str] = []
+    mqtt = delivery(bundle, seat(broker.port), said)
+    mqtt.begin()
+    mqtt.put("result", None, replace(result(1), notes=("x" * LARGEST,)))
+    give(mqtt, range(2, 4))
+    until(lambda: subscriber.ends() == [2, 3])
+    mqtt.end(None)
+    assert mqtt.losses() == {"too large": 1}
+    assert sum("is not sent" in each for each in said) == 1
+
+
+@needs_mosquitto
 def test_beyond_the_bound_the_oldest_go_and_are_counted(
     bundle: Bundle, broker: RealBroker, subscriber: Subscriber
 ) -> None:
@@ -254,6 +298,7 @@ def test_credentials_and_tls_come_from_the_environment(
         stranger.begin()
         give(stranger, range(1))
         until(lambda: len(said) == 2)
+        assert "certificate verify failed" in said[1]
         stranger.end(None)
         assert stranger.losses() == {"unsent at the end": 1}
     finally:
@@ -269,6 +314,14 @@ def test_credentials_and_tls_come_from_the_environment(
         ("mqtt://user:secret@host/t", CREDENTIALS["username"]),
         ("mqtt://host/a/%23", "can't be published to"),
         ("mqtt://host/a/+/b", "can't be published to"),
+        ("mqtt://host/a//b", "can't be published to"),
+        ("mqtt://host//a", "can't be published to"),
+        ("mqtt://host/a%2F%2Fb", "can't be published to"),
+        ("mqtt://host/a%00b", "can't be published to"),
+        ("mqtt://host/a%1Bb", "can't be published to"),
+        ("mqtt://host/a%FFb%E2%80%AE", "can't be published to"),
+        ("mqtt://host/$SYS/a", "can't be published to"),
+        ("mqtt://host/" + "a" * 60_001, "can't be published to"),
     ],
 )
 def test_brokers_that_can_not_be(text: str, named: str) -> None:
