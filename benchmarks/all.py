@@ -20,6 +20,7 @@ SCRIPTS = (
     "agreement",
     "eyes_used",
     "eye_columns",
+    "eye_noise",
     "clocks",
     "calibration",
     "fusion_forms",

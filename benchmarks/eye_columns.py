@@ -81,7 +81,7 @@ def agreement(noise_px: float, person: int) -> tuple[np.ndarray, np.ndarray, np.
     shares = []
     for end_ns in range(SPEC.length_ns + 2 * NANOSECONDS, SECONDS * NANOSECONDS, SPEC.hop_ns):
         part = slice(*np.searchsorted(times_ns, (end_ns - SPEC.length_ns, end_ns), side="right").tolist())
-        right = movement_types(eyes.rows[part], times_ns[part], eyes.seen[part]) == expected[part]
+        right = movement_types(eyes.rows[part], times_ns[part], eyes.seen[part], "causal") == expected[part]
         edges = end_ns - SPEC.eye_slot_ns * np.arange(31, -1, -1)
         slots = np.searchsorted(times_ns[part], edges, side="right") - 1
         shares.append((right.mean(), right[slots].mean(), float(right[-1])))

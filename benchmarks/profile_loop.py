@@ -48,7 +48,7 @@ STAGES = {
     "column watch": "emer_edge.runtime.evidence:ColumnWatch.add",
     "eye ring": "emer_edge.signals.rows:EyeStream.append",
     "cut": "emer_edge.runtime.evidence:Evidence.cut",
-    "eye movements": "emer_edge.signals.events:movement_types",
+    "eye movements": "emer_edge.signals.events:movements",
     "event columns": "emer_edge.signals.events:event_columns",
     "compose": "emer_edge.runtime.pipeline.core:PipelineCore.finish",
 }

@@ -12,6 +12,7 @@ from emer_edge.bundle import Bundle, BundleWriter, Manifest
 from emer_edge.bundle.manifest import BundledHead, FaceRecord, GateRecord, PrecisionRecord, VerificationRecord
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.heads import HEADS, ClassHead
+from emer_edge.core.window import EVENT_CONSTANTS, NEW_RULE
 from emer_edge.export.parts.face_parts import face_encoder, load_detector
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.model.emert import Emert
@@ -36,7 +37,8 @@ def make_bundle(path: Path) -> Bundle:
         versions={},
         heads=heads,
         window=WINDOW,
-        events="causal",
+        events=NEW_RULE,
+        events_constants=EVENT_CONSTANTS[NEW_RULE],
         eye_columns=COLUMN_KEYS,
         face=FaceRecord(template_px=TEMPLATE),
         detector=detector.record,

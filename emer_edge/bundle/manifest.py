@@ -17,7 +17,7 @@ from emer_edge.core.errors import BundleError, EmerEdgeError
 from emer_edge.core.heads import HEADS, protocols_of
 from emer_edge.core.samples import Display
 from emer_edge.core.standard_streams import to_json
-from emer_edge.core.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, NANOSECONDS, EventsRule, WindowSpec
+from emer_edge.core.window import EVENT_CONSTANTS, EYE_COLUMN_COUNT, FACE_SIZE_PX, NANOSECONDS, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
 SCHEMA: Final = 2
@@ -166,6 +166,7 @@ class DataRecord(_Record, frozen=True):
         fold: the held-out fold, 1 to 5, or 0 when unknown.
         training_hashes, selection_hashes: salted hashes of the clips of both slices.
         synthetic: whether it is this project's synthetic data set.
+        clocks: how the rows of its sheets got their times -> clips; empty where that is unknown.
     """
 
     fingerprint: str
@@ -174,6 +175,7 @@ class DataRecord(_Record, frozen=True):
     training_hashes: tuple[str, ...]
     selection_hashes: tuple[str, ...]
     synthetic: bool = False
+    clocks: dict[str, int] = {}
 
 
 class GateRecord(_Record, frozen=True):
@@ -232,6 +234,7 @@ class Manifest(_Record, frozen=True):
         heads: outputs of the fusion parts.
         window: the training window.
         events: how columns 33 to 39 were filled.
+        events_constants: that rule's `EVENT_CONSTANTS`.
         eye_columns: the 39 keys in input order.
         eye_quantiles: column key -> its `QUANTILES` in the training data; empty when unknown.
         gap_quantiles: 101 percentiles of the gap among selection clips with two equal labels; empty when unknown.
@@ -259,6 +262,7 @@ class Manifest(_Record, frozen=True):
     verification: VerificationRecord
     files: dict[str, FileRecord]
     eye_quantiles: dict[str, tuple[float, ...]] = {}
+    events_constants: dict[str, float] = {}
     display: Display | None = None
     calibration: CalibrationRecord | None = None
     data: DataRecord | None = None
@@ -293,6 +297,11 @@ class Manifest(_Record, frozen=True):
             raise ValueError("gap_quantiles must hold 101 rising numbers between 0 and 1")
         if sum(file.bytes for file in self.files.values()) > _LARGEST_BYTES:
             raise ValueError(f"files must have up to {_LARGEST_BYTES:,} bytes together")
+        if self.events_constants != EVENT_CONSTANTS[self.events]:
+            raise ValueError(
+                f"events {self.events} have the constants {self.events_constants}, this emer-edge has "
+                f"{EVENT_CONSTANTS[self.events]}: export the bundle again"
+            )
         given = sorted(name for network in self.networks for name in network.heads)
         if self.networks and given != sorted(self.head_names):
             raise ValueError(f"the networks give {', '.join(given)}, the heads are {', '.join(self.head_names)}")

@@ -24,6 +24,7 @@ from emer_edge.cli.datasets import (
     DataChoices,
     KeepFoldsOption,
     LabelColumnOption,
+    SheetRateOption,
     StrictOption,
     ViewOption,
     open_dataset,
@@ -135,6 +136,7 @@ def bench(
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
+    sheet_rate: SheetRateOption = None,
     strict: StrictOption = False,
     keep_folds: KeepFoldsOption = False,
     force: ForceOption = False,
@@ -178,7 +180,9 @@ def bench(
     with progress_bars() as report:
         dataset = None
         if data is not None:
-            choices = DataChoices(view, classes, label_column, strict=strict, keep_folds=keep_folds)
+            choices = DataChoices(
+                view, classes, label_column, strict=strict, keep_folds=keep_folds, sheet_rate=sheet_rate
+            )
             dataset = open_dataset(data, choices, report)
         options = BenchOptions(
             bundles=tuple(bundles) if bundles else (open_bundle(None, report).path,),

@@ -14,6 +14,8 @@ from rich.table import Table
 from emer_edge.cli.console import console, say
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress
+from emer_edge.core.window import NEW_RULE, EventsRule
+from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 if TYPE_CHECKING:
     from emer_edge.core.heads import View
@@ -37,6 +39,17 @@ LabelColumnOption = Annotated[
 KeepFoldsOption = Annotated[
     bool, typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants.")
 ]
+SheetRateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--sheet-rate",
+        min=PLAUSIBLE_RATES_HZ[0],
+        max=PLAUSIBLE_RATES_HZ[1],
+        metavar="HZ",
+        help="Rows a second of eye sheets that hold no times and whose event durations tell none, such as 120; without "
+        "it their rows are spread over the window.",
+    ),
+]
 _NAMED: Final = 5
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be used.")]
 
@@ -50,12 +63,14 @@ class DataChoices:
     columns: list[str] | None = None
     strict: bool = False
     keep_folds: bool = False
+    sheet_rate: float | None = None
 
     def flags(self) -> list[str]:
         """The options as they are typed, for a next command that opens the same data set."""
         named = {"--view": self.view, "--classes": self.classes}
         given = [word for flag, text in named.items() if text is not None for word in (flag, text)]
         given += [word for text in self.columns or () for word in ("--label-column", text)]
+        given += ["--sheet-rate", f"{self.sheet_rate:g}"] if self.sheet_rate else []
         return given + (["--keep-folds"] if self.keep_folds else [])
 
     def mapping(self) -> dict[str, str]:
@@ -73,7 +88,7 @@ def open_dataset(
     root: Path,
     choices: DataChoices,
     report: Progress,
-    events: Literal["causal", "published"] = "causal",
+    events: EventsRule = NEW_RULE,
     *,
     show: Callable[[Path, EmerDataset | UsableClips], None] | None = None,
 ) -> EmerDataset:
@@ -98,6 +113,7 @@ def open_dataset(
         strict=choices.strict,
         events=events,
         keep_folds=choices.keep_folds,
+        sheet_rate_hz=choices.sheet_rate or 0.0,
         progress=report,
     )
     (show or show_clips)(root, dataset)

@@ -13,6 +13,7 @@ from emer_edge.cli.datasets import (
     DataChoices,
     KeepFoldsOption,
     LabelColumnOption,
+    SheetRateOption,
     StrictOption,
     ViewOption,
     open_dataset,
@@ -100,6 +101,7 @@ def export(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of every draw.")] = ExportOptions.seed,
     view: ViewOption = None,
     label_column: LabelColumnOption = None,
+    sheet_rate: SheetRateOption = None,
     strict: StrictOption = False,
     keep_folds: KeepFoldsOption = False,
     force: ForceOption = False,
@@ -115,7 +117,9 @@ def export(
     from emer_edge.report.text_tables import to_rich
 
     common, orders = class_orders(classes or ())
-    choices = DataChoices(view=view, classes=common, columns=label_column, strict=strict, keep_folds=keep_folds)
+    choices = DataChoices(
+        view=view, classes=common, columns=label_column, strict=strict, keep_folds=keep_folds, sheet_rate=sheet_rate
+    )
     with progress_bars() as report:
         options = ExportOptions(
             output=output,

@@ -13,6 +13,7 @@ from emer_edge.cli.datasets import (
     DataChoices,
     KeepFoldsOption,
     LabelColumnOption,
+    SheetRateOption,
     ViewOption,
     described,
     open_dataset,
@@ -28,6 +29,7 @@ def info(
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
+    sheet_rate: SheetRateOption = None,
     keep_folds: KeepFoldsOption = False,
 ) -> None:
     """Say what a data set holds: clips, folds, classes, coverage, clocks, images, guesses, and all that is left out.
@@ -38,12 +40,14 @@ def info(
     from emer_edge.data.dataset import UsableClips
     from emer_edge.data.layout import find_layout
 
-    choices = DataChoices(view=view, classes=classes, columns=label_column, keep_folds=keep_folds)
+    choices = DataChoices(
+        view=view, classes=classes, columns=label_column, keep_folds=keep_folds, sheet_rate=sheet_rate
+    )
     with progress_bars() as report:
         try:
             open_dataset(path, choices, report, show=_show)
         except (ConfigurationError, DataError):
-            _show(path, UsableClips.of(find_layout(path), WindowSpec(), report))
+            _show(path, UsableClips.of(find_layout(path), WindowSpec(), report, sheet_rate_hz=sheet_rate or 0.0))
             raise
 
 

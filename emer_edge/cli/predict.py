@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.datasets import SheetRateOption, show_clips
 from emer_edge.cli.shared_options import EngineOption, ForceOption, ThreadsOption
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 
@@ -16,6 +17,7 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="EMER data sets, or recordings (folders with a recording.json).")],
     output: Annotated[Path, typer.Option("--output", help="CSV file to write.")],
     bundle: Annotated[Path | None, typer.Option("--bundle", help="The bundle; by default that of `run`.")] = None,
+    sheet_rate: SheetRateOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be read.")] = False,
     subject: Annotated[
         Subject, typer.Option(help="Which face to follow in a recording that starts with several.")
@@ -33,7 +35,6 @@ def predict(
     force: ForceOption = False,
 ) -> None:
     """Score clips and recordings offline: one row per clip, or per window of a recording."""
-    from emer_edge.cli.datasets import show_clips
     from emer_edge.core.whole_file import Target
     from emer_edge.demo import open_bundle
     from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
@@ -46,11 +47,19 @@ def predict(
         opened = open_bundle(bundle, report)
         with Session(opened, engine, threads, progress=report) as session:
             predictions = predict_paths(
-                session, paths, strict=strict, faces=FaceOptions(subject), opened=show_clips, progress=report
+                session,
+                paths,
+                strict=strict,
+                sheet_rate_hz=sheet_rate or 0.0,
+                faces=FaceOptions(subject),
+                opened=show_clips,
+                progress=report,
             )
             rows = write_csv(output, predictions, opened.manifest, force)
         if fixation_maps is not None:
-            drawn, _ = write_fixation_maps(paths, fixation_maps, opened.manifest, report, force=force)
+            drawn, _ = write_fixation_maps(
+                paths, fixation_maps, opened.manifest, report, force=force, sheet_rate_hz=sheet_rate or 0.0
+            )
     say(f"wrote {output}: {rows} rows from {opened.path}")
     if fixation_maps is not None:
         say(f"wrote {fixation_maps}: {drawn} fixation maps; open {fixation_maps / INDEX_FILE}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from emer_edge.cli.datasets import (
     DataChoices,
     KeepFoldsOption,
     LabelColumnOption,
+    SheetRateOption,
     StrictOption,
     ViewOption,
     open_dataset,
@@ -20,6 +21,7 @@ from emer_edge.cli.datasets import (
 from emer_edge.cli.shared_options import ForceOption
 from emer_edge.core.packages import TRAIN_PACKAGES, require
 from emer_edge.core.standard_streams import command
+from emer_edge.core.window import NEW_RULE, EventsRule
 from emer_edge.training.config import Device, Recipe, TrainingConfig
 
 
@@ -43,9 +45,12 @@ def train(
     ] = TrainingConfig.recipe,
     head: Annotated[str | None, typer.Option(help="The head of a published recipe, such as er-7.")] = None,
     events: Annotated[
-        Literal["causal", "published"],
-        typer.Option(help="Eye-movement columns: as a live stream can know them, or as the sheets have them."),
-    ] = "causal",
+        EventsRule,
+        typer.Option(
+            help="Eye-movement columns: causal-2 and causal as a live stream can know them, the first with tracker "
+            "noise smoothed away, or published, as the sheets have them."
+        ),
+    ] = NEW_RULE,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default 200; 60 with a frozen backbone.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Default 16; 32 with a frozen backbone.")] = None,
     learning_rate: Annotated[
@@ -53,11 +58,19 @@ def train(
         typer.Option(min=1e-9, max=10, help="Default 1e-4; 1e-3 with a frozen backbone."),
     ] = None,
     eye_loss: Annotated[
-        float | None, typer.Option(min=0, help="Weight of the eye-behaviour task; 0 leaves it out.")
+        float | None, typer.Option(min=0, help="Weight of the eye-behaviour task, this project's own; 0 leaves it out.")
     ] = None,
     drop_columns: Annotated[
         float, typer.Option(min=0, max=1, help="Share of training windows without columns that common trackers lack.")
     ] = TrainingConfig.drop_columns,
+    augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment",
+            help="Worsen half of the training windows: noise, offsets and lost samples of the eyes; without "
+            "--frozen-backbone also mirrored faces in other light.",
+        ),
+    ] = TrainingConfig.augment,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Of initial weights, draws and dropout.")
     ] = TrainingConfig.seed,
@@ -68,6 +81,7 @@ def train(
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
+    sheet_rate: SheetRateOption = None,
     strict: StrictOption = False,
     keep_folds: KeepFoldsOption = False,
     force: ForceOption = False,
@@ -90,6 +104,7 @@ def train(
         learning_rate=learning_rate,
         eye_loss=eye_loss,
         drop_columns=drop_columns,
+        augment=augment,
         frozen_backbone=frozen_backbone,
         backbone_weights=backbone_weights,
         seed=seed,
@@ -97,12 +112,14 @@ def train(
         resume=resume,
         force=force,
     )
-    choices = DataChoices(view=view, classes=classes, columns=label_column, strict=strict, keep_folds=keep_folds)
+    choices = DataChoices(
+        view=view, classes=classes, columns=label_column, strict=strict, keep_folds=keep_folds, sheet_rate=sheet_rate
+    )
     with progress_bars() as report:
         dataset = open_dataset(data, choices, report, events)
         summary = fit(dataset, config, report, say)
-    say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}")
-    say(", ".join(f"{name} {value:.3f}" for name, value in summary.scores.items()) + " on the selection slice")
+    chosen = " (chosen on the selection slice)" if summary.scores else ""
+    say(f"wrote {summary.output}: epoch {summary.epoch} of {summary.epochs}{chosen}")
     checkpoint = summary.output
     made = ("--output", checkpoint.with_suffix(".emer"), "--checkpoint", checkpoint, "--data", data, "--fold", fold)
     say(f"next: {command('export', '--precision', 'int8', *made, *choices.flags())}")

@@ -22,8 +22,18 @@ EYE_COLUMN_COUNT: Final = 39
 
 Pick = Literal["newest", "middle"]
 
-EventsRule = Literal["causal", "published"]
-"""How columns 33 to 39 are filled: by the causal rule, or as the data set's own sheets have them."""
+EventsRule = Literal["causal", "causal-2", "published"]
+"""How columns 33 to 39 are filled: by the causal rule, by it on rows smoothed against noise, or as sheets have them."""
+
+NEW_RULE: Final[EventsRule] = "causal-2"
+"""The rule of new networks and bundles."""
+
+EVENT_CONSTANTS: Final[dict[EventsRule, dict[str, float]]] = {
+    "causal": {},
+    "causal-2": {"smoothing_longest_ms": 60.0, "smoothing_sigmas": 4.0},
+    "published": {},
+}
+"""Of each rule, what a bundle records: one made with other constants is refused."""
 
 
 @dataclass(frozen=True)

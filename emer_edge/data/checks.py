@@ -32,12 +32,14 @@ class ClipCheck:
 
     Attributes:
         frames: its frames.
-        clock: unit of the sheet's times and what told it; empty where the sheet has none.
+        clock: unit of the sheet's times, or their rate, and what told it; empty where it has none.
         lost: why rows of the sheet were left out -> number of rows.
         face_slots, eye_slots: covered slots of its window.
         seconds: from the start of its first row to its last; the window's length without times.
         longest_gap_s: between two rows; 0 without times.
         problem: why it can't be used, or empty.
+        rows: of its sheet.
+        timed: whether the sheet holds times.
         notes: what was guessed or derived in its sheet.
     """
 
@@ -49,17 +51,20 @@ class ClipCheck:
     seconds: float
     longest_gap_s: float
     problem: str = ""
+    rows: int = 0
+    timed: bool = False
     notes: tuple[str, ...] = ()
 
 
-def check_clip(files: ClipFiles, window: WindowSpec) -> ClipCheck:
+def check_clip(files: ClipFiles, window: WindowSpec, sheet_rate_hz: float = 0.0) -> ClipCheck:
     """Read all frames and the eye sheet of a clip; DataError where one can't be used."""
     frames = check_frames(files.frames)
-    track = read_sheet(files.sheet)
+    read = read_sheet(files.sheet)
+    track = read.clocked(sheet_rate_hz)
     faces, eyes = _covered(track, frames.count, window)
     times_ns = track.times_in(window.length_ns)
     seconds = float(times_ns[-1]) / NANOSECONDS
-    gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if track.timed else 0.0
+    gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if read.timed else 0.0
     check = ClipCheck(
         frames, track.clock, dict(track.lost), faces, eye_slots=eyes, seconds=seconds, longest_gap_s=gap_s
     )
@@ -71,7 +76,7 @@ def check_clip(files: ClipFiles, window: WindowSpec) -> ClipCheck:
             f"{len(track.rows)} rows over {seconds:.2f} s {clock}"
         )
         check = replace(check, problem=problem)
-    return replace(check, notes=track.notes)
+    return replace(check, notes=track.notes, rows=len(track.rows), timed=read.timed)
 
 
 def _covered(track: EyeTrack, frames: int, window: WindowSpec) -> tuple[int, int]:
@@ -85,13 +90,13 @@ def _covered(track: EyeTrack, frames: int, window: WindowSpec) -> tuple[int, int
 
 
 def check_clips(
-    layout: Layout, window: WindowSpec, progress: Progress = silent
+    layout: Layout, window: WindowSpec, progress: Progress = silent, *, sheet_rate_hz: float = 0.0
 ) -> Iterator[tuple[ClipFiles, ClipCheck | str]]:
     """Check all clips of a data set in parallel: yield each with its check, or with the reason why there is none."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ThreadPoolExecutor(min(cores, _MOST_THREADS))
     try:
-        checked = pool.map(partial(_checked, window=window), layout.clips)
+        checked = pool.map(partial(_checked, window=window, sheet_rate_hz=sheet_rate_hz), layout.clips)
         for done, (files, check) in enumerate(zip(layout.clips, checked, strict=True), start=1):
             progress("reading clips", done, len(layout.clips))
             yield files, check
@@ -99,8 +104,8 @@ def check_clips(
         pool.shutdown(cancel_futures=True)
 
 
-def _checked(files: ClipFiles, window: WindowSpec) -> ClipCheck | str:
+def _checked(files: ClipFiles, window: WindowSpec, sheet_rate_hz: float) -> ClipCheck | str:
     try:
-        return check_clip(files, window)
+        return check_clip(files, window, sheet_rate_hz)
     except DataError as error:
         return str(error)

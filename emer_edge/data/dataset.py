@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import HEADS, View
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.window import EventsRule, WindowSpec
+from emer_edge.core.window import NEW_RULE, EventsRule, WindowSpec
 from emer_edge.data.cache import contents_of
 from emer_edge.data.checks import ClipCheck, check_clips
 from emer_edge.data.frames import list_frames, natural_key
@@ -52,6 +52,7 @@ class Clip:
         frames_path: folder of its face crops.
         sheet_path: its eye sheet.
         labels: head -> class index or value, of the labelled heads.
+        sheet_rate_hz: rows a second of a sheet that tells no times, where somebody said it; else 0.
     """
 
     name: str
@@ -62,12 +63,20 @@ class Clip:
     frames_path: Path
     sheet_path: Path
     labels: Mapping[str, int | float]
+    sheet_rate_hz: float = 0.0
 
     @classmethod
-    def of(cls, files: ClipFiles) -> Clip:
+    def of(cls, files: ClipFiles, sheet_rate_hz: float = 0.0) -> Clip:
         """The clip of some files, without labels."""
-        described = describe_clip(files.name)
-        return cls(files.name, *described, fold=files.fold, frames_path=files.frames, sheet_path=files.sheet, labels={})
+        return cls(
+            files.name, *describe_clip(files.name), fold=files.fold, frames_path=files.frames, sheet_path=files.sheet,
+            labels={}, sheet_rate_hz=sheet_rate_hz,
+        )  # fmt: skip
+
+    @property
+    def film(self) -> str | None:
+        """The film by the name, with its emotion, which alone tells those called `film` apart; None without one."""
+        return None if self.stimulus is None else "_".join(filter(None, (self.stimulus, self.induced_emotion)))
 
     @cached_property
     def frame_names(self) -> tuple[str, ...]:
@@ -92,7 +101,7 @@ class Clip:
     def eye(self) -> EyeTrack:
         """Read its eye rows, cached; DataError when the sheet can't be used."""
         try:
-            return read_sheet(self.sheet_path)
+            return read_sheet(self.sheet_path).clocked(self.sheet_rate_hz)
         except DataError as error:
             raise DataError(f"clip {self.name}: {error}") from error
 
@@ -106,8 +115,7 @@ class UsableClips:
 
     Attributes:
         layout: the files.
-        clips: those that can be used, without labels, in natural order of their names.
-        skipped: the others.
+        clips, skipped: those that can be used, without labels, in natural order of their names, and the others.
         checks: clip -> what it holds, of all whose files could be read.
     """
 
@@ -133,18 +141,20 @@ class UsableClips:
         )
 
     @classmethod
-    def of(cls, layout: Layout, window: WindowSpec, progress: Progress = silent) -> UsableClips:
-        """Check all clips of a data set."""
+    def of(
+        cls, layout: Layout, window: WindowSpec, progress: Progress = silent, *, sheet_rate_hz: float = 0.0
+    ) -> UsableClips:
+        """Check all clips of a data set, `sheet_rate_hz` being that of sheets that tell no times."""
         skipped = [SkippedClip(name, reason) for name, reason in layout.broken.items()]
         clips: list[Clip] = []
         checks: dict[str, ClipCheck] = {}
-        for files, check in check_clips(layout, window, progress):
+        for files, check in check_clips(layout, window, progress, sheet_rate_hz=sheet_rate_hz):
             if isinstance(check, ClipCheck):
                 checks[files.name] = check
             if problem := check if isinstance(check, str) else check.problem:
                 skipped.append(SkippedClip(files.name, problem))
             else:
-                clips.append(Clip.of(files))
+                clips.append(Clip.of(files, sheet_rate_hz))
         return cls(layout, tuple(clips), tuple(skipped), checks)
 
     def refuse_many_uncovered(self) -> None:
@@ -206,15 +216,15 @@ class EmerDataset:
         mapping: Mapping[str, str] | None = None,
         classes: Classes | None = None,
         strict: bool = False,
-        events: EventsRule = "causal",
+        events: EventsRule = NEW_RULE,
         keep_folds: bool = False,
         window: WindowSpec = WindowSpec(),
+        sheet_rate_hz: float = 0.0,
         progress: Progress = silent,
     ) -> EmerDataset:
         """Open a copy of EMER in either of its layouts.
 
-        Reads the label, the eye sheet and all frames of every clip, and caches the sheets, and what the frames are,
-        outside of the data folder.
+        Reads label, sheet and all frames of every clip; caches sheets and what frames are, outside of the data folder.
 
         Args:
             root: folder of the data set.
@@ -222,9 +232,10 @@ class EmerDataset:
             mapping: head (or `id`) -> column of the label file, where it differs from the default.
             classes: emotions in the order of their codes, where the label file uses codes.
             strict: fail on the first unusable clip instead of skipping it.
-            events: `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
+            events: `causal-2`, `causal`, or `published` to keep columns 33 to 39 as the sheets have them.
             keep_folds: keep folds that share participants, instead of dealing their clips into new ones (`regroup`).
             window: a clip that covers less of it than its floors is left out.
+            sheet_rate_hz: rows a second of sheets that tell no times; 0 spreads their rows over the window.
             progress: called for each clip.
 
         Raises:
@@ -236,7 +247,7 @@ class EmerDataset:
         layout = find_layout(root)
         table = open_labels(layout.labels, view=view, mapping=mapping)
         order = table.code_order(classes)
-        usable = UsableClips.of(layout, window, progress)
+        usable = UsableClips.of(layout, window, progress, sheet_rate_hz=sheet_rate_hz)
         usable.refuse_many_uncovered()
         clips: list[Clip] = []
         unusable = list(usable.skipped)
@@ -320,8 +331,8 @@ class EmerDataset:
 def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
     """Deal the clips into five new folds that share no participant.
 
-    Participants in seeded order, those with most clips first, go to the fold with the fewest clips so far. Figures are
-    not comparable with those of the published folds.
+    Participants in seeded order, those with most clips first, go to the fold with the fewest clips so far: other folds,
+    and figures, than the published ones.
     """
     counts = Counter(_group(clip) for clip in dataset.clips)
     rng = np.random.default_rng(seed)
@@ -384,5 +395,6 @@ def _fingerprint(clips: Iterable[Clip]) -> str:
     digest = hashlib.sha256()
     for clip in sorted(clips, key=lambda clip: clip.name):
         labels = ",".join(f"{head}={clip.labels[head]!r}" for head in sorted(clip.labels))
-        digest.update(f"{clip.name}\x00{clip.fold}\x00{contents_of([clip.sheet_path])}\x00{labels}\n".encode())
+        rate = f"\x00{clip.sheet_rate_hz:g}" if clip.sheet_rate_hz else ""
+        digest.update(f"{clip.name}\x00{clip.fold}\x00{contents_of([clip.sheet_path])}\x00{labels}{rate}\n".encode())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ from typing import Any, Final
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import EMOTIONS, HEADS, POLARITIES, POLARITY_OF_EMOTION, ClassHead, ValueHead, View
 from emer_edge.core.numbers import is_missing, number_or_nan
-from emer_edge.data.layout import composed, describe_clip, emotion_of, plain_name, polarity_of
+from emer_edge.data.layout import composed, describe_clip, emotion_of, plain_name, polarity_of, without_label
 from emer_edge.data.tables import cell_text, read_table, without_value
 
 Labels = dict[str, "int | float"]
@@ -35,6 +35,7 @@ _ID: Final = "id"
 _ADVICE: Final = "Name the columns with --label-column id=COLUMN --label-column er-7=COLUMN and so on"
 _BOTH_VIEWS: Final = {head.column: name for name, head in HEADS.items()}
 _ONE_VIEW: Final = {head.column.partition("_")[2]: head.target for head in HEADS.values()}
+_WITHOUT_POLARITY: Final = {"er-3": "derive the polarity from the emotion", "fer-3": "do without shown polarity"}
 _SIGNED_POLARITY: Final = {1: "positive", -1: "negative", 0: "neutral"}
 
 
@@ -45,7 +46,8 @@ class LabelTable:
     Attributes:
         path: the file.
         cells: clip -> head -> the cell as written; None for a clip with two different rows.
-        heads: the labelled heads, with polarity derived from emotion.
+        heads: the labelled heads, felt polarity (er-3) derived from emotion where it has no column. Shown polarity is
+            not: EMER's faces labelled neutral are positive or negative, too.
         notes: what was guessed about the file, for sentences about it.
         numbered: IDs that the file holds as numbers.
     """
@@ -75,12 +77,12 @@ class LabelTable:
             ConfigurationError: codes without `classes`, classes that don't fit the codes, or polarity codes other than
                 -1, 0 and 1.
         """
-        for head in ("er-3", "fer-3"):
+        for head in _WITHOUT_POLARITY:
             codes = set(self.codes(head).values())
             if codes and not ({-1} <= codes <= set(_SIGNED_POLARITY)):
                 raise ConfigurationError(
                     f"{self.path} labels {head} with codes ({', '.join(map(str, sorted(codes)))}) whose order is not "
-                    f"published; pass --label-column {head}= to derive the polarity from the emotion"
+                    f"published; pass --label-column {head}= to {_WITHOUT_POLARITY[head]}"
                 )
         return {head: _order(self.path, head, set(self.codes(head).values()), classes) for head in self.needs_classes()}
 
@@ -106,10 +108,8 @@ class LabelTable:
                 labels[head] = _class_index(target, cell, order.get(head, {}))
             else:
                 labels[head] = _value(target, cell)
-        for view in ("er", "fer"):
-            if f"{view}-7" in labels and f"{view}-3" not in labels:
-                polarity = POLARITY_OF_EMOTION[EMOTIONS[int(labels[f"{view}-7"])]]
-                labels[f"{view}-3"] = POLARITIES.index(polarity)
+        if "er-7" in labels and "er-3" not in labels:
+            labels["er-3"] = POLARITIES.index(POLARITY_OF_EMOTION[EMOTIONS[int(labels["er-7"])]])
         if not labels:
             raise DataError(f"{self.path.name} leaves all of its labels blank")
         return labels
@@ -168,15 +168,15 @@ def open_labels(path: Path, *, view: View | None = None, mapping: Mapping[str, s
         read = {head: _in_mark(row[at], marks[head]) for head, at in columns.items()}
         cells[name] = _merged(cells[name], read) if name in cells else read
     notes = (*table.notes, *([f"has {nameless} rows with labels and no ID, which are left out"] if nameless else []))
-    derived = {f"{view}-3" for view in ("er", "fer") if f"{view}-7" in columns}
+    derived = {"er-3"} if "er-7" in columns else set()
     heads = tuple(head for head in HEADS if head in columns or head in derived)
     return LabelTable(path, cells, heads, notes=notes, numbered=tuple(numbered))
 
 
 def clip_id(text: str) -> str:
-    """A clip's name in a label file, without folder and extension, composed (NFC) as most programs write accents."""
+    """A clip's name in a label file, without folder, extension and labels after a blank, with composed accents."""
     name = re.split(r"[/\\]", composed(text).strip())[-1]
-    return re.sub(r"\.(mp4|avi|mov|mkv|xlsx?|csv|tsv|png|jpe?g|bmp)$", "", name, flags=re.IGNORECASE)
+    return without_label(re.sub(r"\.(mp4|avi|mov|mkv|xlsx?|csv|tsv|png|jpe?g|bmp)$", "", name, flags=re.IGNORECASE))
 
 
 def _in_mark(cell: Any, mark: str) -> Any:

@@ -168,7 +168,8 @@ def _classified(tokens: list[str]) -> tuple[set[int], list[str]]:
     clips = [
         Path(token).stem if Path(token).suffix.lower() in IMAGES | _TABLES | {".mp4", ".avi"} else token
         for token in rest
-        if token.lower() not in _FOLD_WORDS | _TRAINING and not re.fullmatch(r"[0-9.]+|-+", token)
+        if token.lower() not in _FOLD_WORDS | _TRAINING | set(_EMOTION_WORDS) | set(_POLARITY_WORDS)
+        and not re.fullmatch(r"[0-9.]+|-+", token)
     ]
     return named, clips
 
@@ -182,7 +183,7 @@ def _folds(
     folders: dict[str, Path] = {}
 
     def add(folder: Path) -> str:
-        name = _clip_name(folder)
+        name = without_label(folder.name)
         if name in folders:
             both = [path.relative_to(faces) for path in (folders[name], folder)]
             one, other = both if both[0].parent == both[1].parent else (both[0].parent, both[1].parent)
@@ -221,7 +222,7 @@ def _clip_folders(folder: Path, broken: dict[str, str], depth: int = 0) -> Itera
         what = f"{folder} is a link to nothing" if folder.is_symlink() else f"can't read {folder}: {error.strerror}"
         if not depth:
             raise DataError(what) from error
-        broken[_clip_name(folder)] = what
+        broken[without_label(folder.name)] = what
         return
     inner = [entry for entry in entries if entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))]
     holds_frames = any(os.path.splitext(entry.name)[1].lower() in IMAGES for entry in entries)
@@ -250,14 +251,16 @@ def _sheets(eyes: Path) -> dict[str, list[Path]]:
     return {**folders, **sheets}
 
 
-def _clip_name(folder: Path) -> str:
-    """A clip's name: that of its folder as other systems write it, without decomposed letters and outer blanks."""
-    return composed(folder.name).strip()
+def without_label(name: str) -> str:
+    """A clip's name as other systems write it, composed and cut at the blank before labels: `3_film_happy Happy`."""
+    name = composed(name).strip()
+    first, *labels = name.split() or [name]
+    return first if labels and all(emotion_of(word) or polarity_of(word) for word in labels) else name
 
 
 def _same_name(name: str) -> str:
     """The same for names that file systems, archives and people take for one: in case, blanks or Unicode form."""
-    return " ".join(composed(name).casefold().split())
+    return " ".join(without_label(name).casefold().split())
 
 
 def composed(name: str) -> str:
@@ -294,13 +297,15 @@ def polarity_of(word: str) -> str | None:
 
 
 def describe_clip(name: str) -> tuple[str | None, str | None, str | None]:
-    """Read `<participant>_<stimulus>_<induced emotion>`, such as `3_film_happy`.
+    """Read `<participant>_<stimulus>_<induced emotion>`, such as `3_film_happy` or `12_sport_04_angry`.
+
+    The induced emotion is no label: in EMER `12_film_surprise` is labelled neutral in both views.
 
     Returns:
         Participant, stimulus and emotion; all None when the name has fewer than two parts, the last also where it ends
         without a word for an emotion.
     """
-    parts = [part for part in name.split("_") if part]
+    parts = [part for part in without_label(name).split("_") if part]
     if len(parts) < 2:
         return None, None, None
     emotion = emotion_of(parts[-1])

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Final
 
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.data.checks import ClipCheck
 from emer_edge.data.dataset import EmerDataset, UsableClips
 
+_MOST_UNEQUAL: Final = 1.1
+
 
 def overview(found: EmerDataset | UsableClips) -> dict[str, str]:
     """Describe a data set, or clips without their labels: what -> figures, in the order of reading."""
     clips, skipped, checks = found.clips, found.skipped, tuple(found.checks.values())
     rows = {"clips": f"{len(clips):,} of {len(clips) + len(skipped):,} can be used"}
-    people, films = ({getattr(clip, name) for clip in clips} - {None} for name in ("participant", "stimulus"))
+    people, films = ({getattr(clip, name) for clip in clips} - {None} for name in ("participant", "film"))
     rows["participants"] = f"{len(people)}, {len(films)} films, by the names of the clips"
     rows["folds"] = _counts(Counter(clip.fold for clip in clips), sort=True)
     rows |= _labels(found) if isinstance(found, EmerDataset) else {}
@@ -63,23 +66,34 @@ def _coverage(checks: Sequence[ClipCheck]) -> dict[str, str]:
     lost = Counter[str]()
     for check in checks:
         lost.update(check.lost)
-    gaps = [check.longest_gap_s for check in checks if check.clock]
+    gaps = [check.longest_gap_s for check in checks if check.timed]
     return {
         "face slots": _counts(Counter(f"{check.face_slots} of {FACE_SLOTS}" for check in checks)),
         "eye slots": f"{_range([check.eye_slots for check in checks])} of {EYE_SLOTS} covered",
         "seconds": _range([check.seconds for check in checks]),
-        "clocks": _counts(Counter(check.clock or "none" for check in checks)),
+        "clocks": _counts(clocks_of(checks)),
         "longest gap": f"{max(gaps):.2f} s" if gaps else "",
         "rows left out": _counts(lost),
     }
 
 
+def clocks_of(checks: Iterable[ClipCheck]) -> dict[str, int]:
+    """How the rows of sheets got their times -> clips; `none` where they are spread over the window."""
+    return dict(Counter(check.clock or "none" for check in checks))
+
+
 def _guesses(found: EmerDataset | UsableClips, checks: Sequence[ClipCheck]) -> list[str]:
-    told = sum("told" in check.clock for check in checks)
+    told = sum("told by the rate" in check.clock for check in checks)
     untimed = sum(not check.clock for check in checks)
     guesses = [f"the unit of time of {told} sheets, from their rate"] if told else []
     if untimed:
-        guesses.append(f"rows and frames of {untimed} clips without times are spread evenly over the window")
+        guesses.append(
+            f"rows and frames of {untimed} clips without times are spread evenly over the window; --sheet-rate says "
+            "their rows a second"
+        )
+    rows = [check.rows for check in checks if not check.timed]
+    if rows and max(rows) > _MOST_UNEQUAL * min(rows):
+        guesses.append(f"sheets without times hold {_range(rows)} rows: their clips, or their rates, differ")
     guesses += found.notes
     if isinstance(found, EmerDataset) and found.regrouped:
         guesses.append("the folds share participants, so the clips were dealt into five new ones")

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,15 +24,15 @@ from emer_edge.core import columns
 from emer_edge.core.errors import DataError
 from emer_edge.core.numbers import number_or_nan
 from emer_edge.core.whole_file import write_private
-from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, UNITS_NS
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS, UNITS_NS
 from emer_edge.data import cache
 from emer_edge.data.derived import DERIVABLE, can_derive, derive, resolution_columns
 from emer_edge.data.known_files import known_header
 from emer_edge.data.tables import Table, cell_text, column_numbers, read_table
 from emer_edge.signals.rows import clip_times_ns
-from emer_edge.signals.time_units import TimeUnit, rising, tell_unit
+from emer_edge.signals.time_units import TimeUnit, rate_of_events_hz, rising, tell_unit
 
-READER_VERSION: Final = 4  # in the stamp of cache entries: raise it when the same sheet would be read differently
+READER_VERSION: Final = 5  # in the stamp of cache entries: raise it when the same sheet would be read differently
 _CODES: Final = {**columns.VALIDITY_CODES, **columns.MOVEMENT_CODES}
 _WORDS: Final = {word.lower().replace(" ", ""): code for word, code in _CODES.items()}
 _VALIDITY_AT: Final = columns.column_indices(columns.VALIDITY)
@@ -58,6 +58,7 @@ class EyeTrack:
         clock: the unit of its times and what told it; empty without times.
         lost: why rows were left out -> number of rows.
         notes: what was guessed or derived, for sentences about the sheet.
+        told_hz: rows a second by its own event durations, where it holds no times; 0 where these don't tell.
     """
 
     rows: NDArray[np.float32]
@@ -67,6 +68,15 @@ class EyeTrack:
     clock: str = ""
     lost: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    told_hz: float = 0.0
+
+    def clocked(self, rate_hz: float) -> EyeTrack:
+        """With times: its own, else those of `told_hz`, else those of a rate that somebody said, unless that is 0."""
+        by = "told by event durations" if self.told_hz else "as --sheet-rate says"
+        if self.timed or not (used_hz := self.told_hz or rate_hz):
+            return self
+        times_ns = clip_times_ns(len(self.rows), round(len(self.rows) * NANOSECONDS / used_hz))
+        return replace(self, times_ns=times_ns, timed=True, clock=f"{used_hz:.5g} rows a second, {by}")
 
     def times_in(self, length_ns: int) -> NDArray[np.int64]:
         """(n,) int64 nanoseconds: its times, or without any those of rows spread evenly over a length."""
@@ -201,7 +211,8 @@ def _parse(table: Table) -> EyeTrack:
     rows = np.nan_to_num(values, nan=0.0).astype(np.float32)
     timed = _timed(table, values, seen)
     if timed is None:
-        return EyeTrack(rows, np.zeros(len(values), np.int64), seen, timed=False, notes=notes)
+        told_hz = rate_of_events_hz(values[:, columns.EVENTS][:, :3])
+        return EyeTrack(rows, np.zeros(len(values), np.int64), seen, timed=False, notes=notes, told_hz=told_hz)
     kept, times_ns, clock, lost = timed
     return EyeTrack(rows[kept], times_ns, seen[kept], timed=True, clock=clock, lost=lost, notes=notes)
 
@@ -275,6 +286,7 @@ def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
                 return None
             arrays = kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"])
             notes, lost = tuple(kept["notes"].tolist()), json.loads(str(kept["lost"]))
-            return EyeTrack(*arrays, clock=str(kept["clock"]), lost=lost, notes=notes)
+            told_hz = float(kept["told_hz"])
+            return EyeTrack(*arrays, clock=str(kept["clock"]), lost=lost, notes=notes, told_hz=told_hz)
     except Exception:  # zip, zlib and NumPy share no exception; the sheet can be read again
         return None

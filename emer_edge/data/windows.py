@@ -1,7 +1,8 @@
 """Clips as windows: the frames and eye rows that the network sees.
 
-A clip is a recording that ends where its window ends. Clips without times stretch to the window's length, item i of n
-at (i + 1) L / n; with times in the sheet, the frames are spread over the same span.
+A clip is a recording that ends where its window ends. With times, told or in the sheet, the frames are spread over the
+same span, and a clip that is longer than a window is read as windows: the last one, and in training any. Clips without
+times stretch to the window's length, item i of n at (i + 1) L / n.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from emer_edge.core.columns import COLUMN_KEYS, EVENTS, GAZE_POINT, MOVEMENT_TYPE, column_indices
 from emer_edge.core.results import State
-from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
+from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, NEW_RULE, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.images import stack_faces
 from emer_edge.signals.profiles import TrackerProfile
@@ -39,6 +40,7 @@ class ClipWindow:
         gaze: (32, 2) float32, gaze point X, Y in display pixels.
         covered_face: (8,) bool, whether the slot has a frame of its own.
         covered_eye: (32,) bool, whether an eye was seen in the slot.
+        notes: the tracker's noise, where rows were smoothed against it.
     """
 
     frames: NDArray[np.int64]
@@ -46,6 +48,7 @@ class ClipWindow:
     gaze: NDArray[np.float32]
     covered_face: NDArray[np.bool_]
     covered_eye: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
 
 
 class PreparedClip:
@@ -72,7 +75,7 @@ class PreparedClip:
         self,
         clip: Clip,
         spec: WindowSpec,
-        events: EventsRule = "causal",
+        events: EventsRule = NEW_RULE,
         profile: TrackerProfile | None = None,
         alter: AlterRows | None = None,
     ) -> None:
@@ -92,10 +95,9 @@ class PreparedClip:
         rate_hz = nominal_rate_hz(times_ns.tolist()) if track.timed or alter is not None else 0.0
         if alter is not None:
             rows, times_ns, seen = alter(rows, times_ns, seen)
-        self._rows = rows
-        capacity = max(len(rows), 2 * int(self.end_ns * rate_hz * 1e-9), 1)
-        self._stream = EyeStream(capacity, rate_hz, events)
-        self._stream.extend(rows, times_ns, seen)
+        self._rows, self._times_ns, self._seen = rows, times_ns, seen
+        self._rate_hz, self._events = rate_hz, events
+        self._stream = self._streamed(rows, times_ns, seen)
 
     def window(self) -> ClipWindow:
         """The clip's deterministic window, for bench, calibration and a live run of the clip."""
@@ -117,13 +119,19 @@ class PreparedClip:
                 windows.append(window)
         return windows
 
-    def draw(self, rng: np.random.Generator, *, candidates_only: bool = False) -> ClipWindow:
-        """A random item of each slot, for training.
+    def draw(
+        self, rng: np.random.Generator, *, candidates_only: bool = False, alter: AlterRows | None = None
+    ) -> ClipWindow:
+        """A random item of each slot of a window that lies anywhere in the clip, for training.
 
-        With `candidates_only` faces come from `candidates`, whose embeddings may be computed once.
+        With `candidates_only` faces come from `candidates`, whose embeddings may be computed once; `alter` changes the
+        clip's rows for this window.
         """
         frames = self.candidates if candidates_only else np.arange(len(self._frame_times_ns))
-        return self._cut(frames, self.end_ns, rng)[0]
+        earlier = max(0, self.end_ns - self._spec.length_ns) // self._spec.hop_ns
+        end_ns = self.end_ns - self._spec.hop_ns * int(rng.integers(earlier + 1)) if earlier else self.end_ns
+        stream = self._stream if alter is None else self._streamed(*alter(self._rows, self._times_ns, self._seen))
+        return self._cut(frames, end_ns, rng, stream=stream)[0]
 
     def published_draw(self, rng: np.random.Generator) -> ClipWindow:
         """Draw like the authors' loader, for comparison with published figures.
@@ -139,16 +147,28 @@ class PreparedClip:
         faces, eyes = np.ones(FACE_SLOTS, np.bool_), np.ones(EYE_SLOTS, np.bool_)
         return ClipWindow(frames, self._rows[eye], self._rows[gaze, GAZE_POINT], faces, covered_eye=eyes)
 
+    def _streamed(self, rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_]) -> EyeStream:
+        stream = EyeStream(max(len(rows), 2 * int(self.end_ns * self._rate_hz * 1e-9), 1), self._rate_hz, self._events)
+        stream.extend(rows, times_ns, seen)
+        return stream
+
     def _cut(
-        self, frames: NDArray[np.int64], end_ns: int, rng: np.random.Generator | None = None
+        self,
+        frames: NDArray[np.int64],
+        end_ns: int,
+        rng: np.random.Generator | None = None,
+        *,
+        stream: EyeStream | None = None,
     ) -> tuple[ClipWindow, State]:
-        """A window of the eye rows and these frames, and its state."""
-        cut = cut_window(self._frame_times_ns[frames], self._stream, end_ns, self._spec, rng=rng)
+        """A window of the eye rows, or others, and these frames, and its state."""
+        cut = cut_window(self._frame_times_ns[frames], stream or self._stream, end_ns, self._spec, rng=rng)
         chosen, eye = frames[cut.faces] if len(frames) else cut.faces, cut.eye
-        return ClipWindow(chosen, eye.eye, eye.gaze, cut.face_covered, covered_eye=eye.covered), cut.state
+        return ClipWindow(
+            chosen, eye.eye, eye.gaze, cut.face_covered, covered_eye=eye.covered, notes=eye.notes
+        ), cut.state
 
 
-def clip_window(clip: Clip, spec: WindowSpec, events: EventsRule = "causal") -> ClipWindow:
+def clip_window(clip: Clip, spec: WindowSpec, events: EventsRule = NEW_RULE) -> ClipWindow:
     """Cut a clip's deterministic window; DataError when its frames or its sheet can't be read."""
     return PreparedClip(clip, spec, events).window()
 
@@ -196,15 +216,17 @@ class EventDifference:
     slots: int
 
 
-def compare_events(clips: Sequence[Clip], spec: WindowSpec) -> tuple[EventDifference, ...]:
-    """Compare both rules over the windows of clips, by column; empty where no sheet holds eye movements.
+def compare_events(
+    clips: Sequence[Clip], spec: WindowSpec, events: EventsRule = NEW_RULE
+) -> tuple[EventDifference, ...]:
+    """Compare a causal rule with the sheets over windows of clips, by column; empty where none holds eye movements.
 
     Raises:
         DataError: a clip can't be read.
     """
     if not clips:
         return ()
-    rules: tuple[EventsRule, ...] = ("causal", "published")
+    rules: tuple[EventsRule, ...] = (NEW_RULE if events == "published" else events, "published")
     causal, published = (
         np.concatenate([PreparedClip(clip, spec, rule).window().eye[:, EVENTS] for clip in clips]).astype(np.float64)
         for rule in rules

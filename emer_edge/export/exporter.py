@@ -33,6 +33,7 @@ from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
+from emer_edge.core.window import EVENT_CONSTANTS
 from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
 from emer_edge.export.choosing.precision_choice import may_run
@@ -231,6 +232,7 @@ class _Export:
             ),
             window=sources.window,
             events=sources.events,
+            events_constants=EVENT_CONSTANTS[sources.events],
             eye_columns=COLUMN_KEYS,
             eye_quantiles=quantiles,
             face=face,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import torch
 
 from emer_edge.bundle.manifest import DataRecord
@@ -16,10 +17,10 @@ from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import EMOTIONS, HEADS, ClassHead
 from emer_edge.core.progress import Progress
 from emer_edge.core.whole_file import scratch_folder
-from emer_edge.core.window import NANOSECONDS, EventsRule, WindowSpec
+from emer_edge.core.window import NANOSECONDS, NEW_RULE, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.labels import Classes, parse_classes
-from emer_edge.data.overview import overview
+from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
@@ -44,7 +45,7 @@ class Source:
 class Sources:
     """The networks of one bundle: at least one, no head twice, all with the same window and events rule.
 
-    `notes` say which of a checkpoint's weights were taken.
+    `notes` say which of a checkpoint's weights were taken, and which rule of eye movements gave way to another.
     """
 
     networks: tuple[Source, ...]
@@ -67,7 +68,7 @@ class Sources:
 
     @property
     def events(self) -> EventsRule:
-        """How columns 33 to 39 were filled."""
+        """How columns 33 to 39 are filled."""
         return self.networks[0].metadata.events
 
     @property
@@ -134,12 +135,19 @@ def open_sources(options: ExportOptions) -> Sources:
     notes: list[str] = []
     opened = open_checkpoints(options.checkpoints, orders, weights=options.weights, note=notes.append)
     networks = tuple(_checked(Source(*pair), name) for name, pair in zip(options.checkpoints, opened, strict=True))
+    notes += [
+        f"{name} was trained with eye movements of the rule causal; its bundle has {NEW_RULE}, which differs on noisy "
+        "trackers only"
+        for name, (_, metadata) in zip(options.checkpoints, opened, strict=True)
+        if metadata.events == "causal"
+    ]
     for name, network in zip(options.checkpoints[1:], networks[1:], strict=True):
         _refuse_mixing(options.checkpoints[0], networks[0].metadata, name, network.metadata)
     return Sources(networks, tuple(notes))
 
 
 def _checked(source: Source, name: str) -> Source:
+    """A source that can be exported; `causal` gives way to its successor, which differs on noisy trackers only."""
     tensors = source.model.state_dict()
     if broken := [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
         raise CheckpointError(f"{name} holds NaN or infinite numbers in {', '.join(broken[:5])}; train it again")
@@ -149,7 +157,9 @@ def _checked(source: Source, name: str) -> Source:
     if tuple(columns) != COLUMN_KEYS:
         odd = [column for column in columns if column not in COLUMN_KEYS] or list(columns)[:3]
         raise CheckpointError(f"{name} reads other eye columns than this emer-edge writes: {', '.join(odd)}")
-    return source
+    if source.metadata.events != "causal":
+        return source
+    return Source(source.model, msgspec.structs.replace(source.metadata, events=NEW_RULE))
 
 
 def _refuse_mixing(first: str, one: CheckpointMetadata, second: str, other: CheckpointMetadata) -> None:
@@ -255,6 +265,7 @@ def _record(
         training_hashes=_hashes(salt, training),
         selection_hashes=_hashes(salt, selection),
         synthetic=(dataset.root / MARKER).is_file(),
+        clocks=clocks_of(dataset.checks.values()),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,13 @@ INDEX_FILE: Final = "index.html"
 
 
 def write_fixation_maps(
-    paths: Sequence[Path], folder: Path, manifest: Manifest, progress: Progress = silent, force: bool = False
+    paths: Sequence[Path],
+    folder: Path,
+    manifest: Manifest,
+    progress: Progress = silent,
+    force: bool = False,
+    *,
+    sheet_rate_hz: float = 0.0,
 ) -> tuple[int, tuple[SkippedClip, ...]]:
     """Write `<name>.png` for every clip of data sets and for every recording, and `index.html` with all of them.
 
@@ -37,6 +44,7 @@ def write_fixation_maps(
         manifest: of the bundle.
         progress: called for each map.
         force: replace files of the same names.
+        sheet_rate_hz: rows a second of sheets that tell no times.
 
     Returns:
         Number of maps, and the clips without one.
@@ -52,7 +60,8 @@ def write_fixation_maps(
     drawings: dict[str, str] = {}
 
     def pages() -> Iterator[tuple[Target, str | bytes]]:
-        for name, track, display in (track for path in paths for track in _tracks(path, usual, manifest, skipped)):
+        tracks = (_tracks(path, usual, manifest, skipped, sheet_rate_hz=sheet_rate_hz) for path in paths)
+        for name, track, display in chain.from_iterable(tracks):
             if name in drawings:
                 raise DataError(f"two clips are called {name}; write their maps to folders of their own")
             fixations = find_fixations(track.rows, track.times_ns, track.seen, manifest.events)
@@ -70,7 +79,7 @@ def write_fixation_maps(
 
 
 def _tracks(
-    path: Path, usual: Display, manifest: Manifest, skipped: list[SkippedClip]
+    path: Path, usual: Display, manifest: Manifest, skipped: list[SkippedClip], *, sheet_rate_hz: float
 ) -> Iterator[tuple[str, EyeTrack, Display]]:
     if is_recording(path):
         recording = open_recording(path)
@@ -78,7 +87,7 @@ def _tracks(
         track = EyeTrack(export.rows, export.times_ns, export.seen, timed=True)
         yield recording.name, track, recording.display or export.display or usual
         return
-    usable = UsableClips.of(find_layout(path), manifest.window)
+    usable = UsableClips.of(find_layout(path), manifest.window, sheet_rate_hz=sheet_rate_hz)
     skipped += usable.skipped
     for clip in usable.clips:
         track = clip.eye()

@@ -44,6 +44,7 @@ class ClipScores:
         outputs: head -> (n, C) float32: calibrated probabilities or the value (n, 1).
         face_slots, eye_slots: (n,) int64, covered slots of each clip's window.
         skipped: clips that can't be read.
+        notes: of each clip's window.
     """
 
     clips: tuple[Clip, ...]
@@ -51,6 +52,7 @@ class ClipScores:
     face_slots: NDArray[np.int64]
     eye_slots: NDArray[np.int64]
     skipped: tuple[SkippedClip, ...]
+    notes: tuple[tuple[str, ...], ...] = ()
 
 
 def score_clips(
@@ -78,6 +80,7 @@ def score_clips(
     skipped: list[SkippedClip] = []
     batches = {head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads}
     covered: list[tuple[int, int]] = []
+    notes: list[tuple[str, ...]] = []
     for start in range(0, len(clips), _CLIPS_AT_ONCE):
         faces, windows = [], []
         for clip in clips[start : start + _CLIPS_AT_ONCE]:
@@ -93,6 +96,7 @@ def score_clips(
             windows.append(window)
             done.append(clip)
             covered.append((int(window.covered_face.sum()), int(window.covered_eye.sum())))
+            notes.append(window.notes)
         if windows:
             eye, gaze = np.stack([window.eye for window in windows]), np.stack([window.gaze for window in windows])
             for name, rows in session.predict(np.stack(faces), eye, gaze).items():
@@ -100,7 +104,7 @@ def score_clips(
         progress("scoring clips", min(start + _CLIPS_AT_ONCE, len(clips)), len(clips))
     outputs = {name: np.concatenate(rows) for name, rows in batches.items()}
     slots = np.array(covered, np.int64).reshape(-1, 2)
-    return ClipScores(tuple(done), outputs, face_slots=slots[:, 0], eye_slots=slots[:, 1], skipped=tuple(skipped))
+    return ClipScores(tuple(done), outputs, slots[:, 0], slots[:, 1], skipped=tuple(skipped), notes=tuple(notes))
 
 
 def score_recording(session: Session, source: Source, progress: Progress = silent) -> Iterator[Result]:
@@ -148,6 +152,7 @@ def predict_paths(
     paths: Sequence[Path],
     *,
     strict: bool = False,
+    sheet_rate_hz: float = 0.0,
     faces: FaceOptions = FaceOptions(),
     skipped: list[SkippedClip] | None = None,
     opened: Callable[[Path, UsableClips], None] = lambda root, clips: None,
@@ -159,6 +164,7 @@ def predict_paths(
         session: the loaded bundle.
         paths: folders of EMER data sets or recordings.
         strict: fail on the first clip that can't be used.
+        sheet_rate_hz: rows a second of sheets that tell no times.
         faces: which face to follow in a recording.
         skipped: receives the clips that can't be used.
         opened: called with the clips of each data set before they are scored.
@@ -175,7 +181,8 @@ def predict_paths(
         if is_recording(path):
             yield from _recording(session, path, faces, progress)
         else:
-            usable = UsableClips.of(find_layout(path), session.bundle.manifest.window, progress)
+            window = session.bundle.manifest.window
+            usable = UsableClips.of(find_layout(path), window, progress, sheet_rate_hz=sheet_rate_hz)
             usable = replace(usable, skipped=in_order(usable.skipped, path, strict))
             opened(path, usable)
             usable.refuse_many_uncovered()
@@ -224,7 +231,8 @@ def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
     state = manifest.window.coverage(faces, eyes)
     heads = head_values(manifest, {name: rows[at] for name, rows in scores.outputs.items()})
     heads = heads if state is State.OK else {}
-    notes = standing_notes(manifest, causal=False)  # a clip's sheet has the events of the training data
+    # a clip's sheet has the events of the training data
+    notes = (*standing_notes(manifest, causal=False), *scores.notes[at])
     return Result(
         0, state, heads=heads, gap=gap_between(heads, manifest), face_slots=faces, eye_slots=eyes, notes=notes
     )

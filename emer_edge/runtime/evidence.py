@@ -19,7 +19,7 @@ from emer_edge.core.columns import COLUMN_KEYS, column_words
 from emer_edge.core.errors import BundleError
 from emer_edge.core.results import State
 from emer_edge.core.samples import Display, Frame, StimulusRect, TrackerSample
-from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
+from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS, NEW_RULE
 from emer_edge.runtime.doubts import SourceDoubts
 from emer_edge.runtime.faces import FaceCandidate, FaceDetector, FaceSource, Look
 from emer_edge.runtime.options import Source
@@ -49,7 +49,7 @@ class HopWindow:
         eye: the eye half.
         face_age_ms, sample_age_ms: age at `end_ns` of the newest usable face and of the newest sample that saw an eye.
         degraded: eye columns that the tracker has not filled.
-        notes: sources that are silent, a subject that was lost, eye columns that can't be right.
+        notes: sources that are silent, a subject that was lost, the tracker's noise, eye columns that can't be right.
     """
 
     end_ns: int
@@ -107,7 +107,9 @@ class Evidence:
         rate_hz = min(PLAUSIBLE_RATES_HZ[1], max(0.0, rate_hz))  # a device may claim any
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
         self._doubts = SourceDoubts(self.spec.length_ns)
-        self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz)
+        # sheets alone hold what a published network was trained on
+        events = NEW_RULE if manifest.events == "published" else manifest.events
+        self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz, events)
         display = source.seen_on(manifest.display)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
         self._say = say
@@ -199,6 +201,7 @@ class Evidence:
             notes=(
                 *silent,
                 *self._face_notes(end_ns, not cut.face_covered.all()),
+                *cut.eye.notes,
                 *(fault.text for fault in self.faults),
             ),
         )

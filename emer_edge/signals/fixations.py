@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from emer_edge.core.columns import DISTANCE, GAZE_POINT, MOVEMENT_TYPE, MovementType
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.samples import Display
-from emer_edge.core.window import EventsRule
-from emer_edge.signals.events import VIEWING_DISTANCE_MM, movement_types, runs
+from emer_edge.core.window import NEW_RULE, EventsRule
+from emer_edge.signals.events import movement_types
+from emer_edge.signals.rays import VIEWING_DISTANCE_MM, runs
 
 SIGMA_DEG: Final = 1.0
 _PLAUSIBLE_MM: Final = (200.0, 2000.0)
@@ -43,7 +44,7 @@ class Fixations:
 
 
 def find_fixations(
-    rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_], events: EventsRule = "causal"
+    rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_], events: EventsRule = NEW_RULE
 ) -> Fixations:
     """Find the fixations of a recording or clip.
 
@@ -51,15 +52,18 @@ def find_fixations(
         rows: (n, 39) raw columns, missing cells 0.
         times_ns: (n,) ascending.
         seen: (n,) whether any eye was seen.
-        events: `causal` runs the causal I-VT over all rows; `published` takes the movement types of column 33, where
-            1 is a fixation.
+        events: `causal-2` and `causal` run the causal I-VT over all rows; `published` takes the movement types of
+            column 33, where 1 is a fixation.
 
     Returns:
         Runs of fixation rows: the mean gaze point of the rows with an eye, and the time that the rows stand for.
     """
     if not len(rows):
         return Fixations(np.zeros((0, 2)), np.zeros(0))
-    kind = movement_types(rows, times_ns, seen) if events == "causal" else rows[:, MOVEMENT_TYPE].astype(np.int64)
+    if events == "published":
+        kind = rows[:, MOVEMENT_TYPE].astype(np.int64)
+    else:
+        kind = movement_types(rows, times_ns, seen, events)
     steps_ns = np.diff(times_ns)
     usual_ns = float(np.median(steps_ns)) if len(steps_ns) else 0.0
     lasts_ms = np.minimum(np.append(steps_ns, usual_ns), _LONGEST_STEP_NS) * 1e-6

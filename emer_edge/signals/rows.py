@@ -33,8 +33,9 @@ from emer_edge.core.columns import (
 )
 from emer_edge.core.results import State
 from emer_edge.core.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
-from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, EventsRule, WindowSpec
-from emer_edge.signals.events import event_columns, movement_types
+from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, NEW_RULE, EventsRule, WindowSpec
+from emer_edge.signals.events import Movements, event_columns, movements
+from emer_edge.signals.rays import Flags, Indices
 from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _BLANK_EYE = EyeReading()
@@ -132,10 +133,6 @@ def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, 
     return ((point_px[0] - stimulus.left_px) / stimulus.width_px, (point_px[1] - stimulus.top_px) / stimulus.height_px)
 
 
-Indices = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-
 def clip_times_ns(count: int, length_ns: int) -> Indices:
     """(count,) int64 times of a clip's items, nanoseconds after its start: item i of n at (i + 1) L / n."""
     return (np.arange(1, count + 1, dtype=np.int64) * length_ns) // max(count, 1)
@@ -230,11 +227,13 @@ class EyeWindow:
         eye: (32, 39) float32, the 39 columns of the chosen rows.
         gaze: (32, 2) float32, gaze point X, Y of the same rows in display pixels.
         covered: (32,) bool.
+        notes: the tracker's noise, where rows were smoothed against it.
     """
 
     eye: NDArray[np.float32]
     gaze: NDArray[np.float32]
     covered: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
 
 
 class EyeStream:
@@ -245,13 +244,13 @@ class EyeStream:
             faster than its nominal rate gets more, up to the fastest trackers' rate.
         rate_hz: nominal rate; gaps are filled with EyesNotFound rows at this rate. 0 means a clip without times,
             which has no gaps.
-        events: `causal` computes columns 33 to 39, `published` keeps them as appended.
+        events: the rule that computes columns 33 to 39; `published` keeps them as appended.
 
     Attributes:
         out_of_order: number of refused rows, those not newer than the last.
     """
 
-    def __init__(self, capacity: int, rate_hz: float, events: EventsRule = "causal") -> None:
+    def __init__(self, capacity: int, rate_hz: float, events: EventsRule = NEW_RULE) -> None:
         self._capacity = capacity
         self._period_ns = round(NANOSECONDS / rate_hz) if rate_hz > 0 else 0
         self._capacity_ns = capacity * self._period_ns
@@ -262,7 +261,7 @@ class EyeStream:
         self._seen = np.zeros(capacity, np.bool_)
         self._count = 0
         self._last_ns = -1
-        self._types: tuple[tuple[int, int, int], NDArray[np.int64]] | None = None  # of the window cut last
+        self._moved: tuple[tuple[int, int, int], Movements] | None = None  # of the window cut last
         self.out_of_order = 0
 
     @property
@@ -320,12 +319,13 @@ class EyeStream:
             eye = np.zeros((EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
             return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
         eye = self._rows[order[index]]
-        if self._events == "causal":
-            rows, window = self._rows[order], (self._count, end_ns, spec.length_ns)
-            if self._types is None or self._types[0] != window:  # training draws from the same window repeatedly
-                self._types = window, movement_types(rows, times_ns, seen)
-            eye[:, EVENTS] = event_columns(rows, times_ns, seen, self._types[1], chosen=index)
-        return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
+        if self._events == "published":
+            return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
+        rows, window = self._rows[order], (self._count, end_ns, spec.length_ns)
+        if self._moved is None or self._moved[0] != window:  # training draws from the same window repeatedly
+            self._moved = window, movements(rows, times_ns, seen, self._events)
+        eye[:, EVENTS] = event_columns(rows, times_ns, seen, self._moved[1].kind, chosen=index)
+        return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered, self._moved[1].notes)
 
     def _fill_until(self, time_ns: int) -> None:
         if not self._period_ns or not self._count:

@@ -113,6 +113,36 @@ def nominal_rate_hz(times_ns: Sequence[int]) -> float:
     return float(1e9 / (steps[short].sum() / short.sum()))
 
 
+_USUAL_RATES_HZ: Final = (30, 50, 60, 90, 100, 120, 150, 200, 240, 250, 300, 400, 500, 600, 1000, 1200, 2000)
+_LEAST_ROWS: Final = 3  # of an event that tells a period
+_LEAST_EVENTS: Final = 5
+_MOST_FOLLOW: Final = 0.8  # of the events: else durations and rows have nothing to do with each other
+
+
+def rate_of_events_hz(events: NDArray[np.float64]) -> float:
+    """Rows a second by the durations that an export writes on the rows of an event; 0 where they don't tell.
+
+    The slope of duration over rows of all whole events, so that it does not matter whether an export counts an event's
+    last period. A rate within 1 % of a usual one is that one.
+
+    Args:
+        events: (n, 3) movement type, duration in ms and index of each row, NaN where missing.
+    """
+    starts = np.flatnonzero(np.append(True, (events[1:] != events[:-1]).any(axis=1)))[1:]
+    rows, lasting_ms = np.diff(starts).astype(np.float64), events[starts[:-1], 1]
+    known = (rows >= _LEAST_ROWS) & (lasting_ms > 0)
+    for _ in range(2):  # the second time without events that do not follow, such as those cut out of a recording
+        rows, lasting_ms = rows[known], lasting_ms[known]
+        if len(rows) < _LEAST_EVENTS or np.ptp(rows) == 0:
+            return 0.0
+        period_ms, shift_ms = np.polyfit(rows, lasting_ms, 1)
+        known = np.abs(period_ms * rows + shift_ms - lasting_ms) <= max(1.0, 1.5 * period_ms)
+    rate_hz = 1000.0 / period_ms if period_ms > 0 and known.mean() > _MOST_FOLLOW else 0.0
+    if not PLAUSIBLE_RATES_HZ[0] <= rate_hz <= PLAUSIBLE_RATES_HZ[1]:
+        return 0.0
+    return float(next((usual for usual in _USUAL_RATES_HZ if abs(rate_hz / usual - 1) <= 0.01), rate_hz))
+
+
 def too_slow(rate_hz: float) -> str:
     """Say, as the end of a sentence, why no eye tracker has this rate; empty where one may."""
     if rate_hz >= 0.95 * PLAUSIBLE_RATES_HZ[0]:  # a webcam's ten a second are never quite ten

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Recipe = Literal["emer-edge", "published"]
-"""`emer-edge`: all heads in one network, standardised columns, the eye-behaviour task. `published`: as its authors."""
+"""`emer-edge`: all heads in one network, standardised columns, an eye-behaviour task of its own. `published`: as the
+authors of EMERT train."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class TrainingConfig:
         epochs, batch, learning_rate: None takes the published 200, 16 and 1e-4, or, with a frozen backbone, 60, 32
             and 1e-3.
         weight_decay: of Adam.
-        eye_loss: weight of the eye-behaviour task; 0 disables it. None takes 0.1, or 0 in the published recipe.
+        eye_loss: weight of this project's own eye-behaviour task; 0 disables it. None takes 0.1, or 0 in the published
+            recipe.
         drop_columns: share of training windows that lose groups of eye columns which common trackers lack.
+        augment: worsen half of the training windows: noise, offsets and lost samples of the eyes, mirrored faces in
+            other light; faces before a frozen backbone stay as they are.
         frozen_backbone: compute the faces' features once and fit the rest.
         backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
             a seed.
@@ -68,6 +72,7 @@ class TrainingConfig:
     weight_decay: float = 5e-4
     eye_loss: float | None = None
     drop_columns: float = 0.0
+    augment: bool = False
     frozen_backbone: bool = False
     backbone_weights: Path | None = None
     seed: int = 0
@@ -89,6 +94,8 @@ class TrainingConfig:
                 raise ConfigurationError("the published recipe has no eye-behaviour task: leave --eye-loss out")
             if self.drop_columns:
                 raise ConfigurationError("the published recipe trains on whole rows: leave --drop-columns out")
+            if self.augment:
+                raise ConfigurationError("the published recipe trains on clips as they are: leave --augment out")
         elif self.head is not None:
             raise ConfigurationError("--head belongs to --recipe published; otherwise all labelled heads are trained")
         if not 1 <= self.fold <= 5:
@@ -137,7 +144,7 @@ class TrainingConfig:
 
     def settings(self) -> dict[str, str | int | float | bool | None]:
         """Return all that decides the result, as plain values: kept in the checkpoint, compared on resuming."""
-        plain = ("recipe", "head", "fold", "weight_decay", "drop_columns", "frozen_backbone", "seed")
+        plain = ("recipe", "head", "fold", "weight_decay", "drop_columns", "augment", "frozen_backbone", "seed")
         return {
             **{name: getattr(self, name) for name in plain},
             **{name: getattr(self, f"chosen_{name}") for name in ("epochs", "batch", "learning_rate", "eye_loss")},

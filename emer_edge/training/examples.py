@@ -13,15 +13,22 @@ from torch import Tensor
 
 from emer_edge.core.columns import EVENTS, GAZE_POINT, VALIDITY
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.samples import Display
 from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
-from emer_edge.data.windows import ClipWindow, PreparedClip
+from emer_edge.data.windows import AlterRows, ClipWindow, PreparedClip
+from emer_edge.data.worse_eyes import dropped_bursts, dropped_samples, moved_gaze
 from emer_edge.model.emert import Emert
 from emer_edge.signals.profiles import DROPPED_GROUPS, TrackerProfile
 from emer_edge.training.face_features import FaceSource
 
 _CHANCE: Final = 0.4  # of each group, in a window that loses any
 _SMALLEST: Final = 1e-6
+_AUGMENTED: Final = 0.5  # of the windows: the other half stays as it is
+_NOISE_PX: Final = (1.0, 20.0)
+_ERROR_PX: Final = 20.0  # half a degree
+_MOST_LOST: Final = 0.3
+_LIGHT: Final = 0.3  # at most, of gain and gamma
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,20 @@ class Examples:
         """Return the one deterministic window of every clip."""
         return [clip.window() for clip in self._prepared]
 
-    def draw(self, rng: np.random.Generator, *, published: bool, candidates_only: bool) -> list[ClipWindow]:
-        """Draw a random item of each slot: one window per clip."""
+    def draw(
+        self, rng: np.random.Generator, *, published: bool, candidates_only: bool, augment: bool = False
+    ) -> list[ClipWindow]:
+        """Draw a random item of each slot: one window per clip, half of them by `worse_eyes` with `augment`."""
         if published:
             return [clip.published_draw(rng) for clip in self._prepared]
-        return [clip.draw(rng, candidates_only=candidates_only) for clip in self._prepared]
+        return [
+            clip.draw(
+                rng,
+                candidates_only=candidates_only,
+                alter=worse_eyes(rng) if augment and rng.random() < _AUGMENTED else None,
+            )
+            for clip in self._prepared
+        ]
 
     def batches(
         self,
@@ -116,6 +132,30 @@ class Examples:
             at = torch.from_numpy(chosen)
             crops = faces.batch([self.clips[at] for at in chosen], [windows[at].frames for at in chosen])
             yield Batch(crops, eye[at], gaze[at], {name: values[at] for name, values in labels.items()}).to(device)
+
+
+def worse_eyes(rng: np.random.Generator) -> AlterRows:
+    """A worse tracker of a clip: noise of 1 to 20 px an eye, a constant error of each, up to 30 % of samples lost."""
+    sd_px = float(np.exp(rng.uniform(*np.log(_NOISE_PX))))
+    error_px, share = rng.normal(0.0, _ERROR_PX, (2, 1, 2)), float(rng.uniform(0.0, _MOST_LOST))
+    lose = (dropped_samples, dropped_bursts)[rng.integers(2)](share, rng)
+
+    def alter(
+        rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+        off_px = error_px + sd_px * rng.standard_normal((2, len(rows), 2))
+        return lose(moved_gaze(rows, off_px, Display()), times_ns, seen)
+
+    return alter
+
+
+def augment_faces(face: Tensor) -> Tensor:
+    """Mirror half of the windows (b, 8, 3, 112, 112) and light each otherwise; features stay as they are."""
+    if face.dim() == 3:
+        return face
+    mirrored = torch.rand(len(face), device=face.device) < _AUGMENTED
+    gain, power = (1 + _LIGHT * (2 * torch.rand(len(face), 1, 1, 1, 1, device=face.device) - 1) for _ in range(2))
+    return (gain * torch.where(mirrored[:, None, None, None, None], face.flip(-1), face) ** power).clamp(0.0, 1.0)
 
 
 def drop_columns(windows: Sequence[ClipWindow], share: float, rng: np.random.Generator) -> list[ClipWindow]:

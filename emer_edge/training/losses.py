@@ -1,9 +1,9 @@
 """The losses of training, and the figure on the selection slice that chooses the epoch.
 
-The loss is that of every head on the clips that have its label, the modality losses, and the eye-behaviour task:
-EMERT's authors train eye behaviour beside emotion in one transformer (arXiv 2512.16485). Here random rows are hidden
-from the network, and its transformed eye tokens must predict their movement type, pupils and gaze. The task has its own
-head, which no checkpoint keeps.
+The loss is that of every head on the clips that have its label, the modality losses, and the eye-behaviour task. That
+task is this project's own: the authors' code trains no eye behaviour. Random rows are hidden from the network, and its
+transformed eye tokens must predict their movement type, pupils and gaze. The task has its own head, which no checkpoint
+keeps.
 """
 
 from __future__ import annotations
@@ -56,11 +56,16 @@ def task_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Te
     return total
 
 
-def modality_loss(logits: Mapping[str, Tensor]) -> Tensor:
-    """Cross entropy of the modality classifier: modality -> (b, 3) logits, each row's truth being its modality."""
+def modality_loss(logits: Mapping[str, Tensor], *, summed: bool = False) -> Tensor:
+    """Cross entropy of the modality classifier.
+
+    Args:
+        logits: modality -> (b, 3), each row's truth being its modality.
+        summed: over the modalities, as the authors' code has it; else their mean.
+    """
     stacked = torch.cat([logits[name] for name in MODALITIES])
     truth = torch.arange(len(MODALITIES), device=stacked.device).repeat_interleave(len(logits[MODALITIES[0]]))
-    return functional.cross_entropy(stacked, truth)
+    return functional.cross_entropy(stacked, truth) * (len(MODALITIES) if summed else 1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from emer_edge.core.window import EventsRule
 from emer_edge.data.cache import contents_of
 from emer_edge.data.contents import contents_of_clips
 from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
-from emer_edge.data.overview import overview
+from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.backbone import seed_backbone
@@ -36,7 +36,7 @@ from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.model.saved_files import read_pickle
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import Batch, Examples, drop_columns, fit_standardisation
+from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
 from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
 
@@ -160,7 +160,7 @@ class _Run:
                 "optimiser": self.optimiser.state_dict(),
             }
             write_pickle(resume_path(config.output), content)
-            best = f" (best epoch {state.best_epoch}: {state.best_score:.3f})" if state.best_figures else ""
+            best = f" (best epoch {state.best_epoch})" if state.best_figures else ""
             self.progress(f"training{best}", state.epoch, config.chosen_epochs)
         self.model.load_state_dict(state.best_tensors, strict=False)
         save_checkpoint(target, self.model.eval(), self._metadata(state))
@@ -241,7 +241,10 @@ class _Run:
 
     def _draw(self, rng: np.random.Generator) -> list[ClipWindow]:
         return self.training.draw(
-            rng, published=self.config.recipe == "published", candidates_only=self.config.frozen_backbone
+            rng,
+            published=self.config.recipe == "published",
+            candidates_only=self.config.frozen_backbone,
+            augment=self.config.augment,
         )
 
     def _epoch(self, epoch: int) -> None:
@@ -268,12 +271,15 @@ class _Run:
         eye, gaze = model.standardise(batch.eye, batch.gaze)
         hidden = self.eye_task.hide(eye, gaze) if self.eye_task is not None else None
         seen = (eye, gaze) if hidden is None else (hidden.eye, hidden.gaze)
+        if config.augment:
+            batch = replace(batch, face=augment_faces(batch.face))
         fused = model.fuse_standardised(embed(model, batch), *seen)
         specific, invariant = model.modality_logits(fused)
+        summed = config.recipe == "published"
         loss = (
             weights.task * task_loss(fused.heads, batch.labels)
-            + weights.specific * modality_loss(specific)
-            + weights.invariant * modality_loss(invariant)
+            + weights.specific * modality_loss(specific, summed=summed)
+            + weights.invariant * modality_loss(invariant, summed=summed)
         )
         if self.eye_task is not None and hidden is not None:
             loss = loss + config.chosen_eye_loss * self.eye_task.loss(fused.tokens, hidden, batch.eye, eye)
@@ -324,6 +330,7 @@ class _Run:
                 training_hashes=tuple(sorted(clip_hash(salt, clip) for clip in self.training.clips)),
                 selection_hashes=tuple(sorted(clip_hash(salt, clip) for clip in self.selection.clips)),
                 synthetic=synthetic,
+                clocks=clocks_of(self.dataset.checks.values()),
             ),
             overview=overview(self.dataset),
             recipe=config.settings(),

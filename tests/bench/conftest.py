@@ -17,7 +17,7 @@ from emer_edge.bundle.manifest import (
 )
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.heads import HEADS, ClassHead
-from emer_edge.core.window import NANOSECONDS, WindowSpec
+from emer_edge.core.window import EVENT_CONSTANTS, NANOSECONDS, NEW_RULE, WindowSpec
 from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.synth.synthesise import synthesise
 from emer_edge.runtime.session import Session
@@ -29,7 +29,7 @@ WINDOW = WindowSpec(length_ns=24 * NANOSECONDS // 10, hops_per_slot=1)
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five participants with three clips each."""
-    return synthesise(tmp_path_factory.mktemp("data") / "set", 5, clips_per_participant=3, frames=8, workers=1)
+    return synthesise(tmp_path_factory.mktemp("data") / "set", 5, clips_per_participant=3, frames=40, workers=1)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,8 @@ def manifest(dataset: EmerDataset) -> Manifest:
         versions={},
         heads=heads,
         window=WINDOW,
-        events="causal",
+        events=NEW_RULE,
+        events_constants=EVENT_CONSTANTS[NEW_RULE],
         eye_columns=COLUMN_KEYS,
         face=FaceRecord(template_px=TEMPLATE),
         detector=load_detector().record,

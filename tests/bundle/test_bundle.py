@@ -25,7 +25,7 @@ from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import BundleError, OutputExistsError
 from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.samples import Display
-from emer_edge.core.window import WindowSpec
+from emer_edge.core.window import EVENT_CONSTANTS, WindowSpec
 
 
 def manifest() -> Manifest:
@@ -162,6 +162,15 @@ def test_a_link_that_leaves_the_folder_is_refused(bundle: Path) -> None:
 def test_an_invalid_manifest_names_the_field(bundle: Path, change: Any, named: str) -> None:
     edit(bundle, change)
     with pytest.raises(BundleError, match=named):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("constants", [{}, {"smoothing_longest_ms": 80.0, "smoothing_sigmas": 4.0}])
+def test_a_rule_of_other_constants_is_refused(bundle: Path, constants: dict[str, float]) -> None:
+    edit(bundle, lambda document: document.update(events="causal-2", events_constants=EVENT_CONSTANTS["causal-2"]))
+    assert load_bundle(bundle).manifest.events == "causal-2"
+    edit(bundle, lambda document: document.update(events_constants=constants))
+    with pytest.raises(BundleError, match=r"events causal-2 have the constants .*: export the bundle again"):
         load_bundle(bundle)
 
 

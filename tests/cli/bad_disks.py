@@ -134,7 +134,7 @@ def run(bundle: Path, work: Path, only: list[str]) -> None:
     out = work / "out"
     out.mkdir()
     os.chdir(work)
-    data = synthesise(work / "data", 5, seed=1, clips_per_participant=3, frames=8, workers=1)
+    data = synthesise(work / "data", 5, seed=1, clips_per_participant=3, frames=40, workers=1)
     visit = write_recording(work / "visit", 2.0)
     record = commands(bundle, data, visit, visit)["run --record"]
     assert answer(record, visit)["code"] == 0

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emer_folders import clip_names, eye_rows, folds_of, write_frames, write_sets, write_text, write_xlsx
+from emer_folders import (
+    clip_names,
+    eye_rows,
+    folds_of,
+    write_frames,
+    write_release,
+    write_sets,
+    write_text,
+    write_xlsx,
+)
 from typer.testing import CliRunner
 
 from emer_edge.cli.app import app
@@ -88,6 +98,31 @@ def test_names_that_file_systems_take_for_one_are_one(tmp_path: Path) -> None:
     for sheet in list((root / "eye").iterdir()):
         sheet.rename(sheet.with_name(f"{sheet.stem.upper()} .xlsx"))
     assert [clip.name for clip in EmerDataset.open(root).clips] == names
+
+
+@pytest.mark.case(
+    "a folder called `3_film_happy Happy`, a label after a blank", source="EMER's folders", before="no label, no sheet"
+)
+@pytest.mark.parametrize("write", [write_sets, write_release])
+def test_names_are_cut_at_the_blank_before_a_label(tmp_path: Path, write: Callable[..., Path]) -> None:
+    root = write(tmp_path / "EMER", NAMES, folds_of(NAMES))
+    one, other, third = NAMES[:3]
+    (folder,), (sheet,) = root.rglob(one), root.rglob(f"{other}.xlsx")
+    folder.rename(folder.with_name(f"{one} Happy"))
+    sheet.rename(sheet.with_name(f"{other} sad Negative.xlsx"))
+    if write is write_release:
+        text = (root / "emer_set.txt").read_text()
+        (root / "emer_set.txt").write_text(text.replace(third, f"{third} Fear"))
+    dataset = EmerDataset.open(root, keep_folds=True)
+    assert [clip.name for clip in dataset.clips] == NAMES
+    assert {clip.name: clip.fold for clip in dataset.clips} == folds_of(NAMES)
+
+
+def test_two_folders_of_one_clip_are_said(root: Path) -> None:
+    folder = folder_of(root, NAMES[0])
+    shutil.copytree(folder, folder.with_name(f"{NAMES[0]} Happy"))
+    assert list(skipped(EmerDataset.open(root))) == NAMES[:1]
+    assert "Happy" in skipped(EmerDataset.open(root))[NAMES[0]]
 
 
 def test_a_sheet_that_an_export_named_is_hinted_at_and_counted(root: Path) -> None:

@@ -45,11 +45,26 @@ def test_polarity_follows_from_emotion_unless_it_is_given(tmp_path: Path) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.case(
+    "faces labelled with an emotion and no polarity",
+    source="EMER's labels: neutral faces are positive or negative, too",
+    before="shown polarity derived from the emotion",
+)
+def test_shown_polarity_never_follows_from_shown_emotion(tmp_path: Path) -> None:
+    row = ["a", "surprise", "", "", "", "anger", "", "", "", ""]
+    assert open_labels(write(tmp_path, BOTH_VIEWS, row)).labels("a", {}) == {"er-7": 3, "er-3": 0, "fer-7": 5}
+    table = open_labels(write(tmp_path, ("ID", "FER_Emotion"), ["a", "anger"]))
+    assert (table.heads, table.labels("a", {})) == (("fer-7",), {"fer-7": 5})
+    coded = open_labels(write(tmp_path, BOTH_VIEWS, *([f"c{at}", *[""] * 5, at, *[""] * 3] for at in (0, 1, 2))))
+    with pytest.raises(ConfigurationError, match="--label-column fer-3= to do without shown polarity"):
+        coded.code_order(None)
+
+
 def test_one_view_in_codes(tmp_path: Path) -> None:
     path = write(tmp_path, CODES, *([f"{code}_film_x", code, 0.5, 0, 2] for code in range(7)))
     for view, heads in (
         ("er", ("er-7", "er-3", "er-valence", "er-arousal")),
-        ("fer", ("fer-7", "fer-3", "fer-valence", "fer-arousal", "fer-intensity")),
+        ("fer", ("fer-7", "fer-valence", "fer-arousal", "fer-intensity")),
     ):
         table = open_labels(path, view=view)  # type: ignore[arg-type]
         assert table.heads == heads

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import stand_in
@@ -177,12 +178,24 @@ def test_networks_that_read_other_windows_are_refused(folder: Path, tmp_path: Pa
         open_sources(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
 
 
+def test_the_causal_rule_gives_way_to_its_successor(folder: Path, tmp_path: Path) -> None:
+    demo = open_sources(ExportOptions(tmp_path / "x.emer", "fp32"))
+    assert (demo.events, demo.notes) == ("causal-2", ())
+    model, metadata = demo.networks[0].model, demo.networks[0].metadata
+    for events, said in (("causal", 1), ("causal-2", 0), ("published", 0)):
+        path = tmp_path / f"{events}.pt"
+        save_checkpoint(path, model, msgspec.structs.replace(metadata, events=events))
+        sources = open_sources(ExportOptions(tmp_path / "x.emer", "fp32", [str(path)]))
+        assert sources.events == ("published" if events == "published" else "causal-2")
+        assert ["causal-2, which differs on noisy trackers only" in note for note in sources.notes] == [True] * said
+
+
 def test_networks_with_other_events_rules_are_refused(folder: Path, tmp_path: Path) -> None:
     model = Emert("nine", ("fer-7",)).eval()
     metadata = described(model)
     save_checkpoint(tmp_path / "causal.pt", model, metadata)
     arguments = [f"er-7={folder / 'discrete.pth'}", str(tmp_path / "causal.pt")]
-    with pytest.raises(ConfigurationError, match=r"other columns 33 to 39 .* \(events published and events causal\)"):
+    with pytest.raises(ConfigurationError, match=r"other columns 33 to 39 .* \(events published and events causal-2\)"):
         open_sources(ExportOptions(tmp_path / "x.emer", "fp32", arguments))
 
 

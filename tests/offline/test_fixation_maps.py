@@ -14,7 +14,7 @@ from emer_edge.offline.fixation_maps import INDEX_FILE, write_fixation_maps
 
 
 def test_a_map_for_every_clip_and_recording(bundle: Bundle, tmp_path: Path) -> None:
-    clips = synthesise(tmp_path / "clips", participants=5, clips_per_participant=1, frames=8, workers=1)
+    clips = synthesise(tmp_path / "clips", participants=5, clips_per_participant=1, frames=40, workers=1)
     visit = write_recording(tmp_path / "visit", seconds=2.0)
     names = {item.name for item in find_layout(clips).clips} | {"visit"}
     count, skipped = write_fixation_maps([clips, visit], tmp_path / "maps", bundle.manifest)
@@ -29,7 +29,7 @@ def test_a_map_for_every_clip_and_recording(bundle: Bundle, tmp_path: Path) -> N
 
 
 def test_clips_without_a_sheet_are_named(bundle: Bundle, tmp_path: Path) -> None:
-    clips = synthesise(tmp_path / "clips", participants=5, clips_per_participant=1, frames=8, workers=1)
+    clips = synthesise(tmp_path / "clips", participants=5, clips_per_participant=1, frames=40, workers=1)
     sheets = sorted((clips / "eye").iterdir())
     sheets[0].unlink()
     sheets[1].write_bytes(b"no sheet")

@@ -187,7 +187,7 @@ def test_says_when_nobody_knows_how_times_relate(bundle: Bundle, video: Path, tr
 
 
 def test_says_that_published_events_differ(bundle: Bundle, video: Path, tracker: Path) -> None:
-    published = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, events="published"))
+    published = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, events="published", events_constants={}))
     with Pipeline(published, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0) as pipeline:
         assert "columns 33 to 39" in next(pipeline).notes[1]
 

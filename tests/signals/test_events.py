@@ -71,7 +71,7 @@ def test_live_windows_agree_with_the_offline_filter(noise_px: float) -> None:
         for end_ns in range(SPEC.length_ns + NANOSECONDS, SECONDS * NANOSECONDS, SPEC.hop_ns):
             first, stop = np.searchsorted(times_ns, (end_ns - SPEC.length_ns, end_ns), side="right")
             part = slice(first, stop)
-            right = movement_types(eyes.rows[part], times_ns[part], eyes.seen[part]) == expected[part]
+            right = movement_types(eyes.rows[part], times_ns[part], eyes.seen[part], "causal") == expected[part]
             every.append(right.mean())
             settled.append(right[times_ns[part] < end_ns - SETTLE_NS].mean())
             newest.append(right[-1])

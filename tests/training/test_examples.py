@@ -12,13 +12,14 @@ import torch
 from emer_edge.core.columns import EVENTS, GAZE_POINT
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
 from emer_edge.data.windows import ClipWindow, load_faces
 from emer_edge.model.backbone import ResNet18, seed_backbone
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import drop_columns
+from emer_edge.training.examples import Examples, augment_faces, drop_columns, worse_eyes
 from emer_edge.training.face_features import FrozenFaces, ImageFaces, calibrate_batch_norms, load_backbone_weights
 
 
@@ -163,3 +164,60 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(3, 3).state_dict(), tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="another network"):
         load_backbone_weights(ResNet18(), tmp_path / "a.pth", adapt=True)
+
+
+def test_worse_eyes_are_off_together_and_lose_some_rows() -> None:
+    eyes = generate("fear")
+    rows, times_ns, seen = eyes.rows, eyes.times_ns, eyes.seen
+    lost, off = [], []
+    for seed in range(30):
+        worse, kept_ns, saw = worse_eyes(np.random.default_rng(seed))(rows, times_ns, seen)
+        again = worse_eyes(np.random.default_rng(seed))(rows, times_ns, seen)
+        np.testing.assert_array_equal(worse, again[0])
+        before = rows[np.searchsorted(times_ns, kept_ns)]
+        assert worse.shape == (len(kept_ns), 39)
+        np.testing.assert_array_equal(worse[:, 12:22], before[:, 12:22])  # pupils, validity, positions
+        np.testing.assert_array_equal(worse[~saw], before[~saw])
+        left = saw & (before[:, 2] != 0)
+        lost.append(1 - len(kept_ns) / len(rows))
+        off.append(float((worse[left, 2] - before[left, 2]).std()))
+    assert max(lost) < 0.6
+    assert np.mean(lost) > 0.05
+    assert 0.8 < min(off) < 3 < 10 < max(off) < 22
+
+
+def test_half_of_the_windows_are_drawn_worse_and_their_movements_follow(small: EmerDataset) -> None:
+    examples = Examples(small.clips, ("er-7",), WindowSpec(), "causal-2")
+    drawn = [
+        examples.draw(np.random.default_rng(5), published=False, candidates_only=True, augment=augment)
+        for augment in (False, True)
+    ]
+    sheets = [{row[:6].tobytes() for row in clip.eye().rows} for clip in small.clips]
+    own = [
+        np.mean([row[:6].tobytes() in sheet for row in window.eye])
+        for sheet, window in zip(sheets, drawn[1], strict=True)
+    ]
+    assert all(row[:6].tobytes() in sheet for sheet, window in zip(sheets, drawn[0], strict=True) for row in window.eye)
+    assert 4 < sum(share == 1 for share in own) < 16
+    assert all(np.isin(window.eye[:, 32], range(4)).all() for window in drawn[1])
+
+
+def test_faces_are_mirrored_and_lit_otherwise() -> None:
+    torch.manual_seed(0)
+    ramp = torch.linspace(0.2, 0.8, 112).expand(64, 8, 3, 112, 112)
+    after = augment_faces(ramp)
+    assert after.shape == ramp.shape
+    assert after.min() >= 0
+    assert after.max() <= 1
+    mirrored = after[:, 0, 0, 0, 0] > after[:, 0, 0, 0, -1]
+    assert 16 < mirrored.sum() < 48
+    assert after[:, 0, 0, 0, 56].std() > 0.05
+    assert torch.equal(after[:, :1].expand_as(after), after)  # one way a window
+    features = torch.randn(4, 8, 512)
+    assert augment_faces(features) is features
+
+
+def test_augmenting_is_a_setting_that_the_published_recipe_has_not() -> None:
+    assert TrainingConfig(Path("a.pt"), augment=True).settings()["augment"] is True
+    with pytest.raises(ConfigurationError, match="leave --augment out"):
+        TrainingConfig(Path("a.pt"), recipe="published", head="er-7", augment=True)

@@ -42,6 +42,17 @@ def test_modality_loss_names_the_modality() -> None:
     assert modality_loss(even).item() == pytest.approx(math.log(3))
 
 
+@pytest.mark.case("the published recipe", source="the authors' loss function", before="a third of their modality loss")
+def test_the_authors_sum_the_modalities_cross_entropies() -> None:
+    torch.manual_seed(0)
+    logits = {name: torch.randn(4, 3) for name in ("face", "eye", "gaze")}
+    theirs = sum(
+        torch.nn.functional.cross_entropy(logits[name], torch.full((4,), at)) for at, name in enumerate(logits)
+    )
+    assert modality_loss(logits, summed=True).item() == pytest.approx(theirs.item())
+    assert modality_loss(logits).item() == pytest.approx(theirs.item() / 3)
+
+
 def test_the_reversal_turns_the_gradient_of_invariant_features_alone() -> None:
     x = torch.ones(3, requires_grad=True)
     reverse_gradient(x, 2.0).sum().backward()

@@ -194,6 +194,14 @@ def test_the_output_is_not_overwritten_unasked(trained: Path, small: EmerDataset
         train(small, frozen(trained))
 
 
+def test_augmented_windows_train_and_are_recorded(small: EmerDataset, tmp_path: Path) -> None:
+    train(small, frozen(tmp_path / "a.pt", epochs=1, augment=True))
+    _, metadata = load_checkpoint(tmp_path / "a.pt")
+    assert (metadata.recipe["augment"], metadata.events) == (True, "causal-2")
+    assert metadata.data is not None
+    assert metadata.data.clocks == {"120 rows a second, told by event durations": 20}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

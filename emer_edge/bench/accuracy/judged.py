@@ -43,7 +43,7 @@ def facts_of(dataset: EmerDataset) -> DataFacts:
         ),
         regrouped=dataset.regrouped,
         shared_participants=len(dataset.shared_participants),
-        stimuli=len({clip.stimulus for clip in dataset.clips if clip.stimulus is not None}),
+        stimuli=len({clip.film for clip in dataset.clips} - {None}),
         labels=labels,
         synthetic=(dataset.root / _MARKER).is_file(),
         overview=overview(dataset),

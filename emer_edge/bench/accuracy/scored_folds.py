@@ -25,6 +25,7 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.heads import HEADS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import State
+from emer_edge.core.window import NEW_RULE
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import compare_events
 from emer_edge.metrics.prediction_metrics import mcnemar_p
@@ -113,10 +114,10 @@ def score_fold(
         figures[name] = accuracy_figures.head_accuracy(head, options, selection=selection)
     progress("intervals", len(heads), len(heads))
     gap = accuracy_figures.judge_gap(heads, manifest.gap_quantiles)
-    compared = compare_events(windows.clips, manifest.window)
+    compared = compare_events(windows.clips, manifest.window, manifest.events)
     views = [EyeView(manifest.events, profile) for profile in options.profiles]
     if options.profiles and compared:
-        views.append(EyeView("published" if manifest.events == "causal" else "causal"))
+        views.append(EyeView(NEW_RULE if manifest.events == "published" else "published"))
     accuracy = records.Accuracy(
         fold=fold,
         fingerprint=dataset.fingerprint,

@@ -63,7 +63,7 @@ def _scoring(report: BenchReport) -> Iterator[str]:
     origin = next((bundle.origin for bundle in bundles if bundle.origin is not None), None)
     window = f"a window of {origin.window_s:g} s with " if origin is not None else "a window of "
     rule = "eye movements were classified causally, as a live run does"
-    if bundles[0].accuracy is not None and bundles[0].accuracy.events != "causal":
+    if bundles[0].accuracy is not None and bundles[0].accuracy.events == "published":
         rule = "eye movements are those of the data set's own sheets"
     yield (
         f"A clip is {window}{FACE_SLOTS} face crops of {FACE_SIZE_PX} x {FACE_SIZE_PX} px and {EYE_SLOTS} eye rows of "

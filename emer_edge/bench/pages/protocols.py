@@ -170,7 +170,8 @@ def _pair_plots(report: BenchReport) -> Iterator[Figure]:
 @tabled(
     "Export's figures and these",
     "Bundle | Head | Metric | FP32, selection | exported, selection | held out",
-    "What export measured on its selection windows before and after quantisation, beside the held-out clips.",
+    "What the gate measured on selection windows before and after quantisation, beside the held-out clips. Choices "
+    "were made on those windows: their figures are no results.",
 )
 def _export(report: BenchReport) -> Rows:
     for bundle in report.bundles:

@@ -163,19 +163,11 @@ def _of_others(sums: NDArray[np.float64], counts: NDArray[np.int64], owners: Seq
 PERMUTATIONS: Final = 10
 
 
-def film_of(clip: Clip) -> str | None:
-    """The film, as the clip's name gives it with the emotion that it induces; None where it gives none.
-
-    In `3_film_happy` every film is called `film`, and the emotion alone distinguishes them.
-    """
-    return None if clip.stimulus is None else "_".join(filter(None, (clip.stimulus, clip.induced_emotion)))
-
-
 def film_and_class(clips: Sequence[Clip], view: View) -> list[Indices]:
     """Clips of the same film and the same class of one view: its seven emotions, else its three polarities."""
     names = (f"{view}-7", f"{view}-3")
     head = next((name for name in names if any(name in clip.labels for clip in clips)), "")
-    keys = [(film_of(clip), clip.labels.get(head)) for clip in clips]
+    keys = [(clip.film, clip.labels.get(head)) for clip in clips]
     return strata([None if None in key else key for key in keys])
 
 
@@ -250,7 +242,7 @@ def _changes(
     def faces_of(order: Indices) -> tuple[Floats, Floats, Floats]:
         return face[order], eye, gaze
 
-    same_film = strata([film_of(clip) for clip in windows.clips])
+    same_film = strata([clip.film for clip in windows.clips])
     film_and_face, film_and_feeling = film_and_class(windows.clips, "fer"), film_and_class(windows.clips, "er")
     other = "from another person's clip"
     return (

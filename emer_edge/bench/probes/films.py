@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows
-from emer_edge.bench.probes.ablations import film_of, strata
+from emer_edge.bench.probes.ablations import strata
 from emer_edge.bench.probes.effects import Indices, Judge, Outputs, Target, targets_of
 from emer_edge.bench.probes.film_decoding import Decoded, decode, summarise
 from emer_edge.bench.records import Estimated
@@ -122,9 +122,9 @@ def probe_films(
         known: from `known_clips`.
         permutations: of the decoding's chance.
     """
-    films = [film_of(clip) for clip in windows.clips]
+    films = [clip.film for clip in windows.clips]
     named = np.array([at for at, film in enumerate(films) if film is not None], np.int64)
-    trained = None if known is None else Counter(film_of(clip) for clip in known)
+    trained = None if known is None else Counter(clip.film for clip in known)
     unseen = np.array([at for at in named if trained is not None and films[at] not in trained], np.int64)
     decoded = None
     if len(named):
@@ -156,7 +156,7 @@ def probe_films(
 def _figures_by_film(
     outputs: Outputs, judge: Judge, clips: Sequence[Clip], trained: Counter[str | None] | None
 ) -> tuple[FilmFigures, ...]:
-    films = [film_of(clip) for clip in clips]
+    films = [clip.film for clip in clips]
     figures = []
     for rows in sorted(strata(films), key=lambda rows: str(films[rows[0]])):
         first = clips[rows[0]]
@@ -210,7 +210,7 @@ def _decoding(decoded: Decoded, judge: Judge, having: Indices, films: int) -> Fi
 def _baselines(
     outputs: Outputs, clips: Sequence[Clip], judge: Judge, *, known: Sequence[Clip] | None, decoded: Decoded | None
 ) -> list[FilmBaseline]:
-    films = [film_of(clip) for clip in clips]
+    films = [clip.film for clip in clips]
     induced = [clip.induced_emotion for clip in clips]
     usual = _usual(judge, known, films)
     baselines: list[FilmBaseline] = []
@@ -248,7 +248,7 @@ def _usual(judge: Judge, known: Sequence[Clip] | None, films: Sequence[str | Non
     """(n,) what is usual for each film, for each clip without anything of its own person."""
     if known is not None:
         taught = targets_of(judge.targets, known)
-        every = usual_labels(taught, [film_of(clip) for clip in known], np.ones(len(known), np.bool_))
+        every = usual_labels(taught, [clip.film for clip in known], np.ones(len(known), np.bool_))
         return [every] * len(films)
     owners = np.array(judge.owners)
     of_others = {owner: usual_labels(judge.targets, films, owners != owner) for owner in dict.fromkeys(judge.owners)}

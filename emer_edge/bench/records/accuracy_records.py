@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
 from emer_edge.bench.records import Estimated, Excluded, Record
+from emer_edge.core.window import EventsRule
 from emer_edge.metrics.probabilities import ReliabilityBin
 
 
@@ -166,7 +166,7 @@ class ViewAccuracy(Record, frozen=True):
     """The same clips through another tracker, or with the other rule of eye movements.
 
     Attributes:
-        name: the tracker profile's, or `causal events`, `published events`.
+        name: the tracker profile's, or `causal-2 events`, `published events`.
         about: what it stands for.
         rate_hz: rows a second at most; None where the sheets' own rows are taken.
         missing: keys of the columns that it can't fill.
@@ -179,7 +179,7 @@ class ViewAccuracy(Record, frozen=True):
     about: str
     rate_hz: float | None
     missing: tuple[str, ...]
-    events: Literal["causal", "published"]
+    events: EventsRule
     uncovered: int
     heads: dict[str, dict[str, Estimated]]
 
@@ -222,7 +222,7 @@ class Accuracy(Record, frozen=True, kw_only=True):
     fold: int
     fingerprint: str
     split_hash: str = ""
-    events: Literal["causal", "published"]
+    events: EventsRule
     clips: int
     participants: int
     uncovered: int

@@ -20,6 +20,7 @@ from emer_edge.bench.accuracy.clip_scores import (
 from emer_edge.bench.bench_options import ScoringOptions
 from emer_edge.bench.executors import Spread
 from emer_edge.bundle import Bundle
+from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.samples import Frame
 from emer_edge.data.dataset import Clip, EmerDataset
@@ -122,8 +123,8 @@ def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None
         ScoringOptions(**wrong)  # type: ignore[arg-type]
 
 
-RATE_HZ = 1000.0
-"""Above the rate of the rows, so that nothing counts as a gap and the ring holds them all."""
+RATE_HZ = 120.0
+"""Of the rows, as the sheets' event durations tell."""
 
 
 @pytest.mark.parametrize("pick", ["newest", "middle"])
@@ -132,8 +133,8 @@ def test_live_windows_are_those_of_a_run_that_sees_the_clip(bundle: Bundle, data
     spec = replace(bundle.manifest.window, pick=pick, hops_per_slot=2)
     manifest = msgspec.structs.replace(bundle.manifest, window=spec)
     track = clip.eye()
-    frame_times = clip_times_ns(len(clip.frame_names), spec.length_ns).tolist()
-    row_times = clip_times_ns(len(track.rows), spec.length_ns).tolist()
+    row_times = track.times_ns.tolist()
+    frame_times = clip_times_ns(len(clip.frame_names), row_times[-1]).tolist()
     expected = []
     with Session(bundle) as session:
         run = Evidence(manifest, session.detector, RATE_HZ)
@@ -141,7 +142,7 @@ def test_live_windows_are_those_of_a_run_that_sees_the_clip(bundle: Bundle, data
         frames, rows = iter(enumerate(frame_times)), iter(range(len(row_times)))
         frame, row = next(frames, None), next(rows, None)
         taken: list[int] = []
-        for end_ns in range(spec.hop_ns, spec.length_ns + 1, spec.hop_ns):
+        for end_ns in range(spec.hop_ns, row_times[-1] + 1, spec.hop_ns):
             while frame is not None and frame[1] <= end_ns:
                 index, stamp_ns = frame
                 image = clip.frame(index)
@@ -172,10 +173,20 @@ def test_live_windows_of_a_clip_are_few_when_little_is_covered(dataset: EmerData
     assert prepared.live() == []
 
 
-def test_the_last_live_window_of_a_clip_of_a_windows_length_is_its_own(bundle: Bundle, dataset: EmerDataset) -> None:
+def test_the_last_live_window_of_a_clip_of_a_windows_length_is_its_own(
+    bundle: Bundle, dataset: EmerDataset, tmp_path: Path
+) -> None:
     spec = bundle.manifest.window
+    clip = dataset.fold(1)[0]
+    times_ns = clip_times_ns(288, spec.length_ns)
+    lines = [
+        [*COLUMN_KEYS, "Timestamp [ns]"],
+        *([*row, at] for row, at in zip(clip.eye().rows, times_ns, strict=False)),
+    ]
+    sheet = tmp_path / "clip.tsv"
+    sheet.write_text("\n".join("\t".join(map(str, line)) for line in lines))
     with Session(bundle) as session:
-        encoded = encode_clip(session, dataset.fold(1)[0], ScoringOptions(draws=1))
+        encoded = encode_clip(session, replace(clip, sheet_path=sheet), ScoringOptions(draws=1))
     live, newest = encoded.windows["live"], encoded.windows["newest"]
     np.testing.assert_array_equal(live.frames[-1], newest.frames[0])
     np.testing.assert_array_equal(live.eye[-1], newest.eye[0])

@@ -126,7 +126,7 @@ def test_a_tracker_that_gives_everything_is_the_figure_itself(viewed) -> None:
 
 def test_a_lesser_tracker_is_named_with_what_it_lacks(viewed) -> None:
     lesser = viewed.views[1]
-    assert (lesser.name, lesser.rate_hz, lesser.events) == ("serial-xy", 60.0, "causal")
+    assert (lesser.name, lesser.rate_hz, lesser.events) == ("serial-xy", 60.0, "causal-2")
     assert lesser.missing == PROFILES["serial-xy"].missing_columns
     assert lesser.heads["er-valence"]["mae"].value != viewed.heads["er-valence"].metrics["mae"].value
 

@@ -12,7 +12,6 @@ from emer_edge.bench.probes.ablations import (
     exchangeable,
     exchanged,
     film_and_class,
-    film_of,
     no_eyes,
     no_face,
     strata,
@@ -229,9 +228,9 @@ def test_names_that_tell_no_film_leave_the_exchange_within_films_out() -> None:
 
 
 def test_the_induced_emotion_tells_films_apart_that_share_a_name() -> None:
-    assert film_of(clip("3_film_happy")) == "film_happiness"
-    assert film_of(clip("3_film_sad")) == "film_sadness"
-    assert film_of(clip("unnamed")) is None
+    assert clip("3_film_happy").film == "film_happiness"
+    assert clip("3_film_sad").film == "film_sadness"
+    assert clip("unnamed").film is None
 
 
 def test_the_same_seed_gives_the_same_figures(ablations: dict[str, Ablation]) -> None:
