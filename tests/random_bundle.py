@@ -5,11 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from runtime_inputs import TEMPLATE, WINDOW
 
 from emer_edge.bundle import Bundle, BundleWriter, Manifest
-from emer_edge.bundle.manifest import BundledHead, FaceRecord, GateRecord, PrecisionRecord, VerificationRecord
+from emer_edge.bundle.guard_file import GUARD_NAME, KnownFaces, write_guard
+from emer_edge.bundle.manifest import (
+    SCHEMA,
+    BundledHead,
+    FaceRecord,
+    GateRecord,
+    PrecisionRecord,
+    VerificationRecord,
+)
+from emer_edge.bundle.reading_records import GapRecord, GuardRecord
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.window import EVENT_CONSTANTS, NEW_RULE
@@ -31,7 +41,7 @@ def make_bundle(path: Path) -> Bundle:
         for each in HEADS.values()
     )  # fmt: skip
     manifest = Manifest(
-        schema=1,
+        schema=SCHEMA,
         name="random",
         created="2026-01-01T00:00:00Z",
         versions={},
@@ -46,11 +56,14 @@ def make_bundle(path: Path) -> Bundle:
         gate=GateRecord(verdict="not run"),
         verification=VerificationRecord(inputs="none", largest_error={}),
         files={},
-        gap_quantiles=tuple(each / 100 for each in range(101)),
+        gap=GapRecord(clips=80, agreeing=tuple(each / 40 for each in range(40)), differ=((0.0, 0.1), (1.0, 0.9))),
+        guard=GuardRecord(limits={"cpu/face_encoder": 1.0}, people=5, alarms=0, alarms_left_out=1),
         demo=True,
     )
     with BundleWriter(path) as writer:
         parts = {"face_encoder": face_encoder(model), "fusion": fusion(model), **detector.parts}
+        known = KnownFaces(np.zeros(128, np.float32), np.eye(32, 128, dtype=np.float32), np.full(33, 1e3, np.float32))
+        writer.add(GUARD_NAME, write_guard({"cpu/face_encoder": known}))
         for name, part in parts.items():
             writer.add(f"cpu/{name}.onnx", part.SerializeToString())
         return writer.commit(manifest)

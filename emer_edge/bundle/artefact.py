@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from emer_edge.bundle.golden_file import GOLDEN_NAME, Golden, read_golden
+from emer_edge.bundle.guard_file import GUARD_NAME, KnownFaces, read_guard
 from emer_edge.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest
 from emer_edge.bundle.onnx_rule import check_part
 from emer_edge.bundle.reading import check_names, read_inside
@@ -25,7 +26,7 @@ from emer_edge.core.whole_file import Target, name_folder, unfinished_folder
 
 _LARGEST_MANIFEST: Final = 16 << 20
 _LARGE_BYTES: Final = 256 << 20  # from here on hashing takes seconds on a board, so that its progress is shown
-_OWN: Final = frozenset({MANIFEST_NAME, GOLDEN_NAME, SIGNATURE_NAME, "report.json", "report.html"})
+_OWN: Final = frozenset({MANIFEST_NAME, GOLDEN_NAME, GUARD_NAME, SIGNATURE_NAME, "report.json", "report.html"})
 _SUFFIX: Final = ".onnx"
 
 
@@ -81,6 +82,10 @@ class Bundle:
         """The golden inputs and outputs; BundleError where there are none, or they are damaged."""
         return read_golden(self.content(GOLDEN_NAME), f"{self.path / GOLDEN_NAME}")
 
+    def guard(self) -> dict[str, KnownFaces]:
+        """Where the embeddings of training lie, by face encoder; BundleError where there is none, or it is damaged."""
+        return read_guard(self.content(GUARD_NAME), f"{self.path / GUARD_NAME}")
+
     def content(self, relative: str) -> bytes:
         """A file's bytes, as held, or read anew once they are released; BundleError where it is absent or changed."""
         if relative not in self.manifest.files:
@@ -127,7 +132,7 @@ def load_bundle(path: str | Path, *, key: str | Path | None = None, progress: Pr
             progress("checking the bundle, MB", done >> 20, total >> 20)
         if relative.endswith(_SUFFIX):
             check_part(content, f"{folder}: {relative}")
-        if relative.endswith(_SUFFIX) or relative == GOLDEN_NAME:
+        if relative.endswith(_SUFFIX) or relative in (GOLDEN_NAME, GUARD_NAME):
             bundle._held[relative] = content
     return bundle
 

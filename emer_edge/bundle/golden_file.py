@@ -14,7 +14,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,21 +61,27 @@ def write_golden(golden: Golden) -> bytes:
         arrays |= {f"out/{variant}/{part}/{name}": tensor for name, tensor in tensors.items()}
     for number, tensors in golden.ends.items():
         arrays |= {f"end/{number}/{name}": tensor for name, tensor in tensors.items()}
+    return archive_of(arrays)
+
+
+def archive_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Encode arrays by their names as a NumPy archive, compressed."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the names for parameters
     return buffer.getvalue()
 
 
-def read_golden(content: bytes, where: str = GOLDEN_NAME) -> Golden:
-    """Read the content of `golden.npz`, which is called `where` in messages.
+def read_archive(content: bytes, where: str) -> Tensors:
+    """The arrays of an archive by their names.
+
+    Args:
+        content: of the file.
+        where: what it is called in messages.
 
     Raises:
-        BundleError: it is damaged, holds an unknown name, another type than float32, numbers that are not finite, or
-            more than 256 MB once it is unpacked.
+        BundleError: it is damaged, holds another type than float32, numbers that are not finite, or more than 256 MB
+            once it is unpacked.
     """
-    inputs: dict[str, Tensors] = {}
-    outputs: dict[tuple[Variant, str], Tensors] = {}
-    ends: dict[int, Tensors] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             sizes = [member.file_size for member in archive.infolist()]
@@ -84,22 +90,35 @@ def read_golden(content: bytes, where: str = GOLDEN_NAME) -> Golden:
                 f"{where} would unpack to {len(sizes)} tensors of {sum(sizes) >> 20} MB, more than any export writes; "
                 "don't use this bundle"
             )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            for key in arrays.files:
-                array = arrays[key]
-                if array.dtype != np.float32 or not np.isfinite(array).all():
-                    raise BundleError(f"{where}: {key} is not finite float32; export the bundle again")
-                match key.split("/"):
-                    case ["in", part, name]:
-                        inputs.setdefault(part, {})[name] = array
-                    case ["out", variant, part, name] if variant in VARIANTS:
-                        outputs.setdefault((cast(Variant, variant), part), {})[name] = array
-                    case ["end", number, head] if number.isdecimal():
-                        ends.setdefault(int(number), {})[head] = array
-                    case _:
-                        raise BundleError(f"{where} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
+        with np.load(io.BytesIO(content), allow_pickle=False) as opened:
+            arrays = {key: opened[key] for key in opened.files}
     except BundleError:
         raise
     except Exception as error:  # zip, zlib and NumPy share no exception
         raise BundleError(f"can't read {where}: {error}; export the bundle again") from None
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise BundleError(f"{where}: {key} is not finite float32; export the bundle again")
+    return arrays
+
+
+def read_golden(content: bytes, where: str = GOLDEN_NAME) -> Golden:
+    """Read the content of `golden.npz`, which is called `where` in messages.
+
+    Raises:
+        BundleError: it holds an unknown name, and as `read_archive`.
+    """
+    inputs: dict[str, Tensors] = {}
+    outputs: dict[tuple[Variant, str], Tensors] = {}
+    ends: dict[int, Tensors] = {}
+    for key, array in read_archive(content, where).items():
+        match key.split("/"):
+            case ["in", part, name]:
+                inputs.setdefault(part, {})[name] = array
+            case ["out", variant, part, name] if variant in VARIANTS:
+                outputs.setdefault((variant, part), {})[name] = array
+            case ["end", number, head] if number.isdecimal():
+                ends.setdefault(int(number), {})[head] = array
+            case _:
+                raise BundleError(f"{where} holds {key!r}, unknown to this emer-edge; upgrade emer-edge")
     return Golden(inputs, outputs, ends)

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from emer_edge.bundle.reading import read_json
+from emer_edge.bundle.reading_records import MOST_LOST_POINTS, GapRecord, GuardRecord, WithoutEyesRecord
 from emer_edge.bundle.variants import VARIANTS
 from emer_edge.core.errors import BundleError, EmerEdgeError
 from emer_edge.core.heads import HEADS, protocols_of
@@ -20,9 +21,10 @@ from emer_edge.core.standard_streams import to_json
 from emer_edge.core.window import EVENT_CONSTANTS, EYE_COLUMN_COUNT, FACE_SIZE_PX, NANOSECONDS, EventsRule, WindowSpec
 
 MANIFEST_NAME: Final = "manifest.json"
-SCHEMA: Final = 2
-"""Version 2 may hold several precisions: parts such as `face_encoder-int8`, and `Manifest.combinations`."""
-_READ: Final = (1, SCHEMA)
+SCHEMA: Final = 3
+"""Version 2 may hold several precisions: parts such as `face_encoder-int8`, and `Manifest.combinations`. Version 3 may
+hold `guard.npz`, `Manifest.guard`, `Manifest.gap` and `Manifest.without_eyes`."""
+_READ: Final = (1, 2, SCHEMA)
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """The quantiles of an eye column in `Manifest.eye_quantiles`."""
 _LARGEST_BYTES: Final = 2 << 30  # of all files; an FP16 export for CPUs and GPUs has 95 MB
@@ -237,7 +239,10 @@ class Manifest(_Record, frozen=True):
         events_constants: that rule's `EVENT_CONSTANTS`.
         eye_columns: the 39 keys in input order.
         eye_quantiles: column key -> its `QUANTILES` in the training data; empty when unknown.
-        gap_quantiles: 101 percentiles of the gap among selection clips with two equal labels; empty when unknown.
+        gap_quantiles: of bundles before schema 3: 101 percentiles of the gap among agreeing selection windows.
+        gap: what the gap is compared with; None when unknown.
+        guard: of faces unlike those of training; None without data.
+        without_eyes: what FER loses without eyes; None when unknown.
         networks: of a bundle with several; empty for one.
         combinations: which parts may run together, the first precision's own variants first: their result passed the
             gate, or all are FP32, or they are one variant in a precision that was asked for by name. Empty in older
@@ -267,6 +272,9 @@ class Manifest(_Record, frozen=True):
     calibration: CalibrationRecord | None = None
     data: DataRecord | None = None
     gap_quantiles: tuple[float, ...] = ()
+    gap: GapRecord | None = None
+    guard: GuardRecord | None = None
+    without_eyes: WithoutEyesRecord | None = None
     networks: tuple[NetworkRecord, ...] = ()
     combinations: tuple[Combination, ...] = ()
     demo: bool = False
@@ -322,6 +330,17 @@ class Manifest(_Record, frozen=True):
     def all_networks(self) -> tuple[NetworkRecord, ...]:
         """The networks, also where there is only one."""
         return self.networks or (NetworkRecord(heads=self.head_names),)
+
+    @property
+    def blind_refusal(self) -> str | None:
+        """Why nothing is read without eyes; None where FER is."""
+        if not any(HEADS[name].view == "fer" for name in self.head_names):
+            return f"bundle {self.name} has no FER head, and ER needs eyes"
+        if (given := self.without_eyes) is None:
+            why = "it was exported by an older version, or without clips labelled for FER"
+            return f"bundle {self.name} does not say what FER loses without eyes: {why}"
+        lost = f"loses {given.lost_points:.1f} points of {given.worst} without eyes, more than {MOST_LOST_POINTS:g}"
+        return f"bundle {self.name} {lost}" if given.lost_points > MOST_LOST_POINTS else None
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -75,14 +75,14 @@ def run(
         ),
     ] = str(Source.camera),
     tracker: Annotated[
-        str,
+        str | None,
         _source(
             "Serial device (/dev/ttyUSB0, or serial:///dev/ttyUSB0?baud=921600&format=iscan), "
             "opengaze://host:4242 (Gazepoint), lsl:// or lsl://name, tobii://, or a file: Tobii Pro Lab export "
-            "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap). docs/trackers.md has the "
-            "parameters."
+            "(TSV, XLSX), Gazepoint CSV, a recording's folder, a recorded run (run.mcap); none, the default: the face "
+            "alone is read (FER). docs/trackers.md has the parameters."
         ),
-    ] = str(Source.tracker),
+    ] = None,
     pace: Annotated[
         Pace,
         _source("real: files play as they were recorded. fast: replay files, nothing dropped."),
@@ -287,7 +287,7 @@ def run(
     pipeline = Pipeline(opened, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
     if check:
         pipeline.check()
-        read = f" and {len(people)} streams" if people else f", {camera} and {tracker}"
+        read = f" and {len(people)} streams" if people else f", {camera} and {tracker or 'no eye tracker'}"
         say(f"{pipeline.bundle.path}{read} are in order; nothing was opened")
         return
     summary = play(

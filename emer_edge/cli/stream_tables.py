@@ -16,7 +16,7 @@ from emer_edge.cli.config_file import STREAM_TABLES, Setting, did_you_mean
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
 from emer_edge.runtime.options import Source, check_sources
 
-_NEEDED: Final = ("name", "camera", "tracker")
+_NEEDED: Final = ("name", "camera")
 _SOURCE_KEYS: Final = ("camera", "tracker", "offset-ms", "display", "stimulus-rect", "subject", "detect-every")
 _PERSON_KEYS: Final = ("participant", "consent-id")
 STREAM_KEYS: Final = (*_SOURCE_KEYS, *_PERSON_KEYS)

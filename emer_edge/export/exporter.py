@@ -18,6 +18,7 @@ from emer_edge import __version__
 from emer_edge.bundle import CPU, TENSORRT, file_of
 from emer_edge.bundle.artefact import BundleWriter
 from emer_edge.bundle.golden_file import GOLDEN_NAME, write_golden
+from emer_edge.bundle.guard_file import GUARD_NAME, write_guard
 from emer_edge.bundle.manifest import (
     SCHEMA,
     BundledHead,
@@ -27,6 +28,7 @@ from emer_edge.bundle.manifest import (
     PrecisionRecord,
     VerificationRecord,
 )
+from emer_edge.bundle.reading_records import GuardRecord
 from emer_edge.bundle.tensorrt_rule import ensure_buildable
 from emer_edge.calibration.crops import choose_clips
 from emer_edge.core.columns import COLUMN_KEYS
@@ -38,8 +40,15 @@ from emer_edge.export import matching
 from emer_edge.export.choosing.calibrating import calibration_clips
 from emer_edge.export.choosing.precision_choice import may_run
 from emer_edge.export.export_options import ExportOptions
-from emer_edge.export.judging.fitting import accuracy_of, fit_temperatures, gap_of_agreeing, probabilities_of
+from emer_edge.export.judging.fitting import (
+    accuracy_of,
+    fit_temperatures,
+    gap_record,
+    probabilities_of,
+    without_eyes_record,
+)
 from emer_edge.export.judging.gate import record_of
+from emer_edge.export.judging.guarding import make_guard
 from emer_edge.export.judging.workshop import MOST_CLIPS, Evidence, read_evidence
 from emer_edge.export.networks import WrittenNetworks, write_networks
 from emer_edge.export.parts.face_parts import DetectorPart, load_detector
@@ -208,10 +217,23 @@ class _Export:
         return Judged(
             temperatures,
             gate,
-            gap=gap_of_agreeing(outputs, truth, temperatures),
+            gap=gap_record(outputs, truth, temperatures),
+            without_eyes=without_eyes_record(outputs, choice.blind, truth),
             probabilities=probabilities_of(compared, truth),
             accuracy=accuracy_of(compared, truth, self.options.seed),
         )
+
+    def guard(self, made: WrittenNetworks) -> GuardRecord | None:
+        """Write the face guard, or say why there is none."""
+        if self.slices is None:
+            return None
+        encoders = {key: path for key, path in made.choice.parts.items() if "/face_encoder" in key}
+        guard = make_guard(encoders, self.slices, self.sources, seed=self.options.seed, progress=self.progress)
+        if isinstance(guard, str):
+            made.choice.notes.append(guard)
+            return None
+        self.writer.add(GUARD_NAME, write_guard(guard[0]))
+        return guard[1]
 
     def manifest(self, made: WrittenNetworks, matched: _Matched, judged: Judged) -> Manifest:
         sources, slices, choice, classes = self.sources, self.slices, made.choice, self.sources.classes
@@ -248,7 +270,9 @@ class _Export:
             data=slices.record if slices is not None else sources.data,
             gate=judged.gate,
             verification=VerificationRecord(inputs=made.verified_on, largest_error=made.errors),
-            gap_quantiles=judged.gap,
+            gap=judged.gap,
+            guard=self.guard(made),
+            without_eyes=judged.without_eyes,
             networks=made.records,
             combinations=may_run(choice),
             demo=sources.demo,

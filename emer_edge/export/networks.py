@@ -13,16 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from emer_edge.bundle import role_of
+from emer_edge.bundle import CPU, role_of
 from emer_edge.bundle.manifest import CalibrationRecord, NetworkRecord
 from emer_edge.core.errors import GateError
-from emer_edge.core.heads import GAP_HEADS
+from emer_edge.core.heads import GAP_HEADS, HEADS
 from emer_edge.core.progress import Progress
 from emer_edge.export.choosing.precision_choice import Choice, Mix, choose
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.judging.gate import Change, compare
 from emer_edge.export.judging.trial import Trial
-from emer_edge.export.judging.workshop import Evidence, Outputs, Workshop
+from emer_edge.export.judging.workshop import Evidence, Outputs, Workshop, blind_outputs
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.precision.macs import with_steps
@@ -129,6 +129,9 @@ def write_networks(
             progress=progress,
         )
         choice = choose(shop)
+        if evidence is not None and (faces := choice.trials[CPU].embeddings) is not None:
+            blind = blind_outputs(choice.parts[f"{CPU}/fusion"], faces, evidence, shop.threads)
+            choice.blind = {name: values for name, values in blind.items() if HEADS[name].view == "fer"}
         reference = reference_of(source.model, evidence, options.seed)
         differences, verified_on = verify(choice.parts, choice.precisions, reference), reference.description
         files = {key: path for key, path in choice.parts.items() if "face_encoder" in key}
@@ -189,6 +192,7 @@ def join(members: Sequence[Member], evidence: Evidence | None) -> Choice:
             for variant in choices[0].trials
         },
         fp32_outputs=before,
+        blind={name: values for choice in choices for name, values in choice.blind.items()},
         calibration=_calibration([record.calibration for record in choices]),
         ranges=tuple(
             msgspec.structs.replace(row, name=f"{member.names['face_encoder']}/{row.name}")

@@ -7,7 +7,6 @@ the felt and the shown emotion.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,7 +139,6 @@ def checked_values(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.f
     return true, given
 
 
-GAP_QUANTILES: Final = 101
 """Percentiles 0 to 100, as the manifest holds them."""
 
 
@@ -155,19 +153,32 @@ def js_distance(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     return np.sqrt(np.clip(divergence, 0.0, 1.0))
 
 
-def gap_quantiles(distances: ArrayLike) -> tuple[float, ...]:
-    """The 101 percentiles of (n,) distances; raise ConfigurationError when there are none."""
-    values = np.asarray(distances, np.float64)
-    if not values.size:
-        raise ConfigurationError("there are no distances to take percentiles of")
-    return tuple(float(value) for value in np.percentile(values, np.arange(GAP_QUANTILES)))
+def fit_isotonic(scores: ArrayLike, positive: ArrayLike, edge: float = 0.0) -> tuple[tuple[float, float], ...]:
+    """Fit the rising step function nearest to outcomes, by pooling adjacent violators.
 
+    Args:
+        scores: (n,), at least one.
+        positive: (n,) bool.
+        edge: probabilities are kept this far from 0 and 1: few outcomes make nothing certain.
 
-def gap_percentile(distance: float, quantiles: Sequence[float]) -> float | None:
-    """Percentile (0 to 100) of a distance among those that gave `quantiles`; None when these are empty."""
-    if not len(quantiles):
-        return None
-    return float(np.interp(distance, quantiles, np.linspace(0.0, 100.0, len(quantiles))))
+    Returns:
+        Knots (score, probability), ascending; between them `numpy.interp` gives the probability.
+    """
+    values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
+    counts, hits = np.bincount(at), np.bincount(at, np.asarray(positive, np.float64))
+    blocks: list[tuple[float, float, float, float]] = []  # first and last score, positive items, items
+    for value, hit, count in zip(values.tolist(), hits.tolist(), counts.tolist(), strict=True):
+        block = (value, value, hit, count)
+        while blocks and blocks[-1][2] * block[3] >= block[2] * blocks[-1][3]:
+            first, _, more, others = blocks.pop()
+            block = (first, block[1], block[2] + more, block[3] + others)
+        blocks.append(block)
+    knots = [
+        (score, min(1 - edge, max(edge, hit / count)))
+        for first, last, hit, count in blocks
+        for score in dict.fromkeys((first, last))
+    ]
+    return tuple(knots)
 
 
 def auroc(positive: ArrayLike, scores: ArrayLike) -> float:

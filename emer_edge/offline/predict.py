@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from emer_edge.bundle import Manifest
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.public_text import printable
-from emer_edge.core.results import Result, State
+from emer_edge.core.results import GAP_NUMBERS, UNLIKE, Result, State, gap_numbers
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip, UsableClips, in_order
@@ -26,13 +26,14 @@ from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Source
-from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper, gap_between, head_values, standing_notes
+from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper
+from emer_edge.runtime.pipeline.readings import reading, standing_notes, without_eyes
 from emer_edge.runtime.pipeline.replay import Replay, replayed
 from emer_edge.runtime.pipeline.stream import Stream
 from emer_edge.runtime.session import Session
+from emer_edge.signals.no_eyes import no_eyes
 
 _CLIPS_AT_ONCE: Final = 4
-_GAP: Final = ("distance", "percentile", "valence", "arousal")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class ClipScores:
         clips: the readable ones, in the order given.
         outputs: head -> (n, C) float32: calibrated probabilities or the value (n, 1).
         face_slots, eye_slots: (n,) int64, covered slots of each clip's window.
+        face_distances: (n,) float64, as `Result.face_distance`; empty without a face guard.
         skipped: clips that can't be read.
         notes: of each clip's window.
     """
@@ -51,6 +53,7 @@ class ClipScores:
     outputs: dict[str, NDArray[np.float32]]
     face_slots: NDArray[np.int64]
     eye_slots: NDArray[np.int64]
+    face_distances: NDArray[np.float64]
     skipped: tuple[SkippedClip, ...]
     notes: tuple[tuple[str, ...], ...] = ()
 
@@ -63,7 +66,7 @@ def score_clips(
     strict: bool = False,
     progress: Progress = silent,
 ) -> ClipScores:
-    """Score the deterministic window of each clip.
+    """Score the deterministic window of each clip, one that lacks eyes without them where the bundle reads faces so.
 
     Args:
         session: the loaded bundle.
@@ -81,6 +84,7 @@ def score_clips(
     batches = {head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads}
     covered: list[tuple[int, int]] = []
     notes: list[tuple[str, ...]] = []
+    distances: list[NDArray[np.float64]] = []
     for start in range(0, len(clips), _CLIPS_AT_ONCE):
         faces, windows = [], []
         for clip in clips[start : start + _CLIPS_AT_ONCE]:
@@ -98,13 +102,27 @@ def score_clips(
             covered.append((int(window.covered_face.sum()), int(window.covered_eye.sum())))
             notes.append(window.notes)
         if windows:
-            eye, gaze = np.stack([window.eye for window in windows]), np.stack([window.gaze for window in windows])
-            for name, rows in session.predict(np.stack(faces), eye, gaze).items():
+            eye, gaze = no_eyes(len(windows))
+            for at, (window, counts) in enumerate(zip(windows, covered[-len(windows) :], strict=True)):
+                if not without_eyes(manifest, manifest.window.coverage(*counts)):
+                    eye[at], gaze[at] = window.eye, window.gaze
+            encoded = session.encode(np.concatenate(faces)).reshape(len(windows), -1, session.embedding_width)
+            for name, rows in session.fuse(encoded, eye, gaze).items():
                 batches[name].append(rows)
+            if (apart := session.face_distance(encoded)) is not None:
+                distances.append(apart)
         progress("scoring clips", min(start + _CLIPS_AT_ONCE, len(clips)), len(clips))
     outputs = {name: np.concatenate(rows) for name, rows in batches.items()}
     slots = np.array(covered, np.int64).reshape(-1, 2)
-    return ClipScores(tuple(done), outputs, slots[:, 0], slots[:, 1], skipped=tuple(skipped), notes=tuple(notes))
+    return ClipScores(
+        tuple(done),
+        outputs,
+        face_slots=slots[:, 0],
+        eye_slots=slots[:, 1],
+        face_distances=np.concatenate(distances or [np.zeros(0)]),
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+    )
 
 
 def score_recording(session: Session, source: Source, progress: Progress = silent) -> Iterator[Result]:
@@ -194,7 +212,7 @@ def predict_paths(
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:
-    """Write one row per window, atomically: whose, source, state, coverage, heads, gap, notes; return how many.
+    """Write one row per window, atomically: whose, source, seconds, state, coverage, heads, gap, notes; count them.
 
     A class head has its top class in the column `<head>` and probabilities in `<head>_<class>`. Cells without a value
     are empty.
@@ -229,31 +247,32 @@ def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progr
 def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:
     faces, eyes = int(scores.face_slots[at]), int(scores.eye_slots[at])
     state = manifest.window.coverage(faces, eyes)
-    heads = head_values(manifest, {name: rows[at] for name, rows in scores.outputs.items()})
-    heads = heads if state is State.OK else {}
+    blind = without_eyes(manifest, state)
+    outputs = {name: rows[at] for name, rows in scores.outputs.items()} if blind or state is State.OK else None
+    distance = float(scores.face_distances[at]) if outputs is not None and len(scores.face_distances) else None
     # a clip's sheet has the events of the training data
     notes = (*standing_notes(manifest, causal=False), *scores.notes[at])
-    return Result(
-        0, state, heads=heads, gap=gap_between(heads, manifest), face_slots=faces, eye_slots=eyes, notes=notes
-    )
+    read = reading(manifest, outputs, distance, state, blind=blind)
+    result = Result(0, state, **read, face_slots=faces, eye_slots=eyes, notes=notes)
+    return replace(result, notes=(*notes, UNLIKE)) if result.unlike else result
 
 
 def _header(manifest: Manifest) -> list[str]:
-    cells = ["participant", "source", "name", "end_s", "state", "face_slots", "eye_slots"]
+    cells = ["participant", "source", "name", "begin_s", "end_s", "state", "face_slots", "eye_slots"]
     for head in manifest.heads:
         cells += [head.name, *(f"{head.name}_{name}" for name in head.classes)]
-    return [*cells, *(f"gap_{name}" for name in _GAP), "notes"]
+    return [*cells, *(f"gap_{name}" for name in GAP_NUMBERS), "face_distance", "absent", "notes"]
 
 
 def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
     result = prediction.result
-    end_s = f"{result.end_ns / NANOSECONDS:.3f}" if result.end_ns else ""
+    seconds = [f"{time_ns / NANOSECONDS:.3f}" if result.end_ns else "" for time_ns in (result.begin_ns, result.end_ns)]
     slots = [str(result.face_slots), str(result.eye_slots)]
     cells = [
         prediction.participant or "",
         printable(str(prediction.source)),
         prediction.name,
-        end_s,
+        *seconds,
         result.state.value,
         *slots,
     ]
@@ -264,8 +283,9 @@ def _row(prediction: Prediction, manifest: Manifest) -> list[str]:
             cells += [top[0] if top else "", *(f"{value[name]:.6f}" for name in head.classes)]
         else:
             cells += [_number(value), *("" for _ in head.classes)]
-    cells += [_number(getattr(result.gap, name, None)) for name in _GAP]
-    return [*cells, "; ".join(result.notes)]
+    cells += map(_number, gap_numbers(asdict(result.gap) if result.gap else None))
+    absent = "; ".join(f"{name}: {why}" for name, why in result.absent.items())
+    return [*cells, _number(result.face_distance), absent, "; ".join(result.notes)]
 
 
 def _number(value: float | None) -> str:

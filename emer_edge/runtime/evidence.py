@@ -31,6 +31,8 @@ from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
 _PROFILED_SAMPLES: Final = 1200  # seen samples on which a tracker's empty columns are judged
+NO_TRACKER: Final = "there is no eye tracker"
+UNSEEN: Final = "the eyes are missing in too much of the window"
 _WINDOWS_KEPT: Final = 3  # of eye rows, so that a silence or a wrong nominal rate can't push a window out of the ring
 
 
@@ -49,6 +51,7 @@ class HopWindow:
         eye: the eye half.
         face_age_ms, sample_age_ms: age at `end_ns` of the newest usable face and of the newest sample that saw an eye.
         degraded: eye columns that the tracker has not filled.
+        without_eyes: why this window is read without eyes, by the FER heads alone; empty where it is not.
         notes: sources that are silent, a subject that was lost, the tracker's noise, eye columns that can't be right.
     """
 
@@ -63,7 +66,13 @@ class HopWindow:
     face_age_ms: float | None
     sample_age_ms: float | None
     degraded: tuple[str, ...]
+    without_eyes: str
     notes: tuple[str, ...]
+
+    @property
+    def read(self) -> bool:
+        """Whether it is given to the network."""
+        return self.state is State.OK or bool(self.without_eyes)
 
 
 class Evidence:
@@ -74,6 +83,7 @@ class Evidence:
         detector: its face detector.
         rate_hz: the tracker's nominal rate.
         source: how this person is read; its display is by default the bundle's training display.
+        eyes: whether there is an eye tracker.
         say: reports the columns that the tracker can't fill, after a second of rows in which an eye is seen, and when
             somebody else is followed; None disables it.
 
@@ -93,6 +103,7 @@ class Evidence:
         rate_hz: float,
         source: Source = Source(),
         *,
+        eyes: bool = True,
         say: Say | None = None,
     ) -> None:
         if manifest.eye_columns != COLUMN_KEYS:
@@ -113,6 +124,7 @@ class Evidence:
         display = source.seen_on(manifest.display)
         self.columns = ColumnWatch(manifest.eye_quantiles, display)
         self._say = say
+        self._tracked, self._blind = eyes, manifest.blind_refusal is None
         self._rate_hz = rate_hz
         self._display = display
         self._stimulus = source.stimulus or StimulusRect.whole(display)
@@ -183,12 +195,19 @@ class Evidence:
             self._say = None  # once is enough
         silent = self._silences(end_ns + self.allowance_ns)
         filling_ns = max(0, self.origin_ns + self.spec.length_ns - end_ns)
-        state = (
-            State.NO_GAZE if not filling_ns and self._doubts.too_few(end_ns) and cut.state is State.OK else cut.state
-        )
+        state = cut.state
+        lost = silent.get("tracker", "")
+        too_few = not filling_ns and self._doubts.too_few(end_ns)
+        if state is State.OK and (too_few or (lost and self._blind)):
+            state = State.NO_GAZE
+        if "camera" in silent or (lost and not self._blind):
+            state = State.STALE
+        elif filling_ns:
+            state = State.FILLING
+        without_eyes = (lost or UNSEEN if self._tracked else NO_TRACKER) if state is State.NO_GAZE else ""
         return HopWindow(
             end_ns=end_ns,
-            state=State.STALE if silent else State.FILLING if filling_ns else state,
+            state=state,
             filling_s=filling_ns / NANOSECONDS,
             face=face,
             faces_taken=self._taken,
@@ -198,8 +217,9 @@ class Evidence:
             face_age_ms=_age_ms(end_ns, self._times_ns),
             sample_age_ms=_age_ms(end_ns, self._seen_ns),
             degraded=degraded,
+            without_eyes=without_eyes if self._blind else "",
             notes=(
-                *silent,
+                *silent.values(),
                 *self._face_notes(end_ns, not cut.face_covered.all()),
                 *cut.eye.notes,
                 *(fault.text for fault in self.faults),
@@ -209,12 +229,13 @@ class Evidence:
     def _taken_ns(self, arrival_ns: int) -> int:
         return arrival_ns if self._due_ns is None else max(arrival_ns, self._due_ns + 1)
 
-    def _silences(self, due_ns: int) -> tuple[str, ...]:
-        return tuple(
-            f"nothing from the {source} for {(due_ns - arrival_ns) / NANOSECONDS:.1f} s"
+    def _silences(self, due_ns: int) -> dict[str, str]:
+        """Source -> how long it has been silent, those that are."""
+        return {
+            source: f"nothing from the {source} for {(due_ns - arrival_ns) / NANOSECONDS:.1f} s"
             for source, arrival_ns in self._arrivals_ns.items()
-            if due_ns - arrival_ns > _SILENCE_NS
-        )
+            if due_ns - arrival_ns > _SILENCE_NS and (self._tracked or source == "camera")
+        }
 
     def _face_notes(self, end_ns: int, uncovered: bool) -> tuple[str, ...]:
         began_ns, again_ns = end_ns - self.spec.length_ns, self.faces.reacquired_ns

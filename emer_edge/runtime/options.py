@@ -108,7 +108,8 @@ class Source:
 
     Attributes:
         camera: index (`0`), device path, address or video (see `open_camera`), or an opened camera.
-        tracker: serial device, address or file (see `open_tracker`), or an opened tracker.
+        tracker: serial device, address or file (see `open_tracker`), or an opened tracker; None or `none`: there is
+            none, and the FER heads alone are read, where the bundle can do that.
         name: of the stream, in every one of its results: up to 64 letters, digits, dots, dashes and underscores; None
             where the run reads this person alone.
         participant: a pseudonym; None: nobody has said who it is.
@@ -123,7 +124,7 @@ class Source:
     """
 
     camera: str | Camera = "0"
-    tracker: str | Tracker = "/dev/ttyUSB0"
+    tracker: str | Tracker | None = None
     _: KW_ONLY
     name: str | None = None
     participant: str | None = None
@@ -136,6 +137,8 @@ class Source:
     baseline: BaselineOptions = BaselineOptions()
 
     def __post_init__(self) -> None:
+        if self.tracker == "none":
+            object.__setattr__(self, "tracker", None)
         if self.offset_ms is not None and not abs(self.offset_ms) <= LARGEST_OFFSET_MS:
             raise ConfigurationError(f"an offset is at most {LARGEST_OFFSET_MS:g} ms, not {self.offset_ms:g} ms")
         if self.name is not None and not _NAME.fullmatch(self.name):

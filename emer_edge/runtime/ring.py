@@ -156,9 +156,9 @@ class FeedWatch:
             elif now_ns - heard_ns > _SILENT_NS and source not in excused:
                 self._silent[source] = heard_ns
                 self.counts[f"{source} silences"] += 1
+                seconds, lost = _seconds(heard_ns, now_ns), "no emotion" if source == "camera" else "no ER and no gap"
                 self._say(
-                    f"nothing has come from the {source} for {_seconds(heard_ns, now_ns)} s; results hold no emotion "
-                    "until it sends again"
+                    f"nothing has come from the {source} for {seconds} s; results hold {lost} until it sends again"
                 )
         for source, late_ns in self._late_ns.items():
             known = source in self._lagging

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Bundle, load_bundle
+from emer_edge.bundle.guard_file import GUARD_NAME, KnownFaces
 from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.core.heads import HEADS
 from emer_edge.core.progress import Progress, silent
@@ -66,6 +67,7 @@ class Session:
         self._detector: FaceDetector | None = None
         try:
             self._networks = self._load_networks()
+            self._guards = self._load_guards()
             detectors = [key for role in self.bundle.manifest.detector.parts for key in self.bundle.keys_of(role)]
             self.bundle.release(keep={f"{key}.onnx" for key in detectors})
             self.engine_name = self.parts[self.bundle.manifest.roles[0]].engine
@@ -174,6 +176,19 @@ class Session:
             raise EngineError(f"{self.bundle.path} gives numbers that are not finite for {', '.join(wrong)}")
         return outputs
 
+    def face_distance(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """How far the faces of windows are from those of training: (N, 8, embedding_width) -> (N,) shares of the limit.
+
+        Of several face encoders the largest; None where the bundle has no face guard.
+        """
+        if not self._guards:
+            return None
+        shares = [
+            known.distance(embeddings[..., _columns(number)]) / limit
+            for number, (known, limit) in enumerate(self._guards)
+        ]
+        return np.asarray(np.maximum.reduce(shares), np.float64)
+
     def fuse(self, embeddings: NDArray[np.float32], eye: NDArray[np.float32], gaze: NDArray[np.float32]) -> Outputs:
         """Predict whole windows from embeddings (shapes and errors as in `logits`).
 
@@ -237,6 +252,19 @@ class Session:
                         f"{self.bundle.path}: fusion gives {actual} values for {head.name}, the manifest {expected}"
                     )
         return tuple(networks)
+
+    def _load_guards(self) -> list[tuple[KnownFaces, float]]:
+        """Of each face encoder the embeddings of training and the limit; none without a guard."""
+        record = self.bundle.manifest.guard
+        if record is None:
+            return []
+        path, known = self.bundle.path / GUARD_NAME, self.bundle.guard()
+        roles = dict.fromkeys(network.encoder for network in self.bundle.manifest.all_networks)
+        keys = [self.parts[role].key for role in roles]
+        widths = {key: len(faces.mean) for key, faces in known.items() if record.limits.get(key, 0) > 0}
+        if lacking := [key for key in keys if widths.get(key) != EMBEDDING_WIDTH]:
+            raise BundleError(f"{path} does not cover {', '.join(lacking)}; export the bundle again")
+        return [(known[key], record.limits[key]) for key in keys]
 
     def _checked(self, role: str, loaded: Mapping[str, Engine], inputs: set[str], outputs: set[str]) -> Engine:
         path, engine = self.bundle.path / f"{self.parts[role].key}.onnx", loaded[role]

@@ -25,16 +25,15 @@ from emer_edge.core.columns import (
     GAZE_MM,
     GAZE_POINT,
     GAZE_PX,
-    MOVEMENT_TYPE,
     POSITION,
     PUPILS,
-    MovementType,
     column_indices,
 )
 from emer_edge.core.results import State
 from emer_edge.core.samples import MISSING_2, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, NANOSECONDS, NEW_RULE, EventsRule, WindowSpec
 from emer_edge.signals.events import Movements, event_columns, movements
+from emer_edge.signals.no_eyes import BLANK_ROW
 from emer_edge.signals.rays import Flags, Indices
 from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
@@ -215,8 +214,6 @@ def _slots(
 
 
 _GAP_PERIODS: Final = 3  # fillers start three periods after the last row: one late or lost row is no gap
-_BLANK: Final = np.zeros(EYE_COLUMN_COUNT, np.float32)
-_BLANK[MOVEMENT_TYPE] = MovementType.EYES_NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +333,7 @@ class EyeStream:
         periods = np.arange(first, silent + 1, dtype=np.int64)
         if len(periods):
             at = (self._count + np.arange(len(periods))) % self._capacity
-            self._rows[at], self._seen[at] = _BLANK, False
+            self._rows[at], self._seen[at] = BLANK_ROW, False
             self._times_ns[at] = self._last_ns + periods * self._period_ns
             self._count += len(periods)
             self._last_ns = int(self._times_ns[at[-1]])

@@ -36,12 +36,13 @@ from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.model.saved_files import read_pickle
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, fit_standardisation
+from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, drop_eyes, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
 from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
 
 _BACKBONE_SEED: Final = 0
 _LARGEST_GRADIENT: Final = 5.0
+_WITHOUT_EYES: Final = 0.2  # of the training windows, so that FER can do without an eye tracker
 _STANDARDISING_DRAWS: Final = 4
 
 
@@ -255,6 +256,8 @@ class _Run:
         order = rng.permutation(len(windows))
         if config.drop_columns:
             windows = drop_columns(windows, config.drop_columns, rng)
+        if config.recipe != "published":
+            windows = drop_eyes(windows, _WITHOUT_EYES, np.random.default_rng([config.seed, 2, epoch]))
         rate = config.chosen_learning_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / config.chosen_epochs))
         for group in self.optimiser.param_groups:
             group["lr"] = rate

@@ -18,7 +18,7 @@ def write_bundle(path: Path, parts: dict[str, bytes], manifest: Manifest, **chan
     with BundleWriter(path) as writer:
         for name, part in parts.items():
             writer.add(name, part)
-        return writer.commit(msgspec.structs.replace(manifest, **changes))
+        return writer.commit(msgspec.structs.replace(manifest, **{"guard": None, **changes}))
 
 
 def same_scores(one: FoldScores, other: FoldScores) -> bool:

@@ -91,8 +91,8 @@ def test_a_missing_file_is_named(bundle: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(bundle: Path) -> None:
-    edit(bundle, lambda document: document.update(schema=3, future=True))
-    with pytest.raises(BundleError, match=r"schema 3, this emer-edge reads up to 2; upgrade"):
+    edit(bundle, lambda document: document.update(schema=4, future=True))
+    with pytest.raises(BundleError, match=r"schema 4, this emer-edge reads up to 3; upgrade"):
         load_bundle(bundle)
 
 

@@ -204,3 +204,15 @@ def test_a_run_that_loses_what_it_was_to_keep_exits_with_3(
         (line,) = lost
         assert "1 failed" in line
         assert name == "record" or re.search(r"\d+ results", line), "a recording's last chunk fails at its end"
+
+
+@pytest.mark.case("a run without --tracker", source="seen", before="no serial port /dev/ttyUSB0")
+@pytest.mark.parametrize("options", [[], ["--tracker", "none"], ["--check"]], ids=str)
+def test_a_bundle_that_needs_eyes_is_refused_without_a_tracker(
+    emer_edge: Callable[..., Any], bundle: Path, video: Path, options: list[str]
+) -> None:
+    done = emer_edge("run", bundle, "--camera", video, "--pace", "fast", *options)
+    assert done.code == 2
+    assert "does not say what FER loses without eyes" in done.err
+    assert "name one with --tracker" in done.err
+    assert done.out == ""

@@ -54,6 +54,14 @@ def test_int8_bundle_is_whole(int8: Any, dataset: EmerDataset) -> None:
     assert len(manifest.eye_quantiles) == 39
     assert manifest.display is not None
     assert any("8 windows only" in note for note in int8.report.notes)
+    assert manifest.guard is None
+    assert any("no face guard: it takes 3 selection participants" in note for note in int8.report.notes)
+    assert manifest.without_eyes is not None
+    lost = [abs(manifest.without_eyes.after[key] - before) for key, before in manifest.without_eyes.before.items()]
+    assert 100 * max(lost) >= manifest.without_eyes.lost_points >= 0
+    assert "without eyes" in int8.report.facts
+    assert manifest.gap is not None
+    assert set(manifest.gap.absent) == {"larger_than", "p_differ"}
     assert manifest.data is not None
     held_out = {clip_hash(manifest.data.salt, clip) for clip in dataset.fold(1)}
     assert not held_out & {*manifest.data.training_hashes, *manifest.data.selection_hashes}

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from emer_edge.core.errors import CheckpointError
 from emer_edge.core.heads import EMOTIONS
-from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_of_agreeing
+from emer_edge.export.judging.fitting import cross_fitted, fit_temperatures, gap_record, without_eyes_record
 from emer_edge.export.judging.gate import Change, agreement, compare, record_of, verdict_of
 from emer_edge.export.judging.trial import check_outputs, check_weights
 from emer_edge.export.judging.workshop import Truth
@@ -210,10 +210,55 @@ def test_gap_of_windows_whose_labels_agree(truth: NDArray[np.int64]) -> None:
     labels = {"er-7": truth.astype(float), "fer-7": other.astype(float)}
     outputs = {"er-7": logits(truth, np.ones(600, np.bool_)), "fer-7": logits(6 - other, np.ones(600, np.bool_))}
     classes = {"er-7": EMOTIONS, "fer-7": EMOTIONS[::-1]}
-    quantiles = gap_of_agreeing(outputs, known(labels, classes), {"er-7": 1.0, "fer-7": 1.0})
-    assert len(quantiles) == 101
-    assert max(quantiles) < 1e-3
-    assert gap_of_agreeing({"er-7": outputs["er-7"]}, known(labels, classes), {"er-7": 1.0}) == ()
+    temperatures = {"er-7": 1.0, "fer-7": 1.0}
+    record = gap_record(outputs, known(labels, classes), temperatures)
+    assert record is not None
+    assert (record.clips, len(record.agreeing), record.absent) == (600, 200, {})
+    assert max(record.agreeing) < 1e-3
+    by_gap = dict(record.differ)
+    assert by_gap[min(by_gap)] == pytest.approx(1 / 602)
+    assert by_gap[max(by_gap)] == pytest.approx(601 / 602)
+    five = gap_record(outputs, known(labels, classes, clips=CLIPS), temperatures)
+    assert five is not None
+    assert (five.clips, len(five.agreeing)) == (120, 40)  # a clip counts once, however many windows it has
+    assert gap_record({"er-7": outputs["er-7"]}, known(labels, classes), {"er-7": 1.0}) is None
+
+
+def test_a_gap_that_too_few_clips_tell_about_says_why(truth: NDArray[np.int64]) -> None:
+    labels = {"er-7": truth.astype(float), "fer-7": truth.astype(float)}
+    outputs = dict.fromkeys(labels, logits(truth, np.ones(600, np.bool_)))
+    agreeing = gap_record(outputs, known(labels), {"er-7": 1.0, "fer-7": 1.0})
+    assert agreeing is not None
+    assert len(agreeing.agreeing) == 600
+    assert agreeing.differ == ()
+    assert "of 600 agree and of 0 differ" in agreeing.absent["p_differ"]
+    labels["fer-7"] = np.where(np.arange(600) < 19, truth, np.nan)
+    few = gap_record(outputs, known(labels), {"er-7": 1.0, "fer-7": 1.0})
+    assert few is not None
+    assert (few.clips, few.agreeing, few.differ) == (19, (), ())
+    assert "the labels of 19 agree and of 0 differ: 20 that agree are needed" in few.absent["larger_than"]
+    labels["fer-7"][:] = np.nan
+    assert gap_record(outputs, known(labels), {"er-7": 1.0, "fer-7": 1.0}) is None
+
+
+def test_what_the_shown_emotion_loses_without_eyes(truth: NDArray[np.int64]) -> None:
+    labels = {"fer-7": truth.astype(float), "fer-intensity": np.full(600, 2.0)}
+    outputs = {"fer-7": logits(truth, np.ones(600, np.bool_)), "fer-intensity": np.full((600, 1), 2.0, np.float32)}
+    blind = {"fer-7": logits(truth, np.arange(600) >= 18), "fer-intensity": np.full((600, 1), 2.15, np.float32)}
+    record = without_eyes_record(outputs, blind, known(labels))
+    assert record is not None
+    assert record.after["fer-7/war"] == pytest.approx(0.97)
+    assert record.after["fer-intensity/mae"] == pytest.approx(0.05, abs=1e-5)
+    assert record.worst in ("fer-7/war", "fer-7/uar")
+    assert record.lost_points == pytest.approx(100 * (1 - min(record.after["fer-7/war"], record.after["fer-7/uar"])))
+    alone = without_eyes_record(outputs, {"fer-intensity": blind["fer-intensity"]}, known(labels))
+    assert alone is not None
+    assert (alone.clips, alone.worst) == (600, "fer-intensity/mae")
+    assert alone.lost_points == pytest.approx(5, abs=1e-3)
+    better = without_eyes_record(blind, outputs, known(labels))
+    assert better is not None
+    assert better.lost_points == 0
+    assert without_eyes_record(outputs, blind, known({"er-7": truth.astype(float)})) is None
 
 
 def test_a_gain_passes_however_wide_its_interval(truth: NDArray[np.int64]) -> None:

@@ -20,6 +20,7 @@ from fuzz_seeds import (
     TOML,
     cache_seeds,
     golden_seeds,
+    guard_seeds,
     label_seeds,
     label_workbook_seeds,
     manifest_seeds,
@@ -31,6 +32,7 @@ from fuzz_seeds import (
 from onnx_bytes import field, whole
 
 from emer_edge.bundle.golden_file import read_golden
+from emer_edge.bundle.guard_file import read_guard
 from emer_edge.bundle.manifest import Manifest
 from emer_edge.bundle.onnx_rule import check_part
 from emer_edge.cli.config_file import read_config
@@ -264,5 +266,13 @@ FILES: tuple[Target, ...] = (
         _file("golden.npz", lambda path: read_golden(path.read_bytes())),
         200_000,
         ("emer_edge.bundle.golden_file",),
+    ),
+    Target(
+        "guard.npz",
+        guard_seeds,
+        _in_archive,
+        _file("guard.npz", read_guard),
+        200_000,
+        ("emer_edge.bundle.guard_file", "emer_edge.bundle.golden_file"),
     ),
 )

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import optimize, special
 from scipy.spatial import distance
 
@@ -13,9 +15,8 @@ from emer_edge.metrics.probabilities import (
     auroc,
     brier,
     ece,
+    fit_isotonic,
     fit_temperature,
-    gap_percentile,
-    gap_quantiles,
     js_distance,
     nll,
     reliability,
@@ -145,14 +146,24 @@ def test_extremes() -> None:
     assert js_distance([0.2, 0.8], [0.2, 0.8]) == 0
 
 
-def test_percentile_among_what_gave_the_quantiles() -> None:
-    quantiles = gap_quantiles(np.linspace(0, 0.5, 1001))
-    assert len(quantiles) == 101
-    assert gap_percentile(0.25, quantiles) == pytest.approx(50)
-    assert gap_percentile(0.9, quantiles) == 100
-    assert gap_percentile(0.9, ()) is None
-    with pytest.raises(ConfigurationError):
-        gap_quantiles([])
+def test_probabilities_that_rise_with_the_score() -> None:
+    knots = fit_isotonic([0.1, 0.2, 0.3, 0.4, 0.4, 0.6], [False, True, False, True, False, True])
+    assert knots == ((0.1, 0.0), (0.2, 0.5), (0.4, 0.5), (0.6, 1.0))
+    assert fit_isotonic([0.5, 0.5, 0.1], [True, False, True]) == ((0.1, 2 / 3), (0.5, 2 / 3))
+    assert fit_isotonic([0.1, 0.9], [False, True], edge=0.1) == ((0.1, 0.1), (0.9, 0.9))
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=60))
+def test_no_rising_function_is_nearer_to_the_outcomes(items: list[tuple[int, bool]]) -> None:
+    scores, positive = (np.array(column) for column in zip(*items, strict=True))
+    fitted = np.interp(scores, *zip(*fit_isotonic(scores, positive), strict=True))
+    order = np.argsort(scores, kind="stable")
+    assert (np.diff(fitted[order]) >= -1e-12).all()
+    # The residuals of the nearest one sum to 0, are orthogonal to it, and never add up to less than 0 from the left.
+    residual = positive - fitted
+    assert residual.sum() == pytest.approx(0, abs=1e-9)
+    assert residual @ fitted == pytest.approx(0, abs=1e-9)
+    assert all(residual[scores <= score].sum() >= -1e-9 for score in scores.tolist())
 
 
 def test_the_area_under_the_curve_is_the_auroc_ties_included() -> None:

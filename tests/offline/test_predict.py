@@ -147,4 +147,4 @@ def test_nothing_half_written(session: Session, recording: Path, tmp_path: Path)
         write_csv(output, iter(()), session.bundle.manifest)
     assert output.read_text() == "mine"
     assert write_csv(output, iter(()), session.bundle.manifest, force=True) == 0
-    assert output.read_text().startswith("participant,source,name,end_s,state")
+    assert output.read_text().startswith("participant,source,name,begin_s,end_s,state")

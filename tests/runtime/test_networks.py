@@ -11,6 +11,7 @@ import torch
 
 from emer_edge.bench.latency.timed_bundle import PARTS, Candidate
 from emer_edge.bundle import Bundle, BundleWriter, Manifest, load_bundle
+from emer_edge.bundle.guard_file import GUARD_NAME, KnownFaces, write_guard
 from emer_edge.bundle.manifest import BundledHead, NetworkRecord
 from emer_edge.core.errors import BundleError
 from emer_edge.core.heads import HEADS, ClassHead
@@ -55,7 +56,15 @@ def bundled(networks: tuple[Emert, ...], like: Bundle, path: Path, shared: bool 
         for name in like.manifest.files:
             if name.startswith("cpu/face_detector"):
                 writer.add(name, like.path / name)
-        return writer.commit(msgspec.structs.replace(like.manifest, heads=tuple(heads), networks=records))
+        known = {f"cpu/{each}": around(at) for at, each in enumerate(dict.fromkeys(each.encoder for each in records))}
+        writer.add(GUARD_NAME, write_guard(known))
+        guard = msgspec.structs.replace(like.manifest.guard, limits=dict.fromkeys(known, 0.5))
+        return writer.commit(msgspec.structs.replace(like.manifest, heads=tuple(heads), networks=records, guard=guard))
+
+
+def around(number: float) -> KnownFaces:
+    """Embeddings around a number."""
+    return KnownFaces(np.full(128, number, np.float32), np.eye(32, 128, dtype=np.float32), np.ones(33, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,9 @@ def test_every_head_comes_from_its_own_network(
         embeddings = session.encode(crops)
         assert embeddings.shape == (24, session.embedding_width)
         np.testing.assert_allclose(session.encode(crops[:1])[0], embeddings[0], atol=1e-5)
+        windows = embeddings.reshape(3, 8, -1, 128)
+        apart = [around(at).distance(windows[:, :, at]) / 0.5 for at in range(windows.shape[2])]
+        np.testing.assert_allclose(session.face_distance(embeddings.reshape(3, 8, -1)), np.max(apart, axis=0))
         outputs = session.logits(embeddings.reshape(3, 8, -1), eye, gaze)
         session.warm_up()
     assert list(outputs) == ["er-7", "fer-7", "fer-intensity"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import signal
 import statistics
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -27,7 +29,8 @@ from runtime_inputs import (
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import CameraError, ConfigurationError
-from emer_edge.core.results import Result, State
+from emer_edge.core.heads import HEADS, ValueHead
+from emer_edge.core.results import Result, State, gap_numbers
 from emer_edge.core.samples import Display, Frame, StimulusRect
 from emer_edge.core.window import WindowSpec
 from emer_edge.data.images import stack_faces
@@ -57,8 +60,7 @@ def numbers(result: Result) -> list[float]:
         cells += value.values() if isinstance(value, dict) else [value]
     gap = result.gap
     if gap is not None:
-        share = None if gap.percentile is None else gap.percentile / 100
-        cells += [each for each in (gap.distance, share, gap.valence, gap.arousal) if each is not None]
+        cells += [each for each in gap_numbers(asdict(gap)) if each is not None]
     return cells
 
 
@@ -88,7 +90,11 @@ def test_heads_and_gap(replayed: list[Result]) -> None:
     gap = result.gap
     assert gap is not None
     assert gap.distance == pytest.approx(float(js_distance(list(er.values()), list(fer.values()))))
-    assert gap.percentile == pytest.approx(100 * gap.distance, abs=1e-6)
+    assert gap.larger_than == (math.ceil(40 * gap.distance), 40)
+    assert gap.p_differ == pytest.approx(0.1 + 0.8 * gap.distance)
+    assert result.absent == {}
+    assert result.face_distance < 1
+    assert result.end_ns - result.begin_ns == WINDOW.length_ns
     assert gap.valence == pytest.approx(result.heads["er-valence"] - result.heads["fer-valence"])  # type: ignore[operator]
     json.dumps(result.to_dict(), allow_nan=False)
 
@@ -132,7 +138,10 @@ def test_a_result_is_the_whole_window_of_its_evidence(
     (result,) = [each for each in replayed if each.end_ns == end_ns]
     for name, value in result.heads.items():
         got = list(value.values()) if isinstance(value, dict) else [value]
-        np.testing.assert_allclose(got, expected[name][0], atol=1e-5)
+        spec, wanted = HEADS[name], expected[name][0]
+        if isinstance(spec, ValueHead):
+            wanted = np.clip(wanted, spec.low, spec.high)
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 def test_replays_are_identical(bundle: Bundle, video: Path, tracker: Path, replayed: list[Result]) -> None:

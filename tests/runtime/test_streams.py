@@ -61,6 +61,9 @@ class CountingSession:
         self.windows.append(len(inputs[0]))
         return self._session.fuse(*inputs)
 
+    def face_distance(self, embeddings: np.ndarray) -> np.ndarray | None:
+        return self._session.face_distance(embeddings)
+
 
 def test_streams_share_one_call_and_get_what_they_would_alone(session: Session) -> None:
     counting = CountingSession(session)

@@ -17,9 +17,10 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
 from emer_edge.data.windows import ClipWindow, load_faces
 from emer_edge.model.backbone import ResNet18, seed_backbone
+from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import Examples, augment_faces, drop_columns, worse_eyes
+from emer_edge.training.examples import Examples, augment_faces, drop_columns, drop_eyes, worse_eyes
 from emer_edge.training.face_features import FrozenFaces, ImageFaces, calibrate_batch_norms, load_backbone_weights
 
 
@@ -71,6 +72,31 @@ def test_it_is_a_setting_of_the_run() -> None:
         TrainingConfig(Path("a.pt"), drop_columns=1.5)
     with pytest.raises(ConfigurationError, match="leave --drop-columns out"):
         TrainingConfig(Path("a.pt"), recipe="published", head="er-7", drop_columns=0.5)
+
+
+def test_a_share_of_windows_loses_the_eyes_altogether() -> None:
+    dropped = drop_eyes(WINDOWS, 0.25, np.random.default_rng(0))
+    lost = [after is not before for before, after in zip(WINDOWS, dropped, strict=True)]
+    assert 0.15 < np.mean(lost) < 0.35
+    for before, after, gone in zip(WINDOWS, dropped, lost, strict=True):
+        assert (after.frames == before.frames).all()
+        if gone:
+            np.testing.assert_array_equal(after.eye, no_eyes(1)[0][0])
+            assert not after.gaze.any()
+            assert not after.covered_eye.any()
+
+
+def test_what_is_felt_is_not_learnt_without_eyes(small: EmerDataset) -> None:
+    examples = Examples(small.clips, small.heads, WindowSpec(), "causal")
+    windows = examples.windows()
+    windows[0] = drop_eyes(windows[:1], 1.0, np.random.default_rng(0))[0]
+    batch = next(examples.batches(windows, ImageFaces(), len(windows), torch.device("cpu")))
+    for name, values in batch.labels.items():
+        np.testing.assert_array_equal(values[1:].numpy(), examples.labels[name][1:])
+        if name.startswith("er-"):
+            assert torch.isnan(values[0])
+        else:
+            assert values[0] == examples.labels[name][0]
 
 
 FRAMES = np.array([0, 2, 4, 6])

@@ -18,7 +18,7 @@ from emer_edge.bench.records import accuracy_records as records
 from emer_edge.data.dataset import Clip
 from emer_edge.metrics.intervals import Interval, bootstrap, bootstrap_difference, grouped, paired_mean
 from emer_edge.metrics.prediction_metrics import confusion, mae, mse, published_batch_mean, rmse, uar, war, weighted_f1
-from emer_edge.metrics.probabilities import auroc, gap_percentile, js_distance, reliability, roc
+from emer_edge.metrics.probabilities import auroc, js_distance, reliability, roc
 
 _PUBLISHED_CLASSES: Mapping[str, Callable[..., float]] = {"war": war, "uar": uar, "weighted_f1": weighted_f1}
 _PUBLISHED_VALUES: Mapping[str, Callable[..., float]] = {"mae": mae, "mse": mse, "rmse": rmse}
@@ -147,8 +147,8 @@ class JudgedGap:
         return JudgedGap(clips, self.distances[rows], self.percentiles[rows], self.differ[rows])
 
 
-def judge_gap(heads: Mapping[str, JudgedHead], quantiles: Sequence[float]) -> JudgedGap | None:
-    """Put the gap of a fold's heads beside the labels, given the manifest's `gap_quantiles`, which may be empty.
+def judge_gap(heads: Mapping[str, JudgedHead], agreeing: Sequence[float]) -> JudgedGap | None:
+    """Put the gap of a fold's heads beside the labels, given the gaps of agreeing selection clips, ascending, if any.
 
     Returns:
         None unless both seven-class heads exist with the same classes and a clip has both labels.
@@ -160,11 +160,11 @@ def judge_gap(heads: Mapping[str, JudgedHead], quantiles: Sequence[float]) -> Ju
     if not len(felt):
         return None
     distances = js_distance(er.given["newest"][felt], fer.given["newest"][shown])
-    percentiles = [gap_percentile(distance, quantiles) for distance in distances.tolist()]
+    smaller = np.searchsorted(np.array(agreeing), distances, side="left")
     return JudgedGap(
         tuple(er.clips[index] for index in felt),
         distances,
-        np.array([math.nan if percentile is None else percentile for percentile in percentiles]),
+        100 * smaller / len(agreeing) if agreeing else np.full(len(distances), math.nan),
         np.asarray(er.truth[felt] != fer.truth[shown]),
     )
 

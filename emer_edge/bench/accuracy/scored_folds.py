@@ -113,7 +113,9 @@ def score_fold(
         selection = _of_head(name, manifest.gate.fp32), _of_head(name, manifest.gate.final)
         figures[name] = accuracy_figures.head_accuracy(head, options, selection=selection)
     progress("intervals", len(heads), len(heads))
-    gap = accuracy_figures.judge_gap(heads, manifest.gap_quantiles)
+    record = manifest.gap
+    gap = accuracy_figures.judge_gap(heads, manifest.gap_quantiles if record is None else record.agreeing)
+    distances = session.face_distance(windows.face)
     compared = compare_events(windows.clips, manifest.window, manifest.events)
     views = [EyeView(manifest.events, profile) for profile in options.profiles]
     if options.profiles and compared:
@@ -126,6 +128,7 @@ def score_fold(
         clips=len(windows),
         participants=len({owner(clip) for clip in windows.clips}),
         uncovered=_uncovered(manifest, windows.face_slots, windows.eye_slots),
+        unlike=None if distances is None else int((distances > 1).sum()),
         excluded=tuple(Excluded(clip=clip.name, reason=clip.reason) for clip in (*dataset.skipped, *windows.skipped)),
         heads=figures,
         clips_per_s=len(windows) / seconds,

@@ -21,7 +21,7 @@ from emer_edge.bench.records.report_records import BundleBench
 from emer_edge.bundle import CPU, Bundle
 from emer_edge.core.progress import Progress, silent
 from emer_edge.runtime.engines import CPU_ENGINE, engines
-from emer_edge.runtime.pipeline.core import standing_notes
+from emer_edge.runtime.pipeline.readings import standing_notes
 
 _TURNS: Final = 10  # of each part: enough for quartiles of their ratios
 _IDLE_S: Final = 2.0

@@ -67,10 +67,14 @@ def _counts(scored: Scored) -> str:
     uncovered = sum(score.uncovered for score in scores)
     out = len({clip.clip for score in scores for clip in score.excluded})
     folds = ", ".join(str(fold) for fold in scored.folds)
+    judged = [score for score in scores if score.unlike is not None]
+    beyond, seen = sum(score.unlike or 0 for score in judged), sum(score.clips for score in judged)
+    guard = f"The face guard alarms on {beyond} of {seen}." if judged else "There is no face guard."
     return (
         f"{scored.name}: {scored.record.clips} clips of {scored.record.participants} participants of fold"
         f"{'s' if scored.is_set else ''} {folds} were scored once; {out} clip{'s' if out != 1 else ''} could not be "
-        f"used; {uncovered} of those scored are below the coverage floors, where a live run would name no emotion."
+        f"used; {uncovered} of those scored are below the coverage floors, where a live run would name no emotion. "
+        f"{guard}"
     )
 
 

@@ -210,6 +210,7 @@ class Accuracy(Record, frozen=True, kw_only=True):
         events: how columns 33 to 39 were filled.
         clips, participants: that were scored.
         uncovered: clips among them whose window is below the coverage floors: a live run would name no emotion there.
+        unlike: clips among them whose face is unlike those of training; None where the bundle has no face guard.
         excluded: clips that were not.
         heads: head -> figures.
         clips_per_s: scoring speed.
@@ -229,6 +230,7 @@ class Accuracy(Record, frozen=True, kw_only=True):
     excluded: tuple[Excluded, ...]
     heads: dict[str, HeadAccuracy]
     clips_per_s: float
+    unlike: int | None = None
     gap: GapAccuracy | None = None
     views: tuple[ViewAccuracy, ...] = ()
     event_columns: dict[str, EventColumn] = msgspec.field(default_factory=dict)

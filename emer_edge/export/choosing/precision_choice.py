@@ -61,6 +61,7 @@ class Choice:
         candidates: for `auto`, one row per precision.
         int8_macs, macs: share of INT8 operations, and operations, as `int8_shares` gives them.
         fp32_outputs: head -> (n, C) of FP32 on selection windows; empty without these.
+        blind: FER head -> (n, C) of the cpu variant without eyes; empty without selection windows.
         notes: for the user.
     """
 
@@ -79,6 +80,7 @@ class Choice:
     int8_macs: dict[str, float] = field(default_factory=dict)
     macs: dict[str, dict[str, int]] = field(default_factory=dict)
     fp32_outputs: Outputs = field(default_factory=dict)
+    blind: Outputs = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property

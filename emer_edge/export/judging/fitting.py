@@ -9,15 +9,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.bundle.reading_records import GapRecord, WithoutEyesRecord
 from emer_edge.core.heads import GAP_HEADS, HEADS, ClassHead, ValueHead
 from emer_edge.export.judging.workshop import Outputs, Truth
 from emer_edge.export.report.export_report import Estimated, ProbabilityScores, known
 from emer_edge.metrics.intervals import Interval, Paired, paired_mean, paired_uar
+from emer_edge.metrics.prediction_metrics import uar, war
 from emer_edge.metrics.probabilities import (
     brier,
     ece,
+    fit_isotonic,
     fit_temperature,
-    gap_quantiles,
     js_distance,
     nll,
     reliability,
@@ -27,6 +29,7 @@ from emer_edge.metrics.probabilities import (
 FEWEST_CLIPS: Final = 20
 """Labelled clips below which nothing is fitted."""
 
+FEWEST_OF_EACH: Final = 5  # clips whose labels agree, and differ, for a probability of the latter
 _FOLDS: Final = 5
 _LEAST_GAIN: Final = 1e-9
 
@@ -69,17 +72,61 @@ def gaps(probabilities: Mapping[str, NDArray[np.float64]], truth: Truth) -> NDAr
     return js_distance(one, other)
 
 
-def gap_of_agreeing(outputs: Outputs, truth: Truth, temperatures: Mapping[str, float]) -> tuple[float, ...]:
-    """The 101 percentiles of the gap among windows whose two labels agree; empty with fewer than 20 such clips."""
+def gap_record(outputs: Outputs, truth: Truth, temperatures: Mapping[str, float]) -> GapRecord | None:
+    """What the gap of a reading is compared with; None without both heads or any clip with both labels.
+
+    Each clip whose labels agree counts once, by its deterministic window; whether labels differ is fitted on all.
+    """
     if not set(GAP_HEADS) <= set(outputs) or not set(GAP_HEADS) <= set(truth.labels):
-        return ()
-    # NaN equals nothing: windows that lack a label drop out.
+        return None
     felt, shown = (truth.labels[name] for name in GAP_HEADS)
-    agree = felt == shown
-    if len(np.unique(truth.clips[agree])) < FEWEST_CLIPS:
-        return ()
-    quantiles = gaps({name: softmax(outputs[name][agree], temperatures[name]) for name in GAP_HEADS}, truth)
-    return gap_quantiles(quantiles) if quantiles is not None else ()
+    both = np.isfinite(felt) & np.isfinite(shown)
+    distances = gaps({name: softmax(outputs[name], temperatures[name]) for name in GAP_HEADS}, truth)
+    if distances is None or not both.any():
+        return None
+    first = np.unique(truth.clips, return_index=True)[1]
+    first = first[both[first]]
+    agree = felt[first] == shown[first]
+    same, differing = int(agree.sum()), int((~agree).sum())
+    agreeing: tuple[float, ...] = ()
+    knots: tuple[tuple[float, float], ...] = ()
+    absent = {}
+    counted = f"of the selection clips the labels of {same} agree and of {differing} differ"
+    if same >= FEWEST_CLIPS:
+        agreeing = tuple(np.sort(distances[first][agree]).tolist())
+    else:
+        absent["larger_than"] = f"{counted}: {FEWEST_CLIPS} that agree are needed"
+    if len(first) < FEWEST_CLIPS or min(same, differing) < FEWEST_OF_EACH:
+        absent["p_differ"] = f"{counted}: {FEWEST_CLIPS} are needed, {FEWEST_OF_EACH} of each"
+    else:
+        knots = fit_isotonic(distances[both], (felt != shown)[both], edge=1 / (len(first) + 2))
+    return GapRecord(clips=len(first), agreeing=agreeing, differ=knots, absent=absent)
+
+
+def without_eyes_record(outputs: Outputs, blind: Outputs, truth: Truth) -> WithoutEyesRecord | None:
+    """What the FER heads lose without eyes, `blind` being their outputs (n, C); None where no clip has their label."""
+    before: dict[str, float] = {}
+    after: dict[str, float] = {}
+    clips: set[int] = set()
+    for name in blind:
+        labelled = truth.known(name)
+        if not labelled.any():
+            continue
+        clips |= set(truth.clips[labelled].tolist())
+        for given, figures in ((outputs, before), (blind, after)):
+            raw, labels = given[name][labelled], truth.labels[name][labelled]
+            if isinstance(spec := HEADS[name], ValueHead):
+                figures[f"{name}/mae"] = float(np.abs(raw[:, 0] - labels).mean()) / (spec.high - spec.low)
+            else:
+                classes, best = own_order(labels, name, truth.classes[name]), raw.argmax(axis=1)
+                figures |= {f"{name}/war": war(classes, best), f"{name}/uar": uar(classes, best)}
+    if not clips:
+        return None
+    lost = {key: before[key] - after[key] for key in before if not key.endswith("mae")}
+    lost = lost or {key: after[key] - before[key] for key in before}
+    worst = max(lost, key=lambda key: lost[key])
+    lost_points = 100 * max(0.0, lost[worst])
+    return WithoutEyesRecord(clips=len(clips), before=before, after=after, lost_points=lost_points, worst=worst)
 
 
 def own_order(labels: NDArray[np.float64], name: str, order: Sequence[str]) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.sources import Slices
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
+from emer_edge.signals.no_eyes import no_eyes
 
 MOST_CLIPS: Final = 240
 """Clips that are judged on at most: 24 crops each are encoded in every precision that is tried."""
@@ -219,6 +220,12 @@ def outputs_of(part: Path, embeddings: NDArray[np.float32], evidence: Evidence, 
             faces = embeddings[evidence.frames[some]]
             parts.append(engine.run({"embeddings": faces, "eye": evidence.eye[some], "gaze": evidence.gaze[some]}))
     return {name: np.concatenate([outputs[name] for outputs in parts]) for name in parts[0]}
+
+
+def blind_outputs(part: Path, embeddings: NDArray[np.float32], evidence: Evidence, threads: int = 1) -> Outputs:
+    """`outputs_of` for windows in which no eye is found."""
+    eye, gaze = no_eyes(len(evidence))
+    return outputs_of(part, embeddings, replace(evidence, eye=eye, gaze=gaze), threads)
 
 
 def _read(clip: Clip, indices: Sequence[int]) -> NDArray[np.uint8]:

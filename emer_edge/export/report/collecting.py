@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from emer_edge.bundle.manifest import GateRecord, Manifest
+from emer_edge.bundle.reading_records import GapRecord, WithoutEyesRecord
 from emer_edge.export.choosing.precision_choice import Choice
 from emer_edge.export.judging.gate import MARGINS
 from emer_edge.export.report import export_report as records
@@ -37,14 +38,16 @@ class Judged:
     Attributes:
         temperatures: of each class head.
         gate: for the manifest, the cpu variant's figures with the worse verdict of the two.
-        gap: percentiles of the gap among windows whose two labels agree.
+        gap: what the gap is compared with; None without both labels.
+        without_eyes: what FER loses; None without labels.
         probabilities: of `emer_edge.export.judging.fitting.probabilities_of`.
         accuracy: of `emer_edge.export.judging.fitting.accuracy_of`.
     """
 
     temperatures: dict[str, float]
     gate: GateRecord
-    gap: tuple[float, ...] = ()
+    gap: GapRecord | None = None
+    without_eyes: WithoutEyesRecord | None = None
     probabilities: dict[str, dict[str, ProbabilityScores]] = field(default_factory=dict)
     accuracy: dict[str, dict[str, dict[str, Estimated]]] = field(default_factory=dict)
 
@@ -132,6 +135,24 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "what a device may choose among": "; ".join(
             f"{' + '.join(each.parts.values())} (gate {each.verdict})" for each in manifest.combinations
         ),
+        **_reading_facts(manifest),
         "layers kept in high precision": ", ".join(manifest.precision.kept_high) or "none",
         "tools": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
     }
+
+
+def _reading_facts(manifest: Manifest) -> dict[str, str]:
+    """The face guard, what the gap is compared with, and whether faces are read without eyes."""
+    guard, gap, blind = manifest.guard, manifest.gap, manifest.without_eyes
+    facts = {"face guard": "none", "gap": "compared with nothing: no clip has both labels"}
+    if guard is not None:
+        facts["face guard"] = (
+            f"alarms on {guard.alarms} of {guard.people} held-out participants ({guard.alarms_left_out} by the limit "
+            "of the others); on strangers not measured, as no faces of other people are at hand"
+        )
+    if gap is not None:
+        known = f"compared with {len(gap.agreeing)} clips whose labels agree" if gap.agreeing else ""
+        fitted = f"probability of different labels fitted on {gap.clips} clips" if gap.differ else ""
+        facts["gap"] = "; ".join(filter(None, (known, fitted, *dict.fromkeys(gap.absent.values()))))
+    lost = "" if blind is None else f"{blind.worst} loses {blind.lost_points:.1f} points on {blind.clips} clips: "
+    return facts | {"without eyes": lost + (manifest.blind_refusal or "--tracker none is possible")}

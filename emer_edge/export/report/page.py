@@ -81,6 +81,7 @@ def summary_table(report: ExportReport) -> Table:
         rows["calibration"] = f"{calibrated.method}, {calibrated.windows} windows of {people}"
     if report.kept_high:
         rows["kept high"] = ", ".join(report.kept_high)
+    rows |= {name: report.facts[name] for name in ("face guard", "gap", "without eyes")}
     if worst := _worst(report):
         rows["largest loss"] = worst
     checks = report.tensorrt

@@ -11,7 +11,7 @@ from rich.text import Text
 from emer_edge.bundle import Manifest
 from emer_edge.core.columns import column_words
 from emer_edge.core.heads import HEADS, ValueHead
-from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.results import UNLIKE, Result, State
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.drawing import bar, duration, trace
@@ -67,7 +67,7 @@ def lines_of(shown: Shown, width: int, height: int) -> list[Text]:
     result = shown.result
     sections = {
         "emotions": [_emotions(shown, width, depth) for depth in (2, 1, 0)],
-        "gap": [_gap(result.gap), _gap(result.gap)[:1]],
+        "gap": [_gap(result), _gap(result)[:1]],
         "trace": [*(_trace(shown, width, rows) for rows in (6, 3, 2)), _affect(shown)],
         "sensors": [_sensors(shown), _sensors(shown)[1:]],
         "latency": [_latency_table(shown, width), _latency_words(shown, width), _latency_words(shown, width)[:1], []],
@@ -91,9 +91,13 @@ def cut(lines: list[Text], width: int, height: int) -> list[Text]:
 
 
 def state_words(result: Result) -> Text:
-    """The state in words: why there is no emotion, where there is none."""
+    """The state in words, with the seconds that a reading covers: why there is no emotion, where there is none."""
+    covered = f"the last {(result.end_ns - result.begin_ns) * 1e-9:.1f} s"
+    strange = f", but {UNLIKE}" if result.unlike else ""
     if result.state is State.OK:
-        return Text("ok", "bold green")
+        return Text(f"ok: {covered}{strange}", "bold yellow" if strange else "bold green")
+    if "er" in result.absent:
+        return Text(f"FER alone: {covered}, as {result.absent['er']}{strange}", "bold yellow")
     if result.state is State.FILLING:
         return Text(f"{_WHY[State.FILLING]}: {result.filling_s:.1f} s left", "bold cyan")
     return Text(_WHY[result.state], "bold red")
@@ -153,15 +157,23 @@ def _bar_line(
     return Text.assemble((f"{name:<10.10} ", strong), drawn, (f" {figure:>5}", strong))
 
 
-def _gap(gap: Gap | None) -> _Lines:
+def _gap(result: Result) -> _Lines:
+    gap, absent = result.gap, result.absent
     if gap is None:
-        return [Text("gap  --", "dim")]
-    beyond = "" if gap.percentile is None else f"  wider than {gap.percentile:.0f} % of clips that agree"
+        why = f": {absent['gap']}" if "gap" in absent else ""
+        return [Text(f"gap  --{why}", "dim")]
+    if gap.larger_than is None:
+        beyond = f"  not compared: {absent['larger_than']}" if "larger_than" in absent else ""
+    else:
+        beyond = "  larger than {} of {} clips whose labels agree".format(*gap.larger_than)
     figure = (f"  {gap.distance:.2f}", "bold magenta")
-    line = Text.assemble(("gap  ", "bold"), bar(gap.distance, 24, "magenta"), figure, beyond)
+    line = Text.assemble(("gap  ", "bold"), bar(gap.distance, 16, "magenta"), figure, beyond)
     differences = zip(_AFFECTS, (gap.valence, gap.arousal), strict=True)
     words = ", ".join(f"{name} {difference:+.2f}" for name, difference in differences if difference is not None)
-    return [line, Text(f"     felt minus shown: {words}")] if words else [line]
+    more = [f"felt minus shown: {words}"] if words else []
+    if gap.p_differ is not None:
+        more.append(f"labels differ: {gap.p_differ:.0%}")
+    return [line, Text(f"     {'; '.join(more)}")] if more else [line]
 
 
 def _value_heads(shown: Shown, target: str) -> list[tuple[str, str, str]]:

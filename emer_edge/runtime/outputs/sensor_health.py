@@ -63,7 +63,7 @@ class SensorHealth:
         name: `camera` or `tracker`.
         rate_hz: of the items that the pipeline takes; None while it is unknown.
         nominal_hz: of the device; 0 where it states none.
-        trouble: the fault now, `lost` or `silent`; None without one.
+        trouble: the fault now, `lost`, `silent` or `absent`; None without one.
         losses: how often the device was lost.
         dropped: items lost on the way.
         clock: the source of the stamps, and how well it is known.
@@ -88,7 +88,7 @@ def camera_health(camera: Camera, rate_hz: float | None) -> SensorHealth:
 
 def tracker_health(tracker: Tracker, rate_hz: float | None) -> SensorHealth:
     """An eye tracker's health; `rate_hz` as metered."""
-    trouble = _trouble(not tracker.connected, rate_hz)
+    trouble = "absent" if tracker.absent else _trouble(not tracker.connected, rate_hz)
     dropped = sum(count for place, count in tracker.dropped.items() if place != "disconnects")
     clock, report = tracker.clock, tracker.clock_report
     if report is not None:

@@ -5,29 +5,30 @@ Live runs, fast replays and offline scoring take their steps here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import monotonic_ns
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
 from emer_edge.core.public_text import public
-from emer_edge.core.results import Gap, Result, State
+from emer_edge.core.results import UNLIKE, Result, State
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Baseline
 from emer_edge.data.images import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.metrics.probabilities import gap_percentile, js_distance
 from emer_edge.runtime.baseline_meter import BaselineMeter
-from emer_edge.runtime.evidence import Evidence, HopWindow
+from emer_edge.runtime.evidence import NO_TRACKER, Evidence, HopWindow
 from emer_edge.runtime.faces import FaceDetector, Look
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import Source
+from emer_edge.runtime.pipeline.readings import reading, standing_notes
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
+from emer_edge.signals.no_eyes import no_eyes
 
 STEP_STAGES: Final = ("wait", "encode", "fuse", "total")
 """What a step consists of: `wait` is deadline to start, `total` the step latency: deadline to its last result."""
@@ -47,6 +48,9 @@ def no_result(items: Iterable[tuple[int, int]]) -> DataError:
     return DataError(f"no result: of {counts} there are not both for as long as a hop; do their times meet?")
 
 
+Given = tuple[Mapping[str, NDArray[np.float32]] | None, float | None]
+"""Of a window: head -> (C,) float32, None where it is not read, and its `Result.face_distance`."""
+
 HOPS_AT_ONCE: Final = 24
 """Windows of one person that may be cut before their results are computed."""
 
@@ -60,6 +64,7 @@ class PipelineCore:
         session: the loaded bundle.
         rate_hz: the tracker's nominal rate.
         source: how this person is read.
+        eyes: whether there is an eye tracker.
         notes: put into every result beside the bundle's own.
         say: reports eye columns that can't be right, once, and a subject that is chosen anew; None disables it.
         markers: deals markers out to the results.
@@ -79,15 +84,17 @@ class PipelineCore:
         rate_hz: float,
         source: Source = Source(),
         *,
+        eyes: bool = True,
         notes: tuple[str, ...] = (),
         say: Say | None = None,
         markers: MarkerLog | None = None,
         detector: FaceDetector | None = None,
     ) -> None:
         manifest = self._manifest = session.bundle.manifest
-        self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, say=say)
+        self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, eyes=eyes, say=say)
         self._engines = session.engines
-        self.notes = (*standing_notes(manifest), *session.said, *notes, *self.evidence.columns.notes(manifest.display))
+        watched = self.evidence.columns.notes(manifest.display) if eyes else (NO_TRACKER,)
+        self.notes = (*standing_notes(manifest, causal=eyes), *session.said, *notes, *watched)
         self._stream, self._say = source.name, say
         self._allowance_ms = source.window.arrival_allowance_ms
         self._markers = markers or MarkerLog()
@@ -131,9 +138,7 @@ class PipelineCore:
         """Cut the window that ends at `end_ns`: the first part of a step."""
         window = self.evidence.cut(end_ns)
         for fault in self.evidence.faults:
-            if self._say is not None and fault.key not in self._reported:
-                self._reported.add(fault.key)  # each once in a run
-                self._say(fault.text)
+            self._say_once(fault.key, fault.text)
         return window
 
     def keep(self, window: HopWindow, embedding: NDArray[np.float32]) -> None:
@@ -147,7 +152,7 @@ class PipelineCore:
     def finish(
         self,
         window: HopWindow,
-        outputs: Mapping[str, NDArray[np.float32]] | None,
+        given: Given,
         shared_ns: Mapping[str, int],
         since_ns: int,
     ) -> Result:
@@ -155,7 +160,7 @@ class PipelineCore:
 
         Args:
             window: from `cut`.
-            outputs: head -> (C,) float32, None where the window's state is not `ok`.
+            given: what the session makes of it.
             shared_ns: stage -> what it took for all streams.
             since_ns: host time from which `total` counts.
         """
@@ -165,18 +170,18 @@ class PipelineCore:
         else:
             face_ms = {"detect": window.face.detect_ns * 1e-6, "align": window.face.align_ns * 1e-6}
             stages_ms = face_ms | stages_ms
-        if outputs is None:
+        if not window.read:
             stages_ms.pop("fuse", None)
         stages_ms["total"] = (monotonic_ns() - since_ns) * 1e-6
-        heads = {} if outputs is None else head_values(self._manifest, outputs)
+        read = reading(self._manifest, *given, window.state, blind=window.without_eyes)
         metered = self._meter.notes() if self._meter else ()
         taken = self._markers.take(window.end_ns, self._manifest.window.length_ns) if self._markers.count else ((), ())
         result = Result(
             end_ns=window.end_ns,
             state=window.state,
             filling_s=window.filling_s,
-            heads=heads,
-            gap=gap_between(heads, self._manifest),
+            begin_ns=max(self.evidence.origin_ns, window.end_ns - self._manifest.window.length_ns),
+            **read,
             face_age_ms=window.face_age_ms,
             sample_age_ms=window.sample_age_ms,
             face_slots=int(window.face_covered.sum()),
@@ -190,6 +195,9 @@ class PipelineCore:
             engines=self._engines,
             stream=self._stream,
         )
+        if result.unlike:
+            result = replace(result, notes=(*result.notes, UNLIKE))
+            self._say_once(UNLIKE, f"{UNLIKE}: its gap is compared with nothing; faces like this one were not measured")
         if self._meter is not None:
             result = self._meter.on_result(result)
         self._count(result)
@@ -206,6 +214,11 @@ class PipelineCore:
             "frames after their step": self.evidence.faces.late,
         }
         return {place: count for place, count in places.items() if count}
+
+    def _say_once(self, key: str, text: str) -> None:
+        if self._say is not None and key not in self._reported:
+            self._reported.add(key)
+            self._say(text)
 
     def _count(self, result: Result) -> None:
         self.states[result.state] += 1
@@ -263,69 +276,24 @@ class Stepper:
             for (core, window, _), embedding in zip(faces, embeddings, strict=True):
                 core.keep(window, embedding)
             shared_ns["encode"] = monotonic_ns() - encode_ns
-        whole = [(core, window) for core, window in windows if window.state is State.OK]
-        outputs = {}
+        whole = [(core, window) for core, window in windows if window.read]
+        rows: Iterator[Given] = iter(())
         if whole:
             fuse_ns = monotonic_ns()
-            outputs = self._session.fuse(
-                np.stack([core.embeddings_of(window) for core, window in whole]),
-                np.stack([window.eye.eye for _, window in whole]),
-                np.stack([window.eye.gaze for _, window in whole]),
-            )
+            held = np.stack([core.embeddings_of(window) for core, window in whole])
+            eye, gaze = no_eyes(len(whole))
+            for at, (_, window) in enumerate(whole):
+                if not window.without_eyes:
+                    eye[at], gaze[at] = window.eye.eye, window.eye.gaze
+            outputs, distances = self._session.fuse(held, eye, gaze), self._session.face_distance(held)
             shared_ns["fuse"] = monotonic_ns() - fuse_ns
-        rows = ({name: values[at] for name, values in outputs.items()} for at in range(len(whole)))
+            each_of = ({name: values[at] for name, values in outputs.items()} for at in range(len(whole)))
+            rows = zip(each_of, [None] * len(whole) if distances is None else distances.tolist(), strict=True)
         results = [
-            core.finish(window, next(rows) if window.state is State.OK else None, shared_ns, since_ns)
+            core.finish(window, next(rows) if window.read else (None, None), shared_ns, since_ns)
             for core, window in windows
         ]
         for stage, duration_ns in shared_ns.items():
             self.latencies[stage].record(duration_ns)
         self.latencies["total"].record(monotonic_ns() - since_ns)
         return results
-
-
-HeadValues = dict[str, dict[str, float] | float]
-
-
-def standing_notes(manifest: Manifest, causal: bool = True) -> tuple[str, ...]:
-    """What a reader should know about every result of a bundle.
-
-    Args:
-        manifest: the bundle's.
-        causal: whether columns 33 to 39 are computed as the samples come.
-    """
-    notes = []
-    if manifest.demo:
-        notes.append("demo weights, trained on synthetic clips")
-    elif manifest.data is not None and manifest.data.synthetic:
-        notes.append("trained on synthetic clips")
-    if causal and manifest.events == "published":
-        notes.append(
-            "trained on Tobii's eye movement events, which look ahead: columns 33 to 39 hold the causal rule's here"
-        )
-    return tuple(notes)
-
-
-def gap_between(heads: HeadValues, manifest: Manifest) -> Gap | None:
-    """The gap between felt and shown, or None unless both seven-class heads exist with the same classes."""
-    er, fer = heads.get("er-7"), heads.get("fer-7")
-    if not isinstance(er, dict) or not isinstance(fer, dict) or set(er) != set(fer):
-        return None
-    names = sorted(er)
-    distance = float(js_distance([er[name] for name in names], [fer[name] for name in names]))
-    percentile = gap_percentile(distance, manifest.gap_quantiles)
-    return Gap(distance, percentile, _difference(heads, "valence"), _difference(heads, "arousal"))
-
-
-def head_values(manifest: Manifest, outputs: Mapping[str, NDArray[np.float32]]) -> HeadValues:
-    """Name the numbers of one window: head -> (C,) float32 -> class probabilities, or the value."""
-    heads: HeadValues = {}
-    for head in manifest.heads:
-        values = outputs[head.name].astype(np.float64).tolist()
-        heads[head.name] = dict(zip(head.classes, values, strict=True)) if head.classes else values[0]
-    return heads
-
-
-def _difference(heads: HeadValues, target: str) -> float | None:
-    er, fer = heads.get(f"er-{target}"), heads.get(f"fer-{target}")
-    return er - fer if isinstance(er, float) and isinstance(fer, float) else None

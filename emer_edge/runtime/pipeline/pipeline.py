@@ -43,7 +43,7 @@ class Pipeline:
 
     Args:
         bundle: a bundle or its folder.
-        camera, tracker: of one person (see `Source`).
+        camera, tracker: of one person (see `Source`); without a tracker the FER heads alone are read.
         sources: of several people, instead; the results carry their names (`Result.stream`).
         machine: engine, threads and pace.
         say: reports when a source goes and comes back, and when eye columns can't be right.
@@ -59,7 +59,8 @@ class Pipeline:
     Raises:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened; of several people, the
             message names the stream.
-        ConfigurationError: arguments that make no sense, such as two streams of one name, or `fast` on a live source.
+        ConfigurationError: arguments that make no sense, such as two streams of one name, or `fast` on a live source;
+            on entry, no eye tracker for a bundle that needs one.
     """
 
     root = Path("/")
@@ -68,7 +69,7 @@ class Pipeline:
         self,
         bundle: Bundle | str | Path,
         camera: str | Camera = Source.camera,
-        tracker: str | Tracker = Source.tracker,
+        tracker: str | Tracker | None = Source.tracker,
         *,
         sources: Sequence[Source] | None = None,
         machine: MachineOptions = MachineOptions(),
@@ -260,6 +261,8 @@ class Pipeline:
     def _load(self) -> Session:
         """The loaded bundle, every part run once."""
         if self._session is None:
+            for stream in self.streams.values():
+                stream.refuse_blind()
             self._session = Session(self.bundle, self.machine.engine, self.machine.threads)
             self._session.warm_up()
         return self._session

@@ -30,9 +30,10 @@ class Replay:
         samples: the tracker's, in order of arrival.
         periods_ns: time that the last frame and the last sample stand for.
         steps_ns: ends of a recorded run's windows, counted from its lattice's start at 0; None: every hop.
+        eyes: whether there is an eye tracker.
 
     Attributes:
-        begins_ns: when both streams have begun; None where one is empty.
+        begins_ns: when both streams have begun; None where one that there is has no item.
         frames, samples: items fed so far.
     """
 
@@ -44,6 +45,7 @@ class Replay:
         *,
         periods_ns: tuple[int, int],
         steps_ns: Iterable[int] | None = None,
+        eyes: bool = True,
     ) -> None:
         self._evidence, self._steps_ns = evidence, steps_ns
         self._frames, self._samples = iter(frames), iter(samples)
@@ -54,15 +56,16 @@ class Replay:
         self.frames = self.samples = 0
         if steps_ns is not None:
             self.begins_ns = 0
-        elif self._frame is not None and self._sample is not None:
-            self.begins_ns = max(self._frame.stamp_ns, self._sample.stamp_ns)
+        elif self._frame is not None and (self._sample is not None or not eyes):
+            self.begins_ns = max(item.stamp_ns for item in (self._frame, self._sample) if item is not None)
 
     @classmethod
     def of(cls, core: PipelineCore, camera: Camera, tracker: Tracker) -> Replay:
         """Play opened files; a recording of a run that both sources play has that run's steps."""
         frame_ns, sample_ns = (round(NANOSECONDS / max(rate_hz, 1.0)) for rate_hz in (camera.fps, tracker.rate_hz))
         steps_ns = _recorded_steps(camera, tracker, core.evidence.spec.hop_ns)
-        return cls(core.evidence, camera, tracker, periods_ns=(frame_ns, sample_ns), steps_ns=steps_ns)
+        periods_ns, eyes = (frame_ns, sample_ns), not tracker.absent
+        return cls(core.evidence, camera, tracker, periods_ns=periods_ns, steps_ns=steps_ns, eyes=eyes)
 
     def steps(self, origin_ns: int) -> Iterator[int]:
         """Start the lattice and yield the end of each window once its items are fed; cut it before the next.
@@ -147,8 +150,10 @@ def replayed(
 
 def _recorded_steps(camera: Camera, tracker: Tracker, hop_ns: int) -> Iterator[int] | None:
     """Ends of the windows of a recording that both sources play, or None: they play none, or one with other hops."""
-    if not isinstance(camera, RecordedCamera) or not isinstance(tracker, RecordedTracker):
+    if not isinstance(camera, RecordedCamera) or camera.head.hop_ns != hop_ns:
         return None
-    if not camera.recording.samefile(tracker.recording) or camera.head.hop_ns != hop_ns:
+    if not (isinstance(tracker, RecordedTracker) and camera.recording.samefile(tracker.recording)) and not (
+        tracker.absent and camera.head.tracker == tracker.source
+    ):
         return None
     return recorded_steps_ns(camera.recording, camera.head.origin_ns)

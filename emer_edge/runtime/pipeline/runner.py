@@ -82,6 +82,8 @@ class Intake:
             "tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz, self._on_sample),
             "faces": self._find_faces,
         }
+        if self._tracker.absent:
+            del work["tracker"]
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
             for name, task in work.items()
@@ -138,7 +140,7 @@ class Intake:
             return frozenset(("camera", "tracker"))
         known = {
             "camera": self._camera.trouble is not None,
-            "tracker": not self._tracker.connected or bool(self._tracker.troubles),
+            "tracker": self._tracker.absent or not self._tracker.connected or bool(self._tracker.troubles),
         }
         return frozenset(source for source, excused in known.items() if excused)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EmerEdgeError
@@ -127,6 +128,7 @@ class Stream:
                 return False
 
         pace = self.machine.pace
+        problems += filter(None, [self._refusal()])
         lives = {
             "camera": live(source.camera, lambda text: check_camera(text, pace)),
             "tracker": live(source.tracker, lambda text: check_tracker(text, options)),
@@ -197,6 +199,17 @@ class Stream:
             if source is not None:
                 source.close()
 
+    def refuse_blind(self) -> None:
+        """Raise ConfigurationError where there is no eye tracker, and the bundle or an option needs one."""
+        with self._named():
+            if (refusal := self._refusal()) is not None:
+                raise ConfigurationError(refusal)
+
+    def _refusal(self) -> str | None:
+        absent = self.source.tracker is None if self._tracker is None else self._tracker.absent
+        refusal = self.bundle.manifest.blind_refusal if absent else None
+        return refusal and f"without an eye tracker nothing can be read: {refusal}; name one with --tracker"
+
     @contextmanager
     def _named(self) -> Iterator[None]:
         """Have errors name the stream."""
@@ -213,8 +226,9 @@ class Stream:
 
     def _open_tracker(self) -> Tracker:
         if self._tracker is None:
-            source = self.source.tracker
+            source = "none" if self.source.tracker is None else self.source.tracker
             self._tracker = open_tracker(source, self._tracker_options()) if isinstance(source, str) else source
+            self.refuse_blind()
         return self._tracker
 
     def _opened_core(self, session: Session, detector: FaceDetector) -> PipelineCore:
@@ -230,14 +244,15 @@ class Stream:
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
             if opened.live and isinstance(given, str):
                 self.say(f"{word}: {public(opened.description)}")
+        if tracker.absent:
+            self.say("no eye tracker: what the face shows is read alone (FER); --tracker names one")
         _check_meeting(camera, tracker)
         for note in (*camera.notes, *tracker.notes):
             self.say(note)
         validated = () if self.validation is None else self.validation.notes()
         notes = (*_synchrony_notes(camera, tracker), *camera.notes, *tracker.notes, *validated)
-        return PipelineCore(
-            session, tracker.rate_hz, source, notes=notes, say=self.say, markers=self.markers, detector=detector
-        )
+        of_run: dict[str, Any] = {"say": self.say, "markers": self.markers, "detector": detector}
+        return PipelineCore(session, tracker.rate_hz, source, eyes=not tracker.absent, notes=notes, **of_run)
 
 
 def check_now(machine: MachineOptions, stamp_ns: int | None) -> None:
@@ -260,6 +275,8 @@ def _check_meeting(camera: Camera, tracker: Tracker) -> None:
 
 def _synchrony_notes(camera: Camera, tracker: Tracker) -> tuple[str, ...]:
     """How the two sources' times relate, for readers of results."""
+    if tracker.absent:
+        return ()
     if camera.live != tracker.live:
         live, played = ("camera", "tracker") if camera.live else ("tracker", "video")
         return (f"unsynchronised: the {live} is live, the {played} is a file played beside it",)

@@ -148,11 +148,16 @@ def _result(heads: Mapping[str, Sequence[str]], marker: dict[str, Any]) -> dict[
     }
     return _object(
         {
+            "begin_ns": _INTEGER,
             "end_ns": _INTEGER,
             "state": _TEXT,
             "filling_s": _NUMBER,
             "heads": _object(of_heads),
-            "gap": _object(dict.fromkeys(("distance", "percentile", "valence", "arousal"), _NUMBER)),
+            "gap": _object(
+                {**dict.fromkeys(("distance", "p_differ", "valence", "arousal"), _NUMBER), "larger_than": _NUMBERS}
+            ),
+            "absent": {"type": "object", "additionalProperties": {"type": "string"}},
+            "face_distance": _NUMBER,
             "face_age_ms": _NUMBER,
             "sample_age_ms": _NUMBER,
             "face_slots": _INTEGER,

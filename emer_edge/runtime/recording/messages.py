@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from emer_edge.core.errors import DataError
-from emer_edge.core.results import State
+from emer_edge.core.results import GAP_NUMBERS, State, gap_numbers
 from emer_edge.core.samples import EyeReading, Frame, TrackerSample
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
@@ -35,7 +35,6 @@ MARKERS: Final = "/markers"
 RECORD_SCHEMA: Final = 1
 
 STATE_CODES: Final = {State.OK: 0, State.FILLING: 1, State.NO_FACE: 2, State.NO_GAZE: 3, State.STALE: 4}
-_GAP: Final = (("distance", "1"), ("percentile", "percent"), ("valence", "scale"), ("arousal", "scale"))
 
 
 class RecordingHead(msgspec.Struct, omit_defaults=True):
@@ -233,7 +232,7 @@ def result_channels(heads: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     channels = [("state", "code")]
     for name, classes in heads.items():
         channels += [(f"{name} {label}", "probability") for label in classes] or [(name, "scale")]
-    return channels + [(f"gap {name}", unit) for name, unit in _GAP]
+    return channels + [(f"gap {name.replace('_', ' ')}", unit) for name, unit in GAP_NUMBERS.items()]
 
 
 def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> list[float]:
@@ -243,8 +242,7 @@ def result_row(result: dict[str, Any], heads: dict[str, tuple[str, ...]]) -> lis
         value = result["heads"].get(name)
         shares = value if isinstance(value, dict) else {}
         row += [shares.get(label) for label in classes] if classes else [value]
-    gap = result.get("gap") or {}
-    row += [gap.get(name) for name, _ in _GAP]
+    row += gap_numbers(result.get("gap"))
     return [math.nan if number is None else float(number) for number in row]
 
 

@@ -64,6 +64,7 @@ class Tracker(Sensor[TrackerSample]):
         rate_hz: nominal rate.
         connected: whether the device answers; always true for a file.
         losses: how often the device was lost; never for a file.
+        absent: there is none, so that it has no samples.
     """
 
     clock: str
@@ -71,6 +72,7 @@ class Tracker(Sensor[TrackerSample]):
     rate_hz: float
     connected: bool = True
     losses: int = 0
+    absent: bool = False
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -96,6 +98,31 @@ class Tracker(Sensor[TrackerSample]):
     def description(self) -> str:
         """What was opened and how it is read, in one line."""
         return self.source
+
+
+class NoTracker(Tracker):
+    """No eye tracker, or the one of a recording without."""
+
+    source = clock = "none"
+    live, synchronised, rate_hz, absent = False, True, 0.0, True
+    missing_columns = ()
+
+    def __next__(self) -> TrackerSample:
+        raise StopIteration
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+NO_TRACKER = TrackerDriver(
+    name="none",
+    help="no eye tracker: what the face shows alone",
+    example="none",
+    claims=lambda address: address.text == NoTracker.source,
+    open=lambda address, options: NoTracker(),
+    check=lambda address, options: None,
+    live=False,
+)
 
 
 def unfilled_by(fields: set[str], display: Display) -> tuple[str, ...]:

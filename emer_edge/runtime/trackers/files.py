@@ -23,7 +23,7 @@ from emer_edge.runtime.address import Address
 from emer_edge.runtime.drivers import Played
 from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, read_messages
 from emer_edge.runtime.recording.messages import SAMPLES, sample_of
-from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions, unfilled_by
+from emer_edge.runtime.trackers.base import NoTracker, Tracker, TrackerDriver, TrackerOptions, unfilled_by
 from emer_edge.runtime.trackers.codec import VALID_PARAMETER, Counters, ValidityCodes, shown
 from emer_edge.runtime.trackers.file_checks import check_rate, check_validity, rows_in_order
 from emer_edge.runtime.trackers.formats.csv_lines import CsvDecoder, is_header
@@ -223,9 +223,10 @@ class RecordedTracker(FileTracker):
             )
 
 
-def _open_recorded(address: Address, options: TrackerOptions) -> RecordedTracker:
+def _open_recorded(address: Address, options: TrackerOptions) -> Tracker:
     try:
-        return RecordedTracker(Path(address.path), options)
+        tracker = RecordedTracker(Path(address.path), options)
+        return NoTracker() if tracker.head.tracker == NoTracker.source else tracker
     except DataError as error:
         raise TrackerError(str(error)) from None
 

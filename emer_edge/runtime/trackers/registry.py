@@ -14,7 +14,7 @@ from emer_edge.core.packages import with_plugins
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import check_pace
 from emer_edge.runtime.drivers import Kind, find_driver
-from emer_edge.runtime.trackers.base import Tracker, TrackerDriver, TrackerOptions
+from emer_edge.runtime.trackers.base import NO_TRACKER, Tracker, TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.files import RECORDED, TRACKER_FILE
 from emer_edge.runtime.trackers.formats import stream_formats
 from emer_edge.runtime.trackers.live_tracker import RATE_RANGE_HZ
@@ -23,7 +23,7 @@ from emer_edge.runtime.trackers.opengaze_tcp import OPENGAZE_TCP
 from emer_edge.runtime.trackers.serial_port import SERIAL
 from emer_edge.runtime.trackers.tobii import TOBII
 
-TRACKERS: Final = (SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
+TRACKERS: Final = (NO_TRACKER, SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
 """In the order in which their `claims` are called."""
 
 

@@ -59,7 +59,16 @@ def text_of(what: Shown, width: int = 120, height: int = 60) -> str:
 
 def test_it_shows_both_sides_and_the_gap(bundle: Bundle) -> None:
     text = text_of(shown(bundle))
-    for each in ("felt (ER)", "shown (FER)", "70 %", "0.42", "wider than 93 %", "valence -0.50", "arousal +0.10"):
+    for each in (
+        "felt (ER)",
+        "shown (FER)",
+        "70 %",
+        "0.42",
+        "larger than 37 of 40 clips",
+        "differ: 81%",
+        "valence -0.50",
+        "arousal +0.10",
+    ):
         assert each in text
     for each in ("8/8", "31/32", "12.0 ms", "4.0 s", "dropped: 2 camera", "demo weights", "another note"):
         assert each in text
@@ -163,11 +172,11 @@ def test_without_a_terminal_a_line_tells_each_state(bundle: Bundle) -> None:
     view = LiveView(None, Host(Pipeline(bundle), console=Console(file=screen)))
     view.begin()
     for state in (State.FILLING, State.FILLING, State.OK, State.OK, State.STALE):
-        view.result(Result(0, state, filling_s=3.0))
+        view.result(Result(12_000_000_000, state, filling_s=3.0))
     view.end(None)
     assert screen.getvalue().splitlines() == [
         "filling the first window: 3.0 s left",
-        "ok",
+        "ok: the last 12.0 s",
         "no emotion: a sensor is silent",
     ]
 

@@ -30,7 +30,7 @@ def ok(end_ns: int) -> Result:
         else 0.25
         for name, classes in HEADS_OF.items()
     }
-    return Result(end_ns, State.OK, heads=heads, gap=Gap(0.4, 90.0, -0.5, None))
+    return Result(end_ns, State.OK, heads=heads, gap=Gap(0.4, (36, 40), 0.75, -0.5))
 
 
 def test_an_inlet_gets_labelled_results(bundle: Bundle) -> None:
@@ -74,7 +74,7 @@ def test_a_row_has_a_number_for_every_channel() -> None:
     first = HEADS_OF["er-7"][0]
     assert row[f"er-7 {first}"] == 0.5
     assert row["fer-intensity"] == 0.25
-    assert row["gap percentile"] == 90.0
+    assert (row["gap larger than"], row["gap larger than of"], row["gap p differ"]) == (36, 40, 0.75)
     assert math.isnan(row["gap arousal"])
     empty = result_row(Result(1, State.STALE).to_dict(), HEADS_OF)
     assert empty[0] == 4

@@ -281,7 +281,7 @@ def test_the_live_view_fits(bundle: Bundle, count: int, size: tuple[int, int]) -
 def test_two_have_a_block_each_and_eight_a_line(bundle: Bundle) -> None:
     both = "\n".join(each.plain for each in streams_lines(bundle.manifest, rows_of(bundle, 2), {}, size=(76, 21)))
     assert both.count("tracker ") == both.count("camera ") == 2
-    assert both.count("felt minus shown") + both.count("wider than") >= 2
+    assert both.count("felt minus shown") + both.count("larger than") >= 2
     rows = rows_of(bundle, 8)
     rows["seat-3"] = Shown(bundle.manifest, result_of(1, state=State.NO_FACE))
     rows = {"a-very-long-name" if name == "seat-4" else name: each for name, each in rows.items()}
@@ -318,4 +318,8 @@ def test_a_log_has_a_line_a_change(bundle: Bundle) -> None:
     for stream, state in [("left", State.OK), ("right", State.OK), ("left", State.OK), ("right", State.STALE)]:
         view.result(replace(result_of(1, state=state), stream=stream))
     view.end(None)
-    assert screen.getvalue().splitlines() == ["left: ok", "right: ok", "right: no emotion: a sensor is silent"]
+    assert screen.getvalue().splitlines() == [
+        "left: ok: the last 0.3 s",
+        "right: ok: the last 0.3 s",
+        "right: no emotion: a sensor is silent",
+    ]

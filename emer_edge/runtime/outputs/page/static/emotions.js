@@ -103,11 +103,14 @@ function intensity(result) {
 }
 
 function more(result) {
-  if (result.state !== "ok") return why(result);
-  const gap = result.gap;
-  if (!gap) return "no gap: this bundle lacks one of the two views";
-  const [parts, differences] = [[], []];
-  if (gap.percentile !== null) parts.push(`wider than ${gap.percentile.toFixed(0)} % of clips whose labels agree`);
+  if (!Object.keys(result.heads).length) return why(result);
+  const { gap, absent } = result;
+  const covered = `the last ${((result.end_ns - result.begin_ns) / 1e9).toFixed(1)} s`;
+  if (!gap) return [covered, `no gap: ${absent.gap}`, ...strange(result)].join(" · ");
+  const [parts, differences] = [[covered], []];
+  if (gap.larger_than) parts.push(`larger than ${gap.larger_than[0]} of ${gap.larger_than[1]} clips whose labels agree`);
+  else parts.push(`not compared: ${absent.larger_than}`);
+  if (gap.p_differ !== null) parts.push(`labels differ: ${percent(gap.p_differ)}`);
   for (const name of ["valence", "arousal"]) {
     if (gap[name] !== null) differences.push(`${name} ${signed(gap[name])}`);
   }
@@ -115,12 +118,14 @@ function more(result) {
   return parts.join(" · ");
 }
 
+const strange = (result) => (result.face_distance > 1 ? ["this face is unlike those of training"] : []);
+
 /** Why there is no emotion. */
 export function why(result) {
   const reasons = {
     filling: `filling the first window: ${result.filling_s.toFixed(1)} s left`,
     no_face: "no emotion: the face is missing in too much of the window",
-    no_gaze: "no emotion: the eyes are missing in too much of the window",
+    no_gaze: `no emotion: ${result.absent?.fer ?? "the eyes are missing in too much of the window"}`,
     stale: "no emotion: a sensor is silent",
   };
   return reasons[result.state] ?? "";

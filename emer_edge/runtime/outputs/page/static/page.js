@@ -125,7 +125,7 @@ function sensors(told) {
   const list = byId("sensors");
   list.replaceChildren(
     ...sensor("Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`, told.state),
-    ...sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`, told.state),
+    ...told.notes.includes("there is no eye tracker") ? [] : sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`, told.state),
   );
   const lost = Object.entries(told.dropped).map(([place, count]) => `${count} ${place}`);
   byId("dropped").textContent = lost.join(", ") || "nothing";
