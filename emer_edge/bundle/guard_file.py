@@ -61,7 +61,7 @@ def write_guard(known: Mapping[str, KnownFaces]) -> bytes:
 
 
 def read_guard(content: bytes, where: str = GUARD_NAME) -> dict[str, KnownFaces]:
-    """Read the content of `guard.npz`, called `where` in messages; BundleError where it is damaged or holds other things."""
+    """Read the content of `guard.npz`, called `where` in messages; BundleError unless it is whole and nothing else."""
     found: dict[str, dict[str, NDArray[np.float32]]] = {}
     for key, array in read_archive(content, where).items():
         part, _, name = key.rpartition("/")

@@ -17,6 +17,7 @@ from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
 from emer_edge.cli.console import say
 from emer_edge.cli.convert import convert
+from emer_edge.cli.dataset import dataset
 from emer_edge.cli.demo import demo
 from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
@@ -44,7 +45,7 @@ app = typer.Typer(
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
 _COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    export, run, bench, train, synth, info, predict, prepare, convert, build, sign, verify, devices,
+    export, run, bench, train, synth, dataset, info, predict, prepare, convert, build, sign, verify, devices,
     doctor, demo, purge,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,10 +19,10 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.results import State
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, NANOSECONDS, WindowSpec
-from emer_edge.data.frames import FrameFacts, check_frames
+from emer_edge.data.frames import FrameFacts, check_frames, frame_times_ns, list_frames
 from emer_edge.data.layout import ClipFiles, Layout
 from emer_edge.data.sheets import EyeTrack, read_sheet
-from emer_edge.signals.rows import clip_times_ns, eye_slots, face_slots, hop_candidates
+from emer_edge.signals.rows import eye_slots, face_slots, hop_candidates
 
 _MOST_THREADS: Final = 8
 
@@ -61,7 +62,7 @@ def check_clip(files: ClipFiles, window: WindowSpec, sheet_rate_hz: float = 0.0)
     frames = check_frames(files.frames)
     read = read_sheet(files.sheet)
     track = read.clocked(sheet_rate_hz)
-    faces, eyes = _covered(track, frames.count, window)
+    faces, eyes = _covered(track, files.frames, window)
     times_ns = track.times_in(window.length_ns)
     seconds = float(times_ns[-1]) / NANOSECONDS
     gap_s = float(np.diff(times_ns).max(initial=0)) / NANOSECONDS if read.timed else 0.0
@@ -79,12 +80,12 @@ def check_clip(files: ClipFiles, window: WindowSpec, sheet_rate_hz: float = 0.0)
     return replace(check, notes=track.notes, rows=len(track.rows), timed=read.timed)
 
 
-def _covered(track: EyeTrack, frames: int, window: WindowSpec) -> tuple[int, int]:
+def _covered(track: EyeTrack, frames: Path, window: WindowSpec) -> tuple[int, int]:
     """Covered face and eye slots of the clip's window, as `PreparedClip` cuts it."""
     times_ns = track.times_in(window.length_ns)
     end_ns = int(times_ns[-1])
-    frame_times_ns = clip_times_ns(frames, end_ns)
-    candidates = frame_times_ns[hop_candidates(frame_times_ns, end_ns, window)]
+    taken_ns = frame_times_ns(frames, list_frames(frames).names, end_ns)
+    candidates = taken_ns[hop_candidates(taken_ns, end_ns, window)]
     faces, eyes = face_slots(candidates, end_ns, window)[1], eye_slots(times_ns, track.seen, end_ns, window)[1]
     return int(faces.sum()), int(eyes.sum())
 

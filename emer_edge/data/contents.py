@@ -11,6 +11,7 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.data.cache import contents_of
 from emer_edge.data.dataset import Clip
+from emer_edge.data.frames import FRAME_TIMES
 
 _READERS: Final = 8
 
@@ -30,7 +31,8 @@ def contents_of_clips(clips: Sequence[Clip], progress: Progress = silent) -> str
 
 def _described(clip: Clip) -> str:
     try:
-        frames = contents_of(clip.frame_paths)
+        times = clip.frames_path / FRAME_TIMES
+        frames = contents_of([*clip.frame_paths, *([times] if times.is_file() else [])])
     except DataError as error:
         frames = str(error)
     labels = sorted(clip.labels.items())

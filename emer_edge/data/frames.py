@@ -6,10 +6,12 @@ made of them; what was found is cached.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import translate
@@ -17,12 +19,18 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emer_edge.core.errors import DataError
+from emer_edge.core.text import decode_text
 from emer_edge.core.whole_file import write_private
 from emer_edge.data import cache
 from emer_edge.data.images import decode
+from emer_edge.signals.rows import clip_times_ns
 
 IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+FRAME_TIMES: Final = "frames.csv"
 _READER_VERSION: Final = 1  # in the stamp of cache entries: raise it when the same frames would be judged differently
 _LITTER_NAMES: Final = (
     *(".*", "~*", "__macosx", "thumbs.db", "ehthumbs*.db", "desktop.ini", "icon\r", "@*", "#recycle", "#snapshot"),
@@ -91,7 +99,34 @@ def list_frames(folder: Path) -> FrameFiles:
         other = places.setdefault(tuple(int(part) if part.isdecimal() else part for part in parts), name)
         if other != name:
             raise DataError(f"{folder} holds {other} and {name}: which of them is the frame?")
-    return FrameFiles(tuple(frames), tuple(sorted(copies)), others=tuple(sorted(set(names) - images)))
+    return FrameFiles(tuple(frames), tuple(sorted(copies)), others=tuple(sorted(set(names) - images - {FRAME_TIMES})))
+
+
+def frame_times_ns(folder: Path, names: Sequence[str], end_ns: int) -> NDArray[np.int64]:
+    """When a clip's frames were taken: (n,) int64 ns from its start, ascending; up to `end_ns` only.
+
+    Where nobody has written it down they are spread evenly up to there.
+
+    Format: `frames.csv` in the folder, a line `frame,time_ms` and one for each frame; frames of other names are passed
+    over.
+
+    Raises:
+        DataError: the file can't be read, lacks a frame, or its times do not ascend.
+    """
+    path = folder / FRAME_TIMES
+    if not path.is_file():
+        return clip_times_ns(len(names), end_ns)
+    try:
+        rows = list(csv.DictReader(decode_text(path.read_bytes(), path).text.splitlines()))
+        of_frame = {row["frame"]: float(row["time_ms"]) for row in rows}
+        times_ns = np.array([round(of_frame[name] * 1e6) for name in names], np.int64)
+    except KeyError as error:
+        raise DataError(f"{path} has no line for {error.args[0]}") from None
+    except (OSError, TypeError, ValueError, OverflowError, csv.Error) as error:
+        raise DataError(f"{path} does not hold the times of frames: {error}") from None
+    if np.any(np.diff(times_ns) <= 0) or np.any(times_ns < 0):
+        raise DataError(f"{path}: the times of frames do not ascend from 0")
+    return times_ns[times_ns <= end_ns]
 
 
 def _copied(name: str, names: set[str]) -> str | None:

@@ -18,9 +18,10 @@ from emer_edge.core.columns import COLUMN_KEYS, EVENTS, GAZE_POINT, MOVEMENT_TYP
 from emer_edge.core.results import State
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS, NEW_RULE, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
+from emer_edge.data.frames import frame_times_ns
 from emer_edge.data.images import stack_faces
 from emer_edge.signals.profiles import TrackerProfile
-from emer_edge.signals.rows import EyeStream, clip_times_ns, cut_window, hop_candidates
+from emer_edge.signals.rows import EyeStream, cut_window, hop_candidates
 from emer_edge.signals.time_units import nominal_rate_hz
 
 AlterRows = Callable[
@@ -80,7 +81,6 @@ class PreparedClip:
         alter: AlterRows | None = None,
     ) -> None:
         track = clip.eye()
-        count = len(clip.frame_names)
         times_ns = track.times_in(spec.length_ns)
         rows, seen = track.rows, track.seen
         if profile is not None:
@@ -90,7 +90,7 @@ class PreparedClip:
         self.clip = clip
         self.end_ns = int(times_ns[-1])
         self._spec = spec
-        self._frame_times_ns = clip_times_ns(count, self.end_ns)
+        self._frame_times_ns = frame_times_ns(clip.frames_path, clip.frame_names, self.end_ns)
         self.candidates = hop_candidates(self._frame_times_ns, self.end_ns, spec)
         rate_hz = nominal_rate_hz(times_ns.tolist()) if track.timed or alter is not None else 0.0
         if alter is not None:

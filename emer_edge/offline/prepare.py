@@ -93,7 +93,7 @@ def prepare_videos(
         DataError: there is no video, two of them would have the same name, the output is the input or inside or around
             it, or it can't be written.
     """
-    clips = _videos(source)
+    clips = find_videos(source)
     _refuse_own(source, output, clips.values())
     if not clips:
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
@@ -141,7 +141,7 @@ def _prepare(name: str, video: Path, target: Target, faces: FaceSource, image_fo
                 face = faces.on_frame(frame)
                 if face is not None:
                     crop = partial / f"{frame.index + 1:05d}.{image_format}"
-                    _write(crop, face.crop)
+                    write_crop(crop, face.crop)
                     crops[crop] = Appearance.of(face.crop)
             covered = [crop for crop, odd in zip(crops, unlike(list(crops.values())), strict=True) if odd]
             for crop in covered:
@@ -172,7 +172,8 @@ def _made_from(video: Path, options: object) -> str:
     return hashlib.sha256(f"{contents_of(files)} {options!r}".encode()).hexdigest()[:32]
 
 
-def _write(path: Path, crop: Any) -> None:
+def write_crop(path: Path, crop: Any) -> None:
+    """Write a crop, (112, 112, 3) uint8 B, G, R, as PNG or JPEG by its ending; DataError where OpenCV can't."""
     cv2 = import_cv2()
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix == ".jpg" else []
     written, encoded = cv2.imencode(path.suffix, crop, options)
@@ -181,7 +182,7 @@ def _write(path: Path, crop: Any) -> None:
     path.write_bytes(encoded.tobytes())
 
 
-def _videos(source: Path) -> dict[str, Path]:
+def find_videos(source: Path) -> dict[str, Path]:
     """Name in the output -> video or folder of frames, in natural order."""
     if source.is_file():
         return {source.stem: source}

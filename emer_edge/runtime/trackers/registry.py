@@ -22,8 +22,9 @@ from emer_edge.runtime.trackers.lsl import LSL
 from emer_edge.runtime.trackers.opengaze_tcp import OPENGAZE_TCP
 from emer_edge.runtime.trackers.serial_port import SERIAL
 from emer_edge.runtime.trackers.tobii import TOBII
+from emer_edge.runtime.trackers.xdf import XDF
 
-TRACKERS: Final = (NO_TRACKER, SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, TRACKER_FILE)
+TRACKERS: Final = (NO_TRACKER, SERIAL, OPENGAZE_TCP, LSL, TOBII, RECORDED, XDF, TRACKER_FILE)
 """In the order in which their `claims` are called."""
 
 
