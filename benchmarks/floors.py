@@ -113,7 +113,7 @@ def run(bundle: Bundle, video: Path, variant: Variant, folder: Path) -> dict[str
             arguments += outputs(stack, folder, others)
         page = free_port()
         if variant.page:
-            arguments += ["--serve", str(page)]
+            arguments += ["--serve", str(page), "--serve-open"]
         live = LiveRun(
             arguments,
             lambda result, received_ns: results.append(brief(result, received_ns)),

@@ -62,7 +62,15 @@ class Soak:
             self._broker = broker
             page, metrics = free_port(), free_port()
             outputs = ["--record", str(self._folder / "run.mcap"), "--metrics", f":{metrics}", "--serve", str(page)]
-            outputs += ["--save", str(self._folder / "sessions"), "--participant", "soak", "--session", "run"]
+            outputs += [
+                "--serve-open",
+                "--save",
+                str(self._folder / "sessions"),
+                "--participant",
+                "soak",
+                "--session",
+                "run",
+            ]
             if broker is not None:
                 stack.callback(broker.kill)
                 outputs += ["--mqtt", f"mqtt://127.0.0.1:{broker.port}/{_TOPIC}"]

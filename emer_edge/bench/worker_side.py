@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +14,7 @@ from emer_edge import __version__
 from emer_edge.bench.latency.machine_state import describe
 from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import BundleError, EmerEdgeError, WorkerError
+from emer_edge.core.leaving import end_with_parent
 from emer_edge.data.dataset import Clip, clip_hash
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.session import Session
@@ -102,14 +101,7 @@ def begin(all_here: Barrier) -> None:
     An idle worker would keep its executor from starting the next one at once. One that is started later, while another
     dies, makes Python 3.11's executor fail ("dictionary changed size during iteration").
     """
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    end_with_parent()
     all_here.wait(_BEGIN_S)
 
 

@@ -69,9 +69,19 @@ def _root(
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as Ctrl-C does: what is unfinished is removed on the way out, which a second signal does not cut short."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + signal.SIGTERM)
+    """End as Ctrl-C does: what is unfinished is removed on the way out, which a second signal does not cut short.
+
+    A library in which it comes may swallow the exit: where nothing is on its way out, an alarm raises it again.
+    """
+    if number != signal.SIGALRM:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _end)
+    signal.alarm(1)
+    leaving = sys.exc_info()[1]
+    while leaving is not None and not isinstance(leaving, (SystemExit, KeyboardInterrupt)):
+        leaving = leaving.__context__
+    if leaving is None:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def main() -> None:
@@ -93,3 +103,5 @@ def main() -> None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "a file"
         say(f"emer-edge: can't read or write {where}: {error.strerror or error}")
         sys.exit(2)
+    finally:
+        signal.alarm(0)

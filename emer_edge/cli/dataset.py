@@ -60,10 +60,9 @@ def dataset(
     people. Every row of the table is in dataset.csv, with the reason where it became no clip; the same command goes on
     after a stop. docs/data-sets.md has a worked example.
     """
-    from emer_edge.bundle import load_bundle
     from emer_edge.bundle.manifest import FaceRecord
     from emer_edge.core.samples import Display
-    from emer_edge.demo import default_bundle
+    from emer_edge.demo import open_bundle
     from emer_edge.offline.lab_dataset import REPORT_FILE, Lab, make_dataset
     from emer_edge.runtime.engines import CPU_ENGINE
     from emer_edge.runtime.faces import ARCFACE_TEMPLATE
@@ -71,7 +70,7 @@ def dataset(
 
     shown = Display.parse(display) if display else Display()
     with progress_bars() as report:
-        opened = load_bundle(bundle or default_bundle(report))
+        opened = open_bundle(bundle, report)
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
         with Session(opened, CPU_ENGINE) as session:
             lab = Lab(session, record, subject, shown, offset_ms=offset_ms, say=say)

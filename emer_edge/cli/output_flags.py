@@ -28,6 +28,7 @@ class OutputFlags:
     json: bool = False
     serve: str | None = None
     serve_token: str | None = None
+    serve_open: bool = False
     save: Path | None = None
     session: str | None = None
     record: str | None = None
@@ -60,7 +61,9 @@ class OutputFlags:
         if self.serve is not None:
             from emer_edge.runtime.outputs.page.output import PageOptions
 
-            requests.append(Request("page", PageOptions(self.serve, self.serve_token)))
+            requests.append(Request("page", PageOptions(self.serve, self.serve_token, self.serve_open)))
+        elif self.serve_open:
+            raise ConfigurationError("--serve-open belongs to a page: add --serve 8080")
         if self.save is not None:
             from emer_edge.runtime.outputs.session_folder import SessionOptions
 

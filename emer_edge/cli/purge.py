@@ -43,19 +43,22 @@ def purge(
                 "to remove one person's data, pass --participant ID and their folders: --sessions FOLDER, "
                 "--recordings FOLDER"
             )
-        found = {"sessions": find_sessions(sessions, participant)} if sessions is not None else {}
-        if recordings is not None:
-            found["recordings"] = find_recordings(recordings, participant)
-        if not any(found.values()):
-            places = " and ".join(str(place) for place in (sessions, recordings) if place is not None)
-            raise DataError(f"{places}: no {' or '.join(found)} of participant {participant}; nothing was removed")
-        for kind, paths in found.items():
-            for path in paths if dry_run else ():
+        kinds = {"sessions": (sessions, find_sessions, remove_sessions)}
+        kinds["recordings"] = (recordings, find_recordings, remove_recordings)
+        found = {kind: (place, find, remove) for kind, (place, find, remove) in kinds.items() if place is not None}
+        own = {kind: find(place, participant) for kind, (place, find, _) in found.items()}
+        if not any(own.values()):
+            searched = " and ".join(str(place) for place, _, _ in found.values())
+            raise DataError(f"{searched}: no {' or '.join(own)} of participant {participant}; nothing was removed")
+        for kind, (place, find, remove) in found.items():
+            for path in own[kind] if dry_run else ():
                 say(f"would remove {path}")
-            left = () if dry_run else remove_sessions(paths) if kind == "sessions" else remove_recordings(paths)
-            say(f"{'found' if dry_run else 'removed'} {len(paths)} {kind} of {participant}")
+            left = () if dry_run else remove(place, own[kind])
+            say(f"{'found' if dry_run else 'removed'} {len(own[kind])} {kind} of {participant}")
             for other in left:
-                say(f"kept: {other}, which emer-edge did not write")
+                say(f"kept: {other}, which emer-edge did not write, or which is a link")
+            if not dry_run and (came := find(place, participant)):
+                raise DataError(f"{came[0]} came meanwhile; run this again")
         return
     say(f"removed {purge_cache()} files from {cache_folder()}")
     if engines:

@@ -95,8 +95,8 @@ def run(
     serve: Annotated[
         str | None,
         _output(
-            "Show the run on a web page, http://127.0.0.1:PORT/ for this machine alone; another HOST (0.0.0.0: "
-            "all networks) needs a token. docs/page.md says more.",
+            "Show the run on a web page, http://127.0.0.1:PORT/ for this machine alone, by a link with a token that is "
+            "printed; another HOST (0.0.0.0: all networks) needs a token of yours. docs/page.md says more.",
             metavar="[HOST:]PORT",
         ),
     ] = None,
@@ -109,6 +109,9 @@ def run(
             show_envvar=True,
         ),
     ] = None,
+    serve_open: Annotated[
+        bool, _output("Show the page without a token, to every program and user of this machine.", "--serve-open")
+    ] = False,
     offset_ms: Annotated[
         float | None, _source("Added to the tracker file's times so that they match the video's.")
     ] = None,
@@ -263,6 +266,7 @@ def run(
         json=json,
         serve=serve,
         serve_token=serve_token,
+        serve_open=serve_open,
         save=save,
         session=session,
         record=record,

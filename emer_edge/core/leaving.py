@@ -1,4 +1,4 @@
-"""The end of a process: its exit code survives a library that crashes in it."""
+"""The end of a process: its exit code survives a library that crashes in it, and no worker survives its parent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
+
+
+def end_with_parent() -> None:
+    """Let this worker process end with the one that started it, however that ends."""
+    from multiprocessing import parent_process
+
+    def wait() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class Leaving:

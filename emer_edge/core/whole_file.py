@@ -13,13 +13,17 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from emer_edge.core.errors import OutputExistsError
+
+SYNC_S: Final = 2.0
+"""What was written longer ago has been synced (fsync(2)), unless that takes longer itself."""
 
 _UNFINISHED: Final = ".emer-edge-new"
 _REPLACED: Final = ".emer-edge-old"
@@ -148,26 +152,31 @@ def _unfinished(path: Path, make: Callable[[Path], None]) -> Iterator[tuple[Path
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
     _sweep(path.parent)
-    unfinished, handle = _locked(path, make)
+    tried: list[Path] = []  # a signal may come at any moment
+    handle = -1
     try:
-        yield unfinished, handle
+        handle = _locked(path, make, tried)
+        yield tried[-1], handle
     except OSError as error:
         for name in ("filename", "filename2"):
-            if str(getattr(error, name)).startswith(str(unfinished)):
-                setattr(error, name, str(path) + str(getattr(error, name)).removeprefix(str(unfinished)))
+            if str(getattr(error, name)).startswith(str(tried[-1])):
+                setattr(error, name, str(path) + str(getattr(error, name)).removeprefix(str(tried[-1])))
         raise
     except Exception:
-        if not _is_at(handle, unfinished):  # what failed is only the first that missed it
+        if not _is_at(handle, tried[-1]):  # what failed is only the first that missed it
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
         raise
     finally:
-        _remove(unfinished)
-        os.close(handle)
+        for unfinished in tried:
+            _remove(unfinished)
+        if handle >= 0:
+            os.close(handle)
 
 
-def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
+def _locked(path: Path, make: Callable[[Path], None], tried: list[Path]) -> int:
     while True:
         unfinished = _beside(path, _UNFINISHED)
+        tried.append(unfinished)
         make(unfinished)
         try:
             handle = os.open(unfinished, os.O_RDONLY | os.O_CLOEXEC)
@@ -176,11 +185,11 @@ def _locked(path: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(handle, unfinished):
-                return unfinished, handle
+                return handle
         except BlockingIOError:  # being swept
             pass
         except OSError:  # no locks here
-            return unfinished, handle
+            return handle
         os.close(handle)
 
 
@@ -247,6 +256,41 @@ def name_folder(folder: Path, target: Target) -> None:
         _remove(replaced)
     finally:
         os.close(handle)
+
+
+class Syncing:
+    """Syncs open files, and the folders in which they have their names, every `SYNC_S` on a thread of its own."""
+
+    def __init__(self, *descriptors: int, folders: Sequence[Path]) -> None:
+        self._folders = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for folder in folders]
+        self._descriptors = (*descriptors, *self._folders)
+        self._error: OSError | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="emer-edge sync", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise the OSError with which the disk has refused what was written before."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Sync the rest; raise as `check`."""
+        self._over.set()
+        self._thread.join()
+        for folder in self._folders:
+            os.close(folder)
+        self.check()
+
+    def _run(self) -> None:
+        over = False
+        while not over and self._error is None:
+            over = self._over.wait(SYNC_S)
+            try:
+                for descriptor in self._descriptors:
+                    os.fsync(descriptor)
+            except OSError as error:
+                self._error = None if error.errno in (errno.EINVAL, errno.ENOTSUP) else error  # pipes, odd disks
 
 
 def claim(descriptor: int) -> None:

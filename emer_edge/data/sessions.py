@@ -5,7 +5,8 @@
                                markers.jsonl   one marker per line, as they came
 
 All of it is personal data: files have mode 0600, folders 0700, and `emer-edge purge` removes one person's. Lines are
-written one by one, so a run that is killed loses only the line it was writing; `state` is `running` in that case.
+written one by one, so a run that is killed loses only the line it was writing, and synced every two seconds, which is
+what a power cut can cost; `state` is `running` in these cases. A run holds the lock (flock(2)) of its `results.jsonl`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.handles import held_folders, opened_in, unwritten
 from emer_edge.core.samples import Display
 from emer_edge.core.session_facts import Baseline, Marker, Validation
 from emer_edge.core.whole_file import is_claimed
@@ -32,8 +35,17 @@ MARKERS_FILE: Final = "markers.jsonl"
 SESSION_SCHEMA: Final = 1
 _FILES: Final = (SESSION_FILE, RESULTS_FILE, MARKERS_FILE)
 
+_MOST_BYTES: Final = 1 << 26  # of a session.json that is asked whose it is
+
 _EARLIEST: Final = datetime(2025, 1, 1, tzinfo=timezone.utc)  # no clock that is right says less
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class ClockJump(msgspec.Struct):
+    """The wall clock was set: when (host monotonic time), and by how much; negative: back."""
+
+    at_ns: int
+    seconds: float
 
 
 class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,8 +55,10 @@ class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
         schema: of this file.
         participant, session: IDs.
         state: `running` or `ended`; an interrupted session stays `running`.
-        started, ended: wall clock, ISO 8601 with UTC; `ended` is None until then.
+        started, ended: wall clock, ISO 8601 with UTC; `ended` is `started` and what the host's monotonic clock counted
+            since, None until then.
         started_ns: host monotonic time at `started`: it maps the stamps of results and markers to the wall clock.
+        clock_jumps: where the wall clock was set meanwhile, or the machine slept.
         version: of emer-edge.
         bundle, manifest_sha256, research_only: its name, the hash of its manifest, its restriction.
         camera, tracker: their descriptions, without passwords.
@@ -78,6 +92,7 @@ class SessionHead(msgspec.Struct, forbid_unknown_fields=True):
     results: int = 0
     markers: int = 0
     summary: dict[str, Any] | None = None
+    clock_jumps: list[ClockJump] = []
 
 
 @dataclass(frozen=True)
@@ -130,9 +145,13 @@ def session_place(root: Path, participant: str, session: str) -> SessionPlace:
     """The place of a new session.
 
     Raises:
-        ConfigurationError: an invalid ID, or a session that exists already.
+        ConfigurationError: an invalid ID, a session that exists already, or a participant's folder that is a link.
     """
     place = SessionPlace(root, check_id("participant", participant), check_id("session", session))
+    if place.folder.parent.is_symlink():
+        raise ConfigurationError(
+            f"{place.folder.parent} is a link, which purging does not follow; choose another --save"
+        )
     if place.folder.exists() or place.folder.is_symlink():
         raise ConfigurationError(f"{place.folder} holds a session already; choose another --session")
     return place
@@ -157,27 +176,23 @@ class _Kept(msgspec.Struct):
     started: str = ""
 
 
-def own_sessions(root: Path) -> Iterator[tuple[Path, str, str]]:
-    """Sessions in a folder and below it, links not followed: their folder, participant, and when they began, or ''.
+def own_sessions(root: Path) -> Iterator[tuple[Path, str, str, int]]:
+    """Sessions in a folder and below it: their folder, participant, when they began, or '', and an open handle.
 
     They are known by their files. Where `session.json` can't be read, the participant is who the folder is named after.
-
-    Raises:
-        DataError: no such folder.
+    DataError as of `held_folders`.
     """
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder; name the one that `run --save` wrote to")
-    for place, _, names in sorted(os.walk(root)):
-        folder = Path(place)
-        try:
-            kept = msgspec.json.decode((folder / SESSION_FILE).read_bytes(), type=_Kept)
+    for folder, _, names, handle in held_folders(root):
+        kept = _Kept()
+        with (
+            suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError),
+            opened_in(handle, SESSION_FILE) as file,
+        ):
+            kept = msgspec.json.decode(os.read(file, _MOST_BYTES), type=_Kept)
             if not kept.participant:
                 continue
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if not {RESULTS_FILE, MARKERS_FILE} & set(names):
-                continue
-            kept = _Kept(folder.parent.name)
-        yield folder, kept.participant, kept.started
+        if kept.participant or {RESULTS_FILE, MARKERS_FILE} & set(names):
+            yield folder, kept.participant or folder.parent.name, kept.started, handle
 
 
 def find_sessions(root: Path, participant: str) -> list[Path]:
@@ -185,44 +200,48 @@ def find_sessions(root: Path, participant: str) -> list[Path]:
 
     Raises:
         ConfigurationError: an invalid ID.
-        DataError: no such folder, or a run is writing one of them.
+        DataError: as `held_folders`, or a run is writing one of them.
     """
     check_id("participant", participant)
-    found = [folder for folder, person, _ in own_sessions(root) if person == participant]
-    refuse_live([folder / RESULTS_FILE for folder in found])
-    return found
+    found = []
+    for folder, person, _, handle in own_sessions(root):
+        if person == participant:
+            with unwritten(handle, RESULTS_FILE, folder / RESULTS_FILE):
+                found.append(folder)
+    return sorted(found)
 
 
-def refuse_live(files: Sequence[Path]) -> None:
-    """Raise DataError where a run is writing one of these files."""
-    for file in files:
-        if is_claimed(file):
-            raise DataError(f"a run is writing {file}: end it first; nothing was removed")
-
-
-def remove_sessions(folders: Sequence[Path]) -> list[Path]:
-    """Remove the files of sessions, and their folders and the participants' where they are empty then.
+def remove_sessions(root: Path, paths: Sequence[Path]) -> list[Path]:
+    """Remove the files of sessions below a folder, and their folders and the participants' where they are empty then.
 
     Returns:
-        What else is in these folders, which emer-edge did not write, and which was left.
+        What is left in these folders: what emer-edge did not write, and links, which are not followed.
 
     Raises:
-        DataError: something can't be removed.
+        DataError: a run is writing one of them, or something can't be removed.
     """
+    sessions, others, emptied, left = set(paths), set[Path](), set[Path](), list[Path]()
     try:
-        for folder in folders:
-            for file in list(folder.iterdir()):
-                if file.name in _FILES or file.name.startswith(f".{SESSION_FILE}."):
-                    file.unlink()
-        places = dict.fromkeys((*folders, *(folder.parent for folder in folders)))
-        for place in places:
-            if not any(place.iterdir()):
-                place.rmdir()
-        left = [other for place in places if place.exists() for other in place.iterdir()]
-        sessions = {other for other in left if not other.is_symlink() and (other / SESSION_FILE).exists()}
-        return sorted(set(left) - sessions - set(places))
+        for place, inner, names, handle in held_folders(root):
+            others |= {place} if SESSION_FILE in names else set()
+            if place in sessions:
+                with unwritten(handle, RESULTS_FILE, place / RESULTS_FILE):
+                    for name in names:
+                        if name in _FILES or name.startswith(f".{SESSION_FILE}."):
+                            os.unlink(name, dir_fd=handle)
+                left += [place / name for name in os.listdir(handle)]
+                emptied.add(place)
+            for name in {name for name in inner if place / name in emptied}:
+                with suppress(OSError):  # it holds something
+                    os.rmdir(name, dir_fd=handle)
+            if any(session.parent == place for session in sessions):
+                left += [place / each for each in os.listdir(handle) if place / each not in others]
+                emptied.add(place)
+        if root in emptied and not os.listdir(root):
+            root.rmdir()
     except OSError as error:
         raise DataError(f"can't remove {error.filename}: {error.strerror}; sessions are left") from error
+    return sorted(each for each in left if each not in emptied)
 
 
 def expired(kept: Sequence[tuple[Path, str]], days: float, say: Callable[[str], None]) -> list[Path]:
@@ -250,10 +269,10 @@ def expired(kept: Sequence[tuple[Path, str]], days: float, say: Callable[[str], 
 
 def expire_sessions(root: Path, days: float, say: Callable[[str], None]) -> list[Path]:
     """Remove the sessions in a folder that began more than `days` ago and that no run is writing; return them."""
-    kept = [(folder, started) for folder, _, started in own_sessions(root)] if root.is_dir() else []
-    removed = [folder for folder in expired(kept, days, say) if not is_claimed(folder / RESULTS_FILE)]
     try:
-        remove_sessions(removed)
+        kept = [(folder, started) for folder, _, started, _ in own_sessions(root)] if root.is_dir() else []
+        removed = [folder for folder in expired(kept, days, say) if not is_claimed(folder / RESULTS_FILE)]
+        remove_sessions(root, removed)
     except DataError as error:
         say(str(error))
         return []
@@ -277,9 +296,12 @@ def _time_of(text: str) -> datetime | None:
 
 
 def _lines(file: Path, kind: Any) -> tuple[list[Any], int]:
-    """Decode a file of JSON lines; a last line without its end was cut when the run was interrupted."""
+    """Decode a file of JSON lines; a last line without its end was cut when the run was interrupted.
+
+    A power cut may leave zeros where the last lines were (the file's size reached the disk, its bytes did not).
+    """
     try:
-        *whole, last = file.read_bytes().split(b"\n")
+        *whole, last = (content := file.read_bytes()).rstrip(b"\0").split(b"\n")
     except FileNotFoundError:
         return [], 0
     except OSError as error:
@@ -290,4 +312,4 @@ def _lines(file: Path, kind: Any) -> tuple[list[Any], int]:
             read.append(msgspec.json.decode(line, type=kind))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{file}, line {number}: {error}") from error
-    return read, int(bool(last))
+    return read, int(bool(last) or content.endswith(b"\0"))

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.bundle.variants import CPU
 from emer_edge.core.columns import COLUMN_KEYS, VALIDITY
 from emer_edge.core.errors import CameraError, DataError, OutputExistsError, TrackerError
 from emer_edge.core.numbers import number_or_nan
@@ -51,7 +50,7 @@ from emer_edge.offline.lab_clips import (
     write_folds,
     write_labels,
 )
-from emer_edge.offline.prepare import find_videos, write_crop
+from emer_edge.offline.prepare import detector_hash, find_videos, write_crop
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.options import FaceOptions, Subject
@@ -181,10 +180,7 @@ class _Cutter:
     ) -> None:
         self._video, self._export, self._output, self._lab = video, export, output, lab
         self._before, self._force = before, force
-        parts = [
-            path for name, path in lab.session.bundle.parts(CPU).items() if name in lab.session.detector.record.parts
-        ]
-        options = lab.record, lab.subject, lab.display, contents_of([video, export, *parts])
+        options = lab.record, lab.subject, lab.display, detector_hash(lab.session), contents_of([video, export])
         self._made_of = repr(options)
 
     def cut(self, clips: Sequence[LabClip]) -> Iterator[MadeClip]:

@@ -99,10 +99,7 @@ def prepare_videos(
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
     rows = _read_report(output / REPORT_FILE)
     detector = session.detector
-    files = session.bundle.manifest.files
-    names = [name for name in session.bundle.parts(CPU) if name in detector.record.parts]
-    parts = b"".join(bytes.fromhex(files[file_of(CPU, name)].sha256) for name in names)
-    options = hashlib.sha256(parts).hexdigest(), record, subject, image_format
+    options = detector_hash(session), record, subject, image_format
     made_from = {name: _made_from(video, options) for name, video in clips.items()}
     others = [
         name for name in clips if (output / name).is_dir() and rows.get(name, {}).get("made_from") != made_from[name]
@@ -170,6 +167,13 @@ def _made_from(video: Path, options: object) -> str:
     """What a clip depends on, as a hash: the contents of a video or of a folder's images, and the options."""
     files = [video] if video.is_file() else [path for path in sorted(video.iterdir()) if path.suffix.lower() in PHOTOS]
     return hashlib.sha256(f"{contents_of(files)} {options!r}".encode()).hexdigest()[:32]
+
+
+def detector_hash(session: Session) -> str:
+    """SHA-256 of the parts that find faces: crops hang on them."""
+    files, used = session.bundle.manifest.files, session.detector.record.parts
+    parts = (files[file_of(CPU, name)].sha256 for name in session.bundle.parts(CPU) if name in used)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def write_crop(path: Path, crop: Any) -> None:

@@ -54,7 +54,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / GUARD_NAME
     path.write_bytes(write_guard(known))
     assert write_guard(known) == path.read_bytes()
-    read = read_guard(path)
+    read = read_guard(path.read_bytes())
     assert list(read) == list(known)
     faces = cloud(8, 3)[None]
     for key, one in known.items():
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_guard_is_refused(tensors: dict[str, np.ndarray], tmp_
     path = tmp_path / GUARD_NAME
     np.savez(path, **{f"cpu/face_encoder/{name}": array.astype(np.float32) for name, array in tensors.items()})
     with pytest.raises(BundleError, match=f"{GUARD_NAME}.*export the bundle again"):
-        read_guard(path)
+        read_guard(path.read_bytes())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -121,7 +122,7 @@ def test_purging_removes_one_person_and_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "p1" / "s3" / SESSION_FILE).write_bytes(b"{")  # broken off: the folder says whose it is
     found = find_sessions(tmp_path, "p1")
     assert sorted(str(each.relative_to(tmp_path)) for each in found) == ["moved/and/renamed", "p1/s1", "p1/s2", "p1/s3"]
-    assert remove_sessions(found) == []
+    assert remove_sessions(tmp_path, found) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["moved", "p10"]
     assert open_session(tmp_path / "p10" / "s1").head.participant == "p10"
 
@@ -149,7 +150,7 @@ def test_purging_leaves_what_is_no_session(tmp_path: Path) -> None:
     (tmp_path / "all" / "p1" / "linked").symlink_to(elsewhere)
     (tmp_path / "all" / "p1" / "s1" / "mine.txt").write_text("mine")
     found = find_sessions(tmp_path / "all", "p1")
-    left = remove_sessions(found)
+    left = remove_sessions(tmp_path / "all", found)
     assert [item.name for item in found] == ["s1"]
     assert [item.name for item in left] == ["linked", "notes.txt", "photos", "mine.txt"]
     assert open_session(elsewhere).head == HEAD
@@ -161,6 +162,61 @@ def test_purging_follows_no_link_to_other_folders(tmp_path: Path) -> None:
     (tmp_path / "all" / "p1").symlink_to(tmp_path / "elsewhere")
     assert find_sessions(tmp_path / "all", "p1") == []
     assert open_session(tmp_path / "elsewhere" / "s9").head == HEAD
+
+
+@pytest.mark.case("a session's folder becomes a link while a person is erased", before="followed", source="")
+def test_a_link_that_is_swapped_in_leads_nowhere(tmp_path: Path) -> None:
+    elsewhere = write_session(tmp_path / "elsewhere" / "s9")
+    folder = write_session(tmp_path / "all" / "p1" / "s1")
+    write_session(tmp_path / "all" / "p1" / "s2")
+    found = find_sessions(tmp_path / "all", "p1")
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(elsewhere)
+    assert remove_sessions(tmp_path / "all", found) == [folder]  # said to be left
+    assert open_session(elsewhere).head == HEAD
+    assert sorted(each.name for each in (tmp_path / "all" / "p1").iterdir()) == ["s1"]
+
+
+@pytest.mark.parametrize("name", [SESSION_FILE, RESULTS_FILE, MARKERS_FILE])
+def test_files_that_are_links_or_pipes_are_removed_and_not_followed(tmp_path: Path, name: str) -> None:
+    theirs = tmp_path / "theirs.json"
+    theirs.write_text("{}")
+    linked, piped = write_session(tmp_path / "all" / "p1" / "s1"), write_session(tmp_path / "all" / "p1" / "s2")
+    for folder in (linked, piped):
+        (folder / name).unlink()
+    (linked / name).symlink_to(theirs)
+    os.mkfifo(piped / name)
+    found = find_sessions(tmp_path / "all", "p1")
+    assert found == [linked, piped]
+    assert remove_sessions(tmp_path / "all", found) == []
+    assert theirs.read_text() == "{}"
+    assert list((tmp_path / "all").iterdir()) == []
+
+
+def test_a_session_that_a_run_has_taken_meanwhile_is_not_removed(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "p1" / "s1")
+    found = find_sessions(tmp_path, "p1")
+    with (folder / RESULTS_FILE).open("ab") as file:
+        claim(file.fileno())
+        with pytest.raises(DataError, match=r"a run is writing .*results\.jsonl: end it first"):
+            remove_sessions(tmp_path, found)
+    assert open_session(folder).head == HEAD
+
+
+def test_a_participant_whose_folder_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p1").symlink_to(tmp_path)
+    with pytest.raises(ConfigurationError, match="is a link, which purging does not follow"):
+        session_place(tmp_path, "p1", "s1")
+
+
+@pytest.mark.case("a power cut leaves zeros at a file's end", before="could not be read at all", source="")
+def test_zeros_at_the_end_are_what_was_cut(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "s1")
+    content = (folder / RESULTS_FILE).read_bytes()
+    for left, count in ((content, 3), (content[:-20], 2)):
+        (folder / RESULTS_FILE).write_bytes(left + bytes(512))
+        saved = open_session(folder)
+        assert (len(saved.results), saved.cut) == (count, 1)
 
 
 def test_purging_nowhere_is_said(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ import itertools
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from board_devices import COMMON, GPU, SENSORS
 from machine import needs
+
+from emer_edge.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -220,3 +223,17 @@ def test_the_service_asks_for_tensorrt_by_name() -> None:
     build = re.search(r"^ExecStart=(.*)$", (DEPLOY / "emer-edge-build.service").read_text(), re.MULTILINE)
     assert build is not None
     assert build[1].endswith("--package tensorrt")
+
+
+@pytest.mark.case(
+    "the service as it is installed", before="every result, with its emotions, was in the journal", source=""
+)
+def test_the_service_writes_no_emotion_into_the_journal(bundle: Bundle, video: Path, tracker: Path) -> None:
+    command = [sys.executable, "-m", "emer_edge", "run", str(bundle.path), "--config", str(DEPLOY / "run.toml")]
+    command += ["--camera", str(video), "--tracker", str(tracker), "--engine", "onnxruntime", "--pace", "fast"]
+    done = subprocess.run([*command, "--offset-ms", "0"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "step latency" in done.stderr  # it is the run's whole report
+    words = {"felt", "shown", "gap", *(name for head in bundle.manifest.heads for name in head.classes)}
+    assert not [word for word in words if re.search(rf"\b{word}\b", done.stderr)]

@@ -271,7 +271,7 @@ FILES: tuple[Target, ...] = (
         "guard.npz",
         guard_seeds,
         _in_archive,
-        _file("guard.npz", read_guard),
+        _file("guard.npz", lambda path: read_guard(path.read_bytes())),
         200_000,
         ("emer_edge.bundle.guard_file", "emer_edge.bundle.golden_file"),
     ),

@@ -5,6 +5,8 @@ A decoder raises nothing at all, keeps little, and decodes the next intact frame
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +19,8 @@ from fuzz_mutations import Target, mutated
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.cameras.capture_child import Kind, Record, Records, packed
+from emer_edge.runtime.outputs.page.server import PageHandler, PageServer
+from emer_edge.runtime.outputs.web_access import PageAddress
 from emer_edge.runtime.trackers.codec import Decoder
 from emer_edge.runtime.trackers.formats import FormatFinder, stream_formats
 from emer_edge.runtime.trackers.formats.csv_lines import CSV_HEADER, CsvDecoder
@@ -218,6 +222,57 @@ def _channel_seeds() -> tuple[bytes, ...]:
     return "\n".join(whole).encode(), "\n".join(gazepoint).encode(), b"gaze_x|||pixels||900\ngaze_y|||pixels||nan"
 
 
+@cache
+def _page() -> PageServer:
+    return PageServer(PageAddress("127.0.0.1", 0), "correct-horse-battery", {}, say=lambda text: None)
+
+
+def _request(data: bytes, random: Random) -> None:
+    """One connection to the page, with any bytes: every answer has a status, and nothing is said to go wrong."""
+    page = _page()
+    page.wrong_s = 0.0
+    browser, server = socket.socketpair()
+    with browser, server:
+        browser.settimeout(10.0)
+        browser.sendall(data[:32_768])
+        browser.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it has been closed, as a visitor may
+            PageHandler(server, ("127.0.0.1", 1), page)
+        page.close_request(server)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := browser.recv(1 << 20):
+                answer += piece
+    assert not answer or answer.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), answer[:40]
+    assert b"Python" not in answer.split(b"\r\n\r\n")[0]
+
+
+def _request_seeds() -> tuple[bytes, ...]:
+    bearer = b"Authorization: Bearer correct-horse-battery\r\n"
+    lines = (
+        b"GET / HTTP/1.1",
+        b"GET /enter HTTP/1.1",
+        b"GET /page.js HTTP/1.0",
+        b"OPTIONS * HTTP/1.1",
+        b"GET http://localhost/ HTTP/1.1",
+    )
+    heads = [
+        line + b"\r\nHost: localhost\r\n" + each + b"\r\n"
+        for line in lines
+        for each in (bearer, b"Cookie: emer-edge-1=1.2\r\n")
+    ]
+    return (
+        *heads,
+        heads[0] + heads[1],
+        b"GET /%00/../x HTTP/1.1\r\nHost: [::1]:8080\r\nOrigin: null\r\nContent-Length: 0\r\n\r\n",
+    )
+
+
+_HTTP_TOKENS = (
+    b"\r\n", b"Host: ", b"//", b"http://[", b"%00", b"..", b"Sec-Fetch-Site: cross-site\r\n", b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"HTTP/0.9", b"HTTP/2.0", b"\xe2\x84\x80", b"@",
+)  # fmt: skip
+
 STREAMS: tuple[Target, ...] = (
     _decoder_target("emer", lambda: EmerDecoder(DISPLAY), b"\0", _emer_end),
     _decoder_target("csv", lambda: CsvDecoder(DISPLAY), b"\n", _csv_end, module="csv_lines"),
@@ -227,5 +282,13 @@ STREAMS: tuple[Target, ...] = (
     _decoder_target("iscan-3", lambda: IscanDecoder(DISPLAY, 3), b"", lambda: _iscan_end(3), (0.75, 0.5, 0.1)),
     Target("format-finder", _any_seed, mutated, _finder, 100_000, (f"{_TRACKERS}formats",)),
     Target("lsl-channels", _channel_seeds, mutated, _channels, 1_000_000, (f"{_TRACKERS}lsl_channels",)),
+    Target(
+        "page-request",
+        _request_seeds,
+        lambda random, data: mutated(random, data, _HTTP_TOKENS),
+        _request,
+        200_000,
+        ("emer_edge.runtime.outputs.web_server", "emer_edge.runtime.outputs.web_access"),
+    ),
     Target("camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_child",)),
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import secrets
+import time
 from random import Random
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 DECODERS = ("emer", "csv", "opengaze", "iviewx", "iscan-2", "iscan-3", "lsl-channels", "camera-records")
+FUZZ_S = 600.0
 A_SEED = 20
 """Inputs of a decoder for each seed that hypothesis draws: 2000 in all. Readers of files get 200."""
 
@@ -37,6 +40,23 @@ def test_what_mutations_start_from_is_read(target: Target) -> None:
 def test_any_bytes_at_all_are_read_by_every_target(data: bytes, random: Random) -> None:
     for target in TARGETS.values():
         target.one(data, random)
+
+
+@pytest.mark.slow
+def test_ten_minutes_of_mutated_inputs_of_every_target() -> None:
+    """Inputs that no run before has seen; `python -m benchmarks.fuzz --only TARGET --seed S --at N` repeats one."""
+    seed, counts = secrets.randbits(32), dict.fromkeys(TARGETS, 0)
+    until_s = time.monotonic() + FUZZ_S
+    while time.monotonic() < until_s:
+        for name, target in TARGETS.items():
+            turn_s = time.monotonic() + FUZZ_S / len(TARGETS) / 10
+            while time.monotonic() < turn_s:
+                try:
+                    target.one(*make_input(target, seed, counts[name]))
+                except Exception as error:
+                    raise AssertionError(f"--only {name} --seed {seed} --at {counts[name]}") from error
+                counts[name] += 1
+    assert min(counts.values()) > 100, counts
 
 
 def test_the_same_seed_and_number_make_the_same_input() -> None:

@@ -33,11 +33,13 @@ __all__ = [
     "ask",
     "event_stream",
     "frame_of",
+    "known",
     "page_of",
     "port_of",
     "result_of",
     "show_face",
     "show_gaze",
+    "token_of",
     "until",
 ]
 
@@ -146,22 +148,34 @@ def page_of(
     address: str = "0",
     token: str | None = None,
     *,
+    open_to_all: bool = False,
     say: Say = lambda sentence: None,
     sources: Sequence[Source] = (Source(),),
 ) -> Page:
     """A page without a run."""
     pipeline = Pipeline(bundle, sources=sources)
     pipeline.streams = {each.name: TimedStream(bundle, each) for each in sources}
-    return PageAlone(PageOptions(address, token), Host(pipeline, say=say, encoder=Encoder(say)))
+    return PageAlone(PageOptions(address, token, open_to_all), Host(pipeline, say=say, encoder=Encoder(say)))
 
 
 def port_of(page: Page) -> int:
     """Its port."""
-    return int(page.url.rstrip("/").rpartition(":")[2])
+    return page.server.address.port
+
+
+def token_of(page: Page) -> str:
+    """The token in the link that a page prints; empty where it was given, or there is none."""
+    return page.url.partition("#token=")[2]
+
+
+def known(page: Page) -> dict[str, str]:
+    """What a visitor sends who has followed the link that a page prints."""
+    return {"Authorization": f"Bearer {token_of(page)}"} if token_of(page) else {}
 
 
 def ask(page: Page, path: str = "/", method: str = "GET", **headers: str) -> tuple[HTTPResponse, bytes]:
-    """One request on a connection of its own; underscores in header names stand for hyphens."""
+    """One request on a connection of its own, with the printed token; underscores in names stand for hyphens."""
+    headers = known(page) | headers
     connection = HTTPConnection("127.0.0.1", port_of(page), timeout=5)
     try:
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -174,7 +188,7 @@ def ask(page: Page, path: str = "/", method: str = "GET", **headers: str) -> tup
 def event_stream(page: Page, **headers: str) -> tuple[socket.socket, Iterator[tuple[str, Any]]]:
     """Open the page's events; the socket, and (name, data) pairs until the server closes."""
     connection = socket.create_connection(("127.0.0.1", port_of(page)), timeout=5)
-    lines = [f"{name}: {value}" for name, value in ({"Host": "127.0.0.1"} | headers).items()]
+    lines = [f"{name}: {value}" for name, value in ({"Host": "127.0.0.1"} | known(page) | headers).items()]
     connection.sendall("\r\n".join(["GET /events HTTP/1.1", *lines, "", ""]).encode())
     stream = connection.makefile("rb")
     assert stream.readline() == b"HTTP/1.1 200 OK\r\n"

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from http.client import HTTPConnection
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from page_inputs import TOKEN, ask, event_stream, page_of, port_of, result_of, show_face, until
+from page_inputs import TOKEN, ask, event_stream, known, page_of, port_of, result_of, show_face, token_of, until
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError
-from emer_edge.runtime.outputs.page import server
-from emer_edge.runtime.outputs.page.access import page_address
 from emer_edge.runtime.outputs.page.output import Page
-from emer_edge.runtime.outputs.page.server import CONNECTIONS, POLICY, VISITORS
+from emer_edge.runtime.outputs.page.server import VISITORS
+from emer_edge.runtime.outputs.web_access import PASS_S, page_address
+from emer_edge.runtime.outputs.web_server import CONNECTIONS, POLICY, STRANGERS, STRANGERS_OF_AN_ADDRESS
 
 STATIC = files("emer_edge.runtime.outputs.page").joinpath("static")
 
@@ -58,6 +62,49 @@ def test_tokens_that_are_refused_are_not_repeated(token: str) -> None:
     with pytest.raises(ConfigurationError, match="16 or more") as raised:
         page_address("8080", token)
     assert not token or token not in str(raised.value)
+
+
+@pytest.mark.case("a token that anybody would try", source="", before="taken")
+@pytest.mark.parametrize(
+    "token",
+    ["a" * 16, "0123456789abcdef", "1234567890123456", "abcd" * 5, "passwordpassword", "Password12345678",
+     "secret-token-secret", "qwertyuiopasdfgh", "zyxwvutsrqponmlkji", "k7Kq" * 4, "emer-edge-emer-edge",
+     "1111111122222222"],
+)  # fmt: skip
+def test_trivial_tokens_are_refused(token: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"easy to guess.*openssl rand -hex 16") as raised:
+        page_address("8080", token)
+    assert token not in str(raised.value)
+
+
+def test_tokens_that_programs_make_are_taken() -> None:
+    for _ in range(500):
+        for token in (secrets.token_hex(16), secrets.token_urlsafe(16), str(uuid.uuid4()), secrets.token_hex(32)):
+            assert page_address("8080", token).port == 8080
+
+
+def test_a_page_is_open_only_where_that_is_asked_for_and_only_here(bundle: Bundle, said: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"--serve-open.*leave one of them out"):
+        page_address("8080", TOKEN, open_to_all=True)
+    with pytest.raises(ConfigurationError, match="others can reach"):
+        page_address("0.0.0.0:8080", None, open_to_all=True)
+    page = page_of(bundle, open_to_all=True, say=said.append)
+    page.begin()
+    try:
+        assert said == [f"page: {page.server.address.url}"]
+        assert ask(page)[0].status == 200
+        assert ask(page, "/enter")[0].status == 404
+    finally:
+        page.end(None)
+
+
+@pytest.mark.case("another user of the machine opens http://127.0.0.1:8080/", source="", before="he saw everything")
+def test_a_page_on_loopback_has_a_token_of_its_own(page: Page, said: list[str]) -> None:
+    assert said == [f"page: {page.server.address.url}#token={token_of(page)}"]
+    assert len(token_of(page)) >= 22  # 128 bits
+    for path in ("/", "/events", "/frame", "/enter"):
+        assert ask(page, path, Authorization="")[0].status == 401
+    assert b"needs a token" in ask(page, Authorization="")[1]
 
 
 def test_a_busy_port_names_a_free_one(bundle: Bundle, page: Page) -> None:
@@ -99,7 +146,7 @@ def test_an_address_of_another_machine_is_refused(bundle: Bundle) -> None:
         ("/../server.py", 404, "text/plain"),
         ("/..%2fserver.py", 404, "text/plain"),
         ("//example.org/page.css", 404, "text/plain"),
-        ("/enter", 404, "text/plain"),
+        ("/%00", 404, "text/plain"),
     ],
 )
 def test_every_answer_carries_the_policy(page: Page, path: str, status: int, kind: str) -> None:
@@ -155,13 +202,77 @@ def test_names_of_other_machines_are_not_answered(page: Page, host: str, status:
     assert ask(page, "/", Host=host)[0].status == status
 
 
-def test_a_request_names_one_host(page: Page) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=5) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
-        assert connection.recv(64).startswith(b"HTTP/1.1 421")
+def raw(page: Page, request: bytes) -> bytes:
+    """The first bytes of the answer to a request as it is written here."""
+    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=10) as connection:
+        with contextlib.suppress(OSError):  # answered and closed before all was sent
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+        return connection.recv(64)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET / HTTP/1.1", 421),  # of two names one is foreign
+        (b"OPTIONS * HTTP/1.1", 405),
+        (b"CONNECT evil.example:443 HTTP/1.1", 405),
+        (b"GET http://evil.example/ HTTP/1.1", 421),
+        (b"GET http://user@127.0.0.1/ HTTP/1.1", 421),
+        (b"GET http://127.0.0.1:99999/ HTTP/1.1", 400),
+        (b"GET ftp://127.0.0.1/ HTTP/1.1", 400),
+        (b"GET file:///etc/passwd HTTP/1.1", 400),
+        (b"GET http://[::1/ HTTP/1.1", 400),
+        (b"GET http://\xe2\x84\x80/ HTTP/1.1", 421),
+        (b"GET * HTTP/1.1", 400),
+        (b"GET page.css HTTP/1.1", 400),
+        (b"GET  HTTP/1.1", 400),
+        (b"GET / HTTP/9.9", 505),
+        (b"GET / HTTQ/1.1", 400),
+        (b"\x16\x03\x01\x02\x00\x01", 400),  # TLS
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1", 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 300, 431),
+        (b"GET / HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 5", 400),
+    ],
+)
+def test_odd_requests_are_answered_with_a_status(page: Page, said: list[str], line: bytes, status: int) -> None:
+    two = (
+        b"Host: localhost\r\nHost: evil.example\r\n" if status == 421 and b"//" not in line else b"Host: localhost\r\n"
+    )
+    assert raw(page, line + b"\r\n" + two + b"\r\n").startswith(b"HTTP/1.1 %d" % status)
+    assert len(said) == 1  # where the page is: none of them is a fault of it
+
+
+def test_an_absolute_target_and_one_without_a_version_are_answered(page: Page) -> None:
+    assert raw(page, b"GET http://localhost:9/page.css HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert raw(page, b"GET /page.css\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert raw(page, b"GET /page.css\r\n\r\n").startswith(b"HTTP/1.1 421")
+
+
+@pytest.mark.case("another site's page asks for http://localhost:8080/frame", source="", before="answered")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec_Fetch_Site": "none"}, 200),
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "http://127.0.0.1:8080"}, 200),
+        ({"Origin": "https://127.0.0.1:8080"}, 200),  # behind a proxy that adds TLS
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),  # another port of this machine
+        ({"Sec_Fetch_Site": ""}, 403),
+        ({"Sec_Fetch_Site": "none", "Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:8888"}, 403),
+        ({"Origin": "http://localhost:8080"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_requests_of_other_sites_are_refused(page: Page, headers: dict[str, str], status: int) -> None:
+    for path in ("/", "/page.js"):
+        assert ask(page, path, Host="127.0.0.1:8080", **headers)[0].status == status
 
 
 def test_without_the_token_there_is_no_data(guarded: Page, bundle: Bundle) -> None:
+    guarded.server.wrong_s = 0.01
     guarded.result(result_of(1))
     show_face(guarded, 1)
     for path in ("/", "/events", "/frame", "/enter"):
@@ -179,7 +290,7 @@ def test_the_token_is_traded_for_a_pass_that_outlives_a_restart(guarded: Page, b
     answer, _ = ask(guarded, "/enter", Authorization=f"Bearer {TOKEN}")
     assert answer.status == 204
     cookie, *rules = answer.headers["Set-Cookie"].split("; ")
-    assert {"HttpOnly", "SameSite=Strict"} <= set(rules)
+    assert set(rules) == {"Path=/", "HttpOnly", "SameSite=Strict", f"Max-Age={PASS_S}"}
     assert TOKEN not in cookie
     assert ask(guarded, "/", Cookie=cookie)[0].status == 200
     assert ask(guarded, "/", Cookie=cookie[:-1])[0].status == 401
@@ -191,6 +302,40 @@ def test_the_token_is_traded_for_a_pass_that_outlives_a_restart(guarded: Page, b
     assert ask(again, "/", Cookie=cookie)[0].status == 200
     again.end(None)
     assert not any(TOKEN in each for each in said)
+
+
+@pytest.mark.case("a cookie of last week", source="", before="good for ever")
+def test_a_pass_expires_and_can_not_be_stretched(guarded: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    cookie = guarded.server.access.cookie().partition(";")[0]
+    name, _, value = cookie.partition("=")
+    until, _, proof = value.partition(".")
+    for changed in (
+        f"{int(until) + 60}.{proof}",
+        f"{until}.",
+        f".{proof}",
+        f"{until}{proof}",
+        f"-1.{proof}",
+        "²." + proof,
+    ):
+        assert ask(guarded, "/", Cookie=f"{name}={changed}".encode().decode("latin-1"))[0].status == 401
+    now_s = time.time()
+    for later_s, status in ((PASS_S - 60, 200), (PASS_S + 60, 401), (-60, 401)):
+        monkeypatch.setattr(time, "time", lambda later_s=later_s: now_s + later_s)
+        assert ask(guarded, "/", Cookie=cookie)[0].status == status
+
+
+def test_wrong_tokens_are_slow_and_the_right_one_is_not(guarded: Page) -> None:
+    guarded.server.wrong_s = 0.2
+    began_s = time.monotonic()
+    assert ask(guarded, "/enter", Authorization="Bearer wrong-wrong-wrong")[0].status == 401
+    assert time.monotonic() - began_s >= 0.2
+    guarded.server.wrong_s = 3600.0
+    with contextlib.ExitStack() as stack:
+        for number in range(2 * STRANGERS):
+            guess = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(guarded)), timeout=10))
+            guess.sendall(f"GET /enter HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {number}\r\n\r\n".encode())
+        assert ask(guarded, "/enter", Authorization=f"Bearer {TOKEN}")[0].status == 204
+        assert not closed(guess)
 
 
 def test_nothing_is_written_about_visitors(guarded: Page, capfd: pytest.CaptureFixture[str]) -> None:
@@ -214,11 +359,65 @@ def test_visitors_beyond_the_limit_are_told(page: Page) -> None:
         connection.close()
 
 
-def test_connections_beyond_the_limit_are_closed(page: Page) -> None:
+def slow_connection(page: Page) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port_of(page)), timeout=10)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: local")
+    return connection
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the server has closed a connection on which it says nothing."""
+    if not select.select([connection], [], [], 0)[0]:
+        return False
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_strangers_make_room_for_strangers_and_nobody_else(guarded: Page) -> None:
+    guarded.server.head_s = 60.0
+    _, events = event_stream(guarded, Authorization=f"Bearer {TOKEN}")
+    assert next(events)[0] == "hello"
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(slow_connection(guarded)) for _ in range(2 * STRANGERS)]
+        until(lambda: sum(map(closed, slow)) == len(slow) - STRANGERS_OF_AN_ADDRESS)
+        assert not any(map(closed, slow[-STRANGERS_OF_AN_ADDRESS:]))  # the oldest go
+        assert ask(guarded, Authorization=f"Bearer {TOKEN}")[0].status == 200
+        guarded.result(result_of(1))
+        assert any(name == "result" for name, _ in events)
+
+
+def test_an_address_with_many_strangers_makes_room_for_others(bundle: Bundle) -> None:
+    page = page_of(bundle, "0.0.0.0:0", TOKEN)
+    page.server.head_s = 60.0
+    page.begin()
+    try:
+        with contextlib.ExitStack() as stack:
+            lonely = []
+            for last in (2, 3, 4, 5):
+                for _ in range(STRANGERS_OF_AN_ADDRESS if last < 4 else 1):
+                    connection = stack.enter_context(socket.socket())
+                    connection.settimeout(10)
+                    connection.bind((f"127.0.0.{last}", 0))
+                    connection.connect(("127.0.0.1", port_of(page)))
+                    connection.sendall(b"GET /")
+                    lonely += [connection] if last >= 4 else []
+            until(lambda: ask(page)[0].status == 401)
+            assert not any(map(closed, lonely))
+    finally:
+        page.end(None)
+
+
+def test_known_visitors_beyond_the_limit_are_told(page: Page) -> None:
+    page.server.head_s = 60.0
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
-            stack.enter_context(socket.create_connection(("127.0.0.1", port_of(page)), timeout=5))
-        with socket.create_connection(("127.0.0.1", port_of(page)), timeout=5) as connection:
+            connection = HTTPConnection("127.0.0.1", port_of(page), timeout=10)
+            stack.callback(connection.close)
+            connection.request("GET", "/", headers=known(page))
+            assert connection.getresponse().read()
+        with socket.create_connection(("127.0.0.1", port_of(page)), timeout=10) as connection:
             assert connection.recv(64).startswith(b"HTTP/1.1 503")
 
     def is_answered() -> bool:
@@ -229,12 +428,55 @@ def test_connections_beyond_the_limit_are_closed(page: Page) -> None:
     until(is_answered)
 
 
+@pytest.mark.case("slow connections, as of Slowloris", before="32 of them kept everybody out for a quarter of a minute",
+                  source="https://en.wikipedia.org/wiki/Slowloris_(cyber_attack)")  # fmt: skip
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(60.0, marks=pytest.mark.slow)])
+def test_slow_connections_keep_no_known_visitor_out(guarded: Page, seconds: float) -> None:
+    over = threading.Event()
+    dribbled: list[int] = []
+
+    def dribble() -> None:
+        """Sixty connections that send a byte now and then, and come back when they are closed."""
+        connections: list[socket.socket] = []
+        while not over.wait(0.05):
+            connections += [slow_connection(guarded) for _ in range(60 - len(connections))]
+            for connection in list(connections):
+                try:
+                    connection.sendall(b"h")
+                    dribbled.append(1)
+                except OSError:
+                    connections.remove(connection)
+                    connection.close()
+        for connection in connections:
+            connection.close()
+
+    attacker = threading.Thread(target=dribble)
+    attacker.start()
+    waited_s: list[float] = []
+    try:
+        until(lambda: len(dribbled) > 40)
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            began_s = time.monotonic()
+            assert ask(guarded, Authorization=f"Bearer {TOKEN}")[0].status == 200
+            waited_s.append(time.monotonic() - began_s)
+            over.wait(0.05)
+    finally:
+        over.set()
+        attacker.join()
+    assert len(dribbled) > 100
+    if seconds > 10:
+        assert max(waited_s) < 1.0
+
+
 def test_a_visitor_that_takes_nothing_is_dropped(page: Page, said: list[str]) -> None:
     page.server.write_s = 0.2
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port_of(page)))
-        connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.sendall(
+            f"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: {known(page)['Authorization']}\r\n\r\n".encode()
+        )
         until(lambda: page.feeds[None].visitors == 1)
         number = 0
         deadline_s = time.monotonic() + 10
@@ -246,17 +488,24 @@ def test_a_visitor_that_takes_nothing_is_dropped(page: Page, said: list[str]) ->
     assert len(said) == 1  # where the page is; a visitor that goes is no news
 
 
-def test_a_dribbling_request_is_closed(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.PageHandler, "timeout", 0.2)
-    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=5) as connection:
-        connection.sendall(b"GET / HT")
-        assert connection.recv(64) == b""
+@pytest.mark.case("a header a second, for ever", source="", before="each line had its own quarter of a minute")
+def test_a_request_whose_head_takes_too_long_is_closed(page: Page) -> None:
+    page.server.head_s = 0.3
+    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not closed(connection):
+                connection.sendall(b"X: y\r\n")
+                sent += 1
+                time.sleep(0.02)
+        assert 0 < sent < 90  # of a hundred headers it would be refused
 
 
 def test_one_connection_serves_many_requests(page: Page) -> None:
     connection = HTTPConnection("127.0.0.1", port_of(page), timeout=5)
     for path in ("/", "/page.css", "/page.js"):
-        connection.request("GET", path)
+        connection.request("GET", path, headers=known(page))
         assert connection.getresponse().read()
     connection.close()
 

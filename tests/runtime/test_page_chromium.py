@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -9,15 +10,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 
+import msgspec
 import pytest
 from chromium import CHROMIUM, Chromium
-from page_inputs import TOKEN, page_of, port_of, result_of, show_face, show_gaze
+from page_inputs import TOKEN, page_of, port_of, result_of, show_face, show_gaze, token_of
 from runtime_inputs import LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
+from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import State
+from emer_edge.core.session_facts import Marker
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
+from emer_edge.runtime.outputs.web_access import PASS_S
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
 
@@ -90,8 +96,8 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
     wait_for_state(browser, "ended")
     assert "Emotion inference has ended" in browser.text(".notice")
     browser.until(f"!{LIT}")  # nobody's face stays on the screen
-    assert all(each.startswith(page.url) for each in browser.requests() if each != "about:blank")
-    assert [each for each in browser.complaints() if "ERR_" not in each] == []
+    assert all(each.startswith(page.server.address.url) for each in browser.requests() if each != "about:blank")
+    assert [each for each in browser.complaints() if "ERR_" not in each and "#token=" not in each] == []
 
 
 def test_every_result_changes_the_page(browser: Chromium, page: Page) -> None:
@@ -124,7 +130,7 @@ def test_a_server_that_comes_back_is_found_again(browser: Chromium, bundle: Bund
     browser.until(f"{FIGURE} === '0.30'")
     page.end(None)
     wait_for_state(browser, "ended")
-    again = page_of(bundle, str(port_of(page)))
+    again = page_of(bundle, str(port_of(page)), token_of(page))
     again.begin()
     try:
         again.result(result_of(7, 0.8))
@@ -159,6 +165,83 @@ def test_without_the_token_there_is_a_closed_door(browser: Chromium, bundle: Bun
         assert not any(TOKEN in each for each in browser.requests() if not each.endswith(f"#token={TOKEN}"))
     finally:
         page.end(None)
+
+
+MARKUP = '"><img src=x onerror="window.ran=1"><script>window.ran=1</script><svg onload=window.ran=1>&lt;b'
+
+
+@pytest.mark.case("markers, classes, streams, notes and losses that are named in HTML", source="", before="not tested")
+def test_names_are_text_whatever_is_in_them(browser: Chromium, bundle: Bundle) -> None:
+    heads = tuple(
+        msgspec.structs.replace(head, classes=tuple(f"{MARKUP}{at}" for at in range(len(head.classes))))
+        for head in bundle.manifest.heads
+    )
+    named = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, name=MARKUP, heads=heads))
+    for name in (MARKUP, "__proto__", "javascript:alert(1)"):
+        with pytest.raises(ConfigurationError, match="a stream can't be called"):
+            Source(name=name)
+    page = page_of(named, sources=[Source(name="toString"), Source(name="constructor")])
+    page.begin()
+    try:
+        shown = {
+            head.name: {each: 1 / (1 + at) for at, each in enumerate(head.classes)} for head in heads if head.classes
+        }
+        for number in (1, 2):
+            odd = {
+                "markers": (Marker(MARKUP, number),),
+                "notes": (MARKUP,),
+                "degraded": (MARKUP,),
+                "dropped": {MARKUP: 3},
+            }
+            made = result_of(number)
+            page.result(replace(made, stream="toString", heads=made.heads | shown, engines={MARKUP: MARKUP}, **odd))
+        browser.forget()
+        browser.open(page.url)
+        browser.until(f"document.getElementById('felt-word')?.textContent === {json.dumps(MARKUP + '0')}")
+        for place in (
+            "#bundle",
+            "#bars th",
+            "#shown-word",
+            "#notes",
+            "#dropped",
+            "title",
+            "#valence .marker title",
+        ):
+            assert MARKUP in browser.text(place), place
+        assert browser.value("window.ran") is None
+        assert browser.value("[document.images.length, document.scripts.length]") == [0, 1]
+        assert browser.value("document.querySelectorAll('[onerror], [onload], b:not(.track)').length") == 0
+        assert [each for each in browser.complaints() if "#token=" not in each] == []
+        browser.value("document.querySelectorAll('#streams input')[1].click()")
+        browser.until("new URLSearchParams(location.search).get('stream') === 'constructor'")
+        wait_for_state(browser, "connecting")
+    finally:
+        page.end(None)
+
+
+def test_the_pass_is_a_cookie_that_no_script_sees_and_that_expires(
+    browser: Chromium, bundle: Bundle, page: Page
+) -> None:
+    browser.open(page.url)
+    browser.until("document.getElementById('felt-word') !== null")
+    address = page.server.address.url
+    kept = browser.call("Network.getCookies", urls=[address])["cookies"]
+    (cookie,) = [each for each in kept if each["name"] == page.server.access.cookie_name]
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["session"]) == (True, "Strict", False)
+    assert 0 < cookie["expires"] - time.time() <= PASS_S + 60
+    assert token_of(page) not in cookie["value"]
+    assert browser.value("document.cookie") == ""
+    # Another site's page (here another port's) gets neither the cookie's rights nor an answer that it could read.
+    other = page_of(bundle, open_to_all=True)
+    other.begin()
+    try:
+        browser.open(other.url)
+        asked = (
+            f"fetch('{address}frame', {{credentials: 'include', mode: 'no-cors'}}).then(() => 'read', () => 'refused')"
+        )
+        assert browser.value(asked) == "refused"
+    finally:
+        other.end(None)
 
 
 def test_every_stage_and_age_is_shown_whole(browser: Chromium, page: Page) -> None:

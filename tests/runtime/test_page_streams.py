@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from chromium import CHROMIUM, Chromium
-from page_inputs import frame_of, page_of, port_of, result_of
+from page_inputs import frame_of, known, page_of, port_of, result_of, token_of
 from runtime_inputs import LiveCamera, LiveTracker, sample, scene
 
 from emer_edge.bundle import Bundle
@@ -53,7 +53,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 def events(page: Page, path: str, count: int) -> list[tuple[str, Any]]:
     """The first events of a visitor."""
     with socket.create_connection(("127.0.0.1", port_of(page)), timeout=5) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        lines = [f"{name}: {value}" for name, value in known(page).items()]
+        connection.sendall("\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]).encode())
         with connection.makefile("rb") as stream:
             assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
             heard: list[tuple[str, Any]] = []
@@ -70,7 +71,7 @@ def events(page: Page, path: str, count: int) -> list[tuple[str, Any]]:
 def get(page: Page, path: str) -> tuple[int, bytes]:
     connection = HTTPConnection("127.0.0.1", port_of(page), timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=known(page))
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -168,9 +169,9 @@ def test_a_reader_chooses_with_the_keyboard(browser: Chromium, both: Page) -> No
     assert browser.text("#felt-word") == "–"
     browser.until("document.querySelector('#streams label[data-stream=left] .how').textContent === 'gap 0.10'")
     assert browser.text("#streams label[data-stream=right] .how") == "no face"
-    browser.open(f"{both.url}?stream=right")  # a bookmark
+    browser.open(f"{both.server.address.url}?stream=right")  # a bookmark
     browser.until("document.getElementById('state').dataset.state === 'no_face'")
-    assert browser.complaints() == []
+    assert [each for each in browser.complaints() if "#token=" not in each] == []
 
 
 def test_what_one_left_is_gone_when_another_without_results_is_chosen(browser: Chromium, both: Page) -> None:
@@ -187,7 +188,7 @@ def test_what_one_left_is_gone_when_another_without_results_is_chosen(browser: C
 
 def test_a_bookmark_of_a_stream_that_is_gone_shows_another(browser: Chromium, both: Page) -> None:
     both.result(replace(result_of(1, 0.6), stream="left"))
-    browser.open(f"{both.url}?stream=third")
+    browser.open(f"{both.server.address.url}?stream=third#token={token_of(both)}")
     browser.until(f"{FIGURE} === '0.30'")
     assert browser.value("location.search") == "?stream=left"
 
@@ -232,5 +233,5 @@ def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
         run.stop()
         thread.join()
     browser.until("document.getElementById('state').dataset.state === 'ended'")
-    assert all(each.startswith(page.url) for each in browser.requests() if each != "about:blank")
-    assert [each for each in browser.complaints() if "ERR_" not in each] == []
+    assert all(each.startswith(page.server.address.url) for each in browser.requests() if each != "about:blank")
+    assert [each for each in browser.complaints() if "ERR_" not in each and "#token=" not in each] == []

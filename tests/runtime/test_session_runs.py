@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,18 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcap.reader import make_reader
 from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
 
 from emer_edge.bundle import Bundle
-from emer_edge.core.errors import CameraError, ConfigurationError
+from emer_edge.core.errors import CameraError, ConfigurationError, DataError
 from emer_edge.core.results import Result, State
 from emer_edge.core.samples import Frame
+from emer_edge.core.whole_file import SYNC_S
 from emer_edge.data.sessions import MARKERS_FILE, RESULTS_FILE, SESSION_FILE, open_session, session_place
 from emer_edge.runtime.markers.stdin import Keyboard
 from emer_edge.runtime.outputs import Host
+from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.outputs.session_folder import SessionFolder
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
+from emer_edge.runtime.recording.keep import RecordOptions
+from emer_edge.runtime.recording.mcap_reader import read_messages
+from emer_edge.runtime.recording.mcap_writer import JUMP_NAME
+from emer_edge.runtime.recording.messages import RESULTS
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
 HOP_NS, LENGTH_NS = WINDOW.hop_ns, WINDOW.length_ns
@@ -61,10 +69,10 @@ def running(bundle: Bundle, tracker: str, folder: Path, *more: str, stdin: int) 
 
 
 def results_of(process: subprocess.Popen[str], until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-    """Read results as they come, until they are enough or 20 s are over."""
+    """Read results as they come, until they are enough or a minute is over."""
     assert process.stdout is not None
     results: list[dict[str, Any]] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not until(results) and time.monotonic() < deadline:
         line = process.stdout.readline()
         assert line, process.stderr.read() if process.stderr else ""
@@ -141,6 +149,110 @@ def test_a_run_that_is_killed_leaves_what_it_had_said(bundle: Bundle, simulated:
     assert [each.label for each in saved.markers] == ["stimulus 1", "stimulus 2"]
     assert saved.cut == 0
     assert {each.name for each in (tmp_path / "p017" / "s1").iterdir()} == {SESSION_FILE, RESULTS_FILE, MARKERS_FILE}
+
+
+# The real command, which also writes down how much of a file each fsync(2) has put onto the disk.
+_LOGGED = """
+import os, sys
+log, synced = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), os.fsync
+def fsync(descriptor):
+    size = os.fstat(descriptor).st_size
+    synced(descriptor)
+    os.write(log, f"{os.readlink(f'/proc/self/fd/{descriptor}')}|{size}\\n".encode())
+os.fsync = fsync
+from emer_edge.cli import main
+main()
+"""
+
+
+@pytest.mark.case("the power is cut: what was not synced is gone", before="all of it might be", source="")
+@pytest.mark.parametrize("hops", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_what_was_synced_survives_a_kill_and_a_power_cut(
+    bundle: Bundle, simulated: str, tmp_path: Path, hops: int
+) -> None:
+    """The layer that is tested is this process and the kernel: files are cut to what fsync(2) was called for."""
+    log, recording = tmp_path / "log", tmp_path / "run.mcap"
+    command = [sys.executable, "-c", _LOGGED, str(log), "run", str(bundle.path), "--camera", "synthetic://"]
+    command += ["--tracker", simulated, "--json", "--save", str(tmp_path), "--participant", "p017", "--session", "s1"]
+    process = subprocess.Popen([*command, "--record", str(recording)], stdout=subprocess.PIPE, text=True)
+    folder = tmp_path / "p017" / "s1"
+
+    def synced() -> dict[str, int]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        return {Path(name).name: int(size) for name, _, size in (line.rpartition("|") for line in lines)}
+
+    def kept(results: list[dict[str, Any]]) -> bool:
+        if not folder.exists():
+            return False
+        lines = (folder / RESULTS_FILE).read_bytes()[: synced().get(RESULTS_FILE, 0)].count(b"\n")
+        return lines >= hops and synced().get(recording.name, 0) > 20_000
+
+    try:
+        results_of(process, kept)
+    finally:
+        process.kill()
+        process.communicate()
+    killed = open_session(folder)
+    for file in (folder / RESULTS_FILE, folder / MARKERS_FILE, recording):
+        os.truncate(file, synced()[file.name])
+    cut = open_session(folder)
+    assert (cut.head.state, cut.head.participant) == ("running", "p017")
+    assert len(cut.results) >= hops
+    assert killed.results[: len(cut.results)] == cut.results
+    again = [each.decode() for each in read_messages(recording, {RESULTS})]
+    assert len(again) >= 1
+    assert [each["end_ns"] for each in again] == [each["end_ns"] for each in cut.results[: len(again)]]
+    with (folder / RESULTS_FILE).open("ab") as file:
+        file.write(bytes(4096))  # a size that reached the disk before its bytes
+    assert len(open_session(folder).results) == len(cut.results)
+    assert open_session(folder).cut >= 1
+    if hops > 20:
+        # A quiet machine is needed for these two: two seconds, and what lies between a hop and its line.
+        assert (len(killed.results) - len(cut.results)) * HOP_NS <= SYNC_S * 1e9 + 2 * HOP_NS
+        assert (len(killed.results) - len(again)) * HOP_NS <= 2 * SYNC_S * 1e9 + 2 * HOP_NS
+
+
+@pytest.mark.case("the clock is set while a run goes on", before="ended before it had started", source="")
+@pytest.mark.parametrize("by_s", [-7200.0, 86_400.0])
+def test_a_wall_clock_that_jumps_is_recorded_and_changes_no_time(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], by_s: float
+) -> None:
+    real_ns = time.time_ns
+    pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
+    with pipeline:
+        host = Host(pipeline, say=said.append)
+        session = SessionFolder(session_place(tmp_path, "p1", "s1"), host)
+        record = Recorder(RecordOptions(tmp_path / "r.mcap"), host)
+        session.begin()
+        for hop in range(6):
+            if hop == 3:
+                monkeypatch.setattr(time, "time_ns", lambda: real_ns() + round(by_s * 1e9))
+            for output in (session, record):
+                assert output.result(Result(hop, State.FILLING))
+        session.end(None)
+        record.end(None)
+    head = open_session(tmp_path / "p1" / "s1").head
+    assert head.ended is not None
+    assert head.started <= head.ended
+    (jump,) = head.clock_jumps
+    assert jump.seconds == pytest.approx(by_s, abs=0.4)
+    assert jump.at_ns >= head.started_ns
+    assert sum("the wall clock was set by" in each for each in said) == 1
+    with (tmp_path / "r.mcap").open("rb") as file:
+        jumps = [each.metadata for each in make_reader(file).iter_metadata() if each.name == JUMP_NAME]
+    assert [float(each["seconds"]) for each in jumps] == [pytest.approx(by_s, abs=0.4)]
+
+
+@pytest.mark.case("somebody removes a session's folder while it is written", before="it was made anew", source="")
+def test_a_folder_that_is_removed_during_a_run_does_not_come_back(bundle: Bundle, tmp_path: Path) -> None:
+    pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker())
+    with pipeline:
+        out = SessionFolder(session_place(tmp_path, "p1", "s1"), Host(pipeline))
+        out.begin()
+        shutil.rmtree(tmp_path / "p1")
+        with pytest.raises(DataError, match="can't save the session"):
+            out.end(None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_session_that_is_there_is_not_written_into(bundle: Bundle, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import ConfigurationError, DataError, MissingExtraError
 from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.leaving import end_with_parent
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
@@ -142,7 +143,7 @@ def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -
         yield from map(write, plans)
         return
     # spawn: a fork of a process with threads (an inference engine's, say) can hang.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), end_with_parent) as pool:
         try:
             yield from pool.map(write, plans, chunksize=2)
         except BaseException:

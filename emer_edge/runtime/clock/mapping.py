@@ -18,12 +18,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import Any, Final
 
 monotonic_ns: Final = time.monotonic_ns
 """The host clock of all stamps: CLOCK_MONOTONIC in nanoseconds."""
 
 _BRACKETS: Final = 5
+_JUMP_NS: Final = 500_000_000  # of the wall clock; NTP slews what is less
 _POOR_RESIDUAL_MS: Final = 50.0
 _POOR_DRIFT_PPM: Final = 200.0
 _POOR_UNCERTAINTY_MS: Final = 10.0
@@ -131,6 +133,25 @@ def host_offset_ns(read_ns: Callable[[], int]) -> int:
         after_ns = monotonic_ns()
         readings.append((after_ns - before_ns, (before_ns + after_ns) // 2 - other_ns))
     return min(readings)[1]
+
+
+class WallClock:
+    """The wall clock, read once, at host time `started_ns`, and from then on `offset_ns` ahead: it never goes back."""
+
+    def __init__(self) -> None:
+        self.started_ns = monotonic_ns()
+        self.offset_ns = self._seen_ns = -host_offset_ns(time.time_ns)
+
+    def text(self, stamp_ns: int) -> str:
+        """A host time as ISO 8601 with UTC, in milliseconds."""
+        moment = datetime.fromtimestamp((stamp_ns + self.offset_ns) * 1e-9, timezone.utc)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def jump_ns(self) -> int:
+        """By how much the wall clock was set since the last call, or the machine slept; 0: not, or less than 0.5 s."""
+        before_ns, self._seen_ns = self._seen_ns, -host_offset_ns(time.time_ns)
+        jump_ns = self._seen_ns - before_ns
+        return jump_ns if abs(jump_ns) >= _JUMP_NS else 0
 
 
 PRIOR_SIGMA: Final = 50e-6

@@ -1,6 +1,7 @@
 """`--metrics :9108` or `metrics://:9108`: metrics of the run for Prometheus, over HTTP.
 
-On loopback unless another host is named.
+On loopback unless another host is named, which is said. With a token in EMER_EDGE_METRICS_TOKEN only those read it who
+send that, as `Authorization: Bearer`.
 
 The metrics hold no emotion: whole histograms of every stage and of the evidence's age with their exact maxima, counters
 of states and losses, gauges of coverage and memory. The histograms' edges grow by a quarter from 0.1 ms to 100 s.
@@ -9,17 +10,22 @@ of states and losses, gauges of coverage and memory. The histograms' edges grow 
 from __future__ import annotations
 
 import math
-import socket
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, Final, cast
+from urllib.parse import SplitResult
 
 from emer_edge import __version__
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.outputs.base import Host, Output, free_port, target_of
+from emer_edge.runtime.outputs.base import Host, Output, target_of
+from emer_edge.runtime.outputs.web_access import PageAddress, check_token
+from emer_edge.runtime.outputs.web_server import WebHandler, WebServer
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.pipeline.core import AGES, STAGES, STEP_STAGES
 from emer_edge.runtime.pipeline.summary import resident_mb
@@ -27,7 +33,11 @@ from emer_edge.runtime.pipeline.summary import resident_mb
 EDGES_S: Final = tuple(float(f"{1e-4 * 10 ** (step / 10):.3g}") for step in range(61))
 """Upper edges of the histograms' buckets, seconds."""
 
+METRICS_TOKEN: Final = "EMER_EDGE_METRICS_TOKEN"
+"""Environment variable of the token, which is optional."""
+
 _LOOPBACK: Final = "127.0.0.1"
+_POLL_S: Final = 0.2
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -52,10 +62,9 @@ class Metrics(Output):
     name = "metrics"
 
     def __init__(self, options: tuple[str, int], host: Host) -> None:
-        from prometheus_client import CollectorRegistry, Gauge, Info, start_http_server
+        from prometheus_client import CollectorRegistry, Gauge, Info
 
         registry: Any = CollectorRegistry()
-        self._host = options[0]
         memory = Gauge("emer_edge_resident_bytes", "Resident memory of the process", registry=registry)
         memory.set_function(lambda: (resident_mb()[0] or 0.0) * 1e6)
         Info("emer_edge", "Version and bundle", registry=registry).info(
@@ -63,10 +72,16 @@ class Metrics(Output):
         )
         self._newest: dict[str | None, Result] = {}
         registry.register(_Collector(host, self._newest))
-        try:
-            self._server, self._thread = start_http_server(options[1], self._host, registry)
-        except OSError as error:
-            raise _refused(*options, error) from None
+        address, token = PageAddress(*options), os.environ.get(METRICS_TOKEN) or None
+        if token is not None:
+            check_token(token)
+        server = self._server = _MetricsServer("--metrics", address, token, say=host.say)
+        server.registry = registry
+        self._thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
+        self._thread.start()
+        if not address.loopback:
+            more = "" if token else f"; {METRICS_TOKEN}=$(openssl rand -hex 16) keeps them from others"
+            host.say(f"metrics: other machines can read how this run goes at {self.url}, without encryption{more}")
 
     @classmethod
     def parse(cls, address: str) -> tuple[str, int]:
@@ -76,8 +91,7 @@ class Metrics(Output):
     @property
     def url(self) -> str:
         """The address for Prometheus."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._server.server_port}/metrics"
+        return f"{self._server.address.url}metrics"
 
     def result(self, result: Result) -> bool:
         """Keep the newest of each stream."""
@@ -87,8 +101,25 @@ class Metrics(Output):
     def end(self, summary: Summary | None) -> None:
         """Stop answering, and free the port; may be called twice."""
         self._server.shutdown()
-        self._server.server_close()
+        self._server.end()
         self._thread.join()
+
+
+class _Handler(WebHandler):
+    def answer(self, target: SplitResult) -> None:
+        from prometheus_client.exposition import choose_encoder
+
+        if target.path not in ("/", "/metrics"):
+            self.refuse(HTTPStatus.NOT_FOUND, "there is nothing here; metrics are at /metrics")
+        elif not self.admitted():
+            self.lock()
+        else:
+            encode, kind = choose_encoder(self.headers.get("Accept", ""))
+            self.send(HTTPStatus.OK, encode(cast(_MetricsServer, self.server).registry), kind)
+
+
+class _MetricsServer(WebServer):
+    handler, registry = _Handler, cast(Any, None)
 
 
 class _Collector:
@@ -190,10 +221,3 @@ class _Collector:
         for values, count in lost.items():
             family.add_metric(values[: len(labels)], count)
         return family
-
-
-def _refused(host: str, port: int, error: OSError) -> ConfigurationError:
-    shown = "" if host == _LOOPBACK else host
-    other = free_port(host, port, socket.AF_INET6 if ":" in host else socket.AF_INET)
-    fix = f"try --metrics {shown}:{other}" if other else "name an address of this machine, as --metrics :9108"
-    return ConfigurationError(f"can't serve metrics on {host}:{port}: {error.strerror or error}; {fix}")

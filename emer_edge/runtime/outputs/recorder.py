@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -15,7 +14,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Marker
-from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.clock.mapping import WallClock, monotonic_ns
 from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
@@ -128,7 +127,10 @@ class Recorder(Output):
     def result(self, result: Result) -> bool:
         """Write a result."""
         due_ns = result.end_ns + self._stream.source.window.allowance_ns
-        self._opened().write(messages.RESULTS, messages.without_nulls(result.to_dict()), due_ns, result.end_ns)
+        writer = self._opened()
+        if jump_ns := self._clock.jump_ns():
+            writer.clock_jump(monotonic_ns(), jump_ns * 1e-9)
+        writer.write(messages.RESULTS, messages.without_nulls(result.to_dict()), due_ns, result.end_ns)
         return True
 
     def marker(self, marker: Marker) -> None:
@@ -151,10 +153,11 @@ class Recorder(Output):
     def _opened(self) -> RecordingWriter:
         """The file, made with the first item: the lattice has begun by then."""
         if self._writer is None:
-            core, unix_ns = self._stream.core, time.time_ns()
+            core = self._stream.core
+            clock = self._clock = WallClock()
             origin_ns = 0 if core is None else core.evidence.origin_ns
             # In a fast replay, the lattice's origin is the wall clock's now.
-            offset_ns = unix_ns - (origin_ns if self._fast else monotonic_ns())
+            offset_ns = clock.offset_ns + (monotonic_ns() - origin_ns if self._fast else 0)
             self._options.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._writer = RecordingWriter(self._options.path, self._head(origin_ns, offset_ns))
             early, self._early = self._early, []

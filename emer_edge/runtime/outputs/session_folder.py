@@ -1,6 +1,6 @@
 """`--save FOLDER` or `session:FOLDER?participant=ID`: a saved session as of `emer_edge.data.sessions`.
 
-Every line is written as it comes.
+Every line is written as it comes, and synced every two seconds. The folder takes its name when all files are in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -18,13 +18,13 @@ from typing import Final
 import msgspec
 
 from emer_edge import __version__
-from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.core.results import Result
 from emer_edge.core.session_facts import Marker
 from emer_edge.core.standard_streams import command, to_json
-from emer_edge.core.whole_file import claim, whole_file
+from emer_edge.core.whole_file import Syncing, Target, claim, name_folder, unfinished_folder, whole_file
 from emer_edge.data import sessions
-from emer_edge.runtime.clock import monotonic_ns
+from emer_edge.runtime.clock.mapping import WallClock, monotonic_ns
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
@@ -106,37 +106,43 @@ class SessionFolder(Output):
         return places
 
     def begin(self) -> None:
-        """Make the folder and its files.
-
-        Raises:
-            ConfigurationError: it can't be made, or another run has just made it.
-        """
+        """Make the folder and its files; ConfigurationError where that can't be, or another run has just done it."""
         folder = self._place.folder
         if self._place.retention_days is not None:
             sessions.expire_sessions(self._place.root, self._place.retention_days, self._say)
+        target = Target(folder)
         try:
             for parent in (self._place.root, folder.parent):
                 parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700)
-            files = {name: os.open(folder / name, _FLAGS, 0o600) for name in self._counts}
-            claim(files[sessions.RESULTS_FILE])
-            self._files = files
-            self._head = self._first_head()
-            self._write_head()
-        except FileExistsError as error:
-            raise ConfigurationError(
-                f"{error.filename} is there already; choose another --session or --save"
-            ) from error
+            with unfinished_folder(target) as unfinished:
+                unfinished.chmod(0o700)
+                self._folder = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                files = {name: os.open(name, _FLAGS, 0o600, dir_fd=self._folder) for name in self._counts}
+                claim(files[sessions.RESULTS_FILE])
+                self._clock = WallClock()
+                head = self._first_head()
+                self._write_head(head)
+                name_folder(unfinished, target)
+            self._syncing = Syncing(*files.values(), self._folder, folders=[folder.parent, self._place.root])
+            self._head, self._files = head, files
+        except (FileExistsError, OutputExistsError) as error:
+            raise ConfigurationError(f"{folder} is there already; choose another --session or --save") from error
         except OSError as error:
             raise ConfigurationError(f"can't save the session in {folder}: {error.strerror or error}") from error
 
     def result(self, result: Result) -> bool:
         """Write a result, and the head again once the baseline is complete."""
         self._line(sessions.RESULTS_FILE, to_json(result.to_dict()))
-        if self._head is not None and self._head.baseline is None and self._stream.baseline is not None:
+        if self._head is None:
+            return True
+        jump_ns = self._clock.jump_ns()
+        if jump_ns:
+            self._head.clock_jumps.append(sessions.ClockJump(monotonic_ns(), round(jump_ns * 1e-9, 3)))
+            self._say(f"the wall clock was set by {jump_ns * 1e-9:+.1f} s; the session's times go on as they began")
+        if jump_ns or (self._head.baseline is None and self._stream.baseline is not None):
             self._head.baseline = self._stream.baseline
             with self._saving():
-                self._write_head()
+                self._write_head(self._head)
         return True
 
     def marker(self, marker: Marker) -> None:
@@ -148,7 +154,7 @@ class SessionFolder(Output):
         if self._head is None:
             return
         results, markers = self._counts[sessions.RESULTS_FILE], self._counts[sessions.MARKERS_FILE]
-        self._head.state, self._head.ended = "ended", _now()
+        self._head.state, self._head.ended = "ended", self._clock.text(monotonic_ns())
         self._head.results, self._head.markers = results, markers
         self._head.baseline = self._stream.baseline
         if summary is not None:
@@ -156,9 +162,12 @@ class SessionFolder(Output):
             self._head.summary = {name: value for name, value in summary.to_dict().items() if name not in in_head}
         try:
             with self._saving():
-                self._write_head()
+                try:
+                    self._write_head(self._head)
+                finally:
+                    self._syncing.close()
         finally:
-            for descriptor in self._files.values():  # the last of them ends the claim
+            for descriptor in (*self._files.values(), self._folder):  # the last of them ends the claim
                 os.close(descriptor)
         if self._whole:
             whose = ("--participant", self._place.participant, "--sessions", self._place.root)
@@ -169,6 +178,7 @@ class SessionFolder(Output):
     def _line(self, name: str, line: bytes) -> None:
         data = line + b"\n"
         with self._saving():
+            self._syncing.check()
             while data:  # in one call where the system takes it in one, so that lines of two processes could not mix
                 data = data[os.write(self._files[name], data) :]
         self._counts[name] += 1
@@ -181,13 +191,13 @@ class SessionFolder(Output):
             self._whole = False
             raise DataError(f"can't save the session in {self._place.folder} any more ({error.strerror})") from error
 
-    def _write_head(self) -> None:
-        content = msgspec.json.format(to_json(self._head), indent=2)
-        there = os.stat(self._place.folder / sessions.RESULTS_FILE)  # a folder that has gone is not made again
-        if not os.path.samestat(there, os.fstat(self._files[sessions.RESULTS_FILE])):
-            raise FileNotFoundError(2, "another folder has taken its place")
-        with whole_file(self._place.folder / sessions.SESSION_FILE, private=True) as unfinished:
-            unfinished.write_bytes(content + b"\n")
+    def _write_head(self, head: sessions.SessionHead) -> None:
+        if self._files:
+            there = os.stat(self._place.folder / sessions.RESULTS_FILE)  # a folder that has gone is not made again
+            if not os.path.samestat(there, os.fstat(self._files[sessions.RESULTS_FILE])):
+                raise FileNotFoundError(2, "another folder has taken its place")
+        with whole_file(Path(f"/proc/self/fd/{self._folder}", sessions.SESSION_FILE), private=True) as unfinished:
+            unfinished.write_bytes(msgspec.json.format(to_json(head), indent=2) + b"\n")
 
     def _first_head(self) -> sessions.SessionHead:
         stream, place = self._stream, self._place
@@ -198,8 +208,8 @@ class SessionFolder(Output):
             participant=place.participant,
             session=place.session,
             state="running",
-            started=_now(),
-            started_ns=monotonic_ns(),
+            started=self._clock.text(self._clock.started_ns),
+            started_ns=self._clock.started_ns,
             version=__version__,
             bundle=manifest.name,
             manifest_sha256=stream.bundle.manifest_sha256,
@@ -211,7 +221,3 @@ class SessionFolder(Output):
             apply_baseline=stream.source.baseline.apply,
             validation=stream.validation,
         )
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.handles import held_folders, opened_in, unwritten
 from emer_edge.core.packages import require
 from emer_edge.core.whole_file import is_claimed
 from emer_edge.data.images import import_cv2
-from emer_edge.data.sessions import check_id, check_retention, expired, refuse_live
+from emer_edge.data.sessions import check_id, check_retention, expired
 from emer_edge.runtime.recording.mcap_reader import begins_as_mcap, read_head
 from emer_edge.runtime.recording.messages import RecordingHead
 from emer_edge.runtime.say import Say
@@ -93,18 +95,16 @@ def own_recordings(folder: Path) -> Iterator[tuple[Path, RecordingHead]]:
     """Recordings of emer-edge in a folder and below it, whatever they are called; links are not followed.
 
     Raises:
-        DataError: no such folder.
+        DataError: as `held_folders`.
         MissingExtraError: the package `mcap` is not installed.
     """
     require("reading recordings", ["mcap"], "mcap")
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; name the one that `run --record` wrote to")
-    for place, _, names in sorted(os.walk(folder)):
-        for path in (Path(place, name) for name in sorted(names)):
-            if path.is_file() and not path.is_symlink() and begins_as_mcap(path):
-                head = _own_head(path)
-                if head is not None:
-                    yield path, head
+    for place, _, names, handle in held_folders(folder):
+        for name in sorted(names):
+            with suppress(OSError), opened_in(handle, name) as file:
+                same = Path(f"/proc/self/fd/{file}")  # whatever has the name by now
+                if stat.S_ISREG(os.fstat(file).st_mode) and begins_as_mcap(same) and (head := _own_head(same)):
+                    yield place / name, head
 
 
 def _own_head(path: Path) -> RecordingHead | None:
@@ -120,21 +120,21 @@ def expire(folder: Path, days: float, say: Say) -> list[Path]:
 
     A file that can't be deleted is reported, and left. A clock that can't be right deletes nothing.
     """
-    kept = [(path, head.started) for path, head in own_recordings(folder)] if folder.is_dir() else []
     removed = []
-    for path in expired(kept, days, say):
-        try:
+    try:
+        kept = [(path, head.started) for path, head in own_recordings(folder)] if folder.is_dir() else []
+        for path in expired(kept, days, say):
             if not is_claimed(path):
-                path.unlink()
+                remove_recordings(folder, [path])
                 removed.append(path)
-        except OSError as error:
-            say(f"can't delete {path}, which is older than {days:g} days: {error.strerror or error}")
+    except DataError as error:
+        say(f"older than {days:g} days, but {error}")
     if removed:
         say(f"deleted {len(removed)} recordings older than {days:g} days from {folder}")
     return removed
 
 
-def find_recordings(folder: Path, participant: str) -> list[Path]:
+def find_recordings(root: Path, participant: str) -> list[Path]:
     """A participant's recordings in a folder and below it.
 
     Raises:
@@ -143,16 +143,24 @@ def find_recordings(folder: Path, participant: str) -> list[Path]:
         MissingExtraError: the package `mcap` is not installed.
     """
     check_id("participant", participant)
-    paths = [path for path, head in own_recordings(folder) if head.participant == participant]
-    refuse_live(paths)
-    return paths
+    paths = [path for path, head in own_recordings(root) if head.participant == participant]
+    for path in paths:
+        if is_claimed(path):
+            raise DataError(f"a run is writing {path}: end it first; that was not removed")
+    return sorted(paths)
 
 
-def remove_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Delete recordings; return what is left of them, which is nothing. DataError where one can't be deleted."""
+def remove_recordings(root: Path, paths: Sequence[Path]) -> list[Path]:
+    """Delete recordings below a folder; return what is left of them: those that another program has replaced by a link.
+
+    Raises:
+        DataError: a run is writing one of them, or one can't be deleted.
+    """
     try:
-        for path in paths:
-            path.unlink()
+        for place, _, names, handle in held_folders(root):
+            for path in {place / name for name in names} & set(paths):
+                with unwritten(handle, path.name, path):
+                    os.unlink(path.name, dir_fd=handle)
     except OSError as error:
         raise DataError(f"can't delete {error.filename}: {error.strerror}; recordings are left") from error
-    return []
+    return [path for path in paths if path.exists()]

@@ -91,11 +91,11 @@ def test_outputs_that_can_not_be_had(address: str, named: str, monkeypatch: pyte
 
 
 def test_flags_and_addresses_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TOKEN_VARIABLE, "0123456789abcdef")
+    monkeypatch.setenv(TOKEN_VARIABLE, "fae81c07d94b3625")
     flags = OutputFlags(
         json=True,
         serve="127.0.0.1:8080",
-        serve_token="0123456789abcdef",
+        serve_token="fae81c07d94b3625",
         save=Path("kept"),
         record="run.mcap",
         mqtt="mqtt://host/topic",
@@ -126,6 +126,7 @@ def test_flags_and_addresses_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -
         (OutputFlags(consent_id="x"), "--consent-id belong to a recording"),
         (OutputFlags(record="x/", record_lossless=True), "add --record-video"),
         (OutputFlags(session="s1"), "--save FOLDER"),
+        (OutputFlags(serve_open=True), "--serve-open belongs to a page"),
     ],
 )
 def test_flags_that_make_no_sense(flags: OutputFlags, named: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import socket
 import urllib.request
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host
-from emer_edge.runtime.outputs.prometheus import EDGES_S, Metrics, parse_address
+from emer_edge.runtime.outputs.prometheus import EDGES_S, METRICS_TOKEN, Metrics, parse_address
 from emer_edge.runtime.pipeline import Pipeline, Summary
 from emer_edge.runtime.play import play
 
@@ -128,12 +129,51 @@ def test_drops_are_told_as_the_run_counts_them(bundle: Bundle, video: Path, trac
     assert seen['emer_edge_dropped_total{place="results"}'] == 1
 
 
+@pytest.mark.case("a website that rebinds its name to 127.0.0.1 and reads /metrics", source="", before="answered")
+def test_only_who_names_this_machine_and_knows_the_token_reads(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "fae81c07d94b3625"
+    monkeypatch.setenv(METRICS_TOKEN, token)
+    metrics = Metrics(("127.0.0.1", 0), Host(Pipeline(bundle)))
+    known = {"Authorization": f"Bearer {token}"}
+    try:
+        for path, headers, status in (
+            ("/metrics", known, 200),
+            ("/metrics", {}, 401),
+            ("/metrics", {"Authorization": "Bearer wrong"}, 401),
+            ("/metrics", known | {"Host": "evil.example"}, 421),
+            ("/metrics", known | {"Sec-Fetch-Site": "cross-site"}, 403),
+            ("/metrics", known | {"Origin": "http://evil.example"}, 403),
+            ("/other", known, 404),
+        ):
+            connection = HTTPConnection(
+                "127.0.0.1", int(metrics.url.rpartition(":")[2].removesuffix("/metrics")), timeout=10
+            )
+            connection.request("GET", path, headers=headers)
+            assert connection.getresponse().status == status, (path, headers)
+            connection.close()
+        monkeypatch.setenv(METRICS_TOKEN, "aaaaaaaaaaaaaaaa")
+        with pytest.raises(ConfigurationError, match="easy to guess"):
+            Metrics(("127.0.0.1", 0), Host(Pipeline(bundle)))
+    finally:
+        metrics.end(None)
+
+
+def test_others_who_can_read_are_said(bundle: Bundle, said: list[str]) -> None:
+    for host, count in (("127.0.0.1", 0), ("::1", 0), ("0.0.0.0", 1)):
+        Metrics((host, 0), Host(Pipeline(bundle), say=said.append)).end(None)
+        assert len(said) == count
+    assert "other machines can read" in said[0]
+    assert METRICS_TOKEN in said[0]
+
+
 def test_a_busy_port_is_one_line_with_the_command_that_works(bundle: Bundle) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match="in use; try --metrics") as caught:
+        with pytest.raises(
+            ConfigurationError, match=r"in use by another program; this one is free: emer-edge run \.\.\. --metrics"
+        ) as caught:
             Metrics(parse_address(f":{port}"), Host(Pipeline(bundle)))
     assert "\n" not in str(caught.value)
     offered = str(caught.value).rsplit(" ", 1)[1]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 import stat
 import sys
@@ -290,11 +291,26 @@ def test_nothing_is_removed_while_a_run_writes_it(kept: Path, run: tuple[Path, l
         long_ago = RecordingWriter(kept / "old-and-live.mcap", begun_long_ago)
         assert kept / "old-and-live.mcap" not in expire(kept, 7, lambda sentence: None)
         long_ago.close()
-        with pytest.raises(DataError, match=r"a run is writing .*live\.mcap: end it first; nothing was removed"):
+        with pytest.raises(DataError, match=r"a run is writing .*live\.mcap: end it first"):
             find_recordings(kept, "p017")
     finally:
         writer.close()
     assert kept / "live.mcap" in find_recordings(kept, "p017")
+
+
+@pytest.mark.case("a recording becomes a link while a person is erased", before="by path", source="")
+def test_a_recording_that_is_swapped_for_a_link_leads_nowhere(kept: Path, run: tuple[Path, list[Result]]) -> None:
+    os.mkfifo(kept / "pipe.mcap")
+    (kept / "inner").mkdir()
+    (kept / "new.mcap").rename(kept / "inner" / "new.mcap")
+    found = find_recordings(kept, "p017")
+    (kept / "inner").rename(kept / "away")
+    (kept / "inner").symlink_to(run[0].parent)
+    (kept / "old.mcap").unlink()
+    (kept / "old.mcap").symlink_to(run[0])
+    remove_recordings(kept, found)
+    assert run[0].exists()
+    assert names(kept) == {"notes.txt", "theirs.mcap", "link.mcap", "pipe.mcap", "inner", "away"}
 
 
 def test_a_name_says_whether_it_is_a_file_or_a_folder(tmp_path: Path) -> None:
@@ -336,7 +352,7 @@ def test_a_participants_recordings_are_deleted(kept: Path, run: tuple[Path, list
         find_recordings(kept / "none", "p017")
     found = find_recordings(kept, "p017")
     assert {each.name for each in found} == {"new.bak", "old.mcap", "broken.mcap"}
-    remove_recordings(found)
+    remove_recordings(kept, found)
     (kept / "deeper").rmdir()
     assert names(kept) == {"notes.txt", "theirs.mcap", "link.mcap"}
     assert run[0].exists()

@@ -217,11 +217,14 @@ def test_a_run_that_is_killed_is_replayed_up_to_its_last_chunk(
             assert value == pytest.approx(line["heads"][name], abs=1e-5)
 
 
+@pytest.mark.parametrize("padding", [0, 5000])  # zeros, which a power cut may leave
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.999])
-def test_files_cut_anywhere_are_read_up_to_there(run: tuple[Path, list[Result]], tmp_path: Path, keep: float) -> None:
+def test_files_cut_anywhere_are_read_up_to_there(
+    run: tuple[Path, list[Result]], tmp_path: Path, keep: float, padding: int
+) -> None:
     whole = run[0].read_bytes()
     cut = tmp_path / "cut.mcap"
-    cut.write_bytes(whole[: int(len(whole) * keep)])
+    cut.write_bytes(whole[: int(len(whole) * keep)] + bytes(padding))
     topics = {SAMPLES, FRAMES, CAMERA, RESULTS}
     read, all_of_them = list(read_messages(cut, topics)), list(read_messages(run[0], topics))
     assert all_of_them[: len(read)] == read

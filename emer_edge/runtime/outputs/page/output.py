@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
-from emer_edge.runtime.outputs.page.access import page_address
 from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
+from emer_edge.runtime.outputs.web_access import page_address
 from emer_edge.runtime.pipeline import Summary
 
 TOKEN_VARIABLE: Final = "EMER_EDGE_SERVE_TOKEN"
 """Environment variable of the token."""
 
+_TOKEN_BYTES: Final = 16
 _POLL_S: Final = 0.2
 _GOODBYE_S: Final = 1.0
 
@@ -32,11 +34,13 @@ class PageOptions:
 
     Attributes:
         address: `[HOST:]PORT`, on loopback without a host; port 0 takes a free one.
-        token: that visitors must give; needed where others can reach the address.
+        token: that visitors must give; needed where others can reach the address, else one is made for each run.
+        open_to_all: no token; refused where others can reach the address.
     """
 
     address: str
     token: str | None = None
+    open_to_all: bool = False
 
 
 class Page(Output):
@@ -60,8 +64,9 @@ class Page(Output):
         self.feeds: dict[str | None, Feed] = {}
         for name, stream in host.pipeline.streams.items():
             self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder))
-        where = page_address(options.address, options.token)
-        server = self.server = PageServer(where, options.token, self.feeds, say=host.say)
+        where = page_address(options.address, options.token, options.open_to_all)
+        self._made = None if options.token or options.open_to_all else secrets.token_urlsafe(_TOKEN_BYTES)
+        server = self.server = PageServer(where, options.token or self._made, self.feeds, say=host.say)
         self._thread = threading.Thread(
             target=server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
@@ -78,13 +83,13 @@ class Page(Output):
     @classmethod
     def settle(cls, options: PageOptions, sources: Sequence[Source]) -> Sequence[PageOptions]:
         """Check address and token, as `page_address`."""
-        page_address(options.address, options.token)
+        page_address(options.address, options.token, options.open_to_all)
         return [options]
 
     @property
     def url(self) -> str:
-        """The address for a browser."""
-        return self.server.address.url
+        """The address for a browser, with the token where this run has made it."""
+        return self.server.address.url + ("" if self._made is None else f"#token={self._made}")
 
     @property
     def helper_pid(self) -> int | None:
@@ -101,9 +106,9 @@ class Page(Output):
         return self.feeds[stream]
 
     def begin(self) -> None:
-        """Start to answer, and print the address."""
+        """Start to answer, and print the address: with a token that this run has made, without one that was given."""
         self._thread.start()
-        hint = "; add #token= and the token to it" if self.server.access.guarded else ""
+        hint = "; add #token= and the token to it" if self.server.access.guarded and not self._made else ""
         self._say(f"page: {self.url}{hint}")
 
     def result(self, result: Result) -> bool:

@@ -25,6 +25,6 @@ document.getElementById("form").addEventListener("submit", (event) => {
 
 // The part behind # never reaches a server or its logs; it leaves the address bar before anything else happens.
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (location.hash) history.replaceState(null, "", location.pathname);
+if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 if (given) enter(given);
 else field.focus();
