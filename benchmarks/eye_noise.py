@@ -56,8 +56,8 @@ def clean_window(rate_hz: float, person: int) -> Window:
     rng, count, steps = np.random.default_rng([person, 41]), int(SECONDS * rate_hz), round(EYE_HZ / rate_hz)
     target = film_target_px(person, np.arange(SECONDS * EYE_HZ) / EYE_HZ, SIZE_PX)
     everywhere = np.full(len(target), 130.0), np.full(len(target), 300.0)
-    path = scan(target, *everywhere, PX_PER_DEGREE, rate_hz=EYE_HZ, rng=rng)
-    gaze_px = path.point_px[steps - 1 :: steps]
+    point_px, _ = scan(target, *everywhere, PX_PER_DEGREE, rate_hz=EYE_HZ, rng=rng)
+    gaze_px = point_px[steps - 1 :: steps]
     gaze_mm = gaze_px / SIZE_PX * SIZE_MM
     lost = np.zeros((count, 2), bool)
     for start in rng.integers(count, size=4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -147,7 +148,7 @@ def test_a_missing_part_of_the_second_network_is_named(pair: Bundle) -> None:
 
 def test_bench_times_all_networks_of_a_step(pair: Bundle, bundle: Bundle) -> None:
     for each in (pair, bundle):
-        with Candidate(each.path, "onnxruntime", 1) as candidate:
+        with closing(Candidate(each.path, "onnxruntime", 1)) as candidate:
             assert candidate.opened.loading.rss_mb > 0
             for part in PARTS:
                 assert len(candidate.loop(part, queries=3).durations_ns) == 3
