@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
 import pytest
 
-__all__ = ["NATURE", "find_program", "needs", "without_tensorrt"]
+__all__ = ["NATURE", "find_program", "needs", "newer_opencv", "without_tensorrt"]
 
 NATURE = (
     "needs root",
@@ -30,6 +31,12 @@ def find_program(*names: str) -> str | None:
     """Path of the first of these programs that is installed; servers lie where a user's PATH does not lead."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def newer_opencv(*least: int) -> pytest.MarkDecorator:
+    """Skip a test of what OpenCV has from a version on."""
+    old = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < least
+    return pytest.mark.skipif(old, reason=f"this OpenCV is older than {'.'.join(map(str, least))}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from machine import needs
@@ -31,6 +33,8 @@ from emer_edge.tools.simulate.transport import TerminalTransport
 DISPLAY = Display()
 PX_MM = (527.0 / 1920, 296.0 / 1080)
 EYE_MM = (263.5, 148.0, 600.0)
+
+HEADLESS = re.search(r"GUI: +NONE", cv2.getBuildInformation()) is not None
 
 
 def look(point_px: tuple[float, float], stamp_ns: int, eye_mm: tuple[float, float, float] = EYE_MM) -> TrackerSample:
@@ -258,6 +262,9 @@ def test_a_target_is_drawn_where_it_is() -> None:
     assert (target_image((0.0, 1080.0), DISPLAY) != 128).any()
 
 
+@pytest.mark.skipif(
+    "GUI:                           NONE" in cv2.getBuildInformation(), reason="this OpenCV is headless"
+)
 @needs("Xvfb")
 def test_a_window_fills_the_display_with_targets() -> None:
     code = (

@@ -124,7 +124,7 @@ def test_no_playlist_is_followed(kind: str, content: bytes) -> None:
 def test_redirections_are_few_and_by_http_alone(place: str, says: str) -> None:
     with answering({"/": (302, {"Location": place}, b"")}) as (host, asked), pytest.raises(CameraError, match=says):
         grabber_for(f"http://{host}/")
-    assert len(asked) <= 8
+    assert len(asked) <= 10  # those of the oldest OpenCV
 
 
 def test_no_login_follows_a_redirection() -> None:
