@@ -147,7 +147,7 @@ if [ -n "$tests" ]; then
     rm -rf "$share/random.emer"
     PYTHONPATH=$source_folder "$python" "$source_folder/tests/random_bundle.py" "$share/random.emer"
     # shellcheck disable=SC2086
-    runnable=$(cd "$share" && find $tests -name 'test_*.py' -print0 | xargs -0 grep -LE '^(import|from) (torch|onnx|pandas|emer_edge\.(export|model|training))( |\.|$)' | tr '\n' ' ')
+    runnable=$(cd "$share" && find $tests -name 'test_*.py' -print0 | xargs -0 grep -LE '^(import|from) (torch|onnx|pandas|scipy|benchmarks|emer_edge\.(export|model|training))( |\.|$)' | tr '\n' ' ')
     inside "cd /share && EMER_EDGE_TEST_BUNDLE=/share/random.emer python -m pytest -m 'not slow' -p no:cacheprovider -W default \
         --continue-on-collection-errors --junitxml=tests.xml $runnable" || true # the comparison says what failed
 fi
