@@ -74,7 +74,7 @@ def read_only(out: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def files_too_large(out: Path) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
     try:
         yield
     finally:

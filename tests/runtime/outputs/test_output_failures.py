@@ -123,6 +123,8 @@ def test_an_output_that_would_end_its_thread_fails_like_any_other() -> None:
     assert len(said) == 1
 
 
+# What a dead thread held is closed by nobody.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.case(
     "the thread of a page, of the metrics, or of MQTT's client dies", before="nothing was said or counted"
 )
