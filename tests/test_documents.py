@@ -151,6 +151,7 @@ def test_there_is_an_install_block_for_each_jetpack() -> None:
 
 
 def test_no_page_ranks_power_modes_by_number() -> None:
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").iterdir()):
+    pages = {*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "cases.md"}  # which quotes what was wrong once
+    for path in (ROOT / "README.md", *sorted(pages), *(ROOT / "deploy").iterdir()):
         assert "nvpmodel -m" not in path.read_text(), path.name
         assert "nvpmodel -d" not in path.read_text(), path.name

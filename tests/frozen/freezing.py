@@ -50,7 +50,7 @@ def this_machine() -> dict[str, Any]:
         facts.setdefault(key.strip(), value.strip())
     names = ("model name", "cpu family", "model", "CPU implementer", "CPU part")
     flags = (facts.get("flags") or facts.get("Features") or "").split()
-    versions = {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"} | {each: _version(each) for each in _PACKAGES}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))} | {each: _version(each) for each in _PACKAGES}
     return {
         "cpu": ", ".join(f"{name} {facts[name]}" for name in names if name in facts),
         "instructions": " ".join(sorted(filter(_INSTRUCTIONS.fullmatch, flags))),

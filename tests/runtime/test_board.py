@@ -59,7 +59,7 @@ def test_the_fastest_mode(board: Path, names: tuple[str, ...], fastest: int) -> 
 @pytest.mark.case(
     "an Orin Nano Super, whose mode 0 is 15 W",
     source="",
-    before="docs and doctor advised nvpmodel -m 0 as MAXN and -m 1 against over-current, which here is more power",
+    before="docs and doctor advised mode 0 as MAXN and mode 1 against over-current, which here is more power",
 )
 def test_numbers_rank_no_modes(board: Path) -> None:
     write(board, {"etc/nvpmodel.conf": ORIN_NANO_SUPER, "var/lib/nvpmodel/status": "pmode:0001"})
