@@ -254,6 +254,8 @@ def _request_seeds() -> tuple[bytes, ...]:
         b"GET /enter HTTP/1.1",
         b"GET /page.js HTTP/1.0",
         b"OPTIONS * HTTP/1.1",
+        b"OPTIONS * HTTP/1.1 HTTP/0.9",
+        b"GET / HTTP/0.9",
         b"GET http://localhost/ HTTP/1.1",
     )
     heads = [

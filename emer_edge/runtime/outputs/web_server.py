@@ -176,6 +176,12 @@ class WebHandler(BaseHTTPRequestHandler):
         """Answer a GET that is well formed, names this machine, and comes from no other site."""
         raise NotImplementedError
 
+    def send_response_only(self, code: int, message: str | None = None) -> None:
+        """Send the status; to a request that names HTTP/0.9, too."""
+        if self.request_version == "HTTP/0.9":
+            self.request_version = self.default_request_version
+        super().send_response_only(code, message)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name in http.server
         """Log nothing: requests and visitors are not recorded."""
 
