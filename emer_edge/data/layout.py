@@ -101,7 +101,7 @@ def find_layout(root: Path) -> Layout:
     clips = []
     used: set[Path] = set()
     for name, folder in folders.items():
-        found = sheets.get(_same_name(name), [])
+        found = sheets.get(same_name(name), [])
         used.update(found)
         if len(found) > 1:
             broken.setdefault(name, f"it has two eye sheets, {found[0]} and {found[1]}")
@@ -234,7 +234,7 @@ def _clip_folders(folder: Path, broken: dict[str, str], depth: int = 0) -> Itera
 
 
 def _sheets(eyes: Path) -> dict[str, list[Path]]:
-    """Eye sheets by `_same_name` of their clips: `<clip>.xlsx`, or the only table in a folder called `<clip>`."""
+    """Eye sheets by `same_name` of their clips: `<clip>.xlsx`, or the only table in a folder called `<clip>`."""
     sheets: dict[str, list[Path]] = {}
     folders: dict[str, list[Path]] = {}
     seen: set[str] = set()
@@ -246,8 +246,8 @@ def _sheets(eyes: Path) -> dict[str, list[Path]]:
         seen.add(os.path.realpath(folder))
         for path in (Path(folder, name) for name in sorted(files) if not is_litter(name)):
             if path.suffix.lower() in _TABLES:
-                sheets.setdefault(_same_name(path.stem), []).append(path)
-                folders.setdefault(_same_name(path.parent.name), []).append(path)
+                sheets.setdefault(same_name(path.stem), []).append(path)
+                folders.setdefault(same_name(path.parent.name), []).append(path)
     return {**folders, **sheets}
 
 
@@ -258,7 +258,7 @@ def without_label(name: str) -> str:
     return first if labels and all(emotion_of(word) or polarity_of(word) for word in labels) else name
 
 
-def _same_name(name: str) -> str:
+def same_name(name: str) -> str:
     """The same for names that file systems, archives and people take for one: in case, blanks or Unicode form."""
     return " ".join(without_label(name).casefold().split())
 

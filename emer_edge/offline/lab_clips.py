@@ -17,7 +17,7 @@ from emer_edge.core.numbers import is_missing, number_or_nan
 from emer_edge.core.whole_file import whole_file
 from emer_edge.data.frames import is_litter, natural_key
 from emer_edge.data.labels import LabelTable
-from emer_edge.data.layout import FOLDS, composed, plain_name
+from emer_edge.data.layout import FOLDS, composed, plain_name, same_name
 from emer_edge.data.tables import Table, cell_text
 from emer_edge.runtime.recording.keep import MCAP
 from emer_edge.runtime.trackers.xdf import SUFFIX as XDF
@@ -142,11 +142,6 @@ def by_stem(paths: Iterable[Path]) -> dict[str, list[Path]]:
     for path in paths:
         found.setdefault(same_name(path.name if path.is_dir() else path.stem), []).append(path)
     return found
-
-
-def same_name(name: str) -> str:
-    """The same for names that file systems and people take for one."""
-    return " ".join(composed(name).casefold().split())
 
 
 def write_labels(table: Table, clips: Sequence[LabClip], path: Path) -> None:

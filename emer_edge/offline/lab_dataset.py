@@ -10,7 +10,6 @@ Times of clips are those of the video; a tracker's times are put on it by the of
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import re
@@ -35,6 +34,7 @@ from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.cache import contents_of
 from emer_edge.data.frames import FRAME_TIMES
 from emer_edge.data.labels import open_labels
+from emer_edge.data.layout import same_name
 from emer_edge.data.tables import read_table
 from emer_edge.offline.lab_clips import (
     FOLD_FILE,
@@ -45,12 +45,11 @@ from emer_edge.offline.lab_clips import (
     find_exports,
     judged,
     read_clips,
-    same_name,
     write_csv,
     write_folds,
     write_labels,
 )
-from emer_edge.offline.prepare import detector_hash, find_videos, write_crop
+from emer_edge.offline.prepare import detector_hash, find_videos, read_report, write_crop
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.options import FaceOptions, Subject
@@ -150,10 +149,11 @@ def make_dataset(
     try:
         (output / "eye").mkdir(parents=True, exist_ok=True)
         write_labels(table, rows, output / LABEL_FILE)
-        clips = [judged(clip, *sources, open_labels(output / LABEL_FILE, view="er")) for clip in rows]
+        written = open_labels(output / LABEL_FILE, view="er")
+        clips = [judged(clip, *sources, written) for clip in rows]
         folds = deal_folds([clip for clip in clips if not clip.problem], labels)
         write_folds(folds, clips, output / FOLD_FILE)
-        before = _read_report(output / REPORT_FILE)
+        before = read_report(output / REPORT_FILE, _COLUMNS)
         made = {clip.row: MadeClip(clip, problem=clip.problem) for clip in clips}
         recordings = dict.fromkeys(same_name(clip.recording) for clip in clips if not clip.problem)
         for number, key in enumerate(recordings, start=1):
@@ -239,12 +239,14 @@ class _Cutter:
 
     def _faces(self, spans: Mapping[LabClip, tuple[int, int]], eyes: Eyes) -> Iterator[MadeClip]:
         """Cut the crops and rows of clips; faces are followed anew in each, so that none hangs on another."""
+        waiting = sorted(spans, key=spans.__getitem__, reverse=True)
         try:
             with _Video(self._video) as video:
-                for clip, span_ns in sorted(spans.items(), key=lambda item: item[1]):
-                    yield self._clip(clip, video, eyes, span_ns)
-        except CameraError as error:
-            yield from (MadeClip(clip, problem=str(error)) for clip in spans)
+                while waiting:
+                    yield self._clip(waiting[-1], video, eyes, spans[waiting[-1]])
+                    waiting.pop()
+        except CameraError as error:  # those before it are made
+            yield from (MadeClip(clip, problem=str(error)) for clip in reversed(waiting))
 
     def _clip(self, clip: LabClip, video: _Video, eyes: Eyes, span_ns: tuple[int, int]) -> MadeClip:
         start_ns, end_ns = span_ns
@@ -347,16 +349,6 @@ def write_sheet(path: Path, eyes: Eyes, start_ns: int, end_ns: int) -> int:
     )
     write_csv(path, (_TIME, *COLUMN_KEYS), rows, delimiter="\t")
     return int(inside.sum())
-
-
-def _read_report(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of an earlier run by clip; none where the file is missing or a different one."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            return {row["clip"]: row for row in table} if table.fieldnames == list(_COLUMNS) else {}
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
 
 
 def _write_report(path: Path, made: Iterable[MadeClip]) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -97,7 +97,7 @@ def prepare_videos(
     _refuse_own(source, output, clips.values())
     if not clips:
         raise DataError(f"{source} holds no video ({', '.join(sorted(_VIDEOS))}) and no folder of images")
-    rows = _read_report(output / REPORT_FILE)
+    rows = read_report(output / REPORT_FILE, _COLUMNS)
     detector = session.detector
     options = detector_hash(session), record, subject, image_format
     made_from = {name: _made_from(video, options) for name, video in clips.items()}
@@ -220,12 +220,12 @@ def _row(video: PreparedVideo) -> dict[str, str | int]:
     return {"clip": video.clip, "frames": video.frames, "crops": video.crops, **counts, "problem": video.problem}
 
 
-def _read_report(path: Path) -> dict[str, dict[str, Any]]:
-    """Rows of an earlier run by clip; none where the file is missing or a different one."""
+def read_report(path: Path, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier run by clip; none where the file is missing or has other columns."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
-            return {row["clip"]: row for row in table} if table.fieldnames == list(_COLUMNS) else {}
+            return {row["clip"]: row for row in table} if table.fieldnames == list(columns) else {}
     except (OSError, UnicodeDecodeError, csv.Error):
         return {}
 

@@ -116,14 +116,16 @@ def _csv(table: Table, options: TrackerOptions, validity: ValidityCodes) -> Play
     ]
     check_validity(path, decoder.validity, samples, options.say)
     name = decoder.time_name
-    return _played(path, timed, decoder.fields, decoder.counters, options=options, clock=(name, name[len("time_") :]))
+    return played_samples(
+        path, timed, decoder.fields, decoder.counters, options=options, clock=(name, name[len("time_") :])
+    )
 
 
 def _gazepoint(table: Table, options: TrackerOptions, camera: CameraPlace | None) -> PlayedSamples:
     path = table.path
     samples, reader = read_gazepoint_csv(table, options.display, camera)
     clock = ("TIME", "s") if reader.tick_hz is None else ("TIMETICK", "ns")
-    played = _played(path, samples, reader.fields, reader.counters, options=options, clock=clock)
+    played = played_samples(path, samples, reader.fields, reader.counters, options=options, clock=clock)
     if reader.positions_left_out:
         options.say(
             f"{path}: eye positions are measured from the tracker's camera, whose place is unknown, so they are left "
@@ -132,16 +134,28 @@ def _gazepoint(table: Table, options: TrackerOptions, camera: CameraPlace | None
     return played
 
 
-def _played(
+def played_samples(
     path: Path,
     samples: list[TrackerSample],
     fields: set[str],
     counters: Counters,
     *,
     options: TrackerOptions,
-    clock: tuple[str, str],
+    clock: tuple[str, str] = ("", ""),
 ) -> PlayedSamples:
-    """The samples of a file whose times have this name and unit."""
+    """The samples of a file in order of time, and how they are played.
+
+    Args:
+        path: the file, for messages.
+        samples: as read, with stamps of its own clock.
+        fields: what it holds, for `unfilled_by`.
+        counters: what was lost while reading; goes on.
+        options: display, and who hears sentences.
+        clock: what the file calls its times, and their unit; empty where the unit is sure.
+
+    Raises:
+        TrackerError: the times run through several recordings, or at a rate of no eye tracker.
+    """
     if counters.garbage:
         example = shown(counters.example)
         options.say(f"{path}: {counters.garbage} lines can't be read and are left out; the first: {example}")

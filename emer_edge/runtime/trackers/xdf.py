@@ -16,10 +16,10 @@ from emer_edge.core.errors import TrackerError
 from emer_edge.core.packages import require
 from emer_edge.core.samples import TrackerSample
 from emer_edge.runtime.address import Address
-from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions, unfilled_by
+from emer_edge.runtime.trackers.base import TrackerDriver, TrackerOptions
 from emer_edge.runtime.trackers.codec import VALID_PARAMETER, Counters, ValidityCodes
-from emer_edge.runtime.trackers.file_checks import check_rate, check_validity, rows_in_order
-from emer_edge.runtime.trackers.files import FileTracker, PlayedSamples
+from emer_edge.runtime.trackers.file_checks import check_validity
+from emer_edge.runtime.trackers.files import FileTracker, played_samples
 from emer_edge.runtime.trackers.gazepoint import CAMERA_PARAMETERS, CameraPlace
 from emer_edge.runtime.trackers.lsl_channels import Channel, ChannelReader
 
@@ -44,9 +44,10 @@ def read_markers(path: Path) -> dict[str, float]:
 
 def _open(address: Address, options: TrackerOptions) -> FileTracker:
     path, codes = Path(address.path), ValidityCodes.of(address.parameters)
-    streams = [each for each in _streams(path) if _text(each, "type").lower() == "gaze"]
+    held = _streams(path)
+    streams = [each for each in held if _text(each, "type").lower() == "gaze"]
     if len(streams) != 1:
-        names = ", ".join(f"{_text(each, 'name')} ({_text(each, 'type')})" for each in _streams(path)) or "nothing"
+        names = ", ".join(f"{_text(each, 'name')} ({_text(each, 'type')})" for each in held) or "nothing"
         raise TrackerError(f"{path} holds {len(streams) or 'no'} streams of type Gaze, one is needed; it holds {names}")
     (stream,) = streams
     channels, counters = _channels(stream), Counters()
@@ -65,14 +66,8 @@ def _open(address: Address, options: TrackerOptions) -> FileTracker:
             samples.append(sample)
     if not samples:
         raise TrackerError(f"the stream {_text(stream, 'name')} of {path} is empty")
-    times_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
-    kept = rows_in_order(path, times_ns, counters, options.say)
-    samples, times_ns = [each for each, keep in zip(samples, kept, strict=True) if keep], times_ns[kept]
     check_validity(path, codes, samples, options.say)
-    rate_hz = check_rate(path, times_ns.tolist())
-    missing, span_ns = unfilled_by(reader.fields, options.display), (int(times_ns[0]), int(times_ns[-1]))
-    played = PlayedSamples(str(path), iter(samples), span_ns, rate_hz, missing_columns=missing, counters=counters)
-    return FileTracker(played, options)
+    return FileTracker(played_samples(path, samples, reader.fields, counters, options=options), options)
 
 
 def _streams(path: Path) -> Sequence[Mapping[str, Any]]:
