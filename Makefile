@@ -14,7 +14,8 @@ TORCH_cpu = --index-url https://download.pytorch.org/whl/cpu
 ITSELF = $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 APT = $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --option Acquire::Retries=3
 
-.PHONY: demo test test-deps test-slow test-oldest lint audit sbom bench bench-data demo-weights lock clean help test-jetpack6
+.PHONY: demo docs test test-deps test-slow test-oldest lint audit sbom release-check bench bench-data demo-bundle demo-weights lock clean \
+	help test-jetpack6
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +37,11 @@ $(VENV)-oldest/installed: pyproject.toml requirements/oldest.txt requirements/to
 $(VENV)-audit/installed: requirements/audit.txt
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python $(LOCKED) $<
+	touch $@
+
+$(VENV)-release/installed: requirements/release.txt
+	$(PYTHON) -m venv $(VENV)-release
+	$(VENV)-release/bin/python $(LOCKED) $<
 	touch $@
 
 $(VENV)-jetpack6/installed: pyproject.toml requirements/jetpack6.txt
@@ -79,14 +85,24 @@ audit: $(VENV)-audit/installed  ## look for known vulnerabilities in all that is
 sbom: $(VENV)/installed $(VENV)-audit/installed  ## write sbom.json, what is installed and its licences (CycloneDX)
 	$(VENV)-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
 
+release-check: $(VENV)-release/installed  ## build the release into dist/, and try it in fresh environments (asks PyPI)
+	$(VENV)-release/bin/python -m release.check
+
+docs: $(VENV)/installed  ## build the documentation as a site in site/, which works offline
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/installed  ## measure the floors: speed, agreement, memory (half an hour)
 	$(BIN)/python -m benchmarks.all
 
-bench-data: $(VENV)/installed  ## synthesise a set of EMER's size, train all folds, and report on them (under two hours)
-	$(BIN)/python -m benchmarks.full_size --work bench-data
+bench-data: $(VENV)/installed  ## train and report on all folds of DATA=ROOT, by default of a synthetic set of EMER's size (under two hours)
+	$(BIN)/python -m benchmarks.full_size $(if $(DATA),--work bench-own --data $(DATA),--work bench-data)
 
-demo-weights: $(VENV)/installed  ## train the demo weights in the package anew (ten minutes)
+demo-weights: $(VENV)/installed  ## render, distil and train the demo weights anew (an hour and a half; goes on where it stopped), then demo-bundle
 	$(BIN)/python -m benchmarks.demo_weights
+	$(BIN)/python -m benchmarks.demo_bundle
+
+demo-bundle: $(VENV)/installed  ## export the demo bundle in the package anew, from the demo weights (three minutes)
+	$(BIN)/python -m benchmarks.demo_bundle
 
 COMPILE = uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command 'make lock'
 lock:  ## write requirements/*.txt anew (needs uv, and PyTorch's index for its CPU builds)
@@ -94,13 +110,14 @@ lock:  ## write requirements/*.txt anew (needs uv, and PyTorch's index for its C
 	$(COMPILE) --universal --python-version 3.10 --extra dev --constraints requirements/constraints.in pyproject.toml -o requirements/all.txt
 	python3 requirements/split.py requirements/all.txt requirements/lock.txt requirements/torch-gpu.txt
 	cat requirements/oldest.txt requirements/torch-gpu.txt > requirements/all.txt
-	$(COMPILE) --python-version 3.11 --extra dev --resolution lowest-direct --constraints requirements/constraints.in pyproject.toml \
+	$(COMPILE) --universal --python-version 3.10 --extra dev --resolution lowest-direct --constraints requirements/constraints.in pyproject.toml \
 		-o requirements/all.txt
 	python3 requirements/split.py requirements/all.txt requirements/oldest.txt
 	rm requirements/all.txt
 	$(COMPILE) --universal --python-version 3.10 requirements/audit.in -o requirements/audit.txt
+	$(COMPILE) --universal --python-version 3.10 requirements/release.in -o requirements/release.txt
 	sed 's/$$/+cpu/' requirements/constraints.in | \
 		$(COMPILE) --no-deps $(TORCH_cpu) - -o requirements/torch-cpu.txt
 
 clean:  ## remove the environments and the demo
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-audit demo
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-jetpack6 $(VENV)-audit $(VENV)-release demo site

@@ -75,17 +75,30 @@ class Workshop:
     Args:
         folder: for everything that is built.
         participants, clips: size of the synthetic set, clips per participant.
+        given: a data set that is there, in the place of a synthetic one.
+        training: options of `emer-edge train`.
 
     Attributes:
         spent: file name -> cost, of everything built by this process.
     """
 
-    def __init__(self, folder: Path, participants: int = 60, clips: int = 10) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        participants: int = 60,
+        clips: int = 10,
+        *,
+        given: Path | None = None,
+        training: tuple[str, ...] = ("--frozen-backbone",),
+    ) -> None:
         self.folder, self.participants, self.clips = folder, participants, clips
+        self.given, self.training = given, training
         self.spent: dict[str, Spent] = {}
 
     def data(self) -> Path:
-        """The synthetic set."""
+        """The data set: a synthetic one, unless another is given."""
+        if self.given is not None:
+            return self.given
         path = self.folder / "clips"
         size = ("--participants", str(self.participants), "--clips", str(self.clips))
         return path if path.exists() else self._make(path, "synth", str(path), *size, "--seed", "0")
@@ -95,11 +108,11 @@ class Workshop:
         return self.folder / f"emert{_ending(fold)}.pt"
 
     def checkpoint(self, fold: int = 1) -> Path:
-        """A network trained on all folds but this one, with a frozen backbone."""
+        """A network trained on all folds but this one, as `training` says."""
         path = self.checkpoint_path(fold)
         if path.exists():
             return path
-        arguments = ("--data", str(self.data()), "--fold", str(fold), "--frozen-backbone", "--output", str(path))
+        arguments = ("--data", str(self.data()), "--fold", str(fold), *self.training, "--output", str(path))
         return self._make(path, "train", *arguments)
 
     def bundle_path(self, precision: str, fold: int = 1) -> Path:

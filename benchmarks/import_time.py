@@ -69,7 +69,7 @@ def import_sets(bundle: Path, recording: Path) -> dict[str, set[str]]:
         commands = {
             "run": ["run", str(bundle), "--camera", video, "--tracker", tracker, "--pace", "fast", "--json"],
             "bench": ["bench", str(bundle), "--output", f"{folder}/bench"],
-            "predict": ["predict", str(recording), "--bundle", str(bundle), "--output", f"{folder}/results.csv"],
+            "predict": ["predict", str(bundle), str(recording), "--output", f"{folder}/results.csv"],
         }
         return {name: packages_of(command) for name, command in commands.items()}
 

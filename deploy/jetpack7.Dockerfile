@@ -5,7 +5,7 @@
 #     --group-add "$(getent group dialout | cut -d: -f3)" \
 #     -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro -v /etc/nvpmodel.conf:/etc/nvpmodel.conf:ro \
 #     -v /var/lib/nvpmodel:/var/lib/nvpmodel:ro -v emer-edge-engines:/var/cache/emer-edge \
-#     -v "$PWD/emert-int8.emer:/bundle.emer:ro" emer-edge run /bundle.emer --camera 0 --tracker /dev/ttyUSB0 --json
+#     -v "$PWD/emert-int8.emer:/bundle.emer:ro" emer-edge run /bundle.emer --camera 0 --tracker /dev/ttyUSB0 --json --metrics :9108
 # Groups by number, because the image's have other ones than the board's; without video and render CUDA answers with error 801.
 # The volume keeps the engines that are built at the first run. A CSI camera needs -v /tmp/argus_socket:/tmp/argus_socket, too.
 
@@ -21,7 +21,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY emer_edge ./emer_edge
 # System packages show through, so that TensorRT's Python package and the system's OpenCV are found; pycuda compiles with nvcc.
 RUN python3 -m venv --system-site-packages /opt/emer-edge && \
-    PATH=/usr/local/cuda/bin:$PATH /opt/emer-edge/bin/pip install --no-cache-dir '.[jetson]'
+    PATH=/usr/local/cuda/bin:$PATH /opt/emer-edge/bin/pip install --no-cache-dir '.[jetson,metrics,mqtt]'
 
 FROM nvcr.io/nvidia/cuda:${CUDA}
 ARG TENSORRT=10.13.*+cuda13.0
@@ -36,6 +36,9 @@ ENV PATH=/opt/emer-edge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 X
 RUN useradd --system --uid 10001 --no-create-home emer-edge && \
     install --directory --owner=10001 --mode=0700 /var/cache/emer-edge
 USER 10001
+# Healthy while results come at their pace. It asks --metrics :9108: a run without that, and any other command, needs
+# docker run --no-healthcheck. A first run builds engines for minutes, which the start period covers.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m CMD ["python3", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 9108, timeout=3); c.request('GET', '/healthz'); a = c.getresponse(); print(a.read().decode()); sys.exit(a.status != 200)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["emer-edge"]
 CMD ["--help"]

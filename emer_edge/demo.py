@@ -1,37 +1,35 @@
 """The demo: the whole job on a machine without data or sensors; and the default bundle.
 
-Everything here is based on synthetic clips of one portrait, and says so.
+Everything here is based on synthetic clips of rendered people, and says so.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emer_edge import __version__
-from emer_edge.core.errors import (
-    BundleError,
-    ConfigurationError,
-    DataError,
-    EmerEdgeError,
-    OutputExistsError,
-    install_line,
-)
-from emer_edge.core.packages import EXPORT_PACKAGES, SYNTH_PACKAGES, missing, require
+from emer_edge.core.errors import BundleError, ConfigurationError, DataError, EmerEdgeError, OutputExistsError
+from emer_edge.core.ownership import why_not_mine
+from emer_edge.core.packages import EXPORT_PACKAGES, SYNTH_PACKAGES, require
 from emer_edge.core.progress import Progress, silent
+from emer_edge.core.standard_streams import command
 
 if TYPE_CHECKING:
     from emer_edge.bench.records.report_records import BenchReport
     from emer_edge.bundle import Bundle
 
+READY: Final = Path(__file__).with_name("bundle") / "assets" / "demo.emer"
+"""The demo bundle that the package brings (INT8, for CPUs), made by `python -m benchmarks.demo_bundle`."""
 _MARKER: Final = ".emer-edge-demo"
 _FOLD: Final = 1
+_STEP_SHARES: Final = (0.12, 0.38, 0.16, 0.04, 0.1, 0.2)
+"""Of a demo's time, step by step; for the time that is left alone."""
 
 
 @dataclass(frozen=True)
@@ -62,50 +60,55 @@ class Demo:
     bench: BenchReport
 
 
-def open_bundle(path: Path | None, progress: Progress = silent, key: Path | None = None) -> Bundle:
+def open_bundle(
+    path: Path | None, progress: Progress = silent, *, say: Callable[[str], None], key: Path | None = None
+) -> Bundle:
     """Load a bundle, or the one to use when none is given.
 
-    That is the newest `*.emer` in the current folder; else the demo bundle from the user's cache, made there once where
-    the export extra is installed.
+    That is the newest `*.emer` of the current folder, if nobody else can have put it there; else the demo bundle of
+    this package.
 
     Args:
         path: of the bundle, or None.
-        progress: of checking it, or of making one.
+        progress: of checking it.
+        say: says which bundle is used where none was given, and why one in this folder is not.
         key: what it must be signed by (see `load_bundle`).
 
     Raises:
-        BundleError: it can't be used, or there is none, and none can be made here.
+        BundleError: it can't be used; or a key is given, and there is no bundle but the demo's, which is not signed.
     """
-    from platformdirs import user_cache_path
-
     from emer_edge.bundle import load_bundle
 
-    here = sorted(Path.cwd().glob("*.emer"), key=lambda bundle: bundle.stat().st_mtime)
-    if path is not None or here:
-        return load_bundle(path or here[-1], key=key, progress=progress)
-    cached = user_cache_path("emer-edge") / f"demo-{__version__}.emer"
-    if key is not None:
-        raise BundleError(f"there is no bundle in {Path.cwd()}, and the demo bundle is not signed; name a bundle")
-    if cached.exists():
-        try:
-            return load_bundle(cached, progress=progress)
-        except BundleError:  # of another version, or damaged: it is replaced
-            shutil.rmtree(cached)
-    if absent := missing((*EXPORT_PACKAGES, *SYNTH_PACKAGES)):
-        raise BundleError(
-            f"there is no bundle in {Path.cwd()}, and the demo bundle can't be made without {', '.join(absent)}; "
-            f"name a bundle, or {install_line('export,synth')} and run: emer-edge export --output demo.emer"
-        )
-    from emer_edge.export.export_options import ExportOptions
-    from emer_edge.export.exporter import export_bundle
-
-    with suppress(OutputExistsError):  # another process was faster
-        export_bundle(ExportOptions(output=cached), progress)
-    return load_bundle(cached, progress=progress)
+    if path is not None:
+        return load_bundle(path, key=key, progress=progress)
+    folder = Path.cwd()
+    found = (bundle for bundle in folder.glob("*.emer") if bundle.is_dir())
+    here = sorted(found, key=lambda bundle: bundle.stat().st_mtime)[-1:]
+    if here and (why := why_not_mine(folder.stat()) or why_not_mine(here[0].stat())):
+        say(f"{here[0]} is not used unless it is named: it, or the folder that it lies in, {why}")
+        here = []
+    if not here and key is not None:
+        raise BundleError(f"there is no bundle of yours in {folder}, and the demo bundle is not signed; name a bundle")
+    say(f"bundle: {here[0]}" if here else "bundle: the demo bundle of this package, as no other is named or here")
+    return load_bundle(here[0] if here else READY, key=key, progress=progress)
 
 
-def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
-    """Synthesise, train, export, run and bench in a folder.
+class _Steps:
+    """Says each step as the command that does the same, and about how long the rest takes."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._begun, self._start_s = say, 0, time.monotonic()
+
+    def begin(self, step: str) -> None:
+        done = sum(_STEP_SHARES[: self._begun])
+        left_s = (time.monotonic() - self._start_s) * (1 - done) / done if done else 0.0
+        left = f"   about {max(1, round(left_s / 60))} min left" if left_s else ""
+        self._begun += 1
+        self._say(f"[{self._begun}/{len(_STEP_SHARES)}] {step}{left}")
+
+
+def run_demo(options: DemoOptions, progress: Progress = silent, say: Callable[[str], None] = lambda _: None) -> Demo:
+    """Synthesise, train, export, run and bench in a folder; `say` gets each step as a command.
 
     Raises:
         OutputExistsError: the folder exists.
@@ -126,25 +129,36 @@ def run_demo(options: DemoOptions, progress: Progress = silent) -> Demo:
     from emer_edge.training.config import TrainingConfig
     from emer_edge.training.train import train
 
-    force = options.force
+    force, steps = options.force, _Steps(say)
+    clips, checkpoint, visit = folder / "clips", folder / "emert.pt", folder / "visit"
+    bundle, report = folder / "emert-int8.emer", folder / "bench"
+    steps.begin(command("synth", clips, "--participants", options.participants))
     clips = synthesise(folder / "clips", options.participants, progress=progress, force=force)
     dataset = EmerDataset.open(clips, progress=progress)
-    checkpoint = folder / "emert.pt"
+    fold = ("--data", clips, "--fold", _FOLD)
+    training = ("train", *fold, "--frozen-backbone", "--epochs", options.epochs, "--output", checkpoint)
+    steps.begin(command(*training))
     config = TrainingConfig(output=checkpoint, fold=_FOLD, frozen_backbone=True, epochs=options.epochs, force=force)
     train(dataset, config, progress)
+    exporting = ("export", "--precision", "int8", "--checkpoint", checkpoint, *fold, "--output", bundle)
+    steps.begin(command(*exporting))
     exported = export_bundle(
-        ExportOptions(
-            output=folder / "emert-int8.emer", checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD, force=force
-        ),
-        progress,
+        ExportOptions(output=bundle, checkpoints=(str(checkpoint),), data=dataset, fold=_FOLD, force=force), progress
     )
-    visit = write_recording(folder / "visit", run_seconds + 2.0, progress=progress, force=force)
+    seconds = run_seconds + 2.0
+    simulating = ("simulate", "recording", visit, "--seconds", f"{seconds:g}")
+    steps.begin(command(*simulating))
+    visit = write_recording(visit, seconds, progress=progress, force=force)
+    video = ("--camera", visit / "video.avi", "--tracker", visit / "tracker.tsv", "--offset-ms", 0)
+    steps.begin(command("run", exported.path, *video, "--seconds", f"{run_seconds:g}"))
     _live_run(exported.path, visit / "video.avi", run_seconds)
+    benching = ("bench", exported.path, "--data", clips, "--output", report, "--stream-seconds", 0)
+    steps.begin(command(*benching))
     bench = run_bench(
         BenchOptions(
             bundles=(exported.path,),
             data=dataset,
-            output=folder / "bench",
+            output=report,
             force=force,
             latency=LatencyOptions(rests=3, starts=1, streams=(1, 2), min_seconds=1.0, stream_s=0.0),
         ),

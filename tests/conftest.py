@@ -3,6 +3,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "GITHUB_ACTIONS"):
     os.environ.pop(_name, None)  # what rich and typer print must not depend on who runs the tests
+# What is compiled is kept, also where the environment says otherwise: the tests start hundreds of processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # LSL reads its settings when it is loaded: a session for each process, so that no test meets the streams of another.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import emer_edge.data.synth
 from emer_edge.core.samples import EyeReading, Frame, TrackerSample
 from emer_edge.core.window import NANOSECONDS, WindowSpec
 from emer_edge.runtime.cameras import Camera
@@ -24,12 +23,12 @@ FPS = 30
 RATE_HZ = 120
 TEMPLATE = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2))
 WINDOW = WindowSpec(length_ns=24 * NANOSECONDS // 10, hops_per_slot=1)
-ASTRONAUT = Path(emer_edge.data.synth.__file__).parent / "assets" / "astronaut.jpg"
+PORTRAIT = Path(__file__).with_name("portrait.jpg")
 
 
 def portrait() -> NDArray[np.uint8]:
-    """Head and shoulders, (300, 300, 3): scikit-image's public-domain astronaut."""
-    image: NDArray[np.uint8] = cv2.imread(str(ASTRONAUT))
+    """Head and shoulders, (300, 300, 3): NASA's portrait of Eileen M. Collins (public domain), as in scikit-image."""
+    image: NDArray[np.uint8] = cv2.imread(str(PORTRAIT))
     height, width = image.shape[:2]
     side = min(height, width)
     return cv2.resize(image[:side, (width - side) // 2 :][:, :side], (300, 300), interpolation=cv2.INTER_AREA)

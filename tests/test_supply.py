@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("lock.txt", "oldest.txt", "audit.txt", "torch-cpu.txt", "torch-gpu.txt")
+LOCKS = ("lock.txt", "oldest.txt", "audit.txt", "release.txt", "torch-cpu.txt", "torch-gpu.txt")
 pytestmark = pytest.mark.skipif(not REQUIREMENTS.exists(), reason="this is no checkout")
 
 

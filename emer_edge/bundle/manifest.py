@@ -248,6 +248,7 @@ class Manifest(_Record, frozen=True):
             gate, or all are FP32, or they are one variant in a precision that was asked for by name. Empty in older
             bundles, whose variants are not mixed.
         demo: demo weights, trained on synthetic clips.
+        weights: what the face encoder is, where it is the packaged one; empty for weights of one's own.
         research_only: EMER's agreement covers the training data.
         files: path inside the bundle -> hash and size.
     """
@@ -278,6 +279,7 @@ class Manifest(_Record, frozen=True):
     networks: tuple[NetworkRecord, ...] = ()
     combinations: tuple[Combination, ...] = ()
     demo: bool = False
+    weights: str = ""
     research_only: bool = False
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import typer
 from emer_edge import __version__
 from emer_edge.cli.bench import bench
 from emer_edge.cli.build import build
-from emer_edge.cli.console import say
+from emer_edge.cli.console import console, say
 from emer_edge.cli.convert import convert
 from emer_edge.cli.dataset import dataset
 from emer_edge.cli.demo import demo
@@ -23,9 +23,11 @@ from emer_edge.cli.devices import devices
 from emer_edge.cli.doctor import doctor
 from emer_edge.cli.export import export
 from emer_edge.cli.info import info
+from emer_edge.cli.messages import with_messages
 from emer_edge.cli.predict import predict
 from emer_edge.cli.prepare import prepare
 from emer_edge.cli.purge import purge
+from emer_edge.cli.report import report
 from emer_edge.cli.run import run
 from emer_edge.cli.shared_options import HelpfulCommand
 from emer_edge.cli.sign import sign
@@ -45,11 +47,11 @@ app = typer.Typer(
     "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
 )
 _COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    export, run, bench, train, synth, dataset, info, predict, prepare, convert, build, sign, verify, devices,
+    export, run, bench, train, synth, dataset, info, predict, report, prepare, convert, build, sign, verify, devices,
     doctor, demo, purge,
 )  # fmt: skip
 for _command in _COMMANDS:
-    app.command(cls=HelpfulCommand)(_command)
+    app.command(cls=HelpfulCommand)(with_messages(_command))
 app.add_typer(simulate, name="simulate")
 
 
@@ -94,14 +96,15 @@ def main() -> None:
     try:
         app()
     except EmerEdgeError as error:
-        say(f"emer-edge: {error}")
+        console.say_error(f"emer-edge: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # whoever read our output has gone
         silence(sys.stdout)
         sys.exit(0)
     except OSError as error:  # a disk that is full, read-only or gone, wherever that was noticed
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "a file"
-        say(f"emer-edge: can't read or write {where}: {error.strerror or error}")
+        console.say_error(f"emer-edge: can't read or write {where}: {error.strerror or error}")
         sys.exit(2)
     finally:
         signal.alarm(0)
+        console.as_at_first()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,34 +30,41 @@ from emer_edge.cli.datasets import (
     ViewOption,
     open_dataset,
 )
-from emer_edge.cli.shared_options import DataOption, EngineOption, ForceOption, ThreadsOption
+from emer_edge.cli.shared_options import DataOption, EngineOption, ForceOption, ThreadsOption, panel
+from emer_edge.core.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from emer_edge.bench.records.report_records import Comparison
+
+_COMPARE: Final = Path("compare")
 _ON_SCREEN = (
     "class_protocols", "value_protocols", "pairs", "gap", "film_decoding", "trackers", "speed", "single_stream",
     "ratios", "streams", "live", "loading",
 )  # fmt: skip
 
+_scores, _times, _report = panel("Accuracy, with --data"), panel("Latency"), panel("Report")
+
 
 def bench(
-    bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles to compare; found as `run` finds one.")] = None,
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Bundles to compare; by default that of `run`.", metavar="[BUNDLE]...")
+    ] = None,
     data: DataOption = None,
-    folds: Annotated[
-        str, typer.Option(help="Fold to score, or one for each bundle: 1 or 1,2,3,4,5. Default: the unseen one.")
+    fold: Annotated[
+        str, _scores("Fold to score, or one for each bundle: 1 or 1,2,3,4,5. Default: the unseen one.")
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.json, report.html, predictions.csv (with --data) and the tables."),
+        _report("Folder for report.json, report.html, predictions.csv (with --data) and the tables."),
     ] = None,
     tracker_profile: Annotated[
         str,
-        typer.Option(
-            help="Also score the clips as a lesser tracker would give them: gazepoint, serial-xy, ... or all."
-        ),
+        _scores("Also score the clips as a lesser tracker would give them: gazepoint, serial-xy, ... or all."),
     ] = "",
     probes: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Probes on the clips of --data, several with commas: ablations (no eyes, no face, streams exchanged "
+        _scores(
+            "Probes on the clips of --data, several with commas: ablations (no eyes, no face, streams exchanged "
             "between clips; about 0.1 s per clip), films (can the film be decoded from the eyes, how far does it alone "
             "get; seconds), robustness (tracker noise, lost samples, darkness, things before the face: curves; "
             "encodes crops anew, about 1 to 3 s per clip), all, or none.",
@@ -64,72 +72,68 @@ def bench(
         ),
     ] = None,
     probe_clips: Annotated[
-        int, typer.Option(min=1, help="Clips that robustness is measured on at most, spread over the participants.")
+        int, _scores("Clips that robustness is measured on at most, spread over the participants.", min=1)
     ] = ProbeOptions.clips,
     draws: Annotated[
         int,
-        typer.Option(
-            min=1,
-            help="Random draws of windows per clip, one random item of each slot as in training: their mean and SD "
+        _scores(
+            "Random draws of windows per clip, one random item of each slot as in training: their mean and SD "
             "stand beside newest-in-slot and live windows.",
+            min=1,
         ),
     ] = ScoringOptions.draws,
     loader: Annotated[
         Loader,
-        typer.Option(
-            help="The draws of the published per-batch reduction: default, or published for windows as "
+        _scores(
+            "The draws of the published per-batch reduction: default, or published for windows as "
             "the authors' loader draws them (frames by last digit, gaze apart from eyes, Tobii's own events)."
         ),
     ] = ScoringOptions.loader,
     workers: Annotated[
         str,
-        typer.Option(
-            help="Processes that score the clips of --data, each with one thread and a bundle of its own in memory: a "
+        _scores(
+            "Processes that score the clips of --data, each with one thread and a bundle of its own in memory: a "
             "number, or auto for one per core. Figures are the same to the last digit."
         ),
     ] = str(WorkerOptions.workers),
     scheduler: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Score clips on the workers of a Dask cluster (extra `distributed`), tcp://HOST:8786. Bundle and data "
+        _scores(
+            "Score clips on the workers of a Dask cluster (extra `distributed`), tcp://HOST:8786. Bundle and data "
             "must lie under the same paths there; images never travel, gaze and predictions do.",
+            metavar="ADDRESS",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of every draw; the same seed gives the same figures.")
+        int, _scores("Of every draw; the same seed gives the same figures.", min=0, max=2**32 - 1)
     ] = ScoringOptions.seed,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each part.")] = LatencyOptions.repeats,
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before them.")] = LatencyOptions.warmup,
+    repeats: Annotated[int, _times("Timed runs of each part.", min=1)] = LatencyOptions.repeats,
+    warmup: Annotated[int, _times("Runs before them.", min=0)] = LatencyOptions.warmup,
     starts: Annotated[
-        int, typer.Option(min=0, help="Processes started to time the first result, cold and warm; 0 starts none.")
+        int, _times("Processes started to time the first result, cold and warm; 0 starts none.", min=0)
     ] = LatencyOptions.starts,
     streams: Annotated[
-        str, typer.Option(help="Numbers of people at once for which a step is timed: 1,2,4,8; empty for none.")
+        str, _times("Numbers of people at once for which a step is timed: 1,2,4,8; empty for none.")
     ] = ",".join(map(str, LatencyOptions.streams)),
     min_seconds: Annotated[
-        float, typer.Option(min=0, help="Minimum length of a closed loop by MLPerf's SingleStream rules.")
+        float, _times("Minimum length of a closed loop by MLPerf's SingleStream rules.", min=0)
     ] = LatencyOptions.min_seconds,
     min_queries: Annotated[
         int,
-        typer.Option(
-            min=0, help="Its minimum number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, skip it."
-        ),
+        _times("Its minimum number of queries: 64 claim a p90, 662 a p99; 0, and 0 seconds, skip it.", min=0),
     ] = LatencyOptions.min_queries,
     mlperf: Annotated[
-        bool, typer.Option("--mlperf", help="At least 600 s per closed loop, as MLPerf requires; two loops per bundle.")
+        bool, _times("At least 600 s per closed loop, as MLPerf requires; two loops per bundle.", "--mlperf")
     ] = False,
     stream_seconds: Annotated[
-        float, typer.Option(min=0, help="Length of the live run on simulated sensors; 0 skips it.")
+        float, _times("Length of the live run on simulated sensors; 0 skips it.", min=0)
     ] = LatencyOptions.stream_s,
     against: Annotated[
         Path | None,
-        typer.Option(
-            help="An older report.json: show what changed since, and exit 1 when something got worse or is missing."
-        ),
+        _report("An older report.json: show what changed since, and exit 1 when something got worse or is missing."),
     ] = None,
     max_regression: Annotated[
-        float, typer.Option(min=0.1, help="By how many per cent a figure may be worse than in --against.")
+        float, _report("By how many per cent a figure may be worse than in --against.", min=0.1)
     ] = 100 * BenchOptions.max_regression,
     engine: EngineOption = LatencyOptions.engine,
     threads: ThreadsOption = LatencyOptions.threads,
@@ -147,13 +151,17 @@ def bench(
     that their times can be compared. With --against, the exit code is 1 when a figure is worse than --max-regression
     allows, when a bundle, head, part or metric of the older report is missing, or when nothing can be compared.
 
+    `emer-edge bench compare OLD NEW...` measures nothing: it compares reports as --against does, each with the first.
+
     Bundles of one precision, each with a fold of its own, are put together: five of them are five-fold figures, fifteen
     compare fp32, fp16 and int8 on the same clips.
 
     An interrupted run goes on after the last bundle that it finished scoring, and the last probe of it, when the same
     command is given again.
     """
-    from emer_edge.bench.against import moved_table, verdict_of
+    if bundles and bundles[0] == _COMPARE:
+        _compare(bundles[1:], max_regression / 100)
+        return
     from emer_edge.bench.benchmark import run_bench
     from emer_edge.bench.pages import tables_of
     from emer_edge.cli.parsing import fold_numbers, stream_numbers, worker_number
@@ -176,7 +184,7 @@ def bench(
     scoring = ScoringOptions(draws=draws, loader=loader, seed=seed, profiles=profiles_named(tracker_profile))
     probing = ProbeOptions(probes=None if probes is None else probes_named(probes), clips=probe_clips)
     work = WorkerOptions(workers=worker_number(workers), scheduler=scheduler)
-    numbers = fold_numbers(folds)
+    numbers = fold_numbers(fold)
     with progress_bars() as report:
         dataset = None
         if data is not None:
@@ -185,7 +193,7 @@ def bench(
             )
             dataset = open_dataset(data, choices, report)
         options = BenchOptions(
-            bundles=tuple(bundles) if bundles else (open_bundle(None, report).path,),
+            bundles=tuple(bundles) if bundles else (open_bundle(None, report, say=say).path,),
             data=dataset,
             folds=numbers,
             output=output,
@@ -209,10 +217,29 @@ def bench(
     else:
         say("--output FOLDER writes all figures as a page, JSON, CSV and LaTeX, and a model card")
     if measured.against is not None:
-        moved = moved_table(measured.against)
+        _judge([measured.against])
+
+
+def _compare(reports: Sequence[Path], max_regression: float) -> None:
+    """Compare reports with the first of them."""
+    from emer_edge.bench.against import compare, read_report
+
+    if len(reports) < 2:
+        raise ConfigurationError("bench compare takes two or more reports: the folders that bench --output wrote")
+    old, *others = map(read_report, reports)
+    _judge([compare(new, old, reports[0], max_regression) for new in others], reports[1:])
+
+
+def _judge(comparisons: Sequence[Comparison], names: Sequence[Path] = ()) -> None:
+    """Print what moved, and exit with 1 where anything is worse, missing, or can't be compared."""
+    from emer_edge.bench.against import moved_table, verdict_of
+    from emer_edge.report.text_tables import to_rich
+
+    for at, comparison in enumerate(comparisons):
+        moved = moved_table(comparison)
         if moved.rows:
             console.print(to_rich(moved))
-        for line in verdict_of(measured.against):
-            say(line)
-        if not measured.against.passed:
-            raise typer.Exit(1)
+        for line in verdict_of(comparison):
+            say(f"{names[at]}: {line}" if names else line)
+    if not all(comparison.passed for comparison in comparisons):
+        raise typer.Exit(1)

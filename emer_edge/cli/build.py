@@ -60,7 +60,7 @@ def build(
 
     done = None
     with progress_bars() as report:
-        opened = open_bundle(bundle, report)
+        opened = open_bundle(bundle, report, say=say)
         options = BuildOptions(package=package, workspace_mb=workspace_mb, compute_capability=compute_capability)
         if find_tensorrt() is None and options == BuildOptions() and output is None and timing_cache is None:
             say(f"no engines are built, as TensorRT can't run here: {why_not()}")

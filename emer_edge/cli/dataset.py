@@ -70,7 +70,7 @@ def dataset(
 
     shown = Display.parse(display) if display else Display()
     with progress_bars() as report:
-        opened = open_bundle(bundle, report)
+        opened = open_bundle(bundle, report, say=say)
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
         with Session(opened, CPU_ENGINE) as session:
             lab = Lab(session, record, subject, shown, offset_ms=offset_ms, say=say)
@@ -85,4 +85,4 @@ def dataset(
     kept = sum(each.kept for each in made)
     existing = f", {kept} of them there before" if kept else ""
     say(f"wrote {output}: {len(made) - len(broken)} clips of {len(made)} rows{existing}; see {output / REPORT_FILE}")
-    say(f"next: {command('train', '--data', output, *choices.flags(), '--output', 'emert.pt')}")
+    say(f"next: {command('train', '--data', output, *choices.flags())}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from emer_edge.cli.console import console, say
+from emer_edge.cli.shared_options import DATA_PANEL, panel
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress
 from emer_edge.core.window import NEW_RULE, EventsRule
@@ -22,36 +23,35 @@ if TYPE_CHECKING:
     from emer_edge.data.dataset import EmerDataset, UsableClips
     from emer_edge.data.labels import Classes, LabelTable
 
+_data = panel(DATA_PANEL)
 ViewOption = Annotated[
     Literal["er", "fer"] | None,
-    typer.Option("--view", help="View of a label file without view names: er (felt) or fer (shown)."),
+    _data("View of a label file without view names: er (felt) or fer (shown).", "--view"),
 ]
 ClassesOption = Annotated[
     str | None,
-    typer.Option(
-        "--classes", help="Emotions in the order of their codes: happiness,sadness,... or 0=happiness,1=sadness,..."
-    ),
+    _data("Emotions in the order of their codes: happiness,sadness,... or 0=happiness,1=sadness,...", "--classes"),
 ]
 LabelColumnOption = Annotated[
     list[str] | None,
-    typer.Option("--label-column", help="HEAD=COLUMN of the label file, such as er-7=Emotion; repeatable."),
+    _data("HEAD=COLUMN of the label file, such as er-7=Emotion; repeatable.", "--label-column"),
 ]
 KeepFoldsOption = Annotated[
-    bool, typer.Option("--keep-folds", help="Keep the data set's own folds even where they share participants.")
+    bool, _data("Keep the data set's own folds even where they share participants.", "--keep-folds")
 ]
 SheetRateOption = Annotated[
     float | None,
-    typer.Option(
+    _data(
+        "Rows a second of eye sheets that hold no times and whose event durations tell none, such as 120; without "
+        "it their rows are spread over the window.",
         "--sheet-rate",
         min=PLAUSIBLE_RATES_HZ[0],
         max=PLAUSIBLE_RATES_HZ[1],
         metavar="HZ",
-        help="Rows a second of eye sheets that hold no times and whose event durations tell none, such as 120; without "
-        "it their rows are spread over the window.",
     ),
 ]
 _NAMED: Final = 5
-StrictOption = Annotated[bool, typer.Option("--strict", help="Fail on the first clip that can't be used.")]
+StrictOption = Annotated[bool, _data("Fail on the first clip that can't be used.", "--strict")]
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,13 @@ def described(root: Path, found: EmerDataset | UsableClips) -> list[str]:
     """The lines of a data set's table, and one for each clip that was left out."""
     from emer_edge.data.overview import overview
 
-    table = [f"  {name:<14}{text}" for name, text in overview(found).items()]
-    return [f"{root}:", *table, *(f"skipped {clip.name}: {clip.reason}" for clip in found.skipped)]
+    return [*table_lines(root, overview(found)), *(f"skipped {clip.name}: {clip.reason}" for clip in found.skipped)]
+
+
+def table_lines(path: Path, rows: Mapping[str, str]) -> list[str]:
+    """A table of what -> text under the path that it is about."""
+    width = max(14, *(len(name) + 2 for name in rows))
+    return [f"{path}:", *(f"  {name:<{width}}{text}" for name, text in rows.items())]
 
 
 def _confirmed(labels: LabelTable) -> Classes | None:

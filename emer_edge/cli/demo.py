@@ -24,18 +24,22 @@ def demo(
     ] = DemoOptions.run_seconds,
     force: ForceOption = False,
 ) -> None:
-    """Synthesise clips, train, export to INT8, run live on simulated sensors, and bench: a few minutes on two cores."""
+    """Synthesise clips, train, export to INT8, run live on simulated sensors, and bench: a few minutes on two cores.
+
+    Each step is printed as the command that does the same.
+    """
     from emer_edge.bench.pages import tables_of
     from emer_edge.report.text_tables import to_rich
 
     options = DemoOptions(folder=output, participants=participants, epochs=epochs, run_seconds=run_seconds, force=force)
+    say(f"making {output}/: clips, training, export, a live run and bench; by default about five minutes on two cores")
     with progress_bars() as report:
-        done = run_demo(options, report)
+        done = run_demo(options, report, say)
     tables = tables_of(done.bench)
     for name in ("speed", "classes"):
         console.print(to_rich(tables[name]))
     say(f"Everything is in {done.folder}/: clips, emert.pt, {done.bundle.name}, visit, bench/report.html.")
-    say("The clips are synthetic, of one portrait: the figures show that the tools work, nothing about people.")
+    say("The clips are synthetic, of rendered people: the figures show that the tools work, nothing about people.")
     say("Next, on your own sensors:")
     sensors = ("--camera", 0, "--tracker", "/dev/ttyUSB0")
     say(f"  {command('run', done.bundle, *sensors)}")

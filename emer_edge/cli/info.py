@@ -1,4 +1,4 @@
-"""`emer-edge info`: what a folder holds, before anything is made of it."""
+"""`emer-edge info`: what a data set, bundle, session or recording holds, before anything is made of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from emer_edge.cli.datasets import (
     ViewOption,
     described,
     open_dataset,
+    table_lines,
 )
 from emer_edge.core.errors import ConfigurationError, DataError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="An EMER data set.")],
+    path: Annotated[Path, typer.Argument(help="An EMER data set, a bundle, a session, or a recording.")],
     view: ViewOption = None,
     classes: ClassesOption = None,
     label_column: LabelColumnOption = None,
@@ -35,11 +36,20 @@ def info(
     """Say what a data set holds: clips, folds, classes, coverage, clocks, images, guesses, and all that is left out.
 
     All frames and sheets are read, and remembered for the next command. Exits with 2 when no command could use it.
+    Of a bundle (NAME.emer), a saved session, a recording's folder or a run.mcap it says what that is; the options are
+    those of data sets.
     """
     from emer_edge.core.window import WindowSpec
     from emer_edge.data.dataset import UsableClips
     from emer_edge.data.layout import find_layout
+    from emer_edge.offline.descriptions import describe
 
+    with progress_bars() as report:
+        rows = describe(path, report)
+    if rows is not None:
+        for line in table_lines(path, rows):
+            typer.echo(line)
+        return
     choices = DataChoices(
         view=view, classes=classes, columns=label_column, keep_folds=keep_folds, sheet_rate=sheet_rate
     )

@@ -29,6 +29,7 @@ class OutputFlags:
     serve: str | None = None
     serve_token: str | None = None
     serve_open: bool = False
+    open_page: bool = False
     save: Path | None = None
     session: str | None = None
     record: str | None = None
@@ -58,10 +59,11 @@ class OutputFlags:
         requests = [requested(address) for address in self.out]
         if self.json:
             requests.append(Request("json"))
-        if self.serve is not None:
+        if self.serve is not None or self.open_page:
             from emer_edge.runtime.outputs.page.output import PageOptions
 
-            requests.append(Request("page", PageOptions(self.serve, self.serve_token, self.serve_open)))
+            address = "0" if self.serve is None else self.serve
+            requests.append(Request("page", PageOptions(address, self.serve_token, self.serve_open, self.open_page)))
         elif self.serve_open:
             raise ConfigurationError("--serve-open belongs to a page: add --serve 8080")
         if self.save is not None:

@@ -22,8 +22,7 @@ def prepare(
     output: Annotated[Path, typer.Argument(help="Folder for the crops: the face folder of a data set (EMER/face).")],
     bundle: Annotated[
         Path | None,
-        typer.Option(
-            "--bundle",
+        typer.Argument(
             help="Bundle whose template, brightness and detector to use. By default the generic template of face "
             "recognition, and the detector of the bundle that `run` would take.",
         ),
@@ -50,7 +49,7 @@ def prepare(
     from emer_edge.runtime.session import Session
 
     with progress_bars() as report:
-        opened = open_bundle(bundle, report)
+        opened = open_bundle(bundle, report, say=say)
         record = opened.manifest.face if bundle is not None else FaceRecord(template_px=ARCFACE_TEMPLATE)
         with Session(opened, CPU_ENGINE) as session:
             done = prepare_videos(
@@ -69,5 +68,5 @@ def prepare(
     crops, frames = sum(video.crops for video in done), sum(video.frames for video in done)
     existing = f"; {kept} clips existed already" if kept else ""
     say(f"wrote {output}: {crops} crops of {frames} frames{existing}; {output / REPORT_FILE} lists the clips")
-    folders = ("--data", output.parent, "--output", "emert.pt")
+    folders = ("--data", output.parent)
     say(f"next: put the eye sheets and labels beside it, then: {command('train', *folders)}")

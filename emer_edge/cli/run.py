@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from emer_edge.cli.config_file import take_config
 from emer_edge.cli.console import console, progress_bars, say
 from emer_edge.cli.output_flags import OutputFlags
-from emer_edge.cli.shared_options import BundleArgument, EngineOption, ThreadsOption
+from emer_edge.cli.shared_options import MACHINE_PANEL, BundleArgument, EngineOption, ThreadsOption, panel
 from emer_edge.cli.stream_tables import read_tables, stream_sources
 from emer_edge.core.secrets import load_secrets
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Pace, Source, Subject, WindowOptions
 
-
-def _panel(title: str) -> Callable[..., Any]:
-    """What makes the options of one panel of the help: `option(help, *flags, **more)`."""
-
-    def option(text: str, *flags: str, **more: Any) -> Any:
-        return typer.Option(*flags, help=text, rich_help_panel=title, **more)
-
-    return option
-
-
-_source, _output = _panel("Camera and tracker"), _panel("Outputs, any number at once")
-_session, _machine = _panel("Sessions"), _panel("Machine")
+_source, _output = panel("Camera and tracker"), panel("Outputs, any number at once")
+_session, _machine = panel("Sessions"), panel(MACHINE_PANEL)
 
 
 def _config(context: typer.Context, path: Path | None) -> Path | None:
@@ -111,6 +100,9 @@ def run(
     ] = None,
     serve_open: Annotated[
         bool, _output("Show the page without a token, to every program and user of this machine.", "--serve-open")
+    ] = False,
+    open_page: Annotated[
+        bool, _output("Open the page in your browser; without --serve, at a free port of this machine.", "--open")
     ] = False,
     offset_ms: Annotated[
         float | None, _source("Added to the tracker file's times so that they match the video's.")
@@ -267,6 +259,7 @@ def run(
         serve=serve,
         serve_token=serve_token,
         serve_open=serve_open,
+        open_page=open_page,
         save=save,
         session=session,
         record=record,
@@ -285,9 +278,7 @@ def run(
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
     with progress_bars() as report:
-        opened = open_bundle(bundle, report, require_signature)
-    if bundle is None:
-        say(f"bundle: {opened.path}")
+        opened = open_bundle(bundle, report, say=say, key=require_signature)
     pipeline = Pipeline(opened, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
     if check:
         pipeline.check()

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
 from emer_edge.cli.config_file import LARGEST
 from emer_edge.core.errors import ConfigurationError
+
+
+def panel(title: str) -> Callable[..., Any]:
+    """What makes the options of one panel of a command's help: `option(help, *flags, **more)`."""
+
+    def option(text: str, *flags: str, **more: Any) -> Any:
+        return typer.Option(*flags, help=text, rich_help_panel=title, **more)
+
+    return option
+
+
+DATA_PANEL: Final = "Data"
+MACHINE_PANEL: Final = "Machine"
 
 BundleArgument = Annotated[
     Path | None,
@@ -19,12 +33,29 @@ BundleArgument = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Root of an EMER data set (or of one made by `emer-edge synth`)."),
+    panel(DATA_PANEL)("Root of an EMER data set (or of one made by `emer-edge synth`).", "--data"),
 ]
-EngineOption = Annotated[str, typer.Option("--engine", help="What computes: auto, or the name of an engine.")]
+EngineOption = Annotated[str, panel(MACHINE_PANEL)("What computes: auto, or the name of an engine.", "--engine")]
 """`HelpfulCommand` names the engines, and what cameras and trackers are."""
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of the engine.")]
+ThreadsOption = Annotated[int, panel(MACHINE_PANEL)("CPU threads of the engine.", "--threads", min=1, max=1024)]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
+
+
+def bundle_among(paths: Sequence[Path]) -> tuple[Path | None, list[Path]]:
+    """Part a command's paths: its bundle, None without one, and the rest.
+
+    Raises:
+        ConfigurationError: two bundles, or nothing else.
+    """
+    from emer_edge.bundle.manifest import MANIFEST_NAME
+
+    bundles = [path for path in paths if path.suffix == ".emer" or (path / MANIFEST_NAME).is_file()]
+    rest = [path for path in paths if path not in bundles]
+    if len(bundles) > 1:
+        raise ConfigurationError(f"one bundle at a time, not {' and '.join(map(str, bundles))}")
+    if not rest:
+        raise ConfigurationError(f"name a data set or a recording beside the bundle {bundles[0]}")
+    return (bundles[0] if bundles else None), rest
 
 
 class HelpfulCommand(TyperCommand):

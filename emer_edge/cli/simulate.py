@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from emer_edge.cli.console import progress_bars, say
+from emer_edge.cli.messages import with_messages
 from emer_edge.cli.shared_options import HelpfulCommand
 from emer_edge.core.standard_streams import command
 
@@ -17,6 +18,7 @@ simulate = typer.Typer(no_args_is_help=True, help="Sensors without hardware: an 
 
 
 @simulate.command(cls=HelpfulCommand)
+@with_messages
 def tracker(
     format: Annotated[  # noqa: A002
         str, typer.Option("--format", help="Its format.")
@@ -60,6 +62,7 @@ def tracker(
 
 
 @simulate.command(cls=HelpfulCommand)
+@with_messages
 def recording(
     output: Annotated[Path, typer.Argument(help="Folder to make.")],
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long.")] = 60.0,

@@ -21,9 +21,10 @@ def synth(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
     force: ForceOption = False,
 ) -> None:
-    """Write synthetic clips in EMER's layout: one portrait in seven expressions, and simulated eyes.
+    """Write synthetic clips in EMER's layout: rendered people in seven expressions, and simulated eyes.
 
-    They stand in for EMER, which can't be shipped, and say nothing about unseen faces.
+    They stand in for EMER, which can't be shipped. Nobody of them ever lived; what they show is called what a teacher
+    network calls it, and what they feel is simulated.
     """
     from emer_edge.data.synth import synthesise
 
@@ -39,5 +40,5 @@ def synth(
             force=force,
         )
     say(f"wrote {made}: {participants * clips} clips")
-    options = ("--data", made, "--fold", 1, "--frozen-backbone", "--output", "emert.pt")
+    options = ("--data", made, "--fold", 1, "--frozen-backbone")
     say(f"next: {command('train', *options)}")

@@ -14,6 +14,13 @@ _WORDS: Final = (
 _VALUE: Final = r"\s*=\s*(?:\(\w+\)\s*)?(?:'[^']*'|(?:\\.|\"(?:\\.|[^\"\\])*\"|[^\s&])+)"  # of a query, of GStreamer
 _NAMED: Final = re.compile(rf"(?i)((?<![a-z])(?:[a-z]+[_-])*(?:{_WORDS}|user(?:name|-id)?|usr|login)){_VALUE}")
 _PLACE: Final = re.compile(rf"(?i)(\blocation){_VALUE}")
+_ONE: Final = re.compile(
+    r"(?<![\w.,:/#-])1 (more |usable |other |unusable )?"
+    r"(clip|row|frame|window|file|crop|figure|participant|sample|recording|session|line|time|layer|head|part|map|bundle|"
+    r"sheet|visitor|stream|video|column|face|result|marker|film|fold|reader|hash|step|image|second)(e?s)\b"
+    r"( are| were| have)?"
+)
+_SINGULAR: Final = {" are": " is", " were": " was", " have": " has", None: ""}
 _values: Final[dict[str, str]] = {}  # a secret, as it may be met -> what is shown for it
 
 
@@ -39,6 +46,16 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """What a device, a server or a person calls something: printable, with single blanks, not too long."""
     return " ".join(printable(text).split())[:_LONGEST].rstrip()
+
+
+def one_is_singular(text: str) -> str:
+    """The text with `1 clip is` for `1 clips are`, so that sentences need not know their numbers."""
+
+    def singular(found: re.Match[str]) -> str:
+        more, noun, _, verb = found.groups()
+        return f"1 {more or ''}{noun}{_SINGULAR[verb]}"
+
+    return _ONE.sub(singular, text) if "1 " in text else text
 
 
 def public(text: str) -> str:

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from emer_edge.core.session_facts import FromBaseline, Marker
 
+RESULT_SCHEMA: Final = "emer-edge/result/1"
+"""Name and version of a result as JSON; `result.schema.json` beside this file describes it."""
+
 
 class State(str, Enum):
     """Whether a result holds an emotion, or why not."""
@@ -120,8 +123,9 @@ class Result:
         return name, probabilities[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary, ready for JSON."""
-        plain = asdict(self) | {"state": self.state.value, "filling_s": round(self.filling_s, 3)}
+        """A plain dictionary, ready for JSON: `schema`, and all attributes."""
+        plain: dict[str, Any] = {"schema": RESULT_SCHEMA, **asdict(self)}
+        plain |= {"state": self.state.value, "filling_s": round(self.filling_s, 3)}
         if self.gap is not None and self.gap.larger_than is not None:
             plain["gap"]["larger_than"] = list(self.gap.larger_than)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

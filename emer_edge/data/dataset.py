@@ -46,13 +46,13 @@ class Clip:
 
     Attributes:
         name: its folder name, which is its ID in the label file.
-        participant, stimulus: from the name, or None.
-        induced_emotion: the emotion that its film induces, from the name, or None.
+        participant, stimulus, induced_emotion: from the name, or None.
         fold: 1 to 5, 0 for a clip outside of any data set.
         frames_path: folder of its face crops.
         sheet_path: its eye sheet.
         labels: head -> class index or value, of the labelled heads.
-        sheet_rate_hz: rows a second of a sheet that tells no times, where somebody said it; else 0.
+        sheet_rate_hz: of a sheet that tells no times, where somebody said it; else 0.
+        shares: head -> shares of its classes among raters, where they are told.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Clip:
     sheet_path: Path
     labels: Mapping[str, int | float]
     sheet_rate_hz: float = 0.0
+    shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, files: ClipFiles, sheet_rate_hz: float = 0.0) -> Clip:
@@ -253,7 +254,7 @@ class EmerDataset:
         unusable = list(usable.skipped)
         for clip in usable.clips:
             try:
-                clips.append(replace(clip, labels=table.labels(clip.name, order)))
+                clips.append(replace(clip, labels=table.labels(clip.name, order), shares=table.shares(clip.name)))
             except DataError as error:
                 unusable.append(SkippedClip(clip.name, str(error)))
         skipped = in_order(unusable, root, strict)
@@ -335,8 +336,7 @@ def regroup(dataset: EmerDataset, seed: int = 0) -> EmerDataset:
     and figures, than the published ones.
     """
     counts = Counter(_group(clip) for clip in dataset.clips)
-    rng = np.random.default_rng(seed)
-    names = sorted(counts)
+    rng, names = np.random.default_rng(seed), sorted(counts)
     names = sorted((names[at] for at in rng.permutation(len(names))), key=lambda name: -counts[name])
     sizes = dict.fromkeys(FOLDS, 0)
     fold_of: dict[str, int] = {}
@@ -394,7 +394,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fingerprint(clips: Iterable[Clip]) -> str:
     digest = hashlib.sha256()
     for clip in sorted(clips, key=lambda clip: clip.name):
-        labels = ",".join(f"{head}={clip.labels[head]!r}" for head in sorted(clip.labels))
+        labels = ",".join(f"{head}={told!r}" for head, told in (*sorted(clip.labels.items()), *clip.shares.items()))
         rate = f"\x00{clip.sheet_rate_hz:g}" if clip.sheet_rate_hz else ""
         digest.update(f"{clip.name}\x00{clip.fold}\x00{contents_of([clip.sheet_path])}\x00{labels}{rate}\n".encode())
     return digest.hexdigest()

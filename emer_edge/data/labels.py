@@ -3,6 +3,9 @@
 `EMER_label.xlsx` labels both views. `new_label.xlsx` holds one view without its name, and its emotions are integer
 codes in an unpublished order: the user must give the view and the classes in code order. `suggest_classes` compares
 codes with the emotion that each film induces, for the user to confirm.
+
+A file may say how sure a shown emotion is: seven columns, `FER_Happiness` to `FER_Neutral`, hold the shares of raters
+that saw each (or a network's probabilities).
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ _ADVICE: Final = "Name the columns with --label-column id=COLUMN --label-column 
 _BOTH_VIEWS: Final = {head.column: name for name, head in HEADS.items()}
 _ONE_VIEW: Final = {head.column.partition("_")[2]: head.target for head in HEADS.values()}
 _WITHOUT_POLARITY: Final = {"er-3": "derive the polarity from the emotion", "fer-3": "do without shown polarity"}
+SHARE_COLUMNS: Final = {emotion: f"FER_{emotion.capitalize()}" for emotion in EMOTIONS}
+"""Emotion -> column of the share of raters that saw it in the face."""
 _SIGNED_POLARITY: Final = {1: "positive", -1: "negative", 0: "neutral"}
 
 
@@ -45,7 +50,8 @@ class LabelTable:
 
     Attributes:
         path: the file.
-        cells: clip -> head -> the cell as written; None for a clip with two different rows.
+        cells: clip -> head, or a column of `SHARE_COLUMNS` -> the cell as written; None for a clip with two different
+            rows.
         heads: the labelled heads, felt polarity (er-3) derived from emotion where it has no column. Shown polarity is
             not: EMER's faces labelled neutral are positive or negative, too.
         notes: what was guessed about the file, for sentences about it.
@@ -92,16 +98,9 @@ class LabelTable:
         Raises:
             DataError: the clip has no label, two rows, or a label that is unknown or out of range.
         """
-        known = name if name in self.cells else self._alike.get(clip_id(name).casefold())
-        if known is None:
-            ids = f", only IDs that are numbers ({', '.join(self.numbered[:3])}, ...)" if self.numbered else ""
-            raise DataError(f"{self.path.name} has no label for it{ids}")
-        cells = self.cells[known]
-        if cells is None:
-            raise DataError(f"{self.path.name} labels it twice, differently")
         labels: Labels = {}
-        for head, cell in cells.items():
-            if is_missing(cell_text(cell)):
+        for head, cell in self._row(name).items():
+            if head not in HEADS or is_missing(cell_text(cell)):
                 continue
             target = HEADS[head]
             if isinstance(target, ClassHead):
@@ -113,6 +112,33 @@ class LabelTable:
         if not labels:
             raise DataError(f"{self.path.name} leaves all of its labels blank")
         return labels
+
+    def shares(self, name: str) -> dict[str, tuple[float, ...]]:
+        """`fer-7` -> shares of `EMOTIONS` among the raters of a clip, with sum 1; empty where a cell is blank.
+
+        Raises:
+            DataError: a share is no number of 0 or more, all are 0, or `labels` refuses the clip.
+        """
+        cells = self._row(name)
+        read = [cells.get(column, "") for column in SHARE_COLUMNS.values()]
+        if any(is_missing(cell_text(cell)) for cell in read):
+            return {}
+        values = [number_or_nan(cell) for cell in read]
+        if not all(value >= 0 for value in values) or not any(values):
+            raise DataError(
+                f"its shares, {', '.join(map(cell_text, read))}, are not numbers of 0 or more, some above 0"
+            )
+        return {"fer-7": tuple(value / sum(values) for value in values)}
+
+    def _row(self, name: str) -> dict[str, Any]:
+        known = name if name in self.cells else self._alike.get(clip_id(name).casefold())
+        if known is None:
+            ids = f", only IDs that are numbers ({', '.join(self.numbered[:3])}, ...)" if self.numbered else ""
+            raise DataError(f"{self.path.name} has no label for it{ids}")
+        cells = self.cells[known]
+        if cells is None:
+            raise DataError(f"{self.path.name} labels it twice, differently")
+        return cells
 
     @cached_property
     def _alike(self) -> dict[str, str]:
@@ -267,6 +293,7 @@ def _columns(path: Path, header: Sequence[str], view: View | None, mapping: Mapp
             columns[head] = positions[plain_name(name)]
     if len(columns) < 2:
         raise DataError(f"{path} has no label column that is known; it holds {listed}. {_ADVICE}")
+    columns |= {name: positions[plain_name(name)] for name in SHARE_COLUMNS.values() if plain_name(name) in positions}
     twice = {name for name in map(plain_name, header) if [*map(plain_name, header)].count(name) > 1}
     if wrong := [header[at] for at in columns.values() if plain_name(header[at]) in twice]:
         raise DataError(f"{path} has the column {wrong[0]} twice; it holds {listed}. Rename or delete one")

@@ -75,6 +75,13 @@ class ExportSummary:
     report: ExportReport
 
 
+def check_export(options: ExportOptions) -> None:
+    """Raise as `export_bundle` does for its output, checkpoints and detector, before a data set is read."""
+    BundleWriter(options.output, options.force)
+    open_sources(options)
+    load_detector(options.face_detector)
+
+
 def export_bundle(options: ExportOptions, progress: Progress = silent) -> ExportSummary:
     """Make a bundle.
 
@@ -276,6 +283,7 @@ class _Export:
             networks=made.records,
             combinations=may_run(choice),
             demo=sources.demo,
+            weights=sources.weights,
             research_only=sources.research_only or (slices is not None and not slices.synthetic),
             files={},
         )

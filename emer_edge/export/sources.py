@@ -24,6 +24,7 @@ from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
+from emer_edge.model.distilled import WEIGHTS
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 
@@ -80,6 +81,11 @@ class Sources:
     def demo(self) -> bool:
         """Whether one of them has demo weights."""
         return any(source.metadata.demo for source in self.networks)
+
+    @property
+    def weights(self) -> str:
+        """What their face encoder is, where one has the packaged one; else empty."""
+        return WEIGHTS if any(source.metadata.backbone for source in self.networks) else ""
 
     @property
     def research_only(self) -> bool:

@@ -1,8 +1,9 @@
 """Checkpoints: those of this project, which describe themselves, published ones without metadata, and the demo's.
 
 Tensors are read out of files that anybody may have written, and compared with what a network needs. The demo checkpoint
-ships with the package, trained on synthetic clips, to try the tools with. It is small because its backbone is drawn
-from a seed: the file holds the other tensors, matrices as float16, and the metadata as JSON in the safetensors header.
+ships with the package, trained on synthetic clips, to try the tools with. Its backbone is the packaged face encoder
+(`emer_edge.model.distilled`): the file holds the other tensors, matrices as float16, and the metadata as JSON in the
+safetensors header.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import WindowSpec
-from emer_edge.model.backbone import seeded_convolutions
+from emer_edge.model.distilled import distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
 from emer_edge.model.saved_files import read_pickle
@@ -30,7 +31,8 @@ DEMO_HEADER: Final = "emer-edge"
 """Key of the metadata in a demo checkpoint's header."""
 
 _PACKAGED: Final = "assets/demo.safetensors"
-_BACKBONE: Final = "subnet.f_extractor."
+BACKBONE: Final = "subnet.f_extractor."
+"""Prefix of the backbone's tensors in a network."""
 
 
 def write_pickle(path: Path | Target, content: Mapping[str, Any]) -> None:
@@ -256,11 +258,9 @@ def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMet
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is no demo checkpoint, or it is damaged: {error}") from None
     metadata = CheckpointMetadata.from_builtins(document, str(path))
-    if metadata.backbone_seed is None:
-        raise CheckpointError(f"{path} does not name the seed of its backbone")
-    return _network(metadata, {**tensors, **drawn_tensors(metadata.backbone_seed)}, path), metadata
-
-
-def drawn_tensors(seed: int) -> dict[str, Tensor]:
-    """The tensors of a network that a demo checkpoint leaves out, as its seed draws them: name -> float32."""
-    return {_BACKBONE + name: kernel for name, kernel in seeded_convolutions(seed).items()}
+    if metadata.backbone != distilled_sha256():
+        raise CheckpointError(
+            f"{path} was trained on another face encoder than the packaged one; install emer-edge again"
+        )
+    encoder = {BACKBONE + name: tensor for name, tensor in distilled_tensors().items()}
+    return _network(metadata, {**tensors, **encoder}, path), metadata

@@ -108,7 +108,9 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         recipe: the settings of the training run.
         epoch: the epoch that the selection slice chose, from 1; 0 for a network that was not trained.
         scores: figures of that epoch on the selection slice, `<head>/<metric>` -> value.
-        backbone_seed: the frozen backbone's convolutions were drawn from this seed; None for a trained backbone.
+        backbone: SHA-256 of the packaged face encoder that stayed frozen (`emer_edge.model.distilled`); None for a
+            backbone of one's own.
+        backbone_seed: of checkpoints of older versions: the frozen backbone's convolutions were drawn from this seed.
         research_only: EMER's agreement covers the data behind it.
         demo: demo weights, trained on synthetic clips.
         versions: package -> version at training.
@@ -127,6 +129,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     recipe: dict[str, str | int | float | bool | None] = {}
     epoch: int = 0
     scores: dict[str, float] = {}
+    backbone: str | None = None
     backbone_seed: int | None = None
     research_only: bool = False
     demo: bool = False

@@ -262,10 +262,12 @@ class _Cutter:
                     times[crop.name] = (frame.stamp_ns - start_ns) * 1e-6
             if times:
                 write_csv(folder / FRAME_TIMES, ("frame", "time_ms"), times.items())
+        sheet = self._output / "eye" / f"{clip.name}.tsv"
         if not times:
+            sheet.unlink(missing_ok=True)  # of a clip that was replaced
             reasons = ", ".join(f"{count} {reason.value}" for reason, count in faces.missed.most_common())
             return MadeClip(clip, faces.frames, problem=f"no frame has a usable face: {reasons or 'it has no frames'}")
-        rows = write_sheet(self._output / "eye" / f"{clip.name}.tsv", eyes, start_ns, end_ns)
+        rows = write_sheet(sheet, eyes, start_ns, end_ns)
         return MadeClip(clip, faces.frames, len(times), rows, made_from=self._made_from(clip))
 
     def _made_from(self, clip: LabClip) -> str:

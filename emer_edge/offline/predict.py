@@ -193,8 +193,7 @@ def predict_paths(
         DataError: a path is neither; many clips of a data set cover too little of a window; or, with `strict`, one
             can't be used.
     """
-    if not paths:
-        raise ConfigurationError("name at least one EMER data set or recording to score")
+    check_paths(paths)
     for path in paths:
         if is_recording(path):
             yield from _recording(session, path, faces, progress)
@@ -209,6 +208,17 @@ def predict_paths(
                 skipped += [*usable.skipped, *scores.skipped]
             for at, clip in enumerate(scores.clips):
                 yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at), clip.participant)
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """Raise as `predict_paths` does where a path is neither a data set nor a recording, before engines are built."""
+    if not paths:
+        raise ConfigurationError("name at least one EMER data set or recording to score")
+    for path in paths:
+        if is_recording(path):
+            open_recording(path)
+        else:
+            find_layout(path)
 
 
 def write_csv(path: Path, predictions: Iterable[Prediction], manifest: Manifest, force: bool = False) -> int:

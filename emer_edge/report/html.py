@@ -1,14 +1,21 @@
-"""A report as one HTML file: no network, no scripts, nothing that is not in the file."""
+"""A report as one HTML file: no network, nothing that is not in the file; its one script sorts tables."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from typing import Final
+from urllib.parse import quote
 
-from emer_edge.report.table import Table, cell_text
+from emer_edge.core.public_text import one_is_singular
+from emer_edge.report.table import Cell, Deviation, Estimate, Table, cell_text
+from emer_edge.report.text_tables import to_csv
 
 
 @dataclass(frozen=True)
@@ -100,21 +107,22 @@ class Section:
 
 _LONG: Final = 40
 """Characters from which a cell gets a width of its own, so that a narrow screen scrolls instead of stacking words."""
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{sort}'"
 
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """Render the page; every text is escaped, and its policy forbids scripts and the network."""
-    style = files("emer_edge.report").joinpath("style.css").read_text("utf-8")
+    """Render the page; every text is escaped, and its policy forbids network and scripts but the sorting one."""
+    style, script = (files("emer_edge.report").joinpath(name).read_text("utf-8") for name in ("style.css", "sort.js"))
+    policy = _POLICY.format(sort=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
     links = "".join(f'<li><a href="#s{at}">{escape(section.heading)}</a></li>' for at, section in enumerate(sections))
     body = "".join(_section(at, section) for at, section in enumerate(sections))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body>"
         f"<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></header>"
-        f'<main><nav aria-label="Contents"><ul>{links}</ul></nav>{body}</main></body></html>\n'
+        f'<main><nav aria-label="Contents"><ul>{links}</ul></nav>{body}</main><script>{script}</script></body></html>\n'
     )
 
 
@@ -125,7 +133,7 @@ def _section(at: int, section: Section) -> str:
 
 def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
-        return f"<p{' class=warning role=note' if block.warning else ''}>{escape(block.text)}</p>"
+        return f"<p{' class=warning role=note' if block.warning else ''}>{escape(one_is_singular(block.text))}</p>"
     if isinstance(block, Facts):
         items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in block.items)
         return f"<dl>{items}</dl>"
@@ -168,10 +176,19 @@ def _table(table: Table) -> str:
             tag = "th scope=row" if at == 0 else "td"
             text = cell_text(cell, column)
             kind = " class=right" if right[at] else " class=long" if len(text) > _LONG else ""
-            cells.append(f"<{tag}{kind}>{escape(text)}</{tag.split()[0]}>")
+            value = f' data-value="{_sorted_by(cell)}"' if right[at] else ""
+            cells.append(f"<{tag}{kind}{value}>{escape(text)}</{tag.split()[0]}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    name = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-") or "table"
+    csv = f'<a download="{name}.csv" href="data:text/csv;charset=utf-8,{quote(to_csv(table))}">CSV</a>'
+    note = f'<p class="note">{escape(table.note)} {csv}</p>'
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{escape(table.title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
     )
+
+
+def _sorted_by(cell: Cell) -> str:
+    """The figure that a cell is sorted by; empty, which comes last, where there is none."""
+    value = cell.value if isinstance(cell, Estimate) else cell.mean if isinstance(cell, Deviation) else cell
+    return repr(value) if isinstance(value, (int, float)) and math.isfinite(value) else ""

@@ -34,13 +34,22 @@ class Fixations:
     Attributes:
         points_px: (n, 2) float64 centroids, display pixels.
         durations_ms: (n,) float64.
+        onsets_ns: (n,) int64, the stamps of their first rows.
     """
 
     points_px: NDArray[np.float64]
     durations_ms: NDArray[np.float64]
+    onsets_ns: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.durations_ms)
+
+    def between(self, begin_ns: int, end_ns: int) -> Fixations:
+        """Those that begin in [begin, end), cut at its end."""
+        inside = (self.onsets_ns >= begin_ns) & (self.onsets_ns < end_ns)
+        onsets_ns = self.onsets_ns[inside]
+        durations_ms = np.minimum(self.durations_ms[inside], (end_ns - onsets_ns) * 1e-6)
+        return Fixations(self.points_px[inside], durations_ms, onsets_ns)
 
 
 def find_fixations(
@@ -59,7 +68,7 @@ def find_fixations(
         Runs of fixation rows: the mean gaze point of the rows with an eye, and the time that the rows stand for.
     """
     if not len(rows):
-        return Fixations(np.zeros((0, 2)), np.zeros(0))
+        return Fixations(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     if events == "published":
         kind = rows[:, MOVEMENT_TYPE].astype(np.int64)
     else:
@@ -67,13 +76,15 @@ def find_fixations(
     steps_ns = np.diff(times_ns)
     usual_ns = float(np.median(steps_ns)) if len(steps_ns) else 0.0
     lasts_ms = np.minimum(np.append(steps_ns, usual_ns), _LONGEST_STEP_NS) * 1e-6
-    points, durations = [], []
+    points, durations, onsets = [], [], []
     for begin, end in zip(*runs(kind), strict=True):
         gaze = rows[begin:end, GAZE_POINT][seen[begin:end]]
         if kind[begin] == MovementType.FIXATION and len(gaze):
             points.append(gaze.mean(axis=0, dtype=np.float64))
             durations.append(float(lasts_ms[begin:end].sum()))
-    return Fixations(np.array(points, np.float64).reshape(-1, 2), np.array(durations, np.float64))
+            onsets.append(int(times_ns[begin]))
+    points_px = np.array(points, np.float64).reshape(-1, 2)
+    return Fixations(points_px, np.array(durations, np.float64), np.array(onsets, np.int64))
 
 
 def viewing_distance_mm(rows: NDArray[np.float32], seen: NDArray[np.bool_]) -> float:

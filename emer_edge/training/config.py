@@ -50,8 +50,8 @@ class TrainingConfig:
         augment: worsen half of the training windows: noise, offsets and lost samples of the eyes, mirrored faces in
             other light; faces before a frozen backbone stay as they are.
         frozen_backbone: compute the faces' features once and fit the rest.
-        backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is drawn from
-            a seed.
+        backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is the
+            packaged face encoder (`emer_edge.model.distilled`).
         seed: of initial weights, draws and dropout.
         window: the window.
         device: `auto`, `cpu` or `cuda`.

@@ -41,7 +41,7 @@ class Batch:
         face: (b, 8, 3, 112, 112) crops in [0, 1], or (b, 8, 512) features of a frozen backbone.
         eye: (b, 32, 39).
         gaze: (b, 32, 2).
-        labels: head -> (b,) float32, NaN where a clip has no such label.
+        labels: head -> (b,) float32, or (b, C) where shares of its classes are known; NaN where a clip has no label.
     """
 
     face: Tensor
@@ -88,6 +88,9 @@ class Examples:
         self.labels = {
             name: np.array([clip.labels.get(name, np.nan) for clip in self.clips], np.float32) for name in heads
         }
+        self._targets = self.labels | {
+            name: _shares(self.clips, name) for name in heads if any(name in clip.shares for clip in self.clips)
+        }
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -133,13 +136,19 @@ class Examples:
         eye = torch.from_numpy(np.stack([window.eye for window in windows]))
         gaze = torch.from_numpy(np.stack([window.gaze for window in windows]))
         blind = torch.tensor([not window.covered_eye.any() for window in windows])
-        labels = {name: torch.from_numpy(values.copy()) for name, values in self.labels.items()}
+        labels = {name: torch.from_numpy(values.copy()) for name, values in self._targets.items()}
         for name in (name for name in labels if HEADS[name].view == "er"):
             labels[name][blind] = torch.nan
         for chosen in np.array_split(order, max(1, round(len(order) / size))):
             at = torch.from_numpy(chosen)
             crops = faces.batch([self.clips[at] for at in chosen], [windows[at].frames for at in chosen])
             yield Batch(crops, eye[at], gaze[at], {name: values[at] for name, values in labels.items()}).to(device)
+
+
+def _shares(clips: Sequence[Clip], head: str) -> NDArray[np.float32]:
+    """(n, C) shares of a head's classes: those of raters, else 1 for the label, NaN without one."""
+    certain = np.vstack([np.eye(HEADS[head].width), np.full(HEADS[head].width, np.nan)])
+    return np.array([clip.shares.get(head, certain[int(clip.labels.get(head, -1))]) for clip in clips], np.float32)
 
 
 def worse_eyes(rng: np.random.Generator) -> AlterRows:

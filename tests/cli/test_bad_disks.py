@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-COMMANDS = ("synth", "simulate", "predict", "maps", "prepare", "convert", "train", "export", "bench")
+COMMANDS = ("synth", "simulate", "predict", "report", "prepare", "convert", "train", "export", "bench")
 DISKS = ("full", "full of names", "read-only", "limited", "a file", "vanishing")
 _LOST = {"a file": 2, "full": 3, "limited": 3}
 

@@ -113,6 +113,21 @@ def refused(outcome: Any, *named: str, code: int = 2) -> str:
     return message
 
 
+@pytest.mark.case(
+    "an output that exists, and a data set of hours", source="made up", before="all frames were read first"
+)
+def test_outputs_and_checkpoints_are_looked_at_before_data(tmp_path: Path, emer_edge: Run, checkpoint: Path) -> None:
+    there, data = tmp_path / "there.emer", ("--data", tmp_path / "no data")
+    there.mkdir()
+    taken = emer_edge("export", "--output", there, *data)
+    assert (taken.code, "there.emer exists already" in taken.err) == (2, True), taken.err
+    gone = emer_edge("export", "--output", tmp_path / "new.emer", "--checkpoint", tmp_path / "gone.pt", *data)
+    assert (gone.code, "gone.pt" in gone.err) == (2, True), gone.err
+    trained = emer_edge("train", "--output", checkpoint, *data)
+    assert (trained.code, f"{checkpoint.name} exists already" in trained.err) == (2, True), trained.err
+    assert not any("no data" in outcome.err for outcome in (taken, gone, trained))
+
+
 def soon(message: str) -> None:
     assert not any(each in message for each in LATE)
 
@@ -261,5 +276,5 @@ def test_purge_says_what_it_removes(emer_edge: Run, tmp_path: Path, monkeypatch:
     kept.write_bytes(b"counts")
     outcome = emer_edge("purge")
     assert outcome.code == 0
-    assert "removed 1 files" in outcome.err
+    assert "removed 1 file " in outcome.err
     assert not kept.exists()

@@ -148,7 +148,7 @@ def test_a_bundle_that_is_not_what_was_exported(
     arguments = {
         "run": ("run", bundle),
         "bench": ("bench", bundle, "--output", tmp_path / "out"),
-        "predict": ("predict", tmp_path, "--bundle", bundle, "--output", tmp_path / "out.csv"),
+        "predict": ("predict", bundle, tmp_path, "--output", tmp_path / "out.csv"),
     }
     refused(emer_edge(*arguments[command]), named)
     assert os.listdir(tmp_path) == ["copy.emer"]
@@ -184,7 +184,7 @@ def test_an_output_that_exists(emer_edge: Run, tmp_path: Path, bundle: Path, che
     outcome = emer_edge("export", "--precision", "fp32", "--checkpoint", checkpoint, "--output", bundle)
     refused(outcome, "--force")
     (tmp_path / "out.csv").touch()
-    refused(emer_edge("predict", tmp_path, "--bundle", bundle, "--output", tmp_path / "out.csv"), "--force")
+    refused(emer_edge("predict", bundle, tmp_path, "--output", tmp_path / "out.csv"), "--force")
     (tmp_path / "clips").mkdir()
     refused(emer_edge("synth", tmp_path / "clips", "--participants", 5), "--force")
     (tmp_path / "x.pt").touch()
@@ -198,7 +198,7 @@ def test_an_output_that_exists(emer_edge: Run, tmp_path: Path, bundle: Path, che
 def test_texts_that_can_not_be_read(emer_edge: Run, bundle: Path) -> None:
     refused(emer_edge("run", bundle, "--display", "large"), "1920x1080,527x296mm")
     refused(emer_edge("run", bundle, "--pace", "slow"), "slow")
-    refused(emer_edge("bench", bundle, "--folds", "9"), "1 to 5")
+    refused(emer_edge("bench", bundle, "--fold", "9"), "1 to 5")
     refused(emer_edge("run", bundle, "--no-such-option"), "--no-such-option")
 
 

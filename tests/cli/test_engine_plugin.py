@@ -24,9 +24,10 @@ def why_not():
     return None if Path(__file__).with_name("board").exists() else "it needs an Acme board"
 
 def opened(path, threads, progress):
+    Path(__file__).with_name("built").touch()
     return AcmeEngine(path, threads)
 
-ENGINE = replace(DRIVER, name="acme", help="an Acme board", why_not=why_not, rank=0, open=opened)
+ENGINE = replace(DRIVER, name="acme", help="an Acme board", why_not=why_not, rank=0, open=opened, builds=True)
 """
 
 
@@ -63,3 +64,20 @@ def test_check_says_what_the_engine_lacks(acme: Path, bundle: Path, emer_edge: C
 def test_a_session_runs_in_it(acme: Path, bundle: Path) -> None:
     with Session(bundle, engine="acme") as session:
         assert (session.engine_name, session.encode(np.zeros((1, 3, 112, 112), np.float32)).shape) == ("acme", (1, 128))
+
+
+def test_nothing_is_built_before_sources_and_files_are_found(
+    acme: Path, bundle: Path, tmp_path: Path, emer_edge: Callable[..., object]
+) -> None:
+    (acme / "board").touch()
+    gone = tmp_path / "gone.avi"
+    for command in (
+        ("run", bundle, "--camera", gone, "--tracker", "opengaze://127.0.0.1:1"),
+        ("run", bundle, "--camera", "synthetic://", "--tracker", tmp_path / "gone.tsv"),
+        ("predict", bundle, gone, "--output", tmp_path / "scores.csv"),
+    ):
+        refused = emer_edge(*command, "--engine", "acme")
+        assert (refused.code, "gone" in refused.err) == (2, True), refused.err
+        assert not (acme / "built").exists()
+    with Session(bundle, engine="acme"):
+        assert (acme / "built").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,12 +91,20 @@ def simulated_tracker() -> Iterator[str]:
         assert "sent" in words
 
 
-def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit: Path) -> None:
+@pytest.fixture(scope="module")
+def replay(folder: Path, bundle: Path, visit: Path) -> subprocess.CompletedProcess[str]:
+    """A replay with its results on stdout, saved as the session p017/s1, and recorded in run.mcap."""
     video, tracker = visit / "video.avi", visit / "tracker.tsv"
     files = ("--camera", video, "--tracker", tracker, "--offset-ms", 0)
-    replay = call_light(folder, "run", bundle, *files, "--pace", "fast", "--json")
+    kept = ("--save", "sessions", "--participant", "p017", "--session", "s1", "--record", "run.mcap")
+    return call_light(folder, "run", bundle, *files, *kept, "--pace", "fast", "--json")
+
+
+def test_a_replay_gives_the_numbers_of_predict(
+    folder: Path, bundle: Path, visit: Path, replay: subprocess.CompletedProcess[str]
+) -> None:
     results = [json.loads(line) for line in replay.stdout.splitlines()]
-    call_light(folder, "predict", visit, "--bundle", bundle, "--output", "visit.csv")
+    call_light(folder, "predict", bundle, visit, "--output", "visit.csv")
     rows = list(csv.DictReader((folder / "visit.csv").read_text().splitlines()))
     assert len(results) == len(rows) == 27
     assert [each["state"] for each in results] == [each["state"] for each in rows] == ["filling"] * 23 + ["ok"] * 4
@@ -107,8 +116,27 @@ def test_a_replay_gives_the_numbers_of_predict(folder: Path, bundle: Path, visit
     assert "memory:" in replay.stderr
 
 
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("x.emer", [r"bundle +x, \d+ files with \d+\.\d MB", r"er-7 +happiness, ",
+                    r"weights +trained with \d+ synthetic", r"accuracy gate +\w+ on \d+ windows", "without eyes "]),
+        ("sessions/p017/s1", [r"session +p017/s1, ended", r"results +27: 23 filling, 4 ok", "markers +none"]),
+        ("visit", [r"recording ", r"tracker +tracker\.tsv: 1,6\d\d samples in 14\.0 s, 120 Hz", r"offset +0 ms"]),
+        ("run.mcap", [r"recording +20\d\d-.*bundle x", r"person +p017, s1", r"results +27, "]),
+    ],
+    ids=["bundle", "session", "recording", "mcap"],
+)  # fmt: skip
+@pytest.mark.usefixtures("replay")
+def test_info_says_what_each_of_them_is(folder: Path, path: str, lines: list[str]) -> None:
+    told = call_light(folder, "info", path).stdout.splitlines()
+    assert told[0] == f"{path}:"
+    for line in lines:
+        assert any(re.match(f"  {line}", each) for each in told), (line, told)
+
+
 def test_a_clip_is_a_row(folder: Path, bundle: Path, clips: Path) -> None:
-    call_light(folder, "predict", clips, "--bundle", bundle, "--output", "clips.csv")
+    call_light(folder, "predict", bundle, clips, "--output", "clips.csv")
     rows = list(csv.DictReader((folder / "clips.csv").read_text().splitlines()))
     assert len(rows) == 20
     assert {each["state"] for each in rows} == {"ok"}
@@ -143,6 +171,13 @@ def test_bench_says_what_moved_since_an_older_report(folder: Path, bundle: Path)
     assert done.returncode == 1
     assert "size_bytes" in done.stderr
     assert "1 got worse by more than 10%" in done.stderr
+    report["bundles"][0]["size_bytes"] *= 2
+    (folder / "now.json").write_text(json.dumps(report))
+    command = [sys.executable, "-m", "emer_edge", "bench", "compare", "older", "older", "now.json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"^older: against older of .* 0 got worse", done.stderr, re.MULTILINE)
+    assert re.search(r"^now.json: against older of .* 1 got worse", done.stderr, re.MULTILINE)
     older.write_text("{}")
     done = bench("--against", "older")
     assert done.returncode == 2
@@ -151,7 +186,7 @@ def test_bench_says_what_moved_since_an_older_report(folder: Path, bundle: Path)
 
 
 def test_bench_refuses_clips_that_the_bundle_was_trained_on(folder: Path, bundle: Path, clips: Path) -> None:
-    command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), "--data", str(clips), "--folds", "2"]
+    command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), "--data", str(clips), "--fold", "2"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 2
     assert "trained on" in done.stderr

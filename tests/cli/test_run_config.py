@@ -202,5 +202,5 @@ def test_a_file_reaches_the_run(emer_edge: Run, recording: Path, bundle: Path) -
     sources = ("--camera", recording / "face.avi", "--tracker", recording / "eyes.csv")
     outcome = emer_edge("run", bundle, "--config", written(recording, text), *sources)
     assert outcome.code == 2, outcome.err  # one image is no result
-    assert "no result: of 1 images" in outcome.err
+    assert "no result: of 1 image " in outcome.err
     assert "unsynchronised" not in outcome.err

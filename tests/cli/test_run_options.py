@@ -81,7 +81,7 @@ def test_purging_a_participant(emer_edge: Callable[..., Any], tmp_path: Path) ->
     assert emer_edge("purge", "--participant", "p1").code == 2
     done = emer_edge("purge", "--participant", "p1", "--sessions", tmp_path)
     assert done.code == 0
-    assert "removed 1 sessions of p1" in done.err
+    assert "removed 1 session of p1" in done.err
     assert [each.name for each in tmp_path.iterdir()] == ["p2"]
     again = emer_edge("purge", "--participant", "p1", "--sessions", tmp_path, "--recordings", tmp_path)
     assert (again.code, "no sessions or recordings of participant p1; nothing was removed" in again.err) == (2, True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from emer_edge.cli.console import CleanConsole
 from emer_edge.core.errors import CameraError, ConfigurationError
-from emer_edge.core.public_text import holds_secret, one_line, printable, public
+from emer_edge.core.public_text import holds_secret, one_is_singular, one_line, printable, public
 from emer_edge.core.secrets import filled, load_secrets, named, seen_by_children
 
 
@@ -138,3 +138,17 @@ def test_nothing_but_the_console_steers_the_terminal() -> None:
     text = written.getvalue()
     assert "\x1b[31m" in text
     assert not any(each in text for each in ("\x1b[2J", "\x1b]0;", "\x1b[3J", "\x07", "\u202e"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("wrote x: 1 rows, 1 clips are skipped", "wrote x: 1 row, 1 clip is skipped"),
+        ("skipped 1 more clips; 11 clips, 1 of 20 clips", "skipped 1 more clip; 11 clips, 1 of 20 clips"),
+        ("0.1 seconds, v1 files, 2,1 rows, run-1 windows", "0.1 seconds, v1 files, 2,1 rows, run-1 windows"),
+        ("1 streams were lost", "1 stream was lost"),
+        ("1 clipses, 1 results", "1 clipses, 1 result"),
+    ],
+)
+def test_one_is_singular(text: str, shown: str) -> None:
+    assert one_is_singular(text) == shown

@@ -8,7 +8,7 @@ from emer_folders import BOTH_VIEWS, write_xlsx
 
 from emer_edge.core.errors import ConfigurationError, DataError
 from emer_edge.core.heads import EMOTIONS, POLARITIES
-from emer_edge.data.labels import open_labels, parse_classes, suggest_classes
+from emer_edge.data.labels import SHARE_COLUMNS, open_labels, parse_classes, suggest_classes
 
 CODES = ("ID", "Emotion", "Valence", "Arousal", "Intensity")
 
@@ -219,3 +219,29 @@ def test_classes_are_suggested_from_the_films() -> None:
 )
 def test_nothing_is_suggested_where_films_leave_it_open(codes: dict[str, int]) -> None:
     assert suggest_classes(codes).classes == {}
+
+
+SHARES = ("ID", "FER_Emotion", *SHARE_COLUMNS.values())
+
+
+def test_shares_of_raters_are_read_beside_the_label(tmp_path: Path) -> None:
+    rows = [["a", "fear", 0, 0, "3", 1, 0, 0, 0], ["b", "fear", *[""] * 7], ["c", "", "0,5", 0, 0, "0,5", 0, 0, 0]]
+    table = open_labels(write(tmp_path, SHARES, *rows))
+    assert table.heads == ("fer-7",)
+    assert table.shares("a") == {"fer-7": (0, 0, 0.75, 0.25, 0, 0, 0)}
+    assert (table.labels("a", {}), table.shares("b")) == ({"fer-7": 2}, {})
+    assert table.shares("c") == {"fer-7": (0.5, 0, 0, 0.5, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("cell", [-1, "most", "-0.5"])
+def test_shares_that_are_none_are_refused(tmp_path: Path, cell: Any) -> None:
+    table = open_labels(write(tmp_path, SHARES, ["a", "fear", 0, 0, cell, 1, 0, 0, 0]))
+    with pytest.raises(DataError, match="not numbers of 0 or more"):
+        table.shares("a")
+    nobody = open_labels(write(tmp_path, SHARES, ["a", "fear", *[0] * 7]))
+    with pytest.raises(DataError, match="some above 0"):
+        nobody.shares("a")
+
+
+def test_some_columns_of_shares_are_no_shares(tmp_path: Path) -> None:
+    assert open_labels(write(tmp_path, SHARES[:-1], ["a", "fear", 0, 0, 1, 1, 0, 0])).shares("a") == {}

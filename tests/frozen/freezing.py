@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from masks import BY_EXPORTER, BY_MACHINE, HEADS, masked
+from masks import BY_EXPORTER, BY_MACHINE, BY_PACKAGES, BY_PIXELS, HEADS, masked
 from trees import TOLERANCE, Number, differences, dump, parse
 
 __all__ = ["LEAD", "Frozen", "Precision", "compare", "freeze", "seal", "thaw", "this_machine"]
@@ -129,6 +129,10 @@ def compare(frozen: Frozen, content: Any, machine: Any) -> list[str]:
         if same_machine or type(old) is not type(new):
             return None
         if re.fullmatch(BY_MACHINE, path) or (re.fullmatch(BY_EXPORTER, path) and not same_exporter):
+            return True
+        if re.fullmatch(BY_PACKAGES, path) and isinstance(old, str) and versions != others:
+            return True
+        if re.fullmatch(BY_PIXELS, path) and top_class:
             return True
         if isinstance(old, Number):
             return top_class or math.isclose(old, new, rel_tol=0, abs_tol=TOLERANCE * (1 + abs(old)))

@@ -91,7 +91,7 @@ def _replay(precision: Precision, workshop: Workshop) -> Any:
 def _predict(precision: Precision, workshop: Workshop) -> Any:
     workshop.need("clips", f"{precision}.emer")
     output = f"predict-{precision}.csv"
-    workshop.call("predict", "clips", "--bundle", f"{precision}.emer", "--engine", "onnxruntime", "--output", output)
+    workshop.call("predict", f"{precision}.emer", "clips", "--engine", "onnxruntime", "--output", output)
     return from_csv(workshop.read(output))
 
 

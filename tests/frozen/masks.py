@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from trees import Number
 
-__all__ = ["BY_EXPORTER", "BY_MACHINE", "HEADS", "MASKS", "Mask", "masked"]
+__all__ = ["BY_EXPORTER", "BY_MACHINE", "BY_PACKAGES", "BY_PIXELS", "HEADS", "MASKS", "Mask", "masked"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,10 @@ BY_EXPORTER: Final = r".*\.onnx\.(sha256|bytes)"
 """Held where torch, onnx and onnxruntime are those of the machine that froze it (INT8: where the machine is)."""
 BY_MACHINE: Final = r".*\.golden\.npz\.(sha256|bytes)"
 """Held on the machine that froze it: a file of computed numbers."""
+BY_PACKAGES: Final = r".*\.(calibration\.clip_hashes|report\.data\.fingerprint|accuracy\.fingerprint)"
+"""Held where all packages are those of the machine that froze it: hashes of the sheets and images that they write."""
+BY_PIXELS: Final = r".*\.reliability\.count"
+"""Held where FP32 is: how many probabilities lie in a bin."""
 HEADS: Final = r".*\.heads\.[^.]+"
 """Where a mapping of class to probability lies."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from freezing import Frozen, compare, freeze, seal, thaw, this_machine
 from make import CASES, FOLDER, Workshop
-from masks import BY_EXPORTER, BY_MACHINE, HEADS, MASKS
+from masks import BY_EXPORTER, BY_MACHINE, BY_PACKAGES, BY_PIXELS, HEADS, MASKS
 from trees import Number, dump, from_csv, parse
 
 
@@ -139,6 +139,19 @@ def test_hashes_of_networks_are_held_where_their_tools_are_the_same() -> None:
     assert not moved("bundle-int8", digest, other, ELSEWHERE)
 
 
+def test_hashes_of_clips_are_held_where_all_packages_are_the_same_and_counts_of_bins_where_pixels_are() -> None:
+    for name, pattern in (
+        ("bundle-int8", r'"clip_hashes": \[\s*"(\w)'),
+        ("bench", r'"data": \{\s*"fingerprint": "(\w)'),
+        ("bench", r'"accuracy": \{\s*"fold": 1,\s*"fingerprint": "(\w)'),
+    ):
+        assert moved(name, pattern, lambda _: "x", ELSEWHERE)
+        assert not moved(name, pattern, lambda _: "x", OLDER)
+    count = r'"reliability": \[[^\]]*"count": ([1-9])'
+    assert moved("bench", count, lambda _: "0", OLDER)
+    assert not moved("bench", count, lambda _: "0", OTHER_PIXELS)
+
+
 def test_order_of_names_and_lengths_are_held() -> None:
     frozen = Frozen("fp32", HERE, {"a": 1, "b": [1, 2]})
     assert compare(frozen, {"b": [1, 2], "a": 1}, ELSEWHERE)
@@ -165,7 +178,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
 def test_no_mask_is_idle_and_no_place_of_this_machine_is_kept() -> None:
     contents = [thaw(text_of(name)).content for name in CASES]
     known = {path for content in contents for path in paths(content)}
-    for where in (*(mask.where for mask in MASKS), BY_EXPORTER, BY_MACHINE, HEADS):
+    for where in (*(mask.where for mask in MASKS), BY_EXPORTER, BY_MACHINE, BY_PACKAGES, BY_PIXELS, HEADS):
         assert any(re.fullmatch(where, path) for path in known), where
     for name in CASES:
         assert not re.search(r"/(tmp|home|root|Users)/|" + re.escape(str(Path.home())) + "/", text_of(name))

@@ -19,6 +19,7 @@ from fuzz_mutations import Target, mutated
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.cameras.capture_child import Kind, Record, Records, packed
+from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.page.server import PageHandler, PageServer
 from emer_edge.runtime.outputs.web_access import PageAddress
 from emer_edge.runtime.trackers.codec import Decoder
@@ -224,7 +225,8 @@ def _channel_seeds() -> tuple[bytes, ...]:
 
 @cache
 def _page() -> PageServer:
-    return PageServer(PageAddress("127.0.0.1", 0), "correct-horse-battery", {}, say=lambda text: None)
+    address, pace = PageAddress("127.0.0.1", 0), Pace(500_000_000)
+    return PageServer(address, "correct-horse-battery", {}, pace=pace, say=lambda text: None)
 
 
 def _request(data: bytes, random: Random) -> None:

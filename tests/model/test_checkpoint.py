@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 import stand_in
 import torch
 from described import described
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from benchmarks.demo_weights import SIZE_LIMIT, save_demo_checkpoint
+from benchmarks.demo_weights.package import MODEL, SIZE_LIMIT, save_demo_checkpoint
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.heads import POLARITIES
 from emer_edge.core.window import WindowSpec
-from emer_edge.model.backbone import ResNet18, seed_backbone, seeded_convolutions, seeded_tensors
 from emer_edge.model.checkpoint import (
+    DEMO_HEADER,
     load_checkpoint,
     load_demo_checkpoint,
     load_published,
@@ -24,6 +27,7 @@ from emer_edge.model.checkpoint import (
     parse_checkpoint_argument,
     save_checkpoint,
 )
+from emer_edge.model.distilled import PACKAGED, distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 
@@ -196,26 +200,12 @@ def test_a_published_checkpoint_describes_itself_as_raw(tmp_path: Path) -> None:
     assert metadata.research_only
 
 
-def test_the_same_seed_draws_the_same_backbone() -> None:
-    first, again, other = seeded_tensors(3), seeded_tensors(3), seeded_tensors(4)
-    assert {*first} == {name for name, _ in ResNet18().named_parameters()}
-    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
-    assert not torch.equal(first["layer1.0.conv1.weight"], other["layer1.0.conv1.weight"])
-    # The stream must never move, or every demo bundle changes.
-    assert first["layer4.1.conv2.weight"].double().sum().item() == pytest.approx(40.9695, abs=1e-2)
-
-
-def test_every_filter_reads_something() -> None:
-    for name, kernel in seeded_convolutions(0).items():
-        assert kernel.flatten(1).abs().amax(dim=1).min() > 0, name
-
-
 def network() -> tuple[Emert, CheckpointMetadata]:
     torch.manual_seed(0)
     model = Emert("nine")
-    seed_backbone(model.subnet.f_extractor, 5)
+    model.subnet.f_extractor.load_state_dict(distilled_tensors())
     model.eye_scale[34] = 12345.678
-    metadata = described(model, backbone_seed=5)
+    metadata = described(model, backbone=distilled_sha256())
     return model.eval(), metadata
 
 
@@ -223,7 +213,7 @@ def test_a_demo_checkpoint_is_small_and_comes_back(tmp_path: Path) -> None:
     model, metadata = network()
     path = tmp_path / "demo.safetensors"
     save_demo_checkpoint(path, model, metadata)
-    assert path.stat().st_size < SIZE_LIMIT
+    assert path.stat().st_size + (MODEL / PACKAGED).stat().st_size < SIZE_LIMIT
     again, read = load_demo_checkpoint(path)
     assert read.demo
     assert read.heads == metadata.heads
@@ -235,13 +225,26 @@ def test_a_demo_checkpoint_is_small_and_comes_back(tmp_path: Path) -> None:
         assert torch.allclose(before[name], after[name], atol=2e-2)
 
 
-def test_only_a_seeded_backbone_can_be_a_demo(tmp_path: Path) -> None:
+def test_only_a_network_behind_the_packaged_encoder_can_be_a_demo(tmp_path: Path) -> None:
     model, metadata = network()
     with pytest.raises(ConfigurationError, match="frozen-backbone"):
-        save_demo_checkpoint(tmp_path / "d", model, msgspec.structs.replace(metadata, backbone_seed=None))
-    with pytest.raises(ConfigurationError, match="is not what seed 6 draws"):
-        save_demo_checkpoint(tmp_path / "d", model, msgspec.structs.replace(metadata, backbone_seed=6))
+        save_demo_checkpoint(tmp_path / "d", model, msgspec.structs.replace(metadata, backbone=None))
+    with torch.no_grad():
+        model.subnet.f_extractor.conv1.weight[0, 0, 0, 0] += 1
+    with pytest.raises(ConfigurationError, match=r"conv1\.weight is not that of the packaged encoder"):
+        save_demo_checkpoint(tmp_path / "d", model, metadata)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    model, metadata = network()
+    save_demo_checkpoint(tmp_path / "d", model, metadata)
+    with safe_open(tmp_path / "d", "pt") as file:
+        document = json.loads(file.metadata()[DEMO_HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, tmp_path / "e", {DEMO_HEADER: json.dumps({**document, "backbone": "0" * 64})})
+    with pytest.raises(CheckpointError, match="another face encoder"):
+        load_demo_checkpoint(tmp_path / "e")
 
 
 def test_a_damaged_demo_checkpoint_is_named(tmp_path: Path) -> None:

@@ -144,6 +144,28 @@ def test_a_video_without_a_face_is_named(lab: Path, session: Session) -> None:
     assert not (lab / "made/eye/p1_b.tsv").exists()
 
 
+@pytest.mark.case(
+    "a video that breaks in its middle, as after a full disk", source="made up", before="there was no importer"
+)
+def test_clips_before_a_video_breaks_are_made_and_those_after_it_are_named(
+    lab: Path, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = made(lab, session, [*one_each(), "p1,b,visit1,3.5,5.5,,fear,0"])
+    assert whole["p1_b"].frames == pytest.approx(60, abs=2)
+    path = lab / "videos/visit1.avi"
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.unlink()  # the others are links to the same file
+    path.write_bytes(half)
+    rows = [*one_each(), "p1,a,visit1,2.5,4,,fear,0", "p1,b,visit1,3.5,5.5,,fear,0"]
+    done = made(lab, session, rows, force=True)
+    assert (done["p1_film1"].crops, done["p1_film1"].problem) == (whole["p1_film1"].crops, "")
+    assert 0 < done["p1_a"].frames < 20  # of 45
+    assert done["p1_b"].problem.endswith("it has no frames")
+    assert not (lab / "made/eye/p1_b.tsv").exists()
+    assert "p1_b" not in {clip.name for clip in UsableClips.of(find_layout(lab / "made"), WINDOW).clips}
+    assert "frames that it states; the file is cut short" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "problem"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from xml.etree import ElementTree
 
 import cv2
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from emer_edge.core.errors import ConfigurationError
+from emer_edge.core.samples import Display, StimulusRect
 from emer_edge.report.bars import Bar, Span, dots, spans
+from emer_edge.report.course import course
 from emer_edge.report.curves import confusion_plot, curves, roc_plot
 from emer_edge.report.distributions import distributions, strips
-from emer_edge.report.heat_map import heat_map_png, heat_map_svg
+from emer_edge.report.heat_map import Backdrop, heat_map_png, heat_map_svg
 from emer_edge.report.scatter import Mark, place, scatter
 from emer_edge.report.svg import CHARACTER, PALETTE, legend_lines
 from emer_edge.report.table import Estimate
@@ -256,12 +259,46 @@ def test_a_common_scale() -> None:
 
 
 def test_svg_holds_its_images_itself() -> None:
-    svg = heat_map_svg(np.eye(4, 8), "<clip> & more", "who looked where")
+    svg = heat_map_svg(np.eye(4, 8), "<clip> & more", "who looked where", Display())
     root = ElementTree.fromstring(svg)
     images = root.findall("{http://www.w3.org/2000/svg}image")
     assert len(images) == 2
+    words = [item.text for item in root.iter(f"{SVG}text")]
+    assert {"x (px)", "y (px)", "s per square degree", "1500", "1000"} <= set(words)
     assert all(image.get("href", "").startswith("data:image/png;base64,") for image in images)
     assert "<clip> & more" in "".join(root.itertext())
+
+
+def test_a_map_over_a_picture_lets_it_show_where_nobody_looked() -> None:
+    values = np.array([[0.0, 0.1], [0.5, 1.0]])
+    image = cv2.imdecode(np.frombuffer(heat_map_png(values, clear=True), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image[0, 0, 3] == 0
+    assert 0 < image[0, 1, 3] < image[1, 0, 3] == image[1, 1, 3] == 204
+    picture = b"\xff\xd8 a JPEG"
+    svg = heat_map_svg(values, "film", "", Display(), backdrop=Backdrop(picture, StimulusRect(480, 270, 960, 540)),
+                       areas={"door": [(0, 0), (960, 0), (960, 540)]})  # fmt: skip
+    root = ElementTree.fromstring(svg)
+    below, above, _ = root.iter(f"{SVG}image")
+    assert below.get("href", "").startswith("data:image/jpeg;base64,")
+    assert float(below.get("width", 0)) == float(above.get("width", 0)) / 2
+    assert float(below.get("x", 0)) == float(above.get("x", 0)) + float(above.get("width", 0)) / 4
+    assert "door" in "".join(root.itertext())
+
+
+def test_a_course_breaks_where_figures_are_missing_and_names_what_was_shown() -> None:
+    times = np.arange(10.0)
+    line = np.where(times == 5, np.nan, times / 10)
+    shown = [("film 1", 1.0, 4.0), ("film 2", 4.0, 9.0), ("film 3", 4.1, 9.0), ("late", 8.9, 9.0)]
+    svg = course("Gap", "distance", times, {"gap": line}, shown, {"baseline": 0.3})
+    root = ElementTree.fromstring(svg)
+    lines = [item for item in root.iter(f"{SVG}path") if item.get("stroke") == PALETTE[0]]
+    assert [len(re.findall("[ML]", item.get("d", ""))) for item in lines] == [5, 4]
+    assert len([item for item in root.iter(f"{SVG}rect") if "stretch" in item.get("class", "")]) == 4
+    words = [item.text for item in root.iter(f"{SVG}text")]
+    assert {"film 1", "film 2", "film 3", "baseline", "time in the session (s)"} <= set(words)
+    assert "late from 9 to 9 s" in root.findtext(f"{SVG}desc")
+    nothing = course("Gap", "distance", times, {"gap": np.full(10, np.nan)})
+    assert "gap no figures" in ElementTree.fromstring(nothing).findtext(f"{SVG}desc")
 
 
 def test_what_is_no_map() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +63,30 @@ def assert_same(first: list[Result], again: list[Result], origin_ns: int, tolera
         assert {name: getattr(one, name) for name in SAME} == {name: getattr(other, name) for name in SAME}
         assert one.heads.keys() == other.heads.keys()
         np.testing.assert_allclose(heads_of(one), heads_of(other), rtol=0, atol=tolerance)
+
+
+def check_schema(schema: dict[str, Any], where: str = "") -> None:
+    """Hold a schema to what Foxglove's reader knows (packages/mcap-support/src/parseJsonSchema.ts)."""
+    assert schema["type"] in ("object", "array", "string", "number", "integer", "boolean"), where
+    if schema["type"] == "object":
+        for name, each in schema.get("properties", {}).items():
+            check_schema(each, f"{where}.{name}")
+        assert set(schema.get("required", ())) <= schema.get("properties", {}).keys()
+    if schema["type"] == "array":
+        assert schema["items"]["type"] != "array", where
+        check_schema(schema["items"], where + "[]")
+    assert schema.get("contentEncoding") in (None, "base64")
+
+
+def conforms(value: Any, schema: dict[str, Any], where: str = "") -> None:
+    """Hold a value to a schema, and to having no property that the schema does not name."""
+    kind = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool}
+    assert isinstance(value, kind[schema["type"]]), f"{where}: {value!r}"  # type: ignore[arg-type]
+    if schema["type"] == "object":
+        assert set(schema.get("required", ())) <= value.keys(), where
+        for name, each in value.items():
+            if schema.get("properties"):
+                conforms(each, schema["properties"][name], f"{where}.{name}")
+    if schema["type"] == "array":
+        for each in value:
+            conforms(each, schema["items"], where + "[]")

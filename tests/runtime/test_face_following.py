@@ -13,7 +13,7 @@ from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.progress import silent
 from emer_edge.data.synth import faces as synth_faces
-from emer_edge.data.synth.portrait import Pose, action_units, align_pose, landmarks5
+from emer_edge.data.synth.faces import PICTURE_PX, Pose, align_pose
 from emer_edge.export.matching import measure_faces
 from emer_edge.runtime.faces import FaceSource, Missing, align, similarity
 from emer_edge.runtime.faces.detector import NearLook
@@ -61,20 +61,20 @@ def test_a_moving_face_is_followed_without_lag(session: Session, speed_px: int) 
 def test_live_crops_are_framed_as_the_data_sets(session: Session) -> None:
     rng = np.random.default_rng(0)
     base = Pose(
-        np.column_stack([1.6 * np.eye(2), np.array((640, 480)) / 2 - 1.6 * np.array([180.0, 130.0])]), (640, 480)
+        np.column_stack([2.0 * np.eye(2), np.array((640, 480)) / 2 - 2.0 * np.array(PICTURE_PX) / 2]), (640, 480)
     )
     crops, images, in_crop, in_image = [], [], [], []
     for participant in range(1, 4):
-        looks = synth_faces.Appearance.draw(np.random.default_rng([0, 4, participant]))
+        looks = synth_faces.Appearance.of(0, participant)
         for shown in range(len(EMOTIONS)):
-            units = action_units(np.eye(len(EMOTIONS))[shown])
-            points = synth_faces.landmarks(units, looks)
+            amounts = np.eye(len(EMOTIONS))[shown]
+            points = synth_faces.landmarks(amounts, looks)
             shift = rng.uniform(-40, 40, 2).tolist()
             pose = base.jittered(rng.uniform(-8, 8), rng.uniform(0.6, 1.3), (shift[0], shift[1]))
-            crops.append(synth_faces.render(units, looks, None, rng))
-            images.append(synth_faces.render(units, looks, pose, rng))
-            in_crop.append(landmarks5(align_pose(points).place(points)))
-            in_image.append(landmarks5(pose.place(points)))
+            crops.append(synth_faces.render(amounts, looks, None, rng))
+            images.append(synth_faces.render(amounts, looks, pose, rng))
+            in_crop.append(align_pose(points).place(points))
+            in_image.append(pose.place(points))
     record = measure_faces(crops, session.detector, silent)
     assert record.template_faces == len(crops)
     off, shifts = [], []

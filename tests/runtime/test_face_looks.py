@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from runtime_inputs import TEMPLATE
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.data.synth.recording import SCRIPT, scene_frames
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.data.synth.recording import SCRIPT, Act, scene_frames
 from emer_edge.runtime.faces import FaceSource, Missing, grey_level, match_brightness
 from emer_edge.runtime.faces.looks import outside, sharpness, turn, warp
 from emer_edge.runtime.options import FaceOptions
@@ -66,6 +67,13 @@ def test_normal_faces_pass(session: Session) -> None:
     assert not faces.missed
     for size in (0.5, 0.8, 1.2):
         assert seen(session, room(("anna", size, 300, 220), noise=4)) == (True, {})
+
+
+def test_every_rendered_person_is_found_alone(session: Session) -> None:
+    for seed in range(42):
+        shown = EMOTIONS[seed % len(EMOTIONS)]
+        image = next(scene_frames((Act(0.0, "neutral", shown),), 1.0, seed, fps=1))
+        assert len(session.detector.detect(image)) == 1, (seed, shown)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_run_saves_its_session_and_gives_the_terminal_back(bundle: Bundle, sim
     assert head.summary["markers"] == 1
     assert head.tracker.startswith("/dev/pts/")
     assert head.camera.startswith("synthetic://")
-    assert f"saved {len(results)} results and 1 markers" in err
+    assert f"saved {len(results)} results and 1 marker" in err
     assert "baseline, " in err
     private = {each: stat.S_IMODE(each.stat().st_mode) for each in (folder / "p017").rglob("*")}
     assert {each.name: oct(mode) for each, mode in private.items()} == {

@@ -48,7 +48,7 @@ def test_silence_is_no_looking() -> None:
 
 
 def test_a_fixation_is_a_gaussian_of_one_degree() -> None:
-    values = fixation_map(Fixations(np.array([[960.0, 540.0]]), np.array([2000.0])), DISPLAY, width=960)
+    values = fixation_map(Fixations(np.array([[960.0, 540.0]]), np.array([2000.0]), np.array([0])), DISPLAY, width=960)
     assert values.shape == (540, 960)
     assert values.dtype == np.float32
     assert np.unravel_index(values.argmax(), values.shape) in {(269, 479), (270, 480), (269, 480), (270, 479)}
@@ -62,7 +62,7 @@ def test_a_fixation_is_a_gaussian_of_one_degree() -> None:
 
 @pytest.mark.parametrize("width", [240, 480])
 def test_a_map_adds_up_to_the_time_looked(width: int) -> None:
-    fixations = Fixations(np.array([[500.0, 400.0], [1400.0, 700.0]]), np.array([300.0, 900.0]))
+    fixations = Fixations(np.array([[500.0, 400.0], [1400.0, 700.0]]), np.array([300.0, 900.0]), np.array([0, 1]))
     values = fixation_map(fixations, DISPLAY, width=width)
     cell_deg2 = (1920 / width / DEGREE_PX) * (1080 / len(values) / DEGREE_PX * 296 / 1080 / (527 / 1920))
     assert values.sum(dtype=np.float64) * cell_deg2 == pytest.approx(1.2, rel=0.01)
@@ -73,13 +73,13 @@ def test_a_map_adds_up_to_the_time_looked(width: int) -> None:
 
 
 def test_nearer_eyes_see_degrees_as_fewer_pixels() -> None:
-    fixations = Fixations(np.array([[960.0, 540.0]]), np.array([1000.0]))
+    fixations = Fixations(np.array([[960.0, 540.0]]), np.array([1000.0]), np.array([0]))
     near, far = (fixation_map(fixations, DISPLAY, distance_mm) for distance_mm in (400.0, 800.0))
     assert (near > near.max() / 2).sum() < 0.3 * (far > far.max() / 2).sum()
 
 
 def test_nobody_looked() -> None:
-    empty = Fixations(np.zeros((0, 2)), np.zeros(0))
+    empty = Fixations(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     assert not fixation_map(empty, DISPLAY).any()
     with pytest.raises(ConfigurationError, match="above 0"):
         fixation_map(empty, DISPLAY, sigma_deg=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
-from emer_edge.data.windows import ClipWindow, load_faces
-from emer_edge.model.backbone import ResNet18, seed_backbone
+from emer_edge.data.windows import ClipWindow
+from emer_edge.model.backbone import ResNet18
+from emer_edge.model.distilled import distilled_tensors
 from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Examples, augment_faces, drop_columns, drop_eyes, worse_eyes
-from emer_edge.training.face_features import FrozenFaces, ImageFaces, calibrate_batch_norms, load_backbone_weights
+from emer_edge.training.face_features import FrozenFaces, ImageFaces, load_backbone_weights
 
 
 def window(seed: int) -> ClipWindow:
@@ -91,7 +93,10 @@ def test_what_is_felt_is_not_learnt_without_eyes(small: EmerDataset) -> None:
     windows = examples.windows()
     windows[0] = drop_eyes(windows[:1], 1.0, np.random.default_rng(0))[0]
     batch = next(examples.batches(windows, ImageFaces(), len(windows), torch.device("cpu")))
+    assert batch.labels["fer-7"].numpy() == pytest.approx(np.array([clip.shares["fer-7"] for clip in small.clips]))
     for name, values in batch.labels.items():
+        if name == "fer-7":
+            continue
         np.testing.assert_array_equal(values[1:].numpy(), examples.labels[name][1:])
         if name.startswith("er-"):
             assert torch.isnan(values[0])
@@ -99,28 +104,28 @@ def test_what_is_felt_is_not_learnt_without_eyes(small: EmerDataset) -> None:
             assert values[0] == examples.labels[name][0]
 
 
+def test_clips_without_shares_among_others_count_by_their_label(small: EmerDataset) -> None:
+    shares = {"fer-7": (0.25, 0.75, 0.0, 0.0, 0.0, 0.0, 0.0)}
+    sure, unlabelled = ({name: value for name, value in small.clips[0].labels.items() if name != gone}
+                        for gone in ("", "fer-7"))  # fmt: skip
+    clips = [replace(small.clips[0], labels=labels, shares=told)
+             for labels, told in ((sure, shares), (sure, {}), (unlabelled, {}))]  # fmt: skip
+    examples = Examples(clips, ("fer-7",), WindowSpec(), "causal")
+    (batch,) = examples.batches(examples.windows(), ImageFaces(), 3, torch.device("cpu"))
+    told, label, none = batch.labels["fer-7"].tolist()
+    assert told == list(shares["fer-7"])
+    assert label == np.eye(7)[int(sure["fer-7"])].tolist()
+    assert np.isnan(none).all()
+
+
 FRAMES = np.array([0, 2, 4, 6])
 
 
 @pytest.fixture(scope="module")
-def backbone(small: EmerDataset) -> ResNet18:
+def backbone() -> ResNet18:
     network = ResNet18()
-    seed_backbone(network, 0)
-    calibrate_batch_norms(network, small.clips, [FRAMES] * len(small.clips), seed=0, progress=silent)
-    return network
-
-
-def test_calibrated_features_are_of_one_scale(backbone: ResNet18, small: EmerDataset) -> None:
-    assert not any(module.training for module in backbone.modules())
-    faces = torch.from_numpy(np.concatenate([load_faces(clip, FRAMES) for clip in small.clips[:6]]))
-    seen: list[torch.Tensor] = []
-    handle = backbone.layer3[1].bn2.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    with torch.inference_mode():
-        features = backbone(faces)
-    handle.remove()
-    assert seen[0].mean().abs() < 0.1  # what the norm gives is about centred, of deviation 0.5 (its gain)
-    assert 0.3 < seen[0].std() < 0.7
-    assert (features.std(dim=0) > 1e-4).float().mean() > 0.9
+    network.load_state_dict(distilled_tensors())
+    return network.eval()
 
 
 def test_features_are_computed_once_and_kept_privately(
@@ -131,9 +136,8 @@ def test_features_are_computed_once_and_kept_privately(
     folder = private_cache / "emer-edge" / "data" / "features"
     kept_before = set(folder.glob("*"))
 
-    def faces(fingerprint: str = "print", calibrate: int = 0, progress: Progress = silent) -> FrozenFaces:
-        candidates = [FRAMES] * len(clips)
-        return FrozenFaces(backbone, clips, candidates, fingerprint, calibrate=calibrate, seed=0, progress=progress)
+    def faces(fingerprint: str = "print", progress: Progress = silent) -> FrozenFaces:
+        return FrozenFaces(backbone, clips, [FRAMES] * len(clips), fingerprint, progress=progress)
 
     first = faces(progress=lambda label, done, total: labels.append(label))
     assert labels
@@ -147,25 +151,12 @@ def test_features_are_computed_once_and_kept_privately(
     with torch.inference_mode():
         direct = backbone(ImageFaces().batch(clips[:2], chosen).flatten(0, 1)).reshape(2, 8, 512)
     assert torch.allclose(features, direct, atol=1e-4)
+    assert (features[..., :256].std(dim=(0, 1)) > 1e-4).float().mean() > 0.9
     (file,) = set(folder.iterdir()) - kept_before
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not faces("other data").from_cache
     file.write_bytes(b"damaged")
     assert not faces().from_cache
-
-
-def test_kept_features_come_with_the_statistics_they_were_computed_under(small: EmerDataset) -> None:
-    def seeded() -> tuple[ResNet18, FrozenFaces]:
-        network = ResNet18()
-        seed_backbone(network, 3)
-        faces = FrozenFaces(network, small.clips[:3], [FRAMES] * 3, "x", calibrate=2, seed=0, progress=silent)
-        return network, faces
-
-    (measured, first), (read, again) = seeded(), seeded()
-    assert (first.from_cache, again.from_cache) == (False, True)
-    assert not torch.equal(measured.bn1.running_mean, torch.zeros(64))
-    for name, tensor in measured.state_dict().items():
-        assert torch.equal(tensor, read.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("with_classifier", [True, False])

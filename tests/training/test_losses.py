@@ -35,6 +35,20 @@ def test_a_batch_without_any_label_costs_nothing() -> None:
     assert not outputs["fer-3"].grad.any()
 
 
+def test_shares_of_raters_are_soft_targets() -> None:
+    logits = torch.randn(4, 7, requires_grad=True)
+    shares = torch.softmax(torch.randn(4, 7), dim=1)
+    shares[2] = math.nan
+    loss = task_loss({"fer-7": logits}, {"fer-7": shares})
+    expected = -(shares * torch.log_softmax(logits, dim=1))[[0, 1, 3]].sum(dim=1).mean()
+    assert loss.item() == pytest.approx(expected.item())
+    loss.backward()
+    assert logits.grad is not None
+    assert not logits.grad[2].any()
+    sure = task_loss({"fer-7": logits}, {"fer-7": torch.eye(7)[[1, 5, 0, 6]]})
+    assert sure.item() == pytest.approx(task_loss({"fer-7": logits}, {"fer-7": torch.tensor([1.0, 5, 0, 6])}).item())
+
+
 def test_modality_loss_names_the_modality() -> None:
     sure = {name: 50.0 * torch.eye(3)[at].expand(2, 3) for at, name in enumerate(("face", "eye", "gaze"))}
     assert modality_loss(sure).item() == pytest.approx(0.0, abs=1e-6)

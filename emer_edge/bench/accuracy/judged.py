@@ -63,7 +63,7 @@ def fold_of(manifest: Manifest, requested: int | None) -> int:
         return requested
     if manifest.data is None or manifest.data.fold == 0:
         raise DataError(
-            f"bundle {manifest.name} does not say which fold it has never seen; name the fold to score: --folds 1"
+            f"bundle {manifest.name} does not say which fold it has never seen; name the fold to score: --fold 1"
         )
     return manifest.data.fold
 

@@ -1,8 +1,8 @@
 """Simulated input for measuring: a camera and an eye tracker in real time, and prepared queries.
 
-The sensors show the packaged portrait, moving, and synthetic eyes. They cost what sources cost, so that a live run
+The sensors show a rendered face, moving, and synthetic eyes. They cost what sources cost, so that a live run
 measures the pipeline's own work; what they show says nothing about accuracy. The queries are different crops of the
-portrait and windows of eyes with different emotions: the values change no time of a compiled network; they
+scene and windows of eyes with different emotions: the values change no time of a compiled network; they
 differ so that nothing can be kept from one query to the next.
 """
 
@@ -21,7 +21,7 @@ from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, NANOSECONDS
 from emer_edge.data.images import fit_crop, import_cv2, stack_faces
 from emer_edge.data.synth.eyes import RATE_HZ, generate, samples
-from emer_edge.data.synth.portrait import portrait
+from emer_edge.data.synth.recording import SCRIPT, scene_frames
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.trackers.base import Tracker
@@ -62,7 +62,7 @@ class _Paced:
 
 
 class SimulatedCamera(Camera):
-    """640 x 480 at 30 fps: a view that wanders over the portrait; frames that nobody takes in time are dropped."""
+    """640 x 480 at 30 fps: a view that wanders over a scene; frames that nobody takes in time are dropped."""
 
     live, fps, size_px = True, FPS, SIZE_PX
     clock = "capture"  # a frame's stamp is when it was due
@@ -70,7 +70,7 @@ class SimulatedCamera(Camera):
     def __init__(self) -> None:
         self.source = "simulated camera"
         cv2, size = import_cv2(), (SIZE_PX[0] + _MARGIN_PX, SIZE_PX[1] + _MARGIN_PX)
-        self._scene = cv2.resize(portrait(), size, interpolation=cv2.INTER_LINEAR)
+        self._scene = cv2.resize(next(scene_frames(SCRIPT, 1.0)), size, interpolation=cv2.INTER_LINEAR)
         self._pace = _Paced(FPS)
         self._index = 0
 

@@ -71,7 +71,10 @@ def _loud(report: BenchReport) -> list[str]:
     ]
     if trained:
         names = ", ".join(trained)
-        warnings.append(f"SYNTHETIC WEIGHTS: trained on synthetic clips, they know nothing about people ({names}).")
+        warnings.append(
+            "SYNTHETIC WEIGHTS: trained on rendered people. At best they read a posed smile of people they never saw; "
+            f"everything about feelings is simulated ({names})."
+        )
     if report.data is not None and report.data.synthetic:
         warnings.append("SYNTHETIC DATA: no figure of accuracy in this card is about people.")
     return warnings
@@ -171,6 +174,8 @@ def _training(report: BenchReport) -> tuple[str, ...]:
                 f"{name}: fitted to {made.training_clips:,} {kind}{fold}; choices were made on "
                 f"{made.selection_clips:,} others of other participants."
             )
+            if made.weights:
+                sentence_of += f" Its face encoder was not fitted to them: it is {made.weights}."
         sentences[sentence_of] = None
     return (" ".join(sentences),)
 

@@ -70,8 +70,8 @@ def _paper(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
     """As a paper has it: mean and deviation over folds, or the figure of one fold, beside guesses."""
     all_scored = scored_of(report)
     rows: list[tuple[Cell, ...]] = []
+    guesses: dict[tuple[str, str], tuple[Cell, ...]] = {}
     for name in _names(all_scored):
-        guesses: dict[str, tuple[Cell, ...]] = {}
         for scored in all_scored:
             head = scored.heads.get(name)
             if head is None or metrics[0] not in head.metrics:
@@ -81,8 +81,8 @@ def _paper(report: BenchReport, metrics: tuple[str, ...], title: str) -> Table:
             rows.append((protocol, scored.name, *cells, head.clips, len(scored.folds)))
             for guess in sorted(head.baselines, key=lambda name: _GUESSES.index(name) if name in _GUESSES else 9):
                 figures = map(head.baselines[guess].get, metrics)
-                guesses.setdefault(guess, (protocol, guess, *figures, head.clips, None))
-        rows += guesses.values()
+                guesses.setdefault((name, guess), (protocol, guess, *figures, head.clips, None))
+    rows += guesses.values()
     header = f"Protocol | Bundle or guess | {words.metric_header(metrics)} | clips | folds"
     folds = any(scored.is_set for scored in all_scored)
     note = "Mean ± standard deviation (n - 1) over folds. " if folds else "One fold, so there is no deviation. "

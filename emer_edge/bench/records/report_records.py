@@ -35,6 +35,7 @@ class Origin(Record, frozen=True):
         fingerprint: of the data set that it was trained on; empty when unknown.
         synthetic: trained on this project's own synthetic clips; None when unknown.
         research_only: EMER's agreement covers the data behind it.
+        weights: what its face encoder is, where it is the packaged one; else empty.
         versions: tool -> version at export.
     """
 
@@ -58,6 +59,7 @@ class Origin(Record, frozen=True):
     fingerprint: str
     synthetic: bool | None
     research_only: bool
+    weights: str = ""
     versions: dict[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
@@ -85,6 +87,7 @@ class Origin(Record, frozen=True):
             fingerprint=data.fingerprint if data else "",
             synthetic=data.synthetic if data else None,
             research_only=manifest.research_only,
+            weights=manifest.weights,
             versions=dict(manifest.versions),
         )
 

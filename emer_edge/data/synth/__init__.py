@@ -1,7 +1,7 @@
-"""Synthetic data in EMER's layout: a portrait with expressions, and eyes that follow films.
+"""Synthetic data in EMER's layout: rendered people with expressions, and eyes that follow films.
 
-It shows that a pipeline learns, exports and runs. One portrait says nothing about unseen faces, and simulated eyes say
-nothing about people.
+It shows that a pipeline learns, exports and runs. The faces never lived, what they show is called what a teacher
+network calls it, and simulated eyes say nothing about people.
 """
 
 from __future__ import annotations

@@ -1,160 +1,159 @@
-"""Draw the portrait with any expression, participant and pose.
+"""Draw a packaged face with any expression, participant and pose.
 
-Brows, creases and the inside of a mouth, which a warp can't make, are painted over the warped face.
+`assets` holds rendered people, who never lived: of each a sheet of eight pictures in one pose and one light (the seven
+emotions of `EMOTIONS` at their peak, the last one neutral, then neutral with closed eyes), and in `faces.npz` where
+their landmarks are, how every part of the neutral face moves to each peak, and what a teacher network sees in the faces
+drawn from them. An expression in between is a morph: parts move by its share, and the pictures fade by it.
 """
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emer_edge.core.errors import DataError, install_line
+from emer_edge.core.heads import EMOTIONS
+from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.data.synth.portrait import (
-    LANDMARKS,
-    UNIT_NAMES,
-    Pose,
-    align_pose,
-    expressive_landmarks,
-    indices,
-    portrait,
-    source_map,
-)
 
 Points = NDArray[np.float64]
-Canvas = NDArray[np.float32]
-Line = tuple[Points, float, float]
-"""Points, width in pixels of the portrait, depth 0 to 1."""
-
-_BROWS: Final = (
-    indices("brow_left_outer", "brow_left_arch", "brow_left_mid", "brow_left_inner"),
-    indices("brow_right_inner", "brow_right_mid", "brow_right_arch", "brow_right_outer"),
-)
-_UPPER_IN: Final = indices("mouth_left", "upper_in", "mouth_right")
-_LOWER_IN: Final = indices("mouth_left", "lower_in", "mouth_right")
-_MIDDLE: Final = 3  # of the seven points of a lip's inner edge
-_LOWER_LIP: Final = indices("lower_3", "lower_in_3")
-_OUTER_CORNERS: Final = indices("eye_left_outer", "eye_right_outer")
-_ABSORBED: Final = np.array([1.0, 0.9, 0.78], np.float32)  # of B, G, R by shaded skin and hair
-_CAVITY: Final = np.array([38.0, 26.0, 58.0], np.float32)
-_TEETH: Final = np.array([205.0, 218.0, 226.0], np.float32)
-_FAINTEST: Final = 0.02
-_LEAST_PX: Final = 8
-
-
-def _paint(cv2: Any, image: Canvas, at: Points, units: NDArray[np.float64], brow: float) -> None:
-    """Paint in place: (n, 2) landmarks in pixels of the image, action units, thickness of the brows, 0 to 1."""
-    left, right = _OUTER_CORNERS
-    scale = float(np.linalg.norm(at[right] - at[left]) / np.linalg.norm(LANDMARKS[right] - LANDMARKS[left]))
-    image, at = _about_face(image, at)
-    dark = np.zeros(image.shape[:2], np.float32)
-    brows: list[Line] = [(_curve(at[rows]), 1.4 + 2.4 * brow, 0.35 + 0.4 * brow) for rows in _BROWS]
-    for line, width, depth in brows + _creases(at, units):
-        _stroke(cv2, dark, line, width * scale, depth=depth)
-    dark = cv2.GaussianBlur(dark, (0, 0), 0.55 * scale)
-    image *= 1.0 - np.minimum(dark, 0.85)[..., None] * _ABSORBED
-    _paint_mouth(cv2, image, at, float(np.clip(units[UNIT_NAMES.index("jaw_drop")], 0.0, 1.0)), scale=scale)
-
-
-def _about_face(image: Canvas, at: Points) -> tuple[Canvas, Points]:
-    """View of the image's part with the landmarks, and the landmarks in it: the rest needs no painting."""
-    size = np.array(image.shape[1::-1])
-    x0, y0 = np.clip(np.floor(at.min(axis=0)).astype(int), 0, size - _LEAST_PX).tolist()
-    x1, y1 = np.clip(np.ceil(at.max(axis=0)).astype(int), (x0 + _LEAST_PX, y0 + _LEAST_PX), size).tolist()
-    return image[y0:y1, x0:x1], at - (x0, y0)
-
-
-def _creases(at: Points, units: NDArray[np.float64]) -> list[Line]:
-    """Lines of folded skin."""
-    unit = dict(zip(UNIT_NAMES, units.tolist(), strict=True))
-    brow_left, brow_right, bridge, hairline = at[indices("brow_left_inner", "brow_right_inner", "bridge", "hairline")]
-    arch_left, arch_right, tip, chin = at[indices("brow_left_arch", "brow_right_arch", "nose_tip", "chin")]
-    middle, across = (brow_left + brow_right) / 2, brow_right - brow_left
-    down = bridge - middle
-    lines: list[Line] = []
-    for side in (-0.2, 0.2):  # between the brows
-        top, bottom = middle + side * across - 0.7 * down, middle + 0.8 * side * across + 0.35 * down
-        lines.append((np.stack([top, bottom]), 1.6, 0.5 * unit["brow_lowerer"]))
-    for level in (0.0, 0.3, 0.6):  # across the nose
-        centre, half = bridge + level * (tip - bridge), across * (0.235 + 0.1 * level)
-        lines.append((_curve(np.stack([centre - half, centre - 0.18 * down, centre + half])), 1.3,
-                      0.42 * unit["nose_wrinkler"]))  # fmt: skip
-    for level in (0.3, 0.6):  # on the forehead
-        rise = level * (hairline - middle)
-        lines.append((_curve(np.stack([arch_left + rise, middle + 1.1 * rise, arch_right + rise])), 1.2,
-                      0.17 * (unit["inner_brow_raiser"] + unit["outer_brow_raiser"])))  # fmt: skip
-    fold = 0.8 * unit["lip_corner_puller"] + 0.9 * unit["nose_wrinkler"] + 0.4 * unit["upper_lip_raiser"]
-    lower = at[indices("lower_3")[0]]
-    for side_name in ("left", "right"):  # from the nose to the mouth's corners, and below these
-        nose, cheek, corner = at[indices(f"nose_{side_name}", f"fold_{side_name}", f"mouth_{side_name}")]
-        lines.append((_curve(np.stack([nose, cheek, cheek + 0.35 * (corner - cheek)])), 1.6, 0.3 * min(fold, 1.2)))
-        sag = corner + 0.28 * (chin - lower) + 0.06 * (corner - chin)
-        lines.append((np.stack([corner, sag]), 1.8, 0.3 * unit["lip_corner_depressor"]))
-    spot = 0.55 * lower + 0.45 * chin
-    lines.append((_curve(np.stack([spot - 0.5 * across, spot - 0.15 * down, spot + 0.5 * across])), 1.8,
-                  0.4 * unit["chin_raiser"]))  # fmt: skip
-    return [line for line in lines if line[2] > _FAINTEST]
-
-
-def _paint_mouth(cv2: Any, image: Canvas, at: Points, cavity: float, scale: float) -> None:
-    """Close the smile with lips and a seam, or fill an open mouth with teeth and, by `cavity`, darkness."""
-    upper, lower = _curve(at[_UPPER_IN]), _curve(at[_LOWER_IN])
-    gap = float(np.linalg.norm(at[_LOWER_IN[_MIDDLE]] - at[_UPPER_IN[_MIDDLE]])) / scale
-    shut, opened = max(0.0, 1.0 - gap / 3.0), float(np.clip((gap - 1.2) / 1.5, 0.0, 1.0))
-    if shut > 0:  # lips go over what the warp leaves of the teeth
-        over = np.array([0.0, 1.3 * scale])
-        lips = _filled(cv2, image, np.vstack([upper - over, lower[::-1] + over]), 0.6 * scale)
-        image += (0.9 * shut * lips)[..., None] * (_colour(image, at[_LOWER_LIP].mean(axis=0)) - image)
-    seam = np.zeros(image.shape[:2], np.float32)
-    _stroke(cv2, seam, (upper + lower) / 2, 1.3 * scale, depth=0.55)
-    image *= 1.0 - cv2.GaussianBlur(seam, (0, 0), 0.5 * scale)[..., None] * max(0.0, 1.0 - gap / 4.0)
-    if opened == 0.0:
-        return
-    inside = _filled(cv2, image, np.vstack([upper, lower[::-1]]), 0.5 * scale)
-    reach = min(gap, 7.0 - 1.5 * cavity) / gap
-    edge = upper + (lower - upper) * reach
-    teeth = _filled(cv2, image, np.vstack([upper, edge[::-1]]), 0.5 * scale) * inside * (1.0 - 0.35 * cavity)
-    light = 0.5 + float(image.mean()) / 280.0
-    inner = light * (_CAVITY + teeth[..., None] * (_TEETH - _CAVITY))
-    image += (inside * opened)[..., None] * (inner - image)
-
-
-def _colour(image: Canvas, point: Points) -> NDArray[np.float32]:
-    """Mean colour of the 3 x 3 pixels about a point inside the image."""
-    x, y = np.clip(np.round(point).astype(int), 1, np.array(image.shape[1::-1]) - 2).tolist()
-    return np.asarray(image[y - 1 : y + 2, x - 1 : x + 2].mean(axis=(0, 1)))
-
-
-def _filled(cv2: Any, image: Canvas, polygon: Points, blur_px: float) -> Canvas:
-    """Mask of a polygon, (height, width) 0 to 1, with soft edges."""
-    mask = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255.0, (0, 0), max(blur_px, 0.3)))
-
-
-def _stroke(cv2: Any, dark: Canvas, line: Points, width_px: float, depth: float) -> None:
-    """Darken along a line, in place; OpenCV draws whole widths, so the depth compensates for rounding."""
-    mask = np.zeros(dark.shape, np.uint8)
-    thick = max(1, round(width_px))
-    strength = depth * min(1.0, width_px / thick)
-    cv2.polylines(mask, [np.round(line * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, 4)
-    np.maximum(dark, mask.astype(np.float32) * np.float32(strength / 255.0), out=dark)
-
-
-def _curve(points: Points, parts: int = 6) -> Points:
-    """Catmull-Rom curve through the points."""
-    padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    t = np.linspace(0.0, 1.0, parts, endpoint=False)[:, None, None]
-    p0, p1, p2, p3 = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
-    bends = 2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    return np.vstack([0.5 * bends.transpose(1, 0, 2).reshape(-1, 2), points[-1:]])
-
-
 Image = NDArray[np.uint8]
 
+TEMPLATE_PX: Final = np.array([[37.0, 44.0], [75.0, 44.0], [56.0, 64.0], [40.5, 83.0], [71.5, 83.0]])
+"""(5, 2) eyes, nose and mouth corners in aligned crops."""
+
+PICTURE_PX: Final = (176, 208)
+"""Width and height of a picture; its scale is that of aligned crops."""
+
+CELL_PX: Final = 8
+"""Side of the cells of a picture that a packaged displacement speaks for."""
+
+QUARTER_PX: Final = 0.25
+"""Unit of the packaged displacements."""
+
+STRENGTHS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Strengths of an expression at which the teacher looked, evenly spaced."""
+
+COLUMNS: Final = 4
+"""Pictures in a row of a sheet."""
+
+_NEUTRAL: Final = EMOTIONS.index("neutral")
+_CLOSED: Final = len(EMOTIONS)
+_PEAKS: Final = tuple(at for at in range(len(EMOTIONS)) if at != _NEUTRAL)
+_ROWS: Final = 2
+_ENLARGED: Final = 1.5  # from this scale on the morph is done at the picture's own
+_FAINTEST: Final = 0.03  # share of a picture below which it is not faded in
+_LID_PX: Final = (13.0, 8.0)  # half an eye's width and height, with its lids
 _NOISE: Final = 2.0
+_STEP: Final = 7  # faces from one seed to the next
+_ASSETS: Final = files("emer_edge.data") / "synth" / "assets"
+_FACES: Final = "faces.npz"
+
+
+@dataclass(frozen=True)
+class Pose:
+    """The (2, 3) map from pixels of a picture to those of the output, and the output's width and height."""
+
+    matrix: NDArray[np.float64]
+    size: tuple[int, int] = (FACE_SIZE_PX, FACE_SIZE_PX)
+
+    def jittered(self, degrees: float, scale: float, shift: tuple[float, float]) -> Pose:
+        """Turn by `degrees` and grow by `scale` about the output's centre, then move by `shift` pixels."""
+        angle = np.deg2rad(degrees)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        centre = np.array(self.size, np.float64) / 2
+        offset = turn @ (self.matrix[:, 2] - centre) + centre + shift
+        return Pose(np.column_stack([turn @ self.matrix[:, :2], offset]), self.size)
+
+    def place(self, points: Points) -> Points:
+        """Map (n, 2) points of a picture to the output."""
+        return np.asarray(points @ self.matrix[:, :2].T + self.matrix[:, 2])
+
+
+def align_pose(points: Points) -> Pose:
+    """The pose that maps (5, 2) landmarks to `TEMPLATE_PX`: least-squares similarity (Umeyama, 1991)."""
+    mean_from, mean_to = points.mean(axis=0), TEMPLATE_PX.mean(axis=0)
+    a = (points - mean_from) @ np.array([1.0, 1j])
+    b = (TEMPLATE_PX - mean_to) @ np.array([1.0, 1j])
+    factor = np.vdot(a, b) / np.vdot(a, a)
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return Pose(np.column_stack([linear, mean_to - linear @ mean_from]))
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """What `faces.npz` holds of n faces.
+
+    Attributes:
+        points: (n, 8, 5, 2) float32, landmarks in every picture, pixels: eyes, nose tip, mouth corners.
+        moves: (n, 7, 26, 22, 2) int8, x and y by which cells of the neutral picture move to a peak, quarter pixels.
+        seen: (n, 7, 5, 7) float32, the teacher's probabilities of `EMOTIONS` for each shown emotion at `STRENGTHS`.
+    """
+
+    points: NDArray[np.float32]
+    moves: NDArray[np.int8]
+    seen: NDArray[np.float32]
+
+
+@lru_cache(maxsize=1)
+def packaged() -> Packaged:
+    """Read `faces.npz`.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        with (_ASSETS / _FACES).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            points, moves, seen = (arrays[name] for name in ("points", "moves", "seen"))
+            return Packaged(points.astype(np.float32), moves, seen.astype(np.float32))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(_FACES) from error
+
+
+@lru_cache(maxsize=4)
+def _pictures(face: int) -> NDArray[np.uint8]:
+    """(8, 208, 176, 3) uint8, B, G, R: the sheet of a face, cut up."""
+    cv2, name = import_cv2(), f"{face:03d}.jpg"
+    width, height = PICTURE_PX
+    try:
+        encoded = np.frombuffer((_ASSETS / name).read_bytes(), np.uint8)
+        sheet = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except OSError as error:
+        raise _damaged(name) from error
+    if sheet is None or sheet.shape != (_ROWS * height, COLUMNS * width, 3):
+        raise _damaged(name)
+    tiles = sheet.reshape((_ROWS, height, COLUMNS, width, 3)).swapaxes(1, 2)
+    return np.ascontiguousarray(tiles.reshape(_ROWS * COLUMNS, height, width, 3))
+
+
+def _damaged(name: str) -> DataError:
+    return DataError(f"{_ASSETS / name}, a packaged face, is missing or damaged: {install_line('synth')} anew")
+
+
+def face_of(seed: int, participant: int) -> int:
+    """The face of a participant, numbered from 1; -> row of `packaged`.
+
+    The faces are two halves. Odd and even seeds begin with different ones, and each seed somewhere else: so two data
+    sets of up to 60 people share no face if one seed is odd and one even. Participants beyond the last begin again.
+    """
+    half = len(packaged().points) // 2
+    row = (participant - 1) % (2 * half)
+    return (seed + row // half) % 2 * half + (row % half + _STEP * (seed // 2)) % half
+
+
+def seen(face: int, shown: str, strength: float) -> NDArray[np.float64]:
+    """The teacher's (7,) probabilities of `EMOTIONS` for a face that shows an emotion at a strength of 0 to 1."""
+    table = packaged().seen[face, EMOTIONS.index(shown)]
+    at = min(max(strength, 0.0), 1.0) * (len(STRENGTHS) - 1)
+    below = min(int(at), len(STRENGTHS) - 2)
+    found = table[below] + (at - below) * (table[below + 1] - table[below])
+    return np.asarray(found / found.sum(), np.float64)
 
 
 @dataclass(frozen=True)
@@ -162,71 +161,127 @@ class Appearance:
     """A participant's face, whatever the expression.
 
     Attributes:
-        shape: (n, 2) displacement of the landmarks, pixels of the portrait.
+        face: row of `packaged`.
+        stretch: (2,) factors of its width and height.
         tint: (3,) gains of B, G, R.
         gamma: tone curve; above 1 is darker.
         light: how much brighter the right and the lower edge is than the opposite one, as a fraction.
-        brow: thickness and darkness of the brows, 0 to 1.
     """
 
-    shape: Points
+    face: int
+    stretch: NDArray[np.float64]
     tint: NDArray[np.float64]
     gamma: float = 1.0
     light: tuple[float, float] = (0.0, 0.0)
-    brow: float = 0.6
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Appearance:
-        """Draw a participant."""
-        offset = LANDMARKS - LANDMARKS[indices("nose_tip")]
-        shape = offset * rng.normal(0, (0.035, 0.03))  # width and height of the face
-        shape[:, 0] += np.where(offset[:, 1] > 15, offset[:, 0] * rng.normal(0, 0.05), 0.0)  # jaw
-        shape[:, 1] += np.where(offset[:, 1] > 35, rng.normal(0, 1.2), 0.0)  # chin
-        for side in ("left", "right"):
-            eye = indices(f"lid_{side}", f"bag_{side}", f"eye_{side}")
-            shape[eye] += (LANDMARKS[eye] - LANDMARKS[eye].mean(axis=0)) * rng.normal(0, 0.05)
-        shape[indices("brow"), 1] += rng.normal(0, 1.0)
-        shape[indices("mouth", "upper", "lower"), 1] += rng.normal(0, 1.0)
-        warmth, lightness, green = rng.normal(0, (0.05, 0.08, 0.015))
+    def of(cls, seed: int, participant: int) -> Appearance:
+        """The looks of a participant, numbered from 1."""
+        rng = np.random.default_rng([seed, 4, participant])
+        warmth, lightness, green = rng.normal(0, (0.04, 0.06, 0.012))
         return cls(
-            shape=shape,
+            face=face_of(seed, participant),
+            stretch=1.0 + rng.normal(0, (0.025, 0.02)),
             tint=np.exp(lightness + np.array([-warmth, green, warmth])),
-            gamma=float(np.exp(rng.normal(0.12, 0.12))),
-            light=(rng.normal(0, 0.12), rng.normal(0, 0.12)),
-            brow=rng.uniform(0.35, 0.95),
+            gamma=float(np.exp(rng.normal(0.0, 0.1))),
+            light=(rng.normal(0, 0.1), rng.normal(0, 0.1)),
         )
 
+    @property
+    def stretched(self) -> NDArray[np.float64]:
+        """(2, 3) map of a picture's pixels that stretches it about its middle."""
+        return np.column_stack([np.diag(self.stretch), (1.0 - self.stretch) * np.array(PICTURE_PX) / 2])
 
-def landmarks(units: NDArray[np.float64], who: Appearance) -> Points:
-    """(n, 2) landmarks of a participant with these action units, in pixels of the portrait."""
-    return expressive_landmarks(units) + who.shape
+
+def landmarks(amounts: NDArray[np.float64], who: Appearance) -> Points:
+    """(5, 2) eye centres, nose tip and mouth corners of a participant, in pixels of a stretched picture."""
+    points = packaged().points[who.face].astype(np.float64)
+    moved = points[_NEUTRAL] + np.tensordot(_shares(amounts), points[list(_PEAKS)] - points[_NEUTRAL], axes=1)
+    return Pose(who.stretched).place(moved)
 
 
 def render(
-    units: NDArray[np.float64], who: Appearance, pose: Pose | None = None, rng: np.random.Generator | None = None
+    amounts: NDArray[np.float64],
+    who: Appearance,
+    pose: Pose | None = None,
+    rng: np.random.Generator | None = None,
+    *,
+    eyes_closed: bool = False,
 ) -> Image:
     """Draw one face.
 
     Args:
-        units: strengths of the action units, from `action_units`.
+        amounts: (7,) of each of `EMOTIONS`, 1 for its peak; that of neutral changes nothing.
         who: the participant.
         pose: by default the face is aligned to `TEMPLATE_PX` in a 112 x 112 crop.
         rng: of the camera's noise; None for no noise.
+        eyes_closed: in a blink.
 
     Returns:
         (height, width, 3) uint8, B, G, R.
 
     Raises:
+        DataError: the package's pictures are damaged.
         MissingExtraError: OpenCV is not installed.
     """
     cv2 = import_cv2()
-    points = landmarks(units, who)
-    pose = pose or align_pose(points)
-    source = source_map(cv2, points, pose)
-    warped = cv2.remap(portrait(), source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    image = warped.astype(np.float32)
-    _paint(cv2, image, pose.place(points), units, brow=who.brow)
+    pose = pose or align_pose(landmarks(amounts, who))
+    there = (_square(pose.matrix) @ _square(who.stretched))[:2]
+    if np.hypot(*there[:, 0]) < _ENLARGED:
+        return _expose(cv2, _morph(amounts, who.face, there, pose.size, shut=eyes_closed), who, rng)
+    whole = _morph(amounts, who.face, np.eye(2, 3), PICTURE_PX, shut=eyes_closed)
+    image = cv2.warpAffine(whole, there, pose.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _expose(cv2, image, who, rng)
+
+
+def _morph(
+    amounts: NDArray[np.float64], face: int, there: NDArray[np.float64], size: tuple[int, int], *, shut: bool
+) -> NDArray[np.float32]:
+    """(height, width, 3) float32: the pictures of a face, moved and faded; `there` maps a picture to the output."""
+    cv2 = import_cv2()
+    pictures, moves, shares = _pictures(face), packaged().moves[face], _shares(amounts)
+    back = np.linalg.inv(_square(there))[:2]
+    to_cells = back / CELL_PX
+    to_cells[:, 2] += 0.5 / CELL_PX - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+    def moved(shares_of: dict[int, float]) -> NDArray[np.float32]:
+        cells = sum(np.float32(QUARTER_PX * share) * moves[at].astype(np.float32) for at, share in shares_of.items())
+        return np.asarray(cv2.warpAffine(cells, to_cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+    def drawn(at: int, where: NDArray[np.float32]) -> NDArray[np.float32]:
+        picture = cv2.remap(pictures[at], where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(picture.astype(np.float32))
+
+    shown = {at: float(share) for at, share in zip(_PEAKS, shares, strict=True) if share}
+    x, y = np.arange(size[0])[None, :, None], np.arange(size[1])[:, None, None]
+    place = np.asarray(back[:, 0] * x + back[:, 1] * y + back[:, 2], np.float32)
+    if shown:
+        place -= moved(shown)
+    faded = {at: share for at, share in shown.items() if share >= _FAINTEST}
+    image: NDArray[np.float32] = np.float32(1.0 - sum(faded.values())) * drawn(_NEUTRAL, place)
+    for at, share in faded.items():
+        image += np.float32(share) * drawn(at, place + moved({at: 1.0}))
+    if shut:
+        lids = _lids(place, packaged().points[face, _CLOSED, :2])[..., None]
+        image += lids * (drawn(_CLOSED, place) - image)
+    return image
+
+
+def _shares(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(6,) shares of the peaks: the amounts, scaled down where their sum is above 1."""
+    peaks = np.maximum(amounts[list(_PEAKS)], 0.0)
+    return np.asarray(peaks / max(1.0, float(peaks.sum())))
+
+
+def _square(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.vstack([matrix, [0.0, 0.0, 1.0]])
+
+
+def _lids(place: NDArray[np.float32], eyes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(height, width) 0 to 1, where the eyes and their lids are; `eyes` (2, 2) in pixels of a picture."""
+    off = (place[..., None, :] - eyes) / np.array(_LID_PX, np.float32)
+    return np.asarray(np.exp(-np.square(np.square(off).sum(axis=-1))).max(axis=-1), np.float32)
 
 
 def _expose(cv2: Any, image: NDArray[np.float32], who: Appearance, rng: np.random.Generator | None) -> Image:

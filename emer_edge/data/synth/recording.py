@@ -27,13 +27,12 @@ from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
 from emer_edge.data.recordings import RECORDING_FILE, write_recording_file
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
-from emer_edge.data.synth.faces import Appearance, render
+from emer_edge.data.synth.faces import PICTURE_PX, Appearance, Pose, render
 from emer_edge.data.synth.gaze import Feeling
 from emer_edge.data.synth.plan import CLIP_SECONDS
-from emer_edge.data.synth.portrait import Pose, action_units
 
 _SIZE_PX: Final = (640, 480)
-_SCALE: Final = 1.95  # the portrait is 360 x 270: a little larger than the scene, so that it can move
+_SCALE: Final = 2.4  # of a picture: a little higher than the scene, so that it can move; its edges go on to the sides
 _RISE_S: Final = 0.8
 _PARTICIPANT: Final = 1  # their numbers, as in a data set of the same seed
 _FILM: Final = 1
@@ -123,10 +122,10 @@ def scene_frames(script: Sequence[Act], seconds: float, seed: int = 0, fps: int 
         ConfigurationError: an empty or unordered script, an unknown emotion, or a length below one frame.
     """
     _check(script, seconds, fps)
-    who = Appearance.draw(np.random.default_rng([seed, 4, _PARTICIPANT]))
+    who = Appearance.of(seed, _PARTICIPANT)
     rng = np.random.default_rng([seed, 7, _PARTICIPANT])
     frequency, phase = rng.uniform(0.05, 0.4, 8), rng.uniform(0, 2 * np.pi, 8)
-    centre = np.array([180.0, 130.0])  # of the portrait
+    centre = np.array(PICTURE_PX) / 2
     base = Pose(np.column_stack([_SCALE * np.eye(2), np.array(_SIZE_PX) / 2 - _SCALE * centre]), _SIZE_PX)
     amounts = np.zeros(len(EMOTIONS))
     blink_s = rng.uniform(1.0, 4.0)
@@ -141,7 +140,7 @@ def scene_frames(script: Sequence[Act], seconds: float, seed: int = 0, fps: int 
         waves = np.sin(2 * np.pi * time_s * frequency + phase)
         turn, grow = 0.8 * (waves[0] + waves[1]), 1.0 + 0.008 * (waves[2] + waves[3])
         pose = base.jittered(turn, grow, (3.0 * (waves[4] + waves[5]), 2.5 * (waves[6] + waves[7])))
-        yield render(action_units(amounts, eyes_closed=time_s >= blink_s), who, pose, rng)
+        yield render(amounts, who, pose, rng, eyes_closed=time_s >= blink_s)
 
 
 def _check(script: Sequence[Act], seconds: float, fps: int) -> None:

@@ -33,10 +33,9 @@ from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
 from emer_edge.data.synth.eyes import RATE_HZ, EyeTraits, record
-from emer_edge.data.synth.faces import Appearance, landmarks, render
+from emer_edge.data.synth.faces import Appearance, align_pose, landmarks, render
 from emer_edge.data.synth.gaze import Feeling
-from emer_edge.data.synth.plan import CLIP_SECONDS, ClipPlan, ExpressionCourse, plan_clips
-from emer_edge.data.synth.portrait import action_units, align_pose
+from emer_edge.data.synth.plan import CLIP_SECONDS, ClipPlan, plan_clips
 
 _CREATED: Final = datetime(2024, 1, 1)  # fixed, because XLSX files hold their date of creation
 
@@ -86,7 +85,7 @@ def synthesise(
 
     Args:
         out: the folder to make.
-        participants: 5 or more, in five folds that share none.
+        participants: 5 or more, in five folds that share no face (people beyond the 120 packaged ones begin again).
         seed: same seed and numbers, same bytes.
         clips_per_participant: of different films.
         frames: least face crops per clip; up to a quarter more.
@@ -100,7 +99,7 @@ def synthesise(
 
     Raises:
         OutputExistsError: `out` exists and `force` is not set, or it holds files of others.
-        DataError: `out` exists and is no synthetic data set, or can't be written.
+        DataError: `out` exists and is no synthetic data set, or can't be written, or the package's faces are damaged.
         ConfigurationError: a number out of range.
         MissingExtraError: OpenCV or XlsxWriter is not installed.
     """
@@ -164,22 +163,21 @@ def _write_clip(root: Path, seed: int, frames: int, plan: ClipPlan) -> None:
 
 def clip_faces(plan: ClipPlan, seed: int, frames: int) -> Iterator[NDArray[np.uint8]]:
     """Draw the aligned crops of a clip, (112, 112, 3) uint8 B, G, R, at equal intervals."""
-    who = Appearance.draw(np.random.default_rng([seed, 4, plan.participant]))
+    who = Appearance.of(seed, plan.participant)
     rng = np.random.default_rng([seed, 5, plan.participant, plan.film])
-    course = ExpressionCourse.draw(rng, CLIP_SECONDS, plan.leaks)
     shown, felt = EMOTIONS.index(plan.shown), EMOTIONS.index(plan.felt)
-    idle = rng.dirichlet(np.full(len(EMOTIONS), 0.5)) * rng.uniform(0.0, 0.12)
+    idle = rng.dirichlet(np.full(len(EMOTIONS), 0.5)) * rng.uniform(0.0, 0.06)
     count = frames + int(rng.integers(0, frames // 4 + 1))
     for number in range(1, count + 1):
         time_s = number * CLIP_SECONDS / count
         amounts = idle * rng.uniform(0.5, 1.0)
-        amounts[shown] += plan.shown_strength * course.shown(time_s) * rng.uniform(0.92, 1.0)
-        amounts[felt] += 0.6 * course.leaked(time_s)
-        units = action_units(amounts, eyes_closed=bool(rng.random() < _BLINKING))
-        pose = align_pose(landmarks(units, who)).jittered(
+        amounts[shown] += plan.shown_strength * plan.course.shown(time_s) * rng.uniform(0.92, 1.0)
+        amounts[felt] += 0.6 * plan.course.leaked(time_s)
+        blinks = bool(rng.random() < _BLINKING)
+        pose = align_pose(landmarks(amounts, who)).jittered(
             rng.normal(0, 1.5), 1.0 + rng.normal(0, 0.012), (rng.normal(0, 0.8), rng.normal(0, 0.8))
         )
-        yield render(units, who, pose, rng)
+        yield render(amounts, who, pose, rng, eyes_closed=blinks)
 
 
 def clip_eyes(plan: ClipPlan, seed: int) -> NDArray[np.float64]:

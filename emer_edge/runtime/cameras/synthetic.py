@@ -1,4 +1,4 @@
-"""A camera that needs no hardware: the packaged portrait, acting, as `emer-edge simulate recording` draws it."""
+"""A camera that needs no hardware: a rendered face, acting, as `emer-edge simulate recording` draws it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class SyntheticGrabber(Grabber):
 
 SYNTHETIC: Final = CameraDriver(
     name="synthetic",
-    help="a camera that needs no hardware: the packaged portrait, acting",
+    help="a camera that needs no hardware: a rendered face, acting",
     example="synthetic://?fps=30&seed=0",
     parameters={
         "fps": "images per second, 30 by default",

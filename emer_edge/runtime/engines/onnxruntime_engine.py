@@ -72,7 +72,15 @@ class OnnxRuntimeEngine:
             options.add_session_config_entry(key, value)
         options.log_severity_level = 4  # what fails raises; its own log would be a second message, in colours
         try:
-            make = partial(onnxruntime.InferenceSession, part.content, options, providers=["CPUExecutionProvider"])
+            # Parts hold nothing to fold. One that did would be computed while it is loaded, for hours perhaps; versions
+            # up to 1.23 at least (Python 3.10's last) load under Python's lock, where no deadline is heard.
+            make = partial(
+                onnxruntime.InferenceSession,
+                part.content,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=["ConstantFolding"],
+            )
             self._session: Any = within(FIRST_RUN_S, f"the loading of {part.path}", make)
         except EngineError:
             raise

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result, State
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.outputs.base import Host, Output, target_of
+from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.web_access import PageAddress, check_token
 from emer_edge.runtime.outputs.web_server import WebHandler, WebServer
 from emer_edge.runtime.pipeline import Summary
@@ -49,7 +49,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class Metrics(Output):
-    """Serves `/metrics`.
+    """Serves `/metrics`, and `/healthz`.
 
     In a run of several streams every metric of one stream has the label `stream`; a step, which all share, and the
     process have one series. To Prometheus an empty label is the same as none. The port is taken at once; port 0 takes a
@@ -75,7 +75,8 @@ class Metrics(Output):
         address, token = PageAddress(*options), os.environ.get(METRICS_TOKEN) or None
         if token is not None:
             check_token(token)
-        server = self._server = _MetricsServer("--metrics", address, token, say=host.say)
+        pace = self._pace = Pace(host.pipeline.bundle.manifest.window.hop_ns)
+        server = self._server = _MetricsServer("--metrics", address, token, pace=pace, say=host.say)
         server.registry = registry
         self._thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
         self._thread.start()
@@ -96,6 +97,7 @@ class Metrics(Output):
     def result(self, result: Result) -> bool:
         """Keep the newest of each stream."""
         self._newest[result.stream] = result
+        self._pace.mark()
         return True
 
     def end(self, summary: Summary | None) -> None:
@@ -129,7 +131,6 @@ class _Collector:
         self._pipeline, self._outputs, self._newest = host.pipeline, host.outputs, newest
         self._several = None not in host.pipeline.streams
         self._own = ["stream"] if self._several else []
-        self._began_s = time.time()
 
     def collect(self) -> Iterator[Any]:
         """Counters, gauges, cumulative histograms and the losses of the outputs."""
@@ -165,11 +166,11 @@ class _Collector:
             tail = [name or ""][: len(own)]
             core, newest = stream.core, self._newest.get(name)
             for state in State:
-                results.add_metric([state.value, *tail], core.states[state] if core else 0, created=self._began_s)
-            frames.add_metric(tail, core.evidence.faces.frames if core else 0, created=self._began_s)
-            samples.add_metric(tail, core.evidence.samples if core else 0, created=self._began_s)
+                results.add_metric([state.value, *tail], core.states[state] if core else 0)
+            frames.add_metric(tail, core.evidence.faces.frames if core else 0)
+            samples.add_metric(tail, core.evidence.samples if core else 0)
             for place, count in (core.drops() if core else {}).items():
-                dropped.add_metric([place, *tail], count, created=self._began_s)
+                dropped.add_metric([place, *tail], count)
             filling.add_metric(tail, newest.filling_s if newest else 0)
             degraded.add_metric(tail, len(newest.degraded) if newest else 0)
             if newest is not None:

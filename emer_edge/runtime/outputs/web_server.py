@@ -22,6 +22,7 @@ from time import monotonic, sleep
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
+from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.web_access import Access, PageAddress, refused_binding
 from emer_edge.runtime.say import Say
 
@@ -53,10 +54,12 @@ class WebServer(ThreadingHTTPServer):
         flag: of the command line, for messages.
         address: port 0 takes a free one.
         token: that visitors must give, or None.
+        pace: of the run's results.
         say: called once when answering fails.
 
     Attributes:
         handler: answers on a connection.
+        pace: as above.
         address: with its real port.
         access: decides who may read.
         head_s: a request whose head is not whole after so long is dropped; so is a connection without one.
@@ -73,8 +76,8 @@ class WebServer(ThreadingHTTPServer):
     allow_reuse_port = False  # newer Pythons would share a busy port silently
     request_queue_size = 128
 
-    def __init__(self, flag: str, address: PageAddress, token: str | None, *, say: Say) -> None:
-        self.address_family, self._say = address.family, say
+    def __init__(self, flag: str, address: PageAddress, token: str | None, *, pace: Pace, say: Say) -> None:
+        self.address_family, self.pace, self._say = address.family, pace, say
         self._strangers: dict[socket.socket, str] = {}  # connection -> whose; the oldest first
         self._proved: set[socket.socket] = set()
         self._due_s: dict[socket.socket, float] = {}  # connection -> when the head of its next request is to be whole
@@ -222,6 +225,10 @@ class WebHandler(BaseHTTPRequestHandler):
             self.refuse(HTTPStatus.MISDIRECTED_REQUEST, "this machine has no such name; use its IP address")
         elif access.foreign(headers):
             self.refuse(HTTPStatus.FORBIDDEN, "another site asks for this page; open it by its address")
+        elif target.path == "/healthz":  # without a token: it says no more than that a run is on
+            trouble = self._web.pace.trouble()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+            self.send(status, f"{trouble or 'results come at their pace'}\n".encode(), "text/plain")
         else:
             self.answer(target)
 

@@ -18,6 +18,7 @@ from emer_edge.runtime.board_watch import BoardWatch
 from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.engines import PlacedPart, check_engine
+from emer_edge.runtime.engines.placing import drivers_of
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source, check_sources
 from emer_edge.runtime.pipeline.core import Stepper
@@ -43,7 +44,8 @@ class Pipeline:
 
     Args:
         bundle: a bundle or its folder.
-        camera, tracker: of one person (see `Source`); without a tracker the FER heads alone are read.
+        camera: of one person (see `Source`).
+        tracker: of that person; without one the FER heads alone are read.
         sources: of several people, instead; the results carry their names (`Result.stream`).
         machine: engine, threads and pace.
         say: reports when a source goes and comes back, and when eye columns can't be right.
@@ -60,7 +62,8 @@ class Pipeline:
         BundleError, EngineError, CameraError, TrackerError: on entry, what can't be opened; of several people, the
             message names the stream.
         ConfigurationError: arguments that make no sense, such as two streams of one name, or `fast` on a live source;
-            on entry, no eye tracker for a bundle that needs one.
+            on entry, no eye tracker for a bundle that needs one, and where engines may have to be built, what `check`
+            finds.
     """
 
     root = Path("/")
@@ -263,6 +266,8 @@ class Pipeline:
         if self._session is None:
             for stream in self.streams.values():
                 stream.refuse_blind()
+            if any(driver.builds for driver in drivers_of(self.machine.engine)):
+                self.check()  # before minutes of building, not after
             self._session = Session(self.bundle, self.machine.engine, self.machine.threads)
             self._session.warm_up()
         return self._session

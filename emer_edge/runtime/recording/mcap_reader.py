@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,16 @@ def begins_as_mcap(path: Path) -> bool:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
+
+
+def breaks_off(path: Path) -> bool:
+    """Whether a file lacks the end that MCAP files have: its run was killed, or the file was cut."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_MAGIC), os.SEEK_END)
+            return file.read() != _MAGIC
+    except OSError:
+        return True
 
 
 def read_head(path: Path, whole: bool = True) -> messages.RecordingHead:

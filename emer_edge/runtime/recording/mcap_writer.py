@@ -159,6 +159,7 @@ def _result(heads: Mapping[str, Sequence[str]], marker: dict[str, Any]) -> dict[
     }
     return _object(
         {
+            "schema": _TEXT,
             "begin_ns": _INTEGER,
             "end_ns": _INTEGER,
             "state": _TEXT,

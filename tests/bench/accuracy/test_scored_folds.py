@@ -102,7 +102,7 @@ def test_a_bundle_that_names_no_fold_needs_one(manifest: Manifest) -> None:
     assert fold_of(manifest, 4) == 4
     unknown = msgspec.structs.replace(manifest, data=None)
     refuse_known_clips(unknown, ())
-    with pytest.raises(DataError, match="--folds"):
+    with pytest.raises(DataError, match="--fold"):
         fold_of(unknown, None)
 
 

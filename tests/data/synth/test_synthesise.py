@@ -10,7 +10,9 @@ import pytest
 from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.core.heads import EMOTIONS, HEADS
 from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.labels import SHARE_COLUMNS
 from emer_edge.data.synth import synthesise
+from emer_edge.data.synth.faces import face_of, seen
 from emer_edge.data.synth.plan import plan_clips
 from emer_edge.data.synth.synthesise import clip_faces
 
@@ -56,6 +58,10 @@ def test_the_reader_opens_it_without_a_word(small: Path) -> None:
         assert EMOTIONS[int(clip.labels["er-7"])] == plan.labels["ER_Emotion"]
         assert EMOTIONS[int(clip.labels["fer-7"])] == plan.labels["FER_Emotion"]
         assert clip.labels["fer-intensity"] == plan.labels["FER_Intensity"]
+        assert clip.shares["fer-7"] == pytest.approx(
+            [plan.labels[column] for column in SHARE_COLUMNS.values()], abs=3e-4
+        )
+        assert int(np.argmax(clip.shares["fer-7"])) == clip.labels["fer-7"]
         assert 8 <= len(clip.frame_paths) <= 10
     first = dataset.clips[0]
     track = first.eye()
@@ -96,6 +102,27 @@ def test_force_replaces_a_synthetic_set_and_failure_leaves_nothing(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     synthesise(out, 5, 1, 1, 8, force=True)
     assert _digests(out) != before
+
+
+def test_shown_emotions_are_what_the_teacher_sees_and_no_plan() -> None:
+    plans = plan_clips(24, 10, 0)
+    for plan in plans:
+        shares = [plan.labels[column] for column in SHARE_COLUMNS.values()]
+        assert sum(map(float, shares)) == pytest.approx(1.0, abs=5e-4)
+        assert plan.labels["FER_Emotion"] == EMOTIONS[int(np.argmax(shares))]
+        times_s = np.linspace(0.0, 12.0, 121)[1:].tolist()
+        face = face_of(0, plan.participant)
+        looks = [seen(face, plan.shown, plan.shown_strength * plan.course.shown(time_s)) for time_s in times_s]
+        assert np.abs(np.mean(looks, axis=0) - np.array(shares, float)).max() < 0.06
+    # Weak or short expressions are doubtful, or neutral to the teacher.
+    doubts = [max(float(plan.labels[column]) for column in SHARE_COLUMNS.values()) for plan in plans]
+    assert 0.5 < np.mean(np.array(doubts) > 0.7) < 0.99
+    assert all(plan.shown == "neutral" for plan in plans if plan.shown_strength < 0.5)
+
+
+def test_people_beyond_the_last_face_share_a_fold_with_their_double() -> None:
+    folds = {plan.participant: plan.fold for plan in plan_clips(130, 1, 0)}
+    assert all(folds[participant] == folds[participant + 120] for participant in range(1, 11))
 
 
 def test_too_few_frames_are_refused(tmp_path: Path) -> None:

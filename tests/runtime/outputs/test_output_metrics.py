@@ -111,6 +111,7 @@ def test_no_emotion_is_told(scraped: tuple[dict[str, float], Summary, list[Resul
         re.search(rf"\b{name}\b", text) for head in bundle.manifest.heads for name in (head.name, *head.classes)
     )
     assert "gap" not in text
+    assert "_created" not in text  # a series beside each counter, that nobody asks for
 
 
 def test_drops_are_told_as_the_run_counts_them(bundle: Bundle, video: Path, tracker: Path) -> None:

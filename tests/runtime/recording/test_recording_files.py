@@ -18,7 +18,7 @@ import pytest
 import pyxdf
 from mcap.reader import SeekingReader
 from msgspec import structs
-from recording_inputs import Kept, recorded
+from recording_inputs import Kept, check_schema, conforms, recorded
 from runtime_inputs import write_tracker, write_video
 
 import emer_edge.core.packages
@@ -72,33 +72,6 @@ def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     kept = Kept()
     play(pipeline, [Recorder(options, Host(pipeline, say=lambda sentence: None)), Marking(pipeline), kept])
     return path, kept.results
-
-
-def check_schema(schema: dict[str, Any], where: str = "") -> None:
-    """Hold a schema to what Foxglove's reader knows (packages/mcap-support/src/parseJsonSchema.ts)."""
-    assert schema["type"] in ("object", "array", "string", "number", "integer", "boolean"), where
-    if schema["type"] == "object":
-        for name, each in schema.get("properties", {}).items():
-            check_schema(each, f"{where}.{name}")
-        assert set(schema.get("required", ())) <= schema.get("properties", {}).keys()
-    if schema["type"] == "array":
-        assert schema["items"]["type"] != "array", where
-        check_schema(schema["items"], where + "[]")
-    assert schema.get("contentEncoding") in (None, "base64")
-
-
-def conforms(value: Any, schema: dict[str, Any], where: str = "") -> None:
-    """Hold a value to a schema, and to having no property that the schema does not name."""
-    kind = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool}
-    assert isinstance(value, kind[schema["type"]]), f"{where}: {value!r}"  # type: ignore[arg-type]
-    if schema["type"] == "object":
-        assert set(schema.get("required", ())) <= value.keys(), where
-        for name, each in value.items():
-            if schema.get("properties"):
-                conforms(each, schema["properties"][name], f"{where}.{name}")
-    if schema["type"] == "array":
-        for each in value:
-            conforms(each, schema["items"], where + "[]")
 
 
 def test_every_message_is_as_its_schema_says(run: tuple[Path, list[Result]]) -> None:

@@ -74,13 +74,14 @@ def test_garbage_in_a_run_is_said_with_an_example(sending, said) -> None:
         return head + f"{seconds * 1e6:.0f}," + ("0.4,0.5\r\n" if seconds < 2 else "eyes\x1b[2J,lost\r\n")
 
     with open_tracker(sending(text), TrackerOptions(say=said.append, wait_s=10.0)) as tracker:
-        reader = threading.Thread(target=lambda: list(tracker))
+        reader = threading.Thread(target=lambda: list(tracker), daemon=True)
         reader.start()
         deadline = time.monotonic() + 30
         while not said and time.monotonic() < deadline:
             time.sleep(0.05)
         troubles = tracker.troubles
-    reader.join()
+    reader.join(30)
+    assert not reader.is_alive()
     assert "has sent nothing that can be read for 2 s" in said[0]
     assert "eyes[2J,lost'" in said[0]
     assert "has sent nothing for" not in said[0]

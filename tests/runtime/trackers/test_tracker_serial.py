@@ -243,6 +243,6 @@ def test_a_port_without_permission_names_the_group(line: Line) -> None:
         "os.getuid() or os.setuid(65534)\n"
         f"try:\n    open_tracker({line.path!r})\nexcept TrackerError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.startswith(f"this user may not open {line.path}")
     assert "sudo usermod -aG dialout $USER" in done.stdout

@@ -84,13 +84,18 @@ def build_bundle(
     Raises:
         BundleError: no parts for TensorRT, or parts that break the rule of `emer_edge.bundle.tensorrt_rule`.
         ConfigurationError: options that the package does not know.
-        EngineError: no TensorRT, too little memory, or a part is refused, in TensorRT's words.
+        EngineError: no TensorRT, too little memory, no folder `output`, or a part is refused, in TensorRT's words.
     """
     options, say = options or BuildOptions(), say or logging.getLogger("emer_edge").warning
     names = bundle.parts(TENSORRT)
     if not names:
         raise BundleError(f"{bundle.path} has no parts for TensorRT; export it again")
     ensure_buildable({name: bundle.part(TENSORRT, name).content for name in names})
+    if output is not None:  # before minutes of building, not after
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(f"the folder {output} can't be made: {error.strerror}") from None
     toolkit = load_toolkit(options.package)
     options = replace(options, package=toolkit.can.package)
     gpu = find_gpu()

@@ -22,6 +22,7 @@ import msgspec
 from platformdirs import user_cache_path
 
 from emer_edge.bundle import Part
+from emer_edge.core.ownership import why_not_mine
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import write_private
 from emer_edge.runtime.engines.tensorrt.builder import RECIPE, BuildOptions, build_plan
@@ -306,7 +307,5 @@ def _read_checked(path: Path, most: int | None = None) -> bytes:
 
 
 def _ensure_private(status: os.stat_result, what: str) -> None:
-    if status.st_uid != os.geteuid():
-        raise _UnfitError(f"{what} belongs to another user, so it is not trusted")
-    if status.st_mode & 0o022:
-        raise _UnfitError(f"{what} can be written by others, so it is not trusted")
+    if why := why_not_mine(status):
+        raise _UnfitError(f"{what} {why}, so it is not trusted")

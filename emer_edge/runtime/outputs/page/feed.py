@@ -2,26 +2,26 @@
 
 There is no queue: a visitor that was away or has a slow connection gets the newest items, and for the traces the values
 of up to two minutes in between.
-Format: WHATWG HTML, "Server-sent events".
 """
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
-from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.outputs.base import Output
+from emer_edge.runtime.outputs.pace import Pace
+from emer_edge.runtime.outputs.page import events
+from emer_edge.runtime.outputs.page.events import event
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.sensor_health import SensorMeter
 from emer_edge.runtime.pipeline import Stream
@@ -47,6 +47,7 @@ class Feed(Output):
         stream: of the run.
         feeds: of all streams, this one included: visitors of one see the states of the others.
         video: its images.
+        pace: of the run's results.
 
     Attributes:
         video: as above.
@@ -58,15 +59,15 @@ class Feed(Output):
 
     name = "page"
 
-    def __init__(self, stream: Stream, feeds: Mapping[str | None, Feed], video: Video) -> None:
+    def __init__(self, stream: Stream, feeds: Mapping[str | None, Feed], video: Video, pace: Pace) -> None:
         manifest = self._manifest = stream.bundle.manifest
         self._run, self._display = stream, stream.display
-        self._stream, self._feeds, self.video = stream.name, feeds, video
+        self._stream, self._feeds, self.video, self._pace = stream.name, feeds, video, pace
         self._changed = threading.Condition()
         self._result: Result | None = None
         self.results = 0
         self._made: tuple[int, bytes] = (0, b"")
-        self._trace: deque[tuple[int, dict[str, Any]]] = deque(
+        self._trace: deque[tuple[int, events.Point]] = deque(
             maxlen=math.ceil(_TRACE_S / (manifest.window.hop_ns * 1e-9))
         )
         self._gaze: tuple[float, float] | None = None
@@ -80,10 +81,11 @@ class Feed(Output):
     def result(self, result: Result) -> bool:
         """Take a result; it is encoded only when a visitor reads it. Always True: visitors come and go."""
         self.meter.mark()
+        self._pace.mark()
         with self._changed:
             self._result = result
             self.results += 1
-            self._trace.append((self.results, _point(result)))
+            self._trace.append((self.results, events.point(result)))
             self._changed.notify_all()
         return True
 
@@ -141,14 +143,14 @@ class Feed(Output):
             cursor.greeted = True
             parts.append(b"retry: 1000\n\n" + event("hello", self._hello()))
         if missed:
-            parts.append(event("trace", {"points": missed}))
+            parts.append(event("trace", events.Trace(points=missed)))
         if result is not None and number > cursor.result:
             cursor.result = number
             parts.append(self._encoded(number, result))
         if gaze_number > cursor.gaze:
             cursor.gaze = gaze_number
-            point = None if gaze is None else [round(gaze[0], 4), round(gaze[1], 4)]
-            parts.append(event("gaze", {"at": point}))
+            at = None if gaze is None else (round(gaze[0], 4), round(gaze[1], 4))
+            parts.append(event("gaze", events.Gaze(at=at)))
         if self.closed:
             parts.append(event("end", {}))
         elif not parts:
@@ -160,61 +162,36 @@ class Feed(Output):
         made = self._made
         if made[0] != number:
             counts = dict(self.meter.counts)
-            sensors = {"rates_hz": self.meter.rates_hz(), "counts": counts, "camera_px": self._size_px}
-            data = result.to_dict() | {"sensors": sensors, "latency": self._latencies()}
+            more: events.BesideResult = {
+                "sensors": {"rates_hz": self.meter.rates_hz(), "counts": counts, "camera_px": self._size_px},
+                "latency": {name: events.latency(one) for name, one in list(self._run.latencies.items()) if one.count},
+            }
             if self._stream is not None:
-                data["streams"] = self._streams()
-            made = self._made = (number, event("result", data))
+                more["streams"] = self._streams()
+            made = self._made = (number, event("result", result.to_dict() | dict(more)))
         return made[1]
 
-    def _latencies(self) -> dict[str, Any]:
-        """Stage or age -> percentiles, `count`, and `bins` as of `LatencyRecorder.bins`; empty ones left out."""
-        recorders = {name: recorder for name, recorder in list(self._run.latencies.items()) if recorder.count}
-        return {
-            name: {key: round(value, 3) for key, value in one.summary().to_dict().items()} | {"bins": one.bins()}
-            for name, one in recorders.items()
-        }
-
-    def _streams(self) -> list[dict[str, Any]]:
+    def _streams(self) -> list[events.StreamState]:
         """State and gap of every stream."""
         newest = {name: feed._result for name, feed in self._feeds.items()}
         return [
-            {"name": name, "state": result and result.state.value, "gap": _gap(result)}
+            {"name": name, "state": None if result is None else result.state.value, "gap": events.gap_of(result)}
             for name, result in newest.items()
         ]
 
-    def _hello(self) -> dict[str, Any]:
+    def _hello(self) -> events.Hello:
         manifest = self._manifest
-        of_several = {} if self._stream is None else {"stream": self._stream, "streams": self._streams()}
-        return of_several | {
+        hello: events.Hello = {
+            "schema": events.PAGE_SCHEMA,
             "bundle": manifest.name,
-            "heads": [_head(head.name, head.classes) for head in manifest.heads],
-            "display": [self._display.width_px, self._display.height_px],
+            "heads": [events.head_facts(head.name, head.classes) for head in manifest.heads],
+            "display": (self._display.width_px, self._display.height_px),
             "hop_ms": manifest.window.hop_ns * 1e-6,
             "window_s": manifest.window.length_ns * 1e-9,
             "slots": {"face": FACE_SLOTS, "eye": EYE_SLOTS},
             "floors": {"face": manifest.window.min_face_slots, "eye": manifest.window.min_eye_slots},
             "trace_s": _TRACE_S,
         }
-
-
-def event(name: str, data: dict[str, Any]) -> bytes:
-    """One Server-Sent Event; JSON has no line breaks, so it is one `data` line."""
-    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False, separators=(',', ':'))}\n\n".encode()
-
-
-def _head(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    kind = HEADS[name]
-    value = {"target": kind.target, "low": kind.low, "high": kind.high} if isinstance(kind, ValueHead) else {}
-    return {"name": name, "view": kind.view, "classes": list(classes), **value}
-
-
-def _point(result: Result) -> dict[str, Any]:
-    """A result's part of the trace."""
-    values = {name: round(value, 4) for name, value in result.heads.items() if isinstance(value, float)}
-    markers = [marker.label for marker in result.markers]
-    return {"end_ns": result.end_ns, "values": values, "gap": _gap(result), "markers": markers}
-
-
-def _gap(result: Result | None) -> float | None:
-    return None if result is None or result.gap is None else round(result.gap.distance, 4)
+        if self._stream is not None:
+            hello |= {"stream": self._stream, "streams": self._streams()}
+        return hello

@@ -14,6 +14,8 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
+from emer_edge.runtime.outputs.pace import Pace
+from emer_edge.runtime.outputs.page.browser_link import BrowserLink
 from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
@@ -36,11 +38,13 @@ class PageOptions:
         address: `[HOST:]PORT`, on loopback without a host; port 0 takes a free one.
         token: that visitors must give; needed where others can reach the address, else one is made for each run.
         open_to_all: no token; refused where others can reach the address.
+        shown: open it in the user's browser.
     """
 
     address: str
     token: str | None = None
     open_to_all: bool = False
+    shown: bool = False
 
 
 class Page(Output):
@@ -62,15 +66,17 @@ class Page(Output):
     def __init__(self, options: PageOptions, host: Host) -> None:
         self._say, self._encoder = host.say, host.encoder
         self.feeds: dict[str | None, Feed] = {}
+        pace = Pace(host.pipeline.bundle.manifest.window.hop_ns)
         for name, stream in host.pipeline.streams.items():
-            self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder))
+            self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder), pace)
         where = page_address(options.address, options.token, options.open_to_all)
         self._made = None if options.token or options.open_to_all else secrets.token_urlsafe(_TOKEN_BYTES)
-        server = self.server = PageServer(where, options.token or self._made, self.feeds, say=host.say)
+        server = self.server = PageServer(where, options.token or self._made, self.feeds, pace=pace, say=host.say)
         self._thread = threading.Thread(
             target=server.serve_forever, args=(_POLL_S,), name="emer-edge page", daemon=True
         )
         self._ended = False
+        self._link = BrowserLink() if options.shown else None
 
     @classmethod
     def parse(cls, address: str) -> PageOptions:
@@ -110,6 +116,8 @@ class Page(Output):
         self._thread.start()
         hint = "; add #token= and the token to it" if self.server.access.guarded and not self._made else ""
         self._say(f"page: {self.url}{hint}")
+        if self._link is not None and (problem := self._link.open(self.url)):
+            self._say(f"--open: {problem}; open the address above yourself")
 
     def result(self, result: Result) -> bool:
         """Show a result of any stream."""
@@ -120,6 +128,8 @@ class Page(Output):
         if self._ended:
             return
         self._ended = True
+        if self._link is not None:
+            self._link.remove()
         for feed in self.feeds.values():
             feed.close()
         if self._thread.is_alive():

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Final, cast
 from urllib.parse import SplitResult, parse_qs
 
+from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.web_access import PageAddress
@@ -31,12 +32,14 @@ _PICTURE_S: Final = 2.0
 class PageServer(WebServer):
     """The page's `WebServer`; `feeds`: stream -> its results, gaze and images, the only stream of a run under None."""
 
-    def __init__(self, address: PageAddress, token: str | None, feeds: Mapping[str | None, Feed], *, say: Say) -> None:
+    def __init__(
+        self, address: PageAddress, token: str | None, feeds: Mapping[str | None, Feed], *, pace: Pace, say: Say
+    ) -> None:
         self._feeds = feeds
         self.files = static_files()
         self.visitors = threading.BoundedSemaphore(VISITORS)
         self.handler = PageHandler
-        super().__init__("--serve", address, token, say=say)
+        super().__init__("--serve", address, token, pace=pace, say=say)
 
     def feed(self, stream: str | None) -> Feed | None:
         """The feed of a stream, the first by default; None where there is no such stream."""

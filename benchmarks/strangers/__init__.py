@@ -1,0 +1,1 @@
+"""How the product reads people it never saw: `python -m benchmarks.strangers`."""

@@ -1,0 +1,82 @@
+"""The options about messages, `--verbose`, `--quiet` and `--log-file`, which every command has."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+
+from emer_edge.cli.console import console
+from emer_edge.cli.shared_options import panel
+
+_messages = panel("Messages")
+
+
+def _act(use: Callable[[Any], None]) -> Callable[[Any], Any]:
+    def given(value: Any) -> Any:
+        if value:
+            use(value)
+        return value
+
+    return given
+
+
+_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
+    "verbose": (
+        Annotated[
+            bool,
+            _messages(
+                "Say when each message came, the versions in use, and where in the code an error arose.",
+                "--verbose",
+                is_eager=True,
+                callback=_act(lambda _: console.tell_more()),
+            ),
+        ],
+        False,
+    ),
+    "quiet": (
+        Annotated[
+            bool,
+            _messages(
+                "Say errors alone. Data on stdout, files and exit codes are the same.",
+                "--quiet",
+                is_eager=True,
+                callback=_act(lambda _: console.tell_errors_alone()),
+            ),
+        ],
+        False,
+    ),
+    "log_file": (
+        Annotated[
+            Path | None,
+            _messages(
+                "Append every message and table to this file, too, with its time (UTC).",
+                "--log-file",
+                is_eager=True,
+                callback=_act(console.log_to),
+            ),
+        ],
+        None,
+    ),
+}
+
+
+def with_messages(act: Callable[..., None]) -> Callable[..., None]:
+    """A command with these options added; they act while the command line is read, before the command begins."""
+
+    @functools.wraps(act)
+    def told(*given: Any, **options: Any) -> None:
+        act(*given, **{name: value for name, value in options.items() if name not in _OPTIONS})
+
+    hints = get_type_hints(act, include_extras=True)
+    own = inspect.signature(act)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _OPTIONS.items()
+    ]
+    taken = [each.replace(annotation=hints.get(name, each.annotation)) for name, each in own.parameters.items()]
+    told.__signature__ = own.replace(parameters=[*taken, *added])  # type: ignore[attr-defined]
+    told.__annotations__ = {**hints, **{name: kind for name, (kind, _) in _OPTIONS.items()}}
+    return told
