@@ -39,6 +39,8 @@ PURPOSES: Final[dict[str, str]] = {
     "metrics": "import prometheus_client; from emer_edge.runtime.outputs.prometheus import Metrics",
     "lsl": "import pylsl; from emer_edge.runtime.outputs.lsl_results import LslResults",
     "sign": "import OpenSSL, model_signing; from emer_edge.bundle import signature",
+    "study": "import shapely; from emer_edge.offline.areas import read_areas",
+    "docs": "import ipykernel, material, matplotlib, mkdocs, mkdocstrings, nbclient, nbformat",
     "xdf": "import pyxdf; from emer_edge.runtime.trackers import xdf",
     "distributed": "import distributed",
     "fuzz": "import atheris",
