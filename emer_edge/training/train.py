@@ -301,8 +301,10 @@ class _Run:
 
         What the face shows must not depend on an eye tracker: eyes tell the film, and a film's usual expression.
         """
-        blind = self.model.fuse_standardised(embedded, *self._blank_eyes(len(embedded))).heads
         shown = [name for name in heads if HEADS[name].view == "fer"]
+        if not shown:
+            return dict(heads), embedded.new_zeros(())
+        blind = self.model.fuse_standardised(embedded, *self._blank_eyes(len(embedded))).heads
         return {**heads, **{name: blind[name] for name in shown}}, agreement_loss(heads, blind, shown)
 
     def _blank_eyes(self, count: int) -> tuple[Tensor, Tensor]:
