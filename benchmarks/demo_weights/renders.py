@@ -13,7 +13,7 @@ from benchmarks.demo_weights.heads import HAIR, LASHES, LEFT_EYE, RIGHT_EYE, Hea
 from benchmarks.demo_weights.paint import Surface, paint
 from benchmarks.demo_weights.people import Light, Look, Person, Units, View
 from benchmarks.demo_weights.raster import rasterise
-from emer_edge.data.synth.faces import TEMPLATE_PX
+from emer_edge.data.synth.faces import align_pose
 
 Floats = NDArray[np.float32]
 
@@ -167,21 +167,13 @@ def align(
     Returns:
         (112, 112, 3) float32 in the image's range.
     """
-    linear, offset = similarity(landmarks)
+    matrix = align_pose(landmarks).matrix
+    linear, offset = matrix[:, :2], matrix[:, 2]
     if change is not None:
         linear, offset = change[:, :2] @ linear, change[:, :2] @ offset + change[:, 2]
     matrix = np.column_stack([linear, offset]).astype(np.float32)
     crop = cv2.warpAffine(image, matrix, (112, 112), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, np.float32)
-
-
-def similarity(landmarks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least-squares similarity (Umeyama, 1991) from landmarks (5, 2) to the template: (2, 2) and offset (2,)."""
-    here, there = landmarks.mean(axis=0), TEMPLATE_PX.mean(axis=0)
-    a, b = (landmarks - here) @ np.array([1.0, 1j]), (TEMPLATE_PX - there) @ np.array([1.0, 1j])
-    factor = np.vdot(a, b) / np.vdot(a, a)
-    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    return linear, there - linear @ here
 
 
 def _moved(heads: Heads, person: Person, units: Units) -> tuple[Floats, Floats]:

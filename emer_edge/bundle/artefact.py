@@ -124,7 +124,7 @@ def load_bundle(path: str | Path, *, key: str | Path | None = None, progress: Pr
     check_names(folder, files, (MANIFEST_NAME, SIGNATURE_NAME))
     if key is not None:
         check_signature(folder, bundle.hashes, Path(key))
-    done, total = 0, sum(record.bytes for record in files.values())
+    done, total = 0, bundle.manifest.total_bytes
     for relative, record in files.items():
         content = _content(folder, relative, record)
         done += record.bytes

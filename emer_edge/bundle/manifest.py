@@ -305,7 +305,7 @@ class Manifest(_Record, frozen=True):
             raise ValueError(f"eye_quantiles must hold {len(QUANTILES)} rising numbers for columns of eye_columns")
         if self.gap_quantiles and not _rising((0.0, *self.gap_quantiles, 1.0), 103):
             raise ValueError("gap_quantiles must hold 101 rising numbers between 0 and 1")
-        if sum(file.bytes for file in self.files.values()) > _LARGEST_BYTES:
+        if self.total_bytes > _LARGEST_BYTES:
             raise ValueError(f"files must have up to {_LARGEST_BYTES:,} bytes together")
         if self.events_constants != EVENT_CONSTANTS[self.events]:
             raise ValueError(
@@ -322,6 +322,11 @@ class Manifest(_Record, frozen=True):
                 raise ValueError(
                     f"combinations must name a part of precision.parts for each of {', '.join(self.roles)}"
                 )
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all files."""
+        return sum(file.bytes for file in self.files.values())
 
     @property
     def head_names(self) -> tuple[str, ...]:

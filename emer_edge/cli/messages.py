@@ -14,50 +14,43 @@ from emer_edge.cli.shared_options import panel
 _messages = panel("Messages")
 
 
-def _act(use: Callable[[Any], None]) -> Callable[[Any], Any]:
+def _option(flag: str, kind: Any, text: str, use: Callable[[Any], None]) -> Any:
+    """An option that acts when it is read, before the command begins."""
+
     def given(value: Any) -> Any:
         if value:
             use(value)
         return value
 
-    return given
+    return Annotated[kind, _messages(text, flag, is_eager=True, callback=given)]
 
 
 _OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
     "verbose": (
-        Annotated[
+        _option(
+            "--verbose",
             bool,
-            _messages(
-                "Say when each message came, the versions in use, and where in the code an error arose.",
-                "--verbose",
-                is_eager=True,
-                callback=_act(lambda _: console.tell_more()),
-            ),
-        ],
+            "Say when each message came, the versions in use, and where in the code an error arose.",
+            lambda _: console.tell_more(),
+        ),
         False,
     ),
     "quiet": (
-        Annotated[
+        _option(
+            "--quiet",
             bool,
-            _messages(
-                "Say errors alone. Data on stdout, files and exit codes are the same.",
-                "--quiet",
-                is_eager=True,
-                callback=_act(lambda _: console.tell_errors_alone()),
-            ),
-        ],
+            "Say errors alone. Data on stdout, files and exit codes are the same.",
+            lambda _: console.tell_errors_alone(),
+        ),
         False,
     ),
     "log_file": (
-        Annotated[
+        _option(
+            "--log-file",
             Path | None,
-            _messages(
-                "Append every message and table to this file, too, with its time (UTC).",
-                "--log-file",
-                is_eager=True,
-                callback=_act(console.log_to),
-            ),
-        ],
+            "Append every message and table to this file, too, with its time (UTC).",
+            console.log_to,
+        ),
         None,
     ),
 }

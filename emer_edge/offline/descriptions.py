@@ -15,7 +15,7 @@ from emer_edge.data.recordings import is_recording, open_recording
 from emer_edge.data.sessions import SESSION_FILE, open_session
 from emer_edge.runtime.recording.mcap_reader import is_mcap, read_head, recorded_steps_ns
 
-_MOST_CLASSES: Final = 7
+_MOST_MARKERS: Final = 7
 
 
 def describe(path: Path, progress: Progress = silent) -> dict[str, str] | None:
@@ -47,7 +47,7 @@ def describe(path: Path, progress: Progress = silent) -> dict[str, str] | None:
 
 def _bundle(path: Path, progress: Progress) -> dict[str, str]:
     manifest = load_bundle(path, progress=progress).manifest
-    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
+    size_mb = manifest.total_bytes / 1e6
     rows = {"bundle": f"{manifest.name}, {len(manifest.files)} files with {size_mb:.1f} MB, as exported"}
     rows["made"] = f"{manifest.created} by emer-edge {manifest.versions.get('emer-edge', '(unknown)')}"
     rows["weights"] = _weights(manifest)
@@ -91,9 +91,8 @@ def _session(path: Path) -> dict[str, str]:
         rows["lost"] = f"{session.cut} lines that were being written when the run was interrupted"
     labels = Counter(marker.label for marker in session.markers)
     listed = [f"{label} ({count})" for label, count in labels.most_common()]
-    rows["markers"] = (
-        ", ".join(listed[:_MOST_CLASSES]) + (f", {len(listed) - 7} more" if len(listed) > 7 else "") or "none"
-    )
+    more = [f"{len(listed) - _MOST_MARKERS} more"] if len(listed) > _MOST_MARKERS else []
+    rows["markers"] = ", ".join(listed[:_MOST_MARKERS] + more) or "none"
     rows["baseline"] = "measured" if head.baseline else "asked for, not complete" if head.baseline_s else "none"
     rows["gaze validation"] = "measured" if head.validation else "none"
     if head.clock_jumps:

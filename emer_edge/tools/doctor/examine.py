@@ -62,7 +62,7 @@ def examine(
         yield Finding("bundle", "problem", str(error), "copy or export the bundle again")
         return
     manifest = opened.manifest
-    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
+    size_mb = manifest.total_bytes / 1e6
     yield Finding("bundle", "ok", f"{opened.path}: {len(manifest.files)} files of {size_mb:.0f} MB as exported")
     if manifest.gate.verdict != "passed":
         message = f"{manifest.gate.verdict} when it was exported; see {opened.path}/report.html"
