@@ -47,7 +47,7 @@ def clips(root: Path) -> tuple[Clip, ...]:
 
 def small_part(weight: float = 1.0) -> onnx.ModelProto:
     """A strided 3 x 3 convolution and its ReLU."""
-    kernel = np.random.default_rng(0).normal(0, weight, (2, 3, 3, 3)).astype(np.float32)
+    kernel = np.random.default_rng(2).normal(0, weight, (2, 3, 3, 3)).astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["face", "kernel"], ["conv"], strides=[8, 8]),
         helper.make_node("Relu", ["conv"], ["relu"]),

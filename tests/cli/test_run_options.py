@@ -88,7 +88,7 @@ def test_purging_a_participant(emer_edge: Callable[..., Any], tmp_path: Path) ->
     both = emer_edge("purge", "--participant", "p2", "--sessions", tmp_path, "--recordings", tmp_path, "--dry-run")
     assert both.code == 0
     assert f"would remove {tmp_path / 'p2' / 's1'}" in both.err
-    assert "found 1 sessions of p2" in both.err
+    assert "found 1 session of p2" in both.err
     assert "found 0 recordings of p2" in both.err
     assert (tmp_path / "p2" / "s1" / RESULTS_FILE).exists()
 

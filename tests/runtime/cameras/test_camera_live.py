@@ -93,11 +93,17 @@ def wait_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def wait_unshared(before: set[str]) -> None:
-    """Until no shared memory is there but what was before; other processes come and go with theirs."""
+def shared_by(*pids: int) -> set[str]:
+    """Names of shared memory that these processes have mapped; what others have there is not theirs."""
+    maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    return set(re.findall(r"/dev/shm/(\S+)", maps))
+
+
+def wait_unshared(names: set[str]) -> None:
+    """Until none of these is there any more."""
     deadline = time.monotonic() + 20
-    while more := set(os.listdir("/dev/shm")) - before:
-        assert time.monotonic() < deadline, f"{more} are left"
+    while left := names & set(os.listdir("/dev/shm")):
+        assert time.monotonic() < deadline, f"{left} are left"
         time.sleep(0.02)
 
 
@@ -243,29 +249,30 @@ def test_nothing_is_left_when_the_parent_is_killed(server: MjpegServer) -> None:
         "print(camera.pid, flush=True)\n"
         "for frame in camera: pass\n"
     )
-    before = set(os.listdir("/dev/shm"))
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert alive(child)
+    shared = shared_by(parent.pid, child)
     parent.kill()
     _, errors = parent.communicate(timeout=10)
     wait_gone(child)
     assert errors == ""
-    wait_unshared(before)
+    wait_unshared(shared)
 
 
 def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: MjpegServer) -> None:
     code = (
+        "import pathlib\n"
         "from emer_edge.runtime.cameras import open_camera\n"
         f"camera = open_camera({server.url!r})\n"
         "print(camera.pid, next(camera).image.shape)\n"  # and neither closed nor guarded by __main__
+        "for pid in ('self', camera.pid): print(pathlib.Path(f'/proc/{pid}/maps').read_text())\n"
     )
-    before = set(os.listdir("/dev/shm"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, "")
     wait_gone(int(done.stdout.split()[0]))
-    wait_unshared(before)
+    wait_unshared(set(re.findall(r"/dev/shm/(\S+)", done.stdout)))
 
 
 @newer_opencv(4, 6)  # older ones keep a stream's JPEGs to themselves
