@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from machine import NATURE
+from shared_work import made_once
 
 if TYPE_CHECKING:
     from emer_edge.bundle import Bundle
@@ -57,7 +58,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         return load_bundle(made)
     from random_bundle import make_bundle
 
-    return make_bundle(tmp_path_factory.mktemp("bundles") / "random.emer")
+    return load_bundle(made_once(tmp_path_factory, "random.emer", make_bundle))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from bench_bundles import SALT, write_bundle
+from shared_work import clips_of
 
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import (
@@ -19,7 +20,6 @@ from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.window import EVENT_CONSTANTS, NANOSECONDS, NEW_RULE, WindowSpec
 from emer_edge.data.dataset import EmerDataset, clip_hash
-from emer_edge.data.synth.synthesise import synthesise
 from emer_edge.runtime.session import Session
 
 TEMPLATE = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2))
@@ -29,7 +29,7 @@ WINDOW = WindowSpec(length_ns=24 * NANOSECONDS // 10, hops_per_slot=1)
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five participants with three clips each."""
-    return synthesise(tmp_path_factory.mktemp("data") / "set", 5, clips_per_participant=3, frames=40, workers=1)
+    return clips_of(tmp_path_factory, 5, 3, 40)
 
 
 @pytest.fixture(scope="session")

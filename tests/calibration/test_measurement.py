@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from shared_work import clips_of
 
 from emer_edge.calibration import kept_ranges as cache_module
 from emer_edge.calibration.crops import BATCH, CropPlan, plan_crops
@@ -23,21 +24,29 @@ from emer_edge.core.errors import DataError
 from emer_edge.core.window import WindowSpec
 from emer_edge.data.cache import cache_folder, purge_cache
 from emer_edge.data.dataset import Clip, EmerDataset
-from emer_edge.data.synth import synthesise
 
 TENSORS = ["conv", "face", "relu"]
 
 
+@pytest.fixture(scope="module")
+def sheets(clips: tuple[Clip, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds the eye sheets, whose workbooks take longer to read than all that is tested here."""
+    folder = tmp_path_factory.mktemp("sheets")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        plan_of(clips)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_measured_yet(sheets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(sheets, tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthesise(
-        tmp_path_factory.mktemp("data") / "clips", participants=6, clips_per_participant=2, frames=16, workers=1
-    )
+    return clips_of(tmp_path_factory, 6, 2, 16)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ import xlsxwriter
 from machine import without_tensorrt
 from onnx import TensorProto, helper
 from python_calamine import CalamineWorkbook
+from shared_work import clips_of
 
-from emer_edge.data.synth import synthesise
 from emer_edge.model.checkpoint import metadata_of, save_checkpoint
 from emer_edge.model.emert import Emert
 
@@ -35,16 +35,12 @@ def _no_tensorrt() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "clips"
-    synthesise(root, participants=10, clips_per_participant=2, frames=8, seed=3, workers=1)
-    return root
+    return clips_of(tmp_path_factory, 10, 2, 8, seed=3)
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "few"
-    synthesise(root, participants=5, clips_per_participant=1, frames=8, seed=3, workers=1)
-    return root
+    return clips_of(tmp_path_factory, 5, 1, 8, seed=3)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from shared_work import clips_of
 
 from emer_edge.calibration.measurement import collect_histograms, model_session, ranges_of
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.synth import synthesise
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.export.exporter import ExportSummary, export_bundle
 from emer_edge.export.parts.face_parts import face_encoder
@@ -82,9 +82,7 @@ def crops() -> NDArray[np.float32]:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> EmerDataset:
-    root = tmp_path_factory.mktemp("data") / "clips"
-    synthesise(root, participants=10, clips_per_participant=2, frames=8, seed=3, workers=1)
-    return EmerDataset.open(root)
+    return EmerDataset.open(clips_of(tmp_path_factory, 10, 2, 8, seed=3))
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shared_work import clips_of
 
 from emer_edge.data.dataset import EmerDataset
-from emer_edge.data.synth import synthesise
 
 
 @pytest.fixture(scope="session")
 def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five participants, four clips each."""
-    return synthesise(
-        tmp_path_factory.mktemp("synth") / "data", 5, seed=1, clips_per_participant=4, frames=8, workers=1
-    )
+    return clips_of(tmp_path_factory, 5, 4, 8, seed=1)
 
 
 @pytest.fixture(scope="session", autouse=True)

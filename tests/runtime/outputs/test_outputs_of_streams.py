@@ -109,8 +109,14 @@ def test_end_to_end_latency_is_the_faces_age_the_allowance_and_the_step(played: 
     spans_ms = [r.face_age_ms + 50.0 + r.stages_ms["total"] for r in played.results if r.face_age_ms is not None]
     whole = played.summary.end_to_end
     assert whole is not None
-    assert whole.count == len(spans_ms) > 0
-    assert (whole.min_ms, whole.max_ms) == pytest.approx((min(spans_ms), max(spans_ms)))
+    steps = sum(sum(each.states.values()) for each in played.summary.streams.values())
+    unread = steps - len(played.results)  # taken while the run was being ended
+    assert 0 < len(spans_ms) <= whole.count <= len(spans_ms) + unread
+    slack = 1e-6
+    assert whole.min_ms <= min(spans_ms) + slack
+    assert max(spans_ms) <= whole.max_ms + slack
+    if not unread:
+        assert (whole.min_ms, whole.max_ms) == pytest.approx((min(spans_ms), max(spans_ms)))
     assert "end-to-end latency" in played.table
     assert "end_to_end" not in played.summary.to_dict()
 
