@@ -9,8 +9,9 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from shared_work import clips_of
+from shared_work import clips_of, made_once
 
+from emer_edge.bundle import load_bundle
 from emer_edge.calibration.measurement import collect_histograms, model_session, ranges_of
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.export.export_options import ExportOptions
@@ -18,6 +19,7 @@ from emer_edge.export.exporter import ExportSummary, export_bundle
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.parts.fusion import fusion
 from emer_edge.export.precision.int8 import activations_to_quantise
+from emer_edge.export.report.export_report import ExportReport
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
 
@@ -95,17 +97,28 @@ def nine_checkpoint(nine: Emert, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def int8(nine_checkpoint: Path, dataset: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:
-    """A small int8 bundle of synthetic clips."""
-    output = tmp_path_factory.mktemp("bundles") / "small-int8.emer"
-    arguments = ("export", "--data", "/home/someone/clips", f"--output={output}", "--checkpoint", "er-7=/a/b c.pt")
-    return export_bundle(
-        ExportOptions(
-            output,
-            "int8",
-            [str(nine_checkpoint)],
-            data=dataset,
-            calibration_windows=8,
-            sensitivity=False,
-            arguments=arguments,
+    """A small int8 bundle of synthetic clips, as `emer-edge export` leaves it."""
+
+    def make(output: Path) -> None:
+        export_bundle(
+            ExportOptions(
+                output,
+                "int8",
+                [str(nine_checkpoint)],
+                data=dataset,
+                calibration_windows=8,
+                sensitivity=False,
+                arguments=(
+                    "export",
+                    "--data",
+                    "/home/someone/clips",
+                    f"--output={output}",
+                    "--checkpoint",
+                    "er-7=/a/b c.pt",
+                ),
+            )
         )
-    )
+
+    path = made_once(tmp_path_factory, "small-int8.emer", make)
+    report = ExportReport.from_json((path / "report.json").read_bytes())
+    return ExportSummary(path, load_bundle(path).manifest, report)

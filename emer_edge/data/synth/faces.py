@@ -50,6 +50,7 @@ _ROWS: Final = 2
 _ENLARGED: Final = 1.5  # from this scale on the morph is done at the picture's own
 _FAINTEST: Final = 0.03  # share of a picture below which it is not faded in
 _LID_PX: Final = (13.0, 8.0)  # half an eye's width and height, with its lids
+_BAND: Final = 32  # rows
 _NOISE: Final = 2.0
 _STEP: Final = 7  # faces from one seed to the next
 _ASSETS: Final = files("emer_edge.data") / "synth" / "assets"
@@ -289,18 +290,22 @@ def _expose(cv2: Any, image: NDArray[np.float32], who: Appearance, rng: np.rando
     height, width = image.shape[:2]
     levels = np.minimum(np.arange(256)[:, None] * who.tint, 255.0)
     curve = (255.0 * (levels / 255.0) ** who.gamma).astype(np.float32)
-    toned = cv2.LUT(_levels(image), curve[None])
     x, y = np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height)
-    light = (1.0 + who.light[0] * x[None, :] + who.light[1] * y[:, None]).astype(np.float32)
-    toned *= cv2.merge([light] * 3)  # numpy is slow where three channels share a number
-    if rng is not None:
-        noise = rng.standard_normal((height, width), np.float32)
-        noise *= np.float32(_NOISE)
-        toned += cv2.merge([noise] * 3)
-    return _levels(toned)
+    exposed = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND):  # what stays in the processor's cache is several times faster
+        rows = slice(top, top + _BAND)
+        toned = cv2.LUT(_levels(image[rows]), curve[None])
+        light = (1.0 + who.light[0] * x[None, :] + who.light[1] * y[rows, None]).astype(np.float32)
+        toned *= cv2.merge([light] * 3)  # numpy is slow where three channels share a number
+        if rng is not None:
+            noise = rng.standard_normal(light.shape, np.float32)
+            noise *= np.float32(_NOISE)
+            toned += cv2.merge([noise] * 3)
+        exposed[rows] = _levels(toned)
+    return exposed
 
 
 def _levels(image: NDArray[np.float32]) -> Image:
-    """Round to whole levels; the image is changed on the way, which spares the memory of two more."""
+    """Round to whole levels; the image is changed on the way."""
     np.rint(image, out=image)
     return np.asarray(np.clip(image, 0, 255, out=image).astype(np.uint8))
