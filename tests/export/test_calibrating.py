@@ -110,6 +110,7 @@ def test_layers_say_what_was_met_and_what_was_kept_of_it(shop: Workshop) -> None
             assert 4.0 < (layer.cpu.noise_db or 0) - (layer.tensorrt.noise_db or 0) < 6.5
 
 
+@pytest.mark.slow
 def test_auto_tries_every_method_and_takes_the_one_that_moves_the_heads_least(
     shop: Workshop, full: FullOutputs
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_layer_that_breaks_is_put_back(
     assert all(path.is_file() for path in choice.parts.values())
 
 
+@pytest.mark.slow
 def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate(
     nine: Emert, shop: Shop, options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

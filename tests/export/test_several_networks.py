@@ -129,6 +129,7 @@ def test_the_report_says_what_several_networks_cost(three: Any) -> None:
     assert "face_encoder_3" in (three.path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_every_network_is_quantised_gated_and_verified(
     arguments: list[str], dataset: EmerDataset, tmp_path: Path
 ) -> None:
