@@ -97,7 +97,9 @@ fi
 step "2. Debian for arm64 in a chroot"
 if [ ! -e "$root/.ready" ]; then
     mirror=$(sed -nE 's/^(URIs: |deb )(\[[^]]*\] )?(https?:[^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null | head -1 || true)
-    rm -rf "$root" # a userland that is half there can't be gone on with
+    # A userland that is half there can't be gone on with; debootstrap leaves it with file systems in it.
+    for each in sys proc dev; do ! mountpoint -q "$root/$each" || umount -R "$root/$each"; done
+    rm -rf --one-file-system "$root"
     within 60 nice debootstrap --arch=arm64 --foreign --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates \
         bookworm "$root" "${mirror:-http://deb.debian.org/debian}"
     within 120 nice chroot "$root" /debootstrap/debootstrap --second-stage
