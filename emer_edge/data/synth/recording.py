@@ -2,7 +2,7 @@
 
 <out>/recording.json   the files, the display, the participant
 <out>/synthetic.json   the acts
-<out>/video.avi        640 x 480, Motion JPEG
+<out>/video.avi        640 x 480, MPEG-4 (4 MB a minute); Motion JPEG (140) where OpenCV lacks FFmpeg
 <out>/tracker.tsv      Tobii Pro Lab's export, 120 rows per second
 """
 
@@ -157,9 +157,12 @@ def _check(script: Sequence[Act], seconds: float, fps: int) -> None:
 def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, total: int, progress: Progress) -> None:
     cv2 = import_cv2()
     path.touch()  # OpenCV does not say why it can't
-    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter_fourcc(*"MJPG"), float(fps), _SIZE_PX)
-    if not writer.isOpened():
-        raise DataError(f"OpenCV can't write the video {path}; its build lacks the Motion JPEG encoder")
+    for back_end, codec in ((cv2.CAP_FFMPEG, "FMP4"), (cv2.CAP_OPENCV_MJPEG, "MJPG")):
+        writer = cv2.VideoWriter(str(path), back_end, cv2.VideoWriter_fourcc(*codec), float(fps), _SIZE_PX)
+        if writer.isOpened():
+            break
+    else:
+        raise DataError(f"OpenCV can't write the video {path}; its build lacks the encoders of MPEG-4 and Motion JPEG")
     writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _VIDEO_QUALITY)
     try:
         for done, frame in enumerate(frames, start=1):
