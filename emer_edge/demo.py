@@ -82,14 +82,17 @@ def open_bundle(
     if path is not None:
         return load_bundle(path, key=key, progress=progress)
     folder = Path.cwd()
-    found = (bundle for bundle in folder.glob("*.emer") if bundle.is_dir())
+    found = [bundle for bundle in folder.glob("*.emer") if bundle.is_dir()]
     here = sorted(found, key=lambda bundle: bundle.stat().st_mtime)[-1:]
+    which = f", the newest of {len(found)} here" if len(found) > 1 else ""
     if here and (why := why_not_mine(folder.stat()) or why_not_mine(here[0].stat())):
         say(f"{here[0]} is not used unless it is named: it, or the folder that it lies in, {why}")
         here = []
     if not here and key is not None:
         raise BundleError(f"there is no bundle of yours in {folder}, and the demo bundle is not signed; name a bundle")
-    say(f"bundle: {here[0]}" if here else "bundle: the demo bundle of this package, as no other is named or here")
+    say(
+        f"bundle: {here[0]}{which}" if here else "bundle: the demo bundle of this package, as no other is named or here"
+    )
     return load_bundle(here[0] if here else READY, key=key, progress=progress)
 
 

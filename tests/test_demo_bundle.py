@@ -58,7 +58,7 @@ def test_without_a_name_the_newest_of_the_folder_is_taken(here: Path, bundle: Bu
     os.utime(here / "older.emer", (1, 1))
     assert open_bundle(None, say=said.append).path.name == "newer.emer"
     assert [line.partition(":")[0] for line in said] == ["bundle", "bundle"]
-    assert said[1] == f"bundle: {here / 'newer.emer'}"
+    assert said[1] == f"bundle: {here / 'newer.emer'}, the newest of 2 here"
 
 
 @pytest.mark.case(

@@ -115,6 +115,7 @@ def export(
     require("emer-edge export", EXPORT_PACKAGES, "export")
     from emer_edge.cli.parsing import class_orders
     from emer_edge.export.exporter import check_export, export_bundle
+    from emer_edge.export.report.int8_sections import candidates_table
     from emer_edge.export.report.page import summary_table
     from emer_edge.report.text_tables import to_rich
 
@@ -152,6 +153,8 @@ def export(
         done = export_bundle(options, report)
     for note in done.report.notes:
         say(note)
+    if done.report.candidates:
+        console.print(to_rich(candidates_table(done.report)))
     console.print(to_rich(summary_table(done.report)))
     say(f"wrote {done.path}; read {done.path}/report.html")
     say(f"next: {command('bench', done.path, *(('--data', data, *choices.flags()) if data else ()))}")

@@ -30,6 +30,7 @@ class OutputFlags:
     serve_token: str | None = None
     serve_open: bool = False
     open_page: bool = False
+    serve_record: Path | None = None
     save: Path | None = None
     session: str | None = None
     record: str | None = None
@@ -64,8 +65,13 @@ class OutputFlags:
 
             address = "0" if self.serve is None else self.serve
             requests.append(Request("page", PageOptions(address, self.serve_token, self.serve_open, self.open_page)))
-        elif self.serve_open:
-            raise ConfigurationError("--serve-open belongs to a page: add --serve 8080")
+        elif self.serve_open or self.serve_record is not None:
+            flag = "--serve-open" if self.serve_open else "--serve-record"
+            raise ConfigurationError(f"{flag} belongs to a page: add --serve 8080")
+        if self.serve_record is not None:
+            if self.serve_open:
+                raise ConfigurationError("a page that is open to all lets nobody record: leave --serve-open out")
+            requests.append(Request("record on request", self.serve_record))
         if self.save is not None:
             from emer_edge.runtime.outputs.session_folder import SessionOptions
 
@@ -83,7 +89,7 @@ class OutputFlags:
         if self.lsl_out is not None:
             requests.append(Request("lsl", self.lsl_out))
         names = {request.name for request in requests}
-        nothing_kept = names <= {driver.name for driver in OUTPUTS} - {"session", "record"}
+        nothing_kept = names <= {driver.name for driver in OUTPUTS} - {"session", "record", "record on request"}
         for source in sources:
             if nothing_kept and (self.session is not None or source.participant is not None):
                 stream = "" if source.name is None else f"stream {source.name}: "

@@ -104,6 +104,12 @@ def run(
     open_page: Annotated[
         bool, _output("Open the page in your browser; without --serve, at a free port of this machine.", "--open")
     ] = False,
+    serve_record: Annotated[
+        Path | None,
+        _output(
+            "Let visitors of the page record into this folder, images too, each time with a consent ID. Extra: mcap."
+        ),
+    ] = None,
     offset_ms: Annotated[
         float | None, _source("Added to the tracker file's times so that they match the video's.")
     ] = None,
@@ -260,6 +266,7 @@ def run(
         serve_token=serve_token,
         serve_open=serve_open,
         open_page=open_page,
+        serve_record=serve_record,
         save=save,
         session=session,
         record=record,

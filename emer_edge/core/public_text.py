@@ -17,7 +17,7 @@ _PLACE: Final = re.compile(rf"(?i)(\blocation){_VALUE}")
 _ONE: Final = re.compile(
     r"(?<![\w.,:/#-])1 (more |usable |other |unusable )?"
     r"(clip|row|frame|window|file|crop|figure|participant|sample|recording|session|line|time|layer|head|part|map|bundle|"
-    r"sheet|visitor|stream|video|column|face|result|marker|film|fold|reader|hash|step|image|second)(e?s)\b"
+    r"sheet|visitor|stream|video|column|face|result|marker|film|fold|reader|hash|step|image|second|note|showing)(e?s)\b"
     r"( are| were| have)?"
 )
 _SINGULAR: Final = {" are": " is", " were": " was", " have": " has", None: ""}

@@ -184,6 +184,9 @@ def _scale(values: NDArray[np.float64], axis: int) -> float:
 
 
 RECORDING_FILE: Final = "recording.json"
+SYNTHETIC_FILE: Final = "synthetic.json"
+"""Beside those of a recording that was simulated."""
+
 RECORDING_SCHEMA: Final = 1
 _MAX_OFFSET_MS: Final = 86_400_000.0
 

@@ -61,12 +61,8 @@ def page(study: Study, bundle: Bundle | None, tables: Mapping[str, int]) -> str:
         if made := tuple(blocks):
             sections.append(Section(heading, made))
     bundles = "" if not runs else f"; {runs[0].bundle}"
-    subtitle = f"{_count(people, 'participant')}, {_count(sessions, 'session')}{bundles}; emer-edge {__version__}"
+    subtitle = f"{people:,} participants, {sessions:,} sessions{bundles}; emer-edge {__version__}"
     return to_html("Session report" if runs else "Fixation maps", subtitle, sections)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _summary(study: Study, runs: Sequence[StudySession]) -> Iterator[Block]:
@@ -80,13 +76,13 @@ def _summary(study: Study, runs: Sequence[StudySession]) -> Iterator[Block]:
         held = sum(one.states.count(State.OK.value) for one in runs)
         seconds = sum(one.ends_ns - one.begins_ns for one in runs) / NANOSECONDS
         yield Tiles((
-            Tile("Participants", f"{len({one.participant for one in runs})}", _count(len(runs), "session")),
-            Tile("Stimuli", f"{len(set(study.stimuli) - {WHOLE})}", _count(len(study.figures), "showing")),
-            Tile("Recorded", f"{seconds / 60:.1f} min", _count(windows, "window")),
+            Tile("Participants", f"{len({one.participant for one in runs})}", f"{len(runs):,} sessions"),
+            Tile("Stimuli", f"{len(set(study.stimuli) - {WHOLE})}", f"{len(study.figures):,} showings"),
+            Tile("Recorded", f"{seconds / 60:.1f} min", f"{windows:,} windows"),
             Tile("Coverage", f"{held / windows:.0%}", "of windows hold both emotions"),
         ))  # fmt: skip
     if study.notes:
-        yield Details(_count(len(study.notes), "note"), tuple(Paragraph(sentence(note)) for note in study.notes))
+        yield Details(f"{len(study.notes):,} notes", tuple(Paragraph(sentence(note)) for note in study.notes))
 
 
 def _stimuli(study: Study) -> Iterator[Block]:
@@ -203,7 +199,7 @@ def methods(study: Study, runs: Sequence[StudySession], bundle: Bundle | None) -
     baselines = sorted({one.baseline_words for one in study.figures if one.baseline_words})
     angles = [one.validation.accuracy_deg for one in runs if one.validation is not None and one.validation.accuracy_deg]
     told = [
-        f"Sessions of {_count(len({one.participant for one in runs}), 'participant')} were recorded with emer-edge "
+        f"Sessions of {len({one.participant for one in runs}):,} participants were recorded with emer-edge "
         f"{_listed(one.version for one in runs)} and the bundle {first.bundle}"
         f"{f' (manifest SHA-256 {hashes[:12]})' if hashes else ''}; eye movement columns by the rule: {rule}.",
         f"Windows were {first.length_ns / NANOSECONDS:g} s long, one every {first.hop_ns / NANOSECONDS:g} s.",

@@ -121,7 +121,7 @@ def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body>"
-        f"<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></header>"
+        f"<header><h1>{escape(title)}</h1><p>{escape(one_is_singular(subtitle))}</p></header>"
         f'<main><nav aria-label="Contents"><ul>{links}</ul></nav>{body}</main><script>{script}</script></body></html>\n'
     )
 
@@ -150,16 +150,16 @@ def _block(block: Block) -> str:
     if isinstance(block, Code):
         return f'<pre class="scroll" tabindex="0"><code>{escape(block.text)}</code></pre>'
     if isinstance(block, Quote):
-        return f"<blockquote>{escape(block.text)}</blockquote>"
+        return f"<blockquote>{escape(one_is_singular(block.text))}</blockquote>"
     if isinstance(block, Details):
         inside = "".join(_block(inner) for inner in block.blocks)
         kind = "" if block.printed else " class=unprinted"
-        return f"<details{kind}><summary>{escape(block.summary)}</summary>{inside}</details>"
+        return f"<details{kind}><summary>{escape(one_is_singular(block.summary))}</summary>{inside}</details>"
     return _table(block)
 
 
 def _tile(tile: Tile) -> str:
-    note = f"<dd>{escape(tile.note)}</dd>" if tile.note else ""
+    note = f"<dd>{escape(one_is_singular(tile.note))}</dd>" if tile.note else ""
     return f'<div><dt>{escape(tile.name)}</dt><dd class="value">{escape(tile.value)}</dd>{note}</div>'
 
 

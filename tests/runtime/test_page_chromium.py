@@ -88,8 +88,8 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
         browser.until("document.querySelectorAll('#valence polyline').length === 2")
         browser.until("document.getElementById('face-note').textContent === 'face detected'")
         assert float(browser.value("document.querySelector('#display .point').getAttribute('cx')")) > 0
-        assert "8 of 8 slots covered" in browser.text("#sensors")
-        assert "demo weights" in browser.text("#notes")
+        browser.until("document.getElementById('slots').textContent.includes('8 of 8 slots covered')")
+        assert "Demo weights" in browser.text("#banners")
     finally:
         pipeline.stop()
         run.join()
@@ -109,9 +109,9 @@ def test_every_result_changes_the_page(browser: Chromium, page: Page) -> None:
     page.result(result_of(2, 0.9))
     browser.until(f"{FIGURE} === '0.45'")
     assert browser.text("#shown-share") == "90 %"
-    told = browser.text("#gap-more")
-    assert "the last 0.6 s · larger than 37 of 40 clips whose labels agree · labels differ: 81 %" in told
-    assert "valence −0.50" in browser.text("#gap-more")
+    assert browser.text("#covers") == "This reading covers the last 0.6 s."
+    assert browser.text("#gap-more") == "Larger than in 37 of 40 clips in which felt and shown agree."
+    assert "is 0.6 s long · labels differ: 81 % · felt minus shown: valence −0.50" in browser.text("#reading")
     assert browser.text("#dropped") == "2 camera"
     assert browser.value("document.querySelector('#valence polyline').points.length") == 2
     assert "2 in all" in browser.text("#percentiles")
@@ -271,6 +271,10 @@ def test_labels_of_the_histogram_do_not_overlap(browser: Chromium, page: Page, w
     page.result(replace(result_of(120), stages_ms={"total": slowest_ms}))
     browser.open(page.url)
     browser.until("document.querySelectorAll('#histogram .mark-text').length === 3")
+    browser.value("document.getElementById('details').open = true; 0")
+    browser.until("document.getElementById('histogram').getBoundingClientRect().width > 200")
+    drawing = "document.getElementById('histogram')"
+    browser.until(f"{drawing}.viewBox.baseVal.width === {drawing}.clientWidth")
     boxes = browser.value(
         "[...document.querySelectorAll('#histogram .mark-text')].map((each) => each.getBoundingClientRect().toJSON())"
     )
@@ -285,11 +289,14 @@ def test_keys_alone_are_enough(browser: Chromium, page: Page) -> None:
     browser.open(page.url)
     wait_for_state(browser, "ok")
     reached = []
-    for _ in range(4):
+    for _ in range(6):
         for kind in ("keyDown", "keyUp"):
             browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
         reached.append(browser.value("document.activeElement.id || document.activeElement.className"))
-    assert reached[:3] == ["skip", "stage", "pause"]
+    assert reached[0] == "skip"
+    assert reached[1] == "label"
+    assert reached[3] == "pause"
+    assert "summary" in browser.value("document.querySelector('#details').firstElementChild.localName")
     browser.value("document.getElementById('pause').focus()")
     for kind in ("keyDown", "keyUp"):
         browser.call("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", windowsVirtualKeyCode=32, text=" ")

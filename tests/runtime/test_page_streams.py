@@ -228,7 +228,7 @@ def test_a_run_of_two_is_seen(browser: Chromium, bundle: Bundle) -> None:
         browser.value("document.querySelector('#streams [value=right]').click()")
         browser.until("document.getElementById('state').dataset.state === 'no_face'")
         browser.until("document.getElementById('face-note').textContent !== 'face detected'")
-        assert "0 of 8 slots covered" in browser.text("#sensors")
+        assert "0 of 8 slots covered" in browser.text("#slots")
     finally:
         run.stop()
         thread.join()

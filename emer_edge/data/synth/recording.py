@@ -2,7 +2,7 @@
 
 <out>/recording.json   the files, the display, the participant
 <out>/synthetic.json   the acts
-<out>/video.avi        640 x 480, Motion JPEG
+<out>/video.avi        640 x 480, MPEG-4 (4 MB a minute); Motion JPEG (140) where OpenCV lacks FFmpeg
 <out>/tracker.tsv      Tobii Pro Lab's export, 120 rows per second
 """
 
@@ -25,7 +25,7 @@ from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.whole_file import Target, whole_folder
 from emer_edge.data.images import import_cv2
-from emer_edge.data.recordings import RECORDING_FILE, write_recording_file
+from emer_edge.data.recordings import RECORDING_FILE, SYNTHETIC_FILE, write_recording_file
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, record
 from emer_edge.data.synth.faces import PICTURE_PX, Appearance, Pose, render
 from emer_edge.data.synth.gaze import Feeling
@@ -37,7 +37,7 @@ _RISE_S: Final = 0.8
 _PARTICIPANT: Final = 1  # their numbers, as in a data set of the same seed
 _FILM: Final = 1
 _VIDEO_QUALITY: Final = 85
-_FILES: Final = frozenset({"video.avi", "tracker.tsv", "synthetic.json", RECORDING_FILE})
+_FILES: Final = frozenset({"video.avi", "tracker.tsv", SYNTHETIC_FILE, RECORDING_FILE})
 _TSV_COLUMNS: Final = (
     "Recording timestamp [μs]",
     "Sensor",
@@ -106,7 +106,7 @@ def write_recording(
             _write_video(partial / "video.avi", scene_frames(script, seconds, seed, fps), fps,
                          round(seconds * fps), progress=progress)  # fmt: skip
             _write_tsv(partial / "tracker.tsv", eyes)
-            (partial / "synthetic.json").write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
+            (partial / SYNTHETIC_FILE).write_text(json.dumps(acts, indent=2) + "\n", encoding="utf-8")
             write_recording_file(
                 partial, video="video.avi", tracker="tracker.tsv", display=DISPLAY, participant=str(_PARTICIPANT)
             )
@@ -157,9 +157,12 @@ def _check(script: Sequence[Act], seconds: float, fps: int) -> None:
 def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, total: int, progress: Progress) -> None:
     cv2 = import_cv2()
     path.touch()  # OpenCV does not say why it can't
-    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter_fourcc(*"MJPG"), float(fps), _SIZE_PX)
-    if not writer.isOpened():
-        raise DataError(f"OpenCV can't write the video {path}; its build lacks the Motion JPEG encoder")
+    for back_end, codec in ((cv2.CAP_FFMPEG, "FMP4"), (cv2.CAP_OPENCV_MJPEG, "MJPG")):
+        writer = cv2.VideoWriter(str(path), back_end, cv2.VideoWriter_fourcc(*codec), float(fps), _SIZE_PX)
+        if writer.isOpened():
+            break
+    else:
+        raise DataError(f"OpenCV can't write the video {path}; its build lacks the encoders of MPEG-4 and Motion JPEG")
     writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _VIDEO_QUALITY)
     try:
         for done, frame in enumerate(frames, start=1):

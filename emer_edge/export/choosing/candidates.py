@@ -183,8 +183,8 @@ def select(
         CandidateRow(precision=precision, verdict="not tried", kept=False, why=f"not tried: {why}")
         for precision, why in untried.items()
     ]
-    reasons = "; ".join(f"{row.precision}: {row.why}" for row in rows)
-    note = f"auto keeps {chosen.precision} ({timing.engine}, {timing.device}). {reasons}"
+    fastest = f"the fastest that passes the gate here ({timing.engine}, {timing.device})"
+    note = f"auto keeps {chosen.precision}, {fastest}; the table says why"
     return chosen, tuple(rows), note
 
 

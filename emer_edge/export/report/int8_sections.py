@@ -24,7 +24,7 @@ def precision(report: ExportReport) -> tuple[Block, ...]:
     text = f"{requested} was requested; --precision auto times FP32, FP16 and INT8 and chooses."
     blocks: list[Block] = [Paragraph(text)]
     if report.candidates:
-        blocks = [*_tradeoff(report), _candidates(report)]
+        blocks = [*_tradeoff(report), candidates_table(report)]
     if report.fall_back.layers:
         blocks += _fall_back(report.fall_back)
     return tuple(blocks)
@@ -52,7 +52,8 @@ def _tradeoff(report: ExportReport) -> list[Block]:
     return [Figure(plot, caption)]
 
 
-def _candidates(report: ExportReport) -> Table:
+def candidates_table(report: ExportReport) -> Table:
+    """What `auto` chose from, one row per precision."""
     rows: list[tuple[Cell, ...]] = []
     for candidate in report.candidates:
         choice = "kept" if candidate.kept else "dropped" if candidate.step_ms is not None else "not tried"

@@ -14,7 +14,9 @@ _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _FULL, _EMPTY = "█", "·"
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # rows of a braille cell, left and right
-_BOTH: Final = "bold white"
+BOTH: Final = "bold white"
+"""Style of a character that two lines share."""
+
 _LOWEST: Final = -2
 
 
@@ -86,6 +88,8 @@ def trace(
 ) -> list[Text]:
     """Lines over time in braille, eight dots a character; a value of None breaks its line.
 
+    Where 0 is inside the range, a dim line shows it; it is exact where 0 is in the middle.
+
     Args:
         series: style -> (time, value) in order of time; where two lines share a character it is white.
         span: first and last time.
@@ -99,7 +103,7 @@ def trace(
     def put(x: int, y: int, style: str) -> None:
         cell = (x // 2, y // 4)
         dots[cell] = dots.get(cell, 0) | _DOTS[y % 4][x % 2]
-        styles[cell] = style if styles.get(cell, style) == style else _BOTH
+        styles[cell] = style if styles.get(cell, style) == style else BOTH
 
     def place(at: float, value: float) -> tuple[int, int]:
         x = (at - span[0]) / (span[1] - span[0]) * (2 * width - 1)
@@ -118,9 +122,11 @@ def trace(
             for step in range(steps + 1):
                 put(round(first_x + (x - first_x) * step / steps), round(first_y + (y - first_y) * step / steps), style)
             before = (x, y)
-    return [
-        Text.assemble(
-            *((chr(_BRAILLE | dots.get((column, row), 0)), styles.get((column, row), "")) for column in range(width))
-        )
-        for row in range(height)
-    ]
+    zero = height // 2 if values[0] < 0 < values[1] else None
+
+    def cell(column: int, row: int) -> tuple[str, str]:
+        if row == zero and (column, row) not in dots:
+            return ("─" if height % 2 else "▔"), "dim"
+        return chr(_BRAILLE | dots.get((column, row), 0)), styles.get((column, row), "")
+
+    return [Text.assemble(*(cell(column, row) for column in range(width))) for row in range(height)]

@@ -14,7 +14,7 @@ from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.core.results import UNLIKE, Result, State
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.outputs.drawing import bar, duration, trace
+from emer_edge.runtime.outputs.drawing import BOTH, bar, duration, trace
 from emer_edge.runtime.outputs.sensor_health import SensorHealth
 
 TRACE_S: Final = 60.0
@@ -212,9 +212,17 @@ def _trace(shown: Shown, width: int, rows: int) -> _Lines:
             for head, _, style in heads
         }
         drawn = trace(series, (-TRACE_S, 0.0), (kind.low, kind.high), (part - 3, rows))
-        labels = [f"{kind.high:+.0f}", *[""] * (rows - 2), f"{kind.low:+.0f}"]
+        labels = {0: f"{kind.high:+.0f}", rows - 1: f"{kind.low:+.0f}"} | ({rows // 2: "0"} if rows > 2 else {})
         block = [_figures(shown, target)]
-        block += [Text.assemble((f"{label:>2} ", "dim"), line) for label, line in zip(labels, drawn, strict=True)]
+        block += [Text.assemble((f"{labels.get(row, ''):>2} ", "dim"), line) for row, line in enumerate(drawn)]
+        legend = [part for _, word, style in heads for part in ((" ━ ", style), (word, "dim"))]
+        legend += [(" ━ ", BOTH), ("both", "dim")] if len(heads) > 1 else []
+        room = part - 3 - len(f"-{TRACE_S:.0f} snow") - sum(len(words) for words, _ in legend)
+        gap = (" " * (room // 2), "")
+        words = (gap, *legend, (" " * (room - room // 2), "")) if room >= 0 else ()
+        block.append(
+            Text.assemble((f"   -{TRACE_S:.0f} s", "dim"), *words, (f"{'' if words else ' ' * (part - 11)}now", "dim"))
+        )
         blocks.append(block)
     return _beside(blocks, part)
 

@@ -1,4 +1,4 @@
-"""The HTTP server under the page and the metrics: one thread a connection, only GET, and bounds for strangers.
+"""The HTTP server under the page and the metrics: one thread a connection, and bounds for strangers.
 
 Strangers, who have not proved that they may read, share half of the connections. They are not refused: the oldest makes
 room, of the address that has the most. So neither slow nor many connections keep out one whose request comes at once.
@@ -210,6 +210,21 @@ class WebHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Check a request, and answer it."""
+        target = self.checked(0)
+        if target is None:
+            return
+        if target.path == "/healthz":  # without a token: it says no more than that a run is on
+            trouble = self._web.pace.trouble()
+            status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+            self.send(status, f"{trouble or 'results come at their pace'}\n".encode(), "text/plain")
+        else:
+            self.answer(target)
+
+    def checked(self, most_bytes: int) -> SplitResult | None:
+        """The target of a request that is well formed, names this machine, and comes from no other site; else None.
+
+        What is wrong has been answered by then. `most_bytes`: of its body.
+        """
         access, headers = self._web.access, self.headers
         try:
             target = urlsplit(self.path)
@@ -219,18 +234,15 @@ class WebHandler(BaseHTTPRequestHandler):
         lengths = headers.get_all("Content-Length") or []
         if target.scheme not in ("", "http", "https") or not target.path.startswith("/"):
             self.refuse(HTTPStatus.BAD_REQUEST, "this is no address of a page")
-        elif any(length.strip() != "0" for length in lengths) or "Transfer-Encoding" in headers:
-            self.refuse(HTTPStatus.BAD_REQUEST, "a request for this page has no body")
+        elif any(not _small(length, most_bytes) for length in lengths) or "Transfer-Encoding" in headers:
+            self.refuse(HTTPStatus.BAD_REQUEST, f"a request like this has a body of {most_bytes} bytes at most")
         elif not access.named(headers) or (target.netloc and not access.is_ours(target.netloc)):
             self.refuse(HTTPStatus.MISDIRECTED_REQUEST, "this machine has no such name; use its IP address")
         elif access.foreign(headers):
             self.refuse(HTTPStatus.FORBIDDEN, "another site asks for this page; open it by its address")
-        elif target.path == "/healthz":  # without a token: it says no more than that a run is on
-            trouble = self._web.pace.trouble()
-            status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
-            self.send(status, f"{trouble or 'results come at their pace'}\n".encode(), "text/plain")
         else:
-            self.answer(target)
+            return target
+        return None
 
     def admitted(self) -> bool:
         """Whether the visitor may read; the connection is a known visitor's from then on."""
@@ -283,6 +295,11 @@ def _network(address: str) -> str:
     number = ipaddress.ip_address(address.partition("%")[0])
     number = getattr(number, "ipv4_mapped", None) or number
     return str(ipaddress.ip_network(f"{number}/{32 if number.version == 4 else 64}", strict=False))
+
+
+def _small(length: str, most_bytes: int) -> bool:
+    """Whether a `Content-Length` is a plain number, and no more than that."""
+    return length.strip().isascii() and length.strip().isdigit() and int(length.strip()[:9]) <= most_bytes
 
 
 def _shut(connection: socket.socket) -> None:

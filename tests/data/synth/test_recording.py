@@ -43,6 +43,7 @@ def test_the_video_holds_the_frames(recording: Path) -> None:
     assert len(frames) == 18
     assert frames[0].shape == (480, 640, 3)
     assert np.abs(frames[0].astype(float) - frames[-1]).mean() > 2.0
+    assert (recording / "video.avi").stat().st_size < 18 * 9000  # at 30 frames per second, 16 MB a minute
 
 
 def test_an_existing_recording_is_kept(recording: Path) -> None:

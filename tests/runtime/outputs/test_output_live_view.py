@@ -82,6 +82,10 @@ def test_it_shows_the_last_minute_of_valence_and_arousal(bundle: Bundle) -> None
     drawn = "".join(lines[at + 1 : at + 7])
     assert sum("\u2800" < each <= "\u28ff" for each in drawn) > 60
     assert lines[at + 1].count("+1") == lines[at + 6].count("-1") == 2
+    assert lines[at + 4].count(" 0 ") == 2
+    assert "▔▔▔" in lines[at + 4]
+    assert lines[at + 7].count("-60 s") == lines[at + 7].count("now") == 2
+    assert lines[at + 7].count("━ felt ━ shown ━ both") == 2
 
 
 def test_it_shows_latencies_beside_the_whole_runs_percentiles(bundle: Bundle) -> None:

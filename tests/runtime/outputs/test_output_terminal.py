@@ -223,14 +223,14 @@ def test_bars_are_clamped() -> None:
 
 def test_a_trace_rises_from_corner_to_corner() -> None:
     lines = trace({"cyan": [(0.0, -1.0), (60.0, 1.0)]}, (0.0, 60.0), (-1.0, 1.0), (4, 2))
-    assert [line.plain for line in lines] == ["⠀⠀⡠⠊", "⡠⠊⠀⠀"]
+    assert [line.plain for line in lines] == ["⠀⠀⡠⠊", "⡠⠊▔▔"]  # 0 is where the second row begins
 
 
 def test_a_trace_breaks_where_nothing_is_known() -> None:
     line = trace(
         {"cyan": [(0.0, 0.0), (10.0, 0.0), (20.0, None), (30.0, None), (60.0, 0.0)]}, (0.0, 60.0), (-1, 1), (30, 1)
     )[0]
-    assert [cell != "⠀" for cell in line.plain] == [at < 6 or at == 29 for at in range(30)]
+    assert [cell != "─" for cell in line.plain] == [at < 6 or at == 29 for at in range(30)]
 
 
 def test_lines_that_cross_are_white_there() -> None:

@@ -6,15 +6,23 @@ Format of the stream: WHATWG HTML, "Server-sent events".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final, TypedDict, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypedDict
 
 from emer_edge.core.heads import HEADS, ValueHead
 from emer_edge.core.results import Result
-from emer_edge.metrics.latency import LatencyRecorder
+from emer_edge.metrics.latency import LatencyRecorder, LatencySummary, percentile
 
 PAGE_SCHEMA: Final = "emer-edge/page/1"
 """Name and version of the events; `hello` holds it."""
+
+
+Control = Literal["marker", "record"]
+"""What a page may let its visitors do: set a marker, start and end recordings."""
+
+Asked = dict[str, str | None]
+"""What a visitor posts to `/marker` (`label`) and `/record` (`consent_id`, null to end)."""
 
 
 class StreamState(TypedDict):
@@ -59,6 +67,9 @@ class Hello(OfSeveral):
         hop_ms, window_s: time between two results, and length of a window.
         slots, floors: `face`, `eye`: slots of a window, and fewest covered ones with which it is read.
         trace_s: `trace` reaches back so far at most.
+        usual_gap: at most so large is the gap of 95 % of the selection clips whose two labels agree; null: not known.
+        simulated: whether camera or tracker are known to be simulated.
+        controls: what visitors may do.
     """
 
     schema: str
@@ -70,6 +81,9 @@ class Hello(OfSeveral):
     slots: dict[str, int]
     floors: dict[str, int]
     trace_s: float
+    usual_gap: float | None
+    simulated: bool
+    controls: list[Control]
 
 
 class Point(TypedDict):
@@ -95,23 +109,19 @@ class Sensors(TypedDict):
     camera_px: tuple[int, int] | None
 
 
-class Latency(TypedDict):
+@dataclass(frozen=True)
+class Latency(LatencySummary):
     """A distribution over the whole run; `bins`: pairs (k, count) of durations in (10^((k-1)/20), 10^(k/20)] ms."""
 
-    count: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    min_ms: float
-    max_ms: float
     bins: list[tuple[int, int]]
 
 
 class BesideResult(OfSeveral):
-    """What the event `result` holds beside a result: the sensors now, and stage or age -> its distribution."""
+    """What `result` holds beside a result: sensors, stage or age -> its distribution, whether a visitor records."""
 
     sensors: Sensors
     latency: dict[str, Latency]
+    recording: bool
 
 
 class Gaze(TypedDict):
@@ -132,7 +142,9 @@ EVENTS: Final[Mapping[str, type]] = {
 
 def event(name: str, data: Mapping[str, Any]) -> bytes:
     """One Server-Sent Event; JSON has no line breaks, so it is one `data` line."""
-    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False, separators=(',', ':'))}\n\n".encode()
+    return (
+        f"event: {name}\ndata: {json.dumps(data, default=asdict, allow_nan=False, separators=(',', ':'))}\n\n".encode()
+    )
 
 
 def head_facts(name: str, classes: tuple[str, ...]) -> HeadFacts:
@@ -159,4 +171,9 @@ def gap_of(result: Result | None) -> float | None:
 def latency(recorder: LatencyRecorder) -> Latency:
     """The distribution that was recorded; ConfigurationError where nothing was."""
     rounded = {name: round(value, 3) for name, value in recorder.summary().to_dict().items()}
-    return cast(Latency, rounded | {"bins": recorder.bins()})
+    return Latency(**rounded, bins=recorder.bins())  # type: ignore[arg-type]  # its count is no float
+
+
+def usual_gap(agreeing: Sequence[float]) -> float | None:
+    """The 95 % quantile of gaps in ascending order, rounded; None without any."""
+    return round(percentile(agreeing, 0.95), 4) if agreeing else None

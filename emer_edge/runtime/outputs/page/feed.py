@@ -7,21 +7,26 @@ of up to two minutes in between.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import EYE_SLOTS, FACE_SLOTS
+from emer_edge.data.recordings import SYNTHETIC_FILE
 from emer_edge.runtime.faces import Look
+from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.page import events
 from emer_edge.runtime.outputs.page.events import event
+from emer_edge.runtime.outputs.page.on_request import OnRequest
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.sensor_health import SensorMeter
 from emer_edge.runtime.pipeline import Stream
@@ -55,11 +60,16 @@ class Feed(Output):
         meter: counts frames and samples.
         visitors: how many watch.
         closed: whether the run has ended.
+        recorder: what a visitor can start and end; None: nothing.
+        controls: what visitors may do -> does what a request holds; raises EmerEdgeError where it can't be done, and
+            KeyError where the request lacks something.
     """
 
     name = "page"
 
     def __init__(self, stream: Stream, feeds: Mapping[str | None, Feed], video: Video, pace: Pace) -> None:
+        self.controls: dict[events.Control, Callable[[events.Asked], None]] = {}
+        self.recorder: OnRequest | None = None
         manifest = self._manifest = stream.bundle.manifest
         self._run, self._display = stream, stream.display
         self._stream, self._feeds, self.video, self._pace = stream.name, feeds, video, pace
@@ -165,6 +175,7 @@ class Feed(Output):
             more: events.BesideResult = {
                 "sensors": {"rates_hz": self.meter.rates_hz(), "counts": counts, "camera_px": self._size_px},
                 "latency": {name: events.latency(one) for name, one in list(self._run.latencies.items()) if one.count},
+                "recording": self.recorder is not None and self.recorder.path is not None,
             }
             if self._stream is not None:
                 more["streams"] = self._streams()
@@ -191,7 +202,23 @@ class Feed(Output):
             "slots": {"face": FACE_SLOTS, "eye": EYE_SLOTS},
             "floors": {"face": manifest.window.min_face_slots, "eye": manifest.window.min_eye_slots},
             "trace_s": _TRACE_S,
+            "usual_gap": None if manifest.gap is None else events.usual_gap(manifest.gap.agreeing),
+            "simulated": is_simulated(self._run.source),
+            "controls": list(self.controls),
         }
         if self._stream is not None:
             hello |= {"stream": self._stream, "streams": self._streams()}
         return hello
+
+
+def is_simulated(source: Source) -> bool:
+    """Whether camera or tracker are known to be simulated: `synthetic://`, or files that `simulate recording` wrote.
+
+    A simulated tracker at a port is not known from a real one.
+    """
+    texts = [text for text in (source.camera, source.tracker) if isinstance(text, str)]
+    files = [Path(text) for text in texts if os.path.exists(text)]
+    folders = [path if path.is_dir() else path.parent for path in files]
+    return any(text.startswith("synthetic:") for text in texts) or any(
+        (at / SYNTHETIC_FILE).is_file() for at in folders
+    )

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
@@ -15,12 +16,14 @@ from emer_edge.core.results import Result
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
 from emer_edge.runtime.outputs.pace import Pace
+from emer_edge.runtime.outputs.page import events
 from emer_edge.runtime.outputs.page.browser_link import BrowserLink
 from emer_edge.runtime.outputs.page.feed import Feed
+from emer_edge.runtime.outputs.page.on_request import OnRequest
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.page.server import PageServer
 from emer_edge.runtime.outputs.web_access import page_address
-from emer_edge.runtime.pipeline import Summary
+from emer_edge.runtime.pipeline import Pipeline, Summary
 
 TOKEN_VARIABLE: Final = "EMER_EDGE_SERVE_TOKEN"
 """Environment variable of the token."""
@@ -69,6 +72,8 @@ class Page(Output):
         pace = Pace(host.pipeline.bundle.manifest.window.hop_ns)
         for name, stream in host.pipeline.streams.items():
             self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder), pace)
+        if not options.open_to_all and host.pipeline.machine.pace == "real":
+            self._give_controls(host)
         where = page_address(options.address, options.token, options.open_to_all)
         self._made = None if options.token or options.open_to_all else secrets.token_urlsafe(_TOKEN_BYTES)
         server = self.server = PageServer(where, options.token or self._made, self.feeds, pace=pace, say=host.say)
@@ -77,6 +82,14 @@ class Page(Output):
         )
         self._ended = False
         self._link = BrowserLink() if options.shown else None
+
+    def _give_controls(self, host: Host) -> None:
+        """Let visitors set markers, in all streams, and record the stream that they see where the run has a folder."""
+        recorders = {output.stream: output for output in host.outputs if isinstance(output, OnRequest)}
+        for name, feed in self.feeds.items():
+            feed.controls["marker"] = partial(_mark, host.pipeline)
+            if (recorder := recorders.get(name)) is not None:
+                feed.recorder, feed.controls["record"] = recorder, partial(_record, recorder)
 
     @classmethod
     def parse(cls, address: str) -> PageOptions:
@@ -139,3 +152,14 @@ class Page(Output):
             self.server.shutdown()
             self._thread.join(_GOODBYE_S)
         self.server.end()
+
+
+def _mark(pipeline: Pipeline, asked: events.Asked) -> None:
+    pipeline.markers.add(asked["label"] or "", "page")
+
+
+def _record(recorder: OnRequest, asked: events.Asked) -> None:
+    if (consent_id := asked["consent_id"]) is None:
+        recorder.stop()
+    else:
+        recorder.start(consent_id)

@@ -1,4 +1,4 @@
-"""The page's HTTP server: files of the package, events, and images."""
+"""The page's HTTP server: files of the package, events, images, and what visitors ask of the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from importlib.resources import files
 from typing import Final, cast
 from urllib.parse import SplitResult, parse_qs
 
+import msgspec
+
+from emer_edge.core.errors import EmerEdgeError
 from emer_edge.runtime.outputs.pace import Pace
+from emer_edge.runtime.outputs.page.events import Asked
 from emer_edge.runtime.outputs.page.feed import Feed
 from emer_edge.runtime.outputs.page.pictures import Video
 from emer_edge.runtime.outputs.web_access import PageAddress
@@ -27,6 +31,7 @@ _KINDS: Final = {
     "svg": "image/svg+xml",
 }
 _PICTURE_S: Final = 2.0
+_BODY_BYTES: Final = 2048
 
 
 class PageServer(WebServer):
@@ -84,6 +89,30 @@ class PageHandler(WebHandler):
                 self._events(feed)
             else:
                 self._picture(feed.video, query.get("after", ["0"])[0])
+
+    def do_POST(self) -> None:  # noqa: N802  its name in http.server
+        """Do what a visitor asks: `/marker` with `{"label": TEXT}`, `/record` with `{"consent_id": TEXT or null}`."""
+        target = self.checked(_BODY_BYTES)
+        if target is None:
+            return
+        feed = self._page.feed(parse_qs(target.query).get("stream", [None])[0])
+        control = target.path[1:]
+        if control not in ("marker", "record"):
+            self.refuse(HTTPStatus.METHOD_NOT_ALLOWED, "this can be read, not changed")
+        elif not self.admitted():
+            self.lock()
+        elif feed is None or control not in feed.controls:
+            self.refuse(HTTPStatus.NOT_FOUND, "this run lets no visitor do that")
+        else:
+            self._web.expect(self.connection)
+            try:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                feed.controls[control](msgspec.json.decode(body, type=Asked))
+            except (EmerEdgeError, KeyError, ValueError) as error:
+                why = str(error) if isinstance(error, EmerEdgeError) else f"/{control} takes other JSON than this"
+                self.refuse(HTTPStatus.BAD_REQUEST, why)
+            else:
+                self.send(HTTPStatus.NO_CONTENT)
 
     def _picture(self, video: Video, number: str) -> None:
         after = int(number) if number.isascii() and number.isdigit() and len(number) < 16 else 0

@@ -4,12 +4,15 @@ import { decades, duration, scale, shape, signed, widthOf } from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
 const HEIGHT = 130;
+const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };
 
 /** Values over the last `span_s` seconds, felt and shown, and the room between them. */
 export function trace(name, points, span_s, heads) {
   const drawing = byId(name);
   const head = { felt: `er-${name}`, shown: `fer-${name}` };
-  const known = Object.values(head).filter((each) => heads.some((other) => other.name === each));
+  const possible = Object.values(head).filter((each) => heads.some((other) => other.name === each));
+  const read = possible.filter((each) => points.some((point) => point.values[each] !== undefined));
+  const known = read.length ? read : possible; // without an eye tracker only what is shown is read
   drawing.closest("figure").hidden = known.length === 0;
   if (!known.length) return;
   const range = heads.find((each) => each.name === known[0]);
@@ -23,6 +26,7 @@ export function trace(name, points, span_s, heads) {
     parts.push(shape("line", { x1: 30, x2: WIDTH - 4, y1: y(tick), y2: y(tick), class: tick === 0 ? "zero" : "grid" }));
     parts.push(shape("text", { x: 24, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : signed(tick, 0)));
   }
+  ENDS[name].forEach((word, low) => parts.push(shape("text", { x: 34, y: low ? HEIGHT - 25 : 18 }, word)));
   for (const back of [span_s, span_s / 2, 0]) {
     const words = back ? ago(back) : "now";
     const anchor = back === span_s ? "start" : back ? "middle" : "end";
@@ -40,11 +44,7 @@ export function trace(name, points, span_s, heads) {
       parts.push(shape("polyline", { points: path.length > 1 ? path.join(" ") : `${path[0]} ${path[0]}`, class: `line ${side}`, "stroke-linecap": "round" }));
     }
   }
-  for (const point of points.filter((each) => each.markers.length)) {
-    const line = shape("line", { x1: at(point), x2: at(point), y1: 6, y2: HEIGHT - 20, class: "marker" });
-    line.append(shape("title", {}, point.markers.join(", ")));
-    parts.push(line);
-  }
+  for (const point of points.filter((each) => each.markers.length)) parts.push(marker(point, at(point), 6, HEIGHT - 20));
   drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   drawing.replaceChildren(...parts);
   const last = points.length ? points[points.length - 1].values : {};
@@ -63,27 +63,49 @@ export function trace(name, points, span_s, heads) {
   drawing.setAttribute("aria-label", `${name}: ${spoken.join(", ") || "unknown now"}`);
 }
 
-/** The gap over the same span, under its figure. */
-export function gapTrace(points, span_s) {
+/** The gap over the same span, under its figure; what the newest reading covers, and how large a gap is usual. */
+export function gapTrace(points, span_s, { window_s, usual_gap: usual }) {
   const drawing = byId("gap-trace");
-  const [width, height] = [widthOf(drawing, 680), 54];
+  const [width, height, left] = [widthOf(drawing, 680), 118, 30];
   const newest = points.length ? points[points.length - 1].end_ns : 0;
-  const x = scale(-span_s, 0, 0, width);
-  const y = scale(0, 1, height - 16, 2);
+  const x = scale(-span_s, 0, left, width - 4);
+  const y = scale(0, 1, height - 20, 18);
   const at = (point) => x((point.end_ns - newest) / 1e9).toFixed(1);
   const known = points.filter((each) => typeof each.gap === "number");
-  const parts = [shape("line", { x1: 0, x2: width, y1: y(0), y2: y(0), class: "grid" })];
+  const parts = [shape("text", { x: 0, y: 9 }, "gap")];
+  if (points.length && Object.keys(points[points.length - 1].values).length) {
+    parts.push(shape("rect", { x: x(-window_s), y: y(1), width: x(0) - x(-window_s), height: y(0) - y(1), class: "covered" }));
+    parts.push(shape("text", { x: x(0), y: 9, "text-anchor": "end" }, "covered by this reading"));
+  }
+  for (const tick of [0, 0.5, 1]) {
+    parts.push(shape("line", { x1: left, x2: width - 4, y1: y(tick), y2: y(tick), class: "grid" }));
+    parts.push(shape("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, String(tick)));
+  }
   for (const run of runs(points, (point) => typeof point.gap === "number")) {
     const path = run.map((each) => `${at(each)},${y(each.gap).toFixed(1)}`);
     parts.push(shape("polygon", { points: [`${at(run[0])},${y(0)}`, ...path, `${at(run[run.length - 1])},${y(0)}`].join(" "), class: "area" }));
     parts.push(shape("polyline", { points: path.join(" "), class: "line" }));
   }
-  parts.push(shape("text", { x: 0, y: height - 2 }, ago(span_s)), shape("text", { x: width, y: height - 2, "text-anchor": "end" }, "now"));
+  for (const back of [span_s, span_s / 2, 0]) {
+    const anchor = back === span_s ? "start" : back ? "middle" : "end";
+    parts.push(shape("text", { x: x(-back), y: height - 4, "text-anchor": anchor }, back ? ago(back) : "now"));
+  }
+  if (usual !== null) {
+    parts.push(shape("line", { x1: left, x2: width - 4, y1: y(usual), y2: y(usual), class: "usual" }));
+    parts.push(shape("text", { x: left + 4, y: y(usual) - 4, class: "usual-text" }, "felt and shown agree below this, in 95 % of clips"));
+  }
+  for (const point of points.filter((each) => each.markers.length)) parts.push(marker(point, at(point), y(1), y(0)));
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.replaceChildren(...parts);
   const values = known.map((each) => each.gap);
   const words = values.length ? `between ${Math.min(...values).toFixed(2)} and ${Math.max(...values).toFixed(2)}` : "unknown so far";
-  drawing.setAttribute("aria-label", `gap over time: ${words}`);
+  drawing.setAttribute("aria-label", `gap over time, 0 to 1: ${words}${usual === null ? "" : `; up to ${usual.toFixed(2)} is usual where felt and shown agree`}`);
+}
+
+function marker(point, x, top, bottom) {
+  const line = shape("line", { x1: x, x2: x, y1: top, y2: bottom, class: "marker" });
+  line.append(shape("title", {}, point.markers.join(", ")));
+  return line;
 }
 
 const ago = (seconds) => (seconds >= 60 ? `−${seconds / 60} min` : `−${seconds} s`);
@@ -110,7 +132,7 @@ const edge = (number) => 10 ** (number / 20); // of a bin, in ms
 function laned(labels, right) {
   const ends = [];
   return labels.map(({ here, words }) => {
-    const size = 6.6 * words.length;
+    const size = 7.2 * words.length;
     const flip = here + 4 + size > right;
     const start = flip ? here - 4 - size : here + 4;
     let lane = ends.findIndex((end) => end + 6 <= start);

@@ -4,6 +4,7 @@ import { shape, signed } from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
+const RADIUS = 70;
 let heads = [];
 let window_s = 1;
 let rows = [];
@@ -78,6 +79,8 @@ export function show(result) {
   byId("gap").classList.toggle("none", !felt && !shown);
   intensity(result);
   venn(result.gap);
+  byId("covers").textContent = Object.keys(result.heads).length ? `This reading covers the last ${seconds(result)} s.` : "";
+  byId("reading").textContent = reading(result);
   const filling = byId("filling");
   filling.hidden = result.state !== "filling";
   filling.value = Math.max(0, 1 - result.filling_s / window_s);
@@ -102,18 +105,23 @@ function intensity(result) {
   box.querySelector("output").textContent = known ? `${value.toFixed(2)} of ${head.high}` : "–";
 }
 
+const seconds = (result) => ((result.end_ns - result.begin_ns) / 1e9).toFixed(1);
+
+// In a visitor's words: how unusual the gap is, or why there is none.
 function more(result) {
   if (!Object.keys(result.heads).length) return why(result);
   const { gap, absent } = result;
-  const covered = `the last ${((result.end_ns - result.begin_ns) / 1e9).toFixed(1)} s`;
-  if (!gap) return [covered, `no gap: ${absent.gap}`, ...strange(result)].join(" · ");
-  const [parts, differences] = [[covered], []];
-  if (gap.larger_than) parts.push(`larger than ${gap.larger_than[0]} of ${gap.larger_than[1]} clips whose labels agree`);
-  else parts.push(`not compared: ${absent.larger_than}`);
-  if (gap.p_differ !== null) parts.push(`labels differ: ${percent(gap.p_differ)}`);
-  for (const name of ["valence", "arousal"]) {
-    if (gap[name] !== null) differences.push(`${name} ${signed(gap[name])}`);
-  }
+  if (!gap) return [absent.er ? `Only the face is read: ${absent.er}` : `No gap: ${absent.gap}`, ...strange(result)].join(" · ");
+  if (gap.larger_than) return `Larger than in ${gap.larger_than[0]} of ${gap.larger_than[1]} clips in which felt and shown agree.`;
+  return `Not compared with other clips: ${absent.larger_than}.`;
+}
+
+function reading(result) {
+  const { gap } = result;
+  if (!gap) return "no gap";
+  const parts = [`window ends ${(result.end_ns / 1e9).toFixed(1)} s (monotonic) and is ${seconds(result)} s long`];
+  parts.push(gap.p_differ === null ? `p_differ: ${result.absent.p_differ}` : `labels differ: ${percent(gap.p_differ)}`);
+  const differences = ["valence", "arousal"].filter((name) => gap[name] !== null).map((name) => `${name} ${signed(gap[name])}`);
   if (differences.length) parts.push(`felt minus shown: ${differences.join(", ")}`);
   return parts.join(" · ");
 }
@@ -131,22 +139,37 @@ export function why(result) {
   return reasons[result.state] ?? "";
 }
 
-// Two circles drift apart as the gap grows: one on the other at 0, side by side at 1.
+/** How far apart the centres of two circles of radius 1 are that share `share` of the area of each.
+ *
+ * Circles d apart share the lens 2 acos(d / 2) − d / 2 √(4 − d²), which falls from π at 0 to 0 at 2: it is bisected.
+ */
+export function apartFor(share) {
+  const lens = (d) => (2 * Math.acos(d / 2) - (d / 2) * Math.sqrt(4 - d * d)) / Math.PI;
+  let [near, far] = [0, 2];
+  for (let step = 0; step < 30; step++) {
+    const middle = (near + far) / 2;
+    if (lens(middle) > share) near = middle;
+    else far = middle;
+  }
+  return far;
+}
+
+// The circles share 1 − gap of their area: one on the other at 0, side by side at 1.
 function venn(gap) {
   const drawing = byId("venn");
   if (!circles) {
-    const circle = (kind) => shape("circle", { cx: 160, cy: 84, r: 78, class: kind });
+    const circle = (kind) => shape("circle", { cx: 160, cy: 84, r: RADIUS, class: kind });
     circles = {
       felt: [circle("felt"), circle("ring felt")],
       shown: [circle("shown"), circle("ring shown")],
       figure: shape("text", { x: 160, y: 104, class: "figure" }, "–"),
     };
     drawing.replaceChildren(
-      ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 184, class: "small" }, "0 the same · 1 nothing in common"),
+      ...circles.felt, ...circles.shown, circles.figure, shape("text", { x: 160, y: 184, class: "small" }, "0: the same · 1: nothing in common"),
     );
   }
   drawing.classList.toggle("unknown", !gap);
-  const apart = 78 * (gap ? gap.distance : 0);
+  const apart = (RADIUS / 2) * apartFor(1 - (gap ? gap.distance : 0.5));
   for (const each of circles.felt) each.setAttribute("cx", 160 - apart);
   for (const each of circles.shown) each.setAttribute("cx", 160 + apart);
   circles.figure.textContent = gap ? gap.distance.toFixed(2) : "–";

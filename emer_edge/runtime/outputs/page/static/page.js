@@ -3,7 +3,8 @@
 import { gapTrace, gaze, histogram, stages, trace } from "./charts.js";
 import { duration } from "./drawing.js";
 import { prepare, show, why } from "./emotions.js";
-import { asked, forget, introduce, onChoice, stream, update } from "./streams.js";
+import { offer, recording } from "./controls.js";
+import { asked, forget, introduce, kiosk, onChoice, stream, update } from "./streams.js";
 import { blank, restart, watch } from "./video.js";
 
 const byId = (id) => document.getElementById(id);
@@ -16,9 +17,12 @@ const STAGES = {
   "face age": "age of the newest face", "sample age": "age of the newest gaze",
 };
 const WORDS = {
-  ok: "ok", filling: "filling", no_face: "no face", no_gaze: "no gaze", stale: "stale",
+  ok: "ok", face_alone: "face alone", filling: "filling", no_face: "no face", no_gaze: "no gaze", stale: "a sensor is silent",
   connecting: "connecting", lost: "connection lost, retrying", ended: "the run has ended",
 };
+
+const NO_TRACKER = "there is no eye tracker";
+const DEMO = "demo weights";
 
 let source = null;
 let about = null;
@@ -56,6 +60,8 @@ function hello(told) {
   points = [];
   byId("bundle").textContent = told.bundle;
   introduce(told);
+  offer(told.controls);
+  banners([]);
   document.title = `emer-edge · ${stream() === null ? "" : `${stream()} · `}${told.bundle}`;
   prepare(told);
   gaze(null, told.display);
@@ -71,7 +77,24 @@ function drawTraces() {
   const past_s = points.length ? (points[points.length - 1].end_ns - points[0].end_ns) / 1e9 : 0;
   const span_s = [30, 60].find((each) => each >= past_s) ?? about.trace_s;
   for (const name of ["valence", "arousal"]) trace(name, points, span_s, about.heads);
-  gapTrace(points, span_s);
+  gapTrace(points, span_s, about);
+}
+
+// On top: what makes the figures say nothing about people.
+function banners(notes) {
+  const words = notes.filter((each) => each.startsWith(DEMO)).map((each) => `${each[0].toUpperCase()}${each.slice(1)}: these figures say nothing about people.`);
+  if (about.simulated) words.push("Simulated sensors: nobody is being read.");
+  list("banners", words);
+}
+
+// Lists and regions are left alone where nothing has changed, so that readers of screens hear nothing twice.
+function list(id, words) {
+  if (byId(id).textContent === words.join("")) return;
+  byId(id).replaceChildren(...words.map((each) => {
+    const item = document.createElement("li");
+    item.textContent = each;
+    return item;
+  }));
 }
 
 function result(told) {
@@ -80,8 +103,13 @@ function result(told) {
     points.push({ end_ns: told.end_ns, values, gap: told.gap && told.gap.distance, markers: told.markers.map((each) => each.label) });
   }
   while (points.length && told.end_ns - points[0].end_ns > about.trace_s * 1e9) points.shift();
+  const faceAlone = told.notes.includes(NO_TRACKER);
+  document.body.classList.toggle("face-alone", faceAlone);
+  byId("gap-title").textContent = faceAlone ? "What the face shows" : "Gap between felt and shown";
   const words = show(told);
-  setState(told.state);
+  setState(faceAlone && told.state === "no_gaze" && Object.keys(told.heads).length ? "face_alone" : told.state);
+  banners(told.notes);
+  recording(told.recording);
   speak(words || why(told));
   drawTraces();
   latency = told.latency;
@@ -99,7 +127,7 @@ function choose() {
   show({ heads: {}, gap: null, state: "connecting", filling_s: 0 });
   drawTraces();
   drawLatency();
-  for (const name of ["sensors", "notes"]) byId(name).replaceChildren();
+  for (const name of ["sensors", "slots", "notes"]) byId(name).replaceChildren();
   byId("dropped").textContent = "nothing";
   gaze(null, about.display);
   blank("");
@@ -122,20 +150,16 @@ function sensors(told) {
   const rates = told.sensors.rates_hz;
   const size = told.sensors.camera_px ? `${told.sensors.camera_px[0]} × ${told.sensors.camera_px[1]}, ` : "";
   const seen = rates.samples ? `, eyes seen in ${Math.min(100, Math.round((100 * rates.seen) / rates.samples))} %` : "";
-  const list = byId("sensors");
-  list.replaceChildren(
-    ...sensor("Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`, told.state),
-    ...told.notes.includes("there is no eye tracker") ? [] : sensor("Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`, told.state),
-  );
+  const all = [["Camera", rates.frames, `${size}${rate(rates.frames)}`, told.face_slots, about.slots.face, about.floors.face, `newest usable face ${duration(told.face_age_ms)} old`]];
+  if (!told.notes.includes(NO_TRACKER)) all.push(["Eye tracker", rates.samples, `${rate(rates.samples)}${seen}`, told.eye_slots, about.slots.eye, about.floors.eye, `newest gaze ${duration(told.sample_age_ms)} old`]);
+  const shown = all.map((each) => sensor(...each, told.state));
+  byId("sensors").replaceChildren(...shown.flatMap((each) => each.slice(0, 2)));
+  byId("slots").replaceChildren(...shown.flatMap((each) => each.slice(2)));
   const lost = Object.entries(told.dropped).map(([place, count]) => `${count} ${place}`);
   byId("dropped").textContent = lost.join(", ") || "nothing";
-  const notes = [...told.notes];
+  const notes = told.notes.filter((each) => each !== NO_TRACKER && !each.startsWith(DEMO)); // they stand above
   if (told.degraded.length) notes.push(`the tracker leaves ${told.degraded.length} columns empty: ${told.degraded.slice(0, 3).join(", ")}${told.degraded.length > 3 ? " …" : ""}`);
-  byId("notes").replaceChildren(...notes.map((each) => {
-    const item = document.createElement("li");
-    item.textContent = each;
-    return item;
-  }));
+  list("notes", notes);
 }
 
 const rate = (hz) => (hz === null || hz === undefined ? "rate unknown so far" : `${hz.toFixed(hz < 100 ? 1 : 0)} per second`);
@@ -150,6 +174,11 @@ function sensor(name, hz, words, full, all, floor, age, runState) {
   told.textContent = { ok: filling ? "filling" : "ok", warn: "covers too little of the window", bad: "silent" }[health];
   term.append(told);
   const about = document.createElement("dd");
+  about.textContent = words;
+  const title = document.createElement("dt");
+  title.dataset.health = health;
+  title.textContent = name;
+  const window = document.createElement("dd");
   const slots = document.createElement("div");
   slots.className = "slots";
   slots.setAttribute("role", "img");
@@ -159,12 +188,8 @@ function sensor(name, hz, words, full, all, floor, age, runState) {
     if (at < full) slot.className = "full";
     slots.append(slot);
   }
-  const first = document.createElement("div");
-  first.textContent = words;
-  const last = document.createElement("div");
-  last.textContent = `${full} of ${all} slots covered, ${age}`;
-  about.append(first, slots, last);
-  return [term, about];
+  window.append(slots, `${full} of ${all} slots covered, ${age}`);
+  return [term, about, title, window];
 }
 
 function connect() {
@@ -201,6 +226,8 @@ function connect() {
 setInterval(() => {
   if (heard && performance.now() - heard > SILENT_MS && state !== "ended") setState("lost");
 }, 1000);
+document.documentElement.classList.toggle("kiosk", kiosk);
+byId("details").addEventListener("toggle", drawLatency);
 onChoice(choose);
 byId("stage").addEventListener("change", drawLatency);
 window.addEventListener("resize", () => {

@@ -7,6 +7,11 @@ let listen = () => {};
 /** The chosen stream, null where the run names none. */
 export const stream = () => chosen;
 
+/** Whether visitors see a display that nobody operates: the picture alone. */
+export const kiosk = new URLSearchParams(location.search).has("kiosk");
+
+const own = () => asked(location.pathname, kiosk ? { kiosk: 1 } : {});
+
 /** An address of this page's server, asked about the chosen stream. */
 export function asked(path, parameters = {}) {
   const query = new URLSearchParams(chosen === null ? parameters : { ...parameters, stream: chosen }).toString();
@@ -29,7 +34,7 @@ export function introduce(told) {
     box.append(...names.map(choice));
   }
   for (const each of box.querySelectorAll("input")) each.checked = each.value === chosen;
-  history.replaceState(null, "", asked(location.pathname));
+  history.replaceState(null, "", own());
   update(told.streams ?? [], {});
 }
 
@@ -65,7 +70,7 @@ function choice(name) {
   label.append(input, title, how);
   input.addEventListener("change", () => {
     chosen = name;
-    history.replaceState(null, "", asked(location.pathname));
+    history.replaceState(null, "", own());
     listen(name);
   });
   return label;
