@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from dataclasses import replace
 from itertools import cycle
 from typing import Final
 
@@ -230,7 +229,8 @@ class LiveTracker(Tracker):
             self._validity = None
         for sample in samples:
             stamp_ns = self.mapper.map(self._believed(sample), sample.arrival_ns)
-            self._queue.put(replace(sample, stamp_ns=stamp_ns), ring=False)
+            mapped = TrackerSample(sample.device_ns, stamp_ns, sample.arrival_ns, sample.left, sample.right)
+            self._queue.put(mapped, ring=False)
             if sample.arrival_ns - self._settled_ns <= SETTLING_NS:
                 self._delays_ns = self._delays_ns[0] + sample.arrival_ns - stamp_ns, self._delays_ns[1] + 1
         self.lag_ns = self.mapper.behind_ns if self.clock == "device" else 0
