@@ -108,6 +108,7 @@ class SteadyLook:
 
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _CALM_NS: Final = 600_000_000  # between looks at a calm face: a hop, and a frame that came late
+_UNSURE: Final = 15  # per cent of a frame's period by which the next one may come late
 _GLANCED: Final = 0.15  # of the larger side: a face so large is found at half the size, and one of half its size, too
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
@@ -210,14 +211,19 @@ class FaceFinder:
     def _due(self, stamp_ns: int, waiting: int = 0) -> bool:
         if self._previous_ns is None or self._again or self._since + waiting + 1 >= self._every:
             return True
-        return self.ends_hop(stamp_ns, min(stamp_ns - self._previous_ns, NANOSECONDS // 5))
+        return self._may_end_hop(stamp_ns)
+
+    def _may_end_hop(self, stamp_ns: int) -> bool:
+        """Whether a frame may be its hop's last: where frames in mid-hop were passed over, a late one counts on it."""
+        assert self._previous_ns is not None
+        period_ns = min(stamp_ns - self._previous_ns, NANOSECONDS // 5)
+        return self.ends_hop(stamp_ns, period_ns * (100 + _UNSURE) // 100 if self._calm else period_ns)
 
     def _passes(self, stamp_ns: int) -> bool:
         """Whether a frame that is due is passed over: of a calm face, in mid-hop, where no whole image is due."""
         if not self._calm or self._previous_ns is None or self._whole_due(stamp_ns):
             return False
-        ends = self.ends_hop(stamp_ns, min(stamp_ns - self._previous_ns, NANOSECONDS // 5))
-        return not ends and stamp_ns - self._looked_ns <= _CALM_NS
+        return not self._may_end_hop(stamp_ns) and stamp_ns - self._looked_ns <= _CALM_NS
 
     def _whole_due(self, stamp_ns: int) -> bool:
         return self._whole_ns is None or stamp_ns - self._whole_ns >= _WHOLE_NS
