@@ -164,7 +164,7 @@ def test_the_subject_is_kept_through_a_crossing(
     assert found[-1][0] >= CROSSING - 5  # and is there again at the end
 
 
-@pytest.mark.parametrize(("every", "last"), [(5, 10), (None, 0)])
+@pytest.mark.parametrize(("every", "last"), [(5, 10), (None, 14)])
 def test_whoever_covers_the_subject_is_not_the_subject(session: Session, every: int | None, last: int) -> None:
     faces = source(session, FaceOptions(detect_every=every))
     anna, ben = ("anna", 0.8, 300.0, 210.0), ("ben", 0.85, 300.0, 215.0)

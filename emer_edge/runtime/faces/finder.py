@@ -109,6 +109,7 @@ class SteadyLook:
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _CALM_NS: Final = 600_000_000  # between looks at a calm face: a hop, and a frame that came late
 _UNSURE: Final = 15  # per cent of a frame's period by which the next one may come late
+_DISTRUST_NS: Final = 30 * NANOSECONDS  # after a hop whose last frame was not known as such
 _GLANCED: Final = 0.15  # of the larger side: a face so large is found at half the size, and one of half its size, too
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
@@ -148,6 +149,7 @@ class FaceFinder:
         self._previous_ns: int | None = None
         self._looked_ns = self._period_ns = 0
         self._calm = False  # at the last look
+        self._trusted_ns = 0  # from when on frames are taken to come evenly
         self._missed = False  # by the last look
         self._again = False  # the first look that missed asks for one at the next frame
         self._passed: list[Frame] = []  # over, since the last look
@@ -187,6 +189,8 @@ class FaceFinder:
         if not due:
             return None
         self._since = 0
+        if self._passed and self._hop_of(self._passed[-1].stamp_ns) < self._hop_of(frame.stamp_ns):
+            passes, self._trusted_ns = False, frame.stamp_ns + _DISTRUST_NS  # a hop went by without a look
         if passes:
             self._passed.append(frame)
             return None
@@ -199,7 +203,8 @@ class FaceFinder:
         look = self._look(frame)
         missed, self._missed = self._missed, look.candidate is None
         self._again = self._adapts and self._missed and not missed
-        self._calm = self._adapts and not (missed or self._missed) and self._follower.calm
+        steady = not (missed or self._missed) and self._follower.calm
+        self._calm = self._adapts and steady and frame.stamp_ns >= self._trusted_ns
         self._looked_ns = frame.stamp_ns
         return look
 
@@ -207,6 +212,9 @@ class FaceFinder:
         """Whether a frame is probably its hop's last; `period_ns`: since the one before, else of the one seen last."""
         left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns
         return left_ns < (self._period_ns if period_ns is None else period_ns) - _ROUNDING_NS
+
+    def _hop_of(self, stamp_ns: int) -> int:
+        return -((self.origin_ns - stamp_ns) // self._hop_ns)
 
     def _due(self, stamp_ns: int, waiting: int = 0) -> bool:
         if self._previous_ns is None or self._again or self._since + waiting + 1 >= self._every:
