@@ -229,7 +229,7 @@ class LiveTracker(Tracker):
             self._validity = None
         for sample in samples:
             stamp_ns = self.mapper.map(self._believed(sample), sample.arrival_ns)
-            mapped = TrackerSample(sample.device_ns, stamp_ns, sample.arrival_ns, sample.left, sample.right)
+            mapped = TrackerSample(sample.device_ns, stamp_ns, sample.arrival_ns, left=sample.left, right=sample.right)
             self._queue.put(mapped, ring=False)
             if sample.arrival_ns - self._settled_ns <= SETTLING_NS:
                 self._delays_ns = self._delays_ns[0] + sample.arrival_ns - stamp_ns, self._delays_ns[1] + 1
