@@ -13,6 +13,7 @@ SCRIPTS = (
     "step_ratio",
     "peers",
     "limits",
+    "live_loop",
     "profile_loop",
     "face_stage",
     "import_time",
@@ -25,7 +26,6 @@ SCRIPTS = (
     "calibration",
     "fusion_forms",
     "camera_path",
-    "image_encoding",
     "replug",
     "spreading",
 )

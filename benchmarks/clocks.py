@@ -1,22 +1,28 @@
 """Clock mappings on simulated trackers: 100 ppm of drift, 20 ms of mean exponential jitter, a reset after 30 s.
 
-Errors are those of sample stamps against the true host times, after 10 s and from 5 s after the reset on.
+Errors are those of sample stamps against the true host times, after 10 s and from 5 s after the reset on. One driver
+reads its samples together, as `LiveTracker` does once the mapping has settled.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import cycle
 
 import numpy as np
 
 from benchmarks.common import Floor, conclude, parser, show
 from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock
+from emer_edge.runtime.trackers.live_tracker import PAUSES, SETTLING_NS
 
 RATE_HZ, SECONDS, RESET_S = 120.0, 60, 30
 DRIFTS_PPM = (100.0, -100.0)
 JITTER_NS = 20e6
 ASKED_HZ = 5.0
+QUIET_NS = 2e6
+"""Mean jitter of a link whose samples are read together; most that a driver takes for quiet."""
+TOGETHER_NS = 30e6
 
 
 def main() -> int:
@@ -25,14 +31,19 @@ def main() -> int:
     made.add_argument("--seeds", type=int, default=40, help="runs of each kind and drift")
     arguments = made.parse_args()
     kinds = {
-        "one way": (False, False),
-        "one way, in order": (False, True),
-        f"two ways, {ASKED_HZ:g} exchanges a second": (True, True),
+        "one way": (False, False, 0.0),
+        "one way, in order": (False, True, 0.0),
+        f"one way, {QUIET_NS * 1e-6:g} ms of jitter, read together": (False, True, QUIET_NS),
+        f"two ways, {ASKED_HZ:g} exchanges a second": (True, True, 0.0),
     }
     rows: list[tuple[Cell, ...]] = []
     floors, figures = [], {}
-    for name, (two_way, ordered) in kinds.items():
-        runs = [run(seed, drift, two_way, ordered) for drift in DRIFTS_PPM for seed in range(arguments.seeds)]
+    for name, (two_way, ordered, quiet_ns) in kinds.items():
+        runs = [
+            run(seed, drift, two_way, ordered, quiet_ns=quiet_ns)
+            for drift in DRIFTS_PPM
+            for seed in range(arguments.seeds)
+        ]
         settled, recovered = (np.concatenate([run_errors[at] for run_errors in runs]) for at in (0, 1))
         worst = [max(float(np.percentile(run_errors[at], 99)) for run_errors in runs) for at in (0, 1)]
         over = sum(max(float(np.percentile(run_errors[at], 99)) for at in (0, 1)) > 2.0 for run_errors in runs)
@@ -55,14 +66,18 @@ def main() -> int:
     return conclude("clocks", floors, figures)
 
 
-def run(seed: int, drift_ppm: float, two_way: bool, ordered: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+def run(
+    seed: int, drift_ppm: float, two_way: bool, ordered: bool, *, quiet_ns: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Errors in ms after 10 s and from 5 s after the reset on, and whether stamps always rose."""
     rng = np.random.default_rng(seed)
     true_ns = (np.arange(int(SECONDS * RATE_HZ)) * 1e9 / RATE_HZ).astype(np.int64) + 7_000_000_000_000
     start_ns = int(true_ns[0])
-    arrival_ns = true_ns + rng.exponential(JITTER_NS, len(true_ns)).astype(np.int64)
+    arrival_ns = true_ns + rng.exponential(quiet_ns or JITTER_NS, len(true_ns)).astype(np.int64)
     if ordered:
         arrival_ns = np.maximum.accumulate(arrival_ns)
+    if quiet_ns:
+        arrival_ns = read_together(arrival_ns, (start_ns, start_ns + RESET_S * 1e9))
     device_ns = device_time(true_ns, start_ns, drift_ppm)
     clock: Clock = TwoWayClock() if two_way else ClockMapper()
     stamps = np.zeros_like(true_ns)
@@ -83,6 +98,20 @@ def run(seed: int, drift_ppm: float, two_way: bool, ordered: bool) -> tuple[np.n
     error_ms = np.abs(stamps - true_ns) * 1e-6
     settled = error_ms[(elapsed_s >= 10) & (elapsed_s < RESET_S)]
     return settled, error_ms[elapsed_s >= RESET_S + 5], bool(np.all(np.diff(stamps) > 0))
+
+
+def read_together(arrival_ns: np.ndarray, unsure_ns: tuple[float, ...]) -> np.ndarray:
+    """When samples are read by a driver that pauses between readings, but not for a while after some times."""
+    read_ns = arrival_ns.copy()
+    at, now_ns, pauses = 0, int(arrival_ns[0]), cycle(PAUSES)
+    while at < len(arrival_ns):
+        if not any(0 <= now_ns - since_ns <= SETTLING_NS for since_ns in unsure_ns):
+            now_ns += round(next(pauses) * TOGETHER_NS)
+        now_ns = max(now_ns, int(arrival_ns[at]))
+        until = int(np.searchsorted(arrival_ns, now_ns, side="right"))
+        read_ns[at:until] = now_ns
+        at = until
+    return read_ns
 
 
 def device_time(true_ns: np.ndarray, start_ns: int, drift_ppm: float) -> np.ndarray:

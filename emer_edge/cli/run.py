@@ -122,7 +122,10 @@ def run(
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Stop after this long; by default, at the end or at Ctrl-C.")
     ] = None,
-    detect_every: Annotated[int, _source("Detect faces on every n-th frame.", min=1)] = FaceOptions.detect_every,
+    detect_every: Annotated[
+        int | None,
+        _source("Look for the face on every n-th frame; by default on every 5th, while it is calm on fewer.", min=1),
+    ] = FaceOptions.detect_every,
     subject: Annotated[
         Subject,
         _source(

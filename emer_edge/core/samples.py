@@ -8,7 +8,8 @@ DACS millimetres with the origin at the display area's top left corner, x right,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from emer_edge.core.errors import ConfigurationError
@@ -21,26 +22,51 @@ MISSING_2: Final = (math.nan, math.nan)
 MISSING_3: Final = (math.nan, math.nan, math.nan)
 
 
+class Sent(ABC):
+    """An image as a camera has sent it: its shape (H, W, 3), and its JPEG, None where it is none; see `image`."""
+
+    shape: tuple[int, ...]
+    jpeg: bytes | None
+
+    @property
+    @abstractmethod
+    def image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, B, G, R, decoded once, from any thread; CameraError where it is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One camera image.
 
     Attributes:
         index: number of the frame since the camera was opened; a jump means dropped frames.
-        image: (H, W, 3) uint8, B, G, R.
+        given: the image, (H, W, 3) uint8, B, G, R, or what it is made from.
         stamp_ns: when the image was taken, as far as `clock` knows.
         arrival_ns: when it reached this process.
         clock: where `stamp_ns` comes from: `capture` (the driver), `stream` (the sender's own times mapped to the
             host's clock, late by the link's least delay), `arrival`, or `media` (a file).
-        original: the JPEG from the camera that `image` was decoded from, on request.
     """
 
     index: int
-    image: NDArray[np.uint8]
+    given: NDArray[np.uint8] | Sent
     stamp_ns: int
     arrival_ns: int
     clock: str
-    original: bytes | None = field(default=None, kw_only=True)
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, B, G, R, which may have to be decoded first; CameraError where it is damaged."""
+        return self.given.image if isinstance(self.given, Sent) else self.given
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3), without decoding anything."""
+        return self.given.shape
+
+    @property
+    def original(self) -> bytes | None:
+        """The JPEG that the image is decoded from, where the camera sends such."""
+        return self.given.jpeg if isinstance(self.given, Sent) else None
 
 
 @dataclass(frozen=True, slots=True)

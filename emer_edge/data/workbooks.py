@@ -27,6 +27,11 @@ _SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml\Z")
 _FAR: Final = re.compile(rb"[\"'](?:[A-Z]{1,3}(\d{5,9})|(?:[A-Z]{3}|[J-Z][A-Z])\d{1,4})[\"']")
 """Addresses of cells from row 10,000 on, or behind column 260, IZ."""
 
+_FAR_AS_USUAL: Final = re.compile(rb'r="(?:[A-Z]{1,3}(\d{5,9})|(?:[A-Z]{3}|[J-Z][A-Z])\d{1,4})"')
+"""The same as nearly every program writes them: found in a quarter of the time, by the letters they all begin with."""
+
+_UNUSUAL: Final = (b"r='", b"r =", b"r= ")
+
 _WIDE: Final = re.compile(rb"[\"'](?:[A-Z]{3}|[J-Z][A-Z])\d+[\"']")
 _ROW_BYTES: Final = 16  # of XML, at the least, for a row with a cell
 
@@ -126,7 +131,7 @@ def _check_sheet(path: Path, archive: zipfile.ZipFile, sheet: zipfile.ZipInfo, u
     with archive.open(sheet) as file:
         while chunk := file.read(_CHUNK):
             text = kept + chunk
-            far = _FAR.findall(text)
+            far = (_FAR if any(mark in text for mark in _UNUSUAL) else _FAR_AS_USUAL).findall(text)
             if far:
                 last_row = max(last_row, max(int(row or 0) for row in far))
                 wide = wide or b"" in far or _WIDE.search(text) is not None

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from emer_edge.core.secrets import seen_by_children
-from emer_edge.runtime.image_ring import make_ring
+from emer_edge.runtime.capture.image_ring import make_ring
 
 _CODE: Final = (
     "import importlib, json, os, sys; given = json.loads(open(0, 'rb', 0, closefd=False).readline()); "
@@ -63,7 +63,7 @@ class ChildProcess:
 
     Attributes:
         pipe: descriptor of the parent's end of the pipe.
-        memory: descriptor of the shared memory (see `emer_edge.runtime.image_ring`).
+        memory: descriptor of the shared memory (see `emer_edge.runtime.capture.image_ring`).
         stdin: descriptor of the process's standard input.
         pid: its process number.
     """

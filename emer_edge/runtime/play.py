@@ -160,7 +160,7 @@ def play(
                 source.close()
             pipeline.close()
             if pipeline.opened:
-                summary = replace(pipeline.summary(), encoder_rss_mb=delivered.helpers_mb())
+                summary = pipeline.summary()
             summary = delivered.end(summary)
     assert summary is not None
     return replace(summary, signal=next(iter(came), None))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +36,7 @@ _Network = tuple[tuple[str, ...], int, Engine]
 
 
 class Session:
-    """The loaded parts of a bundle. Not to be used by two threads at once.
+    """The loaded parts of a bundle. Not to be used by two threads at once; several may `encode`.
 
     Args:
         bundle: what to load, or its folder.
@@ -125,6 +127,8 @@ class Session:
         windows = np.broadcast_to(embeddings, (1, FACE_SLOTS, self.embedding_width))
         eye, gaze = (np.zeros((1, EYE_SLOTS, columns), np.float32) for columns in (EYE_COLUMN_COUNT, 2))
         self.fuse(windows, eye, gaze)
+        with suppress(OSError, AttributeError):  # what loading took for a while goes back
+            ctypes.CDLL(None).malloc_trim(0)
 
     def encode(self, face: NDArray[np.float32]) -> NDArray[np.float32]:
         """Encode crops: (B, 3, 112, 112) float32, B, G, R in 0 to 1 -> (B, embedding_width) float32.
@@ -240,7 +244,8 @@ class Session:
         for record in manifest.all_networks:
             if record.encoder not in numbers:
                 numbers[record.encoder] = len(self._encoders)
-                self._encoders.append(self._checked(record.encoder, loaded, {"face"}, {"embedding"}))
+                encoder = self._checked(record.encoder, loaded, {"face"}, {"embedding"})
+                self._encoders.append(shareable(encoder))
             fusion = self._checked(record.fusion, loaded, {"embeddings", "eye", "gaze"}, set(record.heads))
             networks.append((record.heads, numbers[record.encoder], fusion))
             for head in manifest.heads:

@@ -51,11 +51,12 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
     Returns:
         (39,) float64; columns 33 to 39 are NaN.
     """
-    left, right = (_completed(eye, display) if eye.valid else _BLANK_EYE for eye in (sample.left, sample.right))
-    points = [eye.gaze_px for eye in (left, right) if not math.isnan(eye.gaze_px[0])]
-    combined = MISSING_2
-    if points:
-        combined = (sum(point[0] for point in points) / len(points), sum(point[1] for point in points) / len(points))
+    left = _completed(sample.left, display) if sample.left.valid else _BLANK_EYE
+    right = _completed(sample.right, display) if sample.right.valid else _BLANK_EYE
+    combined = left.gaze_px if math.isnan(right.gaze_px[0]) else right.gaze_px
+    if not (math.isnan(left.gaze_px[0]) or math.isnan(right.gaze_px[0])):
+        (left_x, left_y), (right_x, right_y) = left.gaze_px, right.gaze_px
+        combined = ((left_x + right_x) / 2, (left_y + right_y) / 2)
     cells = (
         *combined,
         *left.gaze_px,
@@ -101,7 +102,7 @@ def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
 
 def _completed(eye: EyeReading, display: Display) -> EyeReading:
     gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
-    if not any(math.isnan(point[0]) for point in (gaze_px, gaze_mm, direction)):
+    if not (math.isnan(gaze_px[0]) or math.isnan(gaze_mm[0]) or math.isnan(direction[0])):
         return eye
     scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
     if math.isnan(gaze_px[0]) and math.isnan(gaze_mm[0]):

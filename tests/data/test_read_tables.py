@@ -170,6 +170,18 @@ def test_a_stray_cell_is_named_before_it_costs_gigabytes(tmp_path: Path, stray: 
         read_table(workbook(tmp_path / "stray.xlsx", 20, stray))
 
 
+@pytest.mark.parametrize("written", [b"r='A1048576'", b'r = "A1048576"'])
+def test_a_stray_cell_is_named_however_its_address_is_written(tmp_path: Path, written: bytes) -> None:
+    path = workbook(tmp_path / "stray.xlsx", 20, (1_048_575, 0))
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content.replace(b'r="A1048576"', written))
+    with pytest.raises(DataError, match="row 1048576, far from the others"):
+        read_table(path)
+
+
 def test_long_and_wide_tables_are_no_strays(tmp_path: Path) -> None:
     assert len(read_table(workbook(tmp_path / "long.xlsx", 10_500)).rows) == 10_500
     assert len(read_table(workbook(tmp_path / "wide.xlsx", 20, (3, 600))).rows) == 20

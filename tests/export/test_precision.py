@@ -43,6 +43,7 @@ def test_tensorrt_graph_has_no_violation(encoder_part: onnx.ModelProto, ranges: 
     assert find_qdq_violations(encoder_part) == []
 
 
+@pytest.mark.filterwarnings("ignore:.mapping[.]:DeprecationWarning")  # ONNX Runtime 1.18 on a newer onnx
 def test_violations_are_counted_in_onnxruntimes_symmetric_graph(encoder_part: onnx.ModelProto, tmp_path: Any) -> None:
     class Crops(CalibrationDataReader):
         def __init__(self) -> None:

@@ -18,7 +18,7 @@ from fuzz_mutations import Target, mutated
 
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
-from emer_edge.runtime.cameras.capture_child import Kind, Record, Records, packed
+from emer_edge.runtime.capture.records import Kind, Record, Records, packed
 from emer_edge.runtime.outputs.pace import Pace
 from emer_edge.runtime.outputs.page.server import PageHandler, PageServer
 from emer_edge.runtime.outputs.web_access import PageAddress
@@ -188,7 +188,7 @@ def _records(data: bytes, random: Random) -> None:
 
 
 def _record_seeds() -> tuple[bytes, ...]:
-    image = Record(Kind.IMAGE, height=480, width=640, slot_bytes=921_600, number=7, stamp_ns=10**12)
+    image = Record(Kind.IMAGE, height=480, width=640, slot_bytes=921_600, number=7, stamp_ns=10**12, size=921_600)
     opened = Record(Kind.OPENED, text={"fps": 30.0, "size": [640, 480], "mode": "MJPG", "clock": "capture"})
     failed = Record(Kind.FAILED, text={"error": "x" * 300})
     return (packed(image) * 4, packed(opened) + packed(image) * 2, packed(failed))
@@ -294,5 +294,5 @@ STREAMS: tuple[Target, ...] = (
         200_000,
         ("emer_edge.runtime.outputs.web_server", "emer_edge.runtime.outputs.web_access"),
     ),
-    Target("camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.cameras.capture_child",)),
+    Target("camera-records", _record_seeds, mutated, _records, 1_000_000, ("emer_edge.runtime.capture.records",)),
 )

@@ -18,7 +18,6 @@ from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.results import Gap, Result, State
 from emer_edge.core.samples import Frame
 from emer_edge.metrics.latency import LatencyRecorder
-from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces import Face, Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs import Host
@@ -155,7 +154,7 @@ def page_of(
     """A page without a run."""
     pipeline = Pipeline(bundle, sources=sources)
     pipeline.streams = {each.name: TimedStream(bundle, each) for each in sources}
-    return PageAlone(PageOptions(address, token, open_to_all), Host(pipeline, say=say, encoder=Encoder(say)))
+    return PageAlone(PageOptions(address, token, open_to_all), Host(pipeline, say=say))
 
 
 def port_of(page: Page) -> int:

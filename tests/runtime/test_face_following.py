@@ -164,12 +164,13 @@ def test_the_subject_is_kept_through_a_crossing(
     assert found[-1][0] >= CROSSING - 5  # and is there again at the end
 
 
-def test_whoever_covers_the_subject_is_not_the_subject(session: Session) -> None:
-    faces = source(session)
+@pytest.mark.parametrize(("every", "last"), [(5, 10), (None, 14)])
+def test_whoever_covers_the_subject_is_not_the_subject(session: Session, every: int | None, last: int) -> None:
+    faces = source(session, FaceOptions(detect_every=every))
     anna, ben = ("anna", 0.8, 300.0, 210.0), ("ben", 0.85, 300.0, 215.0)
     before = [room(anna)] * 15
     hidden = [room(anna, ben)] * 60
-    assert crops_of(faces, before)[-1] == (10, "anna")
+    assert crops_of(faces, before)[-1] == (last, "anna")
     assert crops_of(faces, hidden, 15) == []
     assert faces.missed[Missing.OTHER] >= 10
     again = crops_of(faces, [room(anna)] * 15, 75)
@@ -216,13 +217,14 @@ def test_a_small_face_behind_is_not_chosen_for_its_place(session: Session) -> No
     assert who(candidate) == "anna"
 
 
-def test_light_that_changes_loses_nobody(session: Session) -> None:
-    faces = source(session)
+@pytest.mark.parametrize(("every", "crops"), [(5, 6), (None, 2)])
+def test_light_that_changes_loses_nobody(session: Session, every: int | None, crops: int) -> None:
+    faces = source(session, FaceOptions(detect_every=every))
     day = room(("anna", 0.8, 300, 220))
     crops_of(faces, [day] * 15)
     for start, gains in ((15, (1.0, 0.75, 0.55)), (45, (0.45, 0.45, 0.45))):  # the display alone; a dimmed lamp
         evening = (day * np.array(gains)).astype(np.uint8)
-        assert len(crops_of(faces, [evening] * 30, start)) >= 6
+        assert len(crops_of(faces, [evening] * 30, start)) >= crops
     assert not faces.missed
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from page_inputs import ask, event_stream, frame_of, result_of, show_face, show_gaze, until
 from runtime_inputs import SCENE, sample
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.results import State
-from emer_edge.runtime.encoding import Encoder
+from emer_edge.core.samples import Frame, Sent
+from emer_edge.runtime.encoding import LOOK, encoded
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.outputs import Host
 from emer_edge.runtime.outputs.delivery import Delivery
@@ -109,7 +109,7 @@ def test_visitors_wait_side_by_side_for_a_camera_that_is_silent(page: Page) -> N
 
 def test_without_visitors_no_image_is_kept() -> None:
     now_s = 1000.0
-    video = Video(Encoder(), lambda: now_s)
+    video = Video(lambda: now_s)
 
     def offered(number: int) -> weakref.ref[object]:
         frame = frame_of(number)
@@ -170,23 +170,28 @@ def test_a_state_without_emotion_tells_none(page: Page) -> None:
     assert (told["state"], told["heads"], told["gap"]) == ("no_face", {}, None)
 
 
-def test_images_are_encoded_elsewhere_and_nobody_watching_none_are(page: Page) -> None:
-    assert page.helper_pid is None
-    ask(page, "/frame")
-    show_face(page, 1)
-    assert ask(page, "/frame")[0].headers["X-Number"] == "1"
-    assert page.helper_pid is not None
-    page.feeds[None].video.rest_s = 0.0
-    until(lambda: page.helper_pid is None)
-    show_face(page, 2)
-    assert ask(page, "/frame?after=1")[0].headers["X-Number"] == "2"
+def test_a_camera_s_own_jpeg_is_shown_where_a_browser_can_read_it(page: Page) -> None:
+    page.feeds[None].video.newest(0, 0.0)  # watched from now on
+    jpeg = encoded(frame_of(1).image, LOOK)
+    bare = jpeg.replace(b"\xff\xc4", b"\xff\xfe")  # without Huffman tables, which browsers need
+    large = (
+        jpeg[:2] + b"\xff\xfe\xff\xff" + bytes(65533) + b"\xff\xfe\xff\xff" + bytes(65533) + jpeg[2:] + bytes(99_999)
+    )
+    for number, (sent, own) in enumerate(((jpeg, True), (bare, False), (large, False)), 1):
+        given = Photographed(sent, frame_of(1).image)
+        page.feeds[None].video.offer(Frame(number, given, number, number, "arrival"), None)
+        shown = ask(page, f"/frame?after={number - 1}")[1]
+        assert (shown == sent) == own == (given.looks == 0)
+        assert cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR).shape == (*SCENE, 3)
 
 
-def test_a_visitor_does_not_notice_that_the_encoder_dies(page: Page, said: list[str]) -> None:
-    ask(page, "/frame")
-    for number in (1, 2):
-        show_face(page, number)
-        assert ask(page, f"/frame?after={number - 1}")[0].headers["X-Number"] == str(number)
-        assert page.helper_pid is not None
-        os.kill(page.helper_pid, signal.SIGKILL)
-    assert sum("killed by SIGKILL" in each for each in said) == 1
+class Photographed(Sent):
+    """A JPEG and its image; counts who looks at the image."""
+
+    def __init__(self, jpeg: bytes, image: NDArray[np.uint8]) -> None:
+        self.jpeg, self.shape, self._image, self.looks = jpeg, image.shape, image, 0
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        self.looks += 1
+        return self._image

@@ -103,7 +103,7 @@ def test_each_stream_has_its_images_and_gaze(both: Page) -> None:
         channel.video.newest(0, 0.0)  # watched from now on
         frame = frame_of(1)
         bright = np.full_like(frame.image, 250 if name == "left" else 5)
-        channel.frame(replace(frame, image=bright), None, 0)
+        channel.frame(replace(frame, given=bright), None, 0)
     for name, low, high in (("left", 240, 256), ("right", 0, 15)):
         status, jpeg = get(both, f"/frame?after=0&stream={name}")
         assert status == 200

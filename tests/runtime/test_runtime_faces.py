@@ -15,17 +15,20 @@ from emer_edge.bundle.manifest import FaceRecord
 from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
 from emer_edge.core.samples import Frame
 from emer_edge.runtime.engines import open_engine
+from emer_edge.runtime.engines.any_size import freed
 from emer_edge.runtime.engines.base import Engine
 from emer_edge.runtime.faces import (
     Face,
     FaceDetector,
     FaceSource,
+    Look,
     SubjectFollower,
     align,
     open_detector,
     similarity,
 )
 from emer_edge.runtime.faces.detector import YuNet
+from emer_edge.runtime.faces.finder import FaceFinder
 from emer_edge.runtime.faces.looks import keep_best, overlap
 from emer_edge.runtime.options import FaceOptions
 from emer_edge.runtime.session import Session
@@ -68,8 +71,8 @@ def test_no_face_in_noise(session: Session) -> None:
     assert session.detector.detect(np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)) == []
 
 
-def test_detector_of_another_kind(session: Session) -> None:
-    engine, record = session.detector._engine, session.detector.record
+def test_detector_of_another_kind(bundle: Bundle) -> None:
+    engine, record = open_engine("onnxruntime", bundle.part("cpu", "face_detector")), bundle.manifest.detector
     with pytest.raises(BundleError, match="not those of YuNet"):
         FaceDetector(msgspec.structs.replace(record, kind="yunet"), engine).detect(scene(0, 0))
     with pytest.raises(BundleError, match="takes"):
@@ -87,7 +90,8 @@ def test_a_second_part_that_is_refused_leaves_no_engine_open(
         opened.append(open_engine(*arguments))
         return opened[-1]
 
-    monkeypatch.setattr("emer_edge.runtime.faces.detector.open_engine", noted)
+    for how in ("open_engine", "open_any_size"):  # a part that takes images of its own size alone has a second one
+        monkeypatch.setattr(f"emer_edge.runtime.faces.detector.{how}", noted)
     broken = tmp_path / "near.onnx"
     broken.write_bytes(b"no network")
     record = msgspec.structs.replace(bundle.manifest.detector, near_px=96)
@@ -204,6 +208,104 @@ def test_looks_at_every_fifth_frame_and_at_a_hops_last(session: Session) -> None
     assert source.take(HOP_NS).stamp_ns == HOP_NS  # type: ignore[union-attr]
     late = Frame(99, picture, HOP_NS - 1, HOP_NS - 1, "media")
     assert source.on_frame(late) is None
+
+
+def test_a_detector_for_images_of_any_size_gives_the_same_and_glances(bundle: Bundle) -> None:
+    record = bundle.manifest.detector
+    parts = [bundle.part("cpu", part) for part in record.parts]
+    fixed = [open_engine("onnxruntime", part, 1) for part in parts]
+    plain, sized = FaceDetector(record, *fixed), open_detector(record, parts)
+    assert (plain.glances, sized.glances) == (False, True)
+    assert sized.engines[0] is sized.engines[1]
+    rng = np.random.default_rng(0)
+    for place in ((60, 70), (170, 90), (300, 120)):
+        image = np.clip(scene(*place).astype(float) + rng.normal(0, 3, scene(*place).shape), 0, 255).astype(np.uint8)
+        one, other = (detector.detect(image)[0] for detector in (plain, sized))
+        np.testing.assert_array_equal(one.landmarks_px, other.landmarks_px)
+        template = np.asarray(TEMPLATE, np.float32)
+        np.testing.assert_array_equal(
+            *(detector.settled(image, one, template).landmarks_px for detector in (plain, sized))
+        )
+        glanced = sized.glance(image)
+        assert len(glanced) == 1
+        assert overlap(glanced[0].box_px, one.box_px) > 0.5
+    assert freed(freed(parts[0].content)) == freed(parts[0].content)
+    for detector in (plain, sized):
+        detector.close()
+
+
+def test_a_calm_face_is_looked_at_where_a_hop_ends_and_one_that_is_missed_at_once_again(session: Session) -> None:
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), 500_000_000)
+    whole: list[int] = []
+    detect, now = FaceDetector._detected, 0
+
+    def detected(detector: FaceDetector, image: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> list[Face]:
+        whole.append(now)
+        return detect(detector, image, canvas)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceDetector, "_detected", detected)
+        looked = []
+        for now in range(92):
+            before = source.detections
+            source.on_frame(frame(now, scene(170, 90) if now < 50 else np.zeros((480, 640, 3), np.uint8)))
+            looked += [now] * (source.detections - before)
+    assert looked[:5] == [0, 14, 15, 29, 30]  # a hop is fifteen frames, and the one before may be its last
+    assert whole[:2] == [0, 35]  # a second after the first, where no step waits for it
+    assert looked[5:8] == [35, 44, 45]
+    assert looked[8:] == [59, 60, 65, 70, 75, 80, 85, 90]  # and on every fifth frame until it is back
+    assert source.found == 8
+
+
+def test_looks_that_are_spared_change_no_crop(session: Session) -> None:
+    rng = np.random.default_rng(0)
+    images = [scene(60 + max(0, index - 20), 90) for index in range(91)]  # at rest, then slowly away
+    images = [np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8) for image in images]
+    seen: list[dict[int, Look]] = []
+    for every in (5, None):
+        finder = FaceFinder(
+            session.detector, FaceRecord(template_px=TEMPLATE), 500_000_000, FaceOptions(detect_every=every)
+        )
+        finder.origin_ns = 10_000_000  # a hop's last frame can't be taken for the one before
+        looks = {index: finder.see(frame(index, image)) for index, image in enumerate(images)}
+        seen.append({index: look for index, look in looks.items() if look is not None})
+    every_fifth, fewer = seen
+    assert len(fewer) <= len(every_fifth) / 2 + 2
+    anchors = set()
+    for index in range(0, 91, 15):
+        one, other = every_fifth[index], fewer[index]
+        assert one.face is not None
+        assert other.face is not None
+        assert one.candidate is not None
+        assert other.candidate is not None
+        np.testing.assert_array_equal(one.face.landmarks_px, other.face.landmarks_px)
+        np.testing.assert_array_equal(one.candidate.crop, other.candidate.crop)
+        anchors.add(round(float(one.face.landmarks_px[0, 0])))
+    assert len(anchors) > 3  # it did move
+
+
+def test_frames_that_come_unevenly_are_not_passed_over(session: Session) -> None:
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), 500_000_000)
+    source.finder.origin_ns = 10_000_000
+    looked = []
+    for index in range(46):
+        if index in (14, 15):
+            continue  # lost at the first hop's end, after frames in its middle were passed over
+        before = source.detections
+        source.on_frame(frame(index, scene(170, 90)))
+        looked += [index] * (source.detections - before)
+    assert looked == [0, 17, 22, 27, 30, 35, 40, 45]
+
+
+def test_a_face_that_moves_is_looked_at_more_often(session: Session) -> None:
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), 500_000_000)
+    looked = []
+    for index in range(46):
+        before = source.detections
+        source.on_frame(frame(index, scene(60 + 6 * index, 90)))
+        looked += [index] * (source.detections - before)
+    assert len([index for index in looked if 15 < index <= 45]) >= 6
+    assert source.found == source.detections
 
 
 def test_a_hop_without_a_face_has_no_candidate(session: Session) -> None:

@@ -116,7 +116,8 @@ def test_each_stream_ends_with_its_own_file(bundle: Bundle, tmp_path: Path) -> N
     counts = Counter(each.stream for each in results)
     assert counts["short"] <= 5 < 7 <= counts["long"] <= 10
     ends = {name: {each.end_ns for each in results if each.stream == name} for name in counts}
-    assert ends["short"] < ends["long"]  # one lattice
+    apart = {(longer_ns - ns) % HOP_NS for ns in ends["short"] for longer_ns in ends["long"]}
+    assert apart == {HOP_NS // 2}  # staggered lattices
     assert json.loads(json.dumps(results[0].to_dict()))["stream"] == "short"
     summary = streams.summary()
     assert set(summary.streams) == {"short", "long"}

@@ -22,7 +22,7 @@ from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import WindowSpec
 from emer_edge.offline.predict import score_recording
 from emer_edge.runtime.cameras import Camera
-from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.options import DETECT_EVERY, FaceOptions, MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
@@ -178,7 +178,8 @@ class World(threading.Condition):
 
 def live(session: Session, streams: Streams) -> list[Result]:
     world = World(streams)
-    core = PipelineCore(session, RATE_HZ, eyes=bool(streams.samples))
+    looks = FaceOptions(detect_every=DETECT_EVERY)  # those of a file: a live camera's calm face is looked at less often
+    core = PipelineCore(session, RATE_HZ, Source(faces=looks), eyes=bool(streams.samples))
     silent = LiveCamera(PICTURES, silent_s=0.0), LiveTracker(silent_s=0.0) if streams.samples else NoTracker()
 
     def clock() -> int:

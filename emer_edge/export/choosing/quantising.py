@@ -1,9 +1,9 @@
 """The INT8 candidate: calibrated, its layers' sensitivity measured, and layers put back until the gate holds.
 
 The sensitivity of a layer: the network with that layer alone in INT8, compared with FP32, in the cpu variant's style on
-one window of each of a few selection clips (calibration clips where there are no others): the signal to noise of the
-embedding, for layers of the encoder, and the shift of every head. As in the exported encoder, the constant part of an
-embedding's error is subtracted.
+one window of each of 4 selection clips, of 16 where layers go back (calibration clips where there are no others): the
+signal to noise of the embedding, for layers of the encoder, and the shift of every head. As in the exported encoder,
+the constant part of an embedding's error is subtracted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from emer_edge.export.report.export_report import FallBack, LayerSensitivity, Ti
 from emer_edge.export.verification import noise_db
 
 WINDOWS: Final = 16
-"""Windows, one per clip: 128 crops through the encoder for each of its layers, half a minute on two cores."""
+"""Windows, one per clip, where the order of layers decides which go back: 128 crops through the encoder a layer."""
+
+_REPORTED: Final = 4  # windows where the gate holds: the report shows which layers stand out, and nothing hangs on it
 
 
 def all_layers(shop: Workshop) -> tuple[str, ...]:
@@ -42,19 +44,20 @@ def all_layers(shop: Workshop) -> tuple[str, ...]:
     return (*quantisable_layers(shop.encoder), *quantisable_products(shop.fusion))
 
 
-def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser) -> tuple[LayerSensitivity, ...]:
+def measure_sensitivity(shop: Workshop, quantiser: EncoderQuantiser, most: int) -> tuple[LayerSensitivity, ...]:
     """Measure every layer, the most sensitive first.
 
     Args:
         shop: the export; selection windows, or else training clips, must be there.
         quantiser: holds the calibrated ranges.
+        most: windows to measure on, one per clip.
 
     Raises:
         GateError: no clips.
         DataError: a clip can't be read.
     """
     evidence = shop.evidence if shop.evidence is not None else _calibration_windows(shop)
-    windows = evidence.first_of_clips(WINDOWS)
+    windows = evidence.first_of_clips(most)
     faces = evidence.faces(windows)
     # A clip of few frames fills its slots with the same crops again and again.
     crops, place = np.unique(faces.reshape(-1, *faces.shape[2:]), axis=0, return_inverse=True)
@@ -213,7 +216,9 @@ def quantised(shop: Workshop, judge: Judge, excluded: tuple[str, ...], staging: 
     quantiser = calibrated.quantiser
     first = build(shop, staging / "int8-0", "int8", quantiser=quantiser, keep=excluded).judged(judge, "int8")
     fails = first.verdict == "failed" and shop.options.fall_back
-    sensitivities = measure_sensitivity(shop, quantiser) if fails or shop.options.sensitivity else ()
+    sensitivities: tuple[LayerSensitivity, ...] = ()
+    if fails or shop.options.sensitivity:
+        sensitivities = measure_sensitivity(shop, quantiser, WINDOWS if fails else _REPORTED)
     candidate, tried = first, {0: str(first.verdict)}
     order = [sensitivity.layer for sensitivity in sensitivities if sensitivity.layer not in excluded]
     if fails and order:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
+from emer_edge.runtime.cameras.grabber import CameraDriver, Target
 from emer_edge.runtime.cameras.opening import check_camera, open_camera
 from emer_edge.runtime.cameras.registry import cameras
+from emer_edge.runtime.capture.grabber import Grab, Grabber
 
 __all__ = ["Camera", "CameraDriver", "Grab", "Grabber", "Target", "cameras", "check_camera", "open_camera"]

@@ -26,7 +26,7 @@ from emer_edge.core.errors import CameraError
 from emer_edge.core.public_text import holds_secret
 from emer_edge.core.secrets import filled, seen_by_children
 from emer_edge.runtime.cameras import gst_parse
-from emer_edge.runtime.cameras.grabber import Grab, Grabber, frame_stamp
+from emer_edge.runtime.capture.grabber import Grab, Grabber, frame_stamp
 from emer_edge.runtime.child_process import BOOT, booted, end_program, start_program
 from emer_edge.runtime.clock import monotonic_ns
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
-from emer_edge.runtime.cameras.grabber import CameraDriver, Grabber, Target
+from emer_edge.runtime.cameras.grabber import CameraDriver, Target
 from emer_edge.runtime.cameras.gst_launch import GstLaunchGrabber, check_gstreamer
+from emer_edge.runtime.capture.grabber import Grabber
 
 DECODERS: Final = ("software", "hardware")
 """What decodes a video: this machine's CPU, or a Jetson's decoder."""

@@ -1,8 +1,9 @@
 """A live camera: a capture process that is watched, and replaced when its camera hangs, freezes, blacks out or is lost.
 
-The process reads as fast as images come, so that the newest image is always the one that is yielded; skipped images are
-counted, and repeated images are dropped. Trouble with a camera is reported once, and no frames come until it is over;
-meanwhile a new process tries to open it, with growing pauses. Nothing here waits in a driver.
+The process reads as fast as images come, so that a slow reader gets the newest ones; skipped images are counted, and
+repeated ones are dropped. Images travel as the camera sends them, and are converted by whoever looks at them first.
+Trouble with a camera is reported once, and no frames come until it is over; meanwhile a new process tries to open it,
+with growing pauses. Nothing here waits in a driver.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,11 +24,12 @@ from emer_edge.core.secrets import named
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.capture_child import BLACK_LEVEL, Flags, Kind, Record, Records, is_repeat
 from emer_edge.runtime.cameras.grabber import Target
+from emer_edge.runtime.cameras.sent import BLACK_LEVEL, SentImage, is_black
+from emer_edge.runtime.capture.image_ring import RingReader
+from emer_edge.runtime.capture.records import Flags, Kind, Record, Records
 from emer_edge.runtime.child_process import GENTLE_S, ChildProcess
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.image_ring import RingReader
 from emer_edge.runtime.say import Say, say_to_log
 
 
@@ -57,14 +59,16 @@ class Patience:
 _READ_BYTES: Final = 1 << 16
 _FEWEST_REPEATS: Final = 10
 _ABSENT_POLL_S: Final = 0.25
+_KEPT: Final = 4  # images that wait for a reader that comes late; more would only make them older
+_LOOKED_NS: Final = NANOSECONDS // 2  # as long nobody has looked at an image: then one is looked at, as it may be black
+_CHILD: Final = "emer_edge.runtime.capture.child"
 
 
 class CaptureProcess:
     """A capture process and its two channels.
 
     Args:
-        source: as written by the user.
-        originals: whether the JPEGs of a camera that sends such are kept.
+        target: what it opens.
 
     Raises:
         CameraError: the system can't start it.
@@ -74,13 +78,13 @@ class CaptureProcess:
         pid: its process number.
     """
 
-    def __init__(self, source: str, originals: bool = False) -> None:
+    def __init__(self, target: Target) -> None:
         self.over = False
+        names = named(target.text)
         try:
-            given = (Records.__module__, source, str(int(originals)))
-            self._child = ChildProcess(*given, memory="camera", names=named(source), end_s=GENTLE_S)
+            self._child = ChildProcess(_CHILD, target.text, target.light, memory="camera", names=names, end_s=GENTLE_S)
         except OSError as error:
-            raise CameraError(f"can't start the capture process for {source}: {error}") from error
+            raise CameraError(f"can't start the capture process for {target.text}: {error}") from error
         os.set_blocking(self._child.pipe, False)
         self._records = Records()
         self._reader = RingReader(self._child.memory)
@@ -104,17 +108,10 @@ class CaptureProcess:
             records += self._records.feed(data)
         return records
 
-    def image(self, record: Record) -> NDArray[np.uint8] | None:
+    def image(self, record: Record, seen: Callable[[NDArray[np.uint8]], None]) -> SentImage | None:
         """A copy of the image that a record announces, or None where it has been overwritten meanwhile."""
-        return self._reader.copy(record.number, record.slot_bytes, record.height, record.width)
-
-    def original(self, record: Record) -> bytes | None:
-        """The camera's own JPEG of that image, after `image`; None where there is none, or it has been overwritten."""
-        if not record.original:
-            return None
-        return self._reader.appended(
-            record.number, record.slot_bytes, record.height, record.width, length=record.original
-        )
+        data = self._reader.copy(record.number, record.slot_bytes, record.size)
+        return None if data is None else SentImage(data, record.coding, record.height, record.width, seen=seen)
 
     def ending(self) -> str:
         """How it ended, for a sentence."""
@@ -133,7 +130,6 @@ class LiveCapture(Camera):
         target: where the process finds it, and whether it is there at all.
         say: takes a sentence when the camera is lost and when it is back.
         patience: time limits.
-        originals: whether frames bring along the JPEGs of a camera that sends such.
 
     Raises:
         CameraError: it can't be opened, or gives no image in time.
@@ -152,7 +148,6 @@ class LiveCapture(Camera):
         say: Say = say_to_log,
         *,
         patience: Patience | None = None,
-        originals: bool = False,
     ) -> None:
         self.source = address.name
         self.fps, self.size_px, self.clock = 0.0, (0, 0), "arrival"
@@ -160,7 +155,6 @@ class LiveCapture(Camera):
         self._say = say
         self._target = target
         self._patience = patience or Patience()
-        self._originals = originals
         self._mode = ""
         self._lost_ns = 0
         self._tried_s: float | None = None  # the last pause
@@ -172,15 +166,18 @@ class LiveCapture(Camera):
         self._black_ns: int | None = None
         self._repeated = 0
         self._opened = False
-        self._ready: list[Record] = []
-        self._last_image: NDArray[np.uint8] | None = None
+        self._early: list[Record] = []  # images that came while it opened
+        self._ready: list[Record] = []  # images that were judged
+        self._fresh = True  # no image of this process was yielded yet
+        self._last: SentImage | None = None
+        self._looked = (0, False)  # when an image was looked at last, and whether it was black
         self._closed = threading.Event()
         self._wake, self._waker = os.pipe()
         self._closing = threading.Lock()
         self._lock = threading.Lock()  # of the channels, between the reader and `close`
         self._process: CaptureProcess | None = None
         try:
-            self._process = CaptureProcess(self._target.text, self._originals)
+            self._process = CaptureProcess(self._target)
             self._await_opening()
         except BaseException:
             self.close()
@@ -227,7 +224,7 @@ class LiveCapture(Camera):
                 raise CameraError(
                     f"{self.source} gave no image within {self._patience.open_s:g} s; {self._target.stuck}"
                 )
-            self._ready += self._images(self._process.receive(left_s, self._wake))
+            self._early += self._images(self._process.receive(left_s, self._wake))
             if self._process.over and not self._opened:
                 raise CameraError(f"{self.source} can't be opened: {self._process.ending()}")
 
@@ -253,49 +250,67 @@ class LiveCapture(Camera):
         if self._process is None:
             self._retry()
             return None
+        if self._opened and self._ready:
+            return self._next(self._ready.pop(0))
         patience_s = self._patience.silent_s if self._opened else self._patience.open_s
         left_s = patience_s - (monotonic_ns() - self._heard_ns) / NANOSECONDS
         try:
-            images, self._ready = self._ready, []
-            images = images or self._images(self._process.receive(left_s, self._wake))
+            images = self._early or self._images(self._process.receive(left_s, self._wake))
         except CameraError as error:
             self._lose(str(error))
             return None
+        self._early = []
         if images:
             self._heard_ns = monotonic_ns()
-            return self._newest(images)
-        if self._process.over:
+            self._take(images)
+        elif self._process.over:
             self._lose(f"{self.source}: {self._process.ending()}")
         elif left_s <= 0 and not self._closed.is_set():
             what = "has sent no frame" if self._opened else "has given no image"
             self._lose(f"{self.source} {what} for {patience_s:g} s; {self._target.stuck}")
         return None
 
-    def _newest(self, images: list[Record]) -> Frame | None:
-        """The newest image that is no repeat and, from a camera in trouble, not black."""
-        assert self._process is not None
+    def _take(self, images: list[Record]) -> None:
+        """Judge the camera by new images, and have the newest that are no repeats wait for `__next__`."""
         self._judge(images)
         fit = [image for image in images if not image.flags & Flags.REPEAT]
-        if self.trouble is not None:
-            fit = [record for record in fit if not record.flags & Flags.BLACK]
-        self.repeats += sum(bool(image.flags & Flags.REPEAT) for image in images)
-        self._next_index = self._first_index + images[-1].number + 1
-        if self._doomed(images[-1]) or not fit:
+        self.repeats += len(images) - len(fit)
+        last = images[-1].number
+        self.dropped += last + 1 - (self._next_index - self._first_index) - len(images)  # damaged ones have no record
+        self._next_index = self._first_index + last + 1
+        if not self._doomed(images[-1]):
+            self.dropped += max(0, len(fit) - _KEPT)
+            self._ready = fit[-_KEPT:]
+
+    def _next(self, record: Record) -> Frame | None:
+        """The frame of an image, unless it is gone, no news, or black and the camera is in trouble."""
+        assert self._process is not None
+        image = self._process.image(record, self._seen)
+        if image is None:  # overwritten while it waited: newer ones are there
+            self.dropped += 1
             return None
-        record = fit[-1]
-        image, original = self._process.image(record), self._process.original(record)
-        if image is None:  # overwritten while it was copied: a newer one is there
-            self.dropped += len(fit)
-            return None
-        if record.number == 0 and is_repeat(image, self._last_image):  # frozen before it was lost, and still
+        if self._fresh and image.equals(self._last):  # frozen before it was lost, and still
             self.repeats += 1
             return None
-        self._last_image = image
-        self.dropped += len(fit) - 1
-        return self._frame(record, image, original)
+        if self.trouble is not None and self._is_black(image):
+            return None
+        self._fresh, self._last = False, image
+        return self._frame(record, image)
+
+    def _seen(self, image: NDArray[np.uint8]) -> None:
+        self._looked = (monotonic_ns(), is_black(image))
+
+    def _is_black(self, image: SentImage) -> bool:
+        """Look at an image, and say whether it is black; one that is damaged is not."""
+        try:
+            image.image  # noqa: B018
+        except CameraError:
+            return False
+        return self._looked[1]
 
     def _judge(self, images: list[Record]) -> None:
         """Note since when the camera has been repeating itself, and since when it has been black."""
+        assert self._process is not None
         for image in images:
             if not image.flags & Flags.REPEAT:
                 self._repeated_ns, self._repeated = None, 0
@@ -303,30 +318,40 @@ class LiveCapture(Camera):
                 self._repeated += 1
                 if self._repeated_ns is None:
                     self._repeated_ns = image.stamp_ns
-            if not image.flags & Flags.BLACK:
-                self._black_ns = None
-            elif self._black_ns is None:
-                self._black_ns = image.stamp_ns
+        newest = images[-1]
+        if monotonic_ns() - self._looked[0] > _LOOKED_NS or self._black_s(newest) >= self._patience.black_s:
+            looked = self._process.image(newest, self._seen)
+            if looked is not None:
+                self._is_black(looked)
+        if not self._looked[1]:
+            self._black_ns = None
+        elif self._black_ns is None:
+            self._black_ns = newest.stamp_ns
+
+    def _black_s(self, last: Record) -> float:
+        return 0.0 if self._black_ns is None else (last.stamp_ns - self._black_ns) / NANOSECONDS
 
     def _doomed(self, last: Record) -> bool:
         """Give the camera up where it has been black or frozen for too long; a black one is both: reported as black."""
-        black_s, frozen_s = (
-            0.0 if since_ns is None else (last.stamp_ns - since_ns) / NANOSECONDS
-            for since_ns in (self._black_ns, self._repeated_ns)
-        )
-        if black_s >= self._patience.black_s:
+        black_s = self._black_s(last)
+        frozen_s = 0.0 if self._repeated_ns is None else (last.stamp_ns - self._repeated_ns) / NANOSECONDS
+        frozen = frozen_s >= self._patience.frozen_s and self._repeated >= _FEWEST_REPEATS
+        unseen_s = (monotonic_ns() - max(self._looked[0], self._started_ns)) / NANOSECONDS
+        if black_s >= self._patience.black_s or (frozen and self._looked[1]):
             self._lose(
-                f"{self.source} gives only black (levels up to {BLACK_LEVEL} of 255) for {black_s:.1f} s; "
-                "is its lens covered, or the room dark?",
+                f"{self.source} gives only black (levels up to {BLACK_LEVEL} of 255) for {max(black_s, frozen_s):.1f} "
+                "s; is its lens covered, or the room dark?",
                 self._patience.black_pauses_s,
             )
-            return True
-        if frozen_s >= self._patience.frozen_s and self._repeated >= _FEWEST_REPEATS:
+        elif frozen:
             self._lose(f"{self.source} is frozen: the very same image for {frozen_s:.1f} s")
-            return True
-        return False
+        elif unseen_s >= self._patience.open_s:
+            self._lose(f"{self.source} sends images that can't be decoded")
+        else:
+            return False
+        return True
 
-    def _frame(self, record: Record, image: NDArray[np.uint8], original: bytes | None) -> Frame:
+    def _frame(self, record: Record, image: SentImage) -> Frame:
         now_ns = monotonic_ns()
         if self.trouble is not None:
             self._say(f"{self.source} is back after {(now_ns - self._lost_ns) / NANOSECONDS:.1f} s")
@@ -336,7 +361,7 @@ class LiveCapture(Camera):
         self._last_stamp_ns = max(record.stamp_ns, self._last_stamp_ns + 1)
         self.clock, self.lag_ns = record.clock, int(record.text.get("lag_ns", 0))
         index = self._first_index + record.number
-        return Frame(index, image, self._last_stamp_ns, now_ns, clock=record.clock, original=original)
+        return Frame(index, image, self._last_stamp_ns, now_ns, clock=record.clock)
 
     def _lose(self, why: str, pauses_s: tuple[float, float] | None = None) -> None:
         """End the process, say why once, and set the pause before the next try."""
@@ -359,9 +384,9 @@ class LiveCapture(Camera):
         self._started_ns = self._heard_ns = monotonic_ns()
         self._repeated_ns = self._black_ns = None
         self._repeated = 0
-        self._opened = False
+        self._opened, self._fresh, self._looked = False, True, (0, False)
         try:
-            self._process = CaptureProcess(self._target.text, self._originals)
+            self._process = CaptureProcess(self._target)
         except CameraError as error:
             self._lose(str(error))
 
@@ -369,4 +394,4 @@ class LiveCapture(Camera):
         if self._process is not None:
             self._process.close()
             self._process = None
-        self._ready = []
+        self._early, self._ready = [], []

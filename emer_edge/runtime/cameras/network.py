@@ -24,8 +24,10 @@ from emer_edge.core.secrets import filled
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import file_mode, open_capture
-from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Grabber, Target
+from emer_edge.runtime.cameras.grabber import CameraDriver, CaptureGrabber, Target
 from emer_edge.runtime.cameras.gstreamer import DECODERS, check_decoder, grab_decoded
+from emer_edge.runtime.capture.grabber import Grabber
+from emer_edge.runtime.capture.pipe import OTHER, open_pipe
 from emer_edge.runtime.clock import ClockMapper
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
@@ -150,7 +152,8 @@ class _TimedGrabber(CaptureGrabber):
 
 def _check_pipe(address: Address) -> Target:
     import_cv2()
-    return Target(address.text, lambda: stat.S_ISFIFO(file_mode(address.path)))
+    light = f"{open_pipe.__module__}:{open_pipe.__name__}"
+    return Target(address.path, lambda: stat.S_ISFIFO(file_mode(address.path)), light=light)
 
 
 def _grab_pipe(address: Address) -> CaptureGrabber:
@@ -158,7 +161,8 @@ def _grab_pipe(address: Address) -> CaptureGrabber:
         f"{address.name}: what comes through this pipe is no video that OpenCV can read; "
         "try for example: ffmpeg -i INPUT -c:v mjpeg -f mjpeg PIPE"
     )
-    capture = _open(address.path, ())  # waits until somebody writes
+    known = OTHER.get(address.path)
+    capture = _open(address.path if known is None else f"pipe:{known}", ())  # waits until somebody writes
     if capture is None:
         raise CameraError(failure)
     return CaptureGrabber(address.name, capture)

@@ -9,9 +9,7 @@ from emer_edge.runtime.cameras.registry import find_camera
 from emer_edge.runtime.say import Say, say_to_log
 
 
-def open_camera(
-    source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log, *, originals: bool = False
-) -> Camera:
+def open_camera(source: str, pace: str = "real", start_ns: int | None = None, say: Say = say_to_log) -> Camera:
     """Open a camera or a video.
 
     Args:
@@ -20,7 +18,6 @@ def open_camera(
         pace: files only: `real` plays it as a camera would deliver it, `fast` never sleeps and loses no frame.
         start_ns: files only: host time of the video's time 0; None: the first read with pace `real`, 0 with `fast`.
         say: live cameras only: takes a sentence when the camera is lost and when it is back.
-        originals: live cameras only: whether frames bring along the JPEGs of a camera that sends such.
 
     Raises:
         CameraError: it does not exist, can't be opened, or is no video.
@@ -32,7 +29,7 @@ def open_camera(
     if driver.play is not None:
         return driver.play(address, pace, start_ns)
     assert driver.check is not None
-    return LiveCapture(address, driver.check(address), say, originals=originals)
+    return LiveCapture(address, driver.check(address), say)
 
 
 def check_camera(source: str, pace: str = "real") -> bool:

@@ -12,12 +12,13 @@ from emer_edge.core.errors import CameraError
 from emer_edge.core.packages import with_plugins
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.cameras.base import Camera
-from emer_edge.runtime.cameras.grabber import CameraDriver, Grabber
+from emer_edge.runtime.cameras.grabber import CameraDriver
 from emer_edge.runtime.cameras.gstreamer import CSI, GSTREAMER
 from emer_edge.runtime.cameras.network import NETWORK, PIPE
 from emer_edge.runtime.cameras.synthetic import SYNTHETIC
 from emer_edge.runtime.cameras.v4l2 import V4L2
 from emer_edge.runtime.cameras.video import FOLDER, VIDEO
+from emer_edge.runtime.capture.grabber import Grabber
 from emer_edge.runtime.drivers import find_driver
 
 # Playing recordings imports the faces' room, which the capture process must not carry.

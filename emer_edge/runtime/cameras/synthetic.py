@@ -13,7 +13,8 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.address import Address
-from emer_edge.runtime.cameras.grabber import CameraDriver, Grab, Grabber, Target
+from emer_edge.runtime.cameras.grabber import CameraDriver, Target
+from emer_edge.runtime.capture.grabber import Grab, Grabber
 from emer_edge.runtime.clock import monotonic_ns
 
 _FPS: Final = 30.0

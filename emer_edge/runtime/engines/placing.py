@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EngineError, MissingExtraError
 from emer_edge.core.progress import Progress, silent
+from emer_edge.runtime.engines.any_size import open_any_size
 from emer_edge.runtime.engines.base import Engine, EngineDriver, first_run
 from emer_edge.runtime.engines.kept_choice import KeptChoice, mode_now, read_choice
 from emer_edge.runtime.engines.registry import CPU_ENGINE, engines, open_engine, resolve_engine
@@ -78,6 +79,7 @@ class Placer:
         self._open: dict[tuple[str, str], Engine] = {}
         self._refused: set[tuple[str, str]] = set()
         self._kept: KeptChoice | None = None
+        self._any_size = ""  # name of the part that is opened for images of any size
 
     def networks(self) -> dict[str, Engine]:
         """Load the networks' parts: `face_encoder`, `fusion` and so on -> engine.
@@ -109,10 +111,18 @@ class Placer:
         return self._loaded(fitting or known[:1])
 
     def detectors(self, names: Sequence[str]) -> list[Engine]:
-        """Load parts of the face detector, each where it is fastest; errors as those of `networks`."""
+        """Load parts of the face detector, each where it is fastest; errors as those of `networks`.
+
+        On a CPU the first one takes images of any size, and stands for the others.
+        """
+        self._any_size = names[0]
         first = f"{self.drivers[0].variant}/"
-        engines_of = []
+        engines_of: list[Engine] = []
         for name in names:
+            if engines_of and None in next(iter(engines_of[0].inputs.values()))[2:]:
+                self.placed[name] = self.placed[names[0]]
+                engines_of.append(engines_of[0])
+                continue
             keys = sorted(self._bundle.keys_of(name), key=lambda key: not key.startswith(first))
             if self._kept is not None:
                 keys = [*self._kept.fastest(keys), *(key for key in keys if key not in self._kept.known)]
@@ -176,8 +186,11 @@ class Placer:
     def _load(self, driver: EngineDriver, key: str) -> None:
         if (driver.name, key) not in self._open:
             part = self._bundle.part_of(key)
-            engine = open_engine(driver.name, part, self._threads, self._progress)
-            first_run(engine, part)  # before it counts as open: one that hangs can't be closed
+            if driver.name == CPU_ENGINE and key.partition("/")[2] == self._any_size:
+                engine = open_any_size(driver.name, part, self._threads, self._progress)
+            else:
+                engine = open_engine(driver.name, part, self._threads, self._progress)
+                first_run(engine, part)  # before it counts as open: one that hangs can't be closed
             self._open[driver.name, key] = engine
 
 

@@ -17,6 +17,7 @@ from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
+from emer_edge.runtime.engines.any_size import open_any_size
 from emer_edge.runtime.engines.base import Engine, shareable
 from emer_edge.runtime.faces.looks import LANDMARKS, Face, keep_best, similarity, warp
 
@@ -155,6 +156,7 @@ class FaceDetector:
     Attributes:
         record: as above.
         engines: the loaded parts, those that `close` frees.
+        glances: whether the part takes images of any size, so that there is a `glance`.
 
     Raises:
         ConfigurationError: an unknown kind.
@@ -168,6 +170,8 @@ class FaceDetector:
         self.record, self._engine, self._decoder = record, engine, DETECTORS[record.kind]
         (self._input,) = engine.inputs
         self._canvas = np.zeros((record.height_px, record.width_px, 3), np.uint8)
+        self._small = self._canvas[: record.height_px // 2, : record.width_px // 2].copy()
+        self.glances = None in engine.inputs[self._input][2:]
         self.engines = [part for part in (engine, near) if part is not None]
         self._near_engine = near
         self._near = None if near is None else NearLook(near, self._decoder, record.near_px, record.score)
@@ -194,17 +198,24 @@ class FaceDetector:
         Returns:
             Faces in the image's pixels, the best score first.
         """
+        return self._detected(image, self._canvas)
+
+    def glance(self, image: NDArray[np.uint8]) -> list[Face]:
+        """`detect` at half the size: faces of twice the size at least, in a quarter of the time."""
+        return self._detected(image, self._small)
+
+    def _detected(self, image: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> list[Face]:
         cv2 = import_cv2()
         height, width = image.shape[:2]
-        record = self.record
-        scale = min(record.height_px / height, record.width_px / width)
-        inner_h, inner_w = min(record.height_px, round(height * scale)), min(record.width_px, round(width * scale))
+        height_px, width_px = canvas.shape[:2]
+        scale = min(height_px / height, width_px / width)
+        inner_h, inner_w = min(height_px, round(height * scale)), min(width_px, round(width * scale))
         how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # linear alone would alias
-        self._canvas[:] = 0
-        self._canvas[:inner_h, :inner_w] = cv2.resize(image, (inner_w, inner_h), interpolation=how)
-        blob = cv2.dnn.blobFromImage(self._canvas, swapRB=self._decoder.swap_red_blue)
+        canvas[:] = 0
+        canvas[:inner_h, :inner_w] = cv2.resize(image, (inner_w, inner_h), interpolation=how)
+        blob = cv2.dnn.blobFromImage(canvas, swapRB=self._decoder.swap_red_blue)
         outputs = self._engine.run({self._input: blob})
-        faces = self._decoder.decode(outputs, record.height_px, record.width_px, record.score)
+        faces = self._decoder.decode(outputs, height_px, width_px, self.record.score)
         scale_x, scale_y = width / inner_w, height / inner_h
         return [_scaled(face, scale_x, scale_y) for face in faces]
 
@@ -353,7 +364,11 @@ def open_detector(
     with ExitStack() as opened:
         engines: list[Engine] = []
         for part in parts[: 2 if record.near_px else 1]:
-            loaded = open_engine(engine, part, threads)
+            if engines and FaceDetector(record, *engines).glances:
+                engines *= 2  # one for images of any size stands for both
+                break
+            how = open_any_size if engine == CPU_ENGINE and not engines else open_engine
+            loaded = how(engine, Part.of(part), threads)
             opened.callback(loaded.close)
             engines.append(shareable(loaded))
         detector = FaceDetector(record, *engines)

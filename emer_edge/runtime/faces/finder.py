@@ -4,6 +4,11 @@ A look runs on every n-th frame, and on the frame that will probably be the last
 cut by landmarks of its own frame and is at most a frame old when its window ends. Most looks see the subject's last
 place only; once a second, after a loss, and while another face is near, a look sees the whole image.
 
+Without a given n it is every fifth frame, and those in mid-hop are passed over while the face is calm: they feed no
+crop. Whether it has stayed in its place shows at the hop's end; where it has not, the frames that were passed over are
+looked at first, so that the crop is the one that looks at all of them give. A calm face's whole image is seen in
+mid-hop, where that delays no step, and after a miss the next frame is looked at, too.
+
 What is seen depends on the frames alone, never on the steps that are taken meanwhile: a finder may run in a thread of
 its own, and a replay of the same frames sees the same.
 """
@@ -11,6 +16,7 @@ its own, and a replay of the same frames sees the same.
 from __future__ import annotations
 
 from collections import Counter, deque
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Final
 
@@ -18,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
+from emer_edge.core.errors import CameraError
 from emer_edge.core.samples import Frame
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
@@ -36,12 +43,13 @@ from emer_edge.runtime.faces.looks import (
     similarity,
     why_unusable,
 )
-from emer_edge.runtime.options import FaceOptions
+from emer_edge.runtime.options import DETECT_EVERY, FaceOptions
 from emer_edge.runtime.say import Say
 
 # Pixels of the crop. Over 40 looks at a still face with strong sensor noise (4 grey levels) landmarks ranged over up to
 # 1.45 px when each look was drawn by the last one, over up to 0.80 px with this.
 _MOVED_PX: Final = 2.5
+_STAYED_PX: Final = 2.0  # with noise, not moved in any look before
 _SAME_PLACE: Final = 0.5
 
 
@@ -60,6 +68,7 @@ class SteadyLook:
     def __init__(self, detector: FaceDetector, template_px: NDArray[np.float32]) -> None:
         self._detector, self._template = detector, template_px
         self._anchor: Face | None = None
+        self._tried: tuple[NDArray[np.uint8], Face, Face | None] | None = None  # image, anchor, what `stays` found
 
     def start(self, image: NDArray[np.uint8], face: Face) -> Face:
         """Give a face from a look at the whole image (H, W, 3) the landmarks of near looks."""
@@ -72,18 +81,36 @@ class SteadyLook:
 
     def again(self, image: NDArray[np.uint8]) -> Face | None:
         """Find the face near where it was; None when it is not there."""
-        anchor = self._anchor
-        face = None if anchor is None else self._detector.again(image, anchor, self._template)
-        if anchor is None or face is None:
+        anchor, (tried, self._tried) = self._anchor, (self._tried, None)
+        if anchor is None:
             return None
-        scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
-        if scale * float(np.abs(face.landmarks_px - anchor.landmarks_px).max()) <= _MOVED_PX:
+        known = tried is not None and tried[0] is image and tried[1] is anchor
+        face = tried[2] if known and tried else self._detector.again(image, anchor, self._template)
+        if face is None:
+            return None
+        if self._off_px(face, anchor) <= _MOVED_PX:
             return face
         self._anchor = self._detector.again(image, face, self._template) or face
         return self._anchor
 
+    def stays(self, image: NDArray[np.uint8]) -> bool:
+        """Whether the face is where it was; the next question about the same image then costs no look."""
+        if self._anchor is None:
+            return False
+        face = self._detector.again(image, self._anchor, self._template)
+        self._tried = image, self._anchor, face
+        return face is not None and self._off_px(face, self._anchor) <= _STAYED_PX
+
+    def _off_px(self, face: Face, anchor: Face) -> float:
+        scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
+        return scale * float(np.abs(face.landmarks_px - anchor.landmarks_px).max())
+
 
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
+_CALM_NS: Final = 600_000_000  # between looks at a calm face: a hop, and a frame that came late
+_UNSURE: Final = 15  # per cent of a frame's period by which the next one may come late
+_DISTRUST_NS: Final = 30 * NANOSECONDS  # after a hop whose last frame was not known as such
+_GLANCED: Final = 0.15  # of the larger side: a face so large is found at half the size, and one of half its size, too
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
 _Seen = tuple[Face, NDArray[np.uint8]]
@@ -117,9 +144,15 @@ class FaceFinder:
         self._detector, self._record, self._say = detector, record, say
         self._template = np.asarray(record.template_px, np.float32)
         self._hop_ns = hop_ns
-        self._every = options.detect_every
-        self._since = options.detect_every  # frames since the last look, this one included
+        self._every, self._adapts = options.detect_every or DETECT_EVERY, options.detect_every is None
+        self._since = 0  # frames since the last one that was due
         self._previous_ns: int | None = None
+        self._looked_ns = self._period_ns = 0
+        self._calm = False  # at the last look
+        self._trusted_ns = 0  # from when on frames are taken to come evenly
+        self._missed = False  # by the last look
+        self._again = False  # the first look that missed asks for one at the next frame
+        self._passed: list[Frame] = []  # over, since the last look
         self._whole_ns: int | None = None
         self._follower = SubjectFollower(options.subject)
         self._steady = SteadyLook(detector, self._template)
@@ -128,13 +161,16 @@ class FaceFinder:
         self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
         self.origin_ns = 0
 
-    def wants(self, frame: Frame) -> bool:
-        """Whether `see` would look for a face in this frame, which takes a while; nothing changes by asking."""
+    def wants(self, frame: Frame, waiting: int = 0) -> bool:
+        """Whether `see` would look for a face in this frame, which takes a while; nothing changes by asking.
+
+        `waiting`: frames before it that `see` is still to take.
+        """
         if self._previous_ns is not None and frame.stamp_ns <= self._previous_ns:
             return False
         if isinstance(frame, RecordedFrame) and frame.aligned_to == self._key:
             return False
-        return self._due(frame.stamp_ns)
+        return self._due(frame.stamp_ns, waiting) and not self._passes(frame.stamp_ns)
 
     def see(self, frame: Frame) -> Look | None:
         """Take a frame, in order of time; return what it shows, None where it is not looked at.
@@ -144,21 +180,61 @@ class FaceFinder:
         if self._previous_ns is not None and frame.stamp_ns <= self._previous_ns:
             self._since += 1
             return None
-        due = self._due(frame.stamp_ns)
+        due, passes = self._due(frame.stamp_ns), self._passes(frame.stamp_ns)
         self._since += 1
-        self._previous_ns = frame.stamp_ns
+        period_ns = 0 if self._previous_ns is None else min(frame.stamp_ns - self._previous_ns, NANOSECONDS // 5)
+        self._previous_ns, self._period_ns = frame.stamp_ns, period_ns
         if isinstance(frame, RecordedFrame) and self._usable(frame):
             return frame.look
         if not due:
             return None
         self._since = 0
-        return self._look(frame)
+        if self._passed and self._hop_of(self._passed[-1].stamp_ns) < self._hop_of(frame.stamp_ns):
+            passes, self._trusted_ns = False, frame.stamp_ns + _DISTRUST_NS  # a hop went by without a look
+        if passes:
+            self._passed.append(frame)
+            return None
+        if self._passed and not self._steady.stays(frame.image):
+            self._calm = False
+            for passed in self._passed:
+                with suppress(CameraError):  # one that can't be decoded shows nothing
+                    self._look(passed)
+        self._passed = []
+        look = self._look(frame)
+        missed, self._missed = self._missed, look.candidate is None
+        self._again = self._adapts and self._missed and not missed
+        steady = not (missed or self._missed) and self._follower.calm
+        self._calm = self._adapts and steady and frame.stamp_ns >= self._trusted_ns
+        self._looked_ns = frame.stamp_ns
+        return look
 
-    def _due(self, stamp_ns: int) -> bool:
-        if self._since + 1 >= self._every or self._previous_ns is None:
+    def ends_hop(self, stamp_ns: int, period_ns: int | None = None) -> bool:
+        """Whether a frame is probably its hop's last; `period_ns`: since the one before, else of the one seen last."""
+        left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns
+        return left_ns < (self._period_ns if period_ns is None else period_ns) - _ROUNDING_NS
+
+    def _hop_of(self, stamp_ns: int) -> int:
+        return -((self.origin_ns - stamp_ns) // self._hop_ns)
+
+    def _due(self, stamp_ns: int, waiting: int = 0) -> bool:
+        if self._previous_ns is None or self._again or self._since + waiting + 1 >= self._every:
             return True
-        left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns  # until the hop's end
-        return left_ns < min(stamp_ns - self._previous_ns, NANOSECONDS // 5) - _ROUNDING_NS
+        return self._may_end_hop(stamp_ns)
+
+    def _may_end_hop(self, stamp_ns: int) -> bool:
+        """Whether a frame may be its hop's last: where frames in mid-hop were passed over, a late one counts on it."""
+        assert self._previous_ns is not None
+        period_ns = min(stamp_ns - self._previous_ns, NANOSECONDS // 5)
+        return self.ends_hop(stamp_ns, period_ns * (100 + _UNSURE) // 100 if self._calm else period_ns)
+
+    def _passes(self, stamp_ns: int) -> bool:
+        """Whether a frame that is due is passed over: of a calm face, in mid-hop, where no whole image is due."""
+        if not self._calm or self._previous_ns is None or self._whole_due(stamp_ns):
+            return False
+        return not self._may_end_hop(stamp_ns) and stamp_ns - self._looked_ns <= _CALM_NS
+
+    def _whole_due(self, stamp_ns: int) -> bool:
+        return self._whole_ns is None or stamp_ns - self._whole_ns >= _WHOLE_NS
 
     def _usable(self, frame: RecordedFrame) -> bool:
         """Whether a recording's crops are aligned as this bundle needs them; reported once where they are not."""
@@ -180,7 +256,7 @@ class FaceFinder:
             return Look(None, None, seen, anew, detect_ns=detect_ns)
         began_ns = perf_counter_ns()
         face, crop = seen
-        why = why_unusable(face, crop, self._template, frame.image.shape)
+        why = why_unusable(face, crop, self._template, frame.shape)
         crop = match_brightness(crop, self._record)
         align_ns = perf_counter_ns() - began_ns
         self.latencies["align"].record(align_ns)
@@ -189,8 +265,10 @@ class FaceFinder:
 
     def _near(self, frame: Frame) -> _Seen | None:
         """Look where the subject was; None when the whole image must be looked at."""
-        whole_ns = self._whole_ns
-        if whole_ns is None or self._follower.crowded or frame.stamp_ns - whole_ns >= _WHOLE_NS:
+        if self._whole_ns is None or self._follower.crowded:
+            return None
+        spared_ns = _WHOLE_NS if self._calm and self.ends_hop(frame.stamp_ns) else 0  # a step waits for it
+        if self._whole_due(frame.stamp_ns - spared_ns):
             return None
         face = self._steady.again(frame.image)
         if face is None:
@@ -199,13 +277,18 @@ class FaceFinder:
         return (face, crop) if self._follower.confirm(face, frame.stamp_ns, Appearance.of(crop)) else None
 
     def _whole(self, frame: Frame) -> _Seen | Missing:
-        faces = self._detector.detect(frame.image)
-        before = self._follower.reacquired_ns
+        last, before = self._follower.last, self._follower.reacquired_ns
 
         def appearance(face: Face) -> Appearance:
             return Appearance.of(align(frame.image, face.landmarks_px, self._template))
 
-        face = self._follower.update(faces, frame.stamp_ns, frame.image.shape[1], appearance)
+        glances = self._calm and self._detector.glances and self._detector.looks_near
+        faces: list[Face] = []
+        if glances and last is not None and last.size_px >= _GLANCED * max(frame.shape[:2]):
+            faces = self._detector.glance(frame.image)
+        if last is None or len(faces) != 1 or overlap(faces[0].box_px, last.box_px) <= _SAME_PLACE:
+            faces = self._detector.detect(frame.image)
+        face = self._follower.update(faces, frame.stamp_ns, frame.shape[1], appearance)
         self._whole_ns = None if face is None else frame.stamp_ns  # until it is back, every look sees the whole image
         if self._follower.reacquired_ns != before and self._say is not None:
             who = self._follower.described

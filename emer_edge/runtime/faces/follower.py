@@ -107,8 +107,12 @@ _APPEARANCE_WEIGHT: Final = 4.0
 _REACH: Final = (0.6, 1.5, 3.0)  # box sizes: at once, more per second, at most
 _BLIND_REACH: Final = 1.0  # where no appearance is known
 _CONTINUOUS_NS: Final = NANOSECONDS // 2
+_STAYED_NS: Final = (
+    750_000_000  # more than from look to look at a calm face (`finder._CALM_NS`), and to one after a miss
+)
 _MOST_GROWTH: Final = math.log(2)
 _NEAR: Final = 2.5  # box sizes: another face closer than this could cross
+_CALM: Final = 0.4  # box sizes a second
 _BACKGROUND: Final = 0.25  # of the largest face's area: smaller ones are not chosen for being left, right or central
 
 
@@ -147,6 +151,11 @@ class SubjectFollower:
     def described(self) -> str:
         """Who is chosen, for people."""
         return f"the {self.choose} face" if self.choose != "center" else "the face nearest the middle"
+
+    @property
+    def calm(self) -> bool:
+        """Whether the subject is alone and keeps its place, so that a near look finds it again after half a second."""
+        return self.last is not None and not self.crowded and math.hypot(*self._motion) < _CALM * self.last.size_px
 
     def update(
         self,
@@ -223,7 +232,7 @@ class SubjectFollower:
         if look is None or self._appearance is None or self.crowded:
             return False
         shape = 1.0 - float(look.thumbnail @ self._appearance.thumbnail)
-        return time_ns - self._last_ns < _CONTINUOUS_NS and shape < _SAME_SHAPE
+        return time_ns - self._last_ns < _STAYED_NS and shape < _SAME_SHAPE
 
     def _cost(self, face: Face, look: Appearance | None, time_ns: int) -> float:
         assert self.last is not None

@@ -20,7 +20,6 @@ from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.address import parse_parameters
-from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.faces.looks import Look
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.pipeline import Pipeline, Stream, Summary
@@ -37,7 +36,6 @@ class Host:
         pipeline: not opened yet.
         stream: the only one that the output takes; None: all of the run.
         say: gets sentences for the person who watches.
-        encoder: makes the images of all outputs; its process starts when one is needed.
         console: of outputs in the terminal; stderr by default.
         outputs: all of the run, filled as they are made.
     """
@@ -45,7 +43,6 @@ class Host:
     pipeline: Pipeline
     stream: Stream | None = None
     say: Say = say_to_log
-    encoder: Encoder = field(default_factory=Encoder)
     console: Console | None = None
     outputs: list[Output] = field(default_factory=list)
 
@@ -116,11 +113,6 @@ class Output:
     def workers(self) -> Sequence[Thread]:
         """Threads, by default those among its attributes; where one ends during the run, the output has failed."""
         return [value for value in vars(self).values() if isinstance(value, Thread)]
-
-    @property
-    def helper_pid(self) -> int | None:
-        """ID of a process that does a part of the work, None while there is none; outputs may share one."""
-        return None
 
     def part(self, stream: str | None) -> Output:
         """The output that takes the items of a stream: this one, or a part of it where streams are kept apart."""

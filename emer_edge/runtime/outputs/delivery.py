@@ -18,7 +18,6 @@ from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.results import Result
 from emer_edge.runtime.outputs.base import Output
 from emer_edge.runtime.pipeline import Pipeline, Summary
-from emer_edge.runtime.pipeline.summary import resident_mb
 from emer_edge.runtime.say import Say
 
 _END_S: Final = 10.0  # to take what waits at the end of a run
@@ -236,12 +235,6 @@ class Outputs:
         lossy = [delivery for delivery in self._all if delivery.losses()]
         kept = tuple(delivery.title for delivery in lossy if delivery.output.keeps)
         return replace(summary, outputs={each.title: each.losses() for each in lossy}, lost_kept=kept)
-
-    def helpers_mb(self) -> float | None:
-        """Resident memory of the outputs' helper processes, None without any."""
-        pids = {pid for delivery in self._all if (pid := delivery.output.helper_pid) is not None}
-        known = [mb for pid in pids if (mb := resident_mb(pid)[0]) is not None]
-        return sum(known) if known else None
 
 
 def _pass_on(delivery: Delivery, stream: str | None, kinds: set[str], kind: str, *item: Any) -> None:

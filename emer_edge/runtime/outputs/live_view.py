@@ -32,7 +32,7 @@ _STATES: Final = {State.OK: "green", State.FILLING: "cyan"}
 
 
 class LiveView(Output):
-    """Draws the newest results once per step.
+    """Draws the newest results once per hop.
 
     Where the host's console (or stderr) is no terminal, nothing is drawn: one line reports each change of a state.
     """
@@ -47,7 +47,8 @@ class LiveView(Output):
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._watched = {name: _Watched(self, stream) for name, stream in host.pipeline.streams.items()}
         self._rows: dict[str | None, Shown | None] = dict.fromkeys(self._watched)
-        self._end_ns = 0
+        self._first_ns: int | None = None
+        self._hop = 0
         self._newest: str | None = None
         self._last: str | None = None
 
@@ -62,7 +63,7 @@ class LiveView(Output):
             self._live.update(Text("waiting for the first hop"), refresh=True)
 
     def result(self, result: Result) -> bool:
-        """Take a result; draw when it is the last of its step."""
+        """Take a result; draw when it is the last of its hop."""
         name, watched = result.stream, self._watched[result.stream]
         changed = result.state is not watched.state
         shown = self._rows[name] = watched.shown(result)
@@ -71,8 +72,10 @@ class LiveView(Output):
                 line = state_words(result).plain if name is None else f"{name}: {state_words(result).plain}"
                 self._console.print(line, soft_wrap=True, markup=False, highlight=False)
             return True
-        if result.end_ns != self._end_ns:  # streams that have ended are not in a step any more
-            self._end_ns, self._last = result.end_ns, self._newest
+        self._first_ns = result.end_ns if self._first_ns is None else self._first_ns
+        hop = (result.end_ns - self._first_ns) // watched.hop_ns  # the streams' lattices are staggered by less than one
+        if hop != self._hop:  # streams that have ended come no more
+            self._hop, self._last = hop, self._newest
         self._newest = name
         if self._last in (None, name):
             drawn = render(shown.manifest, self._rows, self._pipeline.step_latencies, size=self._console.size)
@@ -91,8 +94,8 @@ class _Watched(Output):
     def __init__(self, view: LiveView, stream: Stream) -> None:
         self._view, self._stream = view, stream
         self._meter = SensorMeter()
-        hop_s = stream.bundle.manifest.window.hop_ns * 1e-9
-        self._past: deque[Result] = deque(maxlen=ceil(TRACE_S / hop_s) + 1)
+        self.hop_ns = stream.bundle.manifest.window.hop_ns
+        self._past: deque[Result] = deque(maxlen=ceil(TRACE_S / (self.hop_ns * 1e-9)) + 1)
         self.state: State | None = None
 
     def frame(self, frame: Frame, look: Look | None, taken_ns: int) -> None:

@@ -16,7 +16,7 @@ from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock.mapping import WallClock, monotonic_ns
 from emer_edge.runtime.faces import Look, alignment_key
-from emer_edge.runtime.options import Source
+from emer_edge.runtime.options import DETECT_EVERY, Source
 from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording import messages
@@ -25,11 +25,7 @@ from emer_edge.runtime.recording.mcap_writer import RecordingWriter, check_writa
 
 
 class Recorder(Output):
-    """Writes a recording; the file is made with the first item. Expired recordings, and what was written, are said.
-
-    Raises:
-        EmerEdgeError: images are recorded, and their encoder can't be started.
-    """
+    """Writes a recording; the file is made with the first item. Expired recordings, and what was written, are said."""
 
     name = "record"
     keeps = True
@@ -40,10 +36,6 @@ class Recorder(Output):
         self._fast = host.pipeline.machine.pace == "fast"
         if options.retention_days is not None:
             expire(options.path.parent, options.retention_days, host.say)
-        self._stream.keep_originals = options.images == "jpeg"
-        self._encoder = host.encoder.hold()
-        if options.images != "none":
-            self._encoder.start()  # before the first frame, so that none waits for it
         self._writer: RecordingWriter | None = None
         self._early: list[Marker] = []
 
@@ -104,11 +96,6 @@ class Recorder(Output):
             settled.append(own)
         return settled
 
-    @property
-    def helper_pid(self) -> int | None:
-        """ID of the encoder's process."""
-        return self._encoder.pid
-
     def sample(self, sample: TrackerSample, taken_ns: int) -> None:
         """Write a sample; OSError where the disk is full or gone, as for all items."""
         message = messages.sample_message(sample, taken_ns)
@@ -119,9 +106,9 @@ class Recorder(Output):
         writer, images = self._opened(), self._options.images
         if images != "none":
             unix_ns = max(0, frame.stamp_ns + writer.unix_offset_ns)
-            image = messages.image_message(frame, unix_ns, images == "lossless", self._encoder.encode)
+            image = messages.image_message(frame, unix_ns, images == "lossless")
             writer.write(messages.CAMERA, image, frame.arrival_ns, frame.stamp_ns)
-        message = messages.frame_message(frame, look, taken_ns, with_crop=images == "jpeg", encode=self._encoder.encode)
+        message = messages.frame_message(frame, look, taken_ns, with_crop=images == "jpeg")
         writer.write(messages.FRAMES, message, frame.arrival_ns, frame.stamp_ns)
 
     def result(self, result: Result) -> bool:
@@ -142,7 +129,6 @@ class Recorder(Output):
 
     def end(self, summary: Summary | None) -> None:
         """Finish the file."""
-        self._encoder.release()
         if summary is None and self._writer is None:
             return
         writer = self._opened()
@@ -195,7 +181,7 @@ class Recorder(Output):
             hop_ns=manifest.window.hop_ns,
             length_ns=manifest.window.length_ns,
             allowance_ns=source.window.allowance_ns,
-            detect_every=source.faces.detect_every,
+            detect_every=source.faces.detect_every or DETECT_EVERY,
             subject=source.faces.subject,
             stream=stream.name,
             participant=options.participant,

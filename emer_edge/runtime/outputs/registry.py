@@ -13,7 +13,6 @@ from rich.console import Console
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.packages import require, with_plugins
-from emer_edge.runtime.encoding import Encoder
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Pipeline
@@ -146,7 +145,7 @@ def open_outputs(
         ConfigurationError: options that make no sense or are impossible, such as a busy port; outputs made so far have
             ended by then.
     """
-    host = Host(pipeline, say=say, encoder=Encoder(say), console=console)
+    host = Host(pipeline, say=say, console=console)
     streams = pipeline.streams
     try:
         for driver, settled in _settled(requests, [stream.source for stream in streams.values()]):
@@ -157,7 +156,6 @@ def open_outputs(
         for output in host.outputs:
             with contextlib.suppress(Exception):
                 output.end(None)
-        host.encoder.close()
         raise
     return host.outputs
 

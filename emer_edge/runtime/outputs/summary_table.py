@@ -54,10 +54,7 @@ class SummaryTable(Output):
         self._console.print(_latencies(summary, self._console.width))
         if summary.rss_mb is not None and summary.peak_rss_mb is not None:
             capture = f", {summary.capture_rss_mb:.0f} MB in the capture process" if summary.capture_rss_mb else ""
-            encoder = f", {summary.encoder_rss_mb:.0f} MB in the encoder process" if summary.encoder_rss_mb else ""
-            print_line(
-                f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}{encoder}"
-            )
+            print_line(f"memory: {summary.rss_mb:.0f} MB resident, {summary.peak_rss_mb:.0f} MB at most{capture}")
         if summary.board is not None:
             print_line(f"board: {summary.board}")
         if summary.markers:

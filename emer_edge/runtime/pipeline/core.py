@@ -22,16 +22,19 @@ from emer_edge.data.images import stack_faces
 from emer_edge.metrics.latency import LatencyRecorder
 from emer_edge.runtime.baseline_meter import BaselineMeter
 from emer_edge.runtime.evidence import NO_TRACKER, Evidence, HopWindow
-from emer_edge.runtime.faces import FaceDetector, Look
+from emer_edge.runtime.faces import FaceCandidate, FaceDetector, Look
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import Source
+from emer_edge.runtime.pipeline.embedder import Embedder
 from emer_edge.runtime.pipeline.readings import reading, standing_notes
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.session import Session
 from emer_edge.signals.no_eyes import no_eyes
 
 STEP_STAGES: Final = ("wait", "encode", "fuse", "total")
-"""What a step consists of: `wait` is deadline to start, `total` the step latency: deadline to its last result."""
+"""What a step consists of: `wait` is deadline to start, `total` the step latency: deadline to its last result.
+
+`encode` is mostly done before the step is due, and then no part of `total`."""
 
 STAGES: Final = ("detect", "align", *STEP_STAGES)
 
@@ -58,7 +61,7 @@ HOPS_AT_ONCE: Final = 24
 class PipelineCore:
     """Synchronous and deterministic: the same items give the same results.
 
-    A face is encoded once, at its hop's step, and reused by every window it falls in.
+    A face is encoded once, before its hop's step or in it, and reused by every window it falls in.
 
     Args:
         session: the loaded bundle.
@@ -72,6 +75,7 @@ class PipelineCore:
 
     Attributes:
         evidence: both streams, and the lattice (`evidence.start`).
+        embedder: may encode a crop before its step.
         latencies: stage -> its latencies; beside the `STAGES` the `AGES` and `END_TO_END`.
         states: state -> results in it.
         dropped: place -> count; a caller adds its own places.
@@ -92,6 +96,7 @@ class PipelineCore:
     ) -> None:
         manifest = self._manifest = session.bundle.manifest
         self.evidence = Evidence(manifest, detector or session.detector, rate_hz, source, eyes=eyes, say=say)
+        self.embedder = Embedder(session)
         self._engines = session.engines
         watched = self.evidence.columns.notes(manifest.display) if eyes else (NO_TRACKER,)
         self.notes = (*standing_notes(manifest, causal=eyes), *session.said, *notes, *watched)
@@ -269,7 +274,13 @@ class Stepper:
             wait_ns: the stage `wait` where that is known.
         """
         shared_ns = dict(wait_ns or {})
-        faces = [(core, window, window.face) for core, window in windows if window.face is not None]
+        faces: list[tuple[PipelineCore, HopWindow, FaceCandidate]] = []
+        for core, window in windows:
+            if window.face is not None and (made := core.embedder.made(window.face)) is not None:
+                core.keep(window, made[0])
+                shared_ns["encode"] = max(made[1], shared_ns.get("encode", 0))
+            elif window.face is not None:
+                faces.append((core, window, window.face))
         if faces:
             encode_ns = monotonic_ns()
             embeddings = self._session.encode(stack_faces([face.crop for _, _, face in faces]))

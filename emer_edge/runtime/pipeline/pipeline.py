@@ -36,8 +36,9 @@ from emer_edge.runtime.validation import Presenter
 class Pipeline:
     """Reads faces and eye trackers together and gives one Result per person and hop.
 
-    Use as a context manager and iterate. Sources open, and threads start, on entry. All windows of a step end at the
-    same time; their crops go through the encoder in one call, and the windows through the fusion part in another.
+    Use as a context manager and iterate. Sources open, and threads start, on entry. Of n people, each has windows that
+    end an n-th of a hop after those of the one before, so that nobody waits for the others; a fast replay has one
+    lattice for all, and one call of the engines for all windows that end together.
 
     Of several people, one whose source fails is `stale` from then on, and the results say why; one whose file ends has
     no more results. The run ends when all have ended, and raises what the last ones failed with.

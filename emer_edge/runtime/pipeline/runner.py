@@ -1,11 +1,13 @@
-"""The pipeline at real pace: three threads per stream, and one thread that takes the steps of all streams.
+"""The pipeline at real pace: the threads of each stream, and one thread that takes the steps of all of them.
 
     camera -> frames -> face thread -> looks -> step
     tracker -> samples ----------------------> step
 
-Every arrow between threads is a ring (`emer_edge.runtime.ring`). Where faces take longer to find than frames to come,
-the face thread skips frames and continues with the newest. The step for T runs at T + D of the monotonic clock on what
-had arrived by then; a step that is late by a hop or more is skipped and counted, never queued.
+Every arrow between threads is a ring (`emer_edge.runtime.ring`); the step reads a live tracker's own, and sleeps until
+it is due, or a tenth of a second. Where faces take longer to find than frames to come, the face thread skips frames and
+continues with the newest. The step for T runs at T + D of the monotonic clock on what had arrived by then; a step that
+is late by a hop or more is skipped and counted, never queued. The lattices of several people are staggered, so that
+their steps don't wait for each other.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from emer_edge.core.errors import CameraError, TrackerError
 from emer_edge.core.public_text import public
 from emer_edge.core.results import Result
 from emer_edge.core.samples import Frame, TrackerSample
@@ -25,14 +28,17 @@ from emer_edge.runtime.pipeline.core import PipelineCore, Stepper, no_result
 from emer_edge.runtime.ring import Bell, Clock, FeedWatch, Ring
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
+from emer_edge.runtime.trackers.live_tracker import LiveTracker
 
-_FRAMES: Final = 4  # more would only make the evidence older
-_LOOKS: Final = 16
+_FRAMES: Final = 16  # of which most are not looked at
+_LOOKS: Final = 64
 _SAMPLES: Final = 4096
 _STEPS: Final = 16  # whose results wait for their reader
 _BEHIND_NS: Final = 100_000_000  # a frame this old is skipped where a newer one waits
 _NAP_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
+_LEAD_NS: Final = 5_000_000  # before a step is due, what waits is worked off: the step is left with little
 _FAILED_LOOKS: Final = 10
+_TOGETHER_S: Final = 0.03  # that a tracker may let samples wait to be read together: less than the allowance
 
 
 class Intake:
@@ -82,8 +88,10 @@ class Intake:
             "tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz, self._on_sample),
             "faces": self._find_faces,
         }
-        if self._tracker.absent:
+        if self._tracker.absent or isinstance(self._tracker, LiveTracker):
             del work["tracker"]
+        if isinstance(self._tracker, LiveTracker):
+            self._tracker.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS / 2)
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
             for name, task in work.items()
@@ -93,6 +101,12 @@ class Intake:
 
     def accept(self, due_ns: int) -> None:
         """Give the core what had arrived by `due_ns`; called by the thread that takes the steps."""
+        if isinstance(self._tracker, LiveTracker) and self.failure is None:
+            try:
+                for sample in self._tracker.take_until(due_ns):
+                    self._on_sample(sample)
+            except TrackerError as error:
+                self.failure = error
         for sample in self._samples.take_while(lambda sample: sample.arrival_ns <= due_ns):
             self.core.on_sample(sample)
         for frame, look in self.looks.take_while(lambda pair: pair[0].arrival_ns <= due_ns):
@@ -127,7 +141,7 @@ class Intake:
     def _on_frame(self, frame: Frame) -> None:
         self.frames += 1
         self._watch.heard("camera", frame.arrival_ns - frame.stamp_ns + self._camera.lag_ns)
-        self._frames.put(frame)
+        self._frames.put(frame, ring=self.core.evidence.faces.finder.wants(frame, len(self._frames)))
 
     def _on_sample(self, sample: TrackerSample) -> None:
         self.samples += 1
@@ -187,7 +201,12 @@ class Intake:
             if now_ns - frame.arrival_ns > _BEHIND_NS and len(self._frames) and finder.wants(frame):
                 self._skipped += 1
                 continue
-            self.looks.put((frame, self._look(frame, now_ns)))
+            look = self._look(frame, now_ns)
+            if look is None or look.candidate is None or not finder.ends_hop(frame.stamp_ns):
+                self.looks.put((frame, look), ring=False)
+                continue
+            with self.core.embedder.early(look.candidate):
+                self.looks.put((frame, look), ring=False)
 
     def _look(self, frame: Frame, now_ns: int) -> Look | None:
         """Look at a frame; a failure is reported and counted, several in a row end the stream."""
@@ -197,7 +216,7 @@ class Intake:
         except Exception as error:
             self._failed_looks += 1
             self._failed_in_row += 1
-            if self._failed_in_row >= _FAILED_LOOKS:
+            if self._failed_in_row >= _FAILED_LOOKS and not isinstance(error, CameraError):  # the camera is given up
                 raise
             if self._failed_in_row == 1:
                 self.say(f"looking for a face failed, the next frame is tried: {error}")
@@ -258,9 +277,10 @@ class LiveRunner:
     def start(self, origin_ns: int) -> None:
         """Start the lattice and the threads."""
         self._came_round_ns = self._clock()
-        for intake in self._intakes:
-            intake.start(origin_ns)
-        steps = threading.Thread(target=self._run, args=(origin_ns,), name="emer-edge steps", daemon=True)
+        hop_ns = self._intakes[0].core.evidence.spec.hop_ns
+        for number, intake in enumerate(self._intakes):
+            intake.start(origin_ns + number * hop_ns // len(self._intakes))
+        steps = threading.Thread(target=self._run, name="emer-edge steps", daemon=True)
         self.threads = [steps, *(thread for intake in self._intakes for thread in intake.threads)]
         steps.start()
 
@@ -305,44 +325,49 @@ class LiveRunner:
                 self._say(f"the thread {thread.name!r} has not ended within {self.join_s:g} s; it is left behind")
         return ended
 
-    def _run(self, origin_ns: int) -> None:
+    def _run(self) -> None:
         try:
-            self._steps(origin_ns)
+            self._steps()
         except BaseException as error:  # must reach the reader of results, not die with the thread
             self._failure = error
         finally:
             self._finished = True
 
-    def _steps(self, origin_ns: int) -> None:
+    def _steps(self) -> None:
         evidence = self._intakes[0].core.evidence
         hop_ns, allowance_ns = evidence.spec.hop_ns, evidence.allowance_ns
-        end_ns, stepped = origin_ns + hop_ns, False
+        ends_ns = {intake: intake.core.evidence.origin_ns + hop_ns for intake in self._intakes}
+        stepped = False
         while not self._stopping:
             self._came_round_ns = self._clock()
-            intakes = [intake for intake in self._intakes if not intake.over(end_ns)]
+            intakes = [intake for intake in self._intakes if not intake.over(ends_ns[intake])]
             if self._over(intakes):
                 if not stepped and not self._stopping:
                     raise no_result((one.frames, one.samples) for one in self._intakes)
                 return
+            end_ns = min(ends_ns[intake] for intake in intakes)
             due_ns = end_ns + allowance_ns
             for intake in intakes:
                 intake.accept(due_ns)
             now_ns = self._clock()
             if now_ns < due_ns:
+                left_ns = due_ns - now_ns
                 with self._bell:
-                    self._bell.wait(min((due_ns - now_ns) / NANOSECONDS, _NAP_S))
+                    wait_ns = left_ns - _LEAD_NS if left_ns > _LEAD_NS else left_ns
+                    self._bell.wait(min(wait_ns / NANOSECONDS, _NAP_S))
                 continue
             late = (now_ns - due_ns) // hop_ns
             if late:
                 end_ns, due_ns = end_ns + late * hop_ns, due_ns + late * hop_ns
-                for intake in intakes:
-                    intake.accept(due_ns)
-            for intake in intakes:
+            stepping = [intake for intake in intakes if ends_ns[intake] + late * hop_ns == end_ns]
+            for intake in stepping:
+                intake.accept(due_ns)
                 intake.before_step(late)
-            self._results.put(self._stepper.step([intake.core for intake in intakes], end_ns, due_ns))
-            for intake in intakes:
+                ends_ns[intake] = end_ns + hop_ns
+            self._results.put(self._stepper.step([intake.core for intake in stepping], end_ns, due_ns))
+            for intake in stepping:
                 intake.core.dropped["results"] = self._results.dropped
-            end_ns, stepped = end_ns + hop_ns, True
+            stepped = True
 
     def _over(self, intakes: Sequence[Intake]) -> bool:
         """Whether nothing is left to step; raise what the last stream failed with."""

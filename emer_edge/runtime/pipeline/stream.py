@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -18,7 +19,7 @@ from emer_edge.runtime.cameras import Camera, open_camera
 from emer_edge.runtime.cameras.opening import check_camera
 from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.markers import MarkerLog
-from emer_edge.runtime.options import MachineOptions, Source
+from emer_edge.runtime.options import DETECT_EVERY, MachineOptions, Source
 from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.pipeline.runner import source_drops
 from emer_edge.runtime.pipeline.summary import Summary, core_summary
@@ -45,7 +46,6 @@ class Stream:
         name: of the stream; None where the run reads this person alone.
         display: the display the gaze falls on.
         markers: all markers; `markers.listen` reports them at once.
-        keep_originals: whether frames of a camera that sends JPEGs keep them; set before it is opened.
         validation: of the gaze before the run, None without one.
         core: what takes the steps; None before it is opened.
     """
@@ -58,7 +58,6 @@ class Stream:
         title = "" if self.name is None else f"{self.name}: "
         self.say: Say = lambda sentence: say(public(f"{title}{sentence}").replace("\n", " "))
         self.markers = MarkerLog()
-        self.keep_originals = False
         self.validation: Validation | None = None
         self._listeners: list[Callable[..., None]] = []
         self._camera: Camera | None = None
@@ -235,15 +234,15 @@ class Stream:
         source, pace = self.source, self.machine.pace
         tracker = self._open_tracker()
         camera = self._camera = (
-            open_camera(source.camera, pace, say=self.say, originals=self.keep_originals)
-            if isinstance(source.camera, str)
-            else source.camera
+            open_camera(source.camera, pace, say=self.say) if isinstance(source.camera, str) else source.camera
         )
         for word, opened, given in (("camera", camera, source.camera), ("tracker", tracker, source.tracker)):
             if opened.live and pace == "fast":
                 raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
             if opened.live and isinstance(given, str):
                 self.say(f"{word}: {public(opened.description)}")
+        if not camera.live and source.faces.detect_every is None:  # a file waits for every look
+            source = replace(source, faces=replace(source.faces, detect_every=DETECT_EVERY))
         if tracker.absent:
             self.say("no eye tracker: what the face shows is read alone (FER); --tracker names one")
         _check_meeting(camera, tracker)

@@ -37,7 +37,6 @@ class Summary:
         tracker: what was opened and how it is read.
         clock: how well the tracker's clock is known; None where stamps are not mapped.
         capture_rss_mb: resident memory of a live camera's capture process, None without one.
-        encoder_rss_mb: resident memory of the process that encodes images, None without one.
         markers: how many were set.
         baseline: the session's, None without one or where the run ended before it was complete.
         validation: of the gaze before the run, None without one.
@@ -68,7 +67,6 @@ class Summary:
     tracker: str = ""
     clock: ClockReport | None = None
     capture_rss_mb: float | None = None
-    encoder_rss_mb: float | None = None
     markers: int = 0
     baseline: Baseline | None = None
     validation: Validation | None = None

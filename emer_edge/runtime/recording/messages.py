@@ -24,7 +24,7 @@ from emer_edge.core.results import GAP_NUMBERS, State, gap_numbers
 from emer_edge.core.samples import EyeReading, Frame, TrackerSample
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
-from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, Encode, encoded
+from emer_edge.runtime.encoding import CROP, LOOK, WHOLE, encoded
 from emer_edge.runtime.faces.looks import Face, FaceCandidate, Look, Missing
 
 SAMPLES: Final = "/samples"
@@ -168,10 +168,8 @@ def sample_of(message: SampleMessage) -> TrackerSample:
     return TrackerSample(message.device_ns, message.stamp_ns, message.arrival_ns, left=left, right=right)
 
 
-def frame_message(
-    frame: Frame, look: Look | None, taken_ns: int, *, with_crop: bool, encode: Encode = encoded
-) -> FrameMessage:
-    """A frame as its message, without its image; `with_crop` adds the crop of a usable face, as a PNG by `encode`."""
+def frame_message(frame: Frame, look: Look | None, taken_ns: int, *, with_crop: bool) -> FrameMessage:
+    """A frame as its message, without its image; `with_crop` adds the crop of a usable face, as a PNG."""
     detection = None
     if look is not None:
         face, candidate = look.face, look.candidate
@@ -182,9 +180,9 @@ def frame_message(
             box_px=None if face is None else face.box_px,
             landmarks_px=None if face is None else tuple(face.landmarks_px.ravel().tolist()),
             score=None if face is None else face.score,
-            crop=encode(candidate.crop, CROP) if candidate is not None and with_crop else None,
+            crop=encoded(candidate.crop, CROP) if candidate is not None and with_crop else None,
         )
-    height, width = frame.image.shape[:2]
+    height, width = frame.shape[:2]
     times = (frame.stamp_ns, frame.arrival_ns, taken_ns)
     return FrameMessage(frame.index, *times, clock=frame.clock, width_px=width, height_px=height, look=detection)
 
@@ -211,12 +209,12 @@ def look_of(message: FrameMessage) -> Look | None:
     return Look(face, candidate, missed, detection.anew, detect_ns=0)
 
 
-def image_message(frame: Frame, unix_ns: int, lossless: bool, encode: Encode = encoded) -> ImageMessage:
-    """A frame's image: the camera's own JPEG where the frame has it, else JPEG of quality 90, or PNG by `encode`."""
+def image_message(frame: Frame, unix_ns: int, lossless: bool) -> ImageMessage:
+    """A frame's image: the camera's own JPEG where the frame has it, else JPEG of quality 90, or PNG."""
     if frame.original is not None and not lossless:
         data = frame.original
     else:
-        data = encode(frame.image, WHOLE if lossless else LOOK)
+        data = encoded(frame.image, WHOLE if lossless else LOOK)
     return ImageMessage(_Time(*divmod(unix_ns, 1_000_000_000)), "camera", data, "png" if lossless else "jpeg")
 
 

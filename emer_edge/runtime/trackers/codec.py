@@ -352,27 +352,30 @@ def reading(
         pupil_mm: pupil diameter; 0 and -1 mean missing.
         valid: the tracker's own validity; None where it has none: then an eye with gaze is valid.
     """
-
-    def plausible(numbers: Sequence[float], low: float, high: float) -> bool:
-        """Whether all are in low..high; finite ones that are not count as out of range."""
-        if not numbers or not all(map(math.isfinite, numbers)):
-            return False
-        inside = all(low <= number <= high for number in numbers)
-        counters.out_of_range += not inside
-        return inside
-
     gaze_px, position, unit = MISSING_2, MISSING_3, MISSING_3
-    seen = plausible(gaze, *GAZE_FRACTION_RANGE)
+    seen = _plausible(gaze, *GAZE_FRACTION_RANGE, counters)
     if seen:
         gaze_px = (gaze[0] * display.width_px, gaze[1] * display.height_px)
-    if plausible(position_mm, -DISTANCE_LIMIT_MM, DISTANCE_LIMIT_MM):
+    if _plausible(position_mm, -DISTANCE_LIMIT_MM, DISTANCE_LIMIT_MM, counters):
         position = (position_mm[0], position_mm[1], position_mm[2])
     length = math.hypot(*direction)
-    if length and plausible((length,), 0.5, 2.0):
+    if length and _plausible((length,), 0.5, 2.0, counters):
         unit = (direction[0] / length, direction[1] / length, direction[2] / length)
-    pupil_mm = pupil_mm if not lost((pupil_mm,)) and plausible((pupil_mm,), *PUPIL_RANGE_MM) else math.nan
+    if lost((pupil_mm,)) or not _plausible((pupil_mm,), *PUPIL_RANGE_MM, counters):
+        pupil_mm = math.nan
     valid = seen if valid is None else valid and seen
     return EyeReading(gaze_px, MISSING_2, unit, position, pupil_mm=pupil_mm, valid=valid)
+
+
+def _plausible(numbers: Sequence[float], low: float, high: float, counters: Counters) -> bool:
+    """Whether there are numbers and all are in low..high; finite ones that are not count as out of range."""
+    inside = True
+    for number in numbers:  # many times a second: a generator would take three times as long
+        if not math.isfinite(number):
+            return False
+        inside = inside and low <= number <= high
+    counters.out_of_range += not inside
+    return inside and len(numbers) > 0
 
 
 def display_area(parameters: Parameters, display: Display) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
 from contextlib import suppress
 from typing import Any, Final
@@ -25,6 +26,8 @@ _BAUD: Final = 115_200
 _SHOWN: Final = 120  # first bytes of a stream
 _GREET_AGAIN_NS: Final = 2_000_000_000
 _WRITE_S: Final = 1.0
+_READ_BYTES: Final = 1 << 16
+_UNPLUGGED: Final = "unplugged, or another program reads it too"
 _GONE: Final = (serial.SerialException, OSError, TypeError)  # pyserial answers a lost port with any of them
 
 
@@ -103,6 +106,8 @@ class SerialTracker(LiveTracker):
 
     def _connect(self, wait_s: float) -> None:
         self._port = _open_port(self._path, self._baud)
+        self._readable = select.poll()
+        self._readable.register(self._port.fileno(), select.POLLIN)
         self._greet()
 
     def _disconnect(self) -> None:
@@ -124,15 +129,19 @@ class SerialTracker(LiveTracker):
 
     def _receive(self) -> list[TrackerSample] | None:
         try:
-            data: bytes = self._port.read(1)
-            if data:
-                data += self._port.read(self._port.in_waiting)
-        except _GONE as error:
-            raise GoneError("unplugged, or another program reads it too" if _hung_up(error) else str(error)) from error
-        if not data:
+            self._gather()
+            if not self._readable.poll(1000 * POLL_S):
+                return None
+            data = os.read(self._port.fileno(), _READ_BYTES)
+        except BlockingIOError:  # another program has read it
             return None
+        except _GONE as error:
+            raise GoneError(_UNPLUGGED if _hung_up(error) else str(error)) from error
+        if not data:
+            raise GoneError(_UNPLUGGED)
         arrival_ns = monotonic_ns()
-        self._first = (self._first + data)[:_SHOWN]
+        if len(self._first) < _SHOWN:
+            self._first = (self._first + data)[:_SHOWN]
         if self._decoder is not None:
             return self._decoder.feed(data, arrival_ns)
         match = self._finder.feed(data, arrival_ns)

@@ -111,7 +111,8 @@ def _opencv() -> Finding:
         import cv2
     except ImportError as error:
         return Finding("opencv", "problem", f"can't be imported: {error}", fix)
-    return Finding("opencv", "ok", cv2.__version__)
+    slower = f"; JPEGs take twice the time without simplejpeg: {install_line('desktop')}"
+    return Finding("opencv", "ok", cv2.__version__ + ("" if find_spec("simplejpeg") else slower))
 
 
 def _engine(driver: EngineDriver, jetson: bool) -> Finding:

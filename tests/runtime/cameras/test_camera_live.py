@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -15,16 +16,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from camera_devices import HEIGHT, WIDTH, MjpegServer, VideoPipe, level_of, number_of
+from camera_devices import HEIGHT, WIDTH, MjpegServer, VideoPipe, level_of, number_of, picture
 from machine import newer_opencv
 
 from emer_edge.core.errors import CameraError
 from emer_edge.core.samples import Frame
 from emer_edge.runtime.address import parse_address
-from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.capture_child import Flags, Kind, Record, Records, packed
-from emer_edge.runtime.cameras.grabber import Target, frame_stamp
+from emer_edge.runtime.cameras import open_camera, sent
+from emer_edge.runtime.cameras.grabber import Target
 from emer_edge.runtime.cameras.live_camera import LiveCapture, Patience
+from emer_edge.runtime.cameras.registry import find_camera
+from emer_edge.runtime.cameras.sent import decoded
+from emer_edge.runtime.capture.grabber import frame_stamp
+from emer_edge.runtime.capture.image_ring import SLOTS, RingReader, RingWriter, make_ring
+from emer_edge.runtime.capture.jpeg import whole
+from emer_edge.runtime.capture.records import Flags, Kind, Record, Records, packed
 
 QUICK = Patience(open_s=10.0, silent_s=1.0, frozen_s=1.0, black_s=1.0, pauses_s=(0.05, 0.4), black_pauses_s=(0.1, 0.4))
 
@@ -43,13 +49,19 @@ def pipe(tmp_path: Path) -> Iterator[VideoPipe]:
     made.unplug()
 
 
+def target_of(source: str) -> Target:
+    driver, address = find_camera(source)
+    assert driver.check is not None
+    return driver.check(address)
+
+
 class Reader:
     """Takes frames in a thread, as the pipeline does."""
 
     def __init__(self, source: str, patience: Patience = QUICK) -> None:
         self.said: list[str] = []
         self.frames: list[Frame] = []
-        self.camera = LiveCapture(parse_address(source), Target(source), self.said.append, patience=patience)
+        self.camera = LiveCapture(parse_address(source), target_of(source), self.said.append, patience=patience)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -155,7 +167,7 @@ def test_a_camera_that_fails_is_said_once_and_comes_back(server: MjpegServer, fa
     last = server.number
     cause(server)
     reader.wait("lost the camera")
-    assert reader.camera.trouble is not None
+    assert reader.camera.trouble is not None, reader.said
     count = len(reader.frames)
     time.sleep(1.2)  # several tries
     assert len(reader.frames) == count
@@ -214,7 +226,7 @@ def test_a_capture_process_that_dies_or_stops_is_replaced(server: MjpegServer, n
 def test_a_camera_that_nobody_feeds_is_an_error_in_time(pipe: VideoPipe) -> None:
     began = time.monotonic()
     with pytest.raises(CameraError, match="gave no image within 1 s"):
-        LiveCapture(parse_address(str(pipe.path)), Target(str(pipe.path)), print, patience=Patience(open_s=1.0))
+        LiveCapture(parse_address(str(pipe.path)), target_of(str(pipe.path)), print, patience=Patience(open_s=1.0))
     assert time.monotonic() - began < 8
 
 
@@ -276,50 +288,117 @@ def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: 
 
 
 @newer_opencv(4, 6)  # older ones keep a stream's JPEGs to themselves
-@pytest.mark.parametrize("originals", [True, False])
-def test_originals_are_what_the_images_were_decoded_from(server: MjpegServer, originals: bool) -> None:
-    with open_camera(server.url, originals=originals) as camera:
+def test_originals_are_what_the_images_are_decoded_from(server: MjpegServer) -> None:
+    with open_camera(server.url) as camera:
         frames = [next(camera) for _ in range(20)]
     assert [number_of(frame.image) for frame in frames] == sorted({number_of(frame.image) for frame in frames})
     for one in frames:
-        assert (one.original is not None) == originals
-        if one.original is not None:
-            np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(one.original, np.uint8), 1), one.image)
+        assert one.original is not None
+        assert one.shape == one.image.shape == (HEIGHT, WIDTH, 3)
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(one.original, np.uint8), 1), one.image)
 
 
 def test_a_camera_that_sends_no_jpeg_has_no_originals() -> None:
-    with open_camera("synthetic://?fps=30&seed=0", originals=True) as camera:
-        assert next(camera).original is None
+    with open_camera("synthetic://?fps=30&seed=0") as camera:
+        frame = next(camera)
+    assert frame.original is None
+    assert frame.shape == frame.image.shape == (480, 640, 3)
 
 
-def test_the_capture_process_holds_no_engine(server: MjpegServer) -> None:
+@newer_opencv(4, 6)
+def test_what_nobody_looks_at_is_not_decoded(server: MjpegServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(sent, "decoded", lambda data: looked.append(len(data)) or decoded(data))
     with open_camera(server.url) as camera:
-        next(camera)
-        mapped = Path(f"/proc/{camera.pid}/maps").read_text()
-    assert "cv2" in mapped
-    assert "onnxruntime" not in mapped
+        began = time.monotonic()
+        frames = [next(camera) for _ in range(60)]
+        took_s = time.monotonic() - began
+        alone = len(looked)
+        assert alone <= 2 + 2 * took_s  # now and then one, as the lens may be covered
+        assert frames[30].image is frames[30].image
+        assert len(looked) == alone + 1
 
 
-def test_frames_that_change_their_size_are_followed(tmp_path: Path) -> None:
-    """The ring grows while it is read."""
-    from emer_edge.runtime.image_ring import SLOTS, RingReader, RingWriter, make_ring
+def test_the_capture_process_of_a_motion_jpeg_pipe_holds_python_alone(pipe: VideoPipe, server: MjpegServer) -> None:
+    pipe.plug()
+    maps = {}
+    for name, source in (("pipe", str(pipe.path)), ("server", server.url)):
+        with open_camera(source) as camera:
+            next(camera)
+            maps[name] = Path(f"/proc/{camera.pid}/maps").read_text()
+    assert [each in maps["pipe"] for each in ("cv2", "numpy", "onnxruntime")] == [False, False, False]
+    assert [each in maps["server"] for each in ("cv2", "numpy", "onnxruntime")] == [True, True, False]
 
+
+@pytest.mark.parametrize("kind", ["avi", "cut"])
+def test_a_pipe_with_another_video_and_one_that_ends_are_told_apart(tmp_path: Path, kind: str) -> None:
+    """Nothing is lost by the look at the first bytes; what OpenCV can't read either is one error."""
+    path, video = tmp_path / "video", tmp_path / "video.avi"
+    os.mkfifo(path)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 25, (WIDTH, HEIGHT))
+    for number in range(40):
+        writer.write(picture(number))
+    writer.release()
+    data = video.read_bytes()[: None if kind == "avi" else 9]
+
+    over = threading.Event()
+
+    def write() -> None:
+        with open(path, "wb") as pipe:
+            pipe.write(data)
+            if kind == "avi":
+                pipe.flush()
+                over.wait(60)
+
+    threading.Thread(target=write, daemon=True).start()
+    patience = Patience(open_s=60.0)
+    if kind == "avi":
+        with LiveCapture(parse_address(str(path)), target_of(str(path)), print, patience=patience) as camera:
+            assert next(camera).shape == (HEIGHT, WIDTH, 3)
+            over.set()
+    else:
+        with pytest.raises(CameraError, match="no video that OpenCV can read"):
+            LiveCapture(parse_address(str(path)), target_of(str(path)), print, patience=patience)
+
+
+def test_images_that_can_not_be_decoded_lose_the_camera(tmp_path: Path) -> None:
+    path = tmp_path / "camera.mjpg"
+    os.mkfifo(path)
+    good = cv2.imencode(".jpg", picture(1))[1].tobytes()
+    layout = whole(good)
+    assert layout is not None
+    hollow = good[: good.index(b"\xff\xdb")] + good[good.index(b"\xff\xc0") :]  # its quantisation tables are gone
+    over = threading.Event()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), open(path, "wb", buffering=0) as pipe:
+            number = 0
+            while not over.wait(0.02):
+                number += 1
+                pipe.write(hollow[:-2] + number.to_bytes(2, "big").replace(b"\xff", b"\x00") + hollow[-2:])
+
+    threading.Thread(target=write, daemon=True).start()
+    reader = Reader(str(path), Patience(pauses_s=(60.0, 60.0)))
+    reader.wait("sends images that can't be decoded")
+    with pytest.raises(CameraError, match="can't be decoded"):
+        reader.frames[0].image  # noqa: B018
+    over.set()
+    reader.close()
+
+
+def test_the_ring_grows_while_it_is_read() -> None:
     ring = make_ring()
     try:
         writer, reader = RingWriter(ring), RingReader(ring)
-        writer.slot(0, 4, 6)[:] = 7
+        writer.slot(0, 72)[:] = bytes([7] * 72)
         writer.commit(0)
-        image = reader.copy(0, writer.slot_bytes, 4, 6)
-        assert image is not None
-        assert (image == 7).all()
+        assert reader.copy(0, writer.slot_bytes, 72) == bytes([7] * 72)
         for number in range(1, SLOTS + 1):
-            writer.slot(number, 500, 600)[:] = number
-            assert reader.copy(number, writer.slot_bytes, 500, 600) is None  # not committed yet
+            writer.slot(number, 900_000)[:] = bytes([number]) * 900_000
+            assert reader.copy(number, writer.slot_bytes, 900_000) is None  # not committed yet
             writer.commit(number)
-        image = reader.copy(SLOTS, writer.slot_bytes, 500, 600)
-        assert image is not None
-        assert (image == SLOTS).all()
-        assert reader.copy(0, writer.slot_bytes, 500, 600) is None  # overwritten
+        assert reader.copy(SLOTS, writer.slot_bytes, 900_000) == bytes([SLOTS]) * 900_000
+        assert reader.copy(0, writer.slot_bytes, 900_000) is None  # overwritten
     finally:
         os.close(ring)
 
@@ -343,7 +422,7 @@ def test_capture_time_counts_only_near_the_arrival(position_ms: float, stamp: tu
     assert frame_stamp(position_ms, 100_000_000_000) == stamp
 
 
-IMAGE = Record(Kind.IMAGE, Flags.BLACK, "capture", 480, 640, 1_228_800, 7, 10**12, 40_000)
+IMAGE = Record(Kind.IMAGE, Flags.REPEAT, "capture", "jpeg", 480, 640, 1_228_800, 7, 10**12, 40_000)
 FAILED = Record(Kind.FAILED, text={"error": "ä" * 300})
 
 
@@ -366,13 +445,15 @@ def scribbled(at: int, layout: str, *numbers: int) -> bytes:
     "data",
     [
         scribbled(0, "=B", 9),
-        scribbled(2, "=H", 99),
+        scribbled(2, "=B", 99),
+        scribbled(3, "=B", 99),
+        scribbled(3, "=B", 0),  # B, G, R of 40,000 bytes
         scribbled(4, "=II", 10**6, 10**6),
         scribbled(12, "=Q", 2**60),
         scribbled(20, "=q", -1),
         scribbled(36, "=i", -40),
         scribbled(36, "=i", 2**31 - 1),
-        scribbled(40, "=I", 400_000),
+        scribbled(40, "=I", 1_400_000),
         packed(Record(Kind.FAILED)),
         packed(Record(Kind.FAILED, text={"error": "x"})).replace(b'"error"', b'"error '),
         packed(FAILED).replace(b'{"error"', b'["error",', 1)[:-1] + b"]",
@@ -380,12 +461,14 @@ def scribbled(at: int, layout: str, *numbers: int) -> bytes:
     ids=[
         "kind",
         "clock",
+        "coding",
+        "bytes",
         "size",
         "slot",
         "number",
         "length",
         "endless",
-        "original",
+        "larger",
         "no-error",
         "no-json",
         "no-object",

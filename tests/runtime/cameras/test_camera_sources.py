@@ -17,11 +17,12 @@ from rtsp_server import RtspServer
 from emer_edge.core.errors import CameraError, ConfigurationError
 from emer_edge.runtime.address import parse_address
 from emer_edge.runtime.cameras import open_camera
-from emer_edge.runtime.cameras.capture_child import is_black, is_repeat
 from emer_edge.runtime.cameras.gstreamer import elements
 from emer_edge.runtime.cameras.registry import find_camera
+from emer_edge.runtime.cameras.sent import is_black
 from emer_edge.runtime.cameras.synthetic import SyntheticGrabber
 from emer_edge.runtime.cameras.v4l2 import check, device_paths, stable_path
+from emer_edge.runtime.capture.child import is_repeat
 from emer_edge.runtime.clock import monotonic_ns
 
 needs_gst = needs("gst-launch-1.0")

@@ -182,7 +182,7 @@ def test_metrics_have_a_label_for_what_is_a_streams_own(played: Played) -> None:
         assert seen[f'emer_edge_stage_seconds_count{{stage="{stage}",stream=""}}'] >= 1
     steps = seen['emer_edge_stage_seconds_count{stage="total",stream=""}']
     results = sum(value for name, value in seen.items() if name.startswith("emer_edge_results_total"))
-    assert abs(2 * steps - results) <= 2  # one step for both; one may be under way
+    assert abs(steps - results) <= 2  # lattices are staggered: a step for each; one may be under way
     assert "emer_edge_resident_bytes" in seen
 
 

@@ -15,7 +15,7 @@ import pytest
 from emer_edge.core.errors import TrackerError
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
 from emer_edge.runtime.clock import monotonic_ns
-from emer_edge.runtime.trackers import TrackerOptions, open_tracker
+from emer_edge.runtime.trackers import TrackerOptions, live_tracker, open_tracker
 from emer_edge.runtime.trackers.formats.emer import encode_sample
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator
 
@@ -101,6 +101,27 @@ def test_the_format_and_the_rate_are_found(player: Player, name: str) -> None:
     assert all(sample.stamp_ns <= sample.arrival_ns + 1000 for sample in samples)
     assert age_ms < 200.0
     assert any(sample.left.valid for sample in samples)
+
+
+def test_samples_are_read_together_once_the_clock_is_known(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    def arrivals() -> int:
+        with open_tracker(f"serial://{line.path}?format=emer&rate=250") as tracker:
+            tracker.together_s = 0.3
+            samples: list[TrackerSample] = []
+            time.sleep(0.4)  # the first pause of a driver that was not told to pause yet
+            for number in range(20):
+                line.write(packet(number))
+                time.sleep(0.004)
+            wait_for(lambda: not samples.extend(tracker.take_until(monotonic_ns())) and len(samples) == 20)
+            assert tracker.take_until(monotonic_ns()) == []
+        assert [sample.device_ns for sample in samples] == [number * 1_000_000 for number in range(20)]
+        stamps = [sample.stamp_ns for sample in samples]
+        assert stamps == sorted(set(stamps))
+        return len({sample.arrival_ns for sample in samples})
+
+    assert arrivals() > 3  # each is read as it comes while the clock settles
+    monkeypatch.setattr(live_tracker, "SETTLING_NS", -1)
+    assert arrivals() <= 2
 
 
 def test_a_named_format_and_rate_open_at_once(line: Line) -> None:

@@ -103,7 +103,7 @@ class Feed(Output):
         """Count a frame, and keep it while somebody watches."""
         self.meter.frame()
         if self._size_px is None:
-            height, width = frame.image.shape[:2]
+            height, width = frame.shape[:2]
             self._size_px = (width, height)
         self.video.offer(frame, look)
 

@@ -33,7 +33,6 @@ class OnRequest(Output):
 
     def __init__(self, options: Path, host: Host) -> None:
         self._folder, self._host = options, host
-        host.own.keep_originals = True
         self._using = threading.Lock()
         self._recorder: Recorder | None = None
         self._failed = False

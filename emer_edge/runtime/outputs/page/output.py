@@ -67,11 +67,11 @@ class Page(Output):
     name = "page"
 
     def __init__(self, options: PageOptions, host: Host) -> None:
-        self._say, self._encoder = host.say, host.encoder
+        self._say = host.say
         self.feeds: dict[str | None, Feed] = {}
         pace = Pace(host.pipeline.bundle.manifest.window.hop_ns)
         for name, stream in host.pipeline.streams.items():
-            self.feeds[name] = Feed(stream, self.feeds, Video(self._encoder), pace)
+            self.feeds[name] = Feed(stream, self.feeds, Video(), pace)
         if not options.open_to_all and host.pipeline.machine.pace == "real":
             self._give_controls(host)
         where = page_address(options.address, options.token, options.open_to_all)
@@ -109,11 +109,6 @@ class Page(Output):
     def url(self) -> str:
         """The address for a browser, with the token where this run has made it."""
         return self.server.address.url + ("" if self._made is None else f"#token={self._made}")
-
-    @property
-    def helper_pid(self) -> int | None:
-        """ID of the encoder's process."""
-        return self._encoder.pid
 
     @property
     def visitors(self) -> int:

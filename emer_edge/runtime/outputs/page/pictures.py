@@ -1,4 +1,4 @@
-"""The newest camera image as JPEG, encoded on request, in another process than the pipeline.
+"""The newest camera image as JPEG: the camera's own, else encoded on request, by the thread that answers a visitor.
 
 A visitor requests an image newer than the last one: slow visitors get fewer, nobody falls behind, and without visitors
 nothing is encoded or even kept. Visitors who request at the same time share one image.
@@ -14,11 +14,14 @@ from time import monotonic
 from typing import Any, Final
 
 from emer_edge.core.samples import Frame
-from emer_edge.runtime.encoding import PAGE, Encoder
+from emer_edge.runtime.encoding import PAGE, encoded
 from emer_edge.runtime.faces import Look
 
 _RATE_HZ: Final = 12.0
 _WATCHED_S: Final = 3.0  # after the last request nobody watches any more
+_MOST_BYTES: Final = 150_000  # of an image as the camera sent it; twelve of them a second must fit a visitor's link
+_TABLES: Final = b"\xff\xc4"  # Huffman tables, which many cameras leave out
+_HEAD_BYTES: Final = 4096
 _LOOK_S: Final = 1.0  # a box older than this is not shown
 
 
@@ -28,7 +31,7 @@ class Picture:
 
     Attributes:
         number: increases with every image.
-        jpeg: at most 640 pixels wide.
+        jpeg: as the camera sent it, or at most 640 pixels wide.
         face: the last detection, in shares of width and height: `box` (left, top, right, bottom), `points` (five x, y);
             or `missed`, the reason; empty where nothing is known.
     """
@@ -42,16 +45,11 @@ class Video:
     """Holds the newest frame while somebody watches.
 
     Args:
-        encoder: makes the JPEGs.
         clock: host time in seconds.
-
-    Attributes:
-        rest_s: the encoder's process ends after so long without a request.
     """
 
-    def __init__(self, encoder: Encoder, clock: Callable[[], float] = monotonic) -> None:
-        self._encoder, self._clock = encoder.hold(), clock
-        self.rest_s = 10.0
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
         self._requested_s = -math.inf
@@ -117,19 +115,22 @@ class Video:
         if frame is not None and number > have and not self._closed:
             self._made_s = self._clock()
             recent = None if look is None or self._made_s - look[1] > _LOOK_S else look[0]
-            self._picture = Picture(number, self._encoder.encode(frame.image, PAGE), _located(frame, recent))
-
-    def rest(self) -> None:
-        """End the encoder's process where nobody has requested an image for `rest_s`."""
-        self._encoder.rest(self.rest_s)
+            self._picture = Picture(number, _jpeg(frame), _located(frame, recent))
 
     def close(self) -> None:
-        """Wake those who wait, and forget the image and the encoder."""
+        """Wake those who wait, and forget the image."""
         with self._changed:
             self._closed = True
             self._frame = self._picture = None
             self._changed.notify_all()
-        self._encoder.release()
+
+
+def _jpeg(frame: Frame) -> bytes:
+    """The camera's own JPEG, unless it is large, or lacks the tables that a browser needs."""
+    original = frame.original
+    if original is not None and len(original) <= _MOST_BYTES and _TABLES in original[:_HEAD_BYTES]:
+        return original
+    return encoded(frame.image, PAGE)
 
 
 def _located(frame: Frame, look: Look | None) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _located(frame: Frame, look: Look | None) -> dict[str, Any]:
         return {}
     located: dict[str, Any] = {} if look.missed is None else {"missed": look.missed.value}
     if look.face is not None:
-        height, width = frame.image.shape[:2]
+        height, width = frame.shape[:2]
         left, top, right, bottom = look.face.box_px
         located["box"] = [round(side, 4) for side in (left / width, top / height, right / width, bottom / height)]
         located["points"] = [[round(x / width, 4), round(y / height, 4)] for x, y in look.face.landmarks_px.tolist()]

@@ -50,12 +50,6 @@ class PageServer(WebServer):
         """The feed of a stream, the first by default; None where there is no such stream."""
         return next(iter(self._feeds.values())) if stream is None else self._feeds.get(stream)
 
-    def service_actions(self) -> None:
-        """Let idle encoders end, too."""
-        super().service_actions()
-        for feed in self._feeds.values():
-            feed.video.rest()
-
 
 class PageHandler(WebHandler):
     """One connection of a browser."""

@@ -30,6 +30,8 @@ from __future__ import annotations
 import binascii
 import math
 import struct
+from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from emer_edge.core.samples import Display, EyeReading, TrackerSample
@@ -194,14 +196,11 @@ class EmerDecoder:
         return self._time_us + step if step < 1 << 31 else (self._time_us & ~0xFFFFFFFF) | time_us
 
     def _sample(self, packet: bytes, at: int, mask: int, device_ns: int, arrival_ns: int) -> TrackerSample:
-        values: list[tuple[float, ...]] = []
-        for bit, count in enumerate(_FLOATS):
-            if mask >> bit & 1:
-                self.fields.add(_NAMES[bit])
-                values.append(struct.unpack_from(f"<{count}f", packet, at))
-                at += 4 * count
-            else:
-                values.append(())
+        layout, places, names = _layout(mask & _KNOWN)
+        self.fields |= names
+        numbers = layout.unpack_from(packet, at)
+        values = [numbers[place] for place in places]
+        at += layout.size
         validity = packet[at] if mask & _VALIDITY else None
 
         def eye(side: int) -> EyeReading:
@@ -215,6 +214,16 @@ class EmerDecoder:
         return TrackerSample(device_ns, arrival_ns, arrival_ns, left=eye(0), right=eye(1))
 
 
+@cache
+def _layout(mask: int) -> tuple[struct.Struct, tuple[slice, ...], frozenset[str]]:
+    """The floats of a mask, the places among them of the fields of bits 0 to 7, and the names of those that it has."""
+    counts = [count if mask >> bit & 1 else 0 for bit, count in enumerate(_FLOATS)]
+    ends = list(accumulate(counts))
+    places = tuple(slice(end - count, end) for end, count in zip(ends, counts, strict=True))
+    names = frozenset(name for name, count in zip(_NAMES, counts, strict=True) if count)
+    return struct.Struct(f"<{ends[-1]}f"), places, names
+
+
 def _crc_holds(packet: bytes) -> bool:
     return crc16(packet[:-2]) == int.from_bytes(packet[-2:], "little")
 
@@ -222,8 +231,7 @@ def _crc_holds(packet: bytes) -> bool:
 def _length_holds(packet: bytes, exact: bool = False) -> bool:
     """Whether the packet is as long as its mask says; unknown fields may make it longer, unless `exact`."""
     _, flags, _, mask = _HEADER.unpack_from(packet)
-    floats = sum(count for bit, count in enumerate(_FLOATS) if mask >> bit & 1)
-    known = _HEADER.size + (8 if flags & _TIME64 else 4) + 4 * floats + bool(mask & _VALIDITY) + 2
+    known = _HEADER.size + (8 if flags & _TIME64 else 4) + _layout(mask & _KNOWN)[0].size + bool(mask & _VALIDITY) + 2
     if mask & ~_KNOWN:
         return not exact and len(packet) >= known
     return len(packet) == known

@@ -1,0 +1,1 @@
+"""The capture process of a live camera: it holds Python alone where the camera can be read without OpenCV."""
