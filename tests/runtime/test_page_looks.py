@@ -216,4 +216,4 @@ def test_a_marker_is_set_with_the_keyboard(browser: Chromium, bundle: Bundle) ->
         browser.value("document.getElementById('label').value = '\\u200b'; 0")
         browser.value("document.getElementById('marker').requestSubmit()")
         browser.until("document.getElementById('answer').textContent.startsWith('Not done: a marker needs a label')")
-        assert json.dumps(browser.complaints()).count("400") == 1
+        assert json.dumps(browser.complaints()).count("status of 400") == 1
