@@ -59,7 +59,7 @@ class Spy(Kept):
         self._page, self._metrics, self._rtsp, self._before = page, metrics, rtsp, before
         self.processes: dict[int, str] = {}
         self.events = self.scraped = ""
-        self.lost = False
+        self.unplugged = False
 
     def result(self, result: Result) -> bool:
         for child in set(children(os.getpid())) - self._before:
@@ -75,8 +75,8 @@ class Spy(Kept):
             self.events = str([next(events) for _ in range(4)])
             connection.close()
             self.scraped = urllib.request.urlopen(self._metrics.url, timeout=10).read().decode()
-        self.lost |= any("lost" in note and "rtsp://" in note for note in result.notes)
-        return super().result(result) and not (self.lost and self.scraped and len(self.processes) >= 4)
+        self.unplugged |= any("lost" in note and "rtsp://" in note for note in result.notes)
+        return super().result(result) and not (self.unplugged and self.scraped and len(self.processes) >= 4)
 
 
 @needs("gst-launch-1.0")
