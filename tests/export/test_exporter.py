@@ -156,7 +156,7 @@ def test_published_checkpoint(tmp_path: Path) -> None:
     assert (manifest.events, manifest.research_only) == ("published", True)
     assert manifest.protocols == ("FER-7", "FER-intensity")
     assert max(error for name, error in manifest.verification.largest_error.items() if name.startswith("cpu")) < 1e-4
-    assert any("int8: not tried: it needs EMER clips" in note for note in made.report.notes)
+    assert any(row.precision == "int8" and "it needs EMER clips" in row.why for row in made.report.candidates)
 
 
 PROGRAM = """
