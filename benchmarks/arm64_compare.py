@@ -104,7 +104,8 @@ def main() -> int:
         floors.append(Floor("tests that failed on arm64", len(figures["tests"]["failed"]), 1, at_least=False))
     else:
         figures["tests"] = "not run"
-    return conclude("arm64", floors, figures)
+    # Nothing is timed, so a busy machine spoils nothing.
+    return conclude("arm64", floors, figures, others_share=0.0)
 
 
 if __name__ == "__main__":

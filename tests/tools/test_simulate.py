@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from emer_edge.core.errors import ConfigurationError, OutputExistsError
-from emer_edge.core.samples import TrackerSample
+from emer_edge.core.samples import Display, TrackerSample
 from emer_edge.runtime.trackers import open_tracker
+from emer_edge.runtime.trackers.formats.emer import EMER
 from emer_edge.tools.simulate import SimulatedTracker, TrackerSimulator, simulate_tracker, simulated_samples
 from emer_edge.tools.simulate.faults import Faults, FaultSpec
+from emer_edge.tools.simulate.transport import TerminalTransport
 
 
 def test_same_seed_same_samples_and_steady_times() -> None:
@@ -154,3 +156,42 @@ def test_what_cannot_be_played_is_refused(settings: dict, says: str) -> None:
     seconds = settings.pop("seconds", None)
     with pytest.raises(ConfigurationError, match=says):
         simulate_tracker(SimulatedTracker(**settings), seconds, on_path=lambda path: None)
+
+
+class Slow(TerminalTransport):
+    """Its threads meet between a sample and its bytes, and between two terminals."""
+
+    def change(self, data: bytes) -> bytes:
+        time.sleep(0.001)
+        return data
+
+    def unplug(self) -> None:
+        super().unplug()
+        time.sleep(0.002)
+
+
+@pytest.mark.case(
+    "a simulated cable that is pulled while a sample is being sent",
+    source="this project's own check on arm64, under emulation",
+    before="the sender wrote to a closed descriptor, or to a file that had got its number meanwhile",
+)
+def test_a_cable_may_be_pulled_while_samples_are_sent() -> None:
+    transport, over, failed = Slow(EMER, Display()), threading.Event(), []
+
+    def send() -> None:
+        try:
+            for each in simulated_samples():
+                if over.is_set():
+                    return
+                transport.send(each)
+        except OSError as error:
+            failed.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for _ in range(50):
+        transport.plug()
+    over.set()
+    sender.join()
+    transport.close()
+    assert failed == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import threading
 import tty
 import uuid
 from abc import ABC, abstractmethod
@@ -101,6 +102,7 @@ class TerminalTransport(Transport):
         self._query = "" if format.greeting is None else f"?format={format.name}"
         self._master = self._slave = -1
         self._path = ""
+        self._using = threading.RLock()  # a number that one thread closes may be another file's by the other's write
         self.plug()
 
     @property
@@ -110,40 +112,43 @@ class TerminalTransport(Transport):
         return f"{path}{self._query}"
 
     def plug(self) -> None:
-        """Open a terminal."""
-        self.unplug()
-        # Holding the reader's side keeps the terminal alive while nobody has it open.
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._path = os.ttyname(self._slave)
-        self._outbox = Outbox()
-        if self._link is not None:
-            unfinished = self._link.with_name(f"{self._link.name}.new")
-            unfinished.unlink(missing_ok=True)
-            unfinished.symlink_to(self._path)
-            unfinished.replace(self._link)
+        """Open a terminal; from any thread."""
+        with self._using:
+            self.unplug()
+            # Holding the reader's side keeps the terminal alive while nobody has it open.
+            self._master, self._slave = pty.openpty()
+            tty.setraw(self._slave)
+            os.set_blocking(self._master, False)
+            self._path = os.ttyname(self._slave)
+            self._outbox = Outbox()
+            if self._link is not None:
+                unfinished = self._link.with_name(f"{self._link.name}.new")
+                unfinished.unlink(missing_ok=True)
+                unfinished.symlink_to(self._path)
+                unfinished.replace(self._link)
 
     def unplug(self) -> None:
-        """Close the terminal."""
-        for end in (self._slave, self._master):
-            if end >= 0:
-                os.close(end)
-        self._slave = self._master = -1
-        if self._link is not None and self._link.is_symlink():
-            self._link.unlink(missing_ok=True)
+        """Close the terminal; from any thread."""
+        with self._using:
+            for end in (self._slave, self._master):
+                if end >= 0:
+                    os.close(end)
+            self._slave = self._master = -1
+            if self._link is not None and self._link.is_symlink():
+                self._link.unlink(missing_ok=True)
 
     def send(self, sample: TrackerSample) -> bool:
         """Send a sample's bytes, after handling the host's commands."""
-        if self._master < 0:
-            return False
-        with suppress(BlockingIOError, OSError):
-            self._encoder.receive(os.read(self._master, _CHUNK))
-        data = self._encoder.encode(sample)
-        if not data:
-            return False
-        data = self.change(data)
-        return self._outbox.push(data, self._master) if data else True
+        with self._using:
+            if self._master < 0:
+                return False
+            with suppress(BlockingIOError, OSError):
+                self._encoder.receive(os.read(self._master, _CHUNK))
+            data = self._encoder.encode(sample)
+            if not data:
+                return False
+            data = self.change(data)
+            return self._outbox.push(data, self._master) if data else True
 
 
 _PARTS: Final = (
