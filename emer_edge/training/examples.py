@@ -15,12 +15,11 @@ from emer_edge.core.columns import EVENTS, GAZE_POINT, VALIDITY
 from emer_edge.core.heads import HEADS
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.samples import Display
-from emer_edge.core.window import EYE_SLOTS, EventsRule, WindowSpec
+from emer_edge.core.window import EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import AlterRows, ClipWindow, PreparedClip
 from emer_edge.data.worse_eyes import dropped_bursts, dropped_samples, moved_gaze
 from emer_edge.model.emert import Emert
-from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.signals.profiles import DROPPED_GROUPS, TrackerProfile
 from emer_edge.training.face_features import FaceSource
 
@@ -193,16 +192,6 @@ def drop_columns(windows: Sequence[ClipWindow], share: float, rng: np.random.Gen
         rows, still = TrackerProfile("training", "", 0.0, lacks).rows(window.eye, window.covered_eye)
         kept.append(replace(window, eye=rows, gaze=rows[:, GAZE_POINT].copy(), covered_eye=still))
     return kept
-
-
-def drop_eyes(windows: Sequence[ClipWindow], share: float, rng: np.random.Generator) -> list[ClipWindow]:
-    """Take the eyes out of a share of windows (0 to 1), as where there is no eye tracker."""
-    (eye,), (gaze,) = no_eyes(1)
-    unseen = np.zeros(EYE_SLOTS, np.bool_)
-    return [
-        replace(window, eye=eye, gaze=gaze, covered_eye=unseen) if rng.random() < share else window
-        for window in windows
-    ]
 
 
 def fit_standardisation(model: Emert, windows: Sequence[ClipWindow]) -> None:

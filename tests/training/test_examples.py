@@ -13,7 +13,7 @@ import torch
 from emer_edge.core.columns import EVENTS, GAZE_POINT
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.core.window import WindowSpec
+from emer_edge.core.window import EYE_SLOTS, WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
 from emer_edge.data.windows import ClipWindow
@@ -22,7 +22,7 @@ from emer_edge.model.distilled import distilled_tensors
 from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
-from emer_edge.training.examples import Examples, augment_faces, drop_columns, drop_eyes, worse_eyes
+from emer_edge.training.examples import Examples, augment_faces, drop_columns, worse_eyes
 from emer_edge.training.face_features import FrozenFaces, ImageFaces, load_backbone_weights
 
 
@@ -76,22 +76,11 @@ def test_it_is_a_setting_of_the_run() -> None:
         TrainingConfig(Path("a.pt"), recipe="published", head="er-7", drop_columns=0.5)
 
 
-def test_a_share_of_windows_loses_the_eyes_altogether() -> None:
-    dropped = drop_eyes(WINDOWS, 0.25, np.random.default_rng(0))
-    lost = [after is not before for before, after in zip(WINDOWS, dropped, strict=True)]
-    assert 0.15 < np.mean(lost) < 0.35
-    for before, after, gone in zip(WINDOWS, dropped, lost, strict=True):
-        assert (after.frames == before.frames).all()
-        if gone:
-            np.testing.assert_array_equal(after.eye, no_eyes(1)[0][0])
-            assert not after.gaze.any()
-            assert not after.covered_eye.any()
-
-
 def test_what_is_felt_is_not_learnt_without_eyes(small: EmerDataset) -> None:
     examples = Examples(small.clips, small.heads, WindowSpec(), "causal")
     windows = examples.windows()
-    windows[0] = drop_eyes(windows[:1], 1.0, np.random.default_rng(0))[0]
+    (eye,), (gaze,) = no_eyes(1)
+    windows[0] = replace(windows[0], eye=eye, gaze=gaze, covered_eye=np.zeros(EYE_SLOTS, np.bool_))
     batch = next(examples.batches(windows, ImageFaces(), len(windows), torch.device("cpu")))
     assert batch.labels["fer-7"].numpy() == pytest.approx(np.array([clip.shares["fer-7"] for clip in small.clips]))
     for name, values in batch.labels.items():
