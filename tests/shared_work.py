@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["clips_of", "made_once"]
+__all__ = ["clips_of", "folder_of_all", "made_once"]
+
+
+def folder_of_all(factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that all of its processes have."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A file or folder that `make` writes to the path it is given; the other processes wait for it."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    folder = folder_of_all(factory) / "made-once"
     folder.mkdir(exist_ok=True)
     made, marker = folder / name, folder / f"{name}.made"
     with (folder / f"{name}.lock").open("w") as lock:

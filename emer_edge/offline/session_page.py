@@ -66,9 +66,8 @@ def page(study: Study, bundle: Bundle | None, tables: Mapping[str, int]) -> str:
 
 
 def _summary(study: Study, runs: Sequence[StudySession]) -> Iterator[Block]:
-    for note in dict.fromkeys(note for one in runs for note in one.result_notes):
-        if "demo weights" in note:
-            yield Paragraph(f"{sentence(note)} Figures say nothing about people.", warning=True)
+    for note in _demo_notes(runs):
+        yield Paragraph(f"{sentence(note)} Figures say nothing about people.", warning=True)
     if study.missing:
         yield Paragraph(sentence(study.missing), warning=True)
     if runs:
@@ -122,12 +121,11 @@ def _courses(study: Study, runs: Sequence[StudySession]) -> Iterator[Block]:
     for session in runs:
         own = [one for one in study.figures if one.session is session]
         names = [name for name, _ in session.channels]
-
-        def seconds(time_ns: int, session: StudySession = session) -> float:
-            return (time_ns - session.begins_ns) / NANOSECONDS
-
-        stretches = [(one.segment.stimulus, seconds(one.segment.begin_ns), seconds(one.segment.end_ns)) for one in own]
-        stretches = stretches if session.markers else []
+        stretches = [
+            (one.segment.stimulus, session.seconds(one.segment.begin_ns), session.seconds(one.segment.end_ns))
+            for one in own
+            if session.markers
+        ]
         times_s = (session.spans_ns[:, 1] - session.begins_ns) / NANOSECONDS
         blocks: list[Block] = []
         for title, (unit, lines) in _COURSES.items():
@@ -137,22 +135,21 @@ def _courses(study: Study, runs: Sequence[StudySession]) -> Iterator[Block]:
                 levels = {"baseline": float(base)} if len(drawn) == 1 and np.isfinite(base) else {}
                 plot = course(f"{title}: {session.name}", unit, times_s, drawn, stretches=stretches, levels=levels)
                 blocks.append(Figure(plot))
-        rows = [_marker_row(one, seconds(one.segment.begin_ns)) for one in own]
+        rows = [_marker_row(one) for one in own]
         header = "Marker | at (s):1 | lasts (s):1 | windows | evidence | gap:3 | gap from baseline:3 | felt valence:3"
         blocks.append(Table.of(f"Markers of {session.name}", f"{header} | shown valence:3", rows))
         yield from blocks if len(runs) <= _OPEN else (Details(session.name, tuple(blocks)),)
 
 
-def _marker_row(one: SegmentFigures, at_s: float) -> tuple[str | int | float, ...]:
+def _marker_row(one: SegmentFigures) -> tuple[str | int | float, ...]:
     names = [name for name, _ in one.session.channels]
 
     def figure(name: str, at: int = 0) -> float:
         return float(one.figures[names.index(name), at]) if name in names else np.nan
 
-    lasts_s = (one.segment.end_ns - one.segment.begin_ns) / NANOSECONDS
-    evidence = "inside" if one.inside else "mixed" if one.windows else "none"
     numbers = figure("gap distance"), figure("gap distance", 1), figure("er-valence"), figure("fer-valence")
-    return one.segment.stimulus, at_s, lasts_s, one.windows, evidence, *numbers
+    at_s = one.session.seconds(one.segment.begin_ns)
+    return one.segment.stimulus, at_s, one.segment.lasts_s, one.windows, one.evidence, *numbers
 
 
 def _maps(study: Study) -> Iterator[Block]:
@@ -220,8 +217,12 @@ def methods(study: Study, runs: Sequence[StudySession], bundle: Bundle | None) -
         told.append(f"Fixations were found by I-VT (30 degrees a second; rule {rule}).")
     if angles:
         told.append(f"Gaze accuracy before the runs was {np.mean(angles):.2f} degrees (mean of {len(angles)}).")
-    notes = dict.fromkeys(note for one in runs for note in one.result_notes if "demo weights" in note)
-    return " ".join([*told, *map(sentence, notes)])
+    return " ".join([*told, *map(sentence, _demo_notes(runs))])
+
+
+def _demo_notes(runs: Sequence[StudySession]) -> list[str]:
+    """What results say of demo weights, each once."""
+    return list(dict.fromkeys(note for one in runs for note in one.result_notes if "demo weights" in note))
 
 
 def _listed(texts: Iterator[str]) -> str:

@@ -1,6 +1,6 @@
 """The report of a study, in a folder of its own: one page, tidy tables, and fixation maps.
 
-report.html        to read: no network, no scripts
+report.html        to read: no network; its one script sorts tables
 markers.csv        one row per marker and measure
 stimuli.csv        one row per stimulus and measure, over participants
 windows.csv        one row per result
@@ -23,7 +23,6 @@ from emer_edge.bundle import Bundle
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.session_facts import TargetMeasure
 from emer_edge.core.whole_file import Target, whole_folder
-from emer_edge.core.window import NANOSECONDS
 from emer_edge.offline.areas import AREA_FIGURES
 from emer_edge.offline.session_page import page
 from emer_edge.offline.stimuli import FIGURES, Segment, segments
@@ -98,10 +97,6 @@ def _where(session: StudySession, segment: Segment | None) -> tuple[Cell, ...]:
     return session.participant, session.session, *shown
 
 
-def _seconds(session: StudySession, time_ns: int) -> float:
-    return (int(time_ns) - session.begins_ns) / NANOSECONDS
-
-
 def _during(found: Sequence[Segment], time_ns: int) -> Segment | None:
     """The segment that was there at a time, the last begun of several."""
     return next((one for one in reversed(found) if one.begin_ns <= time_ns < one.end_ns), None)
@@ -110,10 +105,9 @@ def _during(found: Sequence[Segment], time_ns: int) -> Segment | None:
 def _marker_rows(study: Study) -> Rows:
     for one in study.figures:
         segment = one.segment
-        times = _seconds(one.session, segment.begin_ns), (segment.end_ns - segment.begin_ns) / NANOSECONDS
-        evidence = "inside" if one.inside else "mixed" if one.windows else "none"
+        times = one.session.seconds(segment.begin_ns), segment.lasts_s
         for channel, base, row in zip(one.session.channels, one.baseline, one.figures, strict=True):
-            cells = (*channel, one.windows, evidence, float(base), *row.tolist())
+            cells = (*channel, one.windows, one.evidence, float(base), *row.tolist())
             yield (*_where(one.session, segment), *times, *cells)
 
 
@@ -132,7 +126,7 @@ def _window_rows(study: Study) -> Rows:
         for (begin_ns, end_ns), state, slots, values in rows:
             known = dict(zip(names, values, strict=True))
             cells = (state, *map(int, slots), *map(known.get, study.measures))
-            times = _seconds(session, begin_ns), _seconds(session, end_ns)
+            times = session.seconds(begin_ns), session.seconds(end_ns)
             yield (*_where(session, _during(found, end_ns)), *times, *cells)
 
 
@@ -142,7 +136,7 @@ def _fixation_rows(study: Study) -> Rows:
         if fixations is not None:
             columns = (fixations.onsets_ns, fixations.durations_ms, fixations.points_px)
             for onset_ns, lasts_ms, point in zip(*(column.tolist() for column in columns), strict=True):
-                times = _seconds(session, onset_ns) * 1e3, lasts_ms
+                times = session.seconds(onset_ns) * 1e3, lasts_ms
                 yield (*_where(session, _during(found, onset_ns)), *times, *point)
 
 
@@ -166,6 +160,6 @@ def _gaze(session: StudySession, gaze: Gaze) -> Table:
     found, rows = segments(session), []
     columns = (gaze.times_ns, gaze.points_px, gaze.pupils_mm)
     for time_ns, point, pupils in zip(*(column.tolist() for column in columns), strict=True):
-        rows.append((*_where(session, _during(found, time_ns)), _seconds(session, time_ns) * 1e3, *point, *pupils))
+        rows.append((*_where(session, _during(found, time_ns)), session.seconds(time_ns) * 1e3, *point, *pupils))
     pupils_mm = " | ".join(f"pupil_{eye}_mm" for eye in EYES)
     return Table.of("gaze", f"{_WHERE} | time_ms | x_px | y_px | {pupils_mm}", rows)

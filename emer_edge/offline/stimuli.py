@@ -39,6 +39,11 @@ class Segment:
     begin_ns: int
     end_ns: int
 
+    @property
+    def lasts_s(self) -> float:
+        """How long it was there, seconds."""
+        return (self.end_ns - self.begin_ns) / NANOSECONDS
+
 
 def segments(session: StudySession) -> tuple[Segment, ...]:
     """Stimuli in order of time; the whole session, or a clip by its name, where there is no marker."""
@@ -95,6 +100,11 @@ class SegmentFigures:
     baseline: NDArray[np.float64]
     baseline_words: str
     figures: NDArray[np.float64]
+
+    @property
+    def evidence(self) -> str:
+        """Where the windows lie: `inside`, `mixed` (they hold evidence from before), or `none`."""
+        return "inside" if self.inside else "mixed" if self.windows else "none"
 
 
 def _baseline(session: StudySession, found: Sequence[Segment]) -> tuple[NDArray[np.float64], str]:

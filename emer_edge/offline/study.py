@@ -132,6 +132,10 @@ class StudySession:
             return int(self.spans_ns[0, 1]) - self.hop_ns
         return 0 if self.gaze is None else int(self.gaze.times_ns[0])
 
+    def seconds(self, time_ns: int) -> float:
+        """A time on the clock of the results as seconds since the beginning."""
+        return (int(time_ns) - self.begins_ns) / NANOSECONDS
+
     @property
     def ends_ns(self) -> int:
         """The end of the last window, or just after a clip's last sample."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from emer_edge.core.errors import DataError, MissingExtraError
 from emer_edge.core.samples import StimulusRect
-from emer_edge.core.window import NANOSECONDS
 from emer_edge.offline.areas import Area, area_figures, read_areas
 from emer_edge.offline.stimuli import FIGURES, SegmentFigures, figures_of, over_participants, unshared
 from emer_edge.offline.study import StudySession
@@ -112,7 +111,7 @@ def make_study(sessions: Sequence[StudySession], areas: Path | None = None, pict
 def _notes(sessions: Sequence[StudySession], figures: Sequence[SegmentFigures]) -> Iterator[str]:
     yield from (f"{one.name}: {note}" for one in sessions for note in one.notes)
     for one in figures:
-        name, lasts_s = one.session.name, (one.segment.end_ns - one.segment.begin_ns) / NANOSECONDS
+        name, lasts_s = one.session.name, one.segment.lasts_s
         if one.session.states and not one.inside:
             held = "its figures hold evidence from before it" if one.windows else "it has no figures"
             yield f"{name}: no window lies inside {one.segment.stimulus!r} ({lasts_s:.1f} s): {held}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,14 +12,14 @@ import pytest
 from freezing import Frozen, compare, freeze, seal, thaw, this_machine
 from make import CASES, FOLDER, Workshop
 from masks import BY_EXPORTER, BY_MACHINE, BY_PACKAGES, BY_PIXELS, HEADS, MASKS
+from shared_work import folder_of_all
 from trees import Number, dump, from_csv, parse
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """One folder for all processes that run tests: what one has exported, the others take."""
-    root = tmp_path_factory.getbasetemp()
-    return Workshop((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "frozen")
+    return Workshop(folder_of_all(tmp_path_factory) / "frozen")
 
 
 def text_of(name: str) -> str:

@@ -46,6 +46,11 @@ def open_any_size(name: str, part: Part, threads: int, progress: Progress = sile
     return fixed
 
 
+def takes_any_size(engine: Engine) -> bool:
+    """Whether an engine's first input, an image, states no height or width."""
+    return None in next(iter(engine.inputs.values()))[2:]
+
+
 def freed(content: bytes) -> bytes:
     """A model without the height and width of its inputs and outputs; ValueError or LookupError where it is none."""
     tensors: dict[int, _Change] = {11: _freed_tensor, 12: _freed_tensor, 13: lambda shape: None}

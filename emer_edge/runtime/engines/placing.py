@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, EngineError, MissingExtraError
 from emer_edge.core.progress import Progress, silent
-from emer_edge.runtime.engines.any_size import open_any_size
+from emer_edge.runtime.engines.any_size import open_any_size, takes_any_size
 from emer_edge.runtime.engines.base import Engine, EngineDriver, first_run
 from emer_edge.runtime.engines.kept_choice import KeptChoice, mode_now, read_choice
 from emer_edge.runtime.engines.registry import CPU_ENGINE, engines, open_engine, resolve_engine
@@ -119,7 +119,7 @@ class Placer:
         first = f"{self.drivers[0].variant}/"
         engines_of: list[Engine] = []
         for name in names:
-            if engines_of and None in next(iter(engines_of[0].inputs.values()))[2:]:
+            if engines_of and takes_any_size(engines_of[0]):
                 self.placed[name] = self.placed[names[0]]
                 engines_of.append(engines_of[0])
                 continue

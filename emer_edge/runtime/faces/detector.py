@@ -17,7 +17,7 @@ from emer_edge.core.errors import BundleError, ConfigurationError
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.data.images import import_cv2
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
-from emer_edge.runtime.engines.any_size import open_any_size
+from emer_edge.runtime.engines.any_size import open_any_size, takes_any_size
 from emer_edge.runtime.engines.base import Engine, shareable
 from emer_edge.runtime.faces.looks import LANDMARKS, Face, keep_best, similarity, warp
 
@@ -171,7 +171,7 @@ class FaceDetector:
         (self._input,) = engine.inputs
         self._canvas = np.zeros((record.height_px, record.width_px, 3), np.uint8)
         self._small = self._canvas[: record.height_px // 2, : record.width_px // 2].copy()
-        self.glances = None in engine.inputs[self._input][2:]
+        self.glances = takes_any_size(engine)
         self.engines = [part for part in (engine, near) if part is not None]
         self._near_engine = near
         self._near = None if near is None else NearLook(near, self._decoder, record.near_px, record.score)
@@ -364,7 +364,7 @@ def open_detector(
     with ExitStack() as opened:
         engines: list[Engine] = []
         for part in parts[: 2 if record.near_px else 1]:
-            if engines and FaceDetector(record, *engines).glances:
+            if engines and takes_any_size(engines[0]):
                 engines *= 2  # one for images of any size stands for both
                 break
             how = open_any_size if engine == CPU_ENGINE and not engines else open_engine

@@ -84,8 +84,10 @@ class SteadyLook:
         anchor, (tried, self._tried) = self._anchor, (self._tried, None)
         if anchor is None:
             return None
-        known = tried is not None and tried[0] is image and tried[1] is anchor
-        face = tried[2] if known and tried else self._detector.again(image, anchor, self._template)
+        if tried is not None and tried[0] is image and tried[1] is anchor:
+            face = tried[2]
+        else:
+            face = self._detector.again(image, anchor, self._template)
         if face is None:
             return None
         if self._off_px(face, anchor) <= _MOVED_PX:
@@ -182,8 +184,7 @@ class FaceFinder:
             return None
         due, passes = self._due(frame.stamp_ns), self._passes(frame.stamp_ns)
         self._since += 1
-        period_ns = 0 if self._previous_ns is None else min(frame.stamp_ns - self._previous_ns, NANOSECONDS // 5)
-        self._previous_ns, self._period_ns = frame.stamp_ns, period_ns
+        self._previous_ns, self._period_ns = frame.stamp_ns, self._period_to(frame.stamp_ns)
         if isinstance(frame, RecordedFrame) and self._usable(frame):
             return frame.look
         if not due:
@@ -213,6 +214,10 @@ class FaceFinder:
         left_ns = -(stamp_ns - self.origin_ns) % self._hop_ns
         return left_ns < (self._period_ns if period_ns is None else period_ns) - _ROUNDING_NS
 
+    def _period_to(self, stamp_ns: int) -> int:
+        """Time since the frame before, a fifth of a second at most; 0 for the first."""
+        return 0 if self._previous_ns is None else min(stamp_ns - self._previous_ns, NANOSECONDS // 5)
+
     def _hop_of(self, stamp_ns: int) -> int:
         return -((self.origin_ns - stamp_ns) // self._hop_ns)
 
@@ -223,8 +228,7 @@ class FaceFinder:
 
     def _may_end_hop(self, stamp_ns: int) -> bool:
         """Whether a frame may be its hop's last: where frames in mid-hop were passed over, a late one counts on it."""
-        assert self._previous_ns is not None
-        period_ns = min(stamp_ns - self._previous_ns, NANOSECONDS // 5)
+        period_ns = self._period_to(stamp_ns)
         return self.ends_hop(stamp_ns, period_ns * (100 + _UNSURE) // 100 if self._calm else period_ns)
 
     def _passes(self, stamp_ns: int) -> bool:

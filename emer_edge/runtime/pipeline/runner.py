@@ -64,6 +64,7 @@ class Intake:
         self, core: PipelineCore, camera: Camera, tracker: Tracker, *, bell: Bell, say: Say, clock: Clock = monotonic_ns
     ) -> None:
         self.core, self._camera, self._tracker, self.say, self._clock = core, camera, tracker, say, clock
+        self._live = tracker if isinstance(tracker, LiveTracker) else None  # its own ring is read, without a thread
         self._frames: Ring[Frame] = Ring(_FRAMES)
         self.looks: Ring[tuple[Frame, Look | None]] = Ring(_LOOKS, bell)
         self._samples: Ring[TrackerSample] = Ring(_SAMPLES, bell)
@@ -88,10 +89,10 @@ class Intake:
             "tracker": lambda: self._feed(self._tracker, self._tracker.rate_hz, self._on_sample),
             "faces": self._find_faces,
         }
-        if self._tracker.absent or isinstance(self._tracker, LiveTracker):
+        if self._tracker.absent or self._live is not None:
             del work["tracker"]
-        if isinstance(self._tracker, LiveTracker):
-            self._tracker.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS / 2)
+        if self._live is not None:
+            self._live.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS / 2)
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
             for name, task in work.items()
@@ -101,9 +102,9 @@ class Intake:
 
     def accept(self, due_ns: int) -> None:
         """Give the core what had arrived by `due_ns`; called by the thread that takes the steps."""
-        if isinstance(self._tracker, LiveTracker) and self.failure is None:
+        if self._live is not None and self.failure is None:
             try:
-                for sample in self._tracker.take_until(due_ns):
+                for sample in self._live.take_until(due_ns):
                     self._on_sample(sample)
             except TrackerError as error:
                 self.failure = error

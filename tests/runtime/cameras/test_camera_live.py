@@ -102,7 +102,10 @@ def wait_gone(pid: int) -> None:
 
 def shared_by(*pids: int) -> set[str]:
     """Names of shared memory that these processes have mapped; what others have there is not theirs."""
-    maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    return shared_in("".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids))
+
+
+def shared_in(maps: str) -> set[str]:
     return set(re.findall(r"/dev/shm/(\S+)", maps))
 
 
@@ -279,7 +282,7 @@ def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: 
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, "")
     wait_gone(int(done.stdout.split()[0]))
-    wait_unshared(set(re.findall(r"/dev/shm/(\S+)", done.stdout)))
+    wait_unshared(shared_in(done.stdout))
 
 
 @newer_opencv(4, 6)  # older ones keep a stream's JPEGs to themselves
