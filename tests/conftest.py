@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from machine import NATURE
-from shared_work import made_once
+from shared_work import folder_of_all, made_once
 
 if TYPE_CHECKING:
     from emer_edge.bundle import Bundle
@@ -39,9 +39,9 @@ Path(os.environ["LSLAPICFG"]).write_text(_settings)
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the cache of the person who runs them."""
+    """No test reads or fills the cache of the person who runs them; all processes of a run share one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder_of_all(tmp_path_factory) / "user-cache"))
         yield
 
 

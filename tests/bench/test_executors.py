@@ -55,8 +55,7 @@ def many(request: pytest.FixtureRequest, session: Session, dataset: EmerDataset)
         yield request.getfixturevalue("two")
         return
     peers = request.getfixturevalue("peers")
-    while peers.said.count("Registered to") < 2:  # both take part
-        assert all(worker.poll() is None for worker in peers.workers), peers.said
+    peers.wait_for(2)  # both take part
     with spread_over(session, dataset.clips[:5], WorkerOptions(scheduler=peers.address)) as spread:
         yield spread
 
@@ -260,6 +259,7 @@ def test_an_address_where_nobody_answers(session: Session) -> None:
         list(spread.map_ordered(spread_work.doubled, range(2)))
 
 
+@pytest.mark.slow
 def test_clusters_that_lose_their_workers_or_their_scheduler(session: Session, tmp_path: Path) -> None:
     peers = Peers(tmp_path, 0)
     options = WorkerOptions(scheduler=peers.address)

@@ -37,7 +37,8 @@ COMMANDS = {name.removesuffix(f" {name.split()[0]}") if name.split()[0] == name.
 def calls() -> Iterator[tuple[str, list[str]]]:
     """Every `command(...)` in the source: where it is, and its words, a path of blanks and quotes for variables."""
     for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)) if "command(" in source else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "command":
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", list(words(node.args, node, path))
 

@@ -199,7 +199,7 @@ def test_several_precisions_hold_every_file_once_and_list_what_passed_together(
     nine: Emert, shop: Shop, options: ExportOptions
 ) -> None:
     model = deepcopy(nine)
-    evidence = judged_by_itself(model, 96, 31, least_margin=5e-3)
+    evidence = judged_by_itself(model, 48, 31, least_margin=5e-3)
     choice = choose(shop(model, evidence, replace(options, precision="fp16,int8")))
     assert choice.precision == "fp16"
     encoders = {"cpu/face_encoder": "fp32", "cpu/face_encoder-int8": "int8"}

@@ -57,7 +57,7 @@ def test_face_encoder_builds_in_every_precision(encoder_part: onnx.ModelProto, r
 
 
 @needs_tensorrt
-@pytest.mark.parametrize("variant", ["nine", "discrete"])
+@pytest.mark.parametrize("variant", ["nine", pytest.param("discrete", marks=pytest.mark.slow)])
 def test_fusion_builds_in_fp32_and_fp16(variant: str, nine: Emert, tmp_path: Path) -> None:
     part = unroll_lstms(fusion(nine if variant == "nine" else Emert("discrete", ("er-7",)).eval()))
     assert find_qdq_violations(part) == []

@@ -41,8 +41,14 @@ class RtspServer:
             stdout=subprocess.DEVNULL,
         )
         self._over = threading.Event()
+        self.packets = 0  # sent to clients
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was switched off."""
+        return self._over.is_set()
 
     def __enter__(self) -> RtspServer:
         return self
@@ -95,3 +101,4 @@ class RtspServer:
             with contextlib.suppress(TimeoutError):
                 packet = self._packets.recv(65536)
                 client.sendall(b"$\0" + struct.pack(">H", len(packet)) + packet)
+                self.packets += 1

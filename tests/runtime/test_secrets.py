@@ -68,7 +68,7 @@ class Spy(Kept):
             except OSError:
                 continue
             self.processes[child] = "\n".join(read)
-        if len(self.results) == 6:
+        if self._rtsp.packets > 100 and not self._rtsp.is_over:
             self._rtsp.__exit__(None, None, None)
         if len(self.results) > 12 and not self.events:
             connection, events = event_stream(self._page)

@@ -130,7 +130,7 @@ def test_a_run_that_does_not_fit_starts_anew(small: EmerDataset, tmp_path: Path,
     source="https://github.com/ultralytics/yolov5/issues/306",
     before="the old epochs were continued on the new data, without a word",
 )
-@pytest.mark.parametrize("changed", ["frame", "sheet", "nothing"])
+@pytest.mark.parametrize("changed", [pytest.param("frame", marks=pytest.mark.slow), "sheet", "nothing"])
 def test_a_run_on_changed_data_starts_anew_and_says_so(
     small_root: Path, tmp_path: Path, changed: str, said: list[str]
 ) -> None:
