@@ -27,9 +27,7 @@ MACHINE_PANEL: Final = "Machine"
 
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(
-        help="The bundle, a folder NAME.emer. Left out: the newest one in this folder, else the demo bundle."
-    ),
+    typer.Argument(help="The bundle, a folder NAME.emer. Left out: the only one in this folder, else the demo bundle."),
 ]
 DataOption = Annotated[
     Path | None,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,28 @@ def test_a_log_on_a_full_disk_is_said_once(emer_edge: Callable[..., Any], bundle
     told = emer_edge("verify", bundle, "--log-file", "/dev/full", "--verbose")
     assert told.code == 0
     assert told.err.count("the command goes on") == 1
+
+
+@pytest.mark.case(
+    "an OpenCV without FFmpeg", source="Debian's builds may lack it", before="a video 35 times as large, silently"
+)
+def test_a_library_s_warning_is_said_once_as_all_else_is(tmp_path: Path) -> None:
+    log, without = tmp_path / "told.log", {**os.environ, "OPENCV_VIDEOIO_PRIORITY_FFMPEG": "0"}
+    simulated = [
+        "simulate",
+        "recording",
+        str(tmp_path / "visit"),
+        "--seconds",
+        "1",
+        "--quiet",
+        "--log-file",
+        str(log),
+    ]
+    command = [sys.executable, "-m", "emer_edge", *simulated]
+    done = subprocess.run(command, env=without, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert log.read_text().count("writes no MPEG-4: video.avi is Motion JPEG") == 1
+    assert b"MJPG" in (tmp_path / "visit" / "video.avi").read_bytes()[:4096]
 
 
 @pytest.mark.parametrize(
