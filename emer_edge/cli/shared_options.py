@@ -77,7 +77,18 @@ class HelpfulCommand(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption) and option.name in helps:
                 option.help = helps[option.name]()
+            elif not isinstance(option, TyperOption):
+                option.metavar = option.metavar or option.name.upper()
         super().format_help(ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The options, and the arguments as they are called: in capitals, in brackets what may be left out."""
+        named = [one for one in self.get_params(ctx) if not isinstance(one, TyperOption)]
+        names = [one.metavar or str(one.name).upper() for one in named]
+        return [
+            "[OPTIONS]",
+            *(name if one.required or "[" in name else f"[{name}]" for one, name in zip(named, names, strict=True)),
+        ]
 
 
 def _engines() -> str:

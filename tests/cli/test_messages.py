@@ -24,6 +24,20 @@ def test_every_command_has_the_options() -> None:
         assert {"--verbose", "--quiet", "--log-file"} <= flags, name
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("run", "[BUNDLE]"),
+        ("bench", "[BUNDLE]..."),
+        ("verify", "BUNDLE"),
+        ("predict", "[BUNDLE] PATH..."),
+        ("prepare", "VIDEOS OUTPUT [BUNDLE]"),
+    ],
+)
+def test_arguments_are_called_alike(emer_edge: Callable[..., Any], command: str, arguments: str) -> None:
+    assert f"{command} [OPTIONS] {arguments} " in emer_edge(command, "--help").out
+
+
 def test_quiet_says_errors_alone(emer_edge: Callable[..., Any], bundle: Path, tmp_path: Path) -> None:
     told = emer_edge("verify", bundle, "--quiet")
     assert (told.code, told.err) == (0, "")
