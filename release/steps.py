@@ -164,11 +164,8 @@ def check_base(wheel: Path, folder: Path) -> str:
         run([command, *name.split(), "--help"], cwd=folder, what=f"emer-edge {name} --help")
     run([command, "devices", "--kinds"], cwd=folder, what="emer-edge devices --kinds")
     for shell in ("bash", "zsh", "fish"):
-        asked = [
-            "env",
-            f"_EMER_EDGE_COMPLETE=source_{shell}",
-            command,
-        ]  # --show-completion knows the caller's shell alone
+        # --show-completion knows the caller's own shell alone
+        asked = ["env", f"_EMER_EDGE_COMPLETE=source_{shell}", command]
         if "_EMER_EDGE_COMPLETE" not in run(asked, cwd=folder, what=f"completion of {shell}"):
             raise StepError(f"emer-edge gives {shell} no script of completions")
     return f"{run([python, '-m', 'pip', 'list'], cwd=folder, what='pip list').count(chr(10)) - 2} packages"
