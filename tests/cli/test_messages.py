@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.progress import Progress
 from test_printed_commands import commands
 
+from emer_edge.cli.console import _Time
 from emer_edge.cli.export import _named
 from emer_edge.cli.shared_options import bundle_among
 from emer_edge.core.errors import ConfigurationError
@@ -99,6 +101,21 @@ def test_a_library_s_warning_is_said_once_as_all_else_is(tmp_path: Path) -> None
     assert done.stderr == ""
     assert log.read_text().count("writes no MPEG-4: video.avi is Motion JPEG") == 1
     assert b"MJPG" in (tmp_path / "visit" / "video.avi").read_bytes()[:4096]
+
+
+def test_a_bar_says_how_long_is_left_and_then_how_long_it_took() -> None:
+    clock = [0.0]
+    bars = Progress(_Time(), get_time=lambda: clock[0])
+    task = bars.add_task("clips", total=100)
+
+    def shown(now_s: float, done: int) -> str:
+        clock[0] = now_s
+        bars.update(task, completed=done)
+        return _Time().render(bars.tasks[0]).plain
+
+    assert shown(0.0, 0) == ""
+    assert [shown(now_s, done) for now_s, done in ((10.0, 10), (20.0, 20))][-1] == "1:20 left"
+    assert shown(95.0, 100) == "1:35"
 
 
 @pytest.mark.parametrize(
