@@ -77,13 +77,13 @@ class HelpfulCommand(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption) and option.name in helps:
                 option.help = helps[option.name]()
-            elif not isinstance(option, TyperOption):
+            elif option.param_type_name == "argument":
                 option.metavar = option.metavar or option.name.upper()
         super().format_help(ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The options, and the arguments as they are called: in capitals, in brackets what may be left out."""
-        named = [one for one in self.get_params(ctx) if not isinstance(one, TyperOption)]
+        named = [one for one in self.params if one.param_type_name == "argument"]
         names = [one.metavar or str(one.name).upper() for one in named]
         return [
             "[OPTIONS]",
