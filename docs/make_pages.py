@@ -138,12 +138,11 @@ def _one_command(name: str, command: Any) -> Iterator[str]:
         for key, each in inspect.signature(command.callback, eval_str=True).parameters.items()
     }
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    words = [each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments]
     yield f"## {name.removeprefix('emer-edge ')}"
-    yield f"```text\n{' '.join([name, *words, '[OPTIONS]'])}\n```"
+    yield f"```text\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```"
     yield _plain(command.help or "")
     if arguments:
-        rows = [f"| `{each.name.upper()}` | {_cell(each.help or '')} |" for each in arguments]
+        rows = [f"| `{each.metavar}` | {_cell(each.help or '')} |" for each in arguments]
         yield "\n".join(["| argument | what |", "| --- | --- |", *rows])
     panels: dict[str, list[str]] = {}
     for option in command.params:

@@ -65,13 +65,13 @@ def open_bundle(
 ) -> Bundle:
     """Load a bundle, or the one to use when none is given.
 
-    That is the newest `*.emer` of the current folder, if nobody else can have put it there; else the demo bundle of
-    this package.
+    That is the only `*.emer` of the current folder, if nobody else can have put it there; else, and where there are
+    several, the demo bundle of this package.
 
     Args:
         path: of the bundle, or None.
         progress: of checking it.
-        say: says which bundle is used where none was given, and why one in this folder is not.
+        say: says which bundle is used where none was given, and why none in this folder is.
         key: what it must be signed by (see `load_bundle`).
 
     Raises:
@@ -81,18 +81,20 @@ def open_bundle(
 
     if path is not None:
         return load_bundle(path, key=key, progress=progress)
-    folder = Path.cwd()
-    found = [bundle for bundle in folder.glob("*.emer") if bundle.is_dir()]
-    here = sorted(found, key=lambda bundle: bundle.stat().st_mtime)[-1:]
-    which = f", the newest of {len(found)} here" if len(found) > 1 else ""
-    if here and (why := why_not_mine(folder.stat()) or why_not_mine(here[0].stat())):
+    folder, why_demo = Path.cwd(), "no other is named or here"
+    here = sorted(bundle for bundle in folder.glob("*.emer") if bundle.is_dir())
+    if len(here) > 1:
+        names = ", ".join(bundle.name for bundle in here)
+        why_demo = f"{folder} holds several: {names}. Name the one you mean, such as {here[0].name}"
+        here = []
+    elif here and (why := why_not_mine(folder.stat()) or why_not_mine(here[0].stat())):
         say(f"{here[0]} is not used unless it is named: it, or the folder that it lies in, {why}")
         here = []
     if not here and key is not None:
-        raise BundleError(f"there is no bundle of yours in {folder}, and the demo bundle is not signed; name a bundle")
-    say(
-        f"bundle: {here[0]}{which}" if here else "bundle: the demo bundle of this package, as no other is named or here"
-    )
+        raise BundleError(
+            f"{folder} does not hold one bundle of yours, and the demo bundle is not signed; name a bundle"
+        )
+    say(f"bundle: {here[0]}" if here else f"bundle: the demo bundle of this package, as {why_demo}")
     return load_bundle(here[0] if here else READY, key=key, progress=progress)
 
 

@@ -50,15 +50,25 @@ def test_a_wheel_holds_it_and_the_demo_weights() -> None:
     assert ours <= built
 
 
-def test_without_a_name_the_newest_of_the_folder_is_taken(here: Path, bundle: Bundle, said: list[str]) -> None:
+def test_without_a_name_the_only_bundle_of_the_folder_is_taken(here: Path, bundle: Bundle, said: list[str]) -> None:
     assert open_bundle(None, say=said.append).path == READY
-    shutil.copytree(bundle.path, here / "older.emer")
-    shutil.copytree(READY, here / "newer.emer")
+    shutil.copytree(bundle.path, here / "own.emer")
     (here / "gone.emer").symlink_to(here / "nothing")
-    os.utime(here / "older.emer", (1, 1))
-    assert open_bundle(None, say=said.append).path.name == "newer.emer"
-    assert [line.partition(":")[0] for line in said] == ["bundle", "bundle"]
-    assert said[1] == f"bundle: {here / 'newer.emer'}, the newest of 2 here"
+    assert open_bundle(None, say=said.append).path == here / "own.emer"
+    assert said == [
+        "bundle: the demo bundle of this package, as no other is named or here",
+        f"bundle: {here / 'own.emer'}",
+    ]
+
+
+def test_of_several_bundles_of_the_folder_none_is_guessed(here: Path, bundle: Bundle, said: list[str]) -> None:
+    shutil.copytree(bundle.path, here / "second.emer")
+    shutil.copytree(READY, here / "first.emer")
+    assert open_bundle(None, say=said.append).path == READY
+    names = "first.emer, second.emer. Name the one you mean, such as first.emer"
+    assert said == [f"bundle: the demo bundle of this package, as {here} holds several: {names}"]
+    with pytest.raises(BundleError, match="does not hold one bundle of yours, and the demo bundle is not signed"):
+        open_bundle(None, say=said.append, key=here / "key.pem")
 
 
 @pytest.mark.case(

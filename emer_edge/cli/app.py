@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -86,6 +87,13 @@ def _end(number: int, _: FrameType | None) -> None:
         sys.exit(128 + signal.SIGTERM)
 
 
+class _Said(logging.Handler):
+    """Has warnings of the library said as everything else is: above a live view, in the log, not where all is quiet."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
 def main() -> None:
     """Run the command line; exit with 2 on a mistake, 1 on a failed gate, 130 on Ctrl-C, 143 on SIGTERM and SIGHUP."""
     open_standard_streams()
@@ -93,6 +101,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
             signal.signal(number, _end)
+    warnings, said = logging.getLogger("emer_edge"), _Said()
+    warnings.addHandler(said)
     try:
         app()
     except EmerEdgeError as error:
@@ -107,4 +117,5 @@ def main() -> None:
         sys.exit(2)
     finally:
         signal.alarm(0)
+        warnings.removeHandler(said)
         console.as_at_first()

@@ -15,8 +15,9 @@ from typing import IO, Any, Final, cast
 
 from rich.console import Console
 from rich.control import Control
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.segment import Segment
+from rich.text import Text
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.progress import Progress as Report
@@ -135,6 +136,17 @@ def progress_bars() -> Iterator[Report]:
         bars.stop()
 
 
+class _Time(ProgressColumn):
+    """How long is left, as far as that is known; of what is done, how long it took."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.elapsed if task.finished else task.time_remaining
+        if seconds is None:
+            return Text()
+        minutes, seconds = divmod(round(seconds), 60)
+        return Text(f"{minutes}:{seconds:02}" + ("" if task.finished else " left"), style="progress.remaining")
+
+
 class _Bars:
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -146,7 +158,7 @@ class _Bars:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=32),
                 MofNCompleteColumn(),
-                TimeElapsedColumn(),
+                _Time(),
                 console=console,
             )
             self._progress.start()

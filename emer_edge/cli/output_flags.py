@@ -71,7 +71,10 @@ class OutputFlags:
         if self.serve_record is not None:
             if self.serve_open:
                 raise ConfigurationError("a page that is open to all lets nobody record: leave --serve-open out")
-            requests.append(Request("record on request", self.serve_record))
+            from emer_edge.runtime.recording.keep import RecordOptions
+
+            kept = RecordOptions(self.serve_record, retention_days=self.retention_days)
+            requests.append(Request("record on request", kept))
         if self.save is not None:
             from emer_edge.runtime.outputs.session_folder import SessionOptions
 
@@ -108,7 +111,7 @@ class OutputFlags:
                 "--record-video": self.record_video,
                 "--record-lossless": self.record_lossless,
                 "--consent-id": self.consent_id is not None and not by_address,
-                "--retention-days": self.retention_days is not None and self.save is None,
+                "--retention-days": self.retention_days is not None and self.save is None and self.serve_record is None,
             }
             if any(alone.values()):
                 flags = ", ".join(flag for flag, is_given in alone.items() if is_given)

@@ -76,6 +76,13 @@ def run(
         Pace,
         _source("real: files play as they were recorded. fast: replay files, nothing dropped."),
     ] = MachineOptions.pace,
+    loop: Annotated[
+        bool,
+        _source(
+            "Start files over when they end, so that a demo plays on. Every source is a file, and nothing is kept.",
+            "--loop",
+        ),
+    ] = MachineOptions.loop,
     out: Annotated[
         list[str] | None,
         _output("Where results go, by address. `HelpfulCommand` names the outputs.", metavar="ADDRESS"),
@@ -283,13 +290,14 @@ def run(
         consent_id=consent_id,
     )
     outputs = flags.requests(sources)
-    check_outputs(outputs, sources)
+    machine = MachineOptions(engine, threads, pace, loop)
+    check_outputs(outputs, sources, machine)
     marking = marker_sources(markers or [], say, pace)
     targets = points(validation_targets) if validation_targets else None
     validation = Validating(presenter(validation_by, say), targets) if validate or targets else None
     with progress_bars() as report:
         opened = open_bundle(bundle, report, say=say, key=require_signature)
-    pipeline = Pipeline(opened, sources=sources, machine=MachineOptions(engine, threads, pace), say=say)
+    pipeline = Pipeline(opened, sources=sources, machine=machine, say=say)
     if check:
         pipeline.check()
         read = f" and {len(people)} streams" if people else f", {camera} and {tracker or 'no eye tracker'}"

@@ -27,9 +27,7 @@ MACHINE_PANEL: Final = "Machine"
 
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(
-        help="The bundle, a folder NAME.emer. Left out: the newest one in this folder, else the demo bundle."
-    ),
+    typer.Argument(help="The bundle, a folder NAME.emer. Left out: the only one in this folder, else the demo bundle."),
 ]
 DataOption = Annotated[
     Path | None,
@@ -79,7 +77,18 @@ class HelpfulCommand(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption) and option.name in helps:
                 option.help = helps[option.name]()
+            elif option.param_type_name == "argument":
+                option.metavar = option.metavar or option.name.upper()
         super().format_help(ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The options, and the arguments as they are called: in capitals, in brackets what may be left out."""
+        named = [one for one in self.params if one.param_type_name == "argument"]
+        names = [one.metavar or str(one.name).upper() for one in named]
+        return [
+            "[OPTIONS]",
+            *(name if one.required or "[" in name else f"[{name}]" for one, name in zip(named, names, strict=True)),
+        ]
 
 
 def _engines() -> str:

@@ -105,7 +105,7 @@ def _folder(path: Path) -> dict[str, str]:
     export = recording.export()
     seconds = (export.times_ns[-1] - export.times_ns[0]) / NANOSECONDS
     size_mb = recording.video.stat().st_size / 1e6
-    rows = {"recording": f"of {recording.participant}" if recording.participant else "of nobody named"}
+    rows = {"person": recording.participant or "nobody named"}
     rows["video"] = f"{recording.video.name}, {size_mb:.1f} MB"
     rows["tracker"] = (
         f"{recording.tracker.name}: {len(export.values):,} samples in {seconds:.1f} s, {export.rate_hz:g} Hz"

@@ -27,7 +27,7 @@ FIGURES: Final = ("mean", "change", "peak", "peak_change", "peak_latency_s", "co
 WHOLE: Final = "whole session"
 BASELINE: Final = "baseline"
 _STARTS, _ENDS = ("start", "begin", "onset"), ("end", "stop", "offset")
-_PART: Final = re.compile(rf"(.*\S)[\s_:/-]+({'|'.join((*_STARTS, *_ENDS))})", re.IGNORECASE)
+_PART: Final = re.compile(rf"(.*\S)[\s_:/-]+({'|'.join((*_STARTS, *_ENDS))})s?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,6 @@ class Evidence:
         self.faces = FaceSource(detector, manifest.face, self.spec.hop_ns, source.faces, say=say)
         rate_hz = min(PLAUSIBLE_RATES_HZ[1], max(0.0, rate_hz))  # a device may claim any
         rows = ceil(self.spec.length_ns / NANOSECONDS * max(rate_hz, 1.0))
-        self._doubts = SourceDoubts(self.spec.length_ns)
         # sheets alone hold what a published network was trained on
         events = NEW_RULE if manifest.events == "published" else manifest.events
         self.eyes = EyeStream(_WINDOWS_KEPT * rows + 1, rate_hz, events)
@@ -144,8 +143,13 @@ class Evidence:
         return (*self.columns.faults, *self._doubts.faults)
 
     def start(self, origin_ns: int) -> None:
-        """Begin the lattice; the first hop ends one hop later."""
-        self.origin_ns = self.faces.finder.origin_ns = origin_ns
+        """Begin the lattice; the first hop ends one hop later. What came before is in no window from now on."""
+        self.origin_ns = origin_ns
+        self.faces.start(origin_ns)
+        self.eyes.clear()
+        self._times_ns.clear()
+        self._seen_ns.clear()
+        self._doubts = SourceDoubts(self.spec.length_ns)
         self._arrivals_ns = {"camera": origin_ns, "tracker": origin_ns}
 
     def on_frame(self, frame: Frame) -> FaceCandidate | None:
@@ -238,7 +242,7 @@ class Evidence:
         }
 
     def _face_notes(self, end_ns: int, uncovered: bool) -> tuple[str, ...]:
-        began_ns, again_ns = end_ns - self.spec.length_ns, self.faces.reacquired_ns
+        began_ns, again_ns = max(self.origin_ns, end_ns - self.spec.length_ns), self.faces.reacquired_ns
         notes = []
         if again_ns is not None and began_ns < again_ns <= end_ns:
             notes.append("the subject was lost inside this window; another choice is followed since")

@@ -164,18 +164,22 @@ class MachineOptions:
         engine: `onnxruntime`, `tensorrt`, or `auto`.
         threads: intra-op threads of CPU engines.
         pace: `real`, or `fast` to replay files as fast as they can be read, with nothing dropped.
+        loop: whether files start over when they end; every source must be one.
 
     Raises:
-        ConfigurationError: another pace.
+        ConfigurationError: another pace, or a fast replay without end.
     """
 
     engine: str = "auto"
     threads: int = 1
     pace: Pace = "real"
+    loop: bool = False
 
     def __post_init__(self) -> None:
         if self.pace not in PACES:
             raise ConfigurationError(f"the pace is {' or '.join(PACES)}, not {self.pace!r}")
+        if self.loop and self.pace == "fast":
+            raise ConfigurationError("--loop plays files over and over as they were recorded: use --pace real")
 
 
 def check_sources(sources: Sequence[Source]) -> None:

@@ -262,6 +262,10 @@ class EyeStream:
         self._moved: tuple[tuple[int, int, int], Movements] | None = None  # of the window cut last
         self.out_of_order = 0
 
+    def clear(self) -> None:
+        """Forget all rows; `out_of_order` counts on."""
+        self._count, self._last_ns, self._moved = 0, -1, None
+
     @property
     def count(self) -> int:
         """Rows appended so far, fillers included."""

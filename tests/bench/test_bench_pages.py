@@ -149,7 +149,7 @@ def test_a_section_without_anything_to_say_vanishes(
 def test_the_barest_report_has_a_page_a_card_and_its_tables() -> None:
     page = Page(page_of(bare()))
     assert tuple(page.sections) == ("Summary", "Speed", "Machine and method", "Model card")
-    assert "Median time of each part" in page.sections["Summary"]
+    assert [name for name, text in page.sections.items() if "Median time of each part" in text] == ["Speed"]
     assert set(tables_of(bare())) == {"speed", "loading"}
     card = card_of(bare())
     assert "nothing is known about accuracy" in card

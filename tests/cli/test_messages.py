@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.progress import Progress
 from test_printed_commands import commands
 
+from emer_edge.cli.console import _Time
 from emer_edge.cli.export import _named
 from emer_edge.cli.shared_options import bundle_among
 from emer_edge.core.errors import ConfigurationError
@@ -19,6 +24,20 @@ def test_every_command_has_the_options() -> None:
     for name, command in commands():
         flags = {flag for option in command.params for flag in option.opts}
         assert {"--verbose", "--quiet", "--log-file"} <= flags, name
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("run", "[BUNDLE]"),
+        ("bench", "[BUNDLE]..."),
+        ("verify", "BUNDLE"),
+        ("predict", "[BUNDLE] PATH..."),
+        ("prepare", "VIDEOS OUTPUT [BUNDLE]"),
+    ],
+)
+def test_arguments_are_called_alike(emer_edge: Callable[..., Any], command: str, arguments: str) -> None:
+    assert f"{command} [OPTIONS] {arguments} " in emer_edge(command, "--help").out
 
 
 def test_quiet_says_errors_alone(emer_edge: Callable[..., Any], bundle: Path, tmp_path: Path) -> None:
@@ -60,6 +79,43 @@ def test_a_log_on_a_full_disk_is_said_once(emer_edge: Callable[..., Any], bundle
     told = emer_edge("verify", bundle, "--log-file", "/dev/full", "--verbose")
     assert told.code == 0
     assert told.err.count("the command goes on") == 1
+
+
+@pytest.mark.case(
+    "an OpenCV without FFmpeg", source="Debian's builds may lack it", before="a video 35 times as large, silently"
+)
+def test_a_library_s_warning_is_said_once_as_all_else_is(tmp_path: Path) -> None:
+    log, without = tmp_path / "told.log", {**os.environ, "OPENCV_VIDEOIO_PRIORITY_FFMPEG": "0"}
+    simulated = [
+        "simulate",
+        "recording",
+        str(tmp_path / "visit"),
+        "--seconds",
+        "1",
+        "--quiet",
+        "--log-file",
+        str(log),
+    ]
+    command = [sys.executable, "-m", "emer_edge", *simulated]
+    done = subprocess.run(command, env=without, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert log.read_text().count("writes no MPEG-4: video.avi is Motion JPEG") == 1
+    assert b"MJPG" in (tmp_path / "visit" / "video.avi").read_bytes()[:4096]
+
+
+def test_a_bar_says_how_long_is_left_and_then_how_long_it_took() -> None:
+    clock = [0.0]
+    bars = Progress(_Time(), get_time=lambda: clock[0])
+    task = bars.add_task("clips", total=100)
+
+    def shown(now_s: float, done: int) -> str:
+        clock[0] = now_s
+        bars.update(task, completed=done)
+        return _Time().render(bars.tasks[0]).plain
+
+    assert shown(0.0, 0) == ""
+    assert [shown(now_s, done) for now_s, done in ((10.0, 10), (20.0, 20))][-1] == "1:20 left"
+    assert shown(95.0, 100) == "1:35"
 
 
 @pytest.mark.parametrize(

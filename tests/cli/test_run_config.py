@@ -171,6 +171,9 @@ def test_check_names_all_that_is_wrong(emer_edge: Run, recording: Path, bundle: 
         (("--tracker", "carrier://pigeon"), "no tracker driver knows"),
         (("--camera", "nobody.mp4"), "nobody.mp4"),
         (("--camera", "synthetic://", "--pace", "fast"), "live: camera"),
+        (("--camera", "synthetic://", "--loop"), "--loop starts files over, and a device has no end; live: camera"),
+        (("--loop", "--pace", "fast"), "use --pace real"),
+        (("--loop", "--record", "run.mcap"), "nothing of it is kept: leave --record out"),
     ],
     ids=lambda each: each if isinstance(each, str) else each[1],
 )

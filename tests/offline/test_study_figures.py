@@ -92,10 +92,11 @@ def test_a_stimulus_called_baseline_is_one() -> None:
         ((("a start", 2), ("key x", 4), ("a end", 6)), [("a", 1, 2, 6), ("key x", 1, 4, 20)]),
         ((("A_onset", 2), ("B_onset", 4), ("A_offset", 6), ("B_offset", 7)), [("A", 1, 2, 6), ("B", 1, 4, 7)]),
         ((("a start", 2), ("b start", 4)), [("a", 1, 2, 4), ("b", 1, 4, 20)]),
+        ((("sea starts", 2), ("sea ends", 4)), [("sea", 1, 2, 4)]),  # as people write
         ((("late end", 3), ("restart", 5)), [("late end", 1, 3, 5), ("restart", 1, 5, 20)]),
         ((("b", 5), ("a", 2)), [("a", 1, 2, 5), ("b", 1, 5, 20)]),
     ],
-    ids=["none", "labels", "start and end", "nested", "starts", "an end alone", "out of order"],
+    ids=["none", "labels", "start and end", "nested", "starts", "plural", "an end alone", "out of order"],
 )
 def test_markers_name_stimuli(
     markers: tuple[tuple[str, float], ...], expected: list[tuple[str, int, int, int]]

@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from lsl_streams import Outlet, unique
-from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene
+from runtime_inputs import RATE_HZ, WINDOW, LiveCamera, LiveTracker, scene, write_tracker, write_video
 
 from emer_edge.bundle import Bundle
 from emer_edge.core.errors import ConfigurationError, MissingExtraError
 from emer_edge.core.public_text import one_line
 from emer_edge.core.session_facts import Marker
+from emer_edge.data.sessions import open_session
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.markers import MarkerLog, marker_sources
 from emer_edge.runtime.markers.lsl_markers import LslMarkers, OffsetKeeper
@@ -25,6 +27,9 @@ from emer_edge.runtime.markers.stdin import Keyboard, Lines, keys_pressed
 from emer_edge.runtime.options import MachineOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.play import play
+from emer_edge.runtime.recording.mcap_reader import read_messages
+from emer_edge.runtime.recording.messages import MARKERS
 from emer_edge.runtime.session import Session
 
 HOP_NS = WINDOW.hop_ns
@@ -68,6 +73,20 @@ def test_each_marker_is_in_one_result_and_crosses_every_window_it_lies_inside() 
         80: [],
     }
     assert log.count == 4
+
+
+@pytest.mark.case(
+    "markers of a replay, given before it begins", before="in its results, but in no session and no recording"
+)
+def test_markers_that_were_set_before_a_run_are_kept(bundle: Bundle, tmp_path: Path) -> None:
+    video, tracker = write_video(tmp_path / "face.avi", 3.0), write_tracker(tmp_path / "eyes.csv", 3.0)
+    fast = MachineOptions(pace="fast")
+    pipeline = Pipeline(bundle, str(video), str(tracker), offset_ms=0.0, participant="p1", machine=fast)
+    pipeline.mark("film starts", stamp_ns=1_000_000_000)
+    play(pipeline, [f"session:{tmp_path / 'kept'}?session=s1", str(tmp_path / "run.mcap")])
+    assert [marker.label for marker in open_session(tmp_path / "kept/p1/s1").markers] == ["film starts"]
+    (recorded,) = read_messages(tmp_path / "run.mcap", {MARKERS})
+    assert "film starts" in str(recorded.decode())
 
 
 def test_a_flood_costs_the_oldest_and_is_counted(session: Session) -> None:

@@ -24,6 +24,7 @@ from emer_edge.runtime.outputs.page.on_request import OnRequest
 from emer_edge.runtime.outputs.page.output import Page, PageOptions
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
+from emer_edge.runtime.recording.keep import RecordOptions
 from emer_edge.runtime.recording.mcap_reader import read_head, read_messages
 from emer_edge.runtime.recording.mcap_writer import RecordingWriter
 from emer_edge.runtime.recording.messages import CAMERA, MARKERS, RESULTS, SAMPLES
@@ -61,7 +62,7 @@ class Kept(Output):
 def running(bundle: Bundle, folder: Path, said: list[str]) -> Iterator[tuple[Page, Kept]]:
     """A run with a page whose visitors may record."""
     pipeline = Pipeline(bundle, LiveCamera([scene(100, 90)]), LiveTracker(), say=said.append)
-    requests = [Request("page", PageOptions("0")), Request("record on request", folder)]
+    requests = [Request("page", PageOptions("0")), Request("record on request", RecordOptions(folder))]
     outputs = open_outputs(pipeline, requests, say=said.append)
     page = next(output for output in outputs if isinstance(output, Page))
     kept = Kept()
@@ -193,7 +194,7 @@ def test_a_recording_that_fails_is_not_begun_again(
 
 
 def test_nothing_is_recorded_before_the_run(bundle: Bundle, tmp_path: Path) -> None:
-    recorder = OnRequest(tmp_path, Host(Pipeline(bundle)))
+    recorder = OnRequest(RecordOptions(tmp_path), Host(Pipeline(bundle)))
     with pytest.raises(ConfigurationError, match="the run has not begun"):
         recorder.start("form 1")
     assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,8 @@ from emer_edge.runtime.faces import FaceSource
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Source, WindowOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
+from emer_edge.runtime.pipeline.intake import Intake
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker

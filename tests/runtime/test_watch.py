@@ -26,7 +26,8 @@ from emer_edge.runtime.outputs import Output
 from emer_edge.runtime.outputs.summary_table import SummaryTable
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.runner import Intake, LiveRunner, source_troubles
+from emer_edge.runtime.pipeline.intake import Intake, source_troubles
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.play import play
 from emer_edge.runtime.ring import Bell, FeedWatch
 from emer_edge.runtime.session import Session

@@ -25,7 +25,8 @@ from emer_edge.runtime.cameras import Camera
 from emer_edge.runtime.options import DETECT_EVERY, FaceOptions, MachineOptions, Source
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
-from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
+from emer_edge.runtime.pipeline.intake import Intake
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.trackers.base import NoTracker

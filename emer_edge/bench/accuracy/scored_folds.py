@@ -225,7 +225,8 @@ def fold_sets(
                 gap=None if gap is None else accuracy_figures.gap_accuracy(gap, options),
             )
         )
-    progress("pooling folds", len(groups), len(groups))
+    if groups:
+        progress("pooling folds", len(groups), len(groups))
     return tuple(made)
 
 

@@ -113,14 +113,14 @@ def first_results(
     reasons = [""] * len(bundles)
     for turn in range(times):
         for number, bundle in enumerate(bundles):
-            progress("starting", turn * len(bundles) + number, times * len(bundles))
+            progress("starting cold and warm", turn * len(bundles) + number, times * len(bundles))
             reasons[number] = reasons[number] or drop_from_cache(bundle)
             if not reasons[number]:
                 cold[number].append(start(bundle))
             elif not turn:
                 start(bundle)  # or the first warm start might be a cold one
             warm[number].append(start(bundle))
-    progress("starting", times * len(bundles), times * len(bundles))
+    progress("starting cold and warm", times * len(bundles), times * len(bundles))
     return [
         FirstResult(cold_ms=() if reason else tuple(one), warm_ms=tuple(other), reason=reason)
         for one, other, reason in zip(cold, warm, reasons, strict=True)

@@ -173,7 +173,7 @@ def measure_stream(
     pipeline = Pipeline(Path(bundle), sources=sources, machine=MachineOptions(engine, threads))
     hop_s = pipeline.bundle.manifest.window.hop_ns * 1e-9
     expected = streams * max(1, round(seconds / hop_s))
-    label = "streaming" if streams == 1 else f"streaming {streams}"
+    label = "running live" if streams == 1 else f"running live, {streams} streams"
     allowance_ms = sources[0].window.arrival_allowance_ms
     end_to_end = LatencyRecorder()
     results = 0

@@ -10,7 +10,6 @@ from emer_edge.bench.pages.probed import film_notes_of
 from emer_edge.bench.pages.protocols import guesses_of
 from emer_edge.bench.pages.scored import Scored, named_bundles, scored_of
 from emer_edge.bench.pages.scored import estimate as estimated
-from emer_edge.bench.pages.speed import parts_figure
 from emer_edge.bench.records.latency_records import Latency
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report.html import Block, Details, Figure, Gallery, Paragraph, Section, Tile, Tiles
@@ -29,7 +28,7 @@ def overview_section(report: BenchReport) -> Section:
     """The section: the picture first, then what a reader must know."""
     all_scored = scored_of(report)
     pictures = [picture for metric, head in _choices(all_scored) if (picture := _picture(all_scored, head, metric))]
-    blocks: list[Block] = [pictures[0] if pictures else parts_figure(report)]
+    blocks: list[Block] = list(pictures[:1])  # times alone have their section
     blocks.append(Tiles(tuple(_tiles(report, all_scored))))
     blocks += [Paragraph(fact) for fact in _facts(report, all_scored)]
     warnings = [Paragraph(warning, warning=True) for warning in _warnings(report)]

@@ -23,7 +23,7 @@ END_TO_END: Final = "end-to-end latency"
 
 
 def _speed_section(report: BenchReport, tables: dict[str, Table]) -> Section:
-    blocks: list[Block] = [parts_figure(report), *folded_of(tables, "speed"), *_distributions(report)]
+    blocks: list[Block] = [_parts_figure(report), *folded_of(tables, "speed"), *_distributions(report)]
     blocks += folded_of(tables, "single_stream", "loop_limits")
     if "closed_loop" in tables:
         blocks.append(Details("Closed loop: every figure", (tables["closed_loop"],)))
@@ -41,7 +41,7 @@ def _speed_section(report: BenchReport, tables: dict[str, Table]) -> Section:
     return Section("Speed", (*blocks, *folded_of(tables, "energy", "first_result", "loading")))
 
 
-def parts_figure(report: BenchReport) -> Figure:
+def _parts_figure(report: BenchReport) -> Figure:
     """The median of each part, one bar per bundle; of the bundles of a set, the median of theirs."""
     groups = _groups(report)
     parts = list(dict.fromkeys(part for bundle in report.bundles for part in bundle.latency))

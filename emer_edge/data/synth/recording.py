@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,6 +164,11 @@ def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, tota
             break
     else:
         raise DataError(f"OpenCV can't write the video {path}; its build lacks the encoders of MPEG-4 and Motion JPEG")
+    if back_end != cv2.CAP_FFMPEG:
+        logging.getLogger("emer_edge").warning(
+            "OpenCV was built without FFmpeg here and writes no MPEG-4: %s is Motion JPEG, some thirty times as large",
+            path.name,
+        )
     writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _VIDEO_QUALITY)
     try:
         for done, frame in enumerate(frames, start=1):

@@ -128,6 +128,7 @@ def _timed(engine: str, candidates: Mapping[str, Parts], progress: Progress, rou
             embeddings = np.concatenate([encoder.run({"face": crop[None]})["embedding"] for crop in crops])
             given: Inputs = {"embeddings": embeddings[None], "eye": eye, "gaze": gaze}
             opened[name] = [(encoder, {"face": crops[:1]}), (fusion, given)]
+        progress("loading parts to time", len(distinct), len(distinct))
         works = {
             f"{name}/{part}": partial(loaded.run, inputs)
             for name in distinct

@@ -170,7 +170,7 @@ class FaceDetector:
         self.record, self._engine, self._decoder = record, engine, DETECTORS[record.kind]
         (self._input,) = engine.inputs
         self._canvas = np.zeros((record.height_px, record.width_px, 3), np.uint8)
-        self._small = self._canvas[: record.height_px // 2, : record.width_px // 2].copy()
+        self._small: NDArray[np.uint8] = self._canvas[: record.height_px // 2, : record.width_px // 2].copy()
         self.glances = takes_any_size(engine)
         self.engines = [part for part in (engine, near) if part is not None]
         self._near_engine = near

@@ -131,7 +131,7 @@ class FaceFinder:
 
     Attributes:
         latencies: `detect` and `align`.
-        origin_ns: start of the lattice of hops; set it before the first frame.
+        origin_ns: start of the lattice of hops; `start` sets it before the first frame.
     """
 
     def __init__(
@@ -147,6 +147,15 @@ class FaceFinder:
         self._template = np.asarray(record.template_px, np.float32)
         self._hop_ns = hop_ns
         self._every, self._adapts = options.detect_every or DETECT_EVERY, options.detect_every is None
+        self._subject = options.subject
+        self._key = alignment_key(record)
+        self._other_key = False
+        self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
+        self.start(0)
+
+    def start(self, origin_ns: int) -> None:
+        """Begin the lattice of hops, and with it anew: nobody is followed yet."""
+        self.origin_ns = origin_ns
         self._since = 0  # frames since the last one that was due
         self._previous_ns: int | None = None
         self._looked_ns = self._period_ns = 0
@@ -156,12 +165,8 @@ class FaceFinder:
         self._again = False  # the first look that missed asks for one at the next frame
         self._passed: list[Frame] = []  # over, since the last look
         self._whole_ns: int | None = None
-        self._follower = SubjectFollower(options.subject)
-        self._steady = SteadyLook(detector, self._template)
-        self._key = alignment_key(record)
-        self._other_key = False
-        self.latencies = {"detect": LatencyRecorder(), "align": LatencyRecorder()}
-        self.origin_ns = 0
+        self._follower = SubjectFollower(self._subject)
+        self._steady = SteadyLook(self._detector, self._template)
 
     def wants(self, frame: Frame, waiting: int = 0) -> bool:
         """Whether `see` would look for a face in this frame, which takes a while; nothing changes by asking.
@@ -341,6 +346,12 @@ class FaceSource:
         self.missed: Counter[Missing] = Counter()
         self.frames = self.detections = self.found = self.late = 0
         self.reacquired_ns: int | None = None
+
+    def start(self, origin_ns: int) -> None:
+        """Begin the lattice of hops: faces from before are let go, and nobody is followed yet."""
+        self.finder.start(origin_ns)
+        self._waiting.clear()
+        self.reacquired_ns = None
 
     def misses(self, after_ns: int, until_ns: int) -> Counter[Missing]:
         """Why looks in (after_ns, until_ns] gave no usable face -> number of looks."""

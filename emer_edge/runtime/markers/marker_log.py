@@ -36,9 +36,12 @@ class MarkerLog:
         self.dropped = 0
 
     def listen(self, listener: Callable[[Marker], None]) -> None:
-        """Call `listener` with every further marker at once, in the thread that adds it."""
+        """Call `listener` with the markers that are in no result yet, and with every further one where it is added."""
         with self._lock:
             self._listeners.append(listener)
+            waiting = tuple(self._waiting)
+        for marker in waiting:
+            listener(marker)
 
     def add(self, label: str, source: str = "program", stamp_ns: int | None = None, clock: str = "host") -> Marker:
         """Take a marker.

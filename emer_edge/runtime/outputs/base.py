@@ -69,6 +69,7 @@ class Output:
             nothing may take long, results in the caller's.
         awaited: whether a fast replay waits for its queue, so that nothing is lost.
         keeps: whether what it takes is to be kept: a run that loses some of it exits with 3.
+        once: whether what it keeps counts as a person's data: refused where files start over, which would repeat it.
         only_shown: whether it shows results to who sits here, and does no more: alone it keeps no run going.
         stream: the stream that it takes; None: all.
         ending: the run has ended; what can't be sent now never will be.
@@ -79,6 +80,7 @@ class Output:
     queued: Mapping[str, int] = _NOTHING
     awaited: ClassVar[bool] = True
     keeps: bool = False
+    once: ClassVar[bool] = False
     only_shown: ClassVar[bool] = False
     stream: str | None = None
     ending: bool = False

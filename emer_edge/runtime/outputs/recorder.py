@@ -28,7 +28,7 @@ class Recorder(Output):
     """Writes a recording; the file is made with the first item. Expired recordings, and what was written, are said."""
 
     name = "record"
-    keeps = True
+    keeps = once = True
     queued = MappingProxyType({"frame": 16, "sample": 8192, "result": 256, "marker": 1024})
 
     def __init__(self, options: RecordOptions, host: Host) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.packages import require, with_plugins
-from emer_edge.runtime.options import Source
+from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.outputs.base import Host, Output
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.say import Say, say_to_log
@@ -119,14 +119,16 @@ def requested(address: str) -> Request:
     raise ConfigurationError(f"no output is called {address!r}; {meant}")
 
 
-def check_outputs(requests: Sequence[Request | str], sources: Sequence[Source]) -> None:
+def check_outputs(
+    requests: Sequence[Request | str], sources: Sequence[Source], machine: MachineOptions = MachineOptions()
+) -> None:
     """Check a run's outputs (requests or addresses), without making anything.
 
     Raises:
         MissingExtraError: an output needs a package that is not installed; the message names the extra.
         ConfigurationError: an address that can't be read, or options that are impossible.
     """
-    _settled(requests, sources)
+    _settled(requests, sources, machine)
 
 
 def open_outputs(
@@ -148,7 +150,8 @@ def open_outputs(
     host = Host(pipeline, say=say, console=console)
     streams = pipeline.streams
     try:
-        for driver, settled in _settled(requests, [stream.source for stream in streams.values()]):
+        sources = [stream.source for stream in streams.values()]
+        for driver, settled in _settled(requests, sources, pipeline.machine):
             names = streams if driver.scope == "stream" else (None,)
             for name, options in zip(names, settled, strict=True):
                 _make(driver, options, host, name)
@@ -171,13 +174,20 @@ def _make(driver: OutputDriver, options: Any, host: Host, name: str | None) -> N
     host.outputs.append(output)  # one by one: when one fails, those before it are ended
 
 
-def _settled(requests: Sequence[Request | str], sources: Sequence[Source]) -> list[tuple[OutputDriver, Sequence[Any]]]:
+def _settled(
+    requests: Sequence[Request | str], sources: Sequence[Source], machine: MachineOptions
+) -> list[tuple[OutputDriver, Sequence[Any]]]:
     """Driver and options of each output, in the order of the drivers."""
     read = [requested(request) if isinstance(request, str) else request for request in requests]
     known = drivers()
     settled = []
     for request in sorted(read, key=lambda request: list(known).index(request.name)):
         driver = known[request.name]
-        options = driver.load().settle(request.options, sources)
+        output = driver.load()
+        if machine.loop and output.once:
+            raise ConfigurationError(
+                f"--loop plays the same data again and again, and nothing of it is kept: leave {driver.flag} out"
+            )
+        options = output.settle(request.options, sources)
         settled.append((driver, options if driver.scope == "stream" else options[:1]))
     return settled

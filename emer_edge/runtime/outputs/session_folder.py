@@ -53,7 +53,7 @@ class SessionFolder(Output):
     """Writes a session during the run, into a folder that must not exist; says at the end what was written."""
 
     name = "session"
-    keeps = True
+    keeps = once = True
     queued = MappingProxyType({"marker": 1000})  # from other threads, and before `begin`, too
 
     def __init__(self, options: sessions.SessionPlace, host: Host) -> None:

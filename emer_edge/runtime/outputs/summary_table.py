@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from emer_edge.core.public_text import one_is_singular
 from emer_edge.core.session_facts import Baseline
 from emer_edge.metrics.latency import LatencySummary
 from emer_edge.runtime.outputs.base import Host, Output
@@ -146,5 +147,5 @@ def baseline_lines(baseline: Baseline) -> list[str]:
     gap = [] if baseline.gap_distance is None else [f"gap {baseline.gap_distance:.2f}"]
     return [
         f"baseline, {baseline.seconds:.1f} s of valid data: {', '.join(pupils) or 'no pupils'}",
-        f"          mean of {baseline.windows} windows: {', '.join(heads + gap)}",
+        one_is_singular(f"          mean of {baseline.windows} windows: {', '.join(heads + gap)}"),
     ]

@@ -22,8 +22,9 @@ from emer_edge.runtime.engines.placing import drivers_of
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import MachineOptions, Source, check_sources
 from emer_edge.runtime.pipeline.core import Stepper
+from emer_edge.runtime.pipeline.intake import Intake
 from emer_edge.runtime.pipeline.replay import Replay, replayed
-from emer_edge.runtime.pipeline.runner import Intake, LiveRunner
+from emer_edge.runtime.pipeline.runner import LiveRunner
 from emer_edge.runtime.pipeline.stream import Stream, check_now
 from emer_edge.runtime.pipeline.summary import Summary, resident_mb, summed
 from emer_edge.runtime.ring import Bell
@@ -287,7 +288,12 @@ class Pipeline:
             return self._until_stopped(replayed(stepper, cores, replays))
         bell = Bell()
         intakes = [
-            Intake(core, stream.camera, stream.tracker, bell=bell, say=stream.say)
+            Intake(
+                *(core, stream.camera, stream.tracker),
+                bell=bell,
+                say=stream.say,
+                reopen=stream.reopen if self.machine.loop else None,
+            )
             for core, stream in zip(cores, streams, strict=True)
         ]
         self._board = BoardWatch(self.say, self.root)

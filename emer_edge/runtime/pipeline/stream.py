@@ -21,7 +21,7 @@ from emer_edge.runtime.faces import FaceDetector
 from emer_edge.runtime.markers import MarkerLog
 from emer_edge.runtime.options import DETECT_EVERY, MachineOptions, Source
 from emer_edge.runtime.pipeline.core import PipelineCore
-from emer_edge.runtime.pipeline.runner import source_drops
+from emer_edge.runtime.pipeline.intake import source_drops
 from emer_edge.runtime.pipeline.summary import Summary, core_summary
 from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
@@ -62,6 +62,7 @@ class Stream:
         self._listeners: list[Callable[..., None]] = []
         self._camera: Camera | None = None
         self._tracker: Tracker | None = None
+        self._again = False  # whether files have started over
         self.core: PipelineCore | None = None
         self._began_s = monotonic()
 
@@ -126,15 +127,15 @@ class Stream:
                 problems.append(str(error))
                 return False
 
-        pace = self.machine.pace
+        machine = self.machine
         problems += filter(None, [self._refusal()])
         lives = {
-            "camera": live(source.camera, lambda text: check_camera(text, pace)),
+            "camera": live(source.camera, lambda text: check_camera(text, machine.pace)),
             "tracker": live(source.tracker, lambda text: check_tracker(text, options)),
         }
         names = [name for name, is_live in lives.items() if is_live]
-        if pace == "fast" and names:
-            problems.append(f"--pace fast replays files; live: {' and '.join(names)}. Use --pace real")
+        if names and (why := _files_alone(machine)):
+            problems.append(f"{why}; live: {' and '.join(names)}")
         return problems if self.name is None else [f"stream {self.name}: {problem}" for problem in problems]
 
     def validate(
@@ -166,6 +167,22 @@ class Stream:
         core.evidence.listeners.extend(self._listeners)
         self._began_s = monotonic()
         return core
+
+    def reopen(self) -> tuple[Camera, Tracker]:
+        """Open both files anew (`MachineOptions.loop`); that they start over is said the first time.
+
+        Raises:
+            CameraError, TrackerError: one can't be opened any more.
+        """
+        if not self._again:
+            self.say("the files have ended and start over, and so do the windows: none holds data of two passes")
+        self._again, dropped = True, self.camera.dropped
+        with self._named():
+            options = replace(self._tracker_options(), say=_unsaid)
+            self._tracker = open_tracker(str(self.source.tracker or "none"), options)
+            self._camera = open_camera(str(self.source.camera), self.machine.pace, say=_unsaid)
+        self._camera.dropped = dropped
+        return self._camera, self._tracker
 
     def summary(self, ended_s: float | None, engine: str) -> Summary:
         """What this stream was like so far, without memory, which all share.
@@ -237,8 +254,10 @@ class Stream:
             open_camera(source.camera, pace, say=self.say) if isinstance(source.camera, str) else source.camera
         )
         for word, opened, given in (("camera", camera, source.camera), ("tracker", tracker, source.tracker)):
-            if opened.live and pace == "fast":
-                raise ConfigurationError(f"--pace fast replays files; the {word} is live: use --pace real")
+            if opened.live and (why := _files_alone(self.machine)):
+                raise ConfigurationError(f"{why}; the {word} is live")
+            if self.machine.loop and not isinstance(given, str | None):
+                raise ConfigurationError(f"files that start over are opened anew: give the {word}'s address")
             if opened.live and isinstance(given, str):
                 self.say(f"{word}: {public(opened.description)}")
         if not camera.live and source.faces.detect_every is None:  # a file waits for every look
@@ -249,9 +268,21 @@ class Stream:
         for note in (*camera.notes, *tracker.notes):
             self.say(note)
         validated = () if self.validation is None else self.validation.notes()
-        notes = (*_synchrony_notes(camera, tracker), *camera.notes, *tracker.notes, *validated)
+        looped = ("files that start over are read: the same data again and again",) if self.machine.loop else ()
+        notes = (*looped, *_synchrony_notes(camera, tracker), *camera.notes, *tracker.notes, *validated)
         of_run: dict[str, Any] = {"say": self.say, "markers": self.markers, "detector": detector}
         return PipelineCore(session, tracker.rate_hz, source, eyes=not tracker.absent, notes=notes, **of_run)
+
+
+def _unsaid(_: str) -> None:
+    """Takes what was said already when the files were opened first."""
+
+
+def _files_alone(machine: MachineOptions) -> str:
+    """Why a live source is refused; empty where none is."""
+    if machine.loop:
+        return "--loop starts files over, and a device has no end"
+    return "--pace fast replays files, use --pace real" if machine.pace == "fast" else ""
 
 
 def check_now(machine: MachineOptions, stamp_ns: int | None) -> None:

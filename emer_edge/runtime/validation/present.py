@@ -22,8 +22,6 @@ from emer_edge.data.images import import_cv2
 from emer_edge.runtime.markers.marker_sources import stdin_is_terminal
 from emer_edge.runtime.say import Say
 
-cv2: Final = import_cv2()
-
 PRESENTERS: Final = ("auto", "window", "terminal")
 
 _TITLE: Final = "emer-edge: gaze validation"
@@ -62,21 +60,24 @@ class WindowPresenter(Presenter):
     def __init__(self) -> None:
         self._display = Display()
         self._target_px = (0.0, 0.0)
+        self._cv2 = import_cv2()
 
     def begin(self, display: Display) -> None:
         """Open the window; raise ConfigurationError where it does not fill a display of this size."""
         self._display = display
-        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
-        cv2.resizeWindow(_TITLE, display.width_px, display.height_px)
-        cv2.moveWindow(_TITLE, 0, 0)
-        cv2.setWindowProperty(_TITLE, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)
+        self._cv2.namedWindow(
+            _TITLE, self._cv2.WINDOW_NORMAL | self._cv2.WINDOW_FREERATIO | self._cv2.WINDOW_GUI_NORMAL
+        )
+        self._cv2.resizeWindow(_TITLE, display.width_px, display.height_px)
+        self._cv2.moveWindow(_TITLE, 0, 0)
+        self._cv2.setWindowProperty(_TITLE, self._cv2.WND_PROP_FULLSCREEN, self._cv2.WINDOW_FULLSCREEN)
         blank = target_image((-display.height_px, 0), display)
         deadline_s = monotonic() + _OPENING_S
         while not self._fills() and monotonic() < deadline_s:
-            cv2.imshow(_TITLE, blank)
-            cv2.waitKey(20)
+            self._cv2.imshow(_TITLE, blank)
+            self._cv2.waitKey(20)
         if not self._fills():
-            width, height = cv2.getWindowImageRect(_TITLE)[2:]
+            width, height = self._cv2.getWindowImageRect(_TITLE)[2:]
             raise ConfigurationError(
                 f"the window with the targets is {width}x{height} px, the display {display.width_px}x"
                 f"{display.height_px}: the gaze would seem to be off; say the display with --display, or use "
@@ -84,7 +85,7 @@ class WindowPresenter(Presenter):
             )
 
     def _fills(self) -> bool:
-        width, height = cv2.getWindowImageRect(_TITLE)[2:]
+        width, height = self._cv2.getWindowImageRect(_TITLE)[2:]
         off_px = max(abs(width - self._display.width_px), abs(height - self._display.height_px))
         return bool(off_px <= _SLACK_PX)
 
@@ -96,14 +97,14 @@ class WindowPresenter(Presenter):
 
     def refresh(self, share: float) -> None:
         """Draw the target as it shrinks, and let the window live."""
-        cv2.imshow(_TITLE, target_image(self._target_px, self._display, share))
-        cv2.waitKey(1)
+        self._cv2.imshow(_TITLE, target_image(self._target_px, self._display, share))
+        self._cv2.waitKey(1)
 
     def end(self) -> None:
         """Close the window."""
-        with contextlib.suppress(cv2.error):
-            cv2.destroyWindow(_TITLE)
-            cv2.waitKey(1)
+        with contextlib.suppress(self._cv2.error):
+            self._cv2.destroyWindow(_TITLE)
+            self._cv2.waitKey(1)
 
 
 class TerminalPresenter(Presenter):
@@ -178,6 +179,7 @@ def target_image(target_px: tuple[float, float], display: Display, share: float 
     """
     image = np.full((display.height_px, display.width_px, 3), _BACKGROUND, np.uint8)
     middle = (round(target_px[0]), round(target_px[1]))
+    cv2 = import_cv2()
     degree_px = display.height_px / 27  # about, on a desktop display at 60 cm
     cv2.circle(image, middle, round(degree_px * (1.0 - 0.6 * share)), (0, 0, 0), -1, cv2.LINE_AA)
     cv2.circle(image, middle, max(2, round(degree_px * 0.12)), (255, 255, 255), -1, cv2.LINE_AA)

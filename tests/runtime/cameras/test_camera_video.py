@@ -154,7 +154,7 @@ def test_without_opencv_the_extra_is_named(video, monkeypatch) -> None:
 
 
 def test_the_drivers_load_without_opencv() -> None:
-    code = "import sys; sys.modules['cv2'] = None; import emer_edge.runtime.cameras, emer_edge.runtime.trackers"
+    code = "import sys; sys.modules['cv2'] = None; import emer_edge.runtime.cameras, emer_edge.runtime.outputs"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

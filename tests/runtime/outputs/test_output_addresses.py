@@ -39,6 +39,7 @@ ALONE = [Source()]
             "record",
             RecordOptions(Path("a/b c"), "jpeg", "form 17", "p1", "s1", 30.0),
         ),
+        ("onrequest:visits?retention-days=3", "record on request", RecordOptions(Path("visits"), retention_days=3.0)),
         ("session:kept?participant=p017", "session", SessionOptions(Path("kept"), None, "p017")),
         ("session:/a/b?participant=p1&session=s1", "session", SessionOptions(Path("/a/b"), "s1", "p1")),
     ],
@@ -53,6 +54,8 @@ def test_addresses(address: str, name: str, options: object, monkeypatch: pytest
     [
         ("mqt://host", "did you mean mqtt://HOST/TOPIC"),
         ("run.mp4", "outputs are session:FOLDER"),
+        ("onrequest:visits?retention-days=x", "write onrequest:FOLDER"),
+        ("onrequest:visits?images=none", "write onrequest:FOLDER"),
         ("json:file", "nothing may follow the colon"),
         ("ftp://me:secret@host/x", "ftp://***@host/x"),
         ("mqtt://me:secret@host/x", "EMER_EDGE_MQTT_USERNAME"),
@@ -132,6 +135,12 @@ def test_flags_and_addresses_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -
 def test_flags_that_make_no_sense(flags: OutputFlags, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         flags.requests(ALONE)
+
+
+def test_old_recordings_of_visitors_are_deleted_as_others_are() -> None:
+    flags = OutputFlags(serve="0", serve_record=Path("visits"), retention_days=3.0)
+    (asked,) = [request for request in flags.requests(ALONE) if request.name == "record on request"]
+    assert asked.options == requested("onrequest:visits?retention-days=3").options
 
 
 def test_a_participant_who_is_nowhere_saved_is_refused() -> None:

@@ -28,6 +28,7 @@ from emer_edge.core.results import Result
 from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.options import MachineOptions, Source
 from emer_edge.runtime.outputs import Host, Output, Request, check_outputs
+from emer_edge.runtime.outputs.page.on_request import OnRequest
 from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.pipeline import Pipeline
 from emer_edge.runtime.play import play
@@ -311,6 +312,9 @@ def test_others_agree_that_recordings_are_whole(run: tuple[Path, list[Result]]) 
 def test_a_run_deletes_old_ones_before_it_records(bundle: Bundle, kept: Path) -> None:
     Recorder(RecordOptions(kept / "run.mcap", retention_days=7.0), Host(Pipeline(bundle)))
     assert names(kept) == {"new.mcap", "notes.txt", "theirs.mcap", "link.mcap"}
+    begun(kept / "new.mcap", datetime.now(timezone.utc) - timedelta(days=8))
+    OnRequest(RecordOptions(kept, retention_days=7.0), Host(Pipeline(bundle)))
+    assert names(kept) == {"notes.txt", "theirs.mcap", "link.mcap"}
     assert recording_path(kept).parent == kept
     assert recording_path(kept).suffix == ".mcap"
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.results import Result
+from emer_edge.data.sessions import check_retention
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
 from emer_edge.runtime.outputs.base import Host, Output, target_of
 from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.pipeline import Summary
-from emer_edge.runtime.recording.keep import RecordOptions, recording_path
+from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
 from emer_edge.runtime.recording.mcap_writer import check_writable
 from emer_edge.runtime.recording.messages import RecordingHead
 
@@ -28,25 +29,35 @@ class OnRequest(Output):
     """
 
     name = "record on request"
-    keeps = True
+    keeps = once = True
     queued = MappingProxyType(dict(Recorder.queued))
 
-    def __init__(self, options: Path, host: Host) -> None:
-        self._folder, self._host = options, host
+    def __init__(self, options: RecordOptions, host: Host) -> None:
+        self._folder, self._host = options.path, host
+        if options.retention_days is not None:
+            expire(options.path, options.retention_days, host.say)
         self._using = threading.Lock()
         self._recorder: Recorder | None = None
         self._failed = False
         self.path: Path | None = None
 
     @classmethod
-    def parse(cls, address: str) -> Path:
-        """The folder of `onrequest:FOLDER`."""
-        return Path(target_of(address, path=True)[0])
+    def parse(cls, address: str) -> RecordOptions:
+        """The options of `onrequest:FOLDER?retention-days=DAYS`."""
+        folder, parameters = target_of(address, path=True)
+        try:
+            days = float(parameters.pop("retention-days")) if "retention-days" in parameters else None
+        except ValueError:
+            parameters["retention-days"] = ""
+        if parameters:
+            raise ConfigurationError(f"{address}: write onrequest:FOLDER?retention-days=DAYS")
+        return RecordOptions(Path(folder), retention_days=days)
 
     @classmethod
-    def settle(cls, options: Path, sources: Sequence[Source]) -> Sequence[Path]:
-        """Check that recordings can be made in the folder, as `check_writable`."""
-        check_writable(_file_in(options), new_folder=True)
+    def settle(cls, options: RecordOptions, sources: Sequence[Source]) -> Sequence[RecordOptions]:
+        """Check the retention, and that recordings can be made in the folder, as `check_writable`."""
+        check_retention(options.retention_days)
+        check_writable(_file_in(options.path), new_folder=True)
         return [options] * len(sources)
 
     def start(self, consent_id: str) -> None:
