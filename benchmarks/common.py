@@ -59,10 +59,10 @@ class Spent:
     cpu_s: float
 
 
-def run_measured(command: list[str]) -> tuple[int, Spent]:
-    """Run a command; return its exit code and its cost."""
+def run_measured(command: list[str], **how: Any) -> tuple[int, Spent]:
+    """Run a command, `how` as `subprocess.Popen` takes it; return its exit code and its cost."""
     began = monotonic()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, **how)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     cost = Spent(round(monotonic() - began, 1), round(usage.ru_utime + usage.ru_stime, 1))

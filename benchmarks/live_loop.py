@@ -58,7 +58,7 @@ def main() -> int:
     arguments = made.parse_args()
     if arguments.feed:
         return feed(Path(arguments.feed[0]), [Path(name) for name in arguments.feed[1:]])
-    trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old} if arguments.old else {})
+    trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old.resolve()} if arguments.old else {})
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
         bundle = (arguments.bundle or shop.bundle("int8")).resolve()
         folder = Path(name)
@@ -161,7 +161,7 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
     """One run of one version, and what it cost."""
     place.mkdir()
     own = tree / ".venv/bin/python"
-    python = str(own) if tree == given.old and own.exists() else sys.executable
+    python = str(own) if given.old and tree == given.old.resolve() and own.exists() else sys.executable
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree)}
     pipes, links = ([place / f"{kind}-{at}" for at in range(given.people)] for kind in ("camera", "tracker"))
     for pipe in pipes:
@@ -199,7 +199,8 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
         while not all(link.exists() for link in links):
             time.sleep(0.1)
         with (place / "results.jsonl").open("w") as results, (place / "said").open("w") as said:
-            process = subprocess.Popen(command, env=environment, stdout=results, stderr=said)
+            # in its own worktree: `python -m` looks for the package in the working directory first
+            process = subprocess.Popen(command, env=environment, cwd=tree, stdout=results, stderr=said)
             try:
                 await_windows(process, place, given.people, given.settled)
                 watched = processes_of(process.pid)
