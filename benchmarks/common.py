@@ -69,6 +69,27 @@ def run_measured(command: list[str], **how: Any) -> tuple[int, Spent]:
     return process.returncode, cost
 
 
+def run_in(tree: Path, *arguments: str, cache: Path, fine: tuple[int, ...] = (0,)) -> Spent:
+    """Run `emer-edge ARGUMENTS` of a worktree, by its .venv where it has one, its cache being in a folder."""
+    own = tree / ".venv" / "bin" / "python"
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(cache / "cache")}
+    command = [str(own) if own.exists() else sys.executable, "-m", "emer_edge", *arguments]
+    # in its own worktree: `python -m` looks for the package in the working directory first
+    code, spent = run_measured(command, env=environment, cwd=tree)
+    if code not in fine:
+        sys.exit(f"emer-edge {arguments[0]} of {tree} ended with code {code}; its own message is above")
+    return spent
+
+
+def exported_by(tree: Path, folder: Path) -> Path:
+    """The INT8 bundle that a worktree exports of its own weights, in a folder: one that it and later versions read."""
+    path = folder.resolve() / "old.emer"
+    if not path.exists():
+        console.print(f"making {path} by {tree}", soft_wrap=True, highlight=False)
+        run_in(tree, "export", "--precision", "int8", "--output", str(path), cache=path.parent, fine=(0, 1))
+    return path
+
+
 class Workshop:
     """Builds what a benchmark needs, once: what is in `folder` already is used again.
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
+from benchmarks.common import ONE_THREAD, Floor, conclude, console, exported_by, parser, show, workshop
 from benchmarks.quiet import OtherPrograms
 from emer_edge.data.images import import_cv2
 from emer_edge.report.table import Column
@@ -60,7 +60,8 @@ def main() -> int:
         return feed(Path(arguments.feed[0]), [Path(name) for name in arguments.feed[1:]])
     trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old.resolve()} if arguments.old else {})
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
-        bundle = (arguments.bundle or shop.bundle("int8")).resolve()
+        made_by_old = exported_by(trees["old"], shop.folder) if "old" in trees and not arguments.bundle else None
+        bundle = (arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
         folder = Path(name)
         images = pictures(shop.recording(20) / "video.avi", folder / "images")
         runs: dict[str, list[dict[str, Any]]] = {version: [] for version in trees}

@@ -17,7 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.common import ONE_THREAD, Floor, Spent, conclude, console, parser, run_measured, show
+from benchmarks.common import Floor, Spent, conclude, console, parser, run_in, show
 from benchmarks.quiet import OTHERS
 from emer_edge.demo import READY
 from emer_edge.report.table import Column
@@ -108,19 +108,7 @@ class Sets:
     def _made(self, path: Path, *arguments: str) -> None:
         if not path.exists():
             console.print(f"making {path}", highlight=False)
-            ran(self.maker, path.parent, *arguments)
-
-
-def ran(tree: Path, cache: Path, *arguments: str, fine: tuple[int, ...] = (0,)) -> Spent:
-    """What `emer-edge ARGUMENTS` of a version cost, its cache being in a folder."""
-    own = tree / ".venv" / "bin" / "python"
-    python = str(own) if tree != ROOT and own.exists() else sys.executable
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(cache / "cache")}
-    # in its own worktree: `python -m` looks for the package in the working directory first
-    code, spent = run_measured([python, "-m", "emer_edge", *arguments], env=environment, cwd=tree)
-    if code not in fine:
-        sys.exit(f"emer-edge {arguments[0]} of {tree} ended with code {code}; its own message is above")
-    return spent
+            run_in(self.maker, *arguments, cache=path.parent)
 
 
 def predict(tree: Path, sets: Sets, folder: Path, old: bool) -> dict[str, float]:
@@ -128,7 +116,7 @@ def predict(tree: Path, sets: Sets, folder: Path, old: bool) -> dict[str, float]
 
     def scored(data: Path, *more: str, name: str = "one.csv") -> Spent:
         bundle = (str(data), "--bundle", str(sets.bundle)) if old else (str(sets.bundle), str(data))
-        return ran(tree, folder, "predict", *bundle, "--output", str(folder / name), "--force", *more)
+        return run_in(tree, "predict", *bundle, "--output", str(folder / name), "--force", *more, cache=folder)
 
     def spent_s(data: Path) -> tuple[Spent, Spent]:
         return scored(data), scored(data)
@@ -149,7 +137,8 @@ def export(tree: Path, sets: Sets, folder: Path, old: bool) -> dict[str, float]:
     """Processor time of `export --precision int8`, its caches empty."""
     source = ("--checkpoint", str(sets.checkpoint), "--data", str(sets.data), "--fold", "1")
     arguments = ("--precision", "int8", *source, "--output", str(folder / "int8.emer"))
-    return {"export int8": ran(tree, folder, "export", *arguments, fine=(0, 1)).cpu_s}  # 1: a failed gate, a finding
+    spent = run_in(tree, "export", *arguments, cache=folder, fine=(0, 1))  # 1: a failed gate, which is a finding
+    return {"export int8": spent.cpu_s}
 
 
 def start(tree: Path, sets: Sets, folder: Path, old: bool) -> dict[str, float]:
