@@ -58,24 +58,10 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
         (left_x, left_y), (right_x, right_y) = left.gaze_px, right.gaze_px
         combined = ((left_x + right_x) / 2, (left_y + right_y) / 2)
     cells = (
-        *combined,
-        *left.gaze_px,
-        *right.gaze_px,
-        *left.direction,
-        *right.direction,
-        left.pupil_mm,
-        right.pupil_mm,
-        float(left.valid),
-        float(right.valid),
-        *left.position_mm,
-        *right.position_mm,
-        *left.gaze_mm,
-        *right.gaze_mm,
-        *_mcs(combined, stimulus),
-        *_mcs(left.gaze_px, stimulus),
-        *_mcs(right.gaze_px, stimulus),
-        *_NO_EVENT,
-    )
+        *combined, *left.gaze_px, *right.gaze_px, *left.direction, *right.direction, left.pupil_mm, right.pupil_mm,
+        float(left.valid), float(right.valid), *left.position_mm, *right.position_mm, *left.gaze_mm, *right.gaze_mm,
+        *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus), *_NO_EVENT,
+    )  # fmt: skip
     return np.array(cells, np.float64)
 
 
