@@ -59,14 +59,35 @@ class Spent:
     cpu_s: float
 
 
-def run_measured(command: list[str]) -> tuple[int, Spent]:
-    """Run a command; return its exit code and its cost."""
+def run_measured(command: list[str], **how: Any) -> tuple[int, Spent]:
+    """Run a command, `how` as `subprocess.Popen` takes it; return its exit code and its cost."""
     began = monotonic()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, **how)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     cost = Spent(round(monotonic() - began, 1), round(usage.ru_utime + usage.ru_stime, 1))
     return process.returncode, cost
+
+
+def run_in(tree: Path, *arguments: str, cache: Path, fine: tuple[int, ...] = (0,)) -> Spent:
+    """Run `emer-edge ARGUMENTS` of a worktree, by its .venv where it has one, its cache being in a folder."""
+    own = tree / ".venv" / "bin" / "python"
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(cache / "cache")}
+    command = [str(own) if own.exists() else sys.executable, "-m", "emer_edge", *arguments]
+    # in its own worktree: `python -m` looks for the package in the working directory first
+    code, spent = run_measured(command, env=environment, cwd=tree)
+    if code not in fine:
+        sys.exit(f"emer-edge {arguments[0]} of {tree} ended with code {code}; its own message is above")
+    return spent
+
+
+def exported_by(tree: Path, folder: Path) -> Path:
+    """The INT8 bundle that a worktree exports of its own weights, in a folder: one that it and later versions read."""
+    path = folder.resolve() / "old.emer"
+    if not path.exists():
+        console.print(f"making {path} by {tree}", soft_wrap=True, highlight=False)
+        run_in(tree, "export", "--precision", "int8", "--output", str(path), cache=path.parent, fine=(0, 1))
+    return path
 
 
 class Workshop:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ONE_THREAD, Floor, conclude, console, parser, show, workshop
+from benchmarks.common import ONE_THREAD, Floor, conclude, console, exported_by, parser, show, workshop
 from benchmarks.quiet import OtherPrograms
 from emer_edge.data.images import import_cv2
 from emer_edge.report.table import Column
@@ -49,6 +49,8 @@ def main() -> int:
     made.add_argument("--seconds", type=float, default=60.0, help="measured time of a turn")
     made.add_argument("--turns", type=int, default=3, help="how often each version is measured")
     made.add_argument("--people", type=int, default=1, help="streams of the run")
+    made.add_argument("--rate-hz", type=int, default=RATE_HZ, help="of each tracker")
+    made.add_argument("--settled", type=float, default=SETTLED_S, help="seconds between whole windows and measuring")
     made.add_argument("--load", type=int, default=0, help="processes of stress-ng beside the run")
     made.add_argument("--everything", action="store_true", help="with a recording, a session, a page and metrics")
     made.add_argument("--old", type=Path, help="worktree of the version to compare with; its .venv runs it")
@@ -56,9 +58,10 @@ def main() -> int:
     arguments = made.parse_args()
     if arguments.feed:
         return feed(Path(arguments.feed[0]), [Path(name) for name in arguments.feed[1:]])
-    trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old} if arguments.old else {})
+    trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old.resolve()} if arguments.old else {})
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
-        bundle = (arguments.bundle or shop.bundle("int8")).resolve()
+        made_by_old = exported_by(trees["old"], shop.folder) if "old" in trees and not arguments.bundle else None
+        bundle = (arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
         folder = Path(name)
         images = pictures(shop.recording(20) / "video.avi", folder / "images")
         runs: dict[str, list[dict[str, Any]]] = {version: [] for version in trees}
@@ -102,8 +105,8 @@ def main() -> int:
     return conclude(name, floors, figures | {"merged": merged, "bundle": bundle.name})
 
 
-def pictures(video: Path, folder: Path) -> Path:
-    """JPEGs as of a webcam (4:2:2, quality 80, a sensor's noise) of a video, there and back again."""
+def pictures(video: Path, folder: Path, size: tuple[int, int] = (640, 480)) -> Path:
+    """JPEGs as of a webcam (4:2:2, quality 80, a sensor's noise) of a video, enlarged, there and back again."""
     cv2 = import_cv2()
     folder.mkdir()
     capture, rng = cv2.VideoCapture(str(video)), np.random.default_rng(0)
@@ -114,7 +117,7 @@ def pictures(video: Path, folder: Path) -> Path:
         if not got:
             break
         drawn = cv2.add(cv2.GaussianBlur(image, (0, 0), 0.8), np.roll(noise, rng.integers(640), 1), dtype=cv2.CV_8U)
-        data = cv2.imencode(".jpg", drawn, options)[1]
+        data = cv2.imencode(".jpg", cv2.resize(drawn, size, interpolation=cv2.INTER_CUBIC), options)[1]
         (folder / f"{number:05}.jpg").write_bytes(data.tobytes())
     return folder
 
@@ -159,14 +162,24 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
     """One run of one version, and what it cost."""
     place.mkdir()
     own = tree / ".venv/bin/python"
-    python = str(own) if tree == given.old and own.exists() else sys.executable
+    python = str(own) if given.old and tree == given.old.resolve() and own.exists() else sys.executable
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree)}
     pipes, links = ([place / f"{kind}-{at}" for at in range(given.people)] for kind in ("camera", "tracker"))
     for pipe in pipes:
         os.mkfifo(pipe)
     helper = {"env": {**environment, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    simulate = [sys.executable, "-m", "emer_edge", "simulate", "tracker", "--format", "emer", "--rate-hz", str(RATE_HZ)]
+    simulate = [
+        sys.executable,
+        "-m",
+        "emer_edge",
+        "simulate",
+        "tracker",
+        "--format",
+        "emer",
+        "--rate-hz",
+        str(given.rate_hz),
+    ]
     helpers = [subprocess.Popen([*simulate, "--link", str(link)], **quiet, **helper) for link in links]
     feeder = [sys.executable, "-m", "benchmarks.live_loop", "--feed", str(images), *map(str, pipes)]
     helpers.append(subprocess.Popen(feeder, **quiet, **helper))
@@ -187,9 +200,10 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
         while not all(link.exists() for link in links):
             time.sleep(0.1)
         with (place / "results.jsonl").open("w") as results, (place / "said").open("w") as said:
-            process = subprocess.Popen(command, env=environment, stdout=results, stderr=said)
+            # in its own worktree: `python -m` looks for the package in the working directory first
+            process = subprocess.Popen(command, env=environment, cwd=tree, stdout=results, stderr=said)
             try:
-                await_windows(process, place, given.people)
+                await_windows(process, place, given.people, given.settled)
                 watched = processes_of(process.pid)
                 before, began_s, others = {pid: threads_of(pid) for pid in watched}, time.monotonic(), OtherPrograms()
                 already = (place / "results.jsonl").read_text().count("\n")
@@ -235,7 +249,7 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
     }
 
 
-def await_windows(process: subprocess.Popen[bytes], place: Path, people: int) -> None:
+def await_windows(process: subprocess.Popen[bytes], place: Path, people: int, settled_s: float) -> None:
     """Wait until everybody has had a whole window, and a little."""
     deadline_s = time.monotonic() + FIRST_S
     while True:
@@ -246,7 +260,7 @@ def await_windows(process: subprocess.Popen[bytes], place: Path, people: int) ->
         if process.poll() is not None or time.monotonic() > deadline_s:
             sys.exit(f"no result of a whole window: {(place / 'said').read_text()[-2000:]}")
         time.sleep(0.5)
-    time.sleep(SETTLED_S)
+    time.sleep(settled_s)
 
 
 def processes_of(pid: int) -> dict[int, str]:

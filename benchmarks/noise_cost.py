@@ -16,7 +16,6 @@ import numpy as np
 from benchmarks.common import Floor, Workshop, conclude, parser, show, workshop
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
 from emer_edge.bench.accuracy.judged import owner, refuse_known_clips
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.probes.worse_input import WAYS
@@ -24,6 +23,7 @@ from emer_edge.bundle import load_bundle
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 HEAD, WAY = "er-7", "tracker noise"
 MOST_LOST = {10: 2.0, 20: 4.0}

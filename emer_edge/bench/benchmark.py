@@ -18,7 +18,7 @@ from emer_edge.bench.accuracy.predictions_csv import FILE_NAME, write_prediction
 from emer_edge.bench.accuracy.scored_folds import ScoredFold, fold_sets, pair_sets, score_fold
 from emer_edge.bench.against import compare, read_report
 from emer_edge.bench.bench_options import BenchOptions, Probe, ScoringOptions
-from emer_edge.bench.executors import Spread, spread_over
+from emer_edge.bench.cluster import spread_clips
 from emer_edge.bench.latency.machine_state import describe, look
 from emer_edge.bench.latency.time_bundles import time_bundles
 from emer_edge.bench.pages import card_of, page_of, tables_of
@@ -37,6 +37,7 @@ from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.report import write_all
 from emer_edge.report.text_tables import to_csv, to_latex
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 
 def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport:
@@ -70,7 +71,7 @@ def run_bench(options: BenchOptions, progress: Progress = silent) -> BenchReport
         for at, (bundle, fold) in enumerate(zip(bundles, folds, strict=True)):
             with (
                 Session(bundle, options.latency.engine, options.latency.threads) as session,
-                spread_over(session, dataset.fold(fold), options.work) as spread,
+                spread_clips(session, dataset.fold(fold), options.work) as spread,
             ):
                 done = score_fold(spread, dataset, fold, options.scoring, progress=progress, kept=kept)
                 scored.append(done)

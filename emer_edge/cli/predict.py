@@ -9,6 +9,7 @@ import typer
 
 from emer_edge.cli.console import progress_bars, say
 from emer_edge.cli.datasets import SheetRateOption, show_clips
+from emer_edge.cli.parsing import worker_number
 from emer_edge.cli.shared_options import EngineOption, ForceOption, ThreadsOption, bundle_among
 from emer_edge.runtime.options import FaceOptions, MachineOptions, Subject
 
@@ -29,6 +30,13 @@ def predict(
     ] = FaceOptions.subject,
     engine: EngineOption = MachineOptions.engine,
     threads: ThreadsOption = MachineOptions.threads,
+    workers: Annotated[
+        str,
+        typer.Option(
+            help="Processes that score clips, or several recordings, each with one thread and a bundle of its own in "
+            "memory: a number, or auto for one per core. Results are the same to the last digit."
+        ),
+    ] = "1",
     force: ForceOption = False,
 ) -> None:
     """Score clips and recordings offline: one row per clip, or per window of a recording."""
@@ -38,6 +46,7 @@ def predict(
     from emer_edge.runtime.session import Session
 
     bundle, paths = bundle_among(paths)
+    processes = worker_number(workers)
     Target.of(output, force)
     with progress_bars() as report:
         opened = open_bundle(bundle, report, say=say)
@@ -49,6 +58,8 @@ def predict(
                 strict=strict,
                 sheet_rate_hz=sheet_rate or 0.0,
                 faces=FaceOptions(subject),
+                workers=processes,
+                say=say,
                 opened=show_clips,
                 progress=report,
             )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from emer_edge.core.errors import DataError
@@ -162,9 +163,14 @@ def match_header(header: Sequence[str], optional: Collection[int] = ()) -> dict[
     Raises:
         DataError: columns are missing, or there twice; the message lists them and the header.
     """
+    return dict(_matched(tuple(map(str, header)), frozenset(optional)))
+
+
+@lru_cache(maxsize=8)  # the sheets of a data set have one header
+def _matched(header: tuple[str, ...], optional: frozenset[int]) -> dict[int, int]:
     positions: dict[tuple[str, str], list[int]] = {}
     for position, cell in enumerate(header):
-        positions.setdefault(_split(str(cell)), []).append(position)
+        positions.setdefault(_split(cell), []).append(position)
     matched: dict[int, int] = {}
     for index, column in enumerate(EYE_COLUMNS):
         keys = [(column.name.lower(), unit) for unit in _units(column)]
@@ -175,7 +181,7 @@ def match_header(header: Sequence[str], optional: Collection[int] = ()) -> dict[
                 raise DataError(f"the header has {column.key} twice; rename or delete one of them")
     missing = [column.key for index, column in enumerate(EYE_COLUMNS) if index not in matched and index not in optional]
     if missing:
-        listed = ", ".join(str(cell) for cell in header) or "nothing"
+        listed = ", ".join(header) or "nothing"
         raise DataError(
             f"the header lacks {len(missing)} of the 39 eye columns: {', '.join(missing)}; it holds {listed}"
         )

@@ -94,15 +94,16 @@ def read_sheet(path: Path, *, use_cache: bool = True) -> EyeTrack:
     except OSError as error:
         raise DataError(f"can't open the eye sheet {path}: {error.strerror or error}") from error
     content = cache.contents_of([path]) if use_cache else ""
-    stamp = np.array([f"reader {READER_VERSION} of {__version__}", content])
+    stamp = f"reader {READER_VERSION} of {__version__}, {content}"
     entry = cache.entry_path("sheets", path, ".npz")
     if use_cache and (cached := load_entry(entry, stamp)) is not None:
         return cached
     track = _parse(read_table(path, lambda header: eye_header(header, path)))
     if use_cache and cache.contents_of([path]) == content:
         buffer = io.BytesIO()
-        kept = {**vars(track), "lost": json.dumps(dict(track.lost)), "notes": np.array(track.notes, str)}
-        np.savez(buffer, stamp=stamp, **kept)
+        told = {name: each for name, each in vars(track).items() if not isinstance(each, np.ndarray)}
+        kept = json.dumps({"stamp": stamp, **told, "lost": dict(track.lost)})
+        np.savez(buffer, told=kept, rows=track.rows, times_ns=track.times_ns, seen=track.seen)
         with suppress(OSError):  # a cache that can't be written costs time, nothing else
             write_private(entry, buffer.getvalue())
     return track
@@ -157,7 +158,7 @@ def _lacking(positions: Iterable[int]) -> set[int]:
 def validity_is_worded(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> bool:
     """Whether the validity columns hold words, with a known meaning, or bare numbers."""
     positions = columns.match_header(header, DERIVABLE)
-    cells = (row[positions[at]] for row in rows for at in _VALIDITY_AT)
+    cells = {row[positions[at]] for at in _VALIDITY_AT for row in rows}
     return any(isinstance(cell, str) and cell.strip().strip('"').lower() in _WORDS for cell in cells)
 
 
@@ -180,7 +181,7 @@ def parse_times_ns(
         DataError: a time is missing or not a number, the unit can't be told, or it is not the one that the header
             names.
     """
-    stamps = np.array(column_numbers(table, position, rows, row_numbers), np.float64)
+    stamps = column_numbers(table, position, rows, row_numbers)
     for index in np.flatnonzero(np.isnan(stamps)).tolist():
         raise DataError(
             f"{table.path}, row {row_numbers[index]}, column {table.header[position]}: "
@@ -277,16 +278,15 @@ def _timed(
     return kept, times_ns + np.int64(np.median(np.diff(times_ns)) if len(kept) > 1 else unit.ns), clock, lost
 
 
-def load_entry(entry: Path, stamp: NDArray[Any]) -> EyeTrack | None:
+def load_entry(entry: Path, stamp: str) -> EyeTrack | None:
     """The track of a cache entry, or None where it is missing, damaged, or has another stamp."""
     try:
         # opened here: np.load leaves its own file open when the content is no archive
         with entry.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            if not np.array_equal(kept["stamp"], stamp):
+            told = json.loads(str(kept["told"]))
+            if told.pop("stamp") != stamp:
                 return None
-            arrays = kept["rows"], kept["times_ns"], kept["seen"], bool(kept["timed"])
-            notes, lost = tuple(kept["notes"].tolist()), json.loads(str(kept["lost"]))
-            told_hz = float(kept["told_hz"])
-            return EyeTrack(*arrays, clock=str(kept["clock"]), lost=lost, notes=notes, told_hz=told_hz)
+            notes = tuple(told.pop("notes"))
+            return EyeTrack(kept["rows"], kept["times_ns"], kept["seen"], notes=notes, **told)
     except Exception:  # zip, zlib and NumPy share no exception; the sheet can be read again
         return None

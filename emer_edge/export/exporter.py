@@ -147,7 +147,7 @@ class _Export:
         ensure_buildable({name: path.read_bytes() for name, path in parts.items()})
         checks = check_parts(parts, progress)
         judged = self.judged(made, evidence)
-        manifest = self.manifest(made, matched, judged)
+        manifest = self.manifest(made, matched, judged, self.guard(made, evidence))
         golden = make_golden(writer.file, manifest, self.detector.parts, progress)
         writer.add(GOLDEN_NAME, write_golden(golden))
         notes = tuple(self.notes(manifest, made.choice.notes, checks))
@@ -230,19 +230,21 @@ class _Export:
             accuracy=accuracy_of(compared, truth, self.options.seed),
         )
 
-    def guard(self, made: WrittenNetworks) -> GuardRecord | None:
+    def guard(self, made: WrittenNetworks, evidence: Evidence | None) -> GuardRecord | None:
         """Write the face guard, or say why there is none."""
         if self.slices is None:
             return None
         encoders = {key: path for key, path in made.choice.parts.items() if "/face_encoder" in key}
-        guard = make_guard(encoders, self.slices, self.sources, seed=self.options.seed, progress=self.progress)
+        guard = make_guard(
+            encoders, self.slices, evidence, self.sources, seed=self.options.seed, progress=self.progress
+        )
         if isinstance(guard, str):
             made.choice.notes.append(guard)
             return None
         self.writer.add(GUARD_NAME, write_guard(guard[0]))
         return guard[1]
 
-    def manifest(self, made: WrittenNetworks, matched: _Matched, judged: Judged) -> Manifest:
+    def manifest(self, made: WrittenNetworks, matched: _Matched, judged: Judged, guard: GuardRecord | None) -> Manifest:
         sources, slices, choice, classes = self.sources, self.slices, made.choice, self.sources.classes
         face, display, quantiles = matched
         return Manifest(
@@ -278,7 +280,7 @@ class _Export:
             gate=judged.gate,
             verification=VerificationRecord(inputs=made.verified_on, largest_error=made.errors),
             gap=judged.gap,
-            guard=self.guard(made),
+            guard=guard,
             without_eyes=judged.without_eyes,
             networks=made.records,
             combinations=may_run(choice),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle import Manifest
-from emer_edge.core.errors import ConfigurationError, DataError
+from emer_edge.core.errors import ConfigurationError, DataError, WorkerError
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.public_text import printable
 from emer_edge.core.results import GAP_NUMBERS, UNLIKE, Result, State, gap_numbers
 from emer_edge.core.whole_file import Target, whole_file
-from emer_edge.core.window import NANOSECONDS, EventsRule
+from emer_edge.core.window import FACE_SIZE_PX, FACE_SLOTS, NANOSECONDS, EventsRule
 from emer_edge.data.dataset import Clip, SkippedClip, UsableClips, in_order
 from emer_edge.data.layout import find_layout
 from emer_edge.data.recordings import is_recording, open_recording
@@ -30,7 +32,9 @@ from emer_edge.runtime.pipeline.core import HOPS_AT_ONCE, Stepper
 from emer_edge.runtime.pipeline.readings import reading, standing_notes, without_eyes
 from emer_edge.runtime.pipeline.replay import Replay, replayed
 from emer_edge.runtime.pipeline.stream import Stream
+from emer_edge.runtime.say import Say, say_to_log
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Answer, Item, Spread, spread_over
 from emer_edge.signals.no_eyes import no_eyes
 
 _CLIPS_AT_ONCE: Final = 4
@@ -59,21 +63,18 @@ class ClipScores:
 
 
 def score_clips(
-    session: Session,
-    clips: Sequence[Clip],
-    *,
-    events: EventsRule | None = None,
-    strict: bool = False,
-    progress: Progress = silent,
+    session: Session, clips: Sequence[Clip], *, events: EventsRule | None = None, strict: bool = False
 ) -> ClipScores:
     """Score the deterministic window of each clip, one that lacks eyes without them where the bundle reads faces so.
 
+    A function of the bundle and these clips alone, which are one batch: what else lies in a batch can change the last
+    digit.
+
     Args:
         session: the loaded bundle.
-        clips: the clips.
+        clips: a few clips; their crops are held at once, 1.2 MB a clip.
         events: how columns 33 to 39 are filled; as in training by default.
         strict: fail on the first clip that can't be read instead of skipping it.
-        progress: called after every batch.
 
     Raises:
         DataError: with `strict`, a clip can't be read.
@@ -81,47 +82,35 @@ def score_clips(
     manifest = session.bundle.manifest
     done: list[Clip] = []
     skipped: list[SkippedClip] = []
-    batches = {head.name: [np.zeros((0, len(head.classes) or 1), np.float32)] for head in manifest.heads}
-    covered: list[tuple[int, int]] = []
-    notes: list[tuple[str, ...]] = []
-    distances: list[NDArray[np.float64]] = []
-    for start in range(0, len(clips), _CLIPS_AT_ONCE):
-        faces, windows = [], []
-        for clip in clips[start : start + _CLIPS_AT_ONCE]:
-            try:
-                window = clip_window(clip, manifest.window, events or manifest.events)
-                faces.append(load_faces(clip, window.frames))
-            except DataError as error:
-                reason = str(error).removeprefix(f"clip {clip.name}: ")
-                if strict:
-                    raise DataError(f"clip {clip.name}: {reason}") from error
-                skipped.append(SkippedClip(clip.name, reason))
-                continue
-            windows.append(window)
-            done.append(clip)
-            covered.append((int(window.covered_face.sum()), int(window.covered_eye.sum())))
-            notes.append(window.notes)
-        if windows:
-            eye, gaze = no_eyes(len(windows))
-            for at, (window, counts) in enumerate(zip(windows, covered[-len(windows) :], strict=True)):
-                if not without_eyes(manifest, manifest.window.coverage(*counts)):
-                    eye[at], gaze[at] = window.eye, window.gaze
-            encoded = session.encode(np.concatenate(faces)).reshape(len(windows), -1, session.embedding_width)
-            for name, rows in session.fuse(encoded, eye, gaze).items():
-                batches[name].append(rows)
-            if (apart := session.face_distance(encoded)) is not None:
-                distances.append(apart)
-        progress("scoring clips", min(start + _CLIPS_AT_ONCE, len(clips)), len(clips))
-    outputs = {name: np.concatenate(rows) for name, rows in batches.items()}
+    faces, windows = [np.zeros((0, 3, FACE_SIZE_PX, FACE_SIZE_PX), np.float32)], []
+    for clip in clips:
+        try:
+            window = clip_window(clip, manifest.window, events or manifest.events)
+            faces.append(load_faces(clip, window.frames))
+        except DataError as error:
+            reason = str(error).removeprefix(f"clip {clip.name}: ")
+            if strict:
+                raise DataError(f"clip {clip.name}: {reason}") from error
+            skipped.append(SkippedClip(clip.name, reason))
+            continue
+        windows.append(window)
+        done.append(clip)
+    covered = [(int(window.covered_face.sum()), int(window.covered_eye.sum())) for window in windows]
+    eye, gaze = no_eyes(len(windows))
+    for at, (window, counts) in enumerate(zip(windows, covered, strict=True)):
+        if not without_eyes(manifest, manifest.window.coverage(*counts)):
+            eye[at], gaze[at] = window.eye, window.gaze
+    encoded = session.encode(np.concatenate(faces)).reshape(len(windows), FACE_SLOTS, session.embedding_width)
+    distances = session.face_distance(encoded)
     slots = np.array(covered, np.int64).reshape(-1, 2)
     return ClipScores(
         tuple(done),
-        outputs,
+        session.fuse(encoded, eye, gaze),
         face_slots=slots[:, 0],
         eye_slots=slots[:, 1],
-        face_distances=np.concatenate(distances or [np.zeros(0)]),
+        face_distances=np.zeros(0) if distances is None else distances,
         skipped=tuple(skipped),
-        notes=tuple(notes),
+        notes=tuple(window.notes for window in windows),
     )
 
 
@@ -172,6 +161,8 @@ def predict_paths(
     strict: bool = False,
     sheet_rate_hz: float = 0.0,
     faces: FaceOptions = FaceOptions(),
+    workers: int = 1,
+    say: Say = say_to_log,
     skipped: list[SkippedClip] | None = None,
     opened: Callable[[Path, UsableClips], None] = lambda root, clips: None,
     progress: Progress = silent,
@@ -184,6 +175,8 @@ def predict_paths(
         strict: fail on the first clip that can't be used.
         sheet_rate_hz: rows a second of sheets that tell no times.
         faces: which face to follow in a recording.
+        workers: processes that score clips or several recordings; 0 and 1 score in this one. The results are the same.
+        say: told of a worker that died; this process then does what is left.
         skipped: receives the clips that can't be used.
         opened: called with the clips of each data set before they are scored.
         progress: called while scoring.
@@ -194,20 +187,49 @@ def predict_paths(
             can't be used.
     """
     check_paths(paths)
-    for path in paths:
-        if is_recording(path):
-            yield from _recording(session, path, faces, progress)
-        else:
-            window = session.bundle.manifest.window
-            usable = UsableClips.of(find_layout(path), window, progress, sheet_rate_hz=sheet_rate_hz)
-            usable = replace(usable, skipped=in_order(usable.skipped, path, strict))
-            opened(path, usable)
-            usable.refuse_many_uncovered()
-            scores = score_clips(session, usable.clips, strict=strict, progress=progress)
-            if skipped is not None:
-                skipped += [*usable.skipped, *scores.skipped]
-            for at, clip in enumerate(scores.clips):
-                yield Prediction(path, clip.name, _clip_result(session.bundle.manifest, scores, at), clip.participant)
+    with spread_over(session, workers) as spread:
+        deal = partial(_dealt, [spread], say)
+        for recorded, group in groupby(paths, is_recording):
+            together = list(group)
+            if recorded and workers > 1 and len(together) > 1:
+                for at, rows in enumerate(deal(partial(_recorded, faces=faces), together), 1):
+                    yield from rows
+                    progress("scoring recordings", at, len(together))
+                continue
+            for path in together:
+                if recorded:
+                    yield from _recording(session, path, faces, progress)
+                    continue
+                window = session.bundle.manifest.window
+                usable = UsableClips.of(find_layout(path), window, progress, sheet_rate_hz=sheet_rate_hz)
+                usable = replace(usable, skipped=in_order(usable.skipped, path, strict))
+                opened(path, usable)
+                usable.refuse_many_uncovered()
+                left_out = [] if skipped is None else skipped
+                left_out += usable.skipped
+                every, count = range(0, len(usable.clips), _CLIPS_AT_ONCE), len(usable.clips)
+                few = [usable.clips[begin : begin + _CLIPS_AT_ONCE] for begin in every]
+                for begin, scores in zip(every, deal(partial(score_clips, strict=strict), few), strict=True):
+                    left_out += scores.skipped
+                    for at, clip in enumerate(scores.clips):
+                        result = _clip_result(session.bundle.manifest, scores, at)
+                        yield Prediction(path, clip.name, result, clip.participant)
+                    progress("scoring clips", min(begin + _CLIPS_AT_ONCE, count), count)
+
+
+def _dealt(
+    spreads: list[Spread], say: Say, work: Callable[[Session, Item], Answer], items: Sequence[Item]
+) -> Iterator[Answer]:
+    """Results of the work by the last of some spreads; where its workers die, one in this process is added."""
+    done = 0
+    while done < len(items):
+        try:
+            for answer in spreads[-1].map_ordered(work, items[done:]):
+                yield answer
+                done += 1
+        except WorkerError as error:
+            say(f"{error}; this process does what is left")
+            spreads.append(Spread(spreads[-1].session))
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -252,6 +274,10 @@ def _recording(session: Session, path: Path, faces: FaceOptions, progress: Progr
     source = Source(*paths, offset_ms=offset_ms, display=display, stimulus=stimulus, faces=faces)
     for result in score_recording(session, source, progress):
         yield Prediction(path, recording.name, result, recording.participant)
+
+
+def _recorded(session: Session, path: Path, faces: FaceOptions) -> list[Prediction]:
+    return list(_recording(session, path, faces, silent))
 
 
 def _clip_result(manifest: Manifest, scores: ClipScores, at: int) -> Result:

@@ -58,24 +58,10 @@ def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> 
         (left_x, left_y), (right_x, right_y) = left.gaze_px, right.gaze_px
         combined = ((left_x + right_x) / 2, (left_y + right_y) / 2)
     cells = (
-        *combined,
-        *left.gaze_px,
-        *right.gaze_px,
-        *left.direction,
-        *right.direction,
-        left.pupil_mm,
-        right.pupil_mm,
-        float(left.valid),
-        float(right.valid),
-        *left.position_mm,
-        *right.position_mm,
-        *left.gaze_mm,
-        *right.gaze_mm,
-        *_mcs(combined, stimulus),
-        *_mcs(left.gaze_px, stimulus),
-        *_mcs(right.gaze_px, stimulus),
-        *_NO_EVENT,
-    )
+        *combined, *left.gaze_px, *right.gaze_px, *left.direction, *right.direction, left.pupil_mm, right.pupil_mm,
+        float(left.valid), float(right.valid), *left.position_mm, *right.position_mm, *left.gaze_mm, *right.gaze_mm,
+        *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus), *_NO_EVENT,
+    )  # fmt: skip
     return np.array(cells, np.float64)
 
 
@@ -288,8 +274,23 @@ class EyeStream:
 
     def extend(self, rows: NDArray[np.float32], times_ns: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:
         """Add many rows in order: (n, 39) float32, (n,) int64, (n,) bool."""
-        for row, time_ns, is_seen in zip(rows, times_ns.tolist(), seen.tolist(), strict=True):
-            self.append(row, time_ns, is_seen)
+        newest_ns = np.maximum.accumulate(np.concatenate(([self._last_ns], times_ns)))[:-1]
+        alone = times_ns <= newest_ns  # rows that `append` refuses, or fills a gap before
+        if self._period_ns:
+            alone |= times_ns - 1 - newest_ns >= _GAP_PERIODS * self._period_ns
+        if not self._count:
+            alone[:1] = True
+        at = 0
+        for stop in [*np.flatnonzero(alone).tolist(), len(rows)]:
+            while at < stop and not self._count >= self._capacity < self._most:
+                begin = self._count % self._capacity
+                fit = min(stop - at, self._capacity - begin)
+                part, new = slice(begin, begin + fit), slice(at, at + fit)
+                self._rows[part], self._times_ns[part], self._seen[part] = rows[new], times_ns[new], seen[new]
+                at, self._count, self._last_ns = at + fit, self._count + fit, int(times_ns[at + fit - 1])
+            for each in range(at, min(stop + 1, len(rows))):
+                self.append(rows[each], int(times_ns[each]), bool(seen[each]))
+            at = stop + 1
 
     def window(self, end_ns: int, spec: WindowSpec, rng: np.random.Generator | None = None) -> EyeWindow:
         """Cut the eye half of the window that ends at `end_ns`; later rows are not used.

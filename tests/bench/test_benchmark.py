@@ -20,7 +20,6 @@ from emer_edge.bench.bench_options import (
     probes_named,
 )
 from emer_edge.bench.benchmark import film_notes, joined_probes, probe_bundle, run_bench, write_report
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.latency.timed_bundle import PARTS
 from emer_edge.bench.pages import tables_of
 from emer_edge.bench.records.probe_records import FilmProbe, Probes
@@ -31,6 +30,7 @@ from emer_edge.cli.app import app
 from emer_edge.core.errors import ConfigurationError, DataError, OutputExistsError
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from dask_peers import Peers
 
 from emer_edge.bench.accuracy.clip_scores import FoldScores, score_readings
 from emer_edge.bench.bench_options import ScoringOptions, WorkerOptions
-from emer_edge.bench.executors import AHEAD, CHUNK, Spread, spread_over
+from emer_edge.bench.cluster import spread_clips
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness
 from emer_edge.bench.probes.worse_input import WAYS
@@ -28,6 +28,7 @@ from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import BundleError, EmerEdgeError, EngineError, WorkerError
 from emer_edge.data.dataset import EmerDataset, SkippedClip
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import AHEAD, Spread
 
 PLAN = ScoringOptions(draws=2, loader="published")
 TWO = WorkerOptions(workers=2)
@@ -44,7 +45,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="module")
 def two(session: Session, dataset: EmerDataset):
     """Two processes."""
-    with spread_over(session, dataset.clips, TWO) as spread:
+    with spread_clips(session, dataset.clips, TWO) as spread:
         yield spread
 
 
@@ -56,7 +57,7 @@ def many(request: pytest.FixtureRequest, session: Session, dataset: EmerDataset)
         return
     peers = request.getfixturevalue("peers")
     peers.wait_for(2)  # both take part
-    with spread_over(session, dataset.clips[:5], WorkerOptions(scheduler=peers.address)) as spread:
+    with spread_clips(session, dataset.clips[:5], WorkerOptions(scheduler=peers.address)) as spread:
         yield spread
 
 
@@ -69,7 +70,7 @@ def nobody_stays():
 
 def test_one_process_or_none_is_this_one(session: Session, dataset: EmerDataset) -> None:
     for workers in (0, 1):
-        with spread_over(session, dataset.clips, WorkerOptions(workers=workers)) as spread:
+        with spread_clips(session, dataset.clips, WorkerOptions(workers=workers)) as spread:
             assert type(spread) is Spread
             assert list(spread.map_ordered(spread_work.process, range(3))) == [os.getpid()] * 3
 
@@ -125,10 +126,10 @@ def test_never_more_than_a_few_answers_wait(many: Spread, tmp_path: Path) -> Non
     answers = many.map_ordered(spread_work.marked, paths)
     assert next(answers) == "0"
     time.sleep(1.0)
-    assert len(list(tmp_path.iterdir())) <= (2 * AHEAD + 1) * CHUNK
+    assert len(list(tmp_path.iterdir())) <= 2 * AHEAD + 1
     assert [next(answers) for _ in range(40)] == [str(at) for at in range(1, 41)]
     time.sleep(0.5)
-    assert len(list(tmp_path.iterdir())) <= 41 + (2 * AHEAD + 1) * CHUNK
+    assert len(list(tmp_path.iterdir())) <= 41 + 2 * AHEAD + 1
     answers.close()
 
 
@@ -169,14 +170,14 @@ def test_processes_compute_with_one_thread(two: Spread) -> None:
     ids=["killed", "crashed", "left"],
 )
 def test_a_worker_that_dies_is_one_clear_error(session: Session, dataset: EmerDataset, work, message: str) -> None:
-    with spread_over(session, dataset.clips, TWO) as spread, pytest.raises(WorkerError, match=message):
+    with spread_clips(session, dataset.clips, TWO) as spread, pytest.raises(WorkerError, match=message):
         list(spread.map_ordered(work, range(9)))
 
 
 def test_a_bundle_that_changed_meanwhile_is_refused(session: Session, dataset: EmerDataset, tmp_path: Path) -> None:
     manifest = session.bundle.path / "manifest.json"
     whole = manifest.read_bytes()
-    with spread_over(session, dataset.clips[:1], TWO) as spread:
+    with spread_clips(session, dataset.clips[:1], TWO) as spread:
         manifest.write_bytes(whole + b"\n")
         try:
             with pytest.raises(BundleError, match="is another bundle than the one that is measured"):
@@ -190,7 +191,7 @@ def test_a_cluster_that_differs_is_refused_before_any_work(session: Session, pee
     folder = tmp_path / "gone.emer"
     shutil.copytree(session.bundle.path, folder)
     options = WorkerOptions(scheduler=peers.address)
-    with Session(load_bundle(folder)) as opened, spread_over(opened, (), options) as spread:
+    with Session(load_bundle(folder)) as opened, spread_clips(opened, (), options) as spread:
         shutil.rmtree(folder)
         with pytest.raises(WorkerError, match=r"Dask workers can't take part; .*there is no bundle at"):
             list(spread.map_ordered(spread_work.marked, [tmp_path / "done"]))
@@ -201,15 +202,14 @@ SCRIPT = """
 import signal
 from pathlib import Path
 import spread_work
-from emer_edge.bench.executors import spread_over
-from emer_edge.bench.bench_options import WorkerOptions
+from emer_edge.runtime.spreading import spread_over
 from emer_edge.bundle import load_bundle
 from emer_edge.runtime.session import Session
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
     session = Session(load_bundle(Path({bundle!r})), {engine!r})
-    with session, spread_over(session, (), WorkerOptions(workers=2)) as spread:
+    with session, spread_over(session, 2) as spread:
         list(spread.map_ordered(spread_work.waiting, [Path({folder!r})] * 8))
 """
 
@@ -253,7 +253,7 @@ def test_workers_end_at_once_with_the_process_that_deals(
 def test_an_address_where_nobody_answers(session: Session) -> None:
     options = WorkerOptions(scheduler="tcp://127.0.0.1:9")
     with (
-        spread_over(session, (), options, patience_s=1.0) as spread,
+        spread_clips(session, (), options, patience_s=1.0) as spread,
         pytest.raises(WorkerError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 .*dask scheduler"),
     ):
         list(spread.map_ordered(spread_work.doubled, range(2)))
@@ -265,19 +265,19 @@ def test_clusters_that_lose_their_workers_or_their_scheduler(session: Session, t
     options = WorkerOptions(scheduler=peers.address)
     try:
         with (
-            spread_over(session, (), options, patience_s=2.0) as spread,
+            spread_clips(session, (), options, patience_s=2.0) as spread,
             pytest.raises(WorkerError, match="has no workers; start"),
         ):
             list(spread.map_ordered(spread_work.doubled, range(2)))
         peers.hire()
         peers.wait_for(1)
-        with spread_over(session, (), options, patience_s=4.0) as spread:
+        with spread_clips(session, (), options, patience_s=4.0) as spread:
             assert list(spread.map_ordered(spread_work.doubled, range(1))) == [("random", 0)]
             with pytest.raises(WorkerError, match=r"the last worker of the Dask scheduler at .* has gone"):
                 list(spread.map_ordered(partial(spread_work.ended, signal_number=9), range(9)))
         peers.hire()
         peers.wait_for(2)
-        with spread_over(session, (), options, patience_s=4.0) as spread:
+        with spread_clips(session, (), options, patience_s=4.0) as spread:
             answers = spread.map_ordered(spread_work.doubled, range(40))
             assert next(answers) == ("random", 0)
             peers.scheduler.kill()

@@ -90,7 +90,7 @@ def test_a_column_is_read_by_what_the_table_proves(tmp_path: Path) -> None:
 def test_zeros_are_numbers_and_one_odd_column_does_not_outweigh_the_others(tmp_path: Path) -> None:
     head = ["pupil", "x", "y", "said"]
     table = read_table(write_text(tmp_path / "t.tsv", [head, ["3.412", "0.5", "12.25", "1,5"], ["0", "", "0.0", "no"]]))
-    assert column_numbers(table, 0, table.rows, [2, 3]) == [3.412, 0.0]
+    assert column_numbers(table, 0, table.rows, [2, 3]).tolist() == [3.412, 0.0]
     table = read_table(write_xlsx(tmp_path / "t.xlsx", [["a", "b"], [0.0, "x"], ["", "y"], ["0", "z"]]))
     read = column_numbers(table, 0, table.rows, [2, 3, 4])
     assert (read[0], math.isnan(read[1]), read[2]) == (0.0, True, 0.0)

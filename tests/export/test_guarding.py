@@ -13,6 +13,7 @@ from emer_edge.core.window import WindowSpec
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.export.judging.guarding import limit_of, make_guard
+from emer_edge.export.judging.workshop import read_evidence
 from emer_edge.export.sources import Slices, Source, Sources
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
@@ -47,7 +48,7 @@ def test_each_file_of_an_encoder_has_a_guard_of_its_own_embeddings(
 
     def made(training: Any, chosen: Any, encoders: dict[str, Path]) -> Any:
         slices = Slices(training, chosen, int8.manifest.data, True)
-        return make_guard(encoders, slices, sources, seed=0, progress=silent)
+        return make_guard(encoders, slices, read_evidence(chosen, spec, "causal"), sources, seed=0, progress=silent)
 
     known, record = made(clips, selection, files)
     assert set(known) == set(record.limits) == set(files)

@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-import numpy as np
 from fuzz_mutations import Target, mutated, mutated_archive, mutated_json
 from fuzz_seeds import (
     FOLDS,
@@ -182,7 +181,7 @@ FILES: tuple[Target, ...] = (
         "sheet-cache",
         cache_seeds,
         _in_archive,
-        _file("e.npz", lambda path: load_entry(path, np.arange(3))),
+        _file("e.npz", lambda path: load_entry(path, "stamp")),
         200_000,
         ("emer_edge.data.sheets",),
     ),

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import cv2
@@ -112,16 +115,44 @@ def test_a_clip_that_breaks_while_read_is_skipped(session: Session, emer: Path) 
         Clip("broken", None, None, None, 0, emer / "nowhere", emer / "eye/1_film_happy.xlsx", {}),
         Clip("whole", None, None, None, 0, folder, emer / "eye/1_film_happy.xlsx", {}),
     ]
-    steps: list[tuple[int, int]] = []
-    scores = score_clips(session, clips, progress=lambda label, done, total: steps.append((done, total)))
+    scores = score_clips(session, clips)
     assert [clip.name for clip in scores.clips] == ["whole"]
     assert [skip.name for skip in scores.skipped] == ["broken"]
     assert scores.outputs["er-7"].shape == (1, 7)
     assert scores.eye_slots.tolist() == [32]
-    assert steps == [(2, 2)]
     with pytest.raises(DataError, match="broken"):
         score_clips(session, clips, strict=True)
     assert score_clips(session, []).outputs["er-3"].shape == (0, 3)
+
+
+def untimed(predictions: Iterable[Prediction]) -> list[Prediction]:
+    return [replace(each, result=replace(each.result, stages_ms={})) for each in predictions]
+
+
+def test_results_are_the_same_to_the_last_digit_whoever_works(session: Session, emer: Path, recording: Path) -> None:
+    paths, said, steps = [emer, recording, recording], [], []
+    expected = untimed(predict_paths(session, paths))
+
+    def step(label: str, done: int, total: int) -> None:
+        steps.append((label, done, total))
+
+    assert untimed(predict_paths(session, paths, workers=2, say=said.append, progress=step)) == expected
+    assert said == []
+    assert [each for each in steps if each[0].startswith("scoring")] == [
+        ("scoring clips", 2, 2), ("scoring recordings", 1, 2), ("scoring recordings", 2, 2)
+    ]  # fmt: skip
+
+
+def test_a_worker_that_dies_loses_nothing(session: Session, emer: Path) -> None:
+    paths, said = [emer] * 3, []
+    expected = list(predict_paths(session, paths))
+    results = predict_paths(session, paths, workers=2, say=said.append)
+    rows = [next(results)]
+    active_children()[0].kill()
+    assert [*rows, *results] == expected
+    assert len(said) == 1
+    assert re.search("ended by SIGKILL; .*this process does what is left", said[0])
+    assert active_children() == []
 
 
 def test_bad_paths(session: Session, tmp_path: Path) -> None:

@@ -166,6 +166,28 @@ def test_a_late_row_is_refused_and_counted() -> None:
     assert (stream.count, stream.out_of_order) == (2, 1)
 
 
+@pytest.mark.parametrize("rate_hz", [0.0, 120.0, 40.0], ids=["no gaps", "gaps", "grows"])
+def test_many_rows_at_once_are_the_same_as_one_by_one(rate_hz: float) -> None:
+    rng = np.random.default_rng(2)
+    steps = rng.choice([-1.0, 0.0, 1.0, 2.9, 3.0, 3.1, 40.0], 3000, p=[0.02, 0.02, 0.9, 0.02, 0.02, 0.01, 0.01])
+    times = np.cumsum(steps * PERIOD_NS).astype(np.int64)
+    rows, seen = rng.normal(0, 1, (3000, 39)).astype(np.float32), rng.random(3000) > 0.1
+    together, alone = EyeStream(500, rate_hz), EyeStream(500, rate_hz)
+    for row, time_ns, is_seen in zip(rows, times.tolist(), seen.tolist(), strict=True):
+        alone.append(row, time_ns, is_seen)
+    for part in np.array_split(np.arange(3000), 7):
+        together.extend(rows[part], times[part], seen[part])
+    state, expected = vars(together), vars(alone)
+    assert {name: each for name, each in state.items() if not isinstance(each, np.ndarray)} == {
+        name: each for name, each in expected.items() if not isinstance(each, np.ndarray)
+    }
+    for name, each in state.items():
+        if isinstance(each, np.ndarray):
+            np.testing.assert_array_equal(each, expected[name])
+    assert together.count > 2500
+    assert together.out_of_order > 50
+
+
 def test_published_events_are_left_alone() -> None:
     rows = rows_of(np.full((1440, 2), 5.0))
     rows[:, 33] = 777

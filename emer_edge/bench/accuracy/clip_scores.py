@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bench.bench_options import ScoringOptions
-from emer_edge.bench.executors import Spread
 from emer_edge.bundle import Manifest
 from emer_edge.core.errors import DataError
 from emer_edge.core.progress import Progress, silent
@@ -24,6 +23,7 @@ from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
 from emer_edge.data.dataset import Clip, SkippedClip, clip_hash
 from emer_edge.data.windows import ClipWindow, PreparedClip, load_faces
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 Reading = Literal["newest", "draws", "live", "published"]
 """How windows are read from a clip: `newest`, its one deterministic window; `draws`, random items of each slot, as in

@@ -17,7 +17,6 @@ from emer_edge.bench.accuracy.clip_scores import EncodedWindows, FoldScores, sco
 from emer_edge.bench.accuracy.judged import JudgedHead, owner
 from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.bench_options import ScoringOptions
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.records import Estimated, Excluded
 from emer_edge.bench.records import accuracy_records as records
 from emer_edge.bundle import Manifest
@@ -29,6 +28,7 @@ from emer_edge.core.window import NEW_RULE
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.windows import compare_events
 from emer_edge.metrics.prediction_metrics import mcnemar_p
+from emer_edge.runtime.spreading import Spread
 from emer_edge.runtime.views import EyeView, ViewScores, score_views
 
 _COUNTS: Final = {

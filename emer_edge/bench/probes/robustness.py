@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, clip_generator
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Indices, Judge, Outputs
 from emer_edge.bench.probes.worse_input import WAYS, Way
 from emer_edge.bench.records.probe_records import Curve, Level
@@ -29,6 +28,7 @@ from emer_edge.data.dataset import Clip
 from emer_edge.data.images import stack_faces
 from emer_edge.data.windows import PreparedClip
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 Floats = NDArray[np.float32]
 

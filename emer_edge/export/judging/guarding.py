@@ -24,41 +24,50 @@ from emer_edge.core.progress import Progress
 from emer_edge.core.window import FACE_SLOTS
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import clip_window, load_faces
+from emer_edge.export.judging.workshop import Evidence, embeddings_of
 from emer_edge.export.sources import Slices, Sources
 from emer_edge.runtime.engines import CPU_ENGINE, open_engine
 
 FEWEST_PEOPLE: Final = 3
 _TRAINING_CLIPS, _SELECTION_CLIPS = 150, 120
+_TRAINING_FACES: Final = 600  # twenty a direction; the faces of one clip are alike
 _ALARMS: Final = 0.05
 _NORMAL: Final = 1.6449  # its 95 % quantile
 
 
 def make_guard(
-    encoders: Mapping[str, Path], slices: Slices, sources: Sources, *, seed: int, progress: Progress
+    encoders: Mapping[str, Path],
+    slices: Slices,
+    evidence: Evidence | None,
+    sources: Sources,
+    *,
+    seed: int,
+    progress: Progress,
 ) -> tuple[dict[str, KnownFaces], GuardRecord] | str:
     """Fit the guard of every file of a face encoder to training clips, and choose its limit on selection clips.
 
-    `encoders` maps `cpu/face_encoder` and so on to its file; `seed` is of the choice of clips. Returns the embeddings
-    of training by the same keys, and the record; or why there is no guard. DataError when a clip can't be read.
+    `encoders` maps `cpu/face_encoder` and so on to its file; `evidence` is windows of selection clips; `seed` is of the
+    choice of training clips. Returns the embeddings of training by the same keys, and the record; or why there is no
+    guard. DataError when a clip can't be read.
     """
     people, most = len({_person(clip) for clip in slices.selection}), FACE_SLOTS * len(slices.training)
-    if people < FEWEST_PEOPLE or most < FEWEST:
+    if evidence is None or people < FEWEST_PEOPLE or most < FEWEST:
         return (
             f"no face guard: it takes {FEWEST_PEOPLE} selection participants and {FEWEST} training faces; there are "
             f"{people} and at most {most}"
         )
     digests = {key: Part.of(path).sha256 for key, path in encoders.items()}
     files = {digests[key]: path for key, path in encoders.items()}
-    training = choose_clips(slices.training, _TRAINING_CLIPS, seed)
-    selection = choose_clips(slices.selection, _SELECTION_CLIPS, seed)
-    owners = np.array([_person(clip) for clip in selection])
-    faces, windows = (_embedded(files, clips, sources, progress) for clips in (training, selection))
+    faces = _embedded(files, choose_clips(slices.training, _TRAINING_CLIPS, seed), sources, progress)
+    first = evidence.first_of_clips(_SELECTION_CLIPS)
+    owners = np.array(evidence.truth.participants)[first]
+    windows = {digest: embeddings_of(path, evidence)[evidence.frames[first]] for digest, path in files.items()}
     known: dict[str, KnownFaces] = {}
     limits: dict[str, float] = {}
     alarms, left_out = [], []
     for key, digest in digests.items():
         known[key] = KnownFaces.of(np.concatenate(faces[digest]))
-        distances = known[key].distance(np.stack(windows[digest]))
+        distances = known[key].distance(windows[digest])
         farthest = np.array([distances[owners == owner].max() for owner in np.unique(owners)])
         limits[key] = limit_of(farthest)
         alarms.append(int((farthest > limits[key]).sum()))
@@ -83,12 +92,13 @@ def limit_of(farthest: NDArray[np.float64]) -> float:
 def _embedded(
     files: Mapping[str, Path], clips: tuple[Clip, ...], sources: Sources, progress: Progress
 ) -> dict[str, list[NDArray[np.float32]]]:
-    """Each file's embeddings (8, W) of the windows of clips."""
+    """Each file's embeddings of faces of clips, (8, W) of a clip or, of many clips, (4, W)."""
+    every = max(1, FACE_SLOTS * len(clips) // _TRAINING_FACES)
     made: dict[str, list[NDArray[np.float32]]] = {key: [] for key in files}
     with ExitStack() as stack:
         engines = {key: stack.enter_context(closing(open_engine(CPU_ENGINE, path, 1))) for key, path in files.items()}
         for done, clip in enumerate(clips, start=1):
-            crops = load_faces(clip, clip_window(clip, sources.window, sources.events).frames)
+            crops = load_faces(clip, clip_window(clip, sources.window, sources.events).frames[::every])
             for key, engine in engines.items():
                 made[key].append(engine.run({"face": crops})["embedding"])
             progress("measuring where faces lie", done, len(clips))

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from emer_edge.bundle.artefact import Part
 from emer_edge.core.progress import Progress, silent
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS, EventsRule, WindowSpec
 from emer_edge.data.dataset import Clip
@@ -85,6 +86,7 @@ class Evidence:
         eye: (n, 32, 39) float32.
         gaze: (n, 32, 2) float32.
         truth: their labels.
+        embedded: SHA-256 of an encoder's file -> embeddings of all crops.
     """
 
     readers: tuple[ReadCrops, ...]
@@ -92,6 +94,7 @@ class Evidence:
     eye: NDArray[np.float32]
     gaze: NDArray[np.float32]
     truth: Truth
+    embedded: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -201,14 +204,17 @@ def embeddings_of(
     part: Path, evidence: Evidence, threads: int = 1, *, progress: Progress = silent, label: str = "encoding"
 ) -> NDArray[np.float32]:
     """Encode every crop once, clip by clip, by an encoder's file: (m, 128); DataError when one can't be read."""
+    read_part = Part.of(part)
+    if read_part.sha256 in evidence.embedded:
+        return evidence.embedded[read_part.sha256]
     embeddings = []
-    with closing(open_engine(CPU_ENGINE, part, threads)) as engine:
+    with closing(open_engine(CPU_ENGINE, read_part, threads)) as engine:
         for number, read in enumerate(evidence.readers):
             crops = read()
             for at in range(0, len(crops), _ENCODE_AT_ONCE):
                 embeddings.append(engine.run({"face": stack_faces(crops[at : at + _ENCODE_AT_ONCE])})["embedding"])
             progress(label, number + 1, len(evidence.readers))
-    return np.concatenate(embeddings)
+    return evidence.embedded.setdefault(read_part.sha256, np.concatenate(embeddings))
 
 
 def outputs_of(part: Path, embeddings: NDArray[np.float32], evidence: Evidence, threads: int = 1) -> Outputs:

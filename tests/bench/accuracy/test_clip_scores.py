@@ -18,7 +18,6 @@ from emer_edge.bench.accuracy.clip_scores import (
     score_readings,
 )
 from emer_edge.bench.bench_options import ScoringOptions
-from emer_edge.bench.executors import Spread
 from emer_edge.bundle import Bundle
 from emer_edge.core.columns import COLUMN_KEYS
 from emer_edge.core.errors import ConfigurationError, DataError
@@ -29,6 +28,7 @@ from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.evidence import Evidence
 from emer_edge.runtime.faces import FaceCandidate, Look
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 from emer_edge.signals.rows import clip_times_ns
 
 PLAN = ScoringOptions(draws=2, loader="published")

@@ -18,7 +18,6 @@ from emer_edge.bench.accuracy.kept import Kept
 from emer_edge.bench.accuracy.scored_folds import score_fold
 from emer_edge.bench.bench_options import BenchOptions, ProbeOptions, ScoringOptions, WorkerOptions
 from emer_edge.bench.benchmark import run_bench
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.records import Estimated
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import DataRecord
@@ -26,6 +25,7 @@ from emer_edge.core.errors import WorkerError
 from emer_edge.data.cache import cache_folder
 from emer_edge.data.dataset import Clip, EmerDataset
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 PLAN = ScoringOptions(draws=2, loader="published")
 

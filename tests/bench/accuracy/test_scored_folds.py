@@ -14,7 +14,6 @@ from emer_edge.bench.accuracy.judged import JudgedHead, fold_of, refuse_known_cl
 from emer_edge.bench.accuracy.predictions_csv import COLUMNS, write_predictions
 from emer_edge.bench.accuracy.scored_folds import ScoredFold, fold_sets, group, pair_sets, score_fold
 from emer_edge.bench.bench_options import BenchOptions, ScoringOptions
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.records.accuracy_records import Accuracy
 from emer_edge.bundle import Bundle, Manifest
 from emer_edge.bundle.manifest import CalibrationRecord
@@ -29,6 +28,7 @@ from emer_edge.metrics.prediction_metrics import mcnemar_p, uar, war
 from emer_edge.metrics.probabilities import auroc, js_distance
 from emer_edge.offline.predict import score_clips
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 from emer_edge.runtime.views import EyeView, score_views
 from emer_edge.signals.profiles import PROFILES, TrackerProfile
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from emer_edge.bench.accuracy.clip_scores import EncodedWindows, encode_clip
-from emer_edge.bench.executors import Spread
 from emer_edge.bench.probes.effects import Judge, targets_of
 from emer_edge.bench.probes.robustness import robustness, subsample
 from emer_edge.bench.probes.worse_input import WAYS
 from emer_edge.core.columns import EVENTS
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Spread
 
 EYES = (WAYS[0], WAYS[3])
 FACES = (WAYS[4], WAYS[7])

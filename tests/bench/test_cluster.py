@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from emer_edge.bench.bench_options import BenchOptions, WorkerOptions
-from emer_edge.bench.worker_side import Machine, Opening, differences, forget, look, marked
+from emer_edge.bench.cluster import Machine, differences, look, marked
 from emer_edge.cli.app import app
 from emer_edge.cli.parsing import worker_number
 from emer_edge.core.errors import ConfigurationError, MissingExtraError, WorkerError
 from emer_edge.data.dataset import EmerDataset
 from emer_edge.runtime.session import Session
+from emer_edge.runtime.spreading import Opening, forget
 
 
 @pytest.fixture(scope="module")
