@@ -48,6 +48,7 @@ def main() -> None:
     """Capture; arguments: descriptors of the pipe and of the ring, the source, and what may open it without OpenCV."""
     pipe, ring, source, light = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold a face, and take seconds to be written
     if source.lower().startswith(("http", "rtsp")) and "decoder=hardware" not in source:
         resource.setrlimit(resource.RLIMIT_DATA, (SLOT_BYTES, SLOT_BYTES))  # a server may announce images of any size
     try:

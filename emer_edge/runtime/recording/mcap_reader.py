@@ -136,7 +136,7 @@ def _head(path: Path, fields: dict[str, str]) -> messages.RecordingHead:
         if schema > (newest := messages.RECORD_SCHEMA):
             raise DataError(f"{path} has schema {schema}, this version reads up to {newest}; upgrade emer-edge")
         return msgspec.json.decode(fields["head"], type=messages.RecordingHead)
-    except (KeyError, ValueError, RecursionError) as error:
+    except (KeyError, ValueError, RecursionError, msgspec.DecodeError) as error:
         raise DataError(f"{path} does not describe itself as recordings do: {error}") from error
 
 

@@ -60,14 +60,17 @@ class Marking(Output):
         self._pipeline.mark("end", 2_500_000_000)
 
 
+MARKED = ['stimulus, "one"', "ü", "end"]  # the first two before the run begins
+
+
 @pytest.fixture(scope="module")
 def run(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
     """Three seconds with markers."""
     folder = tmp_path_factory.mktemp("run")
     video, tracker = write_video(folder / "v.avi", 3.0, hidden=(0.5, 1.0)), write_tracker(folder / "t.csv", 3.0)
     pipeline = Pipeline(bundle, str(video), str(tracker), machine=MachineOptions(pace="fast"), offset_ms=0.0)
-    pipeline.mark('stimulus, "one"', 1_000_000_000)
-    pipeline.mark("ü", 2_000_000_000)
+    pipeline.mark(MARKED[0], 1_000_000_000)
+    pipeline.mark(MARKED[1], 2_000_000_000)
     path = folder / "run.mcap"
     options = RecordOptions(path, "jpeg", "form 17", "p017", session="first")
     kept = Kept()
@@ -97,7 +100,7 @@ def test_every_message_is_as_its_schema_says(run: tuple[Path, list[Result]]) -> 
                 image = msgspec.json.decode(message.data)
                 assert image["timestamp"]["sec"] * 10**9 + image["timestamp"]["nsec"] == message.publish_time
                 assert image["format"] == "jpeg"
-    assert counts["/markers"] == 1  # two were set before the recorder listened
+    assert counts["/markers"] == 3
     assert counts["/frames"] == counts["/camera"] == 90
     assert counts["/results"] == len(run[1])
 
@@ -119,11 +122,11 @@ def test_csv_of_results(run: tuple[Path, list[Result]], tmp_path: Path) -> None:
         )
         assert row["er-valence"] == ("" if not result.heads else repr(result.heads["er-valence"]))
     marked = [row["markers"] for row in rows if row["markers"]]
-    assert marked == ['stimulus, "one"', "ü", "end"]
+    assert marked == MARKED
     assert float(rows[0]["unix_s"]) == pytest.approx(time.time(), abs=3600)
 
 
-@pytest.mark.parametrize(("rows", "count"), [("samples", 360), ("frames", 90), ("markers", 1)])
+@pytest.mark.parametrize(("rows", "count"), [("samples", 360), ("frames", 90), ("markers", 3)])
 def test_csv_of_other_rows(run: tuple[Path, list[Result]], tmp_path: Path, rows: Any, count: int) -> None:
     assert convert(run[0], tmp_path / "out.csv", rows)[rows] <= count
     with (tmp_path / "out.csv").open(newline="") as file:
@@ -137,7 +140,7 @@ def test_csv_of_other_rows(run: tuple[Path, list[Result]], tmp_path: Path, rows:
         assert "no face" in {each["missed"] for each in read}
         assert any(float(each["face_right_px"] or 0) > float(each["face_left_px"] or 0) for each in read)
     if rows == "markers":
-        assert [(each["label"], each["source"]) for each in read] == [("end", "program")]
+        assert [(each["label"], each["source"]) for each in read] == [(label, "program") for label in MARKED]
 
 
 @pytest.mark.case("a converted file in pyxdf, as it reads by default", before="'Segments and clock-segments differ'",
@@ -167,8 +170,8 @@ def test_xdf_is_read_by_others(
     names = [each["label"][0] for each in gaze["info"]["desc"][0]["channels"][0]["channel"]]
     at = names.index("right_gaze_y_px")
     assert gaze["time_series"][:, at].tolist() == [each.right.gaze_y_px for each in samples]
-    assert by_name["markers"]["time_series"] == [["end"]]
-    assert by_name["markers"]["time_stamps"].tolist() == [2.5]
+    assert by_name["markers"]["time_series"] == [[label] for label in MARKED]
+    assert by_name["markers"]["time_stamps"].tolist() == [1.0, 2.0, 2.5]
 
 
 def test_xdf_of_a_tracker_that_was_away_and_of_empty_streams(

@@ -102,7 +102,7 @@ class PageHandler(WebHandler):
             try:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 feed.controls[control](msgspec.json.decode(body, type=Asked))
-            except (EmerEdgeError, KeyError, ValueError) as error:
+            except (EmerEdgeError, KeyError, ValueError, msgspec.DecodeError) as error:
                 why = str(error) if isinstance(error, EmerEdgeError) else f"/{control} takes other JSON than this"
                 self.refuse(HTTPStatus.BAD_REQUEST, why)
             else:
