@@ -85,7 +85,7 @@ audit: $(VENV)-audit/installed  ## look for known vulnerabilities in all that is
 sbom: $(VENV)/installed $(VENV)-audit/installed  ## write sbom.json, what is installed and its licences (CycloneDX)
 	$(VENV)-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
 
-release-check: $(VENV)-release/installed  ## build the release into dist/, and try it in fresh environments (asks PyPI)
+release-check: $(VENV)/installed $(VENV)-release/installed  ## build the release into dist/, and try it in fresh environments (asks PyPI)
 	$(VENV)-release/bin/python -m release.check
 
 docs: $(VENV)/installed  ## build the documentation as a site in site/, which works offline

@@ -243,10 +243,8 @@ class EyeStream:
         self._rows = np.zeros((capacity, EYE_COLUMN_COUNT), np.float32)
         self._times_ns = np.zeros(capacity, np.int64)
         self._seen = np.zeros(capacity, np.bool_)
-        self._count = 0
-        self._last_ns = -1
+        self._count, self._last_ns, self.out_of_order = 0, -1, 0
         self._moved: tuple[tuple[int, int, int], Movements] | None = None  # of the window cut last
-        self.out_of_order = 0
 
     def clear(self) -> None:
         """Forget all rows; `out_of_order` counts on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,17 +13,15 @@ from emer_edge.bench.pages.method import METHOD
 from emer_edge.bench.pages.overview import overview_section
 from emer_edge.bench.pages.probed import ABLATION, FILM, ROBUSTNESS
 from emer_edge.bench.pages.protocols import PROTOCOLS
+from emer_edge.bench.pages.scored import PageSection
 from emer_edge.bench.pages.speed import LIVE, SPEED
 from emer_edge.bench.records.report_records import BenchReport
-from emer_edge.report.html import Section, to_html
+from emer_edge.report.html import to_html
 from emer_edge.report.table import Table
 
 __all__ = ["card_of", "page_of", "tables_of"]
 
-_Sections = tuple[
-    tuple[Mapping[str, Callable[[BenchReport], Table]], Callable[[BenchReport, dict[str, Table]], Section | None]], ...
-]
-_SECTIONS: Final[_Sections] = (
+_SECTIONS: Final[tuple[PageSection, ...]] = (
     PROTOCOLS, READING, PEOPLE, ERROR, GAP, ABLATION, FILM, ROBUSTNESS, TRACKER, SPEED, LIVE, AGAINST, METHOD
 )  # fmt: skip
 """In reading order: what makes the tables of each section, by name, and what makes the section of all tables."""

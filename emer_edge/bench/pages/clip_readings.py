@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, deviation, estimate, named_bundles, scored_heads, scored_of
+from emer_edge.bench.pages.scored import (
+    PageSection,
+    Scored,
+    deviation,
+    estimate,
+    named_bundles,
+    scored_heads,
+    scored_of,
+)
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.accuracy_records import HeadAccuracy, ReadingAccuracy
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
@@ -144,5 +152,5 @@ def _event_columns(report: BenchReport) -> Rows:
             yield (bundle.name, column, record.same, record.mean_difference, record.mean_published, record.slots)
 
 
-READING: Final = ({"readings": _readings, "published_batch": _published}, _reading_section)
-TRACKER: Final = ({"trackers": _trackers, "event_columns": _event_columns}, _tracker_section)
+READING: Final[PageSection] = ({"readings": _readings, "published_batch": _published}, _reading_section)
+TRACKER: Final[PageSection] = ({"trackers": _trackers, "event_columns": _event_columns}, _tracker_section)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, deviation, estimate, scored_heads, scored_of
+from emer_edge.bench.pages.scored import PageSection, Scored, deviation, estimate, scored_heads, scored_of
 from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report import words
 from emer_edge.report.curves import confusion_plot, curves, reliability_plot, roc_plot
@@ -178,6 +178,6 @@ def _fifths(report: BenchReport) -> Rows:
             yield (scored.name, fifth.low, fifth.high, fifth.mean, estimate(fifth.disagreeing), fifth.clips)
 
 
-PEOPLE: Final = ({"people": _people}, _people_section)
-ERROR: Final = ({"recalls": _recalls, "confusions": _confusions, "excluded": _excluded}, _error_section)
-GAP: Final = ({"gap": _areas, "gap_fifths": _fifths}, _gap_section)
+PEOPLE: Final[PageSection] = ({"people": _people}, _people_section)
+ERROR: Final[PageSection] = ({"recalls": _recalls, "confusions": _confusions, "excluded": _excluded}, _error_section)
+GAP: Final[PageSection] = ({"gap": _areas, "gap_fifths": _fifths}, _gap_section)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, named_bundles, scored_of
+from emer_edge.bench.pages.scored import PageSection, Scored, named_bundles, scored_of
 from emer_edge.bench.records.latency_records import Conditions, Environment
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.core.heads import PROTOCOLS
@@ -241,4 +241,4 @@ def _pair(values: list[float | None], digits: int) -> str:
     return " and ".join("unknown" if value is None else f"{value:.{digits}f}" for value in values)
 
 
-METHOD: Final = ({"splits": _splits, "clocks": _clocks}, _method_section)
+METHOD: Final[PageSection] = ({"splits": _splits, "clocks": _clocks}, _method_section)

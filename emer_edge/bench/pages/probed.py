@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages.scored import estimate, named_bundles
+from emer_edge.bench.pages.scored import PageSection, estimate, named_bundles
 from emer_edge.bench.records.probe_records import Curve, Effect, Effects, FilmDecoding, FilmProbe
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.report import words
@@ -251,9 +251,9 @@ def _curve_figures(curve: Curve, metric: str) -> list[Figure]:
     return [Figure(plot, f"{curve.clips} clips at every level.{more}")]
 
 
-ABLATION: Final = ({"ablations": _ablations}, _ablation_section)
-FILM: Final = (
+ABLATION: Final[PageSection] = ({"ablations": _ablations}, _ablation_section)
+FILM: Final[PageSection] = (
     {"film_decoding": _decoding, "film_guesses": _guesses, "films": _film_by_film, "film_means": _means},
     _film_section,
 )
-ROBUSTNESS: Final = ({"robustness": _worse_input}, _robustness_section)
+ROBUSTNESS: Final[PageSection] = ({"robustness": _worse_input}, _robustness_section)

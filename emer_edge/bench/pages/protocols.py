@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from emer_edge.bench.pages.scored import Scored, deviation, estimate, scored_of
+from emer_edge.bench.pages.scored import PageSection, Scored, deviation, estimate, scored_of
 from emer_edge.bench.records.accuracy_records import HeadAccuracy
 from emer_edge.bench.records.report_records import BenchReport
 from emer_edge.report import words
@@ -194,4 +194,4 @@ _TABLES: Final[dict[str, Callable[[BenchReport], Table]]] = {
     "pairs": _pairs,
     "export": _export,
 }
-PROTOCOLS: Final = (_TABLES, _protocol_section)
+PROTOCOLS: Final[PageSection] = (_TABLES, _protocol_section)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from emer_edge.bench.records import Estimated
 from emer_edge.bench.records.accuracy_records import Accuracy, FoldSet, FoldSpread, HeadAccuracy, Ranged
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
-from emer_edge.report.table import Deviation, Estimate
+from emer_edge.report.html import Section
+from emer_edge.report.table import Deviation, Estimate, Table
 from emer_edge.report.words import in_order, scaled
+
+PageSection = tuple[
+    Mapping[str, Callable[[BenchReport], Table]], Callable[[BenchReport, dict[str, Table]], Section | None]
+]
+"""What makes the tables of a section, by name, and what makes the section of all tables."""
 
 
 @dataclass(frozen=True)

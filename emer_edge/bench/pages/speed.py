@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Final
 
-from emer_edge.bench.pages.scored import named_bundles, scored_of
+from emer_edge.bench.pages.scored import PageSection, named_bundles, scored_of
 from emer_edge.bench.records.latency_records import Latency, SingleStream, Streaming
 from emer_edge.bench.records.report_records import BenchReport, BundleBench
 from emer_edge.metrics.latency import BINS_A_DECADE
@@ -324,7 +324,7 @@ def _facts(name: str, stream: Streaming) -> tuple[tuple[str, str], ...]:
     )
 
 
-SPEED: Final = (
+SPEED: Final[PageSection] = (
     {
         "speed": _speed,
         "single_stream": _single_stream,
@@ -338,4 +338,4 @@ SPEED: Final = (
     },
     _speed_section,
 )
-LIVE: Final = ({"live": _stages, "live_streams": _several}, _live_section)
+LIVE: Final[PageSection] = ({"live": _stages, "live_streams": _several}, _live_section)
