@@ -125,7 +125,7 @@ def test_a_replay_gives_the_numbers_of_predict(
         ("x.emer", [r"bundle +x, \d+ files with \d+\.\d MB", r"er-7 +happiness, ",
                     r"weights +trained with \d+ synthetic", r"accuracy gate +\w+ on \d+ windows", "without eyes "]),
         ("sessions/p017/s1", [r"session +p017/s1, ended", r"results +27: 23 filling, 4 ok", "markers +none"]),
-        ("visit", [r"recording ", r"tracker +tracker\.tsv: 1,6\d\d samples in 14\.0 s, 120 Hz", r"offset +0 ms"]),
+        ("visit", [r"person +1", r"tracker +tracker\.tsv: 1,6\d\d samples in 14\.0 s, 120 Hz", r"offset +0 ms"]),
         ("run.mcap", [r"recording +20\d\d-.*bundle x", r"person +p017, s1", r"results +27, "]),
     ],
     ids=["bundle", "session", "recording", "mcap"],

@@ -70,9 +70,10 @@ def test_a_run_is_seen(browser: Chromium, bundle: Bundle) -> None:
     page = Page(PageOptions("0"), Host(pipeline))
     run = threading.Thread(target=play, args=(pipeline, [page]))
     browser.forget()
-    browser.open(page.url)
     run.start()
     try:
+        time.sleep(0.1)
+        browser.open(page.url)
         wait_for_state(browser, "filling")
         assert "s left" in browser.text("#gap-more")
         assert browser.value("document.getElementById('filling').hidden") is False
