@@ -28,6 +28,15 @@ def draw_batch(pool: Pool, count: int, rng: np.random.Generator) -> NDArray[np.f
             rows, columns = _rectangle(rng, 12, 50)
             shape = crops[at, rows, columns].shape
             crops[at, rows, columns] = rng.uniform(0, 255, 3) + rng.normal(0, rng.choice([0, 30]), shape)
+    return _as_faces(crops)
+
+
+def draw_each(pool: Pool, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw one training crop of every render, nothing covered: (n, 3, 112, 112) float32, B, G, R in [0, 1]."""
+    return _as_faces(np.stack([_crop(pool, row, rng) for row in range(len(pool.images))]))
+
+
+def _as_faces(crops: Crop) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.clip(crops, 0, 255).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 

@@ -1,7 +1,8 @@
 """Distil the teacher into the product's ResNet-18, on renders; stopped at any time, it goes on where it was.
 
 Stage A fits stem and layer1 to the teacher's dense1. Then layer2 to layer4 start from the teacher's own kernels, and
-stage B fits everything: features, softened classes, and the maps of the three stages as hints.
+stage B fits everything: features, softened classes, and the maps of the three stages as hints. Stage C goes on with
+that at a lower rate.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _FITTED_ON: Final = 1000  # training crops that the read-out is fitted on in the
 _HINTS: Final = (0.5, 0.7, 1.0)
 _LARGEST_GRADIENT: Final = 5.0
 _TURNED: Final = 128  # most outputs of a kernel that Muon steps: beyond, its steps cost more than they save
+_AGAIN: Final = 0.7  # of the learning rate, in stage C
 _AVERAGED: Final = 0.995  # of the running average of weights
 
 
@@ -54,29 +56,37 @@ class Recipe:
     """Settings of distillation.
 
     Attributes:
-        images: training crops in all.
-        first: share of them for stage A.
-        rate: learning rate; three times as much in stage A.
+        images: training crops of stages A and B.
+        more: of stage C.
+        first: share of `images` for stage A.
+        rate: learning rate; three times as much in stage A, and less in stage C.
         falling: share of each stage, its end, over which the learning rate falls to nothing.
         warming: batches over which it rises.
     """
 
     images: int = 18_400
+    more: int = 9_600
     first: float = 0.348
     rate: float = 7e-4
     falling: float = 0.6
     warming: int = 30
 
+    @property
+    def batches(self) -> int:
+        """Of all three stages."""
+        return self.images // _BATCH + self.more // _BATCH
+
     def at(self, batch: int) -> tuple[bool, float]:
         """Whether a batch belongs to stage A, and its learning rate."""
-        total = self.images // _BATCH
-        border = round(total * self.first)
-        first = batch < border
-        start, end = (0, border) if first else (border, total)
+        second = self.images // _BATCH
+        border = round(second * self.first)
+        stage = (batch >= border) + (batch >= second)
+        start, end = ((0, border), (border, second), (second, self.batches))[stage]
         along = (batch - start) / max(1, end - start)
         falling = max(0.0, (along - (1 - self.falling)) / self.falling)
         rise = min(1.0, (batch - start + 1) / self.warming)
-        return first, self.rate * (3 if first else 1) * rise * (0.5 * (1 + math.cos(math.pi * falling)) + 0.01)
+        peak = self.rate * (3, 1, _AGAIN)[stage]
+        return stage == 0, peak * rise * (0.5 * (1 + math.cos(math.pi * falling)) + 0.01)
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ class Distillation:
 
     def run(self, progress: Progress = silent) -> None:
         """Distil to the end."""
-        total = self.recipe.images // _BATCH
+        total = self.recipe.batches
         saved = began = time.monotonic()
         spent = self.seconds
         with ThreadPoolExecutor(1) as drawing:

@@ -26,9 +26,10 @@ from emer_edge.core.whole_file import whole_file
 
 SIDE: Final = 144
 """Width and height of a render: the crop of 112 pixels with a margin for turning and shifting it."""
-_AN_IDENTITY: Final = 6
+AN_IDENTITY: Final = 6
+"""Renders of one, in a row."""
 _A_SHARD: Final = 50  # identities
-RENDERS_A_SHARD: Final = _AN_IDENTITY * _A_SHARD
+RENDERS_A_SHARD: Final = AN_IDENTITY * _A_SHARD
 _HELD_OUT: Final = 1_000_000  # first seed of held-out shards
 _BETWEEN_EYES: Final = (SIDE / 2, SIDE / 2 - 12)
 _SPAN_PX: Final = 38.0
@@ -47,9 +48,16 @@ class Pool:
     images: NDArray[np.uint8]
     landmarks: NDArray[np.float32]
 
-    def crops(self) -> NDArray[np.float32]:
-        """All renders as the product cuts faces out: (n, 3, 112, 112) float32, B, G, R in [0, 1]."""
-        crops = [align(image, five.astype(np.float64)) for image, five in zip(self.images, self.landmarks, strict=True)]
+    def crops(self, change: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+        """All renders as the product cuts faces out: (n, 3, 112, 112) float32, B, G, R in [0, 1].
+
+        Args:
+            change: a further (2, 3) map within the crop.
+        """
+        crops = [
+            align(image, five.astype(np.float64), change)
+            for image, five in zip(self.images, self.landmarks, strict=True)
+        ]
         return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)) / np.float32(255)
 
 
@@ -103,7 +111,7 @@ def _write_shard(work: Path, path: Path, seed: int) -> None:
     for _ in range(_A_SHARD):
         person = draw_person(heads, rng)
         look = draw_look(person, rng)
-        for _ in range(_AN_IDENTITY):
+        for _ in range(AN_IDENTITY):
             light = draw_light(rng)
             rendering = render(
                 heads,
