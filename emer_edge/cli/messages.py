@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Annotated, Any, Final, get_type_hints
 
 from emer_edge.cli.console import console
@@ -63,7 +64,9 @@ def with_messages(act: Callable[..., None]) -> Callable[..., None]:
     def told(*given: Any, **options: Any) -> None:
         act(*given, **{name: value for name, value in options.items() if name not in _OPTIONS})
 
-    hints = get_type_hints(act, include_extras=True)
+    bare = FunctionType(act.__code__, act.__globals__)  # no defaults: Python 3.10 hides what lies before `= None`
+    bare.__annotations__ = act.__annotations__
+    hints = get_type_hints(bare, include_extras=True)
     own = inspect.signature(act)
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
