@@ -6,8 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final
 
 from emer_edge.cli.console import console
 from emer_edge.cli.shared_options import panel
@@ -64,15 +63,12 @@ def with_messages(act: Callable[..., None]) -> Callable[..., None]:
     def told(*given: Any, **options: Any) -> None:
         act(*given, **{name: value for name, value in options.items() if name not in _OPTIONS})
 
-    bare = FunctionType(act.__code__, act.__globals__)  # no defaults: Python 3.10 hides what lies before `= None`
-    bare.__annotations__ = act.__annotations__
-    hints = get_type_hints(bare, include_extras=True)
-    own = inspect.signature(act)
+    own = inspect.signature(act, eval_str=True)  # get_type_hints of Python 3.10 hides what lies before `= None`
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in _OPTIONS.items()
     ]
-    taken = [each.replace(annotation=hints.get(name, each.annotation)) for name, each in own.parameters.items()]
-    told.__signature__ = own.replace(parameters=[*taken, *added])  # type: ignore[attr-defined]
+    told.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    hints = {name: each.annotation for name, each in own.parameters.items()}
     told.__annotations__ = {**hints, **{name: kind for name, (kind, _) in _OPTIONS.items()}}
     return told

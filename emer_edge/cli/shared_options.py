@@ -62,6 +62,14 @@ class HelpfulCommand(TyperCommand):
     Numbers that are none (`nan`, `inf`) or beyond all sense are refused for all options at once, by ConfigurationError.
     """
 
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        for argument in self._arguments():
+            argument.metavar = argument.metavar or argument.name.upper()
+
+    def _arguments(self) -> list[Any]:
+        return [each for each in self.params if each.param_type_name == "argument"]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; ConfigurationError for a number that can't be meant."""
         rest = super().parse_args(ctx, args)
@@ -77,18 +85,12 @@ class HelpfulCommand(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption) and option.name in helps:
                 option.help = helps[option.name]()
-            elif option.param_type_name == "argument":
-                option.metavar = option.metavar or option.name.upper()
         super().format_help(ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The options, and the arguments as they are called: in capitals, in brackets what may be left out."""
-        named = [one for one in self.params if one.param_type_name == "argument"]
-        names = [one.metavar or str(one.name).upper() for one in named]
-        return [
-            "[OPTIONS]",
-            *(name if one.required or "[" in name else f"[{name}]" for one, name in zip(named, names, strict=True)),
-        ]
+        named = [(each.metavar, each.required) for each in self._arguments()]
+        return ["[OPTIONS]", *(name if required or "[" in name else f"[{name}]" for name, required in named)]
 
 
 def _engines() -> str:
