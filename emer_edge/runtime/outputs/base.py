@@ -167,6 +167,12 @@ def target_of(address: str, *, path: bool = False) -> tuple[str, dict[str, str]]
     return (target if path else unquote(target.removeprefix("//"))), parse_parameters(address, query)
 
 
+def retention_of(parameters: dict[str, str]) -> float | None:
+    """Take `retention-days` out of an address's parameters; ValueError where that is no number."""
+    days = parameters.pop("retention-days", None)
+    return None if days is None else float(days)
+
+
 def blamed(source: Source, error: Exception | str) -> ConfigurationError:
     """An error with the name of its stream, where that has one."""
     return ConfigurationError(str(error) if source.name is None else f"stream {source.name}: {error}")

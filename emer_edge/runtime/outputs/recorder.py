@@ -17,7 +17,7 @@ from emer_edge.core.session_facts import Marker
 from emer_edge.runtime.clock.mapping import WallClock, monotonic_ns
 from emer_edge.runtime.faces import Look, alignment_key
 from emer_edge.runtime.options import DETECT_EVERY, Source
-from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
+from emer_edge.runtime.outputs.base import Host, Output, blamed, retention_of, target_of
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording import messages
 from emer_edge.runtime.recording.keep import Images, RecordOptions, expire, is_folder, record_target, recording_path
@@ -52,7 +52,7 @@ class Recorder(Output):
                 consent_id=parameters.pop("consent-id", None),
                 participant=parameters.pop("participant", None),
                 session=parameters.pop("session", None),
-                retention_days=float(parameters.pop("retention-days")) if "retention-days" in parameters else None,
+                retention_days=retention_of(parameters),
                 **parameters,
             )
         except (KeyError, TypeError, ValueError):

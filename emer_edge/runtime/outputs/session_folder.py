@@ -26,7 +26,7 @@ from emer_edge.core.whole_file import Syncing, Target, claim, name_folder, unfin
 from emer_edge.data import sessions
 from emer_edge.runtime.clock.mapping import WallClock, monotonic_ns
 from emer_edge.runtime.options import Source
-from emer_edge.runtime.outputs.base import Host, Output, blamed, target_of
+from emer_edge.runtime.outputs.base import Host, Output, blamed, retention_of, target_of
 from emer_edge.runtime.pipeline import Summary
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
@@ -67,15 +67,15 @@ class SessionFolder(Output):
     def parse(cls, address: str) -> SessionOptions:
         """The options of `session:FOLDER?participant=ID&session=ID&retention-days=DAYS`."""
         folder, parameters = target_of(address, path=True)
-        days = parameters.pop("retention-days", None)
-        unknown = sorted(set(parameters) - {"participant", "session"})
         try:
-            retention_days = None if days is None else float(days)
+            days = retention_of(parameters)
+            if not folder or set(parameters) - {"participant", "session"}:
+                raise ValueError
         except ValueError:
-            unknown = [f"retention-days={days}"]
-        if unknown or not folder:
-            raise ConfigurationError(f"{address}: write session:FOLDER?participant=ID&session=ID&retention-days=DAYS")
-        return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"), retention_days)
+            raise ConfigurationError(
+                f"{address}: write session:FOLDER?participant=ID&session=ID&retention-days=DAYS"
+            ) from None
+        return SessionOptions(Path(folder), parameters.get("session"), parameters.get("participant"), days)
 
     @classmethod
     def settle(cls, options: SessionOptions, sources: Sequence[Source]) -> Sequence[sessions.SessionPlace]:

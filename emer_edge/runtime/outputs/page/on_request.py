@@ -13,7 +13,7 @@ from emer_edge.core.results import Result
 from emer_edge.data.sessions import check_retention
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.options import Source
-from emer_edge.runtime.outputs.base import Host, Output, target_of
+from emer_edge.runtime.outputs.base import Host, Output, retention_of, target_of
 from emer_edge.runtime.outputs.recorder import Recorder
 from emer_edge.runtime.pipeline import Summary
 from emer_edge.runtime.recording.keep import RecordOptions, expire, recording_path
@@ -46,11 +46,11 @@ class OnRequest(Output):
         """The options of `onrequest:FOLDER?retention-days=DAYS`."""
         folder, parameters = target_of(address, path=True)
         try:
-            days = float(parameters.pop("retention-days")) if "retention-days" in parameters else None
+            days = retention_of(parameters)
+            if parameters:
+                raise ValueError
         except ValueError:
-            parameters["retention-days"] = ""
-        if parameters:
-            raise ConfigurationError(f"{address}: write onrequest:FOLDER?retention-days=DAYS")
+            raise ConfigurationError(f"{address}: write onrequest:FOLDER?retention-days=DAYS") from None
         return RecordOptions(Path(folder), retention_days=days)
 
     @classmethod
