@@ -69,13 +69,18 @@ def run_measured(command: list[str], **how: Any) -> tuple[int, Spent]:
     return process.returncode, cost
 
 
-def run_in(tree: Path, *arguments: str, cache: Path, fine: tuple[int, ...] = (0,)) -> Spent:
-    """Run `emer-edge ARGUMENTS` of a worktree, by its .venv where it has one, its cache being in a folder."""
+def of_tree(tree: Path, **environment: str) -> tuple[list[str], dict[str, Any]]:
+    """`python -m` of a worktree, by its .venv where it has one, and how `subprocess` starts it: with one thread."""
     own = tree / ".venv" / "bin" / "python"
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree), "XDG_CACHE_HOME": str(cache / "cache")}
-    command = [str(own) if own.exists() else sys.executable, "-m", "emer_edge", *arguments]
     # in its own worktree: `python -m` looks for the package in the working directory first
-    code, spent = run_measured(command, env=environment, cwd=tree)
+    how = {"env": {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree), **environment}, "cwd": tree}
+    return [str(own) if own.exists() else sys.executable, "-m"], how
+
+
+def run_in(tree: Path, *arguments: str, cache: Path, fine: tuple[int, ...] = (0,)) -> Spent:
+    """Run `emer-edge ARGUMENTS` of a worktree, its cache being in a folder."""
+    python, how = of_tree(tree, XDG_CACHE_HOME=str(cache / "cache"))
+    code, spent = run_measured([*python, "emer_edge", *arguments], **how)
     if code not in fine:
         sys.exit(f"emer-edge {arguments[0]} of {tree} ended with code {code}; its own message is above")
     return spent

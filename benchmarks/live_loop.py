@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import ONE_THREAD, Floor, conclude, console, exported_by, parser, show, workshop
+from benchmarks.common import Floor, conclude, console, exported_by, of_tree, parser, show, workshop
 from benchmarks.quiet import OtherPrograms
 from emer_edge.data.images import import_cv2
 from emer_edge.report.table import Column
@@ -53,7 +53,9 @@ def main() -> int:
     made.add_argument("--settled", type=float, default=SETTLED_S, help="seconds between whole windows and measuring")
     made.add_argument("--load", type=int, default=0, help="processes of stress-ng beside the run")
     made.add_argument("--everything", action="store_true", help="with a recording, a session, a page and metrics")
-    made.add_argument("--old", type=Path, help="worktree of the version to compare with; its .venv runs it")
+    made.add_argument(
+        "--old", type=Path, help="worktree of the version to compare with; its .venv runs it if it has one"
+    )
     made.add_argument("--feed", nargs="+", metavar="PATH", help=argparse.SUPPRESS)
     arguments = made.parse_args()
     if arguments.feed:
@@ -161,29 +163,17 @@ def loaded(processes: int) -> Iterator[None]:
 def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Namespace) -> dict[str, Any]:
     """One run of one version, and what it cost."""
     place.mkdir()
-    own = tree / ".venv/bin/python"
-    python = str(own) if given.old and tree == given.old.resolve() and own.exists() else sys.executable
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(tree)}
+    python, how = of_tree(tree)
     pipes, links = ([place / f"{kind}-{at}" for at in range(given.people)] for kind in ("camera", "tracker"))
     for pipe in pipes:
         os.mkfifo(pipe)
-    helper = {"env": {**environment, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}}
+    mine, helper = of_tree(Path(__file__).resolve().parents[1])
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    simulate = [
-        sys.executable,
-        "-m",
-        "emer_edge",
-        "simulate",
-        "tracker",
-        "--format",
-        "emer",
-        "--rate-hz",
-        str(given.rate_hz),
-    ]
+    simulate = [*mine, "emer_edge", "simulate", "tracker", "--format", "emer", "--rate-hz", str(given.rate_hz)]
     helpers = [subprocess.Popen([*simulate, "--link", str(link)], **quiet, **helper) for link in links]
-    feeder = [sys.executable, "-m", "benchmarks.live_loop", "--feed", str(images), *map(str, pipes)]
+    feeder = [*mine, "benchmarks.live_loop", "--feed", str(images), *map(str, pipes)]
     helpers.append(subprocess.Popen(feeder, **quiet, **helper))
-    command = [python, "-m", "emer_edge", "run", str(bundle), "--json"]
+    command = [*python, "emer_edge", "run", str(bundle), "--json"]
     if given.people == 1:
         command += ["--camera", str(pipes[0]), "--tracker", str(links[0])]
     else:
@@ -200,8 +190,7 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
         while not all(link.exists() for link in links):
             time.sleep(0.1)
         with (place / "results.jsonl").open("w") as results, (place / "said").open("w") as said:
-            # in its own worktree: `python -m` looks for the package in the working directory first
-            process = subprocess.Popen(command, env=environment, cwd=tree, stdout=results, stderr=said)
+            process = subprocess.Popen(command, stdout=results, stderr=said, **how)
             try:
                 await_windows(process, place, given.people, given.settled)
                 watched = processes_of(process.pid)

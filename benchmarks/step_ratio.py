@@ -1,13 +1,13 @@
 """How much faster a live step of the INT8 bundle is than the whole window in eager PyTorch, the published way.
 
 Both candidates live in processes of their own and take turns; each turn is a few runs after a pause, as in a live loop.
+With `--old WORKTREE` the step of that version takes its turns, too, on a bundle that it exports.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,13 +17,15 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from benchmarks.common import ONE_THREAD, Floor, conclude, parser, show, workshop
+from benchmarks.common import Floor, conclude, exported_by, of_tree, parser, show, workshop
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.latency import summarise
 from emer_edge.report.table import Column
 
+HERE = Path(__file__).resolve().parents[1]
 FLOOR = 15.0
-RUNS = {"eager": 3, "step": 15, "encode": 15, "fuse": 15}
+OLD_FLOOR = 1.03
+RUNS = {"eager": 3, "step": 15, "old step": 15, "encode": 15, "fuse": 15}
 Work = Callable[[], object]
 
 
@@ -31,19 +33,25 @@ def main() -> int:
     """Run it; return the exit code."""
     made = parser("Live step of the INT8 bundle against the whole window in eager PyTorch, one thread.")
     made.add_argument("--rounds", type=int, default=40, help="turns of each candidate")
+    made.add_argument(
+        "--old", type=Path, help="worktree of the version to compare with; its .venv runs it if it has one"
+    )
     made.add_argument("--worker", choices=("eager", "live"), help=argparse.SUPPRESS)
     arguments = made.parse_args()
     if arguments.worker:
         return serve(eager() if arguments.worker == "eager" else live(arguments.bundle))
     with workshop(arguments.work) as shop:
-        bundle = arguments.bundle or shop.bundle("int8")
-        durations = take_turns(bundle, arguments.rounds)
+        trees = {"eager": HERE, "live": HERE} | ({"old": arguments.old.resolve()} if arguments.old else {})
+        made_by_old = exported_by(trees["old"], shop.folder) if "old" in trees and not arguments.bundle else None
+        bundle = (arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
+        durations = take_turns(trees, bundle, arguments.rounds)
     medians = {name: [statistics.median(turn) for turn in turns] for name, turns in durations.items()}
     ratios = [one / other for one, other in zip(medians["eager"], medians["step"], strict=True)]
     summaries = {name: summarise(duration for turn in turns for duration in turn) for name, turns in durations.items()}
     names = {
         "eager": "whole window, eager PyTorch",
         "step": "live step, INT8",
+        "old step": "live step, INT8, old version",
         "encode": "  encode one crop",
         "fuse": "  fuse one window",
     }
@@ -62,18 +70,24 @@ def main() -> int:
         "latency": {name: summary.to_dict() for name, summary in summaries.items()},
         "bundle": bundle.name,
     }
-    return conclude("step_ratio", [Floor("eager whole window over live step", ratio, FLOOR, unit=" times")], figures)
+    floors = [Floor("eager whole window over live step", ratio, FLOOR, unit=" times")]
+    if "old step" in summaries:
+        faster = summaries["old step"].p50_ms / summaries["step"].p50_ms
+        figures["old_over_new"] = faster
+        floors.append(Floor("the old version's live step over this one's", faster, OLD_FLOOR, unit=" times"))
+    return conclude("step_ratio", floors, figures)
 
 
-def take_turns(bundle: Path, rounds: int) -> dict[str, list[list[int]]]:
+def take_turns(trees: dict[str, Path], bundle: Path, rounds: int) -> dict[str, list[list[int]]]:
     """Durations in ns: candidate -> turn -> runs."""
-    workers = {kind: start(kind, bundle) for kind in ("eager", "live")}
-    kinds = {"eager": "eager", "step": "live", "encode": "live", "fuse": "live"}
-    durations: dict[str, list[list[int]]] = {name: [] for name in RUNS}
+    kinds = {"eager": "eager", "step": "live", "old step": "old", "encode": "live", "fuse": "live"}
+    kinds = {name: kind for name, kind in kinds.items() if kind in trees}
+    workers = {kind: start(kind, tree, bundle) for kind, tree in trees.items()}
+    durations: dict[str, list[list[int]]] = {name: [] for name in kinds}
     try:
         for _ in range(rounds):
             for name, kind in kinds.items():
-                durations[name].append(ask(workers[kind], name, RUNS[name]))
+                durations[name].append(ask(workers[kind], name.removeprefix("old "), RUNS[name]))
     finally:
         for worker in workers.values():
             worker.kill()
@@ -81,12 +95,12 @@ def take_turns(bundle: Path, rounds: int) -> dict[str, list[list[int]]]:
     return durations
 
 
-def start(kind: str, bundle: Path) -> subprocess.Popen[str]:
+def start(kind: str, tree: Path, bundle: Path) -> subprocess.Popen[str]:
     """Start a candidate in a process of its own, one thread."""
-    command = [sys.executable, "-m", "benchmarks.step_ratio", str(bundle), "--worker", kind]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD}
-    )
+    python, how = of_tree(tree)
+    worker = "eager" if kind == "eager" else "live"
+    command = [*python, "benchmarks.step_ratio", str(bundle), "--worker", worker]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **how)
 
 
 def ask(worker: subprocess.Popen[str], name: str, runs: int) -> list[int]:
