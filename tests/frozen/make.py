@@ -97,7 +97,22 @@ def _predict(precision: Precision, workshop: Workshop) -> Any:
     workshop.need("clips", f"{precision}.emer")
     output = f"predict-{precision}.csv"
     workshop.call("predict", f"{precision}.emer", "clips", "--engine", "onnxruntime", "--output", output)
-    return from_csv(workshop.read(output))
+    table = from_csv(workshop.read(output))
+    return {**table, "rows": [_grouped(row) for row in table["rows"]]}
+
+
+def _grouped(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the probabilities of each head together, as a result has them: the class it names is the likeliest."""
+    heads: dict[str, dict[str, Any]] = {}
+    for name, value in row.items():
+        head, _, label = name.partition("_")
+        if label and isinstance(row.get(head), str):
+            heads.setdefault(head, {})[label] = value
+    assert heads
+    for head, probabilities in heads.items():
+        assert row[head] == max(probabilities, key=probabilities.__getitem__)
+    grouped = {*heads, *(f"{head}_{label}" for head, labels in heads.items() for label in labels)}
+    return {**{name: value for name, value in row.items() if name not in grouped}, "heads": heads}
 
 
 def _bench(workshop: Workshop) -> Any:
