@@ -158,6 +158,7 @@ def test_bench_scores_the_seven_protocols_of_the_fold_that_was_held_out(
     assert "report.html" in done.stderr
 
 
+@pytest.mark.slow
 def test_bench_says_what_moved_since_an_older_report(folder: Path, bundle: Path) -> None:
     arguments = ["--repeats", "2", "--warmup", "0", "--starts", "0", "--min-seconds", "0", "--min-queries", "0"]
     command = [sys.executable, "-m", "emer_edge", "bench", str(bundle), *arguments, "--streams", ""]

@@ -148,6 +148,7 @@ def test_without_selection_clips_sensitivity_is_measured_on_those_that_calibrate
     assert {row.part for row in layers_by_name.values() if row.embedding_db is None} == {"fusion"}
 
 
+@pytest.mark.slow
 def test_layers_are_excluded_by_hand(fragile: tuple[Emert, Evidence], shop: Shop, options: ExportOptions) -> None:
     excluding = replace(options, exclude=(r"layer2\.0\.conv2", r"^layer4\."), fall_back=False)
     model, evidence = fragile
@@ -195,6 +196,7 @@ def test_auto_drops_int8_that_fails(fragile: tuple[Emert, Evidence], shop: Shop,
     assert any(note.startswith(f"auto keeps {choice.precision}") for note in choice.notes)
 
 
+@pytest.mark.slow
 def test_several_precisions_hold_every_file_once_and_list_what_passed_together(
     nine: Emert, shop: Shop, options: ExportOptions
 ) -> None:
@@ -239,6 +241,7 @@ def test_precisions_that_make_no_sense_are_refused(options: ExportOptions, preci
         replace(options, precision=precision)
 
 
+@pytest.mark.slow
 def test_auto_keeps_the_fastest_that_passes(nine: Emert, shop: Shop, options: ExportOptions) -> None:
     model = deepcopy(nine)
     evidence = judged_by_itself(model, 96, 31, least_margin=5e-3)

@@ -36,6 +36,7 @@ def test_at_most_one_person_in_twenty_is_alarmed_about() -> None:
     assert (skewed > limit_of(skewed)).mean() <= 0.05
 
 
+@pytest.mark.slow
 def test_each_file_of_an_encoder_has_a_guard_of_its_own_embeddings(
     int8: Any, nine: Emert, dataset: EmerDataset
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_recorded_run_starts_over(bundle: Bundle, tmp_path: Path) -> None:
     assert begun[-1][-1].state is State.OK
 
 
+@pytest.mark.slow
 def test_of_several_each_starts_over_at_its_own_end(bundle: Bundle, tmp_path: Path) -> None:
     sources = [files(tmp_path, "short", 3.0), files(tmp_path, "long", 6.0)]
     with Pipeline(bundle, sources=sources, machine=LOOP) as pipeline:

@@ -76,6 +76,7 @@ def test_it_is_a_setting_of_the_run() -> None:
         TrainingConfig(Path("a.pt"), recipe="published", head="er-7", drop_columns=0.5)
 
 
+@pytest.mark.slow
 def test_what_is_felt_is_not_learnt_without_eyes(small: EmerDataset) -> None:
     examples = Examples(small.clips, small.heads, WindowSpec(), "causal")
     windows = examples.windows()

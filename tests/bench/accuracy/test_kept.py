@@ -226,6 +226,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     kept.forget()
 
 
+@pytest.mark.slow
 def test_images_do_not_pile_up(session: Session, dataset: EmerDataset) -> None:
     peaks = []
     for some in (dataset.clips[:1], dataset.clips[:5]):

@@ -24,6 +24,7 @@ def timed(bundle: Bundle):
     return time_bundles([bundle, bundle], describe(), options)
 
 
+@pytest.mark.slow
 def test_every_part_of_every_bundle_is_timed(timed) -> None:
     for result in timed.records:
         assert tuple(result.latency) == (*PARTS, AFTER_PAUSE)

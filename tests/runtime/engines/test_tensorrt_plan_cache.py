@@ -209,6 +209,7 @@ def test_folder_that_others_can_write_is_not_used(tmp_path: Path, part: Path, to
     assert "can be written by others" in told[0]
 
 
+@pytest.mark.slow
 def test_several_processes_build_a_plan_once(tmp_path: Path, part: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
