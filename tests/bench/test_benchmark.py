@@ -138,6 +138,7 @@ def test_what_is_no_report_is_refused(text: bytes, message: str) -> None:
         BenchReport.from_json(text)
 
 
+@pytest.mark.slow
 def test_bundles_of_several_folds_are_averaged(
     tmp_path: Path, parts: dict[str, bytes], manifest: Manifest, dataset: EmerDataset, data: Path
 ) -> None:

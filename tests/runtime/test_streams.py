@@ -146,6 +146,7 @@ def test_a_run_of_files_that_is_stopped_before_its_first_result_is_none(bundle: 
         assert list(streams) == []
 
 
+@pytest.mark.slow
 def test_recordings_are_replayed_on_one_lattice_as_each_is_alone(bundle: Bundle, tmp_path: Path) -> None:
     sources, fast = [files(tmp_path, "short", 3.0), files(tmp_path, "long", 3.6)], MachineOptions(pace="fast")
     with Pipeline(bundle, sources=sources, machine=fast) as pipeline:

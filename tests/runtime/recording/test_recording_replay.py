@@ -53,6 +53,7 @@ def test_a_replay_gives_the_same_results(bundle: Bundle, run: tuple[Path, list[R
     assert_same(first, replayed(bundle, path), read_head(path).origin_ns)
 
 
+@pytest.mark.slow
 def test_whole_images_give_them_too_and_faces_are_looked_for_again(
     bundle: Bundle, tracker: Path, tmp_path: Path, run: tuple[Path, list[Result]]
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_live_run_is_replayed_with_what_had_come_in_time(bundle: Bundle, tmp_p
     assert len(again) <= len(first) + 1
 
 
+@pytest.mark.slow
 def test_looks_that_come_too_late_are_too_late_in_the_replay(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
