@@ -32,6 +32,7 @@ from emer_edge.runtime.clock import ClockMapper
 
 _WITH_TIMES: Final = ("rtsp", "rtsps")
 _SCHEMES: Final = (*_WITH_TIMES, "http", "https")
+_TIMES_OF_CODED: Final = (4, 9)  # older versions of OpenCV (4.6 to 4.8.1 tried) give no times of JPEGs left as they are
 _DECODER: Final = re.compile(r"(?<=[?&])decoder=([^&]*)(&|$)")
 
 _PARTS: Final = "multipart/x-mixed-replace"
@@ -139,6 +140,9 @@ class _TimedGrabber(CaptureGrabber):
         super().__init__(source, capture)
         self._mapper = ClockMapper()
         self._last_ms = -1.0
+
+    def _leave_coded(self) -> bool:
+        return tuple(map(int, self._cv2.__version__.split(".")[:2])) >= _TIMES_OF_CODED and super()._leave_coded()
 
     def stamp(self, position_ms: float, arrival_ns: int) -> tuple[int, str]:
         """Stamp of an image, and its clock; its arrival where the stream's time does not advance."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -91,6 +92,13 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def unexpected(errors: str) -> str:
+    """What a program has written to stderr, but for the line about simplejpeg where it is missing, as on JetPack 6."""
+    if find_spec("simplejpeg"):
+        return errors
+    return re.sub(r"\Athe camera's JPEGs are decoded by OpenCV, .*\n", "", errors)
 
 
 def wait_gone(pid: int) -> None:
@@ -267,7 +275,7 @@ def test_nothing_is_left_when_the_parent_is_killed(server: MjpegServer) -> None:
     parent.kill()
     _, errors = parent.communicate(timeout=10)
     wait_gone(child)
-    assert errors == ""
+    assert unexpected(errors) == ""
     wait_unshared(shared)
 
 
@@ -280,7 +288,7 @@ def test_nothing_is_printed_and_nothing_is_left_at_the_end_of_a_program(server: 
         "for pid in ('self', camera.pid): print(pathlib.Path(f'/proc/{pid}/maps').read_text())\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, unexpected(done.stderr)) == (0, "")
     wait_gone(int(done.stdout.split()[0]))
     wait_unshared(shared_in(done.stdout))
 
