@@ -30,11 +30,12 @@ QUICK = {
 CAMERA = "synthetic://"
 TRACKER = "/dev/ttyUSB0"
 STOCK = {
-    "demo.emer": "demo.emer", "emert-int8.emer": "demo.emer", "NAME.emer": "demo.emer", "int8.emer": "demo.emer",
+    "demo.emer": "demo.emer", "emert-int8.emer": "demo.emer", "NAME.emer": "fp32.emer", "int8.emer": "demo.emer",
     "fp32.emer": "fp32.emer", "visit": "visit", "emert.pt": "emert.pt", "EMER": "EMER", "visit.mcap": "visit.mcap",
     "lab_sensors": "lab_sensors", "sessions": "sessions", "report": "report",
 }  # fmt: skip
-"""What a block may need -> what it is in the stock. Bundles of a page's own names are the demo's."""
+"""What a block may need -> what it is in the stock. Bundles of a page's own names are the demo's, but for the one that
+is built: the demo's has no parts for TensorRT."""
 HOME = {"EMER": "home/EMER", "lab_sensors": "packages"}
 """Where it lies in a page's folder, if not under its name."""
 
@@ -203,6 +204,8 @@ def as_on_a_desk(arguments: list[str]) -> list[str]:
         words.append(word.replace(TRACKER, str(Path("tracker").absolute())))
     if name == "simulate" and "tracker" in words and "--seconds" not in words:
         words += () if os.environ.get("EMER_EDGE_DOCS_BACKGROUND") else ("--seconds", "2")
+    if name == "run" and not {"--camera", "--config", "--help"} & set(words):
+        words += ["--camera", CAMERA]
     if name == "run" and "EMER_EDGE_DOCS_CHECK" in os.environ and "--check" not in words:
         words.append("--check")
     for flag, *value in QUICK.get(name, ()):
