@@ -25,7 +25,8 @@ from emer_edge.report.table import Cell, Column, Table
 from emer_edge.report.text_tables import to_rich
 
 RESULTS = Path(__file__).parent / "results"
-TESTS = Path(__file__).parents[1] / "tests"
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 console = Console()
 
@@ -187,6 +188,18 @@ def parser(about: str) -> argparse.ArgumentParser:
     made.add_argument("bundle", nargs="?", type=Path, help="INT8 bundle; built when left out")
     made.add_argument("--work", type=Path, help="folder for what is built; temporary by default")
     return made
+
+
+def add_old(made: argparse.ArgumentParser) -> None:
+    """Add `--old`, for scripts that compare with another version."""
+    about = "worktree of the version to compare with; its .venv runs it if it has one"
+    made.add_argument("--old", type=lambda path: Path(path).resolve(), help=about)
+
+
+def compared_bundle(arguments: argparse.Namespace, shop: Workshop) -> Path:
+    """The INT8 bundle for all versions: the one that was given, else the old version's, else one that is built."""
+    made_by_old = exported_by(arguments.old, shop.folder) if arguments.old and not arguments.bundle else None
+    return Path(arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Floor, conclude, console, exported_by, of_tree, parser, show, workshop
+from benchmarks.common import ROOT, Floor, add_old, compared_bundle, conclude, console, of_tree, parser, show, workshop
 from benchmarks.quiet import OtherPrograms
 from emer_edge.data.images import import_cv2
 from emer_edge.report.table import Column
@@ -53,17 +53,14 @@ def main() -> int:
     made.add_argument("--settled", type=float, default=SETTLED_S, help="seconds between whole windows and measuring")
     made.add_argument("--load", type=int, default=0, help="processes of stress-ng beside the run")
     made.add_argument("--everything", action="store_true", help="with a recording, a session, a page and metrics")
-    made.add_argument(
-        "--old", type=Path, help="worktree of the version to compare with; its .venv runs it if it has one"
-    )
+    add_old(made)
     made.add_argument("--feed", nargs="+", metavar="PATH", help=argparse.SUPPRESS)
     arguments = made.parse_args()
     if arguments.feed:
         return feed(Path(arguments.feed[0]), [Path(name) for name in arguments.feed[1:]])
-    trees = {"new": Path(__file__).resolve().parents[1]} | ({"old": arguments.old.resolve()} if arguments.old else {})
+    trees = {"new": ROOT} | ({"old": arguments.old} if arguments.old else {})
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
-        made_by_old = exported_by(trees["old"], shop.folder) if "old" in trees and not arguments.bundle else None
-        bundle = (arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
+        bundle = compared_bundle(arguments, shop)
         folder = Path(name)
         images = pictures(shop.recording(20) / "video.avi", folder / "images")
         runs: dict[str, list[dict[str, Any]]] = {version: [] for version in trees}
@@ -167,7 +164,7 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
     pipes, links = ([place / f"{kind}-{at}" for at in range(given.people)] for kind in ("camera", "tracker"))
     for pipe in pipes:
         os.mkfifo(pipe)
-    mine, helper = of_tree(Path(__file__).resolve().parents[1])
+    mine, helper = of_tree(ROOT)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     simulate = [*mine, "emer_edge", "simulate", "tracker", "--format", "emer", "--rate-hz", str(given.rate_hz)]
     helpers = [subprocess.Popen([*simulate, "--link", str(link)], **quiet, **helper) for link in links]

@@ -17,12 +17,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.common import Floor, Spent, conclude, console, parser, run_in, show
+from benchmarks.common import ROOT, Floor, Spent, add_old, conclude, console, parser, run_in, show
 from benchmarks.quiet import OTHERS
 from emer_edge.demo import READY
 from emer_edge.report.table import Column
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 FEW: Final = (5, 2)
 """Participants and clips of each in a set that shows what a command costs without its clips."""
 
@@ -45,12 +44,12 @@ Command = Callable[..., list[str]]
 def main() -> int:
     """Run it; return the exit code."""
     made = parser("Predict, export, start, disk and demo of this version and an older one, in turns.")
-    made.add_argument("--old", type=Path, help="worktree of the version to compare with; its .venv runs it")
+    add_old(made)
     made.add_argument("--parts", nargs="+", choices=list(PARTS), default=["predict", "export"], help="what to measure")
     made.add_argument("--turns", type=int, default=3, help="how often each version is measured")
     made.add_argument("--participants", type=int, default=60, help="of the synthetic set, ten clips each")
     arguments = made.parse_args()
-    trees = {"new": ROOT} | ({"old": arguments.old.resolve()} if arguments.old else {})
+    trees = {"new": ROOT} | ({"old": arguments.old} if arguments.old else {})
     figures: dict[str, dict[str, list[float]]] = {version: {} for version in trees}
     floors: list[Floor] = []
     with TemporaryDirectory(prefix="emer-edge-") as name:

@@ -17,12 +17,11 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from benchmarks.common import Floor, conclude, exported_by, of_tree, parser, show, workshop
+from benchmarks.common import ROOT, Floor, add_old, compared_bundle, conclude, of_tree, parser, show, workshop
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SIZE_PX, FACE_SLOTS
 from emer_edge.metrics.latency import summarise
 from emer_edge.report.table import Column
 
-HERE = Path(__file__).resolve().parents[1]
 FLOOR = 15.0
 OLD_FLOOR = 1.03
 RUNS = {"eager": 3, "step": 15, "old step": 15, "encode": 15, "fuse": 15}
@@ -33,17 +32,14 @@ def main() -> int:
     """Run it; return the exit code."""
     made = parser("Live step of the INT8 bundle against the whole window in eager PyTorch, one thread.")
     made.add_argument("--rounds", type=int, default=40, help="turns of each candidate")
-    made.add_argument(
-        "--old", type=Path, help="worktree of the version to compare with; its .venv runs it if it has one"
-    )
+    add_old(made)
     made.add_argument("--worker", choices=("eager", "live"), help=argparse.SUPPRESS)
     arguments = made.parse_args()
     if arguments.worker:
         return serve(eager() if arguments.worker == "eager" else live(arguments.bundle))
     with workshop(arguments.work) as shop:
-        trees = {"eager": HERE, "live": HERE} | ({"old": arguments.old.resolve()} if arguments.old else {})
-        made_by_old = exported_by(trees["old"], shop.folder) if "old" in trees and not arguments.bundle else None
-        bundle = (arguments.bundle or made_by_old or shop.bundle("int8")).resolve()
+        trees = {"eager": ROOT, "live": ROOT} | ({"old": arguments.old} if arguments.old else {})
+        bundle = compared_bundle(arguments, shop)
         durations = take_turns(trees, bundle, arguments.rounds)
     medians = {name: [statistics.median(turn) for turn in turns] for name, turns in durations.items()}
     ratios = [one / other for one, other in zip(medians["eager"], medians["step"], strict=True)]
