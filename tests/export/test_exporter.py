@@ -113,7 +113,6 @@ def test_a_bundle_ends_in_emer(name: str) -> None:
     assert output == Path("made") / (name if name.endswith(".emer") else f"{name}.emer")
 
 
-@pytest.mark.slow
 def test_fp16_needs_no_data(nine_checkpoint: Path, tmp_path: Path) -> None:
     with without_tensorrt():
         made = export_bundle(ExportOptions(tmp_path / "half.emer", "fp16", [str(nine_checkpoint)]))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 DECODERS = ("emer", "csv", "opengaze", "iviewx", "iscan-2", "iscan-3", "lsl-channels", "camera-records")
 FUZZ_S = 600.0
-A_SEED = 10
-"""Inputs of a decoder for each seed that hypothesis draws: 1000 in all. Readers of files get 200."""
+A_SEED = 20
+"""Inputs of a decoder for each seed that hypothesis draws: 2000 in all. Readers of files get 200."""
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda each: each.name)

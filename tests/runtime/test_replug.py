@@ -23,7 +23,6 @@ def check_cycle(cycle: Cycle) -> None:
     assert cycle.ok_ns is not None, f"no recovery; said was {cycle.said}"
 
 
-@pytest.mark.slow
 def test_a_run_outlives_its_cables(bundle: Bundle, tmp_path: Path) -> None:
     outcome = Rig(bundle, tmp_path).run([BOTH, ("camera",), ("tracker",)], down_s=1.3, up_s=0.3)
     assert violations(outcome, WINDOW.length_ns) == []

@@ -210,7 +210,7 @@ def results_of(way: Callable[[], Iterable[Result]]) -> list[Result]:
         return []
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(course=COURSES)
 def test_live_replayed_and_offline_results_agree(quick: Session, course: Course) -> None:
     streams = course.streams()

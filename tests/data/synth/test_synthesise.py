@@ -28,7 +28,7 @@ def _digests(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "EMER"
-    return synthesise(out, participants=5, clips_per_participant=2, frames=8, workers=1)
+    return synthesise(out, participants=5, clips_per_participant=3, frames=8, workers=1)
 
 
 def test_same_seed_same_bytes_whatever_the_workers(small: Path, tmp_path: Path) -> None:
@@ -37,21 +37,21 @@ def test_same_seed_same_bytes_whatever_the_workers(small: Path, tmp_path: Path) 
         tmp_path / "again",
         5,
         0,
-        2,
+        3,
         8,
         progress=lambda label, done, total: steps.append((label, done, total)),
         workers=2,
     )
     assert _digests(again) == _digests(small)
-    assert steps[0] == ("clips", 0, 10)
-    assert steps[-1] == ("clips", 10, 10)
+    assert steps[0] == ("clips", 0, 15)
+    assert steps[-1] == ("clips", 15, 15)
 
 
 def test_the_reader_opens_it_without_a_word(small: Path) -> None:
     dataset = EmerDataset.open(small, strict=True)
-    assert len(dataset.clips) == 10
+    assert len(dataset.clips) == 15
     assert dataset.heads == tuple(HEADS)
-    plans = {plan.name: plan for plan in plan_clips(5, 2, 0)}
+    plans = {plan.name: plan for plan in plan_clips(5, 3, 0)}
     for clip in dataset.clips:
         plan = plans[clip.name]
         assert clip.fold == plan.fold

@@ -34,7 +34,7 @@ RESOLUTION = {
     "emer": (1e-3, 1e-6, 1e-3, 1_000),
     "csv": (1e-3, 1e-6, 1e-3, 1_000),
     "opengaze": (0.01, 1e-5, 0.02, 10_000),
-    "iviewx": (0.00501, None, None, 1_000_000),
+    "iviewx": (0.005 + 1e-9, None, None, 1_000_000),
     "iscan": (0.501, None, None, None),
 }
 
