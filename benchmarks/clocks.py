@@ -22,7 +22,7 @@ JITTER_NS = 20e6
 ASKED_HZ = 5.0
 QUIET_NS = 2e6
 """Mean jitter of a link whose samples are read together; most that a driver takes for quiet."""
-TOGETHER_NS = 30e6
+TOGETHER_NS = 100e6
 
 
 def main() -> int:

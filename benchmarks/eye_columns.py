@@ -27,7 +27,7 @@ from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import ClockMapper
 from emer_edge.runtime.evidence import ColumnWatch
 from emer_edge.signals.events import movement_types
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 SPEC = WindowSpec()
 SECONDS = 36
@@ -119,7 +119,7 @@ def false_alarms(count: int) -> int:
         watch, named = ColumnWatch(quantiles, display), False
         for sample in samples(generate(EMOTIONS[clip % 7], 1000 + clip // 10, 1 + clip % 10, seed=clip % 5)):
             if sample.left.valid or sample.right.valid:
-                watch.add(raw_row(sample, display, StimulusRect.whole(display)), sample.stamp_ns)
+                watch.add(raw_rows([sample], display, StimulusRect.whole(display))[0], sample.stamp_ns)
                 named = named or bool(watch.faults)
         wrong += named
     return wrong

@@ -23,7 +23,9 @@ _MOST_PIXELS: Final = 1 << 26  # OpenCV refuses larger images by their header, b
 
 
 def import_cv2() -> Any:
-    """Return the cv2 module.
+    """Return the cv2 module, which works in the calling thread alone.
+
+    Waking threads of its own for pictures of this size costs more than they save.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
@@ -34,6 +36,8 @@ def import_cv2() -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtraError("reading and drawing images", "opencv-python", "desktop") from error
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
     return cv2
 
 

@@ -57,7 +57,7 @@ from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import TrackerOptions, open_tracker
 from emer_edge.runtime.trackers.xdf import SUFFIX as XDF
 from emer_edge.runtime.trackers.xdf import read_markers
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 REPORT_FILE: Final = "dataset.csv"
 _TIME: Final = "Recording timestamp [ms]"
@@ -324,7 +324,7 @@ def read_eyes(export: Path, lab: Lab, offset_ms: float | None) -> Eyes:
     if missing:
         lab.say(f"{export} does not fill {len(missing)} of the 39 eye columns")
     times_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
-    cells = np.stack([raw_row(sample, lab.display, whole) for sample in samples])
+    cells = raw_rows(samples, lab.display, whole)
     markers = {}
     if export.suffix.lower() == XDF:
         shift_s = (samples[0].stamp_ns - (samples[0].device_ns or 0)) / NANOSECONDS

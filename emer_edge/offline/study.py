@@ -37,7 +37,7 @@ from emer_edge.runtime.recording.keep import MCAP
 from emer_edge.runtime.recording.mcap_reader import breaks_off, read_head, read_messages
 from emer_edge.runtime.trackers.base import NoTracker
 from emer_edge.signals.fixations import Fixations, find_fixations, viewing_distance_mm
-from emer_edge.signals.rows import network_row, raw_row
+from emer_edge.signals.rows import network_rows, raw_rows
 
 EYES: Final = ("left", "right")
 _SAME_RUN_S: Final = 60.0  # between the beginnings of a session and of its recording
@@ -69,7 +69,7 @@ class Gaze:
         """From (n, 39) cells, blank ones NaN or 0, their times, and whether an eye was seen; None where n is 0."""
         if not len(cells):
             return None
-        rows = network_row(cells)
+        rows = network_rows(cells)
         points_px = np.where(seen[:, None], rows[:, GAZE_POINT].astype(np.float64), np.nan)
         pupils_mm = np.where(rows[:, PUPILS] > 0, rows[:, PUPILS].astype(np.float64), np.nan)
         fixations = find_fixations(rows, times_ns, seen, events)
@@ -224,7 +224,7 @@ def _of_recording(path: Path, events: EventsRule) -> StudySession:
     samples = [messages.sample_of(one.decode()) for one in read_messages(path, {messages.SAMPLES})]
     samples.sort(key=lambda sample: sample.stamp_ns)
     rect = stimulus or StimulusRect.whole(display)
-    cells = np.array([raw_row(sample, display, rect).astype(np.float32) for sample in samples])
+    cells = raw_rows(samples, display, rect).astype(np.float32)
     seen = np.array([sample.left.valid or sample.right.valid for sample in samples], np.bool_)
     times_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
     notes = [f"a run is writing {path.name}: figures are of what was there"] if is_claimed(path) else []

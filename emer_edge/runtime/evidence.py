@@ -26,7 +26,7 @@ from emer_edge.runtime.options import Source
 from emer_edge.runtime.say import Say
 from emer_edge.signals.column_faults import TrainedColumns, find_faults
 from emer_edge.signals.gaze_faults import Fault
-from emer_edge.signals.rows import EyeStream, EyeWindow, cut_window, network_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import EyeStream, EyeWindow, cut_window, network_rows, raw_rows, unfilled_columns
 from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _SILENCE_NS: Final = NANOSECONDS  # without an item for this long a source is stale
@@ -166,21 +166,24 @@ class Evidence:
             listener("frame", frame, look, self._taken_ns(frame.arrival_ns))
         return candidate
 
-    def on_sample(self, sample: TrackerSample) -> None:
-        """Take a tracker sample."""
-        self._arrivals_ns["tracker"] = max(self._arrivals_ns["tracker"], sample.arrival_ns)
-        self.samples += 1
-        cells, seen = raw_row(sample, self._display, self._stimulus), sample.left.valid or sample.right.valid
-        self.eyes.append(network_row(cells), sample.stamp_ns, seen)
-        self._doubts.on_sample(sample)
-        if seen:
-            self._seen_ns.append(sample.stamp_ns)
-            self.columns.add(cells, sample.stamp_ns)
-            if self._profiled < _PROFILED_SAMPLES:
-                self._profiled += 1
-                self._profile = np.where(np.isnan(self._profile), cells, self._profile)
-        for listener in self.listeners:
-            listener("sample", sample, self._taken_ns(sample.arrival_ns))
+    def on_samples(self, samples: Sequence[TrackerSample]) -> None:
+        """Take tracker samples, in order of time."""
+        self.samples += len(samples)
+        rows = raw_rows(samples, self._display, self._stimulus)
+        seen = [sample.left.valid or sample.right.valid for sample in samples]
+        stamps_ns = np.array([sample.stamp_ns for sample in samples], np.int64)
+        self.eyes.extend(network_rows(rows), stamps_ns, np.array(seen, np.bool_))
+        for sample, cells, any_eye in zip(samples, rows, seen, strict=True):
+            self._arrivals_ns["tracker"] = max(self._arrivals_ns["tracker"], sample.arrival_ns)
+            self._doubts.on_sample(sample)
+            if any_eye:
+                self._seen_ns.append(sample.stamp_ns)
+                self.columns.add(cells, sample.stamp_ns)
+                if self._profiled < _PROFILED_SAMPLES:
+                    self._profiled += 1
+                    self._profile = np.where(np.isnan(self._profile), cells, self._profile)
+            for listener in self.listeners:
+                listener("sample", sample, self._taken_ns(sample.arrival_ns))
 
     def cut(self, end_ns: int) -> HopWindow:
         """Cut the window that ends at `end_ns`; each lattice point once, in ascending order."""
@@ -289,6 +292,7 @@ class ColumnWatch:
         self._rows = np.full((_MOST_ROWS, EYE_COLUMN_COUNT), np.nan)
         self._times_ns = np.full(_MOST_ROWS, np.iinfo(np.int64).min)
         self._count = 0
+        self._newest_ns: int | None = None
         self._judged_ns: int | None = None
         self._began_ns = 0
         self._runs: dict[str, int] = {}  # fault -> judgements in a row that found it, negative once they don't
@@ -309,18 +313,18 @@ class ColumnWatch:
         """Take one row.
 
         Args:
-            cells: (39,) from `raw_row` of a sample in which an eye is seen, NaN where missing.
+            cells: (39,) from `raw_rows` of a sample in which an eye is seen, NaN where missing.
             time_ns: its time.
         """
         if not self.watching:
             return
-        newest_ns = int(self._times_ns[(self._count - 1) % _MOST_ROWS]) if self._count else None
+        newest_ns = self._newest_ns
         if newest_ns is not None and time_ns - newest_ns < _SPAN_NS // _MOST_ROWS:
             return
         if newest_ns is None or time_ns - newest_ns > _SPAN_NS:
             self._began_ns = time_ns  # after a long silence the old rows say nothing
         at = self._count % _MOST_ROWS
-        self._rows[at], self._times_ns[at] = cells, time_ns
+        self._rows[at], self._times_ns[at], self._newest_ns = cells, time_ns, time_ns
         self._count += 1
         if time_ns - self._began_ns < _FIRST_NS:
             return

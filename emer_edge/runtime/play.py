@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from types import FrameType
@@ -107,6 +108,16 @@ def stopping_on_signals(pipeline: Pipeline) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+_SETTINGS: Final = {-8: 1, -3: 1 << 20}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD
+"""All threads take memory from one heap, and larger pieces from the system: else each keeps what it took at most."""
+
+
+def _keep_little() -> None:
+    with suppress(OSError, AttributeError):  # another C library
+        for parameter, value in _SETTINGS.items():
+            ctypes.CDLL(None).mallopt(parameter, value)
+
+
 def play(
     pipeline: Pipeline,
     outputs: Sequence[Output | Request | str],
@@ -133,6 +144,7 @@ def play(
         StoppedError: a signal ended the validation, so that there was no run.
         EmerEdgeError: a source could not be opened, or failed; the outputs have ended by then.
     """
+    _keep_little()
     requests = [output for output in outputs if not isinstance(output, Output)]
     made = open_outputs(pipeline, requests, say=pipeline.say) if requests else []
     delivered = Outputs(pipeline, [*made, *(output for output in outputs if isinstance(output, Output))])

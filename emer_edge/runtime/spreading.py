@@ -25,7 +25,6 @@ from emer_edge.bundle import load_bundle
 from emer_edge.core.errors import BundleError, WorkerError
 from emer_edge.core.leaving import end_with_parent
 from emer_edge.core.secrets import seen_by_children
-from emer_edge.data.images import import_cv2
 from emer_edge.runtime.session import Session
 
 Item = TypeVar("Item")
@@ -74,7 +73,6 @@ class Opening:
         bundle = load_bundle(self.bundle)
         if bundle.manifest_sha256 != self.manifest_sha256:
             raise BundleError(f"{self.bundle} is another bundle than the one that is measured; copy that one here")
-        import_cv2().setNumThreads(1)
         return Session(bundle, self.engine, threads=1, parts=dict(self.parts) or None)
 
 

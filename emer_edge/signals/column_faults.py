@@ -109,7 +109,7 @@ def find_faults(cells: Floats, trained: TrainedColumns, display: Display) -> tup
     """Compare some seconds of rows with training.
 
     Args:
-        cells: (n, 39) from `raw_row` of rows in which an eye is seen, NaN where missing.
+        cells: (n, 39) from `raw_rows` of rows in which an eye is seen, NaN where missing.
         trained: the network's training columns.
         display: the run's display.
     """

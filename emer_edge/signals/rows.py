@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 import numpy as np
@@ -37,36 +36,39 @@ from emer_edge.signals.no_eyes import BLANK_ROW
 from emer_edge.signals.rays import Flags, Indices
 from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
-_BLANK_EYE = EyeReading()
+_BLANK_EYE: Final = EyeReading()
 _NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))
 
 
-def raw_row(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
-    """Lay a sample out in columns 1 to 32, missing cells as NaN.
+def raw_rows(samples: Sequence[TrackerSample], display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
+    """Lay samples out in columns 1 to 32, missing cells as NaN.
 
-    Gaze in pixels and in millimetres are derived from each other by the display's size, the direction from the gaze
-    point and the eye's position, and a missing gaze point from position and direction; the combined gaze point is the
-    mean of the valid eyes. An invalid eye is blank, as in a Tobii export.
+    Gaze in pixels and in mm are derived from each other by the display's size, the direction from gaze point and the
+    eye's position, and a missing gaze point from position and direction; the combined gaze point is the mean of the
+    valid eyes. An invalid eye is blank, as in a Tobii export.
 
     Returns:
-        (39,) float64; columns 33 to 39 are NaN.
+        (n, 39) float64; columns 33 to 39 are NaN.
     """
+    return np.array([_cells(each, display, stimulus) for each in samples]).reshape(-1, EYE_COLUMN_COUNT)
+
+
+def _cells(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> tuple[float, ...]:
     left = _completed(sample.left, display) if sample.left.valid else _BLANK_EYE
     right = _completed(sample.right, display) if sample.right.valid else _BLANK_EYE
     combined = left.gaze_px if math.isnan(right.gaze_px[0]) else right.gaze_px
     if not (math.isnan(left.gaze_px[0]) or math.isnan(right.gaze_px[0])):
         (left_x, left_y), (right_x, right_y) = left.gaze_px, right.gaze_px
         combined = ((left_x + right_x) / 2, (left_y + right_y) / 2)
-    cells = (
+    return (
         *combined, *left.gaze_px, *right.gaze_px, *left.direction, *right.direction, left.pupil_mm, right.pupil_mm,
         float(left.valid), float(right.valid), *left.position_mm, *right.position_mm, *left.gaze_mm, *right.gaze_mm,
         *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus), *_NO_EVENT,
     )  # fmt: skip
-    return np.array(cells, np.float64)
 
 
 def eye_reading(row: Sequence[float], eye: int, valid: bool) -> EyeReading:
-    """An eye (0 left, 1 right) of a row of 39 cells, the inverse of `raw_row`."""
+    """An eye (0 left, 1 right) of a row of 39 cells, the inverse of `raw_rows`."""
     gaze_px, gaze_mm, direction, position = (row[pair[eye]] for pair in (GAZE_PX, GAZE_MM, DIRECTION, POSITION))
     (gaze_x, gaze_y), (x_mm, y_mm) = gaze_px, gaze_mm
     (ray_x, ray_y, ray_z), (x, y, z) = direction, position
@@ -74,13 +76,13 @@ def eye_reading(row: Sequence[float], eye: int, valid: bool) -> EyeReading:
     return EyeReading((gaze_x, gaze_y), (x_mm, y_mm), (ray_x, ray_y, ray_z), (x, y, z), pupil_mm=pupil_mm, valid=valid)
 
 
-def network_row(cells: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(39,) float32 for the network, from the cells of `raw_row`: missing ones are 0."""
+def network_rows(cells: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(n, 39) float32 for the network, from the cells of `raw_rows`: missing ones are 0."""
     return np.where(np.isfinite(cells), cells, 0.0).astype(np.float32)
 
 
 def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
-    """Keys of the columns that no row of (n, 39) from `raw_row` fills, without columns 33 to 39, which are computed."""
+    """Keys of the columns that no row of (n, 39) from `raw_rows` fills, but for 33 to 39, which are computed."""
     empty: NDArray[np.bool_] = np.all(np.isnan(rows), axis=0)
     empty[EVENTS] = False
     return tuple(key for key, missing in zip(COLUMN_KEYS, empty, strict=True) if missing)
@@ -238,7 +240,7 @@ class EyeStream:
         self._capacity = capacity
         self._period_ns = round(NANOSECONDS / rate_hz) if rate_hz > 0 else 0
         self._capacity_ns = capacity * self._period_ns
-        self._most = max(capacity, ceil(self._capacity_ns / NANOSECONDS * PLAUSIBLE_RATES_HZ[1]))
+        self._most = max(capacity, math.ceil(self._capacity_ns / NANOSECONDS * PLAUSIBLE_RATES_HZ[1]))
         self._events = events
         self._rows = np.zeros((capacity, EYE_COLUMN_COUNT), np.float32)
         self._times_ns = np.zeros(capacity, np.int64)
@@ -276,8 +278,7 @@ class EyeStream:
         alone = times_ns <= newest_ns  # rows that `append` refuses, or fills a gap before
         if self._period_ns:
             alone |= times_ns - 1 - newest_ns >= _GAP_PERIODS * self._period_ns
-        if not self._count:
-            alone[:1] = True
+        alone[: not self._count] = True
         at = 0
         for stop in [*np.flatnonzero(alone).tolist(), len(rows)]:
             while at < stop and not self._count >= self._capacity < self._most:

@@ -48,7 +48,7 @@ def run_core(session: Session, hops: int, options: BaselineOptions) -> tuple[lis
         while tick * STEP_NS <= end_ns:
             at_ns = tick * STEP_NS
             pupil = (3.0, 3.1, 3.5)[tick % 3] + (0.4 if at_ns > 10 * HOP_NS else 0.0)
-            core.on_sample(with_pupils(at_ns, pupil, pupil + 0.2))
+            core.on_samples([with_pupils(at_ns, pupil, pupil + 0.2)])
             tick += 1
         while frame * NANOSECONDS // FPS <= end_ns:
             at_ns = frame * NANOSECONDS // FPS

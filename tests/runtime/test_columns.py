@@ -17,7 +17,7 @@ from emer_edge.runtime.evidence import UNWATCHED, ColumnWatch
 from emer_edge.runtime.pipeline import PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.session import Session
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 DISPLAY = Display()
 WHOLE = StimulusRect.whole(DISPLAY)
@@ -43,7 +43,7 @@ def watch(
     watching = ColumnWatch(quantiles, display)
     for sample in map(change, samples(eyes)):
         if sample.left.valid or sample.right.valid:
-            watching.add(raw_row(sample, display, StimulusRect.whole(display)), sample.stamp_ns)
+            watching.add(raw_rows([sample], display, StimulusRect.whole(display))[0], sample.stamp_ns)
             for fault in watching.faults:
                 found.setdefault(fault.key, (sample.stamp_ns * 1e-9, fault.text))
     return watching, found
@@ -198,7 +198,7 @@ def test_another_display_is_a_note(quantiles: dict[str, tuple[float, ...]]) -> N
 def test_the_rate_does_not_matter(rate_hz: int, quantiles: dict[str, tuple[float, ...]]) -> None:
     eyes = eyes_of(3)
     watching = ColumnWatch(quantiles, DISPLAY)
-    rows = [raw_row(FAULTS["metres"][0](each), DISPLAY, WHOLE) for each in samples(eyes) if each.left.valid]
+    rows = raw_rows([FAULTS["metres"][0](each) for each in samples(eyes) if each.left.valid], DISPLAY, WHOLE)
     for at in range(9 * rate_hz):
         watching.add(rows[at * 120 // rate_hz % len(rows)], at * 1_000_000_000 // rate_hz)
     assert [each.key for each in watching.faults] == ["position unit"]
@@ -214,7 +214,7 @@ def test_a_run_says_it_once_and_notes_it_while_it_lasts(
     wrong, hop_ns = FAULTS["metres"][0], core.evidence.spec.hop_ns
     noted: list[bool] = []
     for sample in samples(eyes_of(0, seconds=30.0)):
-        core.on_sample(wrong(sample) if sample.stamp_ns < 12e9 else sample)
+        core.on_samples([wrong(sample) if sample.stamp_ns < 12e9 else sample])
         if sample.stamp_ns >= (len(noted) + 1) * hop_ns:
             notes = Stepper(session).step([core], (len(noted) + 1) * hop_ns)[0].notes
             noted.append(any("metres?" in each for each in notes))

@@ -78,13 +78,13 @@ def test_a_silent_source_is_named(evidence: Evidence) -> None:
 
 def test_columns_that_nobody_fills_are_named(evidence: Evidence) -> None:
     bare = EyeReading(gaze_px=(100.0, 100.0), valid=True)
-    evidence.on_sample(TrackerSample(None, 1, 1, EyeReading(), EyeReading()))
+    evidence.on_samples([TrackerSample(None, 1, 1, EyeReading(), EyeReading())])
     assert evidence.cut(300 * MS).degraded == ()  # nobody has looked yet
-    evidence.on_sample(TrackerSample(None, 2 * MS, 2 * MS, bare, bare))
+    evidence.on_samples([TrackerSample(None, 2 * MS, 2 * MS, bare, bare)])
     named = evidence.cut(600 * MS).degraded
     assert "Pupil diameter left [mm]" in named
     assert "Gaze point X [DACS px]" not in named
-    evidence.on_sample(sample(3 * MS))
+    evidence.on_samples([sample(3 * MS)])
     assert evidence.cut(900 * MS).degraded == ()
 
 
@@ -94,7 +94,7 @@ def test_what_a_tracker_does_not_fill_is_said_once_and_soon(session: Session) ->
     bare = EyeReading(gaze_px=(100.0, 100.0), position_mm=(230.0, 110.0, 620.0), valid=True)
     for number in range(round(3 * RATE_HZ)):
         stamp_ns = round(number / RATE_HZ * 1e9)
-        evidence.on_sample(TrackerSample(None, stamp_ns, stamp_ns, bare, bare))
+        evidence.on_samples([TrackerSample(None, stamp_ns, stamp_ns, bare, bare)])
         if number % 36 == 0 and number:
             evidence.cut(stamp_ns)
     assert said == ["the tracker does not fill 2 of the 39 eye columns: pupil diameter; they stay 0"]

@@ -49,7 +49,7 @@ from emer_edge.runtime.ring import Bell
 from emer_edge.runtime.session import Session
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.signals.rows import EyeStream, network_row, raw_row
+from emer_edge.signals.rows import EyeStream, network_rows, raw_rows
 
 HOP_NS = WINDOW.hop_ns
 FAST = TrackerOptions(pace="fast", offset_ms=0.0)
@@ -132,8 +132,8 @@ def test_a_result_is_the_whole_window_of_its_evidence(
     stream = EyeStream(2000, RATE_HZ)
     display = Display()
     for sample in open_tracker(str(tracker), FAST):
-        cells = raw_row(sample, display, StimulusRect.whole(display))
-        stream.append(network_row(cells), sample.stamp_ns, sample.left.valid or sample.right.valid)
+        cells = raw_rows([sample], display, StimulusRect.whole(display))
+        stream.append(network_rows(cells)[0], sample.stamp_ns, sample.left.valid or sample.right.valid)
     eye = stream.window(end_ns, WINDOW)
     expected = session.predict(stack_faces(crops)[None], eye.eye[None], eye.gaze[None])
     (result,) = [each for each in replayed if each.end_ns == end_ns]

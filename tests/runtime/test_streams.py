@@ -42,7 +42,7 @@ def fed(core: PipelineCore, place: tuple[int, int], until_ns: int, from_ns: int 
     for index in range(round(until_ns / 1e9 * RATE_HZ) + 1):
         stamp_ns = round(index * 1e9 / RATE_HZ)
         if from_ns < stamp_ns <= until_ns:
-            core.on_sample(sample(stamp_ns))
+            core.on_samples([sample(stamp_ns)])
 
 
 class CountingSession:

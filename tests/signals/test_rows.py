@@ -7,7 +7,7 @@ import pytest
 
 from emer_edge.core.columns import COLUMN_KEYS, column_words
 from emer_edge.core.samples import Display, EyeReading, StimulusRect, TrackerSample
-from emer_edge.signals.rows import network_row, raw_row, unfilled_columns
+from emer_edge.signals.rows import network_rows, raw_rows, unfilled_columns
 
 DISPLAY = Display(1920, 1080, 527.0, 296.0)
 WHOLE = StimulusRect.whole(DISPLAY)
@@ -19,33 +19,33 @@ def sample(left: EyeReading, right: EyeReading) -> TrackerSample:
 
 def test_millimetres_pixels_and_direction_are_derived_from_each_other() -> None:
     eye = EyeReading(gaze_px=(960, 540), position_mm=(263.5, 148.0, 650.0), pupil_mm=3.5, valid=True)
-    row = raw_row(sample(eye, eye), DISPLAY, WHOLE)
+    row = raw_rows([sample(eye, eye)], DISPLAY, WHOLE)[0]
     assert row[22:24] == pytest.approx((263.5, 148.0))
     assert row[6:9] == pytest.approx((0, 0, -1))
     assert row[26:28] == pytest.approx((0.5, 0.5))
     back = EyeReading(gaze_mm=(263.5, 148.0), valid=True)
-    assert raw_row(sample(back, back), DISPLAY, WHOLE)[0:2] == pytest.approx((960, 540))
+    assert raw_rows([sample(back, back)], DISPLAY, WHOLE)[0, 0:2] == pytest.approx((960, 540))
 
 
 def test_an_eye_that_is_not_valid_is_blank_and_the_other_speaks_for_both() -> None:
     good = EyeReading(gaze_px=(100, 200), valid=True)
     bad = EyeReading(gaze_px=(900, 900), valid=False)
-    row = network_row(raw_row(sample(good, bad), DISPLAY, WHOLE))
+    row = network_rows(raw_rows([sample(good, bad)], DISPLAY, WHOLE))[0]
     assert row.dtype == np.float32
     assert row[0:6].tolist() == [100, 200, 100, 200, 0, 0]
     assert row[14:16].tolist() == [1, 0]
-    assert not network_row(raw_row(sample(bad, bad), DISPLAY, WHOLE)).any()
+    assert not network_rows(raw_rows([sample(bad, bad)], DISPLAY, WHOLE)).any()
 
 
 def test_mcs_is_relative_to_the_stimulus() -> None:
     eye = EyeReading(gaze_px=(300, 200), valid=True)
-    row = raw_row(sample(eye, eye), DISPLAY, StimulusRect(100, 100, 400, 200))
+    row = raw_rows([sample(eye, eye)], DISPLAY, StimulusRect(100, 100, 400, 200))[0]
     assert row[26:28] == pytest.approx((0.5, 0.5))
 
 
 def test_columns_that_a_tracker_never_fills_are_named() -> None:
     eye = EyeReading(gaze_px=(300, 200), valid=True)
-    names = unfilled_columns(np.stack([raw_row(sample(eye, eye), DISPLAY, WHOLE)] * 3))
+    names = unfilled_columns(raw_rows([sample(eye, eye)] * 3, DISPLAY, WHOLE))
     assert "Pupil diameter left [mm]" in names
     assert "Eye position right Z [DACS mm]" in names
     assert not [name for name in names if name.startswith(("Gaze point", "Eye movement", "Validity"))]
@@ -53,7 +53,7 @@ def test_columns_that_a_tracker_never_fills_are_named() -> None:
 
 def test_infinite_numbers_do_not_reach_the_network() -> None:
     eye = EyeReading(gaze_px=(math.inf, 2.0), pupil_mm=-math.inf, valid=True)
-    assert np.isfinite(network_row(raw_row(sample(eye, eye), DISPLAY, WHOLE))).all()
+    assert np.isfinite(network_rows(raw_rows([sample(eye, eye)], DISPLAY, WHOLE))).all()
 
 
 LAPTOP = Display(1366, 768, 344.0, 194.0)
@@ -74,7 +74,7 @@ def test_every_column_that_a_gaze_point_and_an_eye_give_is_filled(display: Displ
                 valid=True,
             )
         )
-    row = raw_row(sample(*eyes), display, stimulus)
+    row = raw_rows([sample(*eyes)], display, stimulus)[0]
     assert unfilled_columns(row[None]) == ("Pupil diameter left [mm]", "Pupil diameter right [mm]")
     assert row[22:26] == pytest.approx((0.75 * display.width_mm, 0.25 * display.height_mm) * 2)
     assert row[26:32] == pytest.approx((1.0, 0.25) * 3)
@@ -88,17 +88,17 @@ def test_the_gaze_point_is_where_the_gaze_direction_meets_the_display() -> None:
     ray = np.array([300.0, 100.0, 0.0]) - position
     unit = tuple(float(part) for part in ray / np.linalg.norm(ray))
     eye = EyeReading(direction=unit, position_mm=position, valid=True)  # type: ignore[arg-type]
-    row = raw_row(sample(eye, eye), DISPLAY, WHOLE)
+    row = raw_rows([sample(eye, eye)], DISPLAY, WHOLE)[0]
     assert row[22:24] == pytest.approx((300.0, 100.0))
     assert row[2:4] == pytest.approx((300.0 * 1920 / 527, 100.0 * 1080 / 296))
     away = EyeReading(direction=(0.0, 0.0, 1.0), position_mm=position, valid=True)
-    assert np.isnan(raw_row(sample(away, away), DISPLAY, WHOLE)[:6]).all()
+    assert np.isnan(raw_rows([sample(away, away)], DISPLAY, WHOLE)[0, :6]).all()
 
 
 def test_directions_that_a_tracker_gives_are_kept() -> None:
     given = (0.6, 0.0, -0.8)
     eye = EyeReading(gaze_px=(10, 10), direction=given, position_mm=(0.0, 0.0, 600.0), valid=True)
-    assert raw_row(sample(eye, eye), DISPLAY, WHOLE)[6:9] == pytest.approx(given)
+    assert raw_rows([sample(eye, eye)], DISPLAY, WHOLE)[0, 6:9] == pytest.approx(given)
 
 
 def test_a_display_is_read_as_a_user_writes_it() -> None:

@@ -152,7 +152,6 @@ def _written(write: partial[None], plans: list[ClipPlan], workers: int | None) -
 
 def _write_clip(root: Path, seed: int, frames: int, plan: ClipPlan) -> None:
     cv2 = import_cv2()
-    cv2.setNumThreads(1)
     folder = root / "face" / f"set{plan.fold}" / plan.name
     folder.mkdir()
     for number, image in enumerate(clip_faces(plan, seed, frames), start=1):

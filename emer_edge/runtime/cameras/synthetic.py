@@ -51,7 +51,6 @@ class SyntheticGrabber(Grabber):
 
     def __init__(self, fps: float, size_px: tuple[int, int], seed: int) -> None:
         self._cv2 = import_cv2()
-        self._cv2.setNumThreads(1)
         self.fps = fps
         self._size_px = size_px
         self._seed = seed

@@ -5,9 +5,8 @@ cut by landmarks of its own frame and is at most a frame old when its window end
 place only; once a second, after a loss, and while another face is near, a look sees the whole image.
 
 Without a given n it is every fifth frame, and those in mid-hop are passed over while the face is calm: they feed no
-crop. Whether it has stayed in its place shows at the hop's end; where it has not, the frames that were passed over are
-looked at first, so that the crop is the one that looks at all of them give. A calm face's whole image is seen in
-mid-hop, where that delays no step, and after a miss the next frame is looked at, too.
+crop. Where it isn't found near its place at the hop's end, they are looked at first. A calm face's whole image is seen
+in mid-hop, where that delays no step, and after a miss the next frame is looked at, too.
 
 What is seen depends on the frames alone, never on the steps that are taken meanwhile: a finder may run in a thread of
 its own, and a replay of the same frames sees the same.
@@ -49,7 +48,6 @@ from emer_edge.runtime.say import Say
 # Pixels of the crop. Over 40 looks at a still face with strong sensor noise (4 grey levels) landmarks ranged over up to
 # 1.45 px when each look was drawn by the last one, over up to 0.80 px with this.
 _MOVED_PX: Final = 2.5
-_STAYED_PX: Final = 2.0  # with noise, not moved in any look before
 _SAME_PLACE: Final = 0.5
 
 
@@ -68,7 +66,7 @@ class SteadyLook:
     def __init__(self, detector: FaceDetector, template_px: NDArray[np.float32]) -> None:
         self._detector, self._template = detector, template_px
         self._anchor: Face | None = None
-        self._tried: tuple[NDArray[np.uint8], Face, Face | None] | None = None  # image, anchor, what `stays` found
+        self._tried: tuple[NDArray[np.uint8], Face, Face | None] | None = None  # image, anchor, what `there` found
 
     def start(self, image: NDArray[np.uint8], face: Face) -> Face:
         """Give a face from a look at the whole image (H, W, 3) the landmarks of near looks."""
@@ -95,13 +93,13 @@ class SteadyLook:
         self._anchor = self._detector.again(image, face, self._template) or face
         return self._anchor
 
-    def stays(self, image: NDArray[np.uint8]) -> bool:
-        """Whether the face is where it was; the next question about the same image then costs no look."""
+    def there(self, image: NDArray[np.uint8]) -> bool:
+        """Whether the face is near where it was; the next question about the same image then costs no look."""
         if self._anchor is None:
             return False
         face = self._detector.again(image, self._anchor, self._template)
         self._tried = image, self._anchor, face
-        return face is not None and self._off_px(face, self._anchor) <= _STAYED_PX
+        return face is not None
 
     def _off_px(self, face: Face, anchor: Face) -> float:
         scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
@@ -111,7 +109,7 @@ class SteadyLook:
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
 _CALM_NS: Final = 600_000_000  # between looks at a calm face: a hop, and a frame that came late
 _UNSURE: Final = 15  # per cent of a frame's period by which the next one may come late
-_DISTRUST_NS: Final = 30 * NANOSECONDS  # after a hop whose last frame was not known as such
+_DISTRUST_NS: Final = 10 * NANOSECONDS  # after a hop whose last frame was not known as such
 _GLANCED: Final = 0.15  # of the larger side: a face so large is found at half the size, and one of half its size, too
 _ROUNDING_NS: Final = 1_000  # of media times: the frame before the last must not count as the last
 
@@ -200,7 +198,7 @@ class FaceFinder:
         if passes:
             self._passed.append(frame)
             return None
-        if self._passed and not self._steady.stays(frame.image):
+        if self._passed and not self._steady.there(frame.image):
             self._calm = False
             for passed in self._passed:
                 with suppress(CameraError):  # one that can't be decoded shows nothing

@@ -131,9 +131,9 @@ class PipelineCore:
         """Take a camera frame, in order of time."""
         self.evidence.on_frame(frame)
 
-    def on_sample(self, sample: TrackerSample) -> None:
-        """Take a tracker sample, in order of time."""
-        self.evidence.on_sample(sample)
+    def on_samples(self, samples: Sequence[TrackerSample]) -> None:
+        """Take tracker samples, in order of time."""
+        self.evidence.on_samples(samples)
 
     def on_look(self, frame: Frame, look: Look | None) -> None:
         """Take a camera frame and what `evidence.faces.finder` has seen in it, in order of time."""

@@ -7,7 +7,7 @@ with them: a window holds one pass alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from emer_edge.core.errors import CameraError, DataError, TrackerError
@@ -29,7 +29,8 @@ _SAMPLES: Final = 4096
 _BEHIND_NS: Final = 100_000_000  # a frame this old is skipped where a newer one waits
 _NAP_S: Final = 0.1  # after which it is asked whether to stop
 _FAILED_LOOKS: Final = 10
-_TOGETHER_S: Final = 0.03  # that a tracker may let samples wait to be read together: less than the allowance
+_TOGETHER_S: Final = 0.1  # that a tracker may let samples wait to be read together, where no step needs them
+_READ_BY: Final = 0.6  # of the allowance, after a window's end
 
 
 class Intake:
@@ -93,7 +94,8 @@ class Intake:
         if self._tracker.absent or self._live is not None:
             del work["tracker"]
         if self._live is not None:
-            self._live.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS / 2)
+            self._live.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS * 2)
+            self._live.read_by_ns = self._read_by_ns
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
             for name, task in work.items()
@@ -138,12 +140,10 @@ class Intake:
         """Give the core what had arrived by `due_ns`; called by the thread that takes the steps."""
         if self._live is not None and self.failure is None:
             try:
-                for sample in self._live.take_until(due_ns):
-                    self._on_sample(sample)
+                self._on_samples(self._live.take_until(due_ns))
             except TrackerError as error:
                 self.failure = error
-        for sample in self._samples.take_while(lambda sample: sample.arrival_ns <= due_ns):
-            self.core.on_sample(sample)
+        self.core.on_samples(self._samples.take_while(lambda sample: sample.arrival_ns <= due_ns))
         for frame, look in self.looks.take_while(lambda pair: pair[0].arrival_ns <= due_ns):
             self.core.on_look(frame, look)
 
@@ -173,6 +173,12 @@ class Intake:
         """What closes each source, which ends the threads; it may take a while."""
         return {"camera": self._camera.close, "tracker": self._tracker.close}
 
+    def _read_by_ns(self, now_ns: int) -> int:
+        """When samples are to be read next, so that each step has those of its window."""
+        evidence = self.core.evidence
+        first_ns = evidence.origin_ns + round(_READ_BY * evidence.allowance_ns)
+        return now_ns + evidence.spec.hop_ns - (now_ns - first_ns) % evidence.spec.hop_ns
+
     def _on_frame(self, frame: Frame) -> None:
         self.frames += 1
         self._watch.heard("camera", frame.arrival_ns - frame.stamp_ns + self._camera.lag_ns)
@@ -180,8 +186,18 @@ class Intake:
 
     def _on_sample(self, sample: TrackerSample) -> None:
         self.samples += 1
-        self._watch.heard("tracker", sample.arrival_ns - sample.stamp_ns + self._tracker.lag_ns)
+        self._heard_tracker(sample)
         self._samples.put(sample, ring=False)  # waking the step for each would cost more than they do
+
+    def _on_samples(self, samples: Sequence[TrackerSample]) -> None:
+        """Take those of a live tracker's own ring."""
+        if samples:
+            self.samples += len(samples)
+            self._heard_tracker(samples[-1])
+            self.core.on_samples(samples)
+
+    def _heard_tracker(self, sample: TrackerSample) -> None:
+        self._watch.heard("tracker", sample.arrival_ns - sample.stamp_ns + self._tracker.lag_ns)
 
     def _excused(self) -> frozenset[str]:
         """Sources that are silent for a known reason."""

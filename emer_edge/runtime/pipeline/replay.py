@@ -99,7 +99,7 @@ class Replay:
                 if self._frame is None:
                     self._end(frame.stamp_ns + self._periods_ns[0])
             elif sample is not None and sample.arrival_ns <= due_ns:
-                self._evidence.on_sample(sample)
+                self._evidence.on_samples([sample])
                 self.samples += 1
                 self._sample = next(self._samples, None)
                 if self._sample is None:

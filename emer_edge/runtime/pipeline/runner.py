@@ -26,7 +26,7 @@ from emer_edge.runtime.ring import Bell, Clock, Ring
 from emer_edge.runtime.say import Say
 
 _STEPS: Final = 16  # whose results wait for their reader
-_NAP_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
+_NAP_S: Final = 0.25  # so that a stop asked for by a signal handler, which may not ring, is seen
 _LEAD_NS: Final = 5_000_000  # before a step is due, what waits is worked off: the step is left with little
 
 

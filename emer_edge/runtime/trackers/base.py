@@ -7,14 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, StimulusRect, TrackerSample
 from emer_edge.runtime.address import Address
 from emer_edge.runtime.clock import ClockReport
 from emer_edge.runtime.drivers import Driver, Sensor
 from emer_edge.runtime.say import Say, say_to_log
-from emer_edge.signals.rows import raw_row, unfilled_columns
+from emer_edge.signals.rows import raw_rows, unfilled_columns
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,5 @@ def unfilled_by(fields: set[str], display: Display) -> tuple[str, ...]:
             valid=True,
         )
 
-    row = raw_row(
-        TrackerSample(None, 0, 0, left=full("left"), right=full("right")), display, StimulusRect.whole(display)
-    )
-    return unfilled_columns(row[np.newaxis])
+    sample = TrackerSample(None, 0, 0, left=full("left"), right=full("right"))
+    return unfilled_columns(raw_rows([sample], display, StimulusRect.whole(display)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from itertools import cycle
 from typing import Final
 
@@ -63,11 +64,13 @@ class LiveTracker(Tracker):
         mapper: the clock mapping, for its drift, residual and resets.
         counters: what became of the device's data.
         together_s: how long samples may wait to be read together, which takes much less time than one by one.
+        read_by_ns: host time -> the next moment by which all that wait are to be read; None: there is none.
     """
 
     live = True
     synchronised = True
     together_s = 0.0
+    read_by_ns: Callable[[int], int] | None = None
 
     def __init__(self, address: Address, options: TrackerOptions, where: str, mapper: Clock | None = None) -> None:
         rate_hz = address.number("rate", *RATE_RANGE_HZ)
@@ -247,7 +250,10 @@ class LiveTracker(Tracker):
         if self._resets != self.mapper.resets or not self._understood() or known_ns > _MEASURED_ANEW_NS:
             self._resets, self._settled_ns, self._delays_ns = self.mapper.resets, now_ns, (0, 0)
         elif self.clock == "device" and known_ns > SETTLING_NS and self._delays_ns[0] <= _QUIET_NS * self._delays_ns[1]:
-            time.sleep(next(self._pauses) * self.together_s)
+            pause_s = next(self._pauses) * self.together_s
+            if self.read_by_ns is not None:
+                pause_s = min(pause_s, (self.read_by_ns(now_ns) - now_ns) / NANOSECONDS)
+            time.sleep(pause_s)
 
     def _believed(self, sample: TrackerSample) -> int | None:
         """The device's stamp of a sample; None where it has none, or its clock has turned out to be wrong."""

@@ -19,12 +19,12 @@ from emer_edge.core.columns import GAZE_POINT, POSITION
 from emer_edge.core.errors import ConfigurationError, TrackerError
 from emer_edge.core.samples import Display, StimulusRect, TrackerSample
 from emer_edge.core.session_facts import TargetMeasure, Validation
-from emer_edge.core.window import EYE_COLUMN_COUNT, NANOSECONDS
+from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
 from emer_edge.runtime.validation.present import Presenter
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 ASSUMED_DISTANCE_MM: Final = 650.0
 """Eye to display where the tracker does not say: what makers of remote trackers ask for."""
@@ -140,7 +140,7 @@ def measure_target(
         The measure, and the (3,) median eye position in DACS mm, NaN where the tracker does not say it.
     """
     stimulus = StimulusRect.whole(display)
-    rows = np.array([raw_row(sample, display, stimulus) for sample in samples]).reshape(-1, EYE_COLUMN_COUNT)
+    rows = raw_rows(samples, display, stimulus)
     seen = rows[~np.isnan(rows[:, 0])] if len(rows) else rows
     x_px, y_px = target_px
     expected = max(expected, len(samples))

@@ -9,7 +9,7 @@ from emer_edge.core.heads import EMOTIONS
 from emer_edge.core.samples import StimulusRect
 from emer_edge.data.synth.eyes import DISPLAY, RATE_HZ, EyeTraits, SyntheticEyes, generate, samples
 from emer_edge.data.synth.gaze import scan
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def fear() -> SyntheticEyes:
 
 def test_the_columns_agree_with_each_other(fear: SyntheticEyes) -> None:
     """Laid out anew from the tracker's samples, columns 1 to 32 are the sheet's to its last digit."""
-    rebuilt = np.array([raw_row(sample, DISPLAY, StimulusRect.whole(DISPLAY)) for sample in samples(fear)])
+    rebuilt = raw_rows(list(samples(fear)), DISPLAY, StimulusRect.whole(DISPLAY))
     assert np.array_equal(np.isnan(rebuilt[:, :32]), np.isnan(fear.cells[:, :32]))
     tolerance = np.repeat([0.51, 1e-5, 1e-3, 1e-9, 1e-2, 1e-2, 1e-3], [6, 6, 2, 2, 6, 4, 6])
     assert np.all(np.nan_to_num(np.abs(rebuilt[:, :32] - fear.cells[:, :32])) <= tolerance)

@@ -14,7 +14,7 @@ from emer_edge.core.samples import MISSING_2, MISSING_3, Display, EyeReading, St
 from emer_edge.data.synth.eyes import SyntheticEyes, generate
 from emer_edge.runtime.trackers import open_tracker
 from emer_edge.runtime.trackers.base import TrackerOptions
-from emer_edge.signals.rows import raw_row
+from emer_edge.signals.rows import raw_rows
 
 DISPLAY = Display()
 WHOLE = StimulusRect.whole(DISPLAY)
@@ -76,7 +76,7 @@ def test_columns_1_to_32_come_back(
     column: EyeColumn, derived: bool, eyes: SyntheticEyes, samples: list[TrackerSample]
 ) -> None:
     sent = [as_sent(sample) for sample in samples] if derived else samples
-    live = np.array([raw_row(sample, DISPLAY, WHOLE)[column.number - 1] for sample in sent])
+    live = raw_rows(sent, DISPLAY, WHOLE)[:, column.number - 1]
     sheet = eyes.cells[:, column.number - 1]
     np.testing.assert_array_equal(np.isnan(live), np.isnan(sheet))
     assert np.nanmax(np.abs(live - sheet)) <= tolerance(column, derived)
