@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ _SAVED_EVERY_S: Final = 60.0
 _JUDGED_EVERY: Final = 200  # batches
 _JUDGED_ON: Final = 300  # held-out renders, while it runs
 _SCALED_ON: Final = 256  # training crops that losses are scaled by
-_FITTED_ON: Final = 1000  # training crops that the read-out is fitted on in the end
+_FITTED_ON: Final = 4000  # training crops for the read-out in the end: with 1,000, 256 weights each are mostly noise
 _HINTS: Final = (0.5, 0.7, 1.0)
 _LARGEST_GRADIENT: Final = 5.0
 _TURNED: Final = 128  # most outputs of a kernel that Muon steps: beyond, its steps cost more than they save
@@ -178,9 +178,8 @@ class Distillation:
             network: maps faces (n, 3, 112, 112) to features (n, k).
         """
         network.eval()
-        crops = self._crops()
-        features = torch.cat([network(faces) for faces in crops])
-        readout = fitted_readout(features, torch.cat([self.teacher(faces)[0] for faces in crops]))
+        seen = [(network(faces), self.teacher(faces)[0]) for faces in self._crops()]
+        readout = fitted_readout(torch.cat([own for own, _ in seen]), torch.cat([wanted for _, wanted in seen]))
         return self._judge(lambda faces: readout(network(faces)), len(self._held_out))
 
     @torch.no_grad()
@@ -194,9 +193,9 @@ class Distillation:
         same = (classes.argmax(1) == wanted.argmax(1)).float().mean()
         return Judgement(len(guess), explained(guess, truth), float(same), float(kullback_leibler(classes, wanted)))
 
-    def _crops(self) -> list[Tensor]:
+    def _crops(self) -> Iterator[Tensor]:
         """Training crops that no step has seen."""
-        return [self._faces(at, _AT_ONCE, stream=2) for at in range(_FITTED_ON // _AT_ONCE)]
+        return (self._faces(at, _AT_ONCE, stream=2) for at in range(_FITTED_ON // _AT_ONCE))
 
     def _faces(self, batch: int, count: int = _BATCH, stream: int = 1) -> Tensor:
         """The crops of a batch: they depend on its number alone, so that a run that goes on sees what it would have."""
