@@ -213,11 +213,14 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
         for thread, (what, used_ns) in threads.items():
             earlier = before[pid].get(thread, ("", 0))[1]
             spent[what if pid == process.pid else f"child {watched[pid]}"] += (used_ns - earlier) * 1e-6 / lasted_s
-    lines = [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()[already:]]
+    lines = [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()]
+    opened = {line.get("stream"): line["dropped"] for line in lines[:already]}  # lost while the others opened
+    lines = lines[already:]
     read = [line for line in lines if line["state"] == "ok"]
     if not read:
         sys.exit(f"no result of a whole window: {(place / 'said').read_text()[-2000:]}")
     newest = {line.get("stream"): line["dropped"] for line in lines}
+    newest = {who: dict(Counter(lost) - Counter(opened.get(who, {}))) for who, lost in newest.items()}
     late = sum(dropped.get("frames after their step", 0) for dropped in newest.values())
     return {
         "cpu_ms_a_second": sum(spent.values()),
