@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.common import Floor, conclude, parser, show
 from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock
-from emer_edge.runtime.trackers.live_tracker import PAUSES, SETTLING_NS
+from emer_edge.runtime.trackers.live_tracker import PAUSES, SETTLING_NS, TOGETHER_S
 
 RATE_HZ, SECONDS, RESET_S = 120.0, 60, 30
 DRIFTS_PPM = (100.0, -100.0)
@@ -22,7 +22,6 @@ JITTER_NS = 20e6
 ASKED_HZ = 5.0
 QUIET_NS = 2e6
 """Mean jitter of a link whose samples are read together; most that a driver takes for quiet."""
-TOGETHER_NS = 100e6
 
 
 def main() -> int:
@@ -106,7 +105,7 @@ def read_together(arrival_ns: np.ndarray, unsure_ns: tuple[float, ...]) -> np.nd
     at, now_ns, pauses = 0, int(arrival_ns[0]), cycle(PAUSES)
     while at < len(arrival_ns):
         if not any(0 <= now_ns - since_ns <= SETTLING_NS for since_ns in unsure_ns):
-            now_ns += round(next(pauses) * TOGETHER_NS)
+            now_ns += round(next(pauses) * TOGETHER_S * 1e9)
         now_ns = max(now_ns, int(arrival_ns[at]))
         until = int(np.searchsorted(arrival_ns, now_ns, side="right"))
         read_ns[at:until] = now_ns

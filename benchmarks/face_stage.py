@@ -46,8 +46,6 @@ def main() -> int:
     made.add_argument("--video", type=Path, help="a video of a face; a synthetic recording by default")
     made.add_argument("--frames", type=int, default=1200, help="frames to show; a shorter video is repeated")
     arguments = made.parse_args()
-    cv2 = import_cv2()
-    cv2.setNumThreads(1)
     with workshop(arguments.work) as shop:
         bundle = load_bundle(arguments.bundle or shop.bundle("int8"))
         video = arguments.video or shop.recording(45) / "video.avi"

@@ -45,7 +45,6 @@ STAGES = {
     "wait": "emer_edge.runtime.trackers.live_tracker:LiveTracker._gather",
     "decode": "emer_edge.runtime.trackers.formats.emer:EmerDecoder.feed",
     "put": "emer_edge.runtime.trackers.live_tracker:LiveTracker._put",
-    "map": "emer_edge.runtime.clock:ClockMapper.map",
     "samples": "emer_edge.runtime.evidence:Evidence.on_samples",
     "39 columns": "emer_edge.signals.rows:raw_rows",
     "network rows": "emer_edge.signals.rows:network_rows",

@@ -43,6 +43,7 @@ _SAVED_EVERY_S: Final = 60.0
 _JUDGED_EVERY: Final = 200  # batches
 _JUDGED_ON: Final = 300  # held-out renders, while it runs
 _SCALED_ON: Final = 256  # training crops that losses are scaled by
+_EVENED_ON: Final = 1000  # training crops
 _FITTED_ON: Final = 4000  # training crops for the read-out in the end: with 1,000, 256 weights each are mostly noise
 _HINTS: Final = (0.5, 0.7, 1.0)
 _LARGEST_GRADIENT: Final = 5.0
@@ -166,7 +167,7 @@ class Distillation:
     def evened(self) -> Student:
         """The average, with features that vary about alike."""
         student = copy.deepcopy(self.average).eval()
-        features = torch.cat([student(faces)[1] for faces in self._crops()])
+        features = torch.cat([student(faces)[1] for faces in self._crops(_EVENED_ON)])
         student.even(features.std(0))
         return student
 
@@ -178,7 +179,7 @@ class Distillation:
             network: maps faces (n, 3, 112, 112) to features (n, k).
         """
         network.eval()
-        seen = [(network(faces), self.teacher(faces)[0]) for faces in self._crops()]
+        seen = [(network(faces), self.teacher(faces)[0]) for faces in self._crops(_FITTED_ON)]
         readout = fitted_readout(torch.cat([own for own, _ in seen]), torch.cat([wanted for _, wanted in seen]))
         return self._judge(lambda faces: readout(network(faces)), len(self._held_out))
 
@@ -193,9 +194,9 @@ class Distillation:
         same = (classes.argmax(1) == wanted.argmax(1)).float().mean()
         return Judgement(len(guess), explained(guess, truth), float(same), float(kullback_leibler(classes, wanted)))
 
-    def _crops(self) -> Iterator[Tensor]:
+    def _crops(self, count: int) -> Iterator[Tensor]:
         """Training crops that no step has seen."""
-        return (self._faces(at, _AT_ONCE, stream=2) for at in range(_FITTED_ON // _AT_ONCE))
+        return (self._faces(at, _AT_ONCE, stream=2) for at in range(count // _AT_ONCE))
 
     def _faces(self, batch: int, count: int = _BATCH, stream: int = 1) -> Tensor:
         """The crops of a batch: they depend on its number alone, so that a run that goes on sees what it would have."""

@@ -168,6 +168,8 @@ class Evidence:
 
     def on_samples(self, samples: Sequence[TrackerSample]) -> None:
         """Take tracker samples, in order of time."""
+        if not samples:
+            return
         self.samples += len(samples)
         rows = raw_rows(samples, self._display, self._stimulus)
         seen = [sample.left.valid or sample.right.valid for sample in samples]

@@ -114,8 +114,9 @@ _SETTINGS: Final = {-8: 1, -3: 1 << 20}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHO
 
 def _keep_little() -> None:
     with suppress(OSError, AttributeError):  # another C library
+        library = ctypes.CDLL(None)
         for parameter, value in _SETTINGS.items():
-            ctypes.CDLL(None).mallopt(parameter, value)
+            library.mallopt(parameter, value)
 
 
 def play(

@@ -50,7 +50,7 @@ def raw_rows(samples: Sequence[TrackerSample], display: Display, stimulus: Stimu
     Returns:
         (n, 39) float64; columns 33 to 39 are NaN.
     """
-    return np.array([_cells(each, display, stimulus) for each in samples]).reshape(-1, EYE_COLUMN_COUNT)
+    return np.array([_cells(each, display, stimulus) for each in samples], np.float64).reshape(-1, EYE_COLUMN_COUNT)
 
 
 def _cells(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> tuple[float, ...]:
@@ -278,7 +278,7 @@ class EyeStream:
         alone = times_ns <= newest_ns  # rows that `append` refuses, or fills a gap before
         if self._period_ns:
             alone |= times_ns - 1 - newest_ns >= _GAP_PERIODS * self._period_ns
-        alone[: not self._count] = True
+        alone[:1] |= not self._count
         at = 0
         for stop in [*np.flatnonzero(alone).tolist(), len(rows)]:
             while at < stop and not self._count >= self._capacity < self._most:

@@ -21,7 +21,7 @@ from emer_edge.runtime.pipeline.core import PipelineCore
 from emer_edge.runtime.ring import Bell, Clock, FeedWatch, Ring
 from emer_edge.runtime.say import Say
 from emer_edge.runtime.trackers import Tracker
-from emer_edge.runtime.trackers.live_tracker import LiveTracker
+from emer_edge.runtime.trackers.live_tracker import TOGETHER_S, LiveTracker
 
 _FRAMES: Final = 16  # of which most are not looked at
 _LOOKS: Final = 64
@@ -29,7 +29,6 @@ _SAMPLES: Final = 4096
 _BEHIND_NS: Final = 100_000_000  # a frame this old is skipped where a newer one waits
 _NAP_S: Final = 0.1  # after which it is asked whether to stop
 _FAILED_LOOKS: Final = 10
-_TOGETHER_S: Final = 0.1  # that a tracker may let samples wait to be read together, where no step needs them
 _READ_BY: Final = 0.6  # of the allowance, after a window's end
 
 
@@ -94,7 +93,7 @@ class Intake:
         if self._tracker.absent or self._live is not None:
             del work["tracker"]
         if self._live is not None:
-            self._live.together_s = min(_TOGETHER_S, self.core.evidence.allowance_ns / NANOSECONDS * 2)
+            self._live.together_s = min(TOGETHER_S, 2 * self.core.evidence.allowance_ns / NANOSECONDS)
             self._live.read_by_ns = self._read_by_ns
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)

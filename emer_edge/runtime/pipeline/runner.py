@@ -27,6 +27,7 @@ from emer_edge.runtime.say import Say
 
 _STEPS: Final = 16  # whose results wait for their reader
 _NAP_S: Final = 0.25  # so that a stop asked for by a signal handler, which may not ring, is seen
+_BETWEEN_S: Final = 0.01  # between two questions whether files are open again
 _LEAD_NS: Final = 5_000_000  # before a step is due, what waits is worked off: the step is left with little
 
 
@@ -144,7 +145,7 @@ class LiveRunner:
                     raise no_result((one.frames, one.samples) for one in self._intakes)
                 return
             if not intakes:  # all are between two passes of their files
-                sleep(_NAP_S / 10)
+                sleep(_BETWEEN_S)
                 continue
             end_ns = min(ends_ns[intake] for intake in intakes)
             due_ns = end_ns + allowance_ns

@@ -40,6 +40,9 @@ SETTLING_NS: Final = 10 * NANOSECONDS
 
 _MEASURED_ANEW_NS: Final = 120 * NANOSECONDS
 _QUIET_NS: Final = 2_000_000  # mean delay of a link: with as much, stamps err by 1 ms where samples are read together
+TOGETHER_S: Final = 0.1
+"""How long samples may wait to be read together, where no step needs them."""
+
 PAUSES: Final = (1.0, 0.62, 0.86, 0.72, 0.94, 0.66, 0.80)
 """Shares of the longest pause between readings: with equal ones, samples could always come at the same time before."""
 
