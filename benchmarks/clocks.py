@@ -7,14 +7,13 @@ reads its samples together, as `LiveTracker` does once the mapping has settled.
 from __future__ import annotations
 
 import sys
-from itertools import cycle
 
 import numpy as np
 
 from benchmarks.common import Floor, conclude, parser, show
 from emer_edge.report.table import Cell, Column
 from emer_edge.runtime.clock import Clock, ClockMapper, TwoWayClock
-from emer_edge.runtime.trackers.live_tracker import PAUSES, SETTLING_NS, TOGETHER_S
+from emer_edge.runtime.trackers.live_tracker import SETTLING_NS, TOGETHER_S
 
 RATE_HZ, SECONDS, RESET_S = 120.0, 60, 30
 DRIFTS_PPM = (100.0, -100.0)
@@ -100,16 +99,16 @@ def run(
 
 
 def read_together(arrival_ns: np.ndarray, unsure_ns: tuple[float, ...]) -> np.ndarray:
-    """When samples are read by a driver that pauses between readings, but not for a while after some times."""
+    """When samples are read by a driver that pauses, but not for a while after some times; then reads one alone."""
     read_ns = arrival_ns.copy()
-    at, now_ns, pauses = 0, int(arrival_ns[0]), cycle(PAUSES)
+    at, now_ns = 0, int(arrival_ns[0])
     while at < len(arrival_ns):
         if not any(0 <= now_ns - since_ns <= SETTLING_NS for since_ns in unsure_ns):
-            now_ns += round(next(pauses) * TOGETHER_S * 1e9)
-        now_ns = max(now_ns, int(arrival_ns[at]))
-        until = int(np.searchsorted(arrival_ns, now_ns, side="right"))
-        read_ns[at:until] = now_ns
-        at = until
+            now_ns = max(now_ns + round(TOGETHER_S * 1e9), int(arrival_ns[at]))
+            until = int(np.searchsorted(arrival_ns, now_ns, side="right"))
+            read_ns[at:until], at = now_ns, until
+        if at < len(arrival_ns):
+            now_ns, at = max(now_ns, int(arrival_ns[at])), at + 1
     return read_ns
 
 

@@ -21,7 +21,7 @@ from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.say import Say
 
 _Item = TypeVar("_Item")
-_LONGEST_WAIT_S: Final = 0.1  # so that a stop asked for by a signal handler, which may not ring, is seen
+_LONGEST_WAIT_S: Final = 0.25  # so that a stop asked for by a signal handler, which may not ring, is seen
 _LAG_NS: Final = NANOSECONDS
 _SILENT_NS: Final = 5 * NANOSECONDS  # live drivers report first: after two seconds
 
@@ -75,7 +75,7 @@ class Ring(Generic[_Item]):
                 self._bell.notify_all()
 
     def take(self, wait_s: float = 0.0) -> _Item | None:
-        """Take the oldest item; None when there is none, after waiting for up to `wait_s` (and 0.1 s at most)."""
+        """Take the oldest item; None when there is none, after waiting for up to `wait_s` (and 0.25 s at most)."""
         with self._bell:
             if not self._count and wait_s > 0:
                 self._bell.wait(min(wait_s, _LONGEST_WAIT_S))

@@ -89,7 +89,7 @@ class _Seen:
 
     @classmethod
     def of(cls, cells: Floats) -> _Seen:
-        ordered = np.sort(cells, axis=0)  # missing cells go last
+        ordered = np.sort(np.ascontiguousarray(cells.T), axis=1).T  # columns lie together; missing cells go last
         counts = np.isfinite(cells).sum(axis=0)
         columns, last = np.arange(cells.shape[1]), np.maximum(counts - 1, 0)
         quartiles = []

@@ -8,6 +8,7 @@ the display, from an assumed distance: 2 atan(mm / 2 distance).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -62,11 +63,10 @@ def gaze_rays(rows: NDArray[np.float32], times_ns: Indices, seen: Flags) -> Rays
     cells = rows.astype(np.float64)
     points, directions, known = [], [], []
     for gaze_px, gaze_mm, direction in zip(GAZE_PX, GAZE_MM, DIRECTION, strict=True):
-        in_mm = cells[:, gaze_mm].any(axis=1, keepdims=True)
-        point = np.where(in_mm, cells[:, gaze_mm], cells[:, gaze_px] * _MM_PER_PX)
+        point = np.where(_any(cells[:, gaze_mm])[:, None], cells[:, gaze_mm], cells[:, gaze_px] * _MM_PER_PX)
         points.append(point)
-        directions.append(np.where(cells[:, direction].any(axis=1, keepdims=True), cells[:, direction], np.nan))
-        known.append(seen & point.any(axis=1))
+        directions.append(np.where(_any(cells[:, direction])[:, None], cells[:, direction], np.nan))
+        known.append(seen & _any(point))
     combined = seen & ~(known[0] | known[1])  # rows that hold the combined gaze point alone
     points[0][combined] = cells[combined, GAZE_POINT] * _MM_PER_PX
     known[0] = known[0] | combined
@@ -80,7 +80,9 @@ def gaze_rays(rows: NDArray[np.float32], times_ns: Indices, seen: Flags) -> Rays
                 values[fill] = np.stack(filled, axis=1)
             known[eye] = known[eye] | fill
     distances = cells[:, DISTANCE]
-    near = np.where((distances > 0).any(axis=1), distances.sum(axis=1) / np.maximum(1, (distances > 0).sum(axis=1)), 0)
+    known_eyes = (distances > 0).T.astype(np.int64)
+    number = known_eyes[0] + known_eyes[1]
+    near = np.where(number > 0, (distances[:, 0] + distances[:, 1]) / np.maximum(1, number), 0)
     point_mm, direction_of_eyes = _mean_of_eyes(points, known), _mean_of_eyes(directions, known)
     distance_mm = np.where(near > 0, near, VIEWING_DISTANCE_MM)
     return Rays(known[0] | known[1], units(direction_of_eyes), point_mm, distance_mm)
@@ -88,11 +90,14 @@ def gaze_rays(rows: NDArray[np.float32], times_ns: Indices, seen: Flags) -> Rays
 
 def angles_deg(rays: Rays, one: Indices, other: Indices) -> Floats:
     """(m,) angles between rows `one` and `other`, (m,) indices each."""
-    chord = np.linalg.norm(rays.direction[one] - rays.direction[other], axis=1)
-    by_direction = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
-    apart_mm = np.linalg.norm(rays.point_mm[one] - rays.point_mm[other], axis=1)
-    by_display = 2 * np.arctan(apart_mm / (rays.distance_mm[one] + rays.distance_mm[other]))
-    return np.asarray(np.degrees(np.where(np.isnan(by_direction), by_display, by_direction)))
+    chord = lengths(rays.direction[one] - rays.direction[other])
+    angles = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
+    without = np.isnan(angles)
+    if without.any():
+        one, other = one[without], other[without]
+        apart_mm = lengths(rays.point_mm[one] - rays.point_mm[other])
+        angles[without] = 2 * np.arctan(apart_mm / (rays.distance_mm[one] + rays.distance_mm[other]))
+    return np.asarray(np.degrees(angles))
 
 
 def runs(values: NDArray[np.generic]) -> tuple[Indices, Indices]:
@@ -118,5 +123,15 @@ def _mean_of_eyes(eyes: list[Floats], known: list[Flags]) -> Floats:
 
 def units(vectors: Floats) -> Floats:
     """(n, 3) vectors at length 1, NaN where they have none."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.where(lengths > 0, vectors / np.where(lengths > 0, lengths, 1.0), np.nan))
+    long = lengths(vectors)[:, None]
+    return np.asarray(np.where(long > 0, vectors / np.where(long > 0, long, 1.0), np.nan))
+
+
+def lengths(vectors: Floats) -> Floats:
+    """(n,) lengths of (n, k) vectors: column by column, in a quarter of the time that rows of few cells take."""
+    return np.asarray(np.sqrt(reduce(np.add, (column * column for column in vectors.T))))
+
+
+def _any(cells: Floats) -> Flags:
+    """(n,) whether any of a row's few cells is not 0."""
+    return np.asarray(reduce(np.logical_or, (column != 0 for column in cells.T)))

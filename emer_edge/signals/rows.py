@@ -38,6 +38,7 @@ from emer_edge.signals.time_units import PLAUSIBLE_RATES_HZ
 
 _BLANK_EYE: Final = EyeReading()
 _NO_EVENT: Final = (math.nan,) * len(column_indices(EVENTS))
+_Point = tuple[float, float]
 
 
 def raw_rows(samples: Sequence[TrackerSample], display: Display, stimulus: StimulusRect) -> NDArray[np.float64]:
@@ -54,16 +55,15 @@ def raw_rows(samples: Sequence[TrackerSample], display: Display, stimulus: Stimu
 
 
 def _cells(sample: TrackerSample, display: Display, stimulus: StimulusRect) -> tuple[float, ...]:
-    left = _completed(sample.left, display) if sample.left.valid else _BLANK_EYE
-    right = _completed(sample.right, display) if sample.right.valid else _BLANK_EYE
-    combined = left.gaze_px if math.isnan(right.gaze_px[0]) else right.gaze_px
-    if not (math.isnan(left.gaze_px[0]) or math.isnan(right.gaze_px[0])):
-        (left_x, left_y), (right_x, right_y) = left.gaze_px, right.gaze_px
-        combined = ((left_x + right_x) / 2, (left_y + right_y) / 2)
+    left = sample.left if sample.left.valid else _BLANK_EYE
+    right = sample.right if sample.right.valid else _BLANK_EYE
+    (left_px, left_mm, left_ray), (right_px, right_mm, right_ray) = _filled(left, display), _filled(right, display)
+    mean_px = (left_px[0] + right_px[0]) / 2, (left_px[1] + right_px[1]) / 2
+    combined = left_px if math.isnan(right_px[0]) else right_px if math.isnan(left_px[0]) else mean_px
     return (
-        *combined, *left.gaze_px, *right.gaze_px, *left.direction, *right.direction, left.pupil_mm, right.pupil_mm,
-        float(left.valid), float(right.valid), *left.position_mm, *right.position_mm, *left.gaze_mm, *right.gaze_mm,
-        *_mcs(combined, stimulus), *_mcs(left.gaze_px, stimulus), *_mcs(right.gaze_px, stimulus), *_NO_EVENT,
+        *combined, *left_px, *right_px, *left_ray, *right_ray, left.pupil_mm, right.pupil_mm,
+        float(left.valid), float(right.valid), *left.position_mm, *right.position_mm, *left_mm, *right_mm,
+        *_mcs(combined, stimulus), *_mcs(left_px, stimulus), *_mcs(right_px, stimulus), *_NO_EVENT,
     )  # fmt: skip
 
 
@@ -88,10 +88,11 @@ def unfilled_columns(rows: NDArray[np.float64]) -> tuple[str, ...]:
     return tuple(key for key, missing in zip(COLUMN_KEYS, empty, strict=True) if missing)
 
 
-def _completed(eye: EyeReading, display: Display) -> EyeReading:
+def _filled(eye: EyeReading, display: Display) -> tuple[_Point, _Point, tuple[float, float, float]]:
+    """An eye's gaze in pixels and in mm, and its direction, what is missing derived."""
     gaze_px, gaze_mm, direction = eye.gaze_px, eye.gaze_mm, eye.direction
-    if not (math.isnan(gaze_px[0]) or math.isnan(gaze_mm[0]) or math.isnan(direction[0])):
-        return eye
+    if not eye.valid or not (math.isnan(gaze_px[0]) or math.isnan(gaze_mm[0]) or math.isnan(direction[0])):
+        return gaze_px, gaze_mm, direction
     scale_x, scale_y = display.width_mm / display.width_px, display.height_mm / display.height_px
     if math.isnan(gaze_px[0]) and math.isnan(gaze_mm[0]):
         gaze_mm = _met_display(eye)
@@ -105,10 +106,10 @@ def _completed(eye: EyeReading, display: Display) -> EyeReading:
         length = math.hypot(*ray)
         if length > 0:
             direction = (ray[0] / length, ray[1] / length, ray[2] / length)
-    return EyeReading(gaze_px, gaze_mm, direction, eye.position_mm, pupil_mm=eye.pupil_mm, valid=eye.valid)
+    return gaze_px, gaze_mm, direction
 
 
-def _met_display(eye: EyeReading) -> tuple[float, float]:
+def _met_display(eye: EyeReading) -> _Point:
     """Where the gaze direction meets the display, the plane z = 0; missing where it does not."""
     (x, y, z), (ray_x, ray_y, ray_z) = eye.position_mm, eye.direction
     if not z * ray_z < 0:  # looks away, along the display, or is not known
@@ -117,7 +118,7 @@ def _met_display(eye: EyeReading) -> tuple[float, float]:
     return (x + along * ray_x, y + along * ray_y)
 
 
-def _mcs(point_px: tuple[float, float], stimulus: StimulusRect) -> tuple[float, float]:
+def _mcs(point_px: _Point, stimulus: StimulusRect) -> _Point:
     return ((point_px[0] - stimulus.left_px) / stimulus.width_px, (point_px[1] - stimulus.top_px) / stimulus.height_px)
 
 
@@ -317,11 +318,8 @@ class EyeStream:
         order, times_ns = order[inside], times_ns[inside]
         seen = self._seen[order]
         index, covered = eye_slots(times_ns, seen, end_ns, spec, rng=rng)
-        if index[0] < 0:
-            eye = np.zeros((EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
-            return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
-        eye = self._rows[order[index]]
-        if self._events == "published":
+        eye = self._rows[order[index]] if index[0] >= 0 else np.zeros((EYE_SLOTS, EYE_COLUMN_COUNT), np.float32)
+        if index[0] < 0 or self._events == "published":
             return EyeWindow(eye, eye[:, GAZE_POINT].copy(), covered)
         rows, window = self._rows[order], (self._count, end_ns, spec.length_ns)
         if self._moved is None or self._moved[0] != window:  # training draws from the same window repeatedly

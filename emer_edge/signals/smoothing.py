@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.core.window import EVENT_CONSTANTS, NANOSECONDS
-from emer_edge.signals.rays import CLOCK_TOLERANCE, Rays
+from emer_edge.signals.rays import CLOCK_TOLERANCE, Rays, lengths
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -98,8 +98,7 @@ def _turned_deg(rays: Rays, steps: int) -> Floats:
 
     def differences(values: Floats) -> Floats:
         one, middle, other = (values[at : len(values) - 2 * steps + at] for at in (0, steps, 2 * steps))
-        turned = one - 2 * middle + other
-        return np.asarray(np.sqrt((turned * turned).sum(axis=1)))
+        return lengths(one - 2 * middle + other)
 
     if len(rays.valid) <= 2 * steps:
         return np.zeros(0)

@@ -123,6 +123,19 @@ def test_between_whole_looks_only_the_last_place_is_looked_at(
     assert 87 <= len(near) <= 95
 
 
+def test_a_glance_that_shows_somebody_else_is_followed_by_looks_at_whole_images(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[int] = []
+    detect, now = type(session.detector).detect, 0
+    monkeypatch.setattr(type(session.detector), "detect", lambda self, image: whole.append(now) or detect(self, image))
+    faces = source(session)
+    alone, both = room(("anna", 0.8, 200, 220)), room(("anna", 0.8, 200, 220), ("ben", 0.8, 360, 220))
+    for now in range(91):
+        faces.on_frame(frame(now, alone if now < 50 else both))
+    assert whole == [0, 65, 70, 75, 80, 85, 90]  # the first glance comes two seconds after the first look
+
+
 def test_a_bundle_without_the_small_part_looks_at_whole_images(session: Session) -> None:
     detector = session.detector
     plain = type(detector)(detector.record, detector._engine)

@@ -96,17 +96,11 @@ class CaptureProcess:
         poll.register(self._child.pipe, select.POLLIN)
         poll.register(wake, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll(max(0.0, 1000 * wait_s))]
-        records: list[Record] = []
-        while self._child.pipe in ready:
-            try:
-                data = os.read(self._child.pipe, _READ_BYTES)
-            except BlockingIOError:
-                break
-            if not data:
-                self.over = True
-                break
-            records += self._records.feed(data)
-        return records
+        if self._child.pipe not in ready:
+            return []
+        data = os.read(self._child.pipe, _READ_BYTES)
+        self.over = not data
+        return self._records.feed(data)
 
     def image(self, record: Record, seen: Callable[[NDArray[np.uint8]], None]) -> SentImage | None:
         """A copy of the image that a record announces, or None where it has been overwritten meanwhile."""

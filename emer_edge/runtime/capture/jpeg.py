@@ -67,7 +67,7 @@ class Splitter:
         self._searched = 0
         self.damaged = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The JPEGs that `data` completes."""
         self._rest += data
         images: list[bytes] = []

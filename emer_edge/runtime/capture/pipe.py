@@ -60,6 +60,7 @@ class PipeGrabber(Grabber):
         self._path, self._descriptor = path, descriptor
         with contextlib.suppress(OSError):  # fewer, larger reads
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _READ_BYTES)
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._splitter = Splitter()
         self._waiting: list[tuple[bytes, int]] = []
         self._count = 0
@@ -67,13 +68,13 @@ class PipeGrabber(Grabber):
     def read(self, into: NDArray[np.uint8] | None) -> Grab:
         """Wait for the next image."""
         while not self._waiting:
-            data = os.read(self._descriptor, _READ_BYTES)
-            if not data:
+            count = os.readv(self._descriptor, [self._buffer])
+            if not count:
                 raise CameraError(
                     f"{public(self._path)} stopped sending frames after {self._count}; is it still there?"
                 )
             arrival_ns = time.monotonic_ns()
-            self._waiting = [(image, arrival_ns) for image in self._splitter.feed(data)]
+            self._waiting = [(image, arrival_ns) for image in self._splitter.feed(self._buffer[:count])]
         self._count += 1
         return Grab(*self._waiting.pop(0), "arrival")
 

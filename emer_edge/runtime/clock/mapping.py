@@ -241,6 +241,8 @@ class ClockMapper(Clock):
             if y - points[-1][1] >= self._drift * (x - points[-1][0]):
                 return
             points[-1] = (x, y)
+            if y >= self._line(x):  # not the least delay of all: it counts with the next quarter second
+                return
         elif points and x <= points[-1][0]:
             return  # overtaken across a border of buckets: the hull needs points in order
         else:

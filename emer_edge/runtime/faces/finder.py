@@ -5,8 +5,9 @@ cut by landmarks of its own frame and is at most a frame old when its window end
 place only; once a second, after a loss, and while another face is near, a look sees the whole image.
 
 Without a given n it is every fifth frame, and those in mid-hop are passed over while the face is calm: they feed no
-crop. Where it isn't found near its place at the hop's end, they are looked at first. A calm face's whole image is seen
-in mid-hop, where that delays no step, and after a miss the next frame is looked at, too.
+crop. Where it isn't found near its place at the hop's end, they are looked at first. Every other second one of them is
+glanced at, at half the size: where that shows the face in its place and nobody else, it is passed over, too. After a
+miss the next frame is looked at.
 
 What is seen depends on the frames alone, never on the steps that are taken meanwhile: a finder may run in a thread of
 its own, and a replay of the same frames sees the same.
@@ -107,6 +108,7 @@ class SteadyLook:
 
 
 _WHOLE_NS: Final = NANOSECONDS  # between looks at the whole image while all is well
+_GLANCE_NS: Final = 2 * NANOSECONDS  # between glances around a calm face
 _CALM_NS: Final = 600_000_000  # between looks at a calm face: a hop, and a frame that came late
 _UNSURE: Final = 15  # per cent of a frame's period by which the next one may come late
 _DISTRUST_NS: Final = 10 * NANOSECONDS  # after a hop whose last frame was not known as such
@@ -175,7 +177,8 @@ class FaceFinder:
             return False
         if isinstance(frame, RecordedFrame) and frame.aligned_to == self._key:
             return False
-        return self._due(frame.stamp_ns, waiting) and not self._passes(frame.stamp_ns)
+        passes = self._passes(frame.stamp_ns) and not self._whole_due(frame.stamp_ns)
+        return self._due(frame.stamp_ns, waiting) and not passes
 
     def see(self, frame: Frame) -> Look | None:
         """Take a frame, in order of time; return what it shows, None where it is not looked at.
@@ -195,7 +198,7 @@ class FaceFinder:
         self._since = 0
         if self._passed and self._hop_of(self._passed[-1].stamp_ns) < self._hop_of(frame.stamp_ns):
             passes, self._trusted_ns = False, frame.stamp_ns + _DISTRUST_NS  # a hop went by without a look
-        if passes:
+        if passes and (not self._whole_due(frame.stamp_ns) or self._is_alone(frame)):
             self._passed.append(frame)
             return None
         if self._passed and not self._steady.there(frame.image):
@@ -235,13 +238,25 @@ class FaceFinder:
         return self.ends_hop(stamp_ns, period_ns * (100 + _UNSURE) // 100 if self._calm else period_ns)
 
     def _passes(self, stamp_ns: int) -> bool:
-        """Whether a frame that is due is passed over: of a calm face, in mid-hop, where no whole image is due."""
-        if not self._calm or self._previous_ns is None or self._whole_due(stamp_ns):
+        """Whether a frame that is due is passed over, or only glanced at: of a calm face, in mid-hop."""
+        if not self._calm or self._previous_ns is None:
             return False
         return not self._may_end_hop(stamp_ns) and stamp_ns - self._looked_ns <= _CALM_NS
 
     def _whole_due(self, stamp_ns: int) -> bool:
-        return self._whole_ns is None or stamp_ns - self._whole_ns >= _WHOLE_NS
+        every_ns = _GLANCE_NS if self._calm else _WHOLE_NS
+        return self._whole_ns is None or stamp_ns - self._whole_ns >= every_ns
+
+    def _is_alone(self, frame: Frame) -> bool:
+        """Whether a glance at the whole image shows the subject where it was, and nobody else."""
+        last, possible = self._follower.last, self._detector.glances and self._detector.looks_near
+        if not possible or last is None or last.size_px < _GLANCED * max(frame.shape[:2]):
+            return False
+        faces = self._detector.glance(frame.image)
+        if len(faces) != 1 or overlap(faces[0].box_px, last.box_px) <= _SAME_PLACE:
+            return False
+        self._whole_ns = frame.stamp_ns
+        return True
 
     def _usable(self, frame: RecordedFrame) -> bool:
         """Whether a recording's crops are aligned as this bundle needs them; reported once where they are not."""
@@ -284,17 +299,12 @@ class FaceFinder:
         return (face, crop) if self._follower.confirm(face, frame.stamp_ns, Appearance.of(crop)) else None
 
     def _whole(self, frame: Frame) -> _Seen | Missing:
-        last, before = self._follower.last, self._follower.reacquired_ns
+        before = self._follower.reacquired_ns
 
         def appearance(face: Face) -> Appearance:
             return Appearance.of(align(frame.image, face.landmarks_px, self._template))
 
-        glances = self._calm and self._detector.glances and self._detector.looks_near
-        faces: list[Face] = []
-        if glances and last is not None and last.size_px >= _GLANCED * max(frame.shape[:2]):
-            faces = self._detector.glance(frame.image)
-        if last is None or len(faces) != 1 or overlap(faces[0].box_px, last.box_px) <= _SAME_PLACE:
-            faces = self._detector.detect(frame.image)
+        faces = self._detector.detect(frame.image)
         face = self._follower.update(faces, frame.stamp_ns, frame.shape[1], appearance)
         self._whole_ns = None if face is None else frame.stamp_ns  # until it is back, every look sees the whole image
         if self._follower.reacquired_ns != before and self._say is not None:

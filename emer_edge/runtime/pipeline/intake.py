@@ -27,7 +27,7 @@ _FRAMES: Final = 16  # of which most are not looked at
 _LOOKS: Final = 64
 _SAMPLES: Final = 4096
 _BEHIND_NS: Final = 100_000_000  # a frame this old is skipped where a newer one waits
-_NAP_S: Final = 0.1  # after which it is asked whether to stop
+_NAP_S: Final = 0.25  # after which it is asked whether to stop
 _FAILED_LOOKS: Final = 10
 _READ_BY: Final = 0.6  # of the allowance, after a window's end
 
@@ -93,7 +93,7 @@ class Intake:
         if self._tracker.absent or self._live is not None:
             del work["tracker"]
         if self._live is not None:
-            self._live.together_s = min(TOGETHER_S, 2 * self.core.evidence.allowance_ns / NANOSECONDS)
+            self._live.together_s = TOGETHER_S
             self._live.read_by_ns = self._read_by_ns
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
@@ -181,7 +181,8 @@ class Intake:
     def _on_frame(self, frame: Frame) -> None:
         self.frames += 1
         self._watch.heard("camera", frame.arrival_ns - frame.stamp_ns + self._camera.lag_ns)
-        self._frames.put(frame, ring=self.core.evidence.faces.finder.wants(frame, len(self._frames)))
+        waiting = len(self._frames)  # those that nobody looks at are only passed on: not one by one
+        self._frames.put(frame, ring=waiting >= _FRAMES // 2 or self.core.evidence.faces.finder.wants(frame, waiting))
 
     def _on_sample(self, sample: TrackerSample) -> None:
         self.samples += 1

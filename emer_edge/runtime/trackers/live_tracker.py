@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from itertools import cycle
 from typing import Final
 
 from emer_edge.core.errors import TrackerError
@@ -40,11 +40,8 @@ SETTLING_NS: Final = 10 * NANOSECONDS
 
 _MEASURED_ANEW_NS: Final = 120 * NANOSECONDS
 _QUIET_NS: Final = 2_000_000  # mean delay of a link: with as much, stamps err by 1 ms where samples are read together
-TOGETHER_S: Final = 0.1
+TOGETHER_S: Final = 0.25
 """How long samples may wait to be read together, where no step needs them."""
-
-PAUSES: Final = (1.0, 0.62, 0.86, 0.72, 0.94, 0.66, 0.80)
-"""Shares of the longest pause between readings: with equal ones, samples could always come at the same time before."""
 
 
 class GoneError(Exception):
@@ -67,12 +64,14 @@ class LiveTracker(Tracker):
         mapper: the clock mapping, for its drift, residual and resets.
         counters: what became of the device's data.
         together_s: how long samples may wait to be read together, which takes much less time than one by one.
+        kept_s: how long samples are kept for this process where they come from, as far as the driver knows.
         read_by_ns: host time -> the next moment by which all that wait are to be read; None: there is none.
     """
 
     live = True
     synchronised = True
     together_s = 0.0
+    kept_s = math.inf
     read_by_ns: Callable[[int], int] | None = None
 
     def __init__(self, address: Address, options: TrackerOptions, where: str, mapper: Clock | None = None) -> None:
@@ -99,7 +98,7 @@ class LiveTracker(Tracker):
         self._heard_ns = self._settled_ns = monotonic_ns()
         self._resets = 0
         self._delays_ns = (0, 0)  # sum of the samples' delays, and how many samples
-        self._pauses = cycle(PAUSES)
+        self._till_pause = 0  # readings that bring samples
 
     # What a driver fills in.
 
@@ -230,6 +229,7 @@ class LiveTracker(Tracker):
         if not samples:
             return
         self.counters.example = b""
+        self._till_pause -= 1
         if self._validity is not None and self.counters.samples >= _JUDGED_SAMPLES and self._validity.problem:
             self._say(f"{self._where}: {self._validity.problem}")
             self._validity = None
@@ -246,17 +246,21 @@ class LiveTracker(Tracker):
     def _gather(self) -> None:
         """Wait for more samples where that costs no accuracy: the device has a clock, and its link hardly any jitter.
 
-        The jitter is measured while samples are read one by one: at first, after a reset, and every two minutes.
+        What has gathered is read together, and then one sample as it comes: its arrival tells the mapping as much as
+        where all are read so. The jitter is measured while they are: at first, after a reset, and every two minutes.
         """
         now_ns = monotonic_ns()
         known_ns = now_ns - self._settled_ns
         if self._resets != self.mapper.resets or not self._understood() or known_ns > _MEASURED_ANEW_NS:
             self._resets, self._settled_ns, self._delays_ns = self.mapper.resets, now_ns, (0, 0)
-        elif self.clock == "device" and known_ns > SETTLING_NS and self._delays_ns[0] <= _QUIET_NS * self._delays_ns[1]:
-            pause_s = next(self._pauses) * self.together_s
+        elif self._till_pause > 0 or self.clock != "device" or known_ns <= SETTLING_NS:
+            return
+        elif self._delays_ns[0] <= _QUIET_NS * self._delays_ns[1]:
+            pause_s = min(self.together_s, self.kept_s)
             if self.read_by_ns is not None:
                 pause_s = min(pause_s, (self.read_by_ns(now_ns) - now_ns) / NANOSECONDS)
             time.sleep(pause_s)
+            self._till_pause = 2
 
     def _believed(self, sample: TrackerSample) -> int | None:
         """The device's stamp of a sample; None where it has none, or its clock has turned out to be wrong."""

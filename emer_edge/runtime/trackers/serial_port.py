@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import stat
@@ -27,6 +28,7 @@ _SHOWN: Final = 120  # first bytes of a stream
 _GREET_AGAIN_NS: Final = 2_000_000_000
 _WRITE_S: Final = 1.0
 _READ_BYTES: Final = 1 << 16
+_KEPT_BYTES: Final = 3072  # of 4095 that the kernel keeps of a line before it stops the sender (drivers/tty/n_tty.c)
 _UNPLUGGED: Final = "unplugged, or another program reads it too"
 _GONE: Final = (serial.SerialException, OSError, TypeError)  # pyserial answers a lost port with any of them
 
@@ -84,7 +86,8 @@ class SerialTracker(LiveTracker):
         self._finder = FormatFinder(options.display)
         self._port: Any = None
         self._first = b""
-        self._greeted_ns = 0
+        self._greeted_ns = self._bytes = 0
+        self.kept_s = 0.0
         self._open()
 
     @property
@@ -140,6 +143,8 @@ class SerialTracker(LiveTracker):
         if not data:
             raise GoneError(_UNPLUGGED)
         arrival_ns = monotonic_ns()
+        self._bytes += len(data)
+        self.kept_s = _KEPT_BYTES * self.counters.samples / (self._bytes * (self.rate_hz or math.inf))
         if len(self._first) < _SHOWN:
             self._first = (self._first + data)[:_SHOWN]
         if self._decoder is not None:
