@@ -131,9 +131,11 @@ class LiveCapture(Camera):
     Attributes:
         repeats: images that equalled the one before; never yielded.
         losses: how often the camera was lost.
+        idle_ns: host time -> for how long images may wait to be taken together; None: each is taken as it comes.
     """
 
     live = True
+    idle_ns: Callable[[int], int] | None = None
 
     def __init__(
         self,
@@ -246,6 +248,8 @@ class LiveCapture(Camera):
             return None
         if self._opened and self._ready:
             return self._next(self._ready.pop(0))
+        if self.idle_ns is not None and self._opened and (idle_ns := self.idle_ns(monotonic_ns())) > 0:
+            self._closed.wait(idle_ns / NANOSECONDS)
         patience_s = self._patience.silent_s if self._opened else self._patience.open_s
         left_s = patience_s - (monotonic_ns() - self._heard_ns) / NANOSECONDS
         try:

@@ -15,6 +15,7 @@ from emer_edge.core.public_text import public
 from emer_edge.core.samples import Frame, TrackerSample
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.runtime.cameras import Camera
+from emer_edge.runtime.cameras.live_camera import LiveCapture
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.faces import Look
 from emer_edge.runtime.pipeline.core import PipelineCore
@@ -72,7 +73,7 @@ class Intake:
         self._skipped = self._failed_looks = self._failed_in_row = 0
         self._stopping = self._reopening = False
         self._reopen = reopen
-        self.frames = self.samples = 0
+        self.frames = self.samples = self._stamp_ns = self._apart_ns = 0
         self._ends = threading.Lock()
         self.limit_ns: int | None = None
         self.failure: BaseException | None = None
@@ -95,6 +96,8 @@ class Intake:
         if self._live is not None:
             self._live.together_s = TOGETHER_S
             self._live.read_by_ns = self._read_by_ns
+        if isinstance(self._camera, LiveCapture):
+            self._camera.idle_ns = self._idle_ns
         self.threads = [
             threading.Thread(target=self._guarded, args=(task,), name=f"emer-edge {name}", daemon=True)
             for name, task in work.items()
@@ -178,8 +181,16 @@ class Intake:
         first_ns = evidence.origin_ns + round(_READ_BY * evidence.allowance_ns)
         return now_ns + evidence.spec.hop_ns - (now_ns - first_ns) % evidence.spec.hop_ns
 
+    def _idle_ns(self, now_ns: int) -> int:
+        """For how long images may wait at the camera: for two in mid-hop, for none near an end, whose step needs it."""
+        hop_ns, two_ns = self.core.evidence.spec.hop_ns, 2 * self._apart_ns
+        since_ns = (now_ns - self.core.evidence.origin_ns) % hop_ns
+        left_ns = hop_ns - two_ns - since_ns
+        return min(two_ns, left_ns) if two_ns <= min(since_ns, _BEHIND_NS) and left_ns > self._apart_ns else 0
+
     def _on_frame(self, frame: Frame) -> None:
         self.frames += 1
+        self._apart_ns, self._stamp_ns = frame.stamp_ns - self._stamp_ns, frame.stamp_ns
         self._watch.heard("camera", frame.arrival_ns - frame.stamp_ns + self._camera.lag_ns)
         waiting = len(self._frames)  # those that nobody looks at are only passed on: not one by one
         self._frames.put(frame, ring=waiting >= _FRAMES // 2 or self.core.evidence.faces.finder.wants(frame, waiting))
