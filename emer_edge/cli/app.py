@@ -7,53 +7,50 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Final
 
 import typer
 
 from emer_edge import __version__
-from emer_edge.cli.bench import bench
-from emer_edge.cli.build import build
 from emer_edge.cli.console import console, say
-from emer_edge.cli.convert import convert
-from emer_edge.cli.dataset import dataset
-from emer_edge.cli.demo import demo
-from emer_edge.cli.devices import devices
-from emer_edge.cli.doctor import doctor
-from emer_edge.cli.export import export
-from emer_edge.cli.info import info
 from emer_edge.cli.messages import with_messages
-from emer_edge.cli.predict import predict
-from emer_edge.cli.prepare import prepare
-from emer_edge.cli.purge import purge
-from emer_edge.cli.report import report
-from emer_edge.cli.run import run
 from emer_edge.cli.shared_options import HelpfulCommand
-from emer_edge.cli.sign import sign
-from emer_edge.cli.simulate import simulate
-from emer_edge.cli.synth import synth
-from emer_edge.cli.train import train
-from emer_edge.cli.verify import verify
 from emer_edge.core.errors import EmerEdgeError
 from emer_edge.core.standard_streams import open_standard_streams, silence
 
-app = typer.Typer(
-    name="emer-edge",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Read a face video and an eye tracker together, on a small device: what the face shows, what the person "
-    "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
-)
-_COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    export, run, bench, train, synth, dataset, info, predict, report, prepare, convert, build, sign, verify, devices,
-    doctor, demo, purge,
+_COMMANDS: Final = (
+    "export", "run", "bench", "train", "synth", "dataset", "info", "predict", "report", "prepare", "convert", "build",
+    "sign", "verify", "devices", "doctor", "demo", "purge", "simulate",
 )  # fmt: skip
-for _command in _COMMANDS:
-    app.command(cls=HelpfulCommand)(with_messages(_command))
-app.add_typer(simulate, name="simulate")
+"""Modules of this package, each with a function, or an application, of its own name."""
+
+
+def application(*names: str) -> typer.Typer:
+    """The commands of these names, all by default; what a command that is left out would import is not."""
+    made = typer.Typer(
+        name="emer-edge",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Read a face video and an eye tracker together, on a small device: what the face shows, what the person "
+        "feels, and the gap. Three commands are the core: export, run, bench. Start with: emer-edge demo",
+    )
+    made.callback()(_root)
+    for name in names or _COMMANDS:
+        command = getattr(import_module(f"emer_edge.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            made.add_typer(command, name=name)
+        else:
+            made.command(cls=HelpfulCommand)(with_messages(command))
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    if name == "app":
+        return application()
+    raise AttributeError(name)
 
 
 def _version(is_given: bool) -> None:
@@ -62,7 +59,6 @@ def _version(is_given: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -104,7 +100,7 @@ def main() -> None:
     warnings, said = logging.getLogger("emer_edge"), _Said()
     warnings.addHandler(said)
     try:
-        app()
+        application(*[name for name in sys.argv[1:2] if name in _COMMANDS])()
     except EmerEdgeError as error:
         console.say_error(f"emer-edge: {error}")
         sys.exit(error.exit_code)

@@ -185,13 +185,13 @@ def column_numbers(
     """
     words = words or {}
     cells = [row[at] for row in rows]
-    written = {cell for cell in cells if type(cell) is str}
+    written = {cell for cell in cells if type(cell) is str} if str in set(map(type, cells)) else set()
     texts = "".join(written)
     mark = table.mark(cells, table.header[at]) if "," in texts or "." in texts else "."
     if mark == "." and "," not in texts and "_" not in texts:  # the usual column, in a tenth of the time
         with suppress(TypeError, ValueError):
-            numeric = [math.nan if cell == "" else float(cell) for cell in cells] if written else cells
-            quick = np.array(numeric, float)
+            given = cells if not written else [math.nan if cell == "" else cell for cell in cells]
+            quick = np.array(given if written <= {""} else [float(cell) for cell in given], float)
             if not (np.abs(quick) > LARGEST).any():
                 return quick
 

@@ -137,7 +137,9 @@ def _check_sheet(path: Path, archive: zipfile.ZipFile, sheet: zipfile.ZipInfo, u
                 wide = wide or b"" in far or _WIDE.search(text) is not None
             if b'="e"' in text or b"<f" in text or b":f" in text:
                 unread.update(_unread(text, uncomputed))
-            cell = max(text.rfind(mark, max(0, len(text) - _LONGEST_CELL)) for mark in (b"<c ", b":c "))
+            near = max(0, len(text) - _LONGEST_CELL)
+            cell = text.rfind(b"<c ", near)
+            cell = text.rfind(b":c ", near) if cell < 0 else cell  # where tags have a prefix
             kept = text[max(0, min(len(text) - _LONGEST_ADDRESS, cell - 8 if cell >= 0 else len(text))) :]
     if last_row * _ROW_BYTES > sheet.file_size or (wide and last_row):
         where = f"row {last_row}" if last_row * _ROW_BYTES > sheet.file_size else "a column behind IZ"

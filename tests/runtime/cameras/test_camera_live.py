@@ -325,6 +325,21 @@ def test_what_nobody_looks_at_is_not_decoded(server: MjpegServer, monkeypatch: p
         assert len(looked) == alone + 1
 
 
+def test_images_that_may_wait_are_taken_together_and_in_order(pipe: VideoPipe) -> None:
+    pipe.plug()
+    reader = Reader(str(pipe.path))
+    reader.wait_frames(10)
+    reader.camera.idle_ns = lambda now_ns: 100_000_000
+    waited = reader.wait_frames(40)[-30:]
+    assert [frame.index for frame in waited] == sorted({frame.index for frame in waited})
+    assert np.all(np.diff([frame.stamp_ns for frame in waited]) > 0)
+    bunched = np.diff([frame.arrival_ns for frame in waited]) < 0.3 * np.diff([frame.stamp_ns for frame in waited])
+    assert bunched.sum() >= 10
+    reader.camera.idle_ns = lambda now_ns: 60_000_000_000
+    time.sleep(0.2)  # it waits now, and is woken by its end
+    reader.close()
+
+
 def test_the_capture_process_of_a_motion_jpeg_pipe_holds_python_alone(pipe: VideoPipe, server: MjpegServer) -> None:
     pipe.plug()
     maps = {}
