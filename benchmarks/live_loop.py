@@ -246,7 +246,9 @@ def await_windows(process: subprocess.Popen[bytes], place: Path, people: int, se
         whole = {each.get("stream") for each in map(json.loads, lines) if each["state"] == "ok"}
         if len(whole) == people:
             break
-        if process.poll() is not None or time.monotonic() > deadline_s:
+        if process.poll() is not None:
+            sys.exit(f"the run ended with {process.returncode}: {(place / 'said').read_text()[-2000:]}")
+        if time.monotonic() > deadline_s:
             sys.exit(f"no result of a whole window: {(place / 'said').read_text()[-2000:]}")
         time.sleep(0.5)
     time.sleep(settled_s)

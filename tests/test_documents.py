@@ -38,16 +38,15 @@ def test_roofline_table_holds_the_computed_figures() -> None:
         assert f"{figures['streams_at_half_gpu']:,}" in row
 
 
-def test_streams_table_holds_the_measured_figures_and_none_where_there_are_none() -> None:
-    table = table_of("docs/scaling.md", "streams")
-    shown = {line.split("|")[1].strip(): line for line in table.splitlines() if re.match(r"\| \d", line)}
-    path = RESULTS / "streams.json"
+def test_scale_curve_holds_the_measured_figures_and_none_where_there_are_none() -> None:
+    table, path = table_of("docs/scaling.md", "scale curve"), RESULTS / "scaling.json"
+    shown = [line.split("|")[1:] for line in table.splitlines() if line.count("|") > 5]
+    cells = {(line[0].strip(), line[1].strip()): line for line in shown[2:]}
     rows = json.loads(path.read_text())["figures"]["rows"] if path.exists() else []
-    assert list(shown) == [str(row["streams"]) for row in rows]
+    assert list(cells) == [(row["axis"], str(row["value"])) for row in rows]
     assert ("Not recorded yet" in table) == (not rows)
     for row in rows:
-        assert f" {100 * row['cpu_share_a_stream']:.1f} " in shown[str(row["streams"])]
-        assert f" {row['total_p99_ms']:.1f} " in shown[str(row["streams"])]
+        assert f" {row['cpu_ms_a_second']:,.1f} " in cells[row["axis"], str(row["value"])]
 
 
 def test_results_that_are_said_to_be_missing_are_those_that_are() -> None:
@@ -56,7 +55,7 @@ def test_results_that_are_said_to_be_missing_are_those_that_are() -> None:
     assert missing is not None
     named = set(re.findall(r"`([a-z_0-9]+)`", missing[1]))
     scripts = set(re.findall(r'conclude\(\s*"([a-z_0-9]+)"', "".join(map(Path.read_text, scripts_of_benchmarks()))))
-    assert scripts > {"streams", "peers", "roofline"}
+    assert scripts > {"peers", "roofline"}
     assert named == {name for name in scripts if not (RESULTS / f"{name}.json").exists()}
 
 
