@@ -197,8 +197,7 @@ def run(tree: Path, bundle: Path, images: Path, place: Path, given: argparse.Nam
                 lasted_s, after = time.monotonic() - began_s, {pid: threads_of(pid) for pid in watched}
                 others_share = others.share()
                 memory = [memory_mb(pid) for pid in watched]
-                if process.poll() is not None:
-                    sys.exit(f"the run ended with {process.returncode}: {(place / 'said').read_text()[-2000:]}")
+                exit_if_ended(process, place)
             finally:
                 process.send_signal(signal.SIGINT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -246,12 +245,17 @@ def await_windows(process: subprocess.Popen[bytes], place: Path, people: int, se
         whole = {each.get("stream") for each in map(json.loads, lines) if each["state"] == "ok"}
         if len(whole) == people:
             break
-        if process.poll() is not None:
-            sys.exit(f"the run ended with {process.returncode}: {(place / 'said').read_text()[-2000:]}")
+        exit_if_ended(process, place)
         if time.monotonic() > deadline_s:
             sys.exit(f"no result of a whole window: {(place / 'said').read_text()[-2000:]}")
         time.sleep(0.5)
     time.sleep(settled_s)
+
+
+def exit_if_ended(process: subprocess.Popen[bytes], place: Path) -> None:
+    """Exit with what a run has said, where it has ended by itself."""
+    if process.poll() is not None:
+        sys.exit(f"the run ended with {process.returncode}: {(place / 'said').read_text()[-2000:]}")
 
 
 def processes_of(pid: int) -> dict[int, str]:

@@ -66,10 +66,10 @@ def main() -> int:
                         console.print(str(ended.code)[-300:], highlight=False)  # that much is beyond this machine
                         beyond.append(f"{value} {UNITS[axis]}")
     rows = [
-        {"axis": axis, "value": value, **measured[json.dumps({**BASE, axis: value})]}
+        {"axis": axis, "value": value, **measured[key]}
         for axis in arguments.only
         for value in AXES[axis]
-        if json.dumps({**BASE, axis: value}) in measured
+        if (key := json.dumps({**BASE, axis: value})) in measured
     ]
     table = _table(rows, arguments.seconds, beyond)
     show(table.title, table.columns, list(table.rows), table.note)
