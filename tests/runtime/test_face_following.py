@@ -15,7 +15,7 @@ from emer_edge.core.progress import silent
 from emer_edge.data.synth import faces as synth_faces
 from emer_edge.data.synth.faces import PICTURE_PX, Pose, align_pose
 from emer_edge.export.matching import measure_faces
-from emer_edge.runtime.faces import FaceSource, Missing, align, similarity
+from emer_edge.runtime.faces import FaceDetector, FaceSource, Missing, align, similarity
 from emer_edge.runtime.faces.detector import NearLook
 from emer_edge.runtime.faces.finder import SteadyLook
 from emer_edge.runtime.faces.follower import Appearance, difference
@@ -134,6 +134,25 @@ def test_a_glance_that_shows_somebody_else_is_followed_by_looks_at_whole_images(
     for now in range(91):
         faces.on_frame(frame(now, alone if now < 50 else both))
     assert whole == [0, 65, 70, 75, 80, 85, 90]  # the first glance comes two seconds after the first look
+
+
+def test_a_face_that_jumps_is_found_by_one_whole_look_at_its_hops_last_frame(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[int] = []
+    detect, now = FaceDetector._detected, 0
+    monkeypatch.setattr(FaceDetector, "_detected", lambda self, *given: whole.append(now) or detect(self, *given))
+    faces = source(session)
+    faces.finder.origin_ns = 10_000_000  # a hop's last frame can't be taken for the one before
+    here, there = room(("anna", 0.8, 200, 220)), room(("anna", 0.8, 400, 220))
+    found = []
+    for now in range(61):
+        candidate = faces.on_frame(frame(now, here if now < 32 else there))
+        found += [now] if candidate is not None else []
+    assert found == [0, 15, 30, 45, 50, 55, 60]  # 35 and 40 were passed over
+    assert whole == [0, 45]
+    assert not faces.missed
+    assert faces.reacquired_ns is None
 
 
 def test_a_bundle_without_the_small_part_looks_at_whole_images(session: Session) -> None:

@@ -12,8 +12,8 @@ from runtime_inputs import TEMPLATE, scene
 
 from emer_edge.bundle import Bundle
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.core.errors import BundleError, ConfigurationError, EngineError
-from emer_edge.core.samples import Frame
+from emer_edge.core.errors import BundleError, CameraError, ConfigurationError, EngineError
+from emer_edge.core.samples import Frame, Sent
 from emer_edge.runtime.engines import open_engine
 from emer_edge.runtime.engines.any_size import freed
 from emer_edge.runtime.engines.base import Engine
@@ -302,6 +302,31 @@ def test_frames_that_come_unevenly_are_not_passed_over(session: Session) -> None
         source.on_frame(frame(index, scene(170, 90)))
         looked += [index] * (source.detections - before)
     assert looked == [0, 17, 22, 27, 30, 35, 40, 45]
+
+
+class Damaged(Sent):
+    shape = (480, 640, 3)
+    jpeg = None
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        raise CameraError("an image can't be decoded")
+
+
+def test_a_hop_whose_last_image_is_damaged_is_made_up_for_at_the_next_frame_that_is_due(session: Session) -> None:
+    source = FaceSource(session.detector, FaceRecord(template_px=TEMPLATE), 500_000_000)
+    source.finder.origin_ns = 10_000_000
+    looked = []
+    for index in range(46):
+        before = source.detections
+        shown = frame(index, scene(170, 90))
+        if index == 15:
+            with pytest.raises(CameraError):
+                source.on_frame(Frame(index, Damaged(), shown.stamp_ns, shown.stamp_ns, "media"))
+        else:
+            source.on_frame(shown)
+        looked += [index] * (source.detections - before)
+    assert looked == [0, 20, 25, 30, 35, 40, 45]
 
 
 def test_a_face_that_moves_is_looked_at_more_often(session: Session) -> None:

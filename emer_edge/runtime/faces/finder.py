@@ -5,9 +5,9 @@ cut by landmarks of its own frame and is at most a frame old when its window end
 place only; once a second, after a loss, and while another face is near, a look sees the whole image.
 
 Without a given n it is every fifth frame, and those in mid-hop are passed over while the face is calm: they feed no
-crop. Where it isn't found near its place at the hop's end, they are looked at first. Every other second one of them is
-glanced at, at half the size: where that shows the face in its place and nobody else, it is passed over, too. After a
-miss the next frame is looked at.
+crop. Where the face isn't near its place at the hop's end, that frame alone is looked at whole. Every other second one
+in mid-hop is glanced at, at half the size: where that shows the face in its place and nobody else, it is passed over,
+too. After a miss the next frame is looked at.
 
 What is seen depends on the frames alone, never on the steps that are taken meanwhile: a finder may run in a thread of
 its own, and a replay of the same frames sees the same.
@@ -16,7 +16,6 @@ its own, and a replay of the same frames sees the same.
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import suppress
 from time import perf_counter_ns
 from typing import Final
 
@@ -24,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emer_edge.bundle.manifest import FaceRecord
-from emer_edge.core.errors import CameraError
 from emer_edge.core.samples import Frame
 from emer_edge.core.window import NANOSECONDS
 from emer_edge.metrics.latency import LatencyRecorder
@@ -67,7 +65,6 @@ class SteadyLook:
     def __init__(self, detector: FaceDetector, template_px: NDArray[np.float32]) -> None:
         self._detector, self._template = detector, template_px
         self._anchor: Face | None = None
-        self._tried: tuple[NDArray[np.uint8], Face, Face | None] | None = None  # image, anchor, what `there` found
 
     def start(self, image: NDArray[np.uint8], face: Face) -> Face:
         """Give a face from a look at the whole image (H, W, 3) the landmarks of near looks."""
@@ -80,27 +77,12 @@ class SteadyLook:
 
     def again(self, image: NDArray[np.uint8]) -> Face | None:
         """Find the face near where it was; None when it is not there."""
-        anchor, (tried, self._tried) = self._anchor, (self._tried, None)
-        if anchor is None:
-            return None
-        if tried is not None and tried[0] is image and tried[1] is anchor:
-            face = tried[2]
-        else:
-            face = self._detector.again(image, anchor, self._template)
-        if face is None:
-            return None
-        if self._off_px(face, anchor) <= _MOVED_PX:
+        anchor = self._anchor
+        face = None if anchor is None else self._detector.again(image, anchor, self._template)
+        if anchor is None or face is None or self._off_px(face, anchor) <= _MOVED_PX:
             return face
         self._anchor = self._detector.again(image, face, self._template) or face
         return self._anchor
-
-    def there(self, image: NDArray[np.uint8]) -> bool:
-        """Whether the face is near where it was; the next question about the same image then costs no look."""
-        if self._anchor is None:
-            return False
-        face = self._detector.again(image, self._anchor, self._template)
-        self._tried = image, self._anchor, face
-        return face is not None
 
     def _off_px(self, face: Face, anchor: Face) -> float:
         scale = float(np.hypot(*similarity(anchor.landmarks_px, self._template)[:, 0]))
@@ -163,7 +145,7 @@ class FaceFinder:
         self._trusted_ns = 0  # from when on frames are taken to come evenly
         self._missed = False  # by the last look
         self._again = False  # the first look that missed asks for one at the next frame
-        self._passed: list[Frame] = []  # over, since the last look
+        self._passed_in: int | None = None  # hop of the last frame that was passed over since the last look
         self._whole_ns: int | None = None
         self._follower = SubjectFollower(self._subject)
         self._steady = SteadyLook(self._detector, self._template)
@@ -195,19 +177,14 @@ class FaceFinder:
             return frame.look
         if not due:
             return None
-        self._since = 0
-        if self._passed and self._hop_of(self._passed[-1].stamp_ns) < self._hop_of(frame.stamp_ns):
+        self._since, hop = 0, self._hop_of(frame.stamp_ns)
+        if self._passed_in not in (None, hop):
             passes, self._trusted_ns = False, frame.stamp_ns + _DISTRUST_NS  # a hop went by without a look
         if passes and (not self._whole_due(frame.stamp_ns) or self._is_alone(frame)):
-            self._passed.append(frame)
+            self._passed_in = hop
             return None
-        if self._passed and not self._steady.there(frame.image):
-            self._calm = False
-            for passed in self._passed:
-                with suppress(CameraError):  # one that can't be decoded shows nothing
-                    self._look(passed)
-        self._passed = []
         look = self._look(frame)
+        self._passed_in = None
         missed, self._missed = self._missed, look.candidate is None
         self._again = self._adapts and self._missed and not missed
         steady = not (missed or self._missed) and self._follower.calm
