@@ -140,8 +140,8 @@ def test_a_face_that_jumps_is_found_by_one_whole_look_at_its_hops_last_frame(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole: list[int] = []
-    detect, now = FaceDetector._detected, 0
-    monkeypatch.setattr(FaceDetector, "_detected", lambda self, *given: whole.append(now) or detect(self, *given))
+    detect, now = FaceDetector.detect, 0
+    monkeypatch.setattr(FaceDetector, "detect", lambda self, image: whole.append(now) or detect(self, image))
     faces = source(session)
     faces.finder.origin_ns = 10_000_000  # a hop's last frame can't be taken for the one before
     here, there = room(("anna", 0.8, 200, 220)), room(("anna", 0.8, 400, 220))

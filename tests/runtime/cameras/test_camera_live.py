@@ -304,13 +304,6 @@ def test_originals_are_what_the_images_are_decoded_from(server: MjpegServer) -> 
         np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(one.original, np.uint8), 1), one.image)
 
 
-def test_a_camera_that_sends_no_jpeg_has_no_originals() -> None:
-    with open_camera("synthetic://?fps=30&seed=0") as camera:
-        frame = next(camera)
-    assert frame.original is None
-    assert frame.shape == frame.image.shape == (480, 640, 3)
-
-
 @newer_opencv(4, 6)
 def test_what_nobody_looks_at_is_not_decoded(server: MjpegServer, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []

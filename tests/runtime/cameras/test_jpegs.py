@@ -10,7 +10,7 @@ import pytest
 from camera_devices import picture
 
 from emer_edge.core.errors import CameraError
-from emer_edge.runtime.cameras import sent
+from emer_edge.runtime.cameras import open_camera, sent
 from emer_edge.runtime.capture.jpeg import Splitter, whole
 
 
@@ -102,3 +102,10 @@ def test_an_image_is_converted_once_and_where_somebody_looks() -> None:
         assert float(np.abs(one.image.astype(int) - picture(7)).mean()) < 4
         assert one.equals(sent.SentImage(data, coding, 96, 128, seen=lambda image: None))
         assert not one.equals(None)
+
+
+def test_a_camera_that_sends_no_jpeg_has_no_originals() -> None:
+    with open_camera("synthetic://?fps=30&seed=0") as camera:
+        frame = next(camera)
+    assert frame.original is None
+    assert frame.shape == frame.image.shape == (480, 640, 3)
