@@ -97,7 +97,7 @@ bench: $(VENV)/installed  ## measure the floors: speed, agreement, memory (half 
 bench-data: $(VENV)/installed  ## train and report on all folds of DATA=ROOT, by default of a synthetic set of EMER's size (under two hours)
 	$(BIN)/python -m benchmarks.full_size $(if $(DATA),--work bench-own --data $(DATA),--work bench-data)
 
-demo-weights: $(VENV)/installed  ## render, distil and train the demo weights anew (two hours; goes on where it stopped), then demo-bundle
+demo-weights: $(VENV)/installed  ## render heads and train the demo weights anew (under an hour; goes on where it stopped), then demo-bundle
 	$(BIN)/python -m benchmarks.demo_weights
 	$(BIN)/python -m benchmarks.demo_bundle
 

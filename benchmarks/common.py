@@ -103,7 +103,8 @@ class Workshop:
         folder: for everything that is built.
         participants, clips: size of the synthetic set, clips per participant.
         given: a data set that is there, in the place of a synthetic one.
-        training: options of `emer-edge train`.
+        training: options of `emer-edge train`; None has it fit what follows a frozen ResNet-18, EMERT's own face
+            network, of weights drawn from a seed: what it costs is what a trained one costs.
 
     Attributes:
         spent: file name -> cost, of everything built by this process.
@@ -116,7 +117,7 @@ class Workshop:
         clips: int = 10,
         *,
         given: Path | None = None,
-        training: tuple[str, ...] = ("--frozen-backbone",),
+        training: tuple[str, ...] | None = None,
     ) -> None:
         self.folder, self.participants, self.clips = folder, participants, clips
         self.given, self.training = given, training
@@ -139,8 +140,17 @@ class Workshop:
         path = self.checkpoint_path(fold)
         if path.exists():
             return path
-        arguments = ("--data", str(self.data()), "--fold", str(fold), *self.training, "--output", str(path))
+        training = (
+            ("--frozen-backbone", "--backbone-weights", str(self._drawn())) if self.training is None else self.training
+        )
+        arguments = ("--data", str(self.data()), "--fold", str(fold), *training, "--output", str(path))
         return self._make(path, "train", *arguments)
+
+    def _drawn(self) -> Path:
+        path = self.folder / "resnet18.pt"
+        if not path.exists():
+            drawn_resnet(path)
+        return path
 
     def bundle_path(self, precision: str, fold: int = 1) -> Path:
         """Path of the bundle of a fold, built or not."""
@@ -176,6 +186,23 @@ class Workshop:
             sys.exit(f"emer-edge {arguments[0]} ended with code {code}")
         OTHERS.restart()
         return path
+
+
+def drawn_resnet(path: Path) -> None:
+    """Write a ResNet-18 whose weights are drawn from a seed, and whose batch norms have seen smooth images."""
+    import torch
+
+    from emer_edge.model.backbone import ResNet18
+
+    torch.manual_seed(0)
+    network = ResNet18()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean over all that it sees
+    images = torch.nn.functional.interpolate(torch.rand(32, 3, 8, 8), (112, 112), mode="bicubic").clamp(0, 1)
+    with torch.inference_mode():
+        network.train()(images)
+    torch.save(network.state_dict(), path)
 
 
 def _ending(fold: int) -> str:

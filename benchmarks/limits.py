@@ -30,7 +30,7 @@ from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.export.parts.face_parts import face_encoder
 from emer_edge.export.precision.macs import count_macs
 from emer_edge.metrics.latency import LatencySummary, summarise
-from emer_edge.model.checkpoint import load_demo_checkpoint
+from emer_edge.model.emert import Emert
 from emer_edge.report.table import Cell, Column
 
 FLOOR = 80.0
@@ -49,7 +49,7 @@ def main() -> int:
     with workshop(arguments.work) as shop, TemporaryDirectory(prefix="emer-edge-") as name:
         folder = Path(name)
         path = load_bundle(arguments.bundle or shop.bundle("int8")).part("cpu", "face_encoder").path
-        full = face_encoder(load_demo_checkpoint()[0])
+        full = face_encoder(Emert("nine").eval())
         (folder / "fp32.onnx").write_bytes(full.SerializeToString())
         macs = {mac.name: mac.macs for mac in count_macs(full)}
         times_of = in_turns(_candidates(path, folder), arguments.rounds)

@@ -29,7 +29,7 @@ from emer_edge.export.parts.unrolled_lstms import unroll_lstms
 from emer_edge.export.precision.fp16 import to_fp16
 from emer_edge.export.precision.int8 import activations_to_quantise, quantise
 from emer_edge.export.verification import seeded_windows
-from emer_edge.model.checkpoint import load_demo_checkpoint
+from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines.tensorrt.plan_tensors import LayerInfo, layers_in_log
 from emer_edge.runtime.engines.tensorrt.toolkit import find_tensorrt, load_toolkit
 
@@ -42,7 +42,7 @@ def main() -> int:
     if find_tensorrt() is None:
         console.print("tensorrt_forms: neither tensorrt nor tensorrt_rtx is here: pip install '.[rtx]'")
         return 2
-    model, _ = load_demo_checkpoint()
+    model = Emert("nine").eval()
     rows: list[dict[str, Any]] = []
     log: list[str] = []
     for part, forms in (("fusion", fusion_forms(fusion(model))), ("face_encoder", int8_forms(face_encoder(model)))):

@@ -1,4 +1,4 @@
-"""Training crops out of renders: cut as the product cuts faces, a little off, in other colours, sometimes covered."""
+"""Training crops out of renders: cut as the product cuts faces, a little off, in other colours."""
 
 from __future__ import annotations
 
@@ -16,23 +16,8 @@ _CENTRE: Final = np.array([55.5, 55.5])
 Crop = NDArray[np.float32]
 
 
-def draw_batch(pool: Pool, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw training crops: (count, 3, 112, 112) float32, B, G, R in [0, 1]."""
-    crops = np.stack([_crop(pool, int(rng.integers(len(pool.images))), rng) for _ in range(count)])
-    for at in range(count):
-        kind = rng.random()
-        if kind < 0.08:  # a part of another face
-            rows, columns = _rectangle(rng, 18, 70)
-            crops[at, rows, columns] = crops[(at + 1 + rng.integers(count - 1)) % count, rows, columns]
-        elif kind < 0.14:  # something before the face
-            rows, columns = _rectangle(rng, 12, 50)
-            shape = crops[at, rows, columns].shape
-            crops[at, rows, columns] = rng.uniform(0, 255, 3) + rng.normal(0, rng.choice([0, 30]), shape)
-    return _as_faces(crops)
-
-
 def draw_each(pool: Pool, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw one training crop of every render, nothing covered: (n, 3, 112, 112) float32, B, G, R in [0, 1]."""
+    """Draw one training crop of every render: (n, 3, 112, 112) float32, B, G, R in [0, 1]."""
     return _as_faces(np.stack([_crop(pool, row, rng) for row in range(len(pool.images))]))
 
 
@@ -89,9 +74,3 @@ def _recoloured(crop: Crop, rng: np.random.Generator) -> Crop:
         encoded = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return np.asarray(np.clip(crop, 0, 255), np.float32)
-
-
-def _rectangle(rng: np.random.Generator, least: int, most: int) -> tuple[slice, slice]:
-    height, width = rng.integers(least, most, 2)
-    top, left = rng.integers(0, _CROP - height), rng.integers(0, _CROP - width)
-    return slice(top, top + height), slice(left, left + width)

@@ -1,4 +1,4 @@
-"""Write what the package carries: the distilled encoder, and the demo checkpoint without it."""
+"""Write what the package carries: the face encoder, and the demo checkpoint without it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import emer_edge
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.whole_file import whole_file
 from emer_edge.model.checkpoint import BACKBONE, DEMO_HEADER
-from emer_edge.model.distilled import PACKAGED, coded, distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.model.separable import PACKAGED, packaged_sha256, packaged_tensors
 
 MODEL: Final = Path(emer_edge.__file__).parent / "model"
 SIZE_LIMIT: Final = 8_000_000
@@ -24,13 +24,13 @@ SIZE_LIMIT: Final = 8_000_000
 
 
 def save_backbone(tensors: dict[str, Tensor], path: Path = MODEL / PACKAGED) -> None:
-    """Write a distilled backbone, of which features 256 to 511 are 0, in 8 bits.
+    """Write the tensors of a `SeparableNet`.
 
     Raises:
         OSError, SafetensorError: the file can't be written.
     """
     with whole_file(path) as unfinished:
-        unfinished.write_bytes(save(coded(tensors)))
+        unfinished.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def save_demo_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata) -> None:
@@ -40,9 +40,9 @@ def save_demo_checkpoint(path: Path, model: Emert, metadata: CheckpointMetadata)
         ConfigurationError: its backbone is not the packaged encoder, or the files would pass 8 MB.
         OSError, SafetensorError: the file can't be written.
     """
-    if metadata.backbone != distilled_sha256():
+    if metadata.backbone != packaged_sha256():
         raise ConfigurationError("a demo checkpoint needs a network trained with --frozen-backbone on no other weights")
-    encoder = {BACKBONE + name: tensor for name, tensor in distilled_tensors().items()}
+    encoder = {BACKBONE + name: tensor for name, tensor in packaged_tensors().items()}
     tensors = {}
     for name, tensor in model.state_dict().items():
         if name in encoder:

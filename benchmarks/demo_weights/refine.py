@@ -1,8 +1,10 @@
 """Go on training the heads on many rendered people: windows of encoded renders, the teacher's word as soft labels.
 
 The synthetic clips show few people, so heads that know those alone read others worse than the encoder lets them. Every
-step takes some clips, as the product trains on them, and as many windows of renders: half of those with the eyes of a
-random clip, which tell nothing of the face, half with none. Stopped at any time, it goes on where it was.
+step takes some clips, as the product trains on them, and some windows of renders: half of those with the eyes of a
+random clip, which tell nothing of the face, half with none. And as many windows of faces that nobody rendered: features
+moved by what tells two other renders apart, and stretched, of which the teacher's last layer still knows what they
+show. Stopped at any time, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from emer_edge.training.face_features import FaceSource
 from emer_edge.training.losses import EyeTask, agreement_loss, embed, modality_loss, task_loss
 
 BATCH: Final = 32
-"""Clips of a step, and windows of renders."""
-_EPOCHS: Final = 7
-_RATE: Final = 5e-4
+"""Clips of a step."""
+_WINDOWS: Final = 96  # of renders, and as many of moved ones
+_EPOCHS: Final = 30
+_RATE: Final = 1e-3
 _WEIGHT_DECAY: Final = 5e-4
 _AGREEMENT: Final = 4.0
 _EYE_TASK: Final = 0.1
@@ -40,6 +43,9 @@ _MODALITY: Final = 0.01
 _LARGEST_GRADIENT: Final = 5.0
 _SEED: Final = 7
 _AT_ONCE: Final = 200
+_MOVED: Final = 1.5  # at most, of the difference of two renders
+_STRETCHED: Final = 0.3  # deviation of the logarithm, feature by feature
+_NOISE: Final = 0.1  # of every crop alone, as 8 bits make it
 _SMILE: Final = EMOTIONS.index("happiness")
 _POLARITY: Final = torch.tensor([[float(POLARITY_OF_EMOTION[each] == one) for one in POLARITIES] for each in EMOTIONS])
 
@@ -63,11 +69,14 @@ class Agreement:
 
 
 @torch.no_grad()
-def agreement(model: Emert, renders: Encoded) -> Agreement:
-    """Compare a network with the teacher."""
+def agreement(model: Emert, renders: Encoded, moved: bool = False) -> Agreement:
+    """Compare a network with the teacher, on renders or on faces that nobody rendered."""
     model.eval()
-    seen, said = torch.from_numpy(renders.seen), []
-    for part in torch.from_numpy(renders.features[:, 0]).split(_AT_ONCE):
+    features, seen = torch.from_numpy(renders.features[:, 0]), torch.from_numpy(renders.seen)
+    if moved:
+        features, seen = (each.squeeze(1) for each in _moved(renders, features[:, None], np.random.default_rng(_SEED)))
+    said = []
+    for part in features.split(_AT_ONCE):
         embedded = model.project(part)[:, None].expand(-1, FACE_SLOTS, -1)
         said.append(model.fuse(embedded, *_blank(len(part)))["fer-7"])
     logs = torch.log_softmax(torch.cat(said), 1)
@@ -118,7 +127,8 @@ def refine(
             backbone.eval()
             loss = _loss_of_clips(model, eye_task, batch)
             model.eval()  # renders are many: without dropout
-            loss = loss + _loss_of_renders(model, _windows(renders, batch, rng))
+            for moved in (False, True):
+                loss = loss + _loss_of_renders(model, _windows(renders, batch, rng, moved))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(fitted, _LARGEST_GRADIENT)
@@ -153,27 +163,49 @@ def _loss_of_renders(model: Emert, batch: Batch) -> Tensor:
     return task_loss({name: outputs[name] for name in batch.labels}, batch.labels)
 
 
-def _windows(renders: Encoded, clips: Batch, rng: np.random.Generator) -> Batch:
-    """Draw windows of renders: one crop throughout, crops of one render, or of up to three renders of one identity."""
+def _windows(renders: Encoded, clips: Batch, rng: np.random.Generator, moved: bool) -> Batch:
+    """Draw windows of renders: one crop throughout, crops of one render, or of up to three renders of one identity.
+
+    Moved ones show faces that nobody rendered, labelled by the teacher's last layer.
+    """
     count, versions = renders.features.shape[:2]
-    rows = rng.integers(count, size=(BATCH, 1)).repeat(FACE_SLOTS, axis=1)
-    version = rng.integers(versions, size=(BATCH, FACE_SLOTS))
-    still = rng.random(BATCH) < 0.5
+    rows = rng.integers(count, size=(_WINDOWS, 1)).repeat(FACE_SLOTS, axis=1)
+    version = rng.integers(versions, size=(_WINDOWS, FACE_SLOTS))
+    still = rng.random(_WINDOWS) < 0.5
     version[still] = version[still, :1]
-    for window in np.flatnonzero(~still & (rng.random(BATCH) < 0.5)):
+    for window in np.flatnonzero(~still & (rng.random(_WINDOWS) < 0.5)):
         first = rows[window, 0] // AN_IDENTITY * AN_IDENTITY
         others = rng.choice(AN_IDENTITY, 3, replace=False)
         rows[window] = first + others[np.sort(rng.integers(3, size=FACE_SLOTS))]
-    seen = torch.from_numpy(renders.seen[rows].mean(axis=1))
-    eye, gaze = _blank(BATCH)
-    seeing = torch.from_numpy(rng.random(BATCH) < 0.5)[:, None, None]
-    lent = torch.from_numpy(rng.integers(len(clips.eye), size=BATCH))
-    return Batch(
+    features, seen = (
         torch.from_numpy(renders.features[rows, version]),
+        torch.from_numpy(renders.seen[rows].mean(axis=1)),
+    )
+    if moved:
+        features, seen = _moved(renders, features, rng)
+    eye, gaze = _blank(_WINDOWS)
+    seeing = torch.from_numpy(rng.random(_WINDOWS) < 0.5)[:, None, None]
+    lent = torch.from_numpy(rng.integers(len(clips.eye), size=_WINDOWS))
+    return Batch(
+        features,
         torch.where(seeing, clips.eye[lent], eye),
         torch.where(seeing, clips.gaze[lent], gaze),
         {"fer-7": seen, "fer-3": seen @ _POLARITY},
     )
+
+
+@torch.no_grad()
+def _moved(renders: Encoded, features: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Move features (n, slots, 256), each window in a way of its own; return them and what they show (n, 7)."""
+    count, width = len(features), features.shape[-1]
+    one, other = (torch.from_numpy(renders.features[rng.integers(len(renders.seen), size=count), 0]) for _ in range(2))
+    share, stretch = rng.uniform(0, _MOVED, (count, 1)), np.exp(rng.normal(0, _STRETCHED, (count, width)))
+    features = (features * torch.from_numpy(stretch.astype(np.float32))[:, None]).add_(
+        (torch.from_numpy(share.astype(np.float32)) * (one - other))[:, None]
+    )
+    features = features.clamp_min(0)  # as after a ReLU
+    seen = torch.softmax(renders.readout(features), -1).mean(1)
+    return features + torch.from_numpy(rng.normal(0, _NOISE, features.shape).astype(np.float32)), seen
 
 
 def _blank(count: int) -> tuple[Tensor, Tensor]:

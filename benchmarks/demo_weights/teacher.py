@@ -1,24 +1,24 @@
 """The teacher: the expression network of `@vladmandic/face-api`, rebuilt in torch from the package's own numbers.
 
-Four dense blocks of depthwise-separable convolutions, an average over 7 x 7 cells and a linear layer (the package's
-`src/faceExpressionNet` and `src/faceFeatureExtractor`). TensorFlow pads on the right and below where a stride leaves a
-remainder. `python -m benchmarks.demo_weights.teacher_check` compares it with the package in Node.
+Its feature layers are those of the demo weights (`emer_edge.model.separable`); a linear layer follows (the package's
+`src/faceExpressionNet`). `python -m benchmarks.demo_weights.teacher_check` compares it with the package in Node.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.demo_weights.material import face_api
 from emer_edge.core.heads import EMOTIONS
+from emer_edge.model.separable import BLOCKS, CONVOLUTIONS, SeparableNet
 
 CLASSES: Final = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
 """The teacher's classes in the order of its outputs, named as this project names emotions."""
@@ -26,10 +26,9 @@ SIZE: Final = 112
 OWN_PX: Final = (7.2, 15.4, 97.6)
 """Left, top and side of the box, in the product's crops, that the package's own rule cuts out for this network: its
 landmark network on 24 held-out renders, and `FaceLandmarks.align`; medians."""
-FEATURES: Final = 256
 _MEAN_RGB: Final = (122.782, 117.001, 104.298)
 _NETWORK: Final = "face_expression_model"
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 8
 
 
 def read_weights(folder: Path, name: str = _NETWORK) -> dict[str, NDArray[np.float32]]:
@@ -63,39 +62,34 @@ class Teacher(nn.Module):
         work: folder of the downloaded packages.
 
     Attributes:
-        weights: parameter's name in the package -> tensor in torch's order of axes.
+        net: its feature layers.
     """
 
     def __init__(self, work: Path) -> None:
         super().__init__()
-        self.weights = {
+        stored = {
             name: torch.from_numpy(_torch_order(name, values))
             for name, values in read_weights(face_api(work) / "model").items()
         }
-        self._mean = torch.tensor(_MEAN_RGB)[None, :, None, None]
-
-    def maps(self, faces: Tensor, blocks: int = 4) -> list[Tensor]:
-        """Return the outputs of dense1 to dense3: (n, 64, 28, 28), (n, 128, 14, 14), (n, 256, 7, 7).
-
-        Args:
-            faces: (n, 3, 112, 112), B, G, R in [0, 1].
-            blocks: how many of the four blocks to compute; the first one's output isn't returned.
-        """
-        x = self._block((faces.flip(1) * 255.0 - self._mean) / 255.0, "dense0")
-        maps = []
-        for block in range(1, blocks):
-            x = self._block(x, f"dense{block}")
-            maps.append(x)
-        return maps
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Map features (n, 256), means of dense3's cells, to logits (n, 7) in the order of `CLASSES`."""
-        return features @ self.weights["fc/weights"] + self.weights["fc/bias"]
+        self.net = SeparableNet()
+        self.net.load_state_dict(_feature_layers(stored))
+        self._readout = stored["fc/weights"], stored["fc/bias"]
+        self.eval().requires_grad_(False)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Map faces (n, 3, 112, 112), B, G, R in [0, 1], to features (n, 256) and logits (n, 7)."""
-        features = self.maps(faces)[-1].mean((2, 3))
-        return features, self.logits(features)
+        """Map faces (n, 3, 112, 112), B, G, R in [0, 1], to features (n, 256) and logits (n, 7) of `CLASSES`."""
+        features = self.net.as_they_are(faces)
+        weights, bias = self._readout
+        return features, features @ weights + bias
+
+    def readout(self, gain: Tensor) -> nn.Linear:
+        """The last layer for features that were multiplied with gains (256,): to logits (n, 7) of `EMOTIONS`."""
+        weights, bias = self._readout
+        order = [CLASSES.index(emotion) for emotion in EMOTIONS]
+        layer = nn.Linear(*weights.shape)
+        layer.weight.data.copy_(weights.T[order] / gain)
+        layer.bias.data.copy_(bias[order])
+        return layer.requires_grad_(False)
 
     @torch.no_grad()
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -136,29 +130,21 @@ class Teacher(nn.Module):
         seen: NDArray[np.float32] = torch.softmax(self(faces)[1], dim=1).numpy()[:, order]
         return seen
 
-    def _block(self, x: Tensor, name: str) -> Tensor:
-        first = f"{name}/conv0"
-        if f"{first}/filters" in self.weights:
-            stem = _same(x, self.weights[f"{first}/filters"], 2, bias=self.weights[f"{first}/bias"])
-        else:
-            stem = self._separable(x, first, 2)
-        one = F.relu(stem)
-        two = self._separable(one, f"{name}/conv1", 1)
-        three = self._separable(F.relu(one + two), f"{name}/conv2", 1)
-        four = self._separable(F.relu(one + two + three), f"{name}/conv3", 1)
-        return F.relu(one + two + three + four)
 
-    def _separable(self, x: Tensor, name: str, stride: int) -> Tensor:
-        x = _same(x, self.weights[f"{name}/depthwise_filter"], stride, groups=x.shape[1])
-        return F.conv2d(x, self.weights[f"{name}/pointwise_filter"], self.weights[f"{name}/bias"])
-
-
-def _same(x: Tensor, kernel: Tensor, stride: int, groups: int = 1, bias: Tensor | None = None) -> Tensor:
-    """TensorFlow's padding `same`: an odd remainder goes to the right and below."""
-    size, side = x.shape[-1], kernel.shape[-1]
-    padding = max((-(-size // stride) - 1) * stride + side - size, 0)
-    before, after = padding // 2, padding - padding // 2
-    return F.conv2d(F.pad(x, (before, after, before, after)), kernel, bias, stride, 0, 1, groups)
+def _feature_layers(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a `SeparableNet`, which takes B, G, R in [0, 1], out of the package's."""
+    tensors = {"mean": (torch.tensor(_MEAN_RGB) / 255.0).flip(0)[None, :, None, None], "gain": torch.ones(256)}
+    for block in BLOCKS:
+        for convolution in CONVOLUTIONS:
+            given, name = f"{block}/{convolution}", f"{block}.{convolution}"
+            if f"{given}/filters" in stored:  # of the image, R, G, B
+                tensors[f"{name}.weight"] = stored[f"{given}/filters"].flip(1)
+                tensors[f"{name}.bias"] = stored[f"{given}/bias"]
+                continue
+            tensors[f"{name}.depthwise.weight"] = stored[f"{given}/depthwise_filter"]
+            tensors[f"{name}.pointwise.weight"] = stored[f"{given}/pointwise_filter"]
+            tensors[f"{name}.pointwise.bias"] = stored[f"{given}/bias"]
+    return tensors
 
 
 def _torch_order(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("--bundle", type=Path, help="INT8 bundle of the checkpoint; exported when left out")
-    made.add_argument("--checkpoint", type=Path, help="the network; the demo weights of the package when left out")
+    made.add_argument("--checkpoint", type=Path, help="the network; one behind a ResNet-18 when left out")
     made.add_argument("--data", type=Path, help="EMER-layout clips to take windows from; synthesised when left out")
     made.add_argument("--work", type=Path, help="folder for what is built; temporary by default")
     made.add_argument("--rounds", type=int, default=40, help=f"turns of each candidate, {RUNS} runs each")
@@ -109,10 +109,11 @@ def _material(shop: Workshop, arguments: argparse.Namespace) -> Material:
         clips, "synth", str(clips), "--participants", str(_PARTICIPANTS), "--seed", str(_SEED)
     )
     bundle = arguments.bundle
+    checkpoint = arguments.checkpoint or shop.checkpoint()
     if bundle is None:
-        source = ("--checkpoint", str(arguments.checkpoint), "--data", str(data)) if arguments.checkpoint else ()
+        source = ("--checkpoint", str(checkpoint), "--data", str(arguments.data or shop.data()))
         bundle = shop.make(exported, "export", "--precision", "int8", *source, "--output", str(exported))
-    return gather(shop.folder / "peers", bundle, arguments.checkpoint, data)
+    return gather(shop.folder / "peers", bundle, checkpoint, data)
 
 
 def _figures(contest: Contest) -> dict[str, Any]:

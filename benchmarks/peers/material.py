@@ -59,10 +59,9 @@ class Material:
 
     def model(self) -> Any:
         """The torch network, in evaluation mode."""
-        from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
+        from emer_edge.model.checkpoint import load_checkpoint
 
-        named = (self.folder / "checkpoint").read_text()
-        return (load_checkpoint(Path(named)) if named else load_demo_checkpoint())[0]
+        return load_checkpoint(Path((self.folder / "checkpoint").read_text()))[0]
 
     def windows(self, name: str) -> Windows:
         """The windows called `checked` or `calibration`."""
@@ -91,7 +90,7 @@ def versions() -> dict[str, str]:
     return known
 
 
-def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> Material:
+def gather(folder: Path, bundle: Path, checkpoint: Path, data: Path) -> Material:
     """Fill the folder with windows and names, unless it holds them already.
 
     Windows are the deterministic ones of the data set's clips and, when those are too few, random draws of them
@@ -100,7 +99,7 @@ def gather(folder: Path, bundle: Path, checkpoint: Path | None, data: Path) -> M
     made = Material(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bundle").write_text(str(bundle.resolve()))
-    (folder / "checkpoint").write_text(str(checkpoint.resolve()) if checkpoint else "")
+    (folder / "checkpoint").write_text(str(checkpoint.resolve()))
     manifest = made.bundle.manifest
     state = sha256(manifest.to_json() + f"{data.resolve()} {versions()}".encode())
     stamp = folder / "stamp"

@@ -14,9 +14,9 @@ from typing import Any, Final
 from emer_edge.core.errors import BundleError
 
 _STANDARD: Final = (
-    "Add BatchNormalization Cast Clip Concat Constant Conv ConvTranspose DequantizeLinear Div Erf Flatten Gemm "
-    "GlobalAveragePool LSTM LayerNormalization LeakyRelu MatMul MaxPool Mul QuantizeLinear ReduceMean Relu Reshape "
-    "Resize Sigmoid Softmax SpaceToDepth Split Squeeze Sub Tanh Transpose Unsqueeze"
+    "Add BatchNormalization Cast Clip Concat Constant Conv ConvTranspose DequantizeLinear Div Erf Flatten Gather "
+    "Gemm GlobalAveragePool LSTM LayerNormalization LeakyRelu MatMul MaxPool Mul QuantizeLinear ReduceMean Relu "
+    "Reshape Resize Sigmoid Softmax SpaceToDepth Split Squeeze Sub Tanh Transpose Unsqueeze"
 )
 OPERATORS: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("", "ai.onnx"), frozenset(_STANDARD.split(" "))),

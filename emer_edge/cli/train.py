@@ -35,7 +35,12 @@ def train(
         _written("Checkpoint to write, by default emert-fold1.pt and so on; an unfinished run is kept beside it."),
     ] = None,
     frozen_backbone: Annotated[
-        bool, _network("Compute face features once and fit the rest: minutes on a CPU.", "--frozen-backbone")
+        bool,
+        _network(
+            "Compute face features once and fit the rest: minutes on a CPU. Without --backbone-weights the package's "
+            "own encoder computes them, which is smaller than EMERT's ResNet-18.",
+            "--frozen-backbone",
+        ),
     ] = TrainingConfig.frozen_backbone,
     backbone_weights: Annotated[Path | None, _network("A torchvision ResNet-18 state dict to start from.")] = None,
     recipe: Annotated[
@@ -113,6 +118,8 @@ def train(
     choices = DataChoices(
         view=view, classes=classes, columns=label_column, strict=strict, keep_folds=keep_folds, sheet_rate=sheet_rate
     )
+    if config.face_network == "separable":
+        say("faces: the package's own encoder, smaller than EMERT's ResNet-18 (--backbone-weights names one of those)")
     Target.of(config.output, force)  # before every frame is read, not after
     with progress_bars() as report:
         dataset = open_dataset(data, choices, report, events)

@@ -295,6 +295,8 @@ class _Export:
         slices, gate = self.slices, manifest.gate
         if manifest.demo:
             yield "demo weights, trained on synthetic clips: for trying the tools, not for reading people"
+        if manifest.weights:
+            yield f"face encoder: {manifest.weights}"
         yield from self.sources.notes
         yield from chosen
         if slices is not None and slices.made_up:

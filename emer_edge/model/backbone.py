@@ -40,7 +40,12 @@ class ResNet18(nn.Module):
 
     Args:
         classifier: hold the ImageNet classifier `fc` too. It is never computed; published checkpoints contain it.
+
+    Attributes:
+        width: features of a face.
     """
+
+    width: Final = FEATURES
 
     def __init__(self, classifier: bool = False) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 Tensors are read out of files that anybody may have written, and compared with what a network needs. The demo checkpoint
 ships with the package, trained on synthetic clips, to try the tools with. Its backbone is the packaged face encoder
-(`emer_edge.model.distilled`): the file holds the other tensors, matrices as float16, and the metadata as JSON in the
+(`emer_edge.model.separable`): the file holds the other tensors, matrices as float16, and the metadata as JSON in the
 safetensors header.
 """
 
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from emer_edge.core.errors import CheckpointError, ConfigurationError
 from emer_edge.core.whole_file import Target, whole_file
 from emer_edge.core.window import WindowSpec
-from emer_edge.model.distilled import distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import FORMAT, CheckpointMetadata, published_heads, variant_of
 from emer_edge.model.saved_files import read_pickle
+from emer_edge.model.separable import packaged_sha256, packaged_tensors
 from emer_edge.model.wrappings import Weights, find_weights, nearest, usable
 
 DEMO_HEADER: Final = "emer-edge"
@@ -118,7 +118,7 @@ def load_checkpoint(path: Path) -> tuple[Emert, CheckpointMetadata]:
 
 
 def _network(metadata: CheckpointMetadata, tensors: Any, path: Path) -> Emert:
-    model = Emert(metadata.variant, metadata.heads, metadata.classes)
+    model = Emert(metadata.variant, metadata.heads, metadata.classes, metadata.face_network)
     what = f"its own description, the {metadata.variant} variant"
     fill(model, find_weights(tensors, model.state_dict(), path, what=what)[0], path, what)
     return model.eval()
@@ -258,9 +258,9 @@ def load_demo_checkpoint(path: Path | None = None) -> tuple[Emert, CheckpointMet
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is no demo checkpoint, or it is damaged: {error}") from None
     metadata = CheckpointMetadata.from_builtins(document, str(path))
-    if metadata.backbone != distilled_sha256():
+    if metadata.backbone != packaged_sha256():
         raise CheckpointError(
             f"{path} was trained on another face encoder than the packaged one; install emer-edge again"
         )
-    encoder = {BACKBONE + name: tensor for name, tensor in distilled_tensors().items()}
+    encoder = {BACKBONE + name: tensor for name, tensor in packaged_tensors().items()}
     return _network(metadata, {**tensors, **encoder}, path), metadata

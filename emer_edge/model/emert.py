@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.heads import HEADS, ClassHead
 from emer_edge.core.window import EYE_COLUMN_COUNT, FACE_SIZE_PX, FACE_SLOTS
-from emer_edge.model.backbone import FEATURES
 from emer_edge.model.layers import MODALITIES, STATE, CrossTransformer, Encoders, projection, reverse_gradient
-from emer_edge.model.metadata import VARIANTS, VariantName, check_heads
+from emer_edge.model.metadata import VARIANTS, FaceNetwork, VariantName, check_heads
 
 STANDARDISED_LIMIT: Final = 5.0
 """Standardised columns are clipped to plus and minus this: a lost eye or a wild cell can't drown the rest."""
@@ -50,6 +49,7 @@ class Emert(nn.Module):
         variant: `discrete`, `va`, `intensity` (published) or `nine`.
         heads: the heads it predicts, checked by `check_heads`.
         classes: class names of class heads in output order, where they differ from the project's own order.
+        face_network: what sees a face; published variants have a ResNet-18.
 
     Raises:
         ConfigurationError: heads that the variant has not, or classes that are not a permutation of the head's.
@@ -65,14 +65,15 @@ class Emert(nn.Module):
         variant: VariantName = "nine",
         heads: Sequence[str] | None = None,
         classes: Mapping[str, Sequence[str]] | None = None,
+        face_network: FaceNetwork = "resnet18",
     ) -> None:
         super().__init__()
         self.variant = VARIANTS[variant]
         self.head_names = check_heads(variant, heads)
         self.classes = _classes(self.head_names, classes or {})
         dim = self.variant.dim
-        self.subnet = Encoders(published=self.variant.published)
-        self.proj_v1 = nn.Linear(FEATURES, STATE)
+        self.subnet = Encoders(self.variant.published, face_network)
+        self.proj_v1 = nn.Linear(self.subnet.f_extractor.width, STATE)
         self.stream_dropout = nn.Dropout(_STREAM_DROPOUT)
         self.specific_projection_v = projection(dim, self.variant.projection_layers)
         self.specific_projection_a = projection(dim, self.variant.projection_layers)
@@ -106,7 +107,7 @@ class Emert(nn.Module):
         return self.project(self.subnet.face(face))
 
     def project(self, features: Tensor) -> Tensor:
-        """Map backbone features (..., 512) to embeddings (..., 128)."""
+        """Map features of the face network (..., 512 or 256) to embeddings (..., 128)."""
         return cast("Tensor", self.proj_v1(features))
 
     def standardise(self, eye: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:

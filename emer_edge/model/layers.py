@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emer_edge.core.window import EYE_COLUMN_COUNT, EYE_SLOTS, FACE_SLOTS
-from emer_edge.model.backbone import FEATURES, ResNet18
+from emer_edge.model.backbone import ResNet18
+from emer_edge.model.metadata import FaceNetwork
+from emer_edge.model.separable import SeparableNet
 
 STATE: Final = 128
 """Width of an LSTM state and of a projected face embedding."""
@@ -38,22 +40,23 @@ _DROPOUT: Final = 0.5
 
 
 class Encoders(nn.Module):
-    """ResNet-18 for a face, an LSTM each for eye rows and gaze points (`subnet` in published checkpoints).
+    """A network for a face, an LSTM each for eye rows and gaze points (`subnet` in published checkpoints).
 
     Args:
         published: hold the two classifiers that published checkpoints contain and never use.
+        face_network: EMERT's ResNet-18, or that of the demo weights.
     """
 
-    def __init__(self, published: bool) -> None:
+    def __init__(self, published: bool, face_network: FaceNetwork = "resnet18") -> None:
         super().__init__()
-        self.f_extractor = ResNet18(classifier=published)
+        self.f_extractor = SeparableNet() if face_network == "separable" else ResNet18(classifier=published)
         self.e_lstm = nn.LSTM(EYE_COLUMN_COUNT, STATE, _LSTM_LAYERS, batch_first=True)
         self.v_lstm = nn.LSTM(2, STATE, _LSTM_LAYERS, batch_first=True)
         if published:
-            self.classifier = nn.Linear(FEATURES + 2 * STATE, 7)
+            self.classifier = nn.Linear(self.f_extractor.width + 2 * STATE, 7)
 
     def face(self, face: Tensor) -> Tensor:
-        """Map faces (B, 3, 112, 112) to features (B, 512)."""
+        """Map faces (B, 3, 112, 112) to features (B, 512), or (B, 256) of the demo weights."""
         return cast("Tensor", self.f_extractor(face))
 
     def eye(self, eye: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from emer_edge.core.standard_streams import all_printable
 from emer_edge.core.window import EventsRule, WindowSpec
 
 VariantName = Literal["discrete", "va", "intensity", "nine"]
+FaceNetwork = Literal["resnet18", "separable"]
+"""EMERT's own, and that of the demo weights (`emer_edge.model.separable`)."""
 
 FORMAT: Final = "emer-edge/1"
 
@@ -108,7 +110,8 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         recipe: the settings of the training run.
         epoch: the epoch that the selection slice chose, from 1; 0 for a network that was not trained.
         scores: figures of that epoch on the selection slice, `<head>/<metric>` -> value.
-        backbone: SHA-256 of the packaged face encoder that stayed frozen (`emer_edge.model.distilled`); None for a
+        face_network: what sees a face: EMERT's ResNet-18, or the network of the demo weights.
+        backbone: SHA-256 of the packaged face encoder that stayed frozen (`emer_edge.model.separable`); None for a
             backbone of one's own.
         backbone_seed: of checkpoints of older versions: the frozen backbone's convolutions were drawn from this seed.
         research_only: EMER's agreement covers the data behind it.
@@ -129,6 +132,7 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     recipe: dict[str, str | int | float | bool | None] = {}
     epoch: int = 0
     scores: dict[str, float] = {}
+    face_network: FaceNetwork = "resnet18"
     backbone: str | None = None
     backbone_seed: int | None = None
     research_only: bool = False
@@ -139,6 +143,8 @@ class CheckpointMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         check_heads(self.variant, self.heads)
         if self.standardised == VARIANTS[self.variant].published:
             raise ValueError(f"the {self.variant} variant can't have standardised = {self.standardised}")
+        if VARIANTS[self.variant].published and self.face_network != "resnet18":
+            raise ValueError(f"the {self.variant} variant can't have face_network = {self.face_network}")
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the metadata as dicts, lists, numbers and strings."""

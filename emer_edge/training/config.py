@@ -10,7 +10,7 @@ from emer_edge.core.errors import ConfigurationError
 from emer_edge.core.window import WindowSpec
 
 if TYPE_CHECKING:
-    from emer_edge.model.metadata import VariantName
+    from emer_edge.model.metadata import FaceNetwork, VariantName
 
 Device = Literal["auto", "cpu", "cuda"]
 Recipe = Literal["emer-edge", "published"]
@@ -51,7 +51,7 @@ class TrainingConfig:
             other light; faces before a frozen backbone stay as they are.
         frozen_backbone: compute the faces' features once and fit the rest.
         backbone_weights: a torchvision ResNet-18 state dict to start from; without one a frozen backbone is the
-            packaged face encoder (`emer_edge.model.distilled`).
+            packaged face encoder (`emer_edge.model.separable`), which is no ResNet-18.
         seed: of initial weights, draws and dropout.
         window: the window.
         device: `auto`, `cpu` or `cuda`.
@@ -114,6 +114,11 @@ class TrainingConfig:
         from emer_edge.model.metadata import variant_of
 
         return "nine" if self.head is None else variant_of(self.head)
+
+    @property
+    def face_network(self) -> FaceNetwork:
+        """What sees a face."""
+        return "separable" if self.frozen_backbone and self.backbone_weights is None else "resnet18"
 
     @property
     def weights(self) -> LossWeights:

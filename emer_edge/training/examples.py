@@ -37,7 +37,7 @@ class Batch:
     """Windows ready for the network.
 
     Attributes:
-        face: (b, 8, 3, 112, 112) crops in [0, 1], or (b, 8, 512) features of a frozen backbone.
+        face: (b, 8, 3, 112, 112) crops in [0, 1], or (b, 8, 512 or 256) features of a frozen backbone.
         eye: (b, 32, 39).
         gaze: (b, 32, 2).
         labels: head -> (b,) float32, or (b, C) where shares of its classes are known; NaN where a clip has no label.

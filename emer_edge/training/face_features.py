@@ -21,7 +21,7 @@ from typing import Final, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from emer_edge import __version__
 from emer_edge.core.progress import Progress
@@ -29,11 +29,13 @@ from emer_edge.core.whole_file import write_private
 from emer_edge.data.cache import cache_folder, contents_of
 from emer_edge.data.dataset import Clip
 from emer_edge.data.windows import load_faces
-from emer_edge.model.backbone import FEATURES, ResNet18
+from emer_edge.model.backbone import ResNet18
 from emer_edge.model.checkpoint import fill
 from emer_edge.model.saved_files import read_pickle
+from emer_edge.model.separable import SeparableNet
 from emer_edge.model.wrappings import find_weights
 
+FaceNet = ResNet18 | SeparableNet
 _READERS: Final = 4
 _MEAN_BGR: Final = (0.406, 0.456, 0.485)
 _STD_BGR: Final = (0.225, 0.224, 0.229)
@@ -82,7 +84,7 @@ class FrozenFaces:
 
     def __init__(
         self,
-        backbone: ResNet18,
+        backbone: FaceNet,
         clips: Sequence[Clip],
         candidates: Sequence[NDArray[np.int64]],
         fingerprint: str,
@@ -98,7 +100,7 @@ class FrozenFaces:
         contents = _contents(clips, candidates)
         self.key = _key(backbone, f"{causes} {contents}")
         path = cache_folder() / "features" / f"{self.key}.npz"
-        kept = _read(path, len(self._rows))
+        kept = _read(path, (len(self._rows), backbone.width))
         self.from_cache = kept is not None
         if kept is not None:
             self._features = kept
@@ -111,7 +113,7 @@ class FrozenFaces:
                 write_private(path, content.getvalue())
 
     def batch(self, clips: Sequence[Clip], frames: Sequence[NDArray[np.int64]]) -> Tensor:
-        """Return (b, 8, 512) float32."""
+        """Return (b, 8, 512 or 256) float32."""
         rows = [
             [self._rows[clip.name, frame] for frame in chosen.tolist()]
             for clip, chosen in zip(clips, frames, strict=True)
@@ -119,9 +121,9 @@ class FrozenFaces:
         return torch.from_numpy(self._features[np.array(rows)])
 
     def _compute(
-        self, backbone: ResNet18, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], progress: Progress
+        self, backbone: FaceNet, clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]], progress: Progress
     ) -> NDArray[np.float32]:
-        features = np.zeros((len(self._rows), FEATURES), np.float32)
+        features = np.zeros((len(self._rows), backbone.width), np.float32)
         device = next(backbone.parameters()).device
 
         def encode(at: int) -> Tensor:
@@ -141,7 +143,7 @@ class FrozenFaces:
 
 
 FaceSource = ImageFaces | FrozenFaces
-"""Gives the faces of a batch, 8 per clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512)."""
+"""Gives the faces of a batch, 8 per clip: (b, 8, 3, 112, 112) in [0, 1], or (b, 8, 512 or 256)."""
 
 
 def _contents(clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]]) -> str:
@@ -152,7 +154,7 @@ def _contents(clips: Sequence[Clip], candidates: Sequence[NDArray[np.int64]]) ->
     )
 
 
-def _key(backbone: ResNet18, causes: str) -> str:
+def _key(backbone: nn.Module, causes: str) -> str:
     digest = hashlib.sha256(causes.encode(errors="surrogateescape"))
     for name, tensor in backbone.state_dict().items():
         digest.update(name.encode())
@@ -160,14 +162,14 @@ def _key(backbone: ResNet18, causes: str) -> str:
     return digest.hexdigest()[:40]
 
 
-def _read(path: Path, count: int) -> NDArray[np.float32] | None:
+def _read(path: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
     """Read kept features; None where there are none or the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             features: NDArray[np.float32] = file["features"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
-    return features if features.dtype == np.float32 and features.shape == (count, FEATURES) else None
+    return features if features.dtype == np.float32 and features.shape == shape else None
 
 
 def load_backbone_weights(backbone: ResNet18, path: Path, *, adapt: bool) -> None:

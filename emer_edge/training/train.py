@@ -32,10 +32,10 @@ from emer_edge.data.overview import clocks_of, overview
 from emer_edge.data.synth.synthesise import MARKER
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.checkpoint import save_checkpoint, write_pickle
-from emer_edge.model.distilled import distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
 from emer_edge.model.saved_files import read_pickle
+from emer_edge.model.separable import SeparableNet, packaged_sha256, packaged_tensors
 from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.training.config import TrainingConfig
 from emer_edge.training.examples import Batch, Examples, augment_faces, drop_columns, fit_standardisation
@@ -211,7 +211,7 @@ class _Run:
             if config.head is None:
                 if not labelled:
                     raise DataError(f"no clip outside of fold {config.fold} of {self.dataset.root} has a label")
-                model = Emert("nine", labelled)
+                model = Emert("nine", labelled, face_network=config.face_network)
             else:
                 model = Emert(config.variant, None if config.variant == "intensity" else (config.head,))
                 missing = [name for name in model.head_names if name not in labelled]
@@ -220,10 +220,10 @@ class _Run:
                         f"{self.dataset.root} has no labels for {', '.join(missing)}; it has {', '.join(labelled)}"
                     )
         backbone = model.subnet.f_extractor
-        if config.backbone_weights is not None:
+        if isinstance(backbone, SeparableNet):
+            backbone.load_state_dict(packaged_tensors())
+        elif config.backbone_weights is not None:
             load_backbone_weights(backbone, config.backbone_weights, adapt=config.recipe != "published")
-        elif config.frozen_backbone:
-            backbone.load_state_dict(distilled_tensors(), strict=False)
         return model
 
     def _faces(self) -> FaceSource:
@@ -332,7 +332,6 @@ class _Run:
     def _metadata(self, state: _State) -> CheckpointMetadata:
         config, salt = self.config, new_salt()
         synthetic = (self.dataset.root / MARKER).is_file()
-        packaged = config.frozen_backbone and config.backbone_weights is None
         return CheckpointMetadata(
             variant=config.variant,
             heads=self.model.head_names,
@@ -353,7 +352,8 @@ class _Run:
             recipe=config.settings(),
             epoch=state.best_epoch,
             scores=state.best_figures,
-            backbone=distilled_sha256() if packaged else None,
+            face_network=config.face_network,
+            backbone=packaged_sha256() if config.face_network == "separable" else None,
             research_only=not synthetic,
             versions={
                 "emer-edge": emer_edge.__version__,

@@ -22,6 +22,7 @@ from emer_edge.export.precision.int8 import activations_to_quantise
 from emer_edge.export.report.export_report import ExportReport
 from emer_edge.model.checkpoint import save_checkpoint
 from emer_edge.model.emert import Emert
+from emer_edge.model.separable import packaged_tensors
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model" / "golden"))
 
@@ -55,6 +56,15 @@ def nine() -> Emert:
     model.eye_scale.copy_(torch.from_numpy(eye.std((0, 1))))
     model.gaze_mean.copy_(torch.from_numpy(gaze.mean((0, 1))))
     model.gaze_scale.copy_(torch.from_numpy(gaze.std((0, 1))))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def separable() -> Emert:
+    """A network behind the packaged face encoder."""
+    torch.manual_seed(1)
+    model = Emert("nine", face_network="separable")
+    model.subnet.f_extractor.load_state_dict(packaged_tensors())
     return model.eval()
 
 

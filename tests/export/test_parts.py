@@ -9,7 +9,7 @@ import onnx
 import pytest
 import stand_in
 import torch
-from described import eye_rows
+from described import eye_rows, smooth_crops
 from numpy.typing import NDArray
 
 from emer_edge.calibration.measurement import model_session
@@ -19,6 +19,7 @@ from emer_edge.export.parts.face_parts import face_encoder, load_detector
 from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.parts.unrolled_lstms import unroll_lstms
 from emer_edge.export.precision.fp16 import overflows, to_fp16
+from emer_edge.export.precision.macs import count_macs
 from emer_edge.export.verification import detector_image
 from emer_edge.model.emert import Emert
 from emer_edge.runtime.engines import open_engine
@@ -45,6 +46,15 @@ def test_golden_arrays_pass_through_the_exported_parts(variant: str, raw: bool, 
     assert largest_error(outputs[HEADS[variant][0]], golden[f"{prefix}output"]) < 1e-4
     if variant == "intensity":
         assert largest_error(outputs["fer-intensity"], golden[f"{prefix}intensity"]) < 1e-4
+
+
+def test_the_separable_encoder_equals_torch(separable: Emert, run: Any) -> None:
+    faces = smooth_crops(5, 3)
+    with torch.inference_mode():
+        expected = separable.encode(torch.from_numpy(faces)).numpy()
+    part = face_encoder(separable)
+    assert largest_error(run(part, {"face": faces})["embedding"], expected) < 1e-5
+    assert sum(product.macs for product in count_macs(part)) < 484_913_152 / 4
 
 
 def test_nine_heads_equal_torch(

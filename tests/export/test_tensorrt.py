@@ -15,7 +15,7 @@ from benchmarks.tensorrt_forms import int8_forms, with_zero_states
 from emer_edge.bundle.tensorrt_rule import tensorrt_faults
 from emer_edge.calibration.measurement import collect_histograms, model_session, ranges_of
 from emer_edge.core.errors import EngineError
-from emer_edge.export.parts.face_parts import load_detector
+from emer_edge.export.parts.face_parts import face_encoder, load_detector
 from emer_edge.export.parts.fusion import fusion, high_precision_nodes
 from emer_edge.export.parts.graph import GraphIndex
 from emer_edge.export.parts.unrolled_lstms import unroll_lstms
@@ -54,6 +54,18 @@ def test_face_encoder_builds_in_every_precision(encoder_part: onnx.ModelProto, r
     eighth = quantise(encoder_part, ranges, "tensorrt")
     assert find_qdq_violations(eighth) == []
     assert full > 1.5 * half > 2 * built(eighth, tmp_path)
+
+
+@needs_tensorrt
+def test_the_separable_encoder_builds_in_every_precision(separable: Emert, tmp_path: Path) -> None:
+    part = face_encoder(separable)
+    tensors = sorted(activations_to_quantise(part, "tensorrt"))
+    eighth = quantise(
+        part, ranges_of(collect_histograms(part, tensors, [{"face": smooth_crops(8, 4)}]), "minmax"), "tensorrt"
+    )
+    assert find_qdq_violations(eighth) == []
+    for each in (part, to_fp16(part, {"projection"}), eighth):
+        assert built(each, tmp_path) > 0
 
 
 @needs_tensorrt

@@ -26,9 +26,7 @@ from trees import from_csv, parse
 __all__ = ["CASES", "FOLDER", "Case", "Workshop"]
 
 FOLDER: Final = Path(__file__).parent
-_INT8: Final = (
-    "--no-sensitivity --no-fall-back --exclude ^conv1 --exclude layer1[.] --calibration-windows 16 --no-cache"
-)
+_INT8: Final = "--no-sensitivity --no-fall-back --exclude dense0[.] --calibration-windows 16 --no-cache"
 _QUICK: Final = "--repeats 1 --warmup 0 --starts 0 --min-seconds 0 --min-queries 0 --stream-seconds 0 --draws 1"
 _PRODUCTS: Final = {
     "visit": "simulate recording visit --seconds 13.5",

@@ -27,9 +27,9 @@ from emer_edge.model.checkpoint import (
     parse_checkpoint_argument,
     save_checkpoint,
 )
-from emer_edge.model.distilled import PACKAGED, distilled_sha256, distilled_tensors
 from emer_edge.model.emert import Emert
 from emer_edge.model.metadata import CheckpointMetadata
+from emer_edge.model.separable import PACKAGED, packaged_sha256, packaged_tensors
 
 
 def published(variant: str) -> dict[str, torch.Tensor]:
@@ -202,10 +202,10 @@ def test_a_published_checkpoint_describes_itself_as_raw(tmp_path: Path) -> None:
 
 def network() -> tuple[Emert, CheckpointMetadata]:
     torch.manual_seed(0)
-    model = Emert("nine")
-    model.subnet.f_extractor.load_state_dict(distilled_tensors())
+    model = Emert("nine", face_network="separable")
+    model.subnet.f_extractor.load_state_dict(packaged_tensors())
     model.eye_scale[34] = 12345.678
-    metadata = described(model, backbone=distilled_sha256())
+    metadata = described(model, backbone=packaged_sha256(), face_network="separable")
     return model.eval(), metadata
 
 
@@ -230,8 +230,8 @@ def test_only_a_network_behind_the_packaged_encoder_can_be_a_demo(tmp_path: Path
     with pytest.raises(ConfigurationError, match="frozen-backbone"):
         save_demo_checkpoint(tmp_path / "d", model, msgspec.structs.replace(metadata, backbone=None))
     with torch.no_grad():
-        model.subnet.f_extractor.conv1.weight[0, 0, 0, 0] += 1
-    with pytest.raises(ConfigurationError, match=r"conv1\.weight is not that of the packaged encoder"):
+        model.subnet.f_extractor.dense1.conv2.pointwise.bias[0] += 1
+    with pytest.raises(ConfigurationError, match=r"pointwise\.bias is not that of the packaged encoder"):
         save_demo_checkpoint(tmp_path / "d", model, metadata)
     assert list(tmp_path.iterdir()) == []
 

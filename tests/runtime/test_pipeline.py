@@ -40,7 +40,7 @@ from emer_edge.runtime.cameras import open_camera
 from emer_edge.runtime.clock import monotonic_ns
 from emer_edge.runtime.evidence import UNWATCHED
 from emer_edge.runtime.faces import FaceSource
-from emer_edge.runtime.options import FaceOptions, MachineOptions, Source, WindowOptions
+from emer_edge.runtime.options import DETECT_EVERY, FaceOptions, MachineOptions, Source, WindowOptions
 from emer_edge.runtime.pipeline import Pipeline, PipelineCore
 from emer_edge.runtime.pipeline.core import Stepper
 from emer_edge.runtime.pipeline.intake import Intake
@@ -123,7 +123,8 @@ def test_a_result_is_the_whole_window_of_its_evidence(
 ) -> None:
     end_ns = 15 * HOP_NS
     crops = []
-    faces = FaceSource(session.detector, session.bundle.manifest.face, HOP_NS)
+    every = FaceOptions(detect_every=DETECT_EVERY)  # as a pipeline looks at files
+    faces = FaceSource(session.detector, session.bundle.manifest.face, HOP_NS, every)
     for frame in open_camera(str(video), "fast"):
         face = faces.on_frame(frame)
         if frame.stamp_ns % HOP_NS == 0 and end_ns - WINDOW.length_ns < frame.stamp_ns <= end_ns:

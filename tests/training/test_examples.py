@@ -18,7 +18,7 @@ from emer_edge.data.dataset import EmerDataset
 from emer_edge.data.synth.eyes import generate
 from emer_edge.data.windows import ClipWindow
 from emer_edge.model.backbone import ResNet18
-from emer_edge.model.distilled import distilled_tensors
+from emer_edge.model.separable import SeparableNet, packaged_tensors
 from emer_edge.signals.no_eyes import no_eyes
 from emer_edge.signals.profiles import DROPPED_GROUPS
 from emer_edge.training.config import TrainingConfig
@@ -112,14 +112,14 @@ FRAMES = np.array([0, 2, 4, 6])
 
 
 @pytest.fixture(scope="module")
-def backbone() -> ResNet18:
-    network = ResNet18()
-    network.load_state_dict(distilled_tensors())
+def backbone() -> SeparableNet:
+    network = SeparableNet()
+    network.load_state_dict(packaged_tensors())
     return network.eval()
 
 
 def test_features_are_computed_once_and_kept_privately(
-    backbone: ResNet18, small: EmerDataset, private_cache: Path
+    backbone: SeparableNet, small: EmerDataset, private_cache: Path
 ) -> None:
     clips = small.clips[:3]
     labels: list[str] = []
@@ -136,12 +136,12 @@ def test_features_are_computed_once_and_kept_privately(
     assert again.from_cache
     chosen = [np.array([0, 0, 2, 2, 4, 4, 6, 6])] * 2
     features = again.batch(clips[:2], chosen)
-    assert features.shape == (2, 8, 512)
+    assert features.shape == (2, 8, 256)
     assert torch.equal(features, first.batch(clips[:2], chosen))
     with torch.inference_mode():
-        direct = backbone(ImageFaces().batch(clips[:2], chosen).flatten(0, 1)).reshape(2, 8, 512)
+        direct = backbone(ImageFaces().batch(clips[:2], chosen).flatten(0, 1)).reshape(2, 8, 256)
     assert torch.allclose(features, direct, atol=1e-4)
-    assert (features[..., :256].std(dim=(0, 1)) > 1e-4).float().mean() > 0.9
+    assert (features.std(dim=(0, 1)) > 1e-4).float().mean() > 0.5
     (file,) = set(folder.iterdir()) - kept_before
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not faces("other data").from_cache

@@ -14,7 +14,7 @@ from emer_edge.core.errors import ConfigurationError, OutputExistsError
 from emer_edge.data.dataset import EmerDataset, clip_hash
 from emer_edge.data.windows import clip_window, load_faces
 from emer_edge.model.checkpoint import load_checkpoint, load_demo_checkpoint
-from emer_edge.model.distilled import distilled_sha256
+from emer_edge.model.separable import packaged_sha256
 from emer_edge.training.config import LossWeights, TrainingConfig
 from emer_edge.training.examples import Examples
 from emer_edge.training.face_features import ImageFaces
@@ -38,7 +38,8 @@ def trained(small: EmerDataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_checkpoint_says_what_it_was_trained_on(trained: Path, small: EmerDataset) -> None:
     _, metadata = load_checkpoint(trained)
     assert metadata.standardised
-    assert metadata.backbone == distilled_sha256()
+    assert metadata.face_network == "separable"
+    assert metadata.backbone == packaged_sha256()
     assert not metadata.research_only  # synthetic clips
     data = metadata.data
     assert data is not None

